@@ -1,0 +1,384 @@
+"""What goes into a store, as plain values: tables, rows, checkpoints, and the `Batch` that is one commit.
+
+This is the waist of tidelog. Chain and market make batches without knowing a database; a store commits
+them without knowing a chain or a market. No I/O in here.
+
+Row values are None, int (signed 64 bits), str, bytes; a 256-bit integer is 32 bytes, big-endian. The
+canonical encoding of a row is the msgpack array of its values in column order, in msgpack's shortest
+form. Digests are SHA-256 over such encodings, so that they are equal on every backend and machine.
+"""
+
+import enum
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+Value: TypeAlias = int | str | bytes | None
+Row: TypeAlias = tuple[Value, ...]
+
+INT_MAX = 2**63 - 1  # what SQLite's INTEGER and PostgreSQL's BIGINT hold
+
+
+class Kind(enum.Enum):
+    """What a column holds, and so what each backend stores it as."""
+
+    INT = "int"  # INTEGER, BIGINT
+    TEXT = "text"  # TEXT
+    BYTES = "bytes"  # BLOB, BYTEA
+    UINT256 = "uint256"  # 32 bytes big-endian in a row and in SQLite, NUMERIC(78,0) in PostgreSQL
+
+
+class Column(Struct, frozen=True):
+    """A column. `content` is False for facts of ingestion (when, from where): no digest compares them."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    content: bool = True
+
+
+class Table(Struct, frozen=True):
+    """A table: its columns in the order of a row, its natural key, and what a rollback goes by.
+
+    `scope` is the column that says whose row it is (a chain id, say), `height` the one that a rollback
+    compares; tables without a `height` are never rolled back. `content` tables are covered by digests.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    scope: str | None = None
+    height: str | None = None
+    content: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def index(self, name: str) -> int:
+        """The position of a column in a row; ValueError if there is none of that name."""
+        return self.names.index(name)
+
+
+class Rows(Struct, frozen=True):
+    """Rows for one table. `rows` is sized and can be walked again: a retry walks it a second time."""
+
+    table: Table
+    rows: Collection[Row]
+
+
+class Rollback(Struct, frozen=True):
+    """Delete, in `tables` order, every row of `scope` whose height is above `keep`."""
+
+    tables: tuple[Table, ...]
+    scope: int | str
+    keep: int
+
+
+class Checkpoint(Struct, frozen=True):
+    """How far a source is, and who may move it: one row per source.
+
+    Opening a writer raises `epoch`, each commit raises `commit_seq`. `position` is text that only the
+    source's own code reads; None as long as nothing was committed.
+    """
+
+    source: str
+    epoch: int
+    commit_seq: int
+    position: str | None
+
+    def advanced(self, position: str) -> "Checkpoint":
+        """The checkpoint after one commit that moves to `position`."""
+        return Checkpoint(self.source, self.epoch, self.commit_seq + 1, position)
+
+
+class Batch(Struct, frozen=True):
+    """One commit: everything in it becomes visible at once, or nothing does.
+
+    The order of work: check that the stored checkpoint is `before`, delete what `rollback` names, insert
+    `add` (a row whose key is there already is `Corruption`), replace `put` by key, store `after`.
+    """
+
+    before: Checkpoint
+    after: Checkpoint
+    add: tuple[Rows, ...] = ()
+    put: tuple[Rows, ...] = ()
+    rollback: Rollback | None = None
+
+    @property
+    def row_count(self) -> int:
+        return sum(len(rows.rows) for rows in (*self.add, *self.put))
+
+
+class Outcome(enum.Enum):
+    """What a commit did. Both are success: the store is at `batch.after`."""
+
+    COMMITTED = "committed"
+    ALREADY = "already"  # an earlier try of the same batch had reached the store
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_row(row: Row) -> bytes:
+    """The canonical encoding of one row."""
+    return _encoder.encode(row)
+
+
+def rows_digest(groups: Iterable[tuple[Table, Iterable[Row]]]) -> bytes:
+    """SHA-256 over all columns of the rows, table by table: what a block's `rows_digest` column holds."""
+    digest = hashlib.sha256()
+    for table, rows in groups:
+        digest.update(_encoder.encode(table.name))
+        for row in rows:
+            digest.update(_encoder.encode(row))
+    return digest.digest()
+
+
+class ContentDigest:
+    """The digest of one table's content, fed with rows in key order."""
+
+    def __init__(self, table: Table) -> None:
+        self._positions = [i for i, column in enumerate(table.columns) if column.content]
+        self._whole = len(self._positions) == len(table.columns)
+        self._digest = hashlib.sha256(_encoder.encode(table.name))
+        self.row_count = 0
+
+    def update(self, rows: Iterable[Row]) -> None:
+        digest, encode, positions = self._digest, _encoder.encode, self._positions
+        for row in rows:
+            digest.update(encode(row if self._whole else tuple([row[i] for i in positions])))
+            self.row_count += 1
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def uint256(value: int) -> bytes:
+    """A 256-bit integer as a row holds it. OverflowError if it is negative or larger."""
+    return value.to_bytes(32, "big")
+
+
+def optional_uint256(value: int | None) -> bytes | None:
+    return None if value is None else value.to_bytes(32, "big")
+
+
+def table_map(tables: Iterable[Table]) -> dict[str, Table]:
+    return {table.name: table for table in tables}
+
+
+def _int(name: str, *, nullable: bool = False, content: bool = True) -> Column:
+    return Column(name, Kind.INT, nullable, content)
+
+
+def _bytes(name: str, *, nullable: bool = False, content: bool = True) -> Column:
+    return Column(name, Kind.BYTES, nullable, content)
+
+
+def _text(name: str, *, nullable: bool = False, content: bool = True) -> Column:
+    return Column(name, Kind.TEXT, nullable, content)
+
+
+def _uint256(name: str, *, nullable: bool = False) -> Column:
+    return Column(name, Kind.UINT256, nullable)
+
+
+CHAINS = Table(
+    "chains",
+    (
+        _int("chain_id"),
+        _bytes("genesis_hash", nullable=True),  # null where no endpoint would tell
+        _text("profile"),  # JSON: the checks that hold on this chain, as decided when it was first seen
+    ),
+    key=("chain_id",),
+    scope="chain_id",
+)
+
+BLOCKS = Table(
+    "blocks",
+    (
+        _int("chain_id"),
+        _int("number"),
+        _bytes("hash"),
+        _bytes("parent_hash"),
+        _bytes("ommers_hash"),
+        _bytes("miner"),
+        _bytes("state_root"),
+        _bytes("transactions_root"),
+        _bytes("receipts_root"),
+        _bytes("logs_bloom"),
+        _uint256("difficulty"),
+        _int("gas_limit"),
+        _int("gas_used"),
+        _int("timestamp"),
+        _bytes("extra_data"),
+        _bytes("mix_hash", nullable=True),
+        _bytes("nonce", nullable=True),
+        _uint256("base_fee_per_gas", nullable=True),
+        _bytes("withdrawals_root", nullable=True),
+        _int("blob_gas_used", nullable=True),
+        _int("excess_blob_gas", nullable=True),
+        _bytes("parent_beacon_block_root", nullable=True),
+        _bytes("requests_hash", nullable=True),
+        _bytes("block_access_list_hash", nullable=True),
+        _int("slot_number", nullable=True),
+        _bytes("uncles"),  # the uncles' hashes, one after the other, as the endpoint gave them
+        _int("transaction_count"),
+        _int("log_count"),
+        _int("withdrawal_count", nullable=True),  # null: the block carries no list of withdrawals
+        _text("proof"),  # each check and its outcome, see chain/proof.py
+        _text("extra", nullable=True, content=False),  # JSON: fields that this endpoint added of its own
+        _text("endpoint", content=False),
+        _int("ingested_at", content=False),  # Unix time, milliseconds
+        _bytes("rows_digest", content=False),  # over this row's other columns and the block's other rows
+    ),
+    key=("chain_id", "number"),
+    scope="chain_id",
+    height="number",
+)
+
+TRANSACTIONS = Table(
+    "transactions",
+    (
+        _int("chain_id"),
+        _int("block_number"),
+        _int("tx_index"),
+        _bytes("hash"),
+        _int("type"),
+        _bytes("from_address"),
+        _bytes("to_address", nullable=True),  # null: creates a contract
+        _int("nonce"),
+        _uint256("value"),
+        _int("gas"),
+        _uint256("gas_price", nullable=True),  # what types 0 and 1 sign; null where fees are capped
+        _uint256("max_fee_per_gas", nullable=True),
+        _uint256("max_priority_fee_per_gas", nullable=True),
+        _uint256("max_fee_per_blob_gas", nullable=True),
+        _bytes("input"),
+        _int("signed_chain_id", nullable=True),  # as typed transactions sign it
+        _bytes("access_list", nullable=True),  # RLP, as the transaction carries it
+        _bytes("blob_versioned_hashes", nullable=True),  # RLP
+        _bytes("authorization_list", nullable=True),  # RLP
+        _int("v", nullable=True),  # v of type 0, y parity of the others
+        _bytes("r", nullable=True),  # 32 bytes
+        _bytes("s", nullable=True),
+        _bytes("source_hash", nullable=True),  # OP stack deposits only, and the next two
+        _uint256("mint", nullable=True),
+        _int("is_system_tx", nullable=True),
+        _int("status", nullable=True),  # exactly one of status and root is set
+        _bytes("root", nullable=True),  # receipts before Byzantium
+        _int("cumulative_gas_used"),
+        _int("gas_used"),  # this one and the next three are derived, and compared with the answer
+        _uint256("effective_gas_price", nullable=True),
+        _bytes("contract_address", nullable=True),
+        _int("log_count"),
+        _int("deposit_nonce", nullable=True),
+        _int("deposit_receipt_version", nullable=True),
+        _int("covered"),  # 1: under the block's roots; 0: the endpoint's word
+        _text("extra", nullable=True, content=False),  # JSON: {"transaction": {..}, "receipt": {..}}
+    ),
+    key=("chain_id", "block_number", "tx_index"),
+    scope="chain_id",
+    height="block_number",
+)
+
+LOGS = Table(
+    "logs",
+    (
+        _int("chain_id"),
+        _int("block_number"),
+        _int("log_index"),  # within the block
+        _int("tx_index"),
+        _bytes("address"),
+        _bytes("topic0", nullable=True),
+        _bytes("topic1", nullable=True),
+        _bytes("topic2", nullable=True),
+        _bytes("topic3", nullable=True),
+        _bytes("data"),
+        _int("covered"),
+    ),
+    key=("chain_id", "block_number", "log_index"),
+    scope="chain_id",
+    height="block_number",
+)
+
+WITHDRAWALS = Table(
+    "withdrawals",
+    (
+        _int("chain_id"),
+        _int("block_number"),
+        _int("position"),  # within the block
+        _int("withdrawal_index"),  # the consensus layer's running number
+        _int("validator_index"),
+        _bytes("address"),
+        _int("amount_gwei"),
+    ),
+    key=("chain_id", "block_number", "position"),
+    scope="chain_id",
+    height="block_number",
+)
+
+CHANGES = Table(
+    "changes",
+    (
+        _int("chain_id"),
+        _int("seq"),  # gapless from 1; the checkpoint's position holds the last one
+        _text("kind"),  # apply | revert
+        _int("number"),
+        _bytes("hash"),
+        _bytes("parent_hash"),
+    ),
+    key=("chain_id", "seq"),
+    scope="chain_id",
+    content=False,
+)
+
+REORGS = Table(
+    "reorgs",
+    (
+        _int("chain_id"),
+        _int("seq"),  # of the first change that this reorg made
+        _int("fork_number"),  # the last block that both branches share; first - 1 if none is
+        _int("depth"),  # blocks dropped
+        _int("old_head"),
+        _bytes("old_head_hash"),
+        _int("new_head"),
+        _bytes("new_head_hash"),
+        _text("reason"),  # reorg | rewind | shrink
+        _int("at"),  # Unix time, milliseconds
+    ),
+    key=("chain_id", "seq"),
+    scope="chain_id",
+    content=False,
+)
+
+GAPS = Table(
+    "gaps",
+    (
+        _text("source"),
+        _text("scope"),  # within the source: a symbol and channel, say
+        _int("first"),  # the first and last position that are missing, in the source's own count
+        _int("last"),
+        _text("reason"),
+        _int("opened_at"),  # Unix time, milliseconds
+        _int("closed_at", nullable=True),
+    ),
+    key=("source", "scope", "first"),
+    scope="source",
+    content=False,
+)
+
+BLOCK_TABLES = (
+    LOGS,
+    TRANSACTIONS,
+    WITHDRAWALS,
+    BLOCKS,
+)  # the order in which a rollback deletes: children first
+TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS)
+
+
+def content_tables(tables: Iterable[Table] = TABLES) -> Iterator[Table]:
+    return (table for table in tables if table.content)

@@ -1,0 +1,1 @@
+"""The command line: `tidelog`, one module per group of commands."""

@@ -1,0 +1,130 @@
+"""Every error tidelog raises on purpose, sorted by what the caller does next.
+
+    TidelogError
+    ├── ConfigError          the user has to change something: say it, exit 2
+    ├── SourceError          the peer
+    │   ├── Unreachable      try again later, or elsewhere
+    │   ├── Throttled        wait `retry_after_s`, then try again
+    │   └── Rejected         the peer's answer is wrong: strike it, ask another
+    │       ├── TooLarge     ask for less at once
+    │       ├── Unsupported  the peer does not offer this method: use the other one
+    │       └── Pruned       this peer never will have it: ask another, for good
+    ├── ProofFailure         the data contradicts its own commitment: strike, never store
+    ├── StoreError           the database
+    │   ├── Busy             try again
+    │   ├── Fenced           another writer owns the source: stop
+    │   └── Full             no room: stop
+    ├── BelowFinality        the chain contradicts what is final: stop, change nothing
+    └── Corruption           what is stored cannot be: stop, never mend silently
+
+Facts are attributes, the sentence is composed in `__str__`. Exit codes are in `exit_code`, so that a
+script can tell them apart; `docs` and `--help` print the same table.
+"""
+
+from typing import ClassVar
+
+
+class TidelogError(Exception):
+    """Base of every error that tidelog raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(TidelogError):
+    """Something that the user asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class SourceError(TidelogError):
+    """The peer did not give what was asked for. `endpoint` is its redacted name, if known."""
+
+    exit_code = 3
+
+    def __init__(self, reason: str, *, endpoint: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.endpoint = endpoint
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}: {self.reason}" if self.endpoint else self.reason
+
+
+class Unreachable(SourceError):
+    """No answer, or none that says anything about the question: retry."""
+
+
+class Throttled(SourceError):
+    """The peer asks for patience: wait `retry_after_s` (None: it did not say how long)."""
+
+    def __init__(
+        self, reason: str, *, endpoint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(reason, endpoint=endpoint)
+        self.retry_after_s = retry_after_s
+
+
+class Rejected(SourceError):
+    """The answer is wrong: of the wrong shape, incomplete, or contradicting itself."""
+
+
+class TooLarge(Rejected):
+    """The answer, or the question, is over a limit: ask for less at once."""
+
+
+class Unsupported(Rejected):
+    """The peer does not offer this method."""
+
+
+class Pruned(Rejected):
+    """The peer does not hold this part of history and never will."""
+
+
+class ProofFailure(TidelogError):
+    """A block contradicts a commitment: `check` failed, with `got` where `expected` was promised."""
+
+    exit_code = 4
+
+    def __init__(
+        self, check: str, *, expected: str, got: str, subject: str, endpoint: str | None = None
+    ) -> None:
+        super().__init__(check, expected, got, subject, endpoint)
+        self.check = check
+        self.expected = expected
+        self.got = got
+        self.subject = subject
+        self.endpoint = endpoint
+
+    def __str__(self) -> str:
+        source = f" from {self.endpoint}" if self.endpoint else ""
+        return f"{self.subject}{source}: {self.check} differs: expected {self.expected}, got {self.got}"
+
+
+class StoreError(TidelogError):
+    """The database could not do what was asked."""
+
+    exit_code = 5
+
+
+class Busy(StoreError):
+    """Somebody else holds the lock, or the server is away: nothing was changed, try again."""
+
+
+class Fenced(StoreError):
+    """Another writer has taken this source over: stop."""
+
+
+class Full(StoreError):
+    """No room is left on the disk: stop; what was committed is whole."""
+
+
+class BelowFinality(TidelogError):
+    """The source contradicts a block that is final here: stop, change nothing."""
+
+    exit_code = 7
+
+
+class Corruption(TidelogError):
+    """What is stored contradicts itself: stop, never mend silently."""
+
+    exit_code = 6

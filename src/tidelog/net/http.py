@@ -1,0 +1,108 @@
+"""HTTP as a port: bytes out, a status, headers and a stream of chunks back. No JSON, no retries, no policy.
+
+`HttpTransport` is the seam: `AioHttp` is the real one, the simulation brings its own. Limits on bodies,
+JSON, error pages and retries are the business of the code above, so that they are tested over any transport.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import aiohttp
+
+from tidelog.errors import Unreachable
+
+CHUNK_BYTES = 256 * 1024  # what one read hands over: large blocks in few turns, small enough to stop early
+CONNECTIONS_PER_HOST = 64  # above the most requests that a pool keeps in flight to one endpoint
+
+
+class HttpResponse(Protocol):
+    """The head of an answer, and its body as it arrives."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header names in lower case."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, decompressed. Unreachable if it stops in the middle."""
+        ...
+
+
+class HttpTransport(Protocol):
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AbstractAsyncContextManager[HttpResponse]:
+        """Send one POST. The time-out spans everything up to the last byte of the body. No redirects.
+
+        Raises:
+            Unreachable: no connection, reset, time-out, or broken HTTP. Its text never holds the URL.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _AioResponse:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {name.lower(): value for name, value in self._response.headers.items()}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.content.iter_chunked(CHUNK_BYTES):
+            yield chunk
+
+
+class AioHttp:
+    """`HttpTransport` over aiohttp, with one pool of connections."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[HttpResponse]:
+        session = self._open()
+        try:
+            async with session.post(
+                url,
+                data=body,
+                headers=dict(headers),
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
+            ) as response:
+                yield _AioResponse(response)
+        except TimeoutError:
+            raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+        except aiohttp.InvalidURL:
+            raise Unreachable("the URL is not valid") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise Unreachable("the host name does not resolve") from None
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"no connection ({error.os_error.strerror or type(error).__name__})") from None
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            # the text of these may quote the URL, and the URL may hold a key
+            raise Unreachable(f"the connection broke ({type(error).__name__})") from None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS_PER_HOST)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None

@@ -1,0 +1,95 @@
+"""The one door to clocks, randomness and threads.
+
+Everything that depends on time, chance or another thread asks a `Runtime`, so that the whole engine can
+run under a simulated one. Nothing else in tidelog reads a clock, draws a random number or starts a thread.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+COMPUTE_THREADS = max(2, os.cpu_count() or 2)  # decoding and proving hold the GIL: more threads gain nothing
+
+
+class Worker(Protocol):
+    """A thread of its own: calls run on it one after the other, in the order they were made."""
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` on the worker's thread; its result or its exception comes back.
+
+        A caller that is cancelled stops waiting; a call that had begun still runs to its end, and the
+        next one starts after it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Wait for the calls that were made, then end the thread."""
+        ...
+
+
+class Runtime(Protocol):
+    """Clocks, randomness and threads."""
+
+    def now(self) -> float:
+        """Wall clock: Unix time in seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes backwards."""
+        ...
+
+    def random(self, component: str) -> random.Random:
+        """A random source for one component, so that a new draw in one does not shift the others."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def compute(self, function: Callable[[], T]) -> T:
+        """Run a pure function off the event loop."""
+        ...
+
+    def worker(self, name: str) -> Worker: ...
+
+
+class ThreadWorker:
+    """A `Worker` on a real thread."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tidelog-{name}")
+
+    async def call(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._executor.shutdown)
+
+
+class SystemRuntime:
+    """The real clocks, the system's randomness, real threads."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=COMPUTE_THREADS, thread_name_prefix="tidelog-compute")
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def random(self, component: str) -> random.Random:
+        return random.Random()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def compute(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def worker(self, name: str) -> Worker:
+        return ThreadWorker(name)

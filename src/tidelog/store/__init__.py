@@ -1,0 +1,131 @@
+"""Where rows and checkpoints live: one protocol, opened by URL, with two backends that pass one suite.
+
+A store knows tables and checkpoints (`tidelog.batch`), and neither chains nor markets. It promises:
+
+- `commit` is atomic, fenced and idempotent; see `Store.commit`.
+- `snapshot` is one consistent view: nothing that is committed meanwhile shows in it.
+- What cannot be true is `Corruption`, never mended silently.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from tidelog.batch import Batch, Checkpoint, Outcome, Row, Table, Value
+from tidelog.errors import ConfigError
+from tidelog.runtime import Runtime
+
+__all__ = ["Condition", "Snapshot", "Store", "StoreInfo", "open_store"]
+
+SCAN_ROWS = 2_000  # rows a `scan` hands over at once: a few MB of the widest rows
+
+Condition = Value | Sequence[Value]  # a column equals this value, or one of these
+
+
+class StoreInfo(Struct, frozen=True):
+    """What `tidelog db info` prints."""
+
+    backend: str  # "sqlite" | "postgresql"
+    version: str  # the database's own version
+    location: str  # without any secret
+    schema_version: int  # the last migration applied
+    size_bytes: int
+    details: Mapping[str, str]  # settings that matter: journal mode, durability
+
+
+class Snapshot(Protocol):
+    """One consistent, read-only view. Keep it short: it holds the database's old state alive."""
+
+    async def checkpoint(self, source: str) -> Checkpoint | None: ...
+
+    async def checkpoints(self) -> list[Checkpoint]: ...
+
+    async def select(
+        self,
+        table: Table,
+        *,
+        scope: int | str | None = None,
+        low: int | None = None,
+        high: int | None = None,
+        where: Mapping[str, Condition] | None = None,
+        after: Row | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Rows in key order (or its reverse), whole, as `table.columns` has them.
+
+        Args:
+            scope: only rows whose `table.scope` column is this.
+            low, high: only rows whose `table.height` column (for a table without one, the last column
+                of its key) lies within, both ends included.
+            where: only rows whose named columns equal the value, or one of the values.
+            after: only rows whose key comes after this key (before it when descending): a keyset cursor.
+            limit: at most so many.
+        """
+        ...
+
+    def scan(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> AsyncIterator[list[Row]]:
+        """The same rows in key order, in lists of at most SCAN_ROWS."""
+        ...
+
+    async def count(self, table: Table, *, scope: int | str | None = None) -> int: ...
+
+
+class Store(Protocol):
+    """A database. One instance serves one event loop."""
+
+    async def migrate(self) -> list[int]:
+        """Bring the schema up to date; the numbers of the migrations applied now."""
+        ...
+
+    async def acquire(self, source: str) -> Checkpoint:
+        """Become the writer of `source`: raise its epoch, so that every earlier writer is fenced."""
+        ...
+
+    async def commit(self, batch: Batch) -> Outcome:
+        """Commit the batch: rows and checkpoint together, in one transaction.
+
+        COMMITTED: done. ALREADY: the store is at `batch.after` already, an earlier try had succeeded.
+        An outcome that got lost (the connection died between COMMIT and its answer) is settled by
+        reading the checkpoint back under its lock, before this returns or raises.
+
+        Raises:
+            Fenced: the stored checkpoint is neither `before` nor `after`; nothing was changed.
+            Busy: a lock or the server could not be had; nothing was changed, the batch may be retried.
+            Full: no room on the disk; nothing was changed.
+            Corruption: a row of `add` has a key that is there already; nothing was changed.
+        """
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
+
+    async def info(self) -> StoreInfo: ...
+
+    async def check_integrity(self) -> list[str]:
+        """What the database itself finds wrong with its files, one sentence each; empty when sound."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+async def open_store(url: str, runtime: Runtime, *, readonly: bool = False) -> Store:
+    """Open the store at `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
+
+    A writing store is created or migrated as needed; a read-only one must exist and be up to date.
+    """
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme == "sqlite":
+        from tidelog.store.sqlite import open_sqlite
+
+        return await open_sqlite(url, runtime, readonly=readonly)
+    if separator and scheme in ("postgresql", "postgres"):
+        from tidelog.store.postgres import open_postgres
+
+        return await open_postgres(url, runtime, readonly=readonly)
+    raise ConfigError(
+        f"--db {url.split('@')[-1]!r} names no store: write sqlite:///tidelog.db or postgresql://user@host/name"
+    )
