@@ -5,11 +5,13 @@ Block headers commit to transactions, receipts and withdrawals as the root of th
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sha3 import keccak_256
 
 from tidelog.chain.rlp import EMPTY, encode_bytes, encode_int, encode_list
 
+KEYS = 4096  # the keys are the same in every list: those of lists of up to so many items are kept
 EMPTY_ROOT = bytes.fromhex("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421")
 
 
@@ -22,6 +24,7 @@ def ordered_root(values: Sequence[bytes]) -> bytes:
     return bytes(keccak_256(_node(leaves, 0, len(leaves), 0)).digest())
 
 
+@lru_cache(maxsize=KEYS)
 def _index_nibbles(index: int) -> bytes:
     """The key's nibbles, one to a byte: they sort as the trie branches."""
     return bytes([nibble for byte in encode_int(index) for nibble in (byte >> 4, byte & 15)])
@@ -55,6 +58,7 @@ def _reference(node: bytes) -> bytes:
     return node if len(node) < 32 else b"\xa0" + bytes(keccak_256(node).digest())
 
 
+@lru_cache(maxsize=KEYS)
 def _path(nibbles: bytes, *, leaf: bool) -> bytes:
     """Hex-prefix encoding of a path (Yellow Paper, appendix C), as an RLP item."""
     flag = 2 if leaf else 0

@@ -1,0 +1,193 @@
+"""The bytes that a header's hash and roots are over: headers, transactions, receipts, withdrawals, blooms.
+
+Sources: Yellow Paper 4.4; EIP-155, 658, 1559, 2718, 2930, 4844, 4895, 7702, 7685; for deposits the OP stack's
+specification ("Deposits", "Regolith", "Canyon").
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from sha3 import keccak_256
+
+from tidelog.chain.blocks import AccessEntry, Authorization, Header, Log, Receipt, Transaction, Withdrawal
+from tidelog.chain.rlp import EMPTY, EMPTY_LIST, encode_bytes, encode_int, encode_list
+
+DEPOSIT = 0x7E
+ENCODABLE = frozenset({0, 1, 2, 3, 4, DEPOSIT})
+BLOOM_CACHE = 1 << 16  # addresses and topics repeat from block to block; about 20 MB when full
+
+_HASH = b"\xa0"  # the RLP prefix of 32 bytes
+_ADDRESS = b"\x94"  # of 20 bytes
+_BLOOM = b"\xb9\x01\x00"  # of 256 bytes
+
+
+def keccak(data: bytes) -> bytes:
+    digest: bytes = keccak_256(data).digest()
+    return digest
+
+
+def encode_header(header: Header) -> bytes:
+    """The header by the fields that are present; ValueError if mix hash or nonce are missing."""
+    if header.mix_hash is None or header.nonce is None:
+        raise ValueError("the header comes without mixHash or nonce")
+    optional = (
+        None if header.base_fee_per_gas is None else encode_int(header.base_fee_per_gas),
+        None if header.withdrawals_root is None else _HASH + header.withdrawals_root,
+        None if header.blob_gas_used is None else encode_int(header.blob_gas_used),
+        None if header.excess_blob_gas is None else encode_int(header.excess_blob_gas),
+        None if header.parent_beacon_block_root is None else _HASH + header.parent_beacon_block_root,
+        None if header.requests_hash is None else _HASH + header.requests_hash,
+        None if header.block_access_list_hash is None else _HASH + header.block_access_list_hash,
+        None if header.slot_number is None else encode_int(header.slot_number),
+    )
+    return encode_list(
+        (
+            _HASH + header.parent_hash,
+            _HASH + header.ommers_hash,
+            _ADDRESS + header.miner,
+            _HASH + header.state_root,
+            _HASH + header.transactions_root,
+            _HASH + header.receipts_root,
+            _BLOOM + header.logs_bloom,
+            encode_int(header.difficulty),
+            encode_int(header.number),
+            encode_int(header.gas_limit),
+            encode_int(header.gas_used),
+            encode_int(header.timestamp),
+            encode_bytes(header.extra_data),
+            _HASH + header.mix_hash,
+            encode_bytes(header.nonce),
+            *[item for item in optional if item is not None],
+        )
+    )
+
+
+def _fields(tx: Transaction) -> list[bytes]:
+    """The encoded fields that are signed, without the signature. Only for types in ENCODABLE."""
+    to = EMPTY if tx.to is None else _ADDRESS + tx.to
+    gas, value, payload = encode_int(tx.gas or 0), encode_int(tx.value or 0), encode_bytes(tx.input or b"")
+    nonce = encode_int(tx.nonce or 0)
+    if tx.type == 0:
+        return [nonce, encode_int(tx.gas_price or 0), gas, to, value, payload]
+    if tx.type == DEPOSIT:
+        return [
+            _HASH + (tx.source_hash or b""),
+            _ADDRESS + tx.sender,
+            to,
+            encode_int(tx.mint or 0),
+            value,
+            gas,
+            encode_int(1 if tx.is_system_tx else 0),
+            payload,
+        ]
+    chain_id, access_list = encode_int(tx.chain_id or 0), encode_access_list(tx.access_list or ())
+    if tx.type == 1:
+        return [chain_id, nonce, encode_int(tx.gas_price or 0), gas, to, value, payload, access_list]
+    tip, cap = encode_int(tx.max_priority_fee_per_gas or 0), encode_int(tx.max_fee_per_gas or 0)
+    fields = [chain_id, nonce, tip, cap, gas, to, value, payload, access_list]
+    if tx.type == 3:
+        fields.append(encode_int(tx.max_fee_per_blob_gas or 0))
+        fields.append(encode_hashes(tx.blob_versioned_hashes or ()))
+    elif tx.type == 4:
+        fields.append(encode_authorizations(tx.authorization_list or ()))
+    return fields
+
+
+def encode_transaction(tx: Transaction) -> bytes:
+    """What the transaction's hash is over, and the transactions root's value."""
+    fields = _fields(tx)
+    if tx.type != DEPOSIT:
+        fields += (encode_int(tx.v or 0), encode_int(tx.r or 0), encode_int(tx.s or 0))
+    return _typed(tx.type, encode_list(fields))
+
+
+def encode_unsigned(tx: Transaction) -> bytes:
+    """What the sender signed: its keccak is the message of the signature (EIP-155 for type 0)."""
+    fields = _fields(tx)
+    if tx.type == 0 and (tx.v or 0) >= 35:
+        fields += (encode_int(((tx.v or 0) - 35) // 2), EMPTY, EMPTY)
+    return _typed(tx.type, encode_list(fields))
+
+
+def encode_receipt(tx_type: int, receipt: Receipt, bloom: bytes) -> bytes:
+    """The receipts root's value."""
+    outcome = encode_int(receipt.status) if receipt.status is not None else encode_bytes(receipt.root or b"")
+    fields = [
+        outcome,
+        encode_int(receipt.cumulative_gas_used),
+        _BLOOM + bloom,
+        encode_list([_encode_log(log) for log in receipt.logs]),
+    ]
+    if tx_type == DEPOSIT and receipt.deposit_receipt_version is not None:
+        fields += (encode_int(receipt.deposit_nonce or 0), encode_int(receipt.deposit_receipt_version))
+    return _typed(tx_type, encode_list(fields))
+
+
+def _encode_log(log: Log) -> bytes:
+    topics = encode_list([_HASH + topic for topic in log.topics])
+    return encode_list((_ADDRESS + log.address, topics, encode_bytes(log.data)))
+
+
+def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
+    return encode_list(
+        (
+            encode_int(withdrawal.index),
+            encode_int(withdrawal.validator_index),
+            _ADDRESS + withdrawal.address,
+            encode_int(withdrawal.amount_gwei),
+        )
+    )
+
+
+def encode_access_list(entries: Sequence[AccessEntry]) -> bytes:
+    if not entries:
+        return EMPTY_LIST
+    return encode_list(
+        [encode_list((_ADDRESS + entry.address, encode_hashes(entry.storage_keys))) for entry in entries]
+    )
+
+
+def encode_hashes(hashes: Iterable[bytes]) -> bytes:
+    return encode_list([_HASH + item for item in hashes])
+
+
+def encode_authorizations(authorizations: Iterable[Authorization]) -> bytes:
+    return encode_list(
+        [
+            encode_list(
+                (
+                    encode_int(item.chain_id),
+                    _ADDRESS + item.address,
+                    encode_int(item.nonce),
+                    encode_int(item.y_parity),
+                    encode_int(item.r),
+                    encode_int(item.s),
+                )
+            )
+            for item in authorizations
+        ]
+    )
+
+
+def _typed(tx_type: int, payload: bytes) -> bytes:
+    return bytes((tx_type,)) + payload if tx_type else payload
+
+
+def logs_bloom(logs: Iterable[Log]) -> int:
+    """The bloom over each log's address and topics, as an integer of 2048 bits."""
+    bloom = 0
+    for log in logs:
+        bloom |= _bloom_bits(log.address)
+        for topic in log.topics:
+            bloom |= _bloom_bits(topic)
+    return bloom
+
+
+@lru_cache(maxsize=BLOOM_CACHE)
+def _bloom_bits(item: bytes) -> int:
+    digest = keccak(item)
+    return (
+        1 << ((digest[0] << 8 | digest[1]) & 0x7FF)
+        | 1 << ((digest[2] << 8 | digest[3]) & 0x7FF)
+        | 1 << ((digest[4] << 8 | digest[5]) & 0x7FF)
+    )

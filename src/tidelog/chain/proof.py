@@ -1,0 +1,415 @@
+"""Check a block against what its own header commits to: the outcome is a set of checks, or a `ProofFailure`.
+
+This proves that a block, its transactions, receipts, logs and withdrawals belong to the hash they came
+under. It does not prove that the hash belongs to the chain: that is consensus, which is not in here.
+
+What each check compares:
+
+    hash          keccak of the header's fields           with the block's hash
+    parent        the header's parent hash                with the hash of the block below
+    uncles        keccak of the empty list                with the header's ommers hash
+    transactions  each hash, and the root over them       with the answer and the header
+    receipts      one receipt a transaction, their root   with the header
+    derived       gas used, price paid, contract address,
+                  log positions, the block's gas          with the answer
+    bloom         each receipt's and the block's bloom    with the answer and the header
+    withdrawals   the root over them                      with the header
+    senders       the key recovered from each signature   with the answer's `from`
+
+A check is passed, not computable (with the reason) or not applicable. What differs is never returned.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from coincurve import PublicKey
+from msgspec import Struct
+
+from tidelog.chain.blocks import Bundle, Transaction
+from tidelog.chain.encoding import (
+    DEPOSIT,
+    ENCODABLE,
+    encode_header,
+    encode_receipt,
+    encode_transaction,
+    encode_unsigned,
+    encode_withdrawal,
+    keccak,
+    logs_bloom,
+)
+from tidelog.chain.profiles import ALL, Profile
+from tidelog.chain.rlp import EMPTY_LIST, encode_bytes, encode_int, encode_list
+from tidelog.chain.trie import EMPTY_ROOT, ordered_root
+from tidelog.errors import Corruption, ProofFailure
+
+T = TypeVar("T")
+
+CHECKS = (*ALL, "senders")
+_NO_UNCLES = keccak(EMPTY_LIST)
+
+
+class Outcome(enum.Enum):
+    """What became of a check; the value is its sign in the text form."""
+
+    PASSED = "+"
+    NOT_COMPUTABLE = "?"
+    NOT_APPLICABLE = "-"
+
+
+class Result(Struct, frozen=True):
+    """One check's outcome, with the reason where it was not computable."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+PASSED = Result(Outcome.PASSED)
+NOT_APPLICABLE = Result(Outcome.NOT_APPLICABLE)
+
+
+class Proof(Struct, frozen=True):
+    """The outcome of every check of one block."""
+
+    results: Mapping[str, Result]
+
+    @property
+    def roots(self) -> bool:
+        """Hash, transactions, receipts, bloom and (where there are any) withdrawals all hold."""
+        names = ("hash", "transactions", "receipts", "bloom")
+        return all(self.results[name].outcome is Outcome.PASSED for name in names) and (
+            self.results["withdrawals"].outcome is not Outcome.NOT_COMPUTABLE
+        )
+
+    @property
+    def lowered(self) -> tuple[str, ...]:
+        """The checks that could not be computed."""
+        return tuple(
+            name for name, result in self.results.items() if result.outcome is Outcome.NOT_COMPUTABLE
+        )
+
+    def __str__(self) -> str:
+        """Such as `hash+ parent+ uncles+ transactions?(type 0x76) .. withdrawals- senders-`."""
+        return " ".join(
+            f"{name}{result.outcome.value}" + (f"({result.reason})" if result.reason else "")
+            for name, result in self.results.items()
+        )
+
+
+_RESULT = re.compile(r"(\w+)([+?-])(?:\(([^)]*)\))?(?: |$)")
+
+
+def parse_proof(text: str) -> Proof:
+    """The inverse of `str(proof)`; Corruption for anything else."""
+    proof = Proof({name: Result(Outcome(sign), reason) for name, sign, reason in _RESULT.findall(text)})
+    if tuple(proof.results) != CHECKS or str(proof) != text:
+        raise Corruption(f"no proof reads {text!r}")
+    return proof
+
+
+def with_parent(proof: Proof) -> Proof:
+    """The proof of a block whose parent link has been checked since."""
+    return Proof({**proof.results, "parent": PASSED})
+
+
+class _Case:
+    """A bundle under proof, with what several checks need."""
+
+    def __init__(self, bundle: Bundle, profile: Profile, parent_hash: bytes | None) -> None:
+        self.block, self.header = bundle.block, bundle.block.header
+        self.profile, self.parent_hash = profile, parent_hash
+        self.transactions, self.receipts = bundle.block.transactions, bundle.receipts
+        self.blooms = [logs_bloom(receipt.logs) for receipt in bundle.receipts]
+        self.covered_count = len(self.transactions) - (1 if self._ends_in_state_sync() else 0)
+
+    def _ends_in_state_sync(self) -> bool:
+        return bool(
+            self.profile.state_sync
+            and self.transactions
+            and self.transactions[-1].hash == state_sync_hash(self.header.number, self.header.hash)
+        )
+
+    @property
+    def covered(self) -> Sequence[Transaction]:
+        return self.transactions[: self.covered_count]
+
+    @property
+    def unknown_types(self) -> set[int]:
+        return {tx.type for tx in self.covered} - ENCODABLE
+
+
+class _Differs(Exception):
+    """A comparison that failed: what, expected, got."""
+
+
+def _compare(what: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise _Differs(what, _text(expected), _text(got))
+
+
+def _text(value: object) -> str:
+    text = "0x" + value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."  # blooms: 512 digits help nobody
+
+
+def state_sync_hash(number: int, block_hash: bytes) -> bytes:
+    """The hash of Polygon's state-sync transaction, which no root covers (bor, core/types/bor_receipt.go)."""
+    return keccak(b"matic-bor-receipt-" + number.to_bytes(8, "big") + block_hash)
+
+
+def _hash(case: _Case) -> Result:
+    try:
+        encoded = encode_header(case.header)
+    except ValueError as error:
+        return Result(Outcome.NOT_COMPUTABLE, str(error))
+    _compare("the header's hash", case.header.hash, keccak(encoded))
+    return PASSED
+
+
+def _parent(case: _Case) -> Result:
+    if case.parent_hash is None:
+        return NOT_APPLICABLE  # the first block of a range: nothing is below it
+    _compare("the parent's hash", case.parent_hash, case.header.parent_hash)
+    return PASSED
+
+
+def _uncles(case: _Case) -> Result:
+    if case.block.uncles:
+        return Result(Outcome.NOT_COMPUTABLE, "the answer holds hashes of uncles, not their headers")
+    _compare("the ommers hash of no uncles", case.header.ommers_hash, _NO_UNCLES)
+    return PASSED
+
+
+def _pair(case: _Case) -> None:
+    """Every transaction stands in this block and has its receipt: compared on every chain."""
+    block = (case.header.hash, case.header.number)
+    for i, tx in enumerate(case.transactions):
+        if (tx.block_hash, tx.block_number, tx.index) != (*block, i):
+            _compare(f"transaction {i}: its block's hash", block[0], tx.block_hash)
+            _compare(f"transaction {i}: its block's number", block[1], tx.block_number)
+            _compare(f"transaction {i}: its index", i, tx.index)
+    _compare("the number of receipts", len(case.transactions), len(case.receipts))
+    for i, (tx, receipt) in enumerate(zip(case.transactions, case.receipts, strict=True)):
+        place = (
+            receipt.block_hash,
+            receipt.block_number,
+            receipt.transaction_hash,
+            receipt.transaction_index,
+        )
+        if (*place, receipt.type) != (*block, tx.hash, i, tx.type):
+            _compare(f"receipt {i}: its block's hash", block[0], receipt.block_hash)
+            _compare(f"receipt {i}: its block's number", block[1], receipt.block_number)
+            _compare(f"receipt {i}: its transaction's hash", tx.hash, receipt.transaction_hash)
+            _compare(f"receipt {i}: its transaction's index", i, receipt.transaction_index)
+            _compare(f"receipt {i}: its type", tx.type, receipt.type)
+
+
+_RECEIPT_PLACE = ("block_hash", "block_number", "transaction_hash", "transaction_index")
+
+
+def _types(types: Collection[int]) -> Result:
+    return Result(Outcome.NOT_COMPUTABLE, "type " + " ".join(map(hex, sorted(types))))
+
+
+def _transactions(case: _Case) -> Result:
+    encoded = [encode_transaction(tx) if tx.type in ENCODABLE else None for tx in case.covered]
+    for i, (tx, value) in enumerate(zip(case.covered, encoded, strict=True)):
+        if value is not None and tx.hash != (computed := keccak(value)):
+            _compare(f"transaction {i}: its hash", tx.hash, computed)
+    if not case.profile.roots:
+        return Result(Outcome.NOT_COMPUTABLE, "hashes hold, the root is of another kind")
+    if unknown := case.unknown_types:
+        return _types(unknown)
+    root = ordered_root([value for value in encoded if value is not None])
+    _compare("the transactions root", case.header.transactions_root, root)
+    return PASSED
+
+
+def _receipts(case: _Case) -> Result:
+    if not case.profile.roots:
+        return Result(Outcome.NOT_COMPUTABLE, "all are there, the root is of another kind")
+    encoded = [
+        encode_receipt(tx.type, receipt, bloom.to_bytes(256, "big"))
+        for tx, receipt, bloom in zip(case.covered, case.receipts, case.blooms, strict=False)
+    ]
+    root = ordered_root(encoded)
+    strange = case.unknown_types - set(case.profile.opaque_types)
+    if strange and root != case.header.receipts_root:
+        return _types(strange)  # nothing says how receipts of such a type are encoded
+    _compare("the receipts root", case.header.receipts_root, root)
+    return PASSED
+
+
+def _bloom(case: _Case) -> Result:
+    whole = 0
+    for i, (receipt, bloom) in enumerate(zip(case.receipts, case.blooms, strict=True)):
+        if receipt.logs_bloom is not None:
+            _compare(f"receipt {i}: its bloom", receipt.logs_bloom, bloom.to_bytes(256, "big"))
+        if i < case.covered_count:
+            whole |= bloom
+    _compare("the block's bloom", case.header.logs_bloom, whole.to_bytes(256, "big"))
+    return PASSED
+
+
+def _withdrawals(case: _Case) -> Result:
+    root, withdrawals = case.header.withdrawals_root, case.block.withdrawals
+    if root is None:
+        _compare("withdrawals without a root", None, withdrawals)
+        return NOT_APPLICABLE
+    if case.profile.storage_withdrawals_root and root != EMPTY_ROOT and not withdrawals:
+        return Result(Outcome.NOT_COMPUTABLE, "the root of a contract's storage")
+    computed = ordered_root([encode_withdrawal(item) for item in withdrawals or ()])
+    _compare("the withdrawals root", root, computed)
+    return PASSED
+
+
+def _derived(case: _Case) -> Result:
+    position = cumulative = 0
+    for i, (tx, receipt) in enumerate(zip(case.transactions, case.receipts, strict=True)):
+        for log in receipt.logs:
+            where = (
+                log.block_hash,
+                log.block_number,
+                log.transaction_hash,
+                log.transaction_index,
+                log.log_index,
+            )
+            expected = (case.header.hash, case.header.number, tx.hash, i, position)
+            if where != expected:
+                for name, want, got in zip(_LOG_PLACE, expected, where, strict=True):
+                    if got is not None:
+                        _compare(f"receipt {i}, log {position}: its {name}", want, got)
+            position += 1
+        if i >= case.covered_count:
+            continue  # nothing of it is under a root, and its gas is not the block's
+        _compare(f"receipt {i}: gas used", receipt.cumulative_gas_used - cumulative, receipt.gas_used)
+        cumulative = receipt.cumulative_gas_used
+        price = effective_gas_price(tx, case.header.base_fee_per_gas)
+        if price is not None and receipt.effective_gas_price is not None:
+            _compare(f"receipt {i}: effective gas price", price, receipt.effective_gas_price)
+        if receipt.contract_address is not None and tx.type != DEPOSIT:
+            _compare(f"receipt {i}: contract address", contract_address(tx), receipt.contract_address)
+    if case.header.block_access_list_hash is None:  # since Amsterdam the block's gas is counted otherwise
+        _compare("the block's gas used", case.header.gas_used, cumulative)
+    return PASSED
+
+
+_LOG_PLACE = ("block_hash", "block_number", "transaction_hash", "transaction_index", "log_index")
+
+
+def effective_gas_price(tx: Transaction, base_fee: int | None) -> int | None:
+    """The price per gas that was paid, in wei (EIP-1559); None for types that pay otherwise."""
+    if tx.type in (0, 1):
+        return tx.gas_price
+    if tx.type not in (2, 3, 4) or base_fee is None:
+        return None
+    return min(tx.max_fee_per_gas or 0, base_fee + (tx.max_priority_fee_per_gas or 0))
+
+
+def contract_address(tx: Transaction) -> bytes | None:
+    """The address that a creating transaction gives its contract; None if it creates none."""
+    if tx.to is not None or tx.nonce is None:
+        return None
+    return keccak(encode_list((encode_bytes(tx.sender), encode_int(tx.nonce))))[12:]
+
+
+def _senders(case: _Case) -> Result:
+    if unknown := case.unknown_types:
+        return _types(unknown)
+    for i, tx in enumerate(case.covered):
+        if tx.type != DEPOSIT:  # deposits are not signed
+            _compare(f"transaction {i}: its sender", recover_sender(tx), tx.sender)
+    return PASSED
+
+
+def recover_sender(tx: Transaction) -> bytes | None:
+    """The address whose key signed the transaction; None if the signature is none."""
+    v = tx.v or 0
+    parity = v if tx.type else (v - 35) % 2 if v >= 35 else v - 27
+    try:
+        signature = (tx.r or 0).to_bytes(32, "big") + (tx.s or 0).to_bytes(32, "big") + bytes((parity,))
+        key = PublicKey.from_signature_and_message(signature, keccak(encode_unsigned(tx)), hasher=None)
+    except (ValueError, OverflowError):
+        return None
+    return keccak(key.format(compressed=False)[1:])[12:]
+
+
+_COMPUTE: dict[str, Callable[[_Case], Result]] = {
+    "hash": _hash,
+    "parent": _parent,
+    "uncles": _uncles,
+    "transactions": _transactions,
+    "receipts": _receipts,
+    "derived": _derived,
+    "bloom": _bloom,
+    "withdrawals": _withdrawals,
+    "senders": _senders,
+}
+
+
+def prove(
+    bundle: Bundle,
+    profile: Profile,
+    *,
+    parent_hash: bytes | None = None,
+    senders: bool = False,
+    endpoint: str | None = None,
+) -> Proof:
+    """Make every check that the profile holds for the chain.
+
+    Args:
+        parent_hash: the hash of the block below; None if it is not held.
+        senders: recover each signature's key too (about 60 microseconds a transaction).
+        endpoint: named in the failure.
+
+    Raises:
+        ProofFailure: a check that differs; nothing of the bundle may be stored.
+    """
+    case = _Case(bundle, profile, parent_hash)
+    _checked("receipts", _pair, case, endpoint)
+    results = {}
+    for name, compute in _COMPUTE.items():
+        if name == "senders" and not senders:
+            results[name] = NOT_APPLICABLE
+        elif name not in profile.checks and name not in ("senders", "parent"):
+            results[name] = Result(Outcome.NOT_COMPUTABLE, f"not on {profile.name}")
+        else:
+            results[name] = _checked(name, compute, case, endpoint)
+    return Proof(results)
+
+
+def assess(bundle: Bundle, profile: Profile) -> dict[str, Result | ProofFailure]:
+    """Each check's outcome on its own, failures included: how an unknown chain is probed.
+
+    Raises:
+        ProofFailure: receipts are missing or belong elsewhere, which is wrong on every chain.
+    """
+    case = _Case(bundle, profile, None)
+    _checked("receipts", _pair, case, None)
+    outcomes: dict[str, Result | ProofFailure] = {}
+    for name, compute in _COMPUTE.items():
+        try:
+            outcomes[name] = _checked(name, compute, case, None)
+        except ProofFailure as failure:
+            outcomes[name] = failure
+    return outcomes
+
+
+def _checked(name: str, compute: Callable[[_Case], T], case: _Case, endpoint: str | None) -> T:
+    try:
+        return compute(case)
+    except _Differs as differs:
+        what, expected, got = differs.args
+        raise ProofFailure(
+            name,
+            expected=f"{what} {expected}",
+            got=got,
+            subject=f"block {case.header.number}",
+            endpoint=endpoint,
+        ) from None
+
+
+def covered_count(bundle: Bundle, profile: Profile) -> int:
+    """How many of the transactions, from the first on, stand under the block's roots."""
+    return _Case(bundle, profile, None).covered_count
