@@ -8,9 +8,7 @@ import random
 from collections.abc import Iterator
 
 
-def delays(
-    rng: random.Random, *, first_s: float = 0.25, factor: float = 2.0, max_s: float = 30.0
-) -> Iterator[float]:
+def delays(rng: random.Random, *, first_s: float = 0.25, factor: float = 2.0, max_s: float = 30.0) -> Iterator[float]:
     """Yield delays in seconds, for ever. The n-th lies in [ceiling/2, ceiling], ceiling = first * factor^n.
 
     Half of the ceiling is kept as a floor, so that a retry is never immediate.

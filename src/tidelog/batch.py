@@ -71,11 +71,12 @@ class Rows(Struct, frozen=True):
 
 
 class Rollback(Struct, frozen=True):
-    """Delete, in `tables` order, every row of `scope` whose height is above `keep`."""
+    """Delete, in `tables` order, every row of `scope` whose height is above `keep`, up to `through`."""
 
     tables: tuple[Table, ...]
     scope: int | str
     keep: int
+    through: int | None = None  # None: without an end
 
 
 class Checkpoint(Struct, frozen=True):
@@ -250,14 +251,14 @@ TRANSACTIONS = Table(
         _int("type"),
         _bytes("from_address"),
         _bytes("to_address", nullable=True),  # null: creates a contract
-        _int("nonce"),
-        _uint256("value"),
-        _int("gas"),
+        _int("nonce", nullable=True),  # null, as value, gas and input, only for types that tidelog cannot read
+        _uint256("value", nullable=True),
+        _int("gas", nullable=True),
         _uint256("gas_price", nullable=True),  # what types 0 and 1 sign; null where fees are capped
         _uint256("max_fee_per_gas", nullable=True),
         _uint256("max_priority_fee_per_gas", nullable=True),
         _uint256("max_fee_per_blob_gas", nullable=True),
-        _bytes("input"),
+        _bytes("input", nullable=True),
         _int("signed_chain_id", nullable=True),  # as typed transactions sign it
         _bytes("access_list", nullable=True),  # RLP, as the transaction carries it
         _bytes("blob_versioned_hashes", nullable=True),  # RLP

@@ -57,9 +57,7 @@ class Unreachable(SourceError):
 class Throttled(SourceError):
     """The peer asks for patience: wait `retry_after_s` (None: it did not say how long)."""
 
-    def __init__(
-        self, reason: str, *, endpoint: str | None = None, retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, reason: str, *, endpoint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(reason, endpoint=endpoint)
         self.retry_after_s = retry_after_s
 
@@ -85,9 +83,7 @@ class ProofFailure(TidelogError):
 
     exit_code = 4
 
-    def __init__(
-        self, check: str, *, expected: str, got: str, subject: str, endpoint: str | None = None
-    ) -> None:
+    def __init__(self, check: str, *, expected: str, got: str, subject: str, endpoint: str | None = None) -> None:
         super().__init__(check, expected, got, subject, endpoint)
         self.check = check
         self.expected = expected

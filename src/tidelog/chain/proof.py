@@ -85,9 +85,7 @@ class Proof(Struct, frozen=True):
     @property
     def lowered(self) -> tuple[str, ...]:
         """The checks that could not be computed."""
-        return tuple(
-            name for name, result in self.results.items() if result.outcome is Outcome.NOT_COMPUTABLE
-        )
+        return tuple(name for name, result in self.results.items() if result.outcome is Outcome.NOT_COMPUTABLE)
 
     def __str__(self) -> str:
         """Such as `hash+ parent+ uncles+ transactions?(type 0x76) .. withdrawals- senders-`."""

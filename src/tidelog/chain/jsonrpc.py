@@ -1,0 +1,154 @@
+"""JSON-RPC 2.0 envelopes: calls to bytes, bytes to results, and what an error object means to us.
+
+Pure. A batch goes out as one array; its answers may come in any order and are matched by id.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+
+NULL = b"null"
+_HEAD = 200  # characters of a body or an error text that are quoted: enough to recognise, short in a log
+
+
+class Call(Struct, frozen=True):
+    """One method with its parameters."""
+
+    method: str
+    params: tuple[Any, ...] = ()
+
+
+class _Request(Struct):
+    jsonrpc: str
+    id: int
+    method: str
+    params: tuple[Any, ...]
+
+
+class _Error(Struct):
+    message: str = ""
+    code: int = 0
+
+
+class _Answer(Struct):
+    id: int | str | None = None
+    result: Raw = Raw(NULL)
+    error: _Error | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_one = msgspec.json.Decoder(_Answer)
+_many = msgspec.json.Decoder(list[_Answer])
+
+
+def encode(calls: Sequence[Call]) -> bytes:
+    """One call as an object, several as a batch; ids count from 1."""
+    requests = [_Request("2.0", i, call.method, call.params) for i, call in enumerate(calls, 1)]
+    return _encoder.encode(requests[0] if len(requests) == 1 else requests)
+
+
+def decode(body: bytes, calls: Sequence[Call]) -> list[Raw | SourceError]:
+    """The result, or what its error means, of each call in order.
+
+    Raises:
+        SourceError: the answer as a whole is an error, or not what was asked for.
+    """
+    try:
+        if body.lstrip()[:1] == b"[":
+            answers = _many.decode(body)
+        else:
+            answer = _one.decode(body)
+            if answer.error is not None and len(calls) > 1:
+                raise meaning(answer.error.code, answer.error.message)  # the batch as a whole is refused
+            answers = [answer]
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Rejected(f"no JSON-RPC answer ({error}): {_quote(body)}") from None
+    by_id = {answer.id: answer for answer in answers}
+    results: list[Raw | SourceError] = []
+    for i in range(1, len(calls) + 1):
+        found = by_id.get(i, by_id.get(str(i)))
+        if found is None:
+            raise Rejected(f"the answer to call {i} of {len(calls)} is missing")
+        results.append(found.result if found.error is None else meaning(found.error.code, found.error.message))
+    return results
+
+
+# what nodes and providers are known to say; the first pattern that fits wins
+_MEANINGS: tuple[tuple[type[SourceError], re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE))
+    for kind, pattern in (
+        (Pruned, r"prun|history.{0,20}(unavailable|not available)|missing trie node|ancient block"),
+        (
+            TooLarge,
+            r"response (size|is) .*(exceed|large|big|limit)|too (large|big)|batch.{0,40}(limit|large|big|exceed|many"
+            r"|maximum|size|supported)|size (limit|exceed)|more than \d+ results",
+        ),
+        (Throttled, r"rate.?limit|too many requests|throttl|capacity|compute units|request limit|quota"),
+        (
+            Unsupported,
+            r"method.{0,60}(not found|not supported|does not exist|unavailable|not available|not allowed)",
+        ),
+    )
+)
+_CODES: dict[int, type[SourceError]] = {
+    -32601: Unsupported,  # JSON-RPC 2.0
+    -32004: Unsupported,  # EIP-1474
+    -32005: Throttled,  # EIP-1474: limit exceeded
+    429: Throttled,
+    4444: Pruned,  # execution-apis: pruned history unavailable
+}
+
+
+def meaning(code: int, message: str) -> SourceError:
+    """What an error object says about asking again. Unknown errors are worth another try."""
+    text = f"error {code}: {_quote(message.encode())}"
+    for kind, pattern in _MEANINGS:
+        if pattern.search(message):
+            return kind(text)
+    return _CODES.get(code, Unreachable)(text)
+
+
+def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float) -> SourceError | None:
+    """What an HTTP status means; None if the body decides (200, and errors that carry JSON-RPC)."""
+    if status == 200:
+        return None
+    text = f"HTTP {status}: {_quote(body)}"
+    if status == 429:
+        return Throttled(text, retry_after_s=retry_after(headers.get("retry-after"), now=now))
+    if status == 413:
+        return TooLarge(text)
+    if status == 503 and "retry-after" in headers:
+        return Throttled(text, retry_after_s=retry_after(headers["retry-after"], now=now))
+    if 300 <= status < 400:
+        return Rejected(f"HTTP {status}: a redirect, which is not followed")
+    if status in (400, 401, 403, 404, 405, 410):
+        return Rejected(text)
+    return Unreachable(text)
+
+
+def retry_after(value: str | None, *, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header: seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    from email.utils import parsedate_to_datetime
+
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isdecimal() and value.isascii():
+        return float(min(int(value[:9]), RETRY_AFTER_MAX_S))
+    try:
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), float(RETRY_AFTER_MAX_S))
+    except (ValueError, TypeError):
+        return None
+
+
+RETRY_AFTER_MAX_S = 600  # an endpoint that asks for more is asked again after this all the same
+
+
+def _quote(body: bytes) -> str:
+    text = " ".join(body[: 2 * _HEAD].decode("utf-8", "replace").split())
+    return text if len(text) <= _HEAD else text[:_HEAD] + "..."

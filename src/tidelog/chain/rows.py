@@ -1,0 +1,443 @@
+"""A proven block as rows, and back: what the store holds of it, and what can be proven again from that alone.
+
+Derived fields are stored as derived, not as answered. Per block, `rows_digest` covers every column of every
+row, so that what no root covers (ingest facts, an endpoint's extra fields) cannot change unnoticed either.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.batch import (
+    BLOCKS,
+    LOGS,
+    TRANSACTIONS,
+    WITHDRAWALS,
+    Row,
+    Rows,
+    optional_uint256,
+    rows_digest,
+    uint256,
+)
+from tidelog.chain import rlp
+from tidelog.chain.blocks import (
+    AccessEntry,
+    Authorization,
+    Block,
+    Bundle,
+    Header,
+    Log,
+    Receipt,
+    Transaction,
+    Withdrawal,
+)
+from tidelog.chain.encoding import encode_access_list, encode_authorizations, encode_hashes
+from tidelog.chain.lineage import Link
+from tidelog.chain.proof import Proof, contract_address, effective_gas_price
+from tidelog.errors import Corruption
+
+
+class BlockRows(Struct, frozen=True):
+    """All rows of one block, each kind in key order."""
+
+    block: Row
+    transactions: list[Row]
+    logs: list[Row]
+    withdrawals: list[Row]
+
+    @property
+    def number(self) -> int:
+        return _int(self.block[_NUMBER])
+
+    @property
+    def link(self) -> Link:
+        return Link(self.number, _bytes(self.block[_HASH]), _bytes(self.block[_PARENT_HASH]))
+
+    @property
+    def row_count(self) -> int:
+        return 1 + len(self.transactions) + len(self.logs) + len(self.withdrawals)
+
+    def digest(self) -> bytes:
+        """What `rows_digest` must hold, recomputed."""
+        return _digest(self.block[:-1], self.transactions, self.logs, self.withdrawals)
+
+    @property
+    def stored_digest(self) -> bytes:
+        return _bytes(self.block[-1])
+
+
+_NUMBER, _HASH, _PARENT_HASH = (BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
+_PROOF = BLOCKS.index("proof")
+
+
+def _digest(block: Row, transactions: Sequence[Row], logs: Sequence[Row], withdrawals: Sequence[Row]) -> bytes:
+    return rows_digest(((BLOCKS, (block,)), (TRANSACTIONS, transactions), (LOGS, logs), (WITHDRAWALS, withdrawals)))
+
+
+def to_rows(
+    chain_id: int, bundle: Bundle, proof: Proof, *, covered: int, endpoint: str, ingested_at_ms: int
+) -> BlockRows:
+    """The rows of a proven block.
+
+    Args:
+        covered: how many transactions, from the first on, stand under the block's roots.
+        endpoint: the redacted name of who served it.
+    """
+    header, block = bundle.block.header, bundle.block
+    transactions: list[Row] = []
+    logs: list[Row] = []
+    cumulative = 0
+    for i, (tx, receipt) in enumerate(zip(block.transactions, bundle.receipts, strict=True)):
+        is_covered = 1 if i < covered else 0
+        gas_used = receipt.cumulative_gas_used - cumulative if is_covered else receipt.gas_used
+        cumulative = receipt.cumulative_gas_used
+        transactions.append(_transaction_row(chain_id, header, tx, receipt, gas_used, is_covered))
+        for log in receipt.logs:
+            t = log.topics
+            topics = t if len(t) == 4 else (*t, *(None,) * (4 - len(t)))
+            logs.append((chain_id, header.number, len(logs), i, log.address, *topics, log.data, is_covered))
+    withdrawals: list[Row] = [
+        (chain_id, header.number, i, item.index, item.validator_index, item.address, item.amount_gwei)
+        for i, item in enumerate(block.withdrawals or ())
+    ]
+    row = (
+        chain_id,
+        header.number,
+        header.hash,
+        header.parent_hash,
+        header.ommers_hash,
+        header.miner,
+        header.state_root,
+        header.transactions_root,
+        header.receipts_root,
+        header.logs_bloom,
+        uint256(header.difficulty),
+        header.gas_limit,
+        header.gas_used,
+        header.timestamp,
+        header.extra_data,
+        header.mix_hash,
+        header.nonce,
+        optional_uint256(header.base_fee_per_gas),
+        header.withdrawals_root,
+        header.blob_gas_used,
+        header.excess_blob_gas,
+        header.parent_beacon_block_root,
+        header.requests_hash,
+        header.block_access_list_hash,
+        header.slot_number,
+        b"".join(block.uncles),
+        len(transactions),
+        len(logs),
+        None if block.withdrawals is None else len(withdrawals),
+        str(proof),
+        block.extra,
+        endpoint,
+        ingested_at_ms,
+    )
+    return BlockRows((*row, _digest(row, transactions, logs, withdrawals)), transactions, logs, withdrawals)
+
+
+def _transaction_row(
+    chain_id: int, header: Header, tx: Transaction, receipt: Receipt, gas_used: int, covered: int
+) -> Row:
+    price = effective_gas_price(tx, header.base_fee_per_gas)
+    return (
+        chain_id,
+        header.number,
+        tx.index,
+        tx.hash,
+        tx.type,
+        tx.sender,
+        tx.to,
+        tx.nonce,
+        optional_uint256(tx.value),
+        tx.gas,
+        optional_uint256(tx.gas_price) if tx.type in (0, 1) else None,
+        optional_uint256(tx.max_fee_per_gas),
+        optional_uint256(tx.max_priority_fee_per_gas),
+        optional_uint256(tx.max_fee_per_blob_gas),
+        tx.input,
+        tx.chain_id if tx.type else None,
+        None if tx.access_list is None else encode_access_list(tx.access_list),
+        None if tx.blob_versioned_hashes is None else encode_hashes(tx.blob_versioned_hashes),
+        None if tx.authorization_list is None else encode_authorizations(tx.authorization_list),
+        tx.v,
+        optional_uint256(tx.r),
+        optional_uint256(tx.s),
+        tx.source_hash,
+        optional_uint256(tx.mint),
+        None if tx.is_system_tx is None else int(tx.is_system_tx),
+        receipt.status,
+        receipt.root,
+        receipt.cumulative_gas_used,
+        gas_used,
+        optional_uint256(receipt.effective_gas_price if price is None else price),
+        contract_address(tx) or receipt.contract_address,
+        len(receipt.logs),
+        receipt.deposit_nonce,
+        receipt.deposit_receipt_version,
+        covered,
+        _joined_extra(tx.extra, receipt.extra),
+    )
+
+
+def _joined_extra(transaction: str | None, receipt: str | None) -> str | None:
+    if transaction is None and receipt is None:
+        return None
+    parts = {"transaction": transaction, "receipt": receipt}
+    return msgspec.json.encode(
+        {name: msgspec.Raw(text.encode()) for name, text in parts.items() if text is not None}
+    ).decode()
+
+
+def block_rows(blocks: Sequence[BlockRows]) -> tuple[Rows, ...]:
+    """The rows of several blocks, as a batch adds them: parents first."""
+    return tuple(
+        Rows(table, rows)
+        for table, rows in (
+            (BLOCKS, [block.block for block in blocks]),
+            (TRANSACTIONS, [row for block in blocks for row in block.transactions]),
+            (LOGS, [row for block in blocks for row in block.logs]),
+            (WITHDRAWALS, [row for block in blocks for row in block.withdrawals]),
+        )
+        if rows
+    )
+
+
+def with_proof(rows: BlockRows, proof: Proof) -> Row:
+    """The block's row under another proof, its digest renewed."""
+    block = (*rows.block[:_PROOF], str(proof), *rows.block[_PROOF + 1 : -1])
+    return (*block, _digest(block, rows.transactions, rows.logs, rows.withdrawals))
+
+
+# -- and back ---------------------------------------------------------------------------------------------
+
+
+def to_bundle(rows: BlockRows) -> Bundle:
+    """The block as it was before it became rows; Corruption if the rows cannot be a block.
+
+    Positions of logs are those of the rows, so that a proof's comparison with them finds a row that moved.
+    """
+    block = dict(zip(BLOCKS.names, rows.block, strict=True))
+    number = _int(block["number"])
+    try:
+        header = _header(block)
+        logs = _logs_by_transaction(rows, header)
+        pairs = [
+            _transaction(dict(zip(TRANSACTIONS.names, row, strict=True)), header, logs) for row in rows.transactions
+        ]
+        withdrawals = [Withdrawal(*_withdrawal(row)) for row in rows.withdrawals]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Corruption(f"block {number}: its rows cannot be read as a block: {error}") from None
+    for name, count in (
+        ("transaction_count", len(pairs)),
+        ("log_count", len(rows.logs)),
+        ("withdrawal_count", len(withdrawals)),
+    ):
+        if block[name] != count and not (block[name] is None and count == 0):
+            raise Corruption(f"block {number}: {name} is {block[name]!r}, and there are {count} rows")
+    uncles = _bytes(block["uncles"])
+    return Bundle(
+        Block(
+            header,
+            tuple(tx for tx, _ in pairs),
+            tuple(uncles[i : i + 32] for i in range(0, len(uncles), 32)),
+            None if block["withdrawal_count"] is None else tuple(withdrawals),
+            _text(block["extra"]),
+        ),
+        tuple(receipt for _, receipt in pairs),
+    )
+
+
+def _header(block: dict[str, int | str | bytes | None]) -> Header:
+    def number(name: str) -> int | None:
+        value = block[name]
+        return int.from_bytes(value, "big") if isinstance(value, bytes) else _optional_int(value)
+
+    return Header(
+        number=_int(block["number"]),
+        hash=_sized(block["hash"], 32),
+        parent_hash=_sized(block["parent_hash"], 32),
+        ommers_hash=_sized(block["ommers_hash"], 32),
+        miner=_sized(block["miner"], 20),
+        state_root=_sized(block["state_root"], 32),
+        transactions_root=_sized(block["transactions_root"], 32),
+        receipts_root=_sized(block["receipts_root"], 32),
+        logs_bloom=_sized(block["logs_bloom"], 256),
+        difficulty=int.from_bytes(_bytes(block["difficulty"]), "big"),
+        gas_limit=_int(block["gas_limit"]),
+        gas_used=_int(block["gas_used"]),
+        timestamp=_int(block["timestamp"]),
+        extra_data=_bytes(block["extra_data"]),
+        mix_hash=_optional_sized(block["mix_hash"], 32),
+        nonce=_optional_sized(block["nonce"], 8),
+        base_fee_per_gas=number("base_fee_per_gas"),
+        withdrawals_root=_optional_sized(block["withdrawals_root"], 32),
+        blob_gas_used=number("blob_gas_used"),
+        excess_blob_gas=number("excess_blob_gas"),
+        parent_beacon_block_root=_optional_sized(block["parent_beacon_block_root"], 32),
+        requests_hash=_optional_sized(block["requests_hash"], 32),
+        block_access_list_hash=_optional_sized(block["block_access_list_hash"], 32),
+        slot_number=number("slot_number"),
+    )
+
+
+def _logs_by_transaction(rows: BlockRows, header: Header) -> dict[int, list[Log]]:
+    hashes = {_int(row[2]): _bytes(row[3]) for row in rows.transactions}
+    logs: dict[int, list[Log]] = {}
+    for row in rows.logs:
+        _, number, position, tx_index, address, *topics, data, _ = row
+        log_index = _int(position)
+        present = [_sized(topic, 32) for topic in topics if topic is not None]
+        if topics[: len(present)] != present:
+            raise ValueError(f"log {log_index} has a topic behind an absent one")
+        index = _int(tx_index)
+        if index not in hashes:
+            raise ValueError(f"log {log_index} belongs to transaction {index}, which is not there")
+        logs.setdefault(index, []).append(
+            Log(
+                _sized(address, 20),
+                tuple(present),
+                _bytes(data),
+                header.hash,
+                _int(number),
+                hashes[index],
+                index,
+                log_index,
+            )
+        )
+    return logs
+
+
+def _transaction(
+    row: dict[str, int | str | bytes | None], header: Header, logs: dict[int, list[Log]]
+) -> tuple[Transaction, Receipt]:
+    index, tx_hash = _int(row["tx_index"]), _sized(row["hash"], 32)
+    tx_type = _int(row["type"])
+    access_list, hashes = row["access_list"], row["blob_versioned_hashes"]
+    authorizations = row["authorization_list"]
+    transaction = Transaction(
+        block_hash=header.hash,
+        block_number=_int(row["block_number"]),
+        index=index,
+        hash=tx_hash,
+        type=tx_type,
+        sender=_sized(row["from_address"], 20),
+        to=_optional_sized(row["to_address"], 20),
+        nonce=_optional_int(row["nonce"]),
+        value=_optional_uint(row["value"]),
+        gas=_optional_int(row["gas"]),
+        gas_price=_optional_uint(row["gas_price"]),
+        max_fee_per_gas=_optional_uint(row["max_fee_per_gas"]),
+        max_priority_fee_per_gas=_optional_uint(row["max_priority_fee_per_gas"]),
+        max_fee_per_blob_gas=_optional_uint(row["max_fee_per_blob_gas"]),
+        input=_optional_bytes(row["input"]),
+        chain_id=_optional_int(row["signed_chain_id"]),
+        access_list=None if access_list is None else _access_list(_bytes(access_list)),
+        blob_versioned_hashes=None if hashes is None else _hashes(rlp.decode(_bytes(hashes))),
+        authorization_list=None if authorizations is None else _authorizations(_bytes(authorizations)),
+        v=_optional_int(row["v"]),
+        r=_optional_uint(row["r"]),
+        s=_optional_uint(row["s"]),
+        source_hash=_optional_sized(row["source_hash"], 32),
+        mint=_optional_uint(row["mint"]),
+        is_system_tx=None if row["is_system_tx"] is None else bool(row["is_system_tx"]),
+        extra=None,
+    )
+    own = logs.get(index, [])
+    if row["log_count"] != len(own):
+        raise ValueError(f"transaction {index} has {len(own)} logs, its row says {row['log_count']!r}")
+    receipt = Receipt(
+        block_hash=header.hash,
+        block_number=transaction.block_number,
+        transaction_hash=tx_hash,
+        transaction_index=index,
+        type=tx_type,
+        status=_optional_int(row["status"]),
+        root=_optional_sized(row["root"], 32),
+        cumulative_gas_used=_int(row["cumulative_gas_used"]),
+        gas_used=_int(row["gas_used"]),
+        effective_gas_price=_optional_uint(row["effective_gas_price"]),
+        contract_address=_optional_sized(row["contract_address"], 20),
+        logs_bloom=None,
+        logs=tuple(own),
+        deposit_nonce=_optional_int(row["deposit_nonce"]),
+        deposit_receipt_version=_optional_int(row["deposit_receipt_version"]),
+        extra=None,
+    )
+    return transaction, receipt
+
+
+def _withdrawal(row: Row) -> tuple[int, int, bytes, int]:
+    return _int(row[3]), _int(row[4]), _sized(row[5], 20), _int(row[6])
+
+
+def _access_list(encoded: bytes) -> tuple[AccessEntry, ...]:
+    return tuple(
+        AccessEntry(_sized(address, 20), _hashes(keys))
+        for address, keys in (_items(entry, 2) for entry in _items(rlp.decode(encoded)))
+    )
+
+
+def _authorizations(encoded: bytes) -> tuple[Authorization, ...]:
+    return tuple(
+        Authorization(_uint(chain_id), _sized(address, 20), _uint(nonce), _uint(y_parity), _uint(r), _uint(s))
+        for chain_id, address, nonce, y_parity, r, s in (_items(item, 6) for item in _items(rlp.decode(encoded)))
+    )
+
+
+def _hashes(item: rlp.Item) -> tuple[bytes, ...]:
+    return tuple(_sized(value, 32) for value in _items(item))
+
+
+def _items(item: rlp.Item, count: int | None = None) -> list[rlp.Item]:
+    if not isinstance(item, list) or (count is not None and len(item) != count):
+        raise ValueError("a stored list is not of its shape")
+    return item
+
+
+def _uint(item: rlp.Item) -> int:
+    return int.from_bytes(_bytes(item), "big")
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r} where an integer belongs")
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError(f"{value!r} where bytes belong")
+    return value
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r} where text belongs")
+    return value
+
+
+def _sized(value: object, size: int) -> bytes:
+    sized = _bytes(value)
+    if len(sized) != size:
+        raise ValueError(f"{len(sized)} bytes where {size} belong")
+    return sized
+
+
+def _optional_int(value: object) -> int | None:
+    return None if value is None else _int(value)
+
+
+def _optional_bytes(value: object) -> bytes | None:
+    return None if value is None else _bytes(value)
+
+
+def _optional_sized(value: object, size: int) -> bytes | None:
+    return None if value is None else _sized(value, size)
+
+
+def _optional_uint(value: object) -> int | None:
+    return None if value is None else int.from_bytes(_bytes(value), "big")

@@ -1,0 +1,62 @@
+"""What the user configures, as frozen values, and secrets that never print."""
+
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from tidelog.errors import ConfigError
+
+_SHORT = 6  # a path segment this short ("v2", "rpc", "mainnet" is longer and is hidden all the same) is no key
+
+
+class EndpointUrl:
+    """The URL of an endpoint. Its text form is redacted; `reveal` is for the transport alone.
+
+    Keys stand in paths (`/v2/KEY`), in queries and as user names: all of those are secrets, and `redact`
+    takes them out of any text that an endpoint sends back.
+    """
+
+    __slots__ = ("_secrets", "_url", "name")
+
+    def __init__(self, url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ConfigError("an endpoint URL cannot be read: its host or port is not valid") from None
+        if parts.scheme not in schemes or not parts.hostname:
+            wanted = " or ".join(f"{scheme}://host" for scheme in schemes)
+            raise ConfigError(f"an endpoint URL must look like {wanted}, this one starts with {_start(url)!r}")
+        self._url = url
+        self._secrets = _secrets(parts)
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self.name = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+
+    def reveal(self) -> str:
+        return self._url
+
+    def redact(self, text: str) -> str:
+        """`text` without anything of this URL that may be a key."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def __repr__(self) -> str:
+        return f"EndpointUrl({self.name!r})"
+
+    __str__ = __repr__
+
+
+def _secrets(parts: SplitResult) -> list[str]:
+    found = {part for part in (parts.username, parts.password) if part}
+    found |= {segment for segment in parts.path.split("/") if len(segment) > _SHORT}
+    for pair in parts.query.split("&"):
+        _, _, value = pair.partition("=")
+        found |= {value or pair}
+    if parts.fragment:
+        found.add(parts.fragment)
+    found |= {unquote(part) for part in found}
+    return sorted((part for part in found if part), key=len, reverse=True)  # longest first
+
+
+def _start(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme + separator if separator and len(scheme) < 12 else "no scheme"
