@@ -56,6 +56,10 @@ class Runtime(Protocol):
 
     def worker(self, name: str) -> Worker: ...
 
+    def reached(self, point: str) -> None:
+        """A named point of the code was reached: nothing here, a crash where a test injects one."""
+        ...
+
 
 class ThreadWorker:
     """A `Worker` on a real thread."""
@@ -93,3 +97,6 @@ class SystemRuntime:
 
     def worker(self, name: str) -> Worker:
         return ThreadWorker(name)
+
+    def reached(self, point: str) -> None:
+        pass

@@ -58,6 +58,10 @@ class BlockRows(Struct, frozen=True):
     def row_count(self) -> int:
         return 1 + len(self.transactions) + len(self.logs) + len(self.withdrawals)
 
+    @property
+    def proof_text(self) -> str:
+        return str(self.block[_PROOF])
+
     def digest(self) -> bytes:
         """What `rows_digest` must hold, recomputed."""
         return _digest(self.block[:-1], self.transactions, self.logs, self.withdrawals)

@@ -1,0 +1,94 @@
+"""Fetch a range of blocks ahead of the committer: many requests at once, bounded, answers in order.
+
+Blocks are asked for by number, whole, several to a request. How many follows from their size; how many
+requests are under way follows from each endpoint's own limit. What is fetched and not yet taken is bounded
+in bytes, so that memory stays flat however long the range is and however slow the database.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+
+from tidelog.chain.intake import Proven, Rules, take_in
+from tidelog.chain.pool import Pool
+from tidelog.chain.rpc import Endpoint
+from tidelog.errors import TooLarge
+from tidelog.runtime import Runtime
+
+REQUEST_BYTES = 2 * 1024 * 1024  # aimed at per request: large enough to amortise, small enough to share a core
+REQUEST_BLOCKS_MAX = 200  # tiny blocks: beyond it providers refuse the batch
+AHEAD_REQUESTS = 12  # requests whose answers may wait or be under way
+AHEAD_BYTES_MAX = 48 * 1024 * 1024  # answers that may wait: rows take about twice the bytes of their JSON
+
+
+
+class Fetcher:
+    """Asks the pool for blocks and gives them back proven."""
+
+    def __init__(self, pool: Pool, runtime: Runtime, rules: Rules) -> None:
+        self.rules = rules
+        self._pool = pool
+        self._runtime = runtime
+        self._block_bytes = 32 * 1024.0  # a guess until blocks have been seen; then a moving average
+        self._blocks_max = REQUEST_BLOCKS_MAX
+
+    async def blocks(self, keys: Sequence[int | bytes], *, range_first: int | None = None) -> list[Proven]:
+        """The blocks of `keys`, proven, in order; split where the answer would be too large.
+
+        Raises:
+            SourceError, ProofFailure: as `Pool.ask`.
+        """
+        lowest = min((key for key in keys if isinstance(key, int)), default=None)
+
+        async def work(endpoint: Endpoint) -> list[Proven]:
+            raws = await endpoint.blocks(keys)
+            now_ms = int(self._runtime.now() * 1000)
+            return await self._runtime.compute(
+                lambda: take_in(raws, keys, self.rules, range_first=range_first, endpoint=endpoint.name, now_ms=now_ms)
+            )
+
+        try:
+            proven = await self._pool.ask(work, number=lowest)
+        except TooLarge:
+            if len(keys) == 1:
+                raise
+            half = len(keys) // 2
+            self._blocks_max = max(1, min(self._blocks_max, half))
+            return [
+                *await self.blocks(keys[:half], range_first=range_first),
+                *await self.blocks(keys[half:], range_first=range_first),
+            ]
+        if proven:
+            mean = sum(block.size_bytes for block in proven) / len(proven)
+            self._block_bytes += (mean - self._block_bytes) * 0.25
+        return proven
+
+    def request_blocks(self) -> int:
+        """How many blocks the next request should ask for."""
+        return max(1, min(self._blocks_max, int(REQUEST_BYTES / max(1.0, self._block_bytes))))
+
+    async def ahead(
+        self, first: int, last: int, *, range_first: int | None = None, downwards: bool = False
+    ) -> AsyncGenerator[list[Proven], None]:
+        """Blocks `first` to `last` in lists, each list ascending; the lists descend if `downwards`."""
+        waiting: deque[tuple[asyncio.Task[list[Proven]], int]] = deque()
+        low, high = first, last
+        try:
+            while waiting or low <= high:
+                while low <= high and self._room(waiting):
+                    count = min(self.request_blocks(), high - low + 1)
+                    keys = range(high - count + 1, high + 1) if downwards else range(low, low + count)
+                    low, high = (low, high - count) if downwards else (low + count, high)
+                    task = asyncio.create_task(self.blocks(list(keys), range_first=range_first))
+                    waiting.append((task, int(count * self._block_bytes)))
+                task, _ = waiting[0]
+                blocks = await task
+                waiting.popleft()
+                yield blocks
+        finally:
+            for task, _ in waiting:
+                task.cancel()
+            await asyncio.gather(*(task for task, _ in waiting), return_exceptions=True)
+
+    def _room(self, waiting: deque[tuple[asyncio.Task[list[Proven]], int]]) -> bool:
+        return not waiting or (len(waiting) < AHEAD_REQUESTS and sum(size for _, size in waiting) < AHEAD_BYTES_MAX)

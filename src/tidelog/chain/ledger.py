@@ -1,0 +1,217 @@
+"""The one writer of a chain: it holds the checkpoint, commits every move, and remembers the unfinalized links.
+
+What is held in memory changes only after a commit has succeeded, so that it never says more than the store.
+"""
+
+from collections.abc import Sequence
+
+from tidelog.backoff import delays
+from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Checkpoint, Row, Rows, Value
+from tidelog.chain import position as moves
+from tidelog.chain.lineage import Link, is_linked
+from tidelog.chain.position import Move, Position, decode_position, source_of
+from tidelog.chain.proof import parse_proof, with_parent
+from tidelog.chain.rows import BlockRows, with_proof
+from tidelog.chain.spool import Spool
+from tidelog.errors import Busy, Corruption
+from tidelog.runtime import Runtime
+from tidelog.store import Snapshot, Store
+from tidelog.telemetry import ChainMetrics, logger
+
+HELD_MAX = 16_384  # unfinalized links kept: beyond the deepest reorg on record (Ethereum Classic, 2020: 7,000)
+STORE_PATIENCE_S = 600.0  # how long a database may be away before the process gives up and says so
+
+_log = logger("ledger")
+
+
+class Ledger:
+    """A chain in the store, as its only writer."""
+
+    def __init__(
+        self, store: Store, runtime: Runtime, metrics: ChainMetrics, chain_id: int, checkpoint: Checkpoint
+    ) -> None:
+        self.chain_id = chain_id
+        self._store = store
+        self._runtime = runtime
+        self._metrics = metrics
+        self._checkpoint = checkpoint
+        self._position = decode_position(checkpoint)
+        self._links: list[Link] = []  # from the finalized block (or the first, or HELD_MAX below) to the head
+
+    @classmethod
+    async def open(cls, store: Store, runtime: Runtime, metrics: ChainMetrics, chain_id: int) -> "Ledger":
+        """Become the writer of the chain; any earlier one is fenced."""
+        ledger = cls(store, runtime, metrics, chain_id, await store.acquire(source_of(chain_id)))
+        await ledger._load()
+        return ledger
+
+    async def _load(self) -> None:
+        position = self._position
+        if position is None:
+            return
+        low = max(position.first, position.head - HELD_MAX + 1)
+        if position.finalized is not None:
+            low = max(low, position.finalized)
+        async with self._store.snapshot() as snapshot:
+            self._links = await links_between(snapshot, self.chain_id, low, position.head)
+        if not self._links or self._links[-1].hash != position.head_link_hash or not is_linked(self._links):
+            raise Corruption(
+                f"chain {self.chain_id}: the checkpoint says head {position.head}, and the blocks below it do not "
+                "lead there: run `tidelog chain verify`"
+            )
+        self._tell()
+
+    # -- what is held ---------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position | None:
+        """None until the first commit."""
+        return self._position
+
+    @property
+    def head(self) -> Link | None:
+        return self._links[-1] if self._links else None
+
+    @property
+    def window(self) -> tuple[Sequence[Link], bool]:
+        """The links that a reorg may touch, and whether the lowest is final: see `lineage.decide`."""
+        position = self._required()
+        if position.finalized is None and self._links[0].number == position.first and position.first > 0:
+            return [position.base, *self._links], False
+        return self._links, True
+
+    def link(self, number: int) -> Link | None:
+        """The held link of that number, if it is in the window."""
+        if not self._links:
+            return None
+        index = number - self._links[0].number
+        return self._links[index] if 0 <= index < len(self._links) else None
+
+    def _required(self) -> Position:
+        if self._position is None:
+            raise AssertionError("nothing is held yet")
+        return self._position
+
+    # -- moves ----------------------------------------------------------------------------------------------
+
+    async def append(self, blocks: Sequence[BlockRows], *, chain: Rows | None = None) -> None:
+        """Commit blocks that link to the head; `chain` goes with the first ones."""
+        links = [block.link for block in blocks]
+        if not is_linked([*self._links[-1:], *links]):
+            raise AssertionError("blocks that do not link reached a commit")
+        await self._commit(moves.append(self.chain_id, self._checkpoint, blocks, chain=chain))
+        self._hold([*self._links, *links])
+        self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
+
+    async def replace(self, keep: Link | None, links: Sequence[Link], spool: Spool, *, reason: str) -> None:
+        """Drop what is above `keep` and commit the branch in the spool, all at once."""
+        dropped = [link for link in self._links if keep is None or link.number > keep.number]
+        kept = self._links[: len(self._links) - len(dropped)]
+        if not is_linked([*kept[-1:], *links]):
+            raise AssertionError("a branch that does not link reached a commit")
+        move = moves.replace(
+            self.chain_id,
+            self._checkpoint,
+            keep=keep,
+            dropped=dropped,
+            links=links,
+            rows=spool.rows(),
+            reason=reason,
+            at_ms=int(self._runtime.now() * 1000),
+        )
+        old_head = self._required().head
+        await self._commit(move)
+        self._hold([*kept, *links])
+        if reason != moves.REWIND:
+            self._metrics.reorgs.labels(self.chain_id).inc()
+            self._metrics.reorg_depth.labels(self.chain_id).observe(len(dropped))
+        _log.warning(
+            "reorg" if reason != moves.REWIND else "rewind",
+            chain=self.chain_id,
+            depth=len(dropped),
+            fork=move.position.head - len(links),
+            old_head=old_head,
+            new_head=move.position.head,
+            reason=reason,
+        )
+
+    async def prepend(self, blocks: Sequence[BlockRows]) -> None:
+        """Commit blocks below the first one, which they lead up to."""
+        position = self._required()
+        async with self._store.snapshot() as snapshot:
+            first = await read_block(snapshot, self.chain_id, position.first)
+        links = [block.link for block in blocks]
+        if first is None or not is_linked([*links, first.link]):
+            raise AssertionError("blocks that do not link reached a commit")
+        proven = with_proof(first, with_parent(parse_proof(first.proof_text)))
+        await self._commit(moves.prepend(self.chain_id, self._checkpoint, blocks, proven))
+        self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
+
+    async def finalize(self, link: Link) -> None:
+        """Raise finality to a held block."""
+        await self._commit(moves.finalize(self._checkpoint, link.number, link.hash))
+        self._hold(self._links)
+
+    async def repair(self, block: BlockRows) -> None:
+        """Put one block's rows in the place of the stored ones."""
+        await self._commit(moves.repair(self.chain_id, self._checkpoint, block))
+
+    def _hold(self, links: list[Link]) -> None:
+        position = self._required()
+        lowest = max(links[-1].number - HELD_MAX + 1, position.finalized or 0) if links else 0
+        self._links = [link for link in links if link.number >= lowest] if links[0].number < lowest else links
+        self._tell()
+
+    def _tell(self) -> None:
+        position = self._required()
+        self._metrics.indexed.labels(self.chain_id).set(position.head)
+        if position.finalized is not None:
+            self._metrics.finalized.labels(self.chain_id).set(position.finalized)
+
+    async def _commit(self, move: Move) -> None:
+        """Commit, and wait for a database that is busy or away."""
+        started = self._runtime.monotonic()
+        pauses = delays(self._runtime.random("ledger"), max_s=10.0)
+        self._runtime.reached("ledger.before_commit")
+        while True:
+            try:
+                await self._store.commit(move.batch)
+                break
+            except Busy as error:
+                if self._runtime.monotonic() - started > STORE_PATIENCE_S:
+                    raise
+                _log.warning("store_busy", chain=self.chain_id, error=str(error))
+                await self._runtime.sleep(next(pauses))
+        self._runtime.reached("ledger.after_commit")
+        self._checkpoint, self._position = move.batch.after, move.position
+        self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
+        self._metrics.rows.labels(self.chain_id).inc(move.batch.row_count)
+
+
+_LINK_COLUMNS = tuple(BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
+
+
+async def links_between(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[Link]:
+    """The links of the stored blocks `low` to `high`, oldest first."""
+    number, block_hash, parent = _LINK_COLUMNS
+    links: list[Link] = []
+    async for rows in snapshot.scan(BLOCKS, scope=chain_id, low=low, high=high):
+        links += [Link(row[number], row[block_hash], row[parent]) for row in rows]  # type: ignore[arg-type]
+    return links
+
+
+async def read_blocks(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[BlockRows]:
+    """The stored blocks `low` to `high` with all their rows."""
+    blocks = await snapshot.select(BLOCKS, scope=chain_id, low=low, high=high)
+    groups: list[dict[Value, list[Row]]] = []
+    for table in (TRANSACTIONS, LOGS, WITHDRAWALS):
+        height, by_number = table.names.index("block_number"), dict[Value, list[Row]]()
+        groups.append(by_number)
+        for row in await snapshot.select(table, scope=chain_id, low=low, high=high):
+            by_number.setdefault(row[height], []).append(row)
+    return [BlockRows(block, *(group.get(block[1], []) for group in groups)) for block in blocks]
+
+
+async def read_block(snapshot: Snapshot, chain_id: int, number: int) -> BlockRows | None:
+    found = await read_blocks(snapshot, chain_id, number, number)
+    return found[0] if found else None

@@ -1,0 +1,222 @@
+"""Where a chain source stands, and the batches that move it: each is one commit with its checkpoint inside.
+
+Pure. `Position` is what the store keeps as the checkpoint's text; every function here takes the checkpoint
+that the store holds and gives the batch that leads to the next. Applied and reverted blocks are numbered in
+`changes`, gapless, since the number comes out of the checkpoint that the commit is fenced by.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.batch import (
+    BLOCK_TABLES,
+    BLOCKS,
+    CHAINS,
+    CHANGES,
+    REORGS,
+    Batch,
+    Checkpoint,
+    Rollback,
+    Row,
+    Rows,
+)
+from tidelog.chain.lineage import Link
+from tidelog.chain.profiles import Profile, encode_profile
+from tidelog.chain.rows import BlockRows, block_rows
+from tidelog.errors import Corruption
+
+APPLY, REVERT = "apply", "revert"
+REORG, SHRINK, REWIND = "reorg", "shrink", "rewind"  # why blocks were dropped, as `reorgs` says
+
+
+class Position(Struct, frozen=True, omit_defaults=True):
+    """The range held: blocks `first` to `head`, contiguous and linked. Hashes are 0x text, for people.
+
+    `finalized` is the highest block that is final, None while none is; `changes` the last number given out.
+    """
+
+    first: int
+    first_parent_hash: str
+    head: int
+    head_hash: str
+    finalized: int | None = None
+    finalized_hash: str | None = None
+    changes: int = 0
+
+    @property
+    def head_link_hash(self) -> bytes:
+        return bytes.fromhex(self.head_hash[2:])
+
+    @property
+    def base(self) -> Link:
+        """A link that stands for the parent of the first block."""
+        return Link(self.first - 1, bytes.fromhex(self.first_parent_hash[2:]), b"")
+
+
+def source_of(chain_id: int) -> str:
+    """The name of a chain's checkpoint."""
+    return f"chain:{chain_id}"
+
+
+def encode_position(position: Position) -> str:
+    return msgspec.json.encode(position).decode()
+
+
+def decode_position(checkpoint: Checkpoint) -> Position | None:
+    """None where nothing was committed yet; Corruption if the text is no position."""
+    if checkpoint.position is None:
+        return None
+    try:
+        return msgspec.json.decode(checkpoint.position, type=Position)
+    except msgspec.DecodeError as error:
+        raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
+
+
+class Move(NamedTuple):
+    """A batch, and the position that it leads to."""
+
+    batch: Batch
+    position: Position
+
+
+def _move(
+    before: Checkpoint,
+    position: Position,
+    *,
+    add: tuple[Rows, ...] = (),
+    put: tuple[Rows, ...] = (),
+    rollback: Rollback | None = None,
+) -> Move:
+    return Move(Batch(before, before.advanced(encode_position(position)), add, put, rollback), position)
+
+
+def chain_row(chain_id: int, genesis_hash: bytes | None, profile: Profile) -> Rows:
+    return Rows(CHAINS, [(chain_id, genesis_hash, encode_profile(profile))])
+
+
+def append(chain_id: int, before: Checkpoint, blocks: Sequence[BlockRows], *, chain: Rows | None = None) -> Move:
+    """Add blocks on top of the head; they link to it, or are the first of the range.
+
+    Args:
+        chain: the row of `chains`, written with the first blocks.
+    """
+    old = decode_position(before)
+    links = [block.link for block in blocks]
+    events, position = _changes(chain_id, _extended(old, links), [(APPLY, link) for link in links])
+    return _move(before, position, add=(*block_rows(blocks), events), put=() if chain is None else (chain,))
+
+
+def replace(
+    chain_id: int,
+    before: Checkpoint,
+    *,
+    keep: Link | None,
+    dropped: Sequence[Link],
+    links: Sequence[Link],
+    rows: Sequence[Rows],
+    reason: str,
+    at_ms: int,
+) -> Move:
+    """Drop the blocks above `keep` and add the new branch: rollback, rows, outbox and audit row at once.
+
+    Args:
+        keep: the last block that stays; None if none does, and the range begins on another parent.
+        dropped: what goes, oldest first.
+        links: the new branch, oldest first; it may be empty.
+        rows: its rows, as `block_rows` makes them.
+    """
+    old = _required(before)
+    kept = Link(old.first - 1, links[0].parent_hash, b"") if keep is None else keep
+    base = msgspec.structs.replace(
+        old,
+        first_parent_hash=_hex(links[0].parent_hash) if keep is None else old.first_parent_hash,
+        head=kept.number,
+        head_hash=_hex(kept.hash),
+    )
+    if old.finalized is not None and kept.number < old.finalized:
+        below = reason == REWIND and kept.number >= old.first
+        base = msgspec.structs.replace(
+            base, finalized=kept.number if below else None, finalized_hash=_hex(kept.hash) if below else None
+        )
+    events, position = _changes(
+        chain_id,
+        _extended(base, links),
+        [*((REVERT, link) for link in reversed(dropped)), *((APPLY, link) for link in links)],
+    )
+    audit = (
+        chain_id,
+        old.changes + 1,
+        kept.number,
+        len(dropped),
+        old.head,
+        old.head_link_hash,
+        position.head,
+        position.head_link_hash,
+        reason,
+        at_ms,
+    )
+    return _move(
+        before,
+        position,
+        rollback=Rollback(BLOCK_TABLES, chain_id, kept.number),
+        add=(*rows, events, Rows(REORGS, [audit])),
+    )
+
+
+def prepend(chain_id: int, before: Checkpoint, blocks: Sequence[BlockRows], old_first: Row) -> Move:
+    """Add blocks below the first one, whose row comes again with its parent link proven."""
+    old = _required(before)
+    links = [block.link for block in blocks]
+    lower = msgspec.structs.replace(old, first=links[0].number, first_parent_hash=_hex(links[0].parent_hash))
+    events, position = _changes(chain_id, lower, [(APPLY, link) for link in links])
+    return _move(before, position, add=(*block_rows(blocks), events), put=(Rows(BLOCKS, [old_first]),))
+
+
+def finalize(before: Checkpoint, number: int, block_hash: bytes) -> Move:
+    """Raise finality to a block that is held."""
+    old = _required(before)
+    return _move(before, msgspec.structs.replace(old, finalized=number, finalized_hash=_hex(block_hash)))
+
+
+def repair(chain_id: int, before: Checkpoint, block: BlockRows) -> Move:
+    """Put one block's rows in the place of what stands there now; the chain stays as it was."""
+    number = block.number
+    return _move(
+        before,
+        _required(before),
+        rollback=Rollback(BLOCK_TABLES, chain_id, number - 1, number),
+        add=block_rows([block]),
+    )
+
+
+def _required(before: Checkpoint) -> Position:
+    position = decode_position(before)
+    if position is None:
+        raise Corruption(f"the checkpoint of {before.source} is empty where blocks were committed")
+    return position
+
+
+def _extended(old: Position | None, links: Sequence[Link]) -> Position:
+    if old is None:
+        first = links[0]
+        old = Position(first.number, _hex(first.parent_hash), first.number - 1, _hex(first.parent_hash))
+    if not links:
+        return old
+    return msgspec.structs.replace(old, head=links[-1].number, head_hash=_hex(links[-1].hash))
+
+
+def _changes(chain_id: int, position: Position, events: Sequence[tuple[str, Link]]) -> tuple[Rows, Position]:
+    """The outbox rows of `events`, and the position that has counted them."""
+    first = position.changes + 1
+    rows: list[Row] = [
+        (chain_id, seq, kind, link.number, link.hash, link.parent_hash)
+        for seq, (kind, link) in enumerate(events, first)
+    ]
+    return Rows(CHANGES, rows), msgspec.structs.replace(position, changes=position.changes + len(rows))
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()

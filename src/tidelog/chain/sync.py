@@ -1,0 +1,453 @@
+"""Keep a store in step with a chain: history ahead in parallel, the head block by block, reorgs in between.
+
+The loop that decides what to do next, and nothing else: `history` fetches, `follow` walks, `ledger` commits.
+Whatever goes wrong in a round, the next one starts from what is committed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from tidelog.backoff import delays
+from tidelog.batch import CHAINS, Rows
+from tidelog.chain.blocks import Header
+from tidelog.chain.follow import Follower, Step, View
+from tidelog.chain.history import Fetcher
+from tidelog.chain.intake import Proven, Rules
+from tidelog.chain.ledger import Ledger, links_between
+from tidelog.chain.lineage import Link
+from tidelog.chain.pool import Pool
+from tidelog.chain.position import chain_row
+from tidelog.chain.probe import profile_for
+from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.errors import ConfigError, ProofFailure, SourceError, Unreachable
+from tidelog.runtime import Runtime
+from tidelog.store import Store
+from tidelog.telemetry import ChainMetrics, logger
+
+ROWS_PER_COMMIT = 20_000  # about a hundred milliseconds of database, and some 10 MB
+BYTES_PER_COMMIT = 8 * 1024 * 1024  # of the answers: one huge block goes alone
+BLOCKS_PER_COMMIT = 5_000
+COMMIT_INTERVAL_S = 1.0  # how long proven blocks may wait for company
+UNLINKED_MAX = 8  # times in a row that history may not link before it is called a failure
+CONTACT_S = 10.0  # how long the first contact with any endpoint may take
+LATEST, SAFE, FINALIZED = "latest", "safe", "finalized"
+
+_log = logger("sync")
+
+
+class Options(Struct, frozen=True):
+    """What the user asked for."""
+
+    first: int | None = None  # None: block 0, or what the store has
+    first_latest: bool = False  # begin at the head of the moment
+    to: int | None = None  # stop there
+    follow: bool = False  # stay at the head until stopped
+    finality: str = LATEST  # go no further than this tag
+    confirmations: int = 0  # go no further than the head minus this
+    anchor: bytes | None = None
+    senders: bool = False
+    chain_id: int | None = None
+    poll_s: float = 1.0
+    reorg_patience_s: float = 30.0
+    give_up_s: float = 60.0  # when not following: how long the source may fail without progress
+
+
+class Progress(Struct):
+    """Where the sync is, for people. Counts are of this run."""
+
+    chain_id: int
+    profile: Profile
+    first: int | None = None
+    head: int | None = None
+    goal: int | None = None
+    highest: int | None = None
+    finalized: int | None = None
+    blocks: int = 0
+    transactions: int = 0
+    logs: int = 0
+    reorgs: int = 0
+    lowered: tuple[str, ...] = ()  # checks that could not be computed for some block
+
+
+class _Unlinked(Exception):
+    """History does not lead to what is held, or not to itself: `number` is the block that does not fit."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Sync:
+    """One run of `tidelog chain sync`."""
+
+    def __init__(
+        self,
+        store: Store,
+        pool: Pool,
+        runtime: Runtime,
+        metrics: ChainMetrics,
+        options: Options,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._runtime = runtime
+        self._metrics = metrics
+        self._options = options
+        self._on_progress = on_progress
+        self.wake = asyncio.Event()
+        self._stopping = False
+        self._head_seen: tuple[int, float] | None = None
+        self._stalled = False
+
+    def stop(self) -> None:
+        """End after the commit that is under way."""
+        self._stopping = True
+        self.wake.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    # -- the run --------------------------------------------------------------------------------------------
+
+    async def run(self) -> Progress:
+        """Sync until the goal is reached, or until stopped when following.
+
+        Raises:
+            ConfigError: another chain than the store's, a range that would leave a hole.
+            SourceError, ProofFailure: the endpoints do not give what is needed (not when following).
+            BelowFinality: the endpoints contradict what is final.
+            StoreError, Corruption: the store cannot go on.
+        """
+        chain_id = await self._identify()
+        profile, chain = await self._chain(chain_id)
+        self._ledger = await Ledger.open(self._store, self._runtime, self._metrics, chain_id)
+        self._chain_row = chain
+        rules = Rules(chain_id, profile, self._options.senders, self._options.anchor)
+        self._fetcher = Fetcher(self._pool, self._runtime, rules)
+        self._follower = Follower(
+            self._ledger,
+            self._pool,
+            self._fetcher,
+            self._runtime,
+            profile,
+            reorg_patience_s=self._options.reorg_patience_s,
+        )
+        self.progress = Progress(chain_id, profile)
+        self._profile = profile
+        self._report(None)
+        await self._check_start()
+        await self._rounds()
+        return self.progress
+
+    async def _rounds(self) -> None:
+        """Round after round; failures of the source are waited out, for as long as the options say."""
+        pauses = delays(self._runtime.random("sync"), max_s=30.0)
+        progress_at = self._runtime.monotonic()
+        unlinked = 0
+        while not self._stopping:
+            before = self._ledger.position
+            try:
+                done = await self._round()
+            except _Unlinked as error:
+                unlinked += 1
+                _log.info("history_unlinked", number=error.number)
+                if unlinked > UNLINKED_MAX:
+                    raise Unreachable(f"block {error.number} never links to the one below it") from None
+                await self._step_to(error.number)
+                continue
+            except (SourceError, ProofFailure) as error:
+                waited = self._runtime.monotonic() - progress_at
+                patient = self._options.follow or (isinstance(error, SourceError) and waited < self._options.give_up_s)
+                if not patient:
+                    raise
+                _log.error("sync_failing", error=str(error), kind=type(error).__name__)
+                await self._wait(next(pauses))
+                continue
+            if self._ledger.position != before:
+                progress_at, unlinked = self._runtime.monotonic(), 0
+                pauses = delays(self._runtime.random("sync"), max_s=30.0)
+            if done:
+                return
+
+    async def _round(self) -> bool:
+        """Look at the endpoints and do the next thing; True when nothing is left to do."""
+        await self._pool.identify(self._ledger.chain_id)
+        await self._follower.release()
+        view = await self._follower.look()
+        if not view:
+            raise Unreachable("no endpoint answers")
+        self._observe(view)
+        if await self._backfill(view):
+            return False
+        goal = self._goal(view)
+        if goal is None and not self._options.follow:
+            raise Unreachable(f"the chain has no {self._options.finality} block yet")
+        self._report(goal)
+        moved = goal is not None and await self._towards(goal, view)
+        if await self._follower.settle_finality(view):
+            self._report(goal)
+        if moved:
+            return False
+        if self._reached(goal):
+            return True
+        await self._wait(self._options.poll_s)
+        return False
+
+    async def _towards(self, goal: int, view: View) -> bool:
+        """One stride towards block `goal`; True if something was committed."""
+        head = self._ledger.head
+        if head is None:
+            return await self._begin(goal, view)
+        final = view.final_number(self._profile)
+        last = min(goal, final if final is not None else -1)
+        if last > head.number:
+            await self._history(head.number + 1, last)
+            return True
+        moved = False
+        for target in await self._targets(goal, view):
+            moved = await self._follower.step(target) is Step.MOVED
+            if moved:
+                self._report(goal)
+                break
+        return moved
+
+    async def _targets(self, goal: int, view: View) -> list[Header]:
+        """The headers to walk towards, the best first: the heads themselves, or the block at the goal."""
+        heads = view.heads()
+        if heads and heads[0].number <= goal:
+            return heads
+        header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(goal))
+        return [header] if header is not None else []
+
+    async def _step_to(self, number: int) -> None:
+        """Let the lineage decide about a block of history that does not link."""
+        if self._ledger.head is not None:
+            header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(number))
+            if header is not None:
+                await self._follower.step(header)
+                self._report(self.progress.goal)
+
+    # -- the start ------------------------------------------------------------------------------------------
+
+    async def _identify(self) -> int:
+        started, pauses = self._runtime.monotonic(), delays(self._runtime.random("contact"), max_s=1.0)
+        while (chain_id := await self._pool.identify(self._options.chain_id)) is None:
+            if self._runtime.monotonic() - started > CONTACT_S:
+                names = ", ".join(endpoint.name for endpoint in self._pool.endpoints)
+                raise Unreachable(f"no answer from {names} within {CONTACT_S:g} s: is the URL right, and the node up?")
+            await self._runtime.sleep(next(pauses))
+        if chain_id > 2**53:
+            raise ConfigError(f"chain id {chain_id} is beyond 2^53 (EIP-2294), and cannot be stored")
+        return chain_id
+
+    async def _chain(self, chain_id: int) -> tuple[Profile, Rows | None]:
+        """The chain's profile, and its row for `chains` if the store has none yet."""
+        async with self._store.snapshot() as snapshot:
+            rows = await snapshot.select(CHAINS)
+        genesis = await self._genesis()
+        for stored_id, stored_genesis, text in rows:
+            if stored_id == chain_id:
+                if genesis is not None and stored_genesis is not None and genesis != stored_genesis:
+                    raise ConfigError(
+                        f"the store holds a chain {chain_id} with genesis 0x{stored_genesis.hex()}, "  # type: ignore[union-attr]
+                        f"the endpoint's is 0x{genesis.hex()}: use another --db for another chain"
+                    )
+                return decode_profile(str(text)), None
+        if rows and self._options.chain_id is None:
+            held = ", ".join(str(row[0]) for row in rows)
+            raise ConfigError(
+                f"the store holds chain {held}, the endpoint serves chain {chain_id}: use another --db, or say "
+                f"--chain-id {chain_id} to keep both in one"
+            )
+        profile = await profile_for(chain_id, self._pool, self._runtime)
+        return profile, chain_row(chain_id, genesis, profile)
+
+    async def _genesis(self) -> bytes | None:
+        try:
+            header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(0), attempts=2)
+        except SourceError:
+            return None
+        return None if header is None else header.hash
+
+    async def _check_start(self) -> None:
+        position, options = self._ledger.position, self._options
+        if position is None:
+            return
+        if options.first is not None and options.first > position.head + 1:
+            raise ConfigError(
+                f"--from {options.first} would leave a hole: the store holds blocks {position.first} to {position.head}"
+            )
+        if options.to is not None and options.to < position.first and options.first is None:
+            raise ConfigError(f"--to {options.to} is below the store's first block {position.first}: say --from too")
+        if options.anchor is not None and options.first in (None, position.first):
+            async with self._store.snapshot() as snapshot:
+                (first,) = await links_between(snapshot, self._ledger.chain_id, position.first, position.first)
+            if first.hash != options.anchor:
+                raise ConfigError(
+                    f"--anchor 0x{options.anchor.hex()} is not the hash of the store's first block {position.first}, "
+                    f"which is 0x{first.hash.hex()}"
+                )
+
+    async def _begin(self, goal: int, view: View) -> bool:
+        """The first blocks of a new range; True if something was committed."""
+        first = goal if self._options.first_latest else self._options.first or 0
+        if first > goal:
+            if self._options.follow:
+                return False
+            raise ConfigError(f"--from {first} is not there yet: the chain goes to {goal}; --follow waits for it")
+        final = view.final_number(self._profile)
+        if final is not None and final >= first:
+            await self._history(first, min(goal, final), begins=True)
+        else:
+            await self._append(await self._fetcher.blocks([first], range_first=first))
+        return True
+
+    # -- history ----------------------------------------------------------------------------------------------
+
+    async def _history(self, first: int, last: int, *, begins: bool = False) -> None:
+        """Fetch ahead and commit in order, in batches of whole blocks."""
+        held = self._ledger.head
+        tip = held.hash if held is not None else None
+        batch: list[Proven] = []
+        rows = size = 0
+        committed_at = settled_at = self._runtime.monotonic()
+        async with aclosing(self._fetcher.ahead(first, last, range_first=first if begins else None)) as lists:
+            async for blocks in lists:
+                for block in blocks:
+                    if tip is not None and block.link.parent_hash != tip:
+                        await self._append(batch)
+                        raise _Unlinked(block.link.number)
+                    tip = block.link.hash
+                    batch.append(block)
+                    rows += block.rows.row_count
+                    size += block.size_bytes
+                    if rows >= ROWS_PER_COMMIT or size >= BYTES_PER_COMMIT or len(batch) >= BLOCKS_PER_COMMIT:
+                        await self._append(batch)
+                        batch, rows, size, committed_at = [], 0, 0, self._runtime.monotonic()
+                now = self._runtime.monotonic()
+                if self._stopping or now - committed_at >= COMMIT_INTERVAL_S:
+                    await self._append(batch)
+                    batch, rows, size, committed_at = [], 0, 0, now
+                if self._stopping:
+                    return
+                if now - settled_at >= 10 * COMMIT_INTERVAL_S:
+                    view = await self._follower.look()
+                    await self._follower.settle_finality(view)
+                    settled_at = now
+        await self._append(batch)
+
+    async def _backfill(self, view: View) -> bool:
+        """Extend the range downwards to a lower --from; True if something was committed."""
+        position, first = self._ledger.position, self._options.first
+        if position is None or first is None or first >= position.first or self._options.first_latest:
+            return False
+        above = position.base
+        lists = self._fetcher.ahead(first, position.first - 1, range_first=first, downwards=True)
+        async with aclosing(lists):
+            async for blocks in lists:
+                for block in reversed(blocks):
+                    if block.link.hash != above.hash:
+                        raise Unreachable(
+                            f"block {block.link.number} is 0x{block.link.hash.hex()}, and the stored block above it "
+                            f"names 0x{above.hash.hex()} as its parent"
+                        )
+                    above = Link(block.link.number - 1, block.link.parent_hash, b"")
+                await self._ledger.prepend([block.rows for block in blocks])
+                self._count(blocks)
+                self._report(self.progress.goal)
+                if self._stopping:
+                    break
+        return True
+
+    async def _append(self, blocks: list[Proven]) -> None:
+        if not blocks:
+            return
+        await self._ledger.append([block.rows for block in blocks], chain=self._chain_row)
+        self._chain_row = None
+        self._count(blocks)
+        self._report(self.progress.goal)
+
+    def _count(self, blocks: list[Proven]) -> None:
+        progress = self.progress
+        for block in blocks:
+            progress.blocks += 1
+            progress.transactions += len(block.rows.transactions)
+            progress.logs += len(block.rows.logs)
+            for check in block.proof.lowered:
+                self._metrics.lowered.labels(progress.chain_id, check).inc()
+                if check not in progress.lowered:
+                    progress.lowered = (*progress.lowered, check)
+                    reason = block.proof.results[check].reason
+                    _log.warning("check_not_computable", check=check, block=block.link.number, reason=reason)
+
+    # -- goals, waiting, telling ------------------------------------------------------------------------------
+
+    def _goal(self, view: View) -> int | None:
+        """The block that the options let us go to."""
+        highest = view.highest
+        if highest is None:
+            return None
+        tag = self._options.finality
+        number = highest if tag == LATEST else view.final_number(self._profile, tag)
+        if number is None:
+            return None
+        number = min(number, highest - self._options.confirmations)
+        if self._options.to is not None:
+            number = min(number, self._options.to)
+        return number if number >= 0 else None
+
+    def _reached(self, goal: int | None) -> bool:
+        """Whether the run has done what was asked for, or all that can be done without waiting for blocks."""
+        position, options = self._ledger.position, self._options
+        if position is None or goal is None:
+            return False
+        if options.to is not None and position.head >= options.to:
+            return True
+        if options.follow or position.head < goal:
+            return False
+        if options.to is not None:
+            raise ConfigError(f"--to {options.to} is not there yet: stored up to {position.head}; --follow waits for it")
+        return True
+
+    async def _wait(self, seconds: float) -> None:
+        """Sleep, unless a new head or a stop comes first."""
+        if not self._stopping:
+            sleep = asyncio.ensure_future(self._runtime.sleep(seconds))
+            wake = asyncio.ensure_future(self.wake.wait())
+            try:
+                await asyncio.wait((sleep, wake), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleep.cancel()
+                wake.cancel()
+                await asyncio.gather(sleep, wake, return_exceptions=True)
+        self.wake.clear()
+
+    def _observe(self, view: View) -> None:
+        """Watch that the chain's head moves."""
+        highest, now, chain = view.highest, self._runtime.monotonic(), self._ledger.chain_id
+        if highest is None:
+            return
+        self.progress.highest = highest
+        self._metrics.head.labels(chain).set(highest)
+        if self._head_seen is None or self._head_seen[0] != highest:
+            self._head_seen, self._stalled = (highest, now), False
+        elif now - self._head_seen[1] > self._profile.stall_s and not self._stalled:
+            self._stalled = True
+            _log.warning("head_stalled", chain=chain, head=highest, seconds=round(now - self._head_seen[1]))
+        self._metrics.stalled.labels(chain).set(int(self._stalled))
+
+    def _report(self, goal: int | None) -> None:
+        position, progress = self._ledger.position, self.progress
+        progress.goal = goal
+        if position is not None:
+            progress.first, progress.head, progress.finalized = position.first, position.head, position.finalized
+            if progress.highest is not None:
+                behind = max(0, progress.highest - position.head)
+                self._metrics.behind.labels(progress.chain_id).set(behind)
+        self._on_progress(progress)

@@ -1,0 +1,217 @@
+"""Prove a store again, from its rows alone: every hash, root, bloom and link, and what was ingested beside them.
+
+A finding says which of two things is wrong. "differs from the chain's commitment": the rows contradict the
+block's own header, or the chain of headers. "differs from what was ingested": the rows no longer have the
+digest that was stored with them, though no commitment covers what changed.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from tidelog.batch import BLOCK_TABLES, CHAINS, CHANGES, TRANSACTIONS
+from tidelog.chain.ledger import links_between, read_blocks
+from tidelog.chain.lineage import Link
+from tidelog.chain.position import APPLY, Position, decode_position, source_of
+from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.chain.proof import Outcome, covered_count, parse_proof, prove
+from tidelog.chain.rows import BlockRows, to_bundle
+from tidelog.errors import ConfigError, Corruption, ProofFailure
+from tidelog.runtime import Runtime
+from tidelog.store import SCAN_ROWS, Snapshot, Store
+
+COMMITMENT = "differs from the chain's commitment"
+INGESTED = "differs from what was ingested"
+
+VERIFY_BLOCKS = 64  # read and proven at once: a short snapshot, and enough work for a thread
+
+
+class Finding(Struct, frozen=True):
+    """One thing that is not as it must be. `number` is None for what belongs to no single block."""
+
+    number: int | None
+    kind: str  # COMMITMENT or INGESTED
+    what: str
+
+    def __str__(self) -> str:
+        where = "the store" if self.number is None else f"block {self.number}"
+        return f"{where} {self.kind}: {self.what}"
+
+
+class Report(Struct):
+    """What `tidelog chain verify` found."""
+
+    chain_id: int
+    first: int
+    last: int
+    blocks: int = 0
+    transactions: int = 0
+    logs: int = 0
+    findings: list[Finding] = []
+
+
+async def verify(
+    store: Store,
+    runtime: Runtime,
+    chain_id: int,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    findings_max: int = 1,
+    on_progress: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Verify the stored blocks `low` to `high`; without either, also what holds the store together.
+
+    Args:
+        findings_max: stop after so many findings.
+    """
+    async with store.snapshot() as snapshot:
+        position, profile = await _stored(snapshot, chain_id)
+    first = position.first if low is None else low
+    last = position.head if high is None else high
+    if first < position.first or last > position.head or first > last:
+        raise ConfigError(f"blocks {first} to {last} are not in the store: it holds {position.first} to {position.head}")
+    report = Report(chain_id, first, last, findings=[])
+    if low is None and high is None:
+        report.findings += [Finding(None, INGESTED, problem) for problem in await store.check_integrity()]
+        async with store.snapshot() as snapshot:
+            report.findings += await _whole(snapshot, chain_id, position)
+    below = await _below(store, chain_id, position, first)
+    for start in range(first, last + 1, VERIFY_BLOCKS):
+        if len(report.findings) >= findings_max:
+            break
+        end = min(last, start + VERIFY_BLOCKS - 1)
+        async with store.snapshot() as snapshot:
+            blocks = await read_blocks(snapshot, chain_id, start, end)
+        found, below = await runtime.compute(
+            lambda blocks=blocks, start=start, end=end, below=below: _prove_all(  # type: ignore[misc]
+                blocks, start, end, below, position, profile
+            )
+        )
+        report.findings += found
+        report.blocks += len(blocks)
+        report.transactions += sum(len(block.transactions) for block in blocks)
+        report.logs += sum(len(block.logs) for block in blocks)
+        on_progress(report)
+    del report.findings[findings_max:]
+    return report
+
+
+async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, Profile]:
+    checkpoint = await snapshot.checkpoint(source_of(chain_id))
+    position = None if checkpoint is None else decode_position(checkpoint)
+    rows = await snapshot.select(CHAINS, scope=chain_id)
+    if position is None:
+        raise ConfigError(f"the store holds no blocks of chain {chain_id}")
+    if not rows:
+        raise Corruption(f"the store has blocks of chain {chain_id} and no row that describes the chain")
+    return position, decode_profile(str(rows[0][2]))
+
+
+async def _below(store: Store, chain_id: int, position: Position, first: int) -> Link | None:
+    if first == position.first:
+        return position.base
+    async with store.snapshot() as snapshot:
+        links = await links_between(snapshot, chain_id, first - 1, first - 1)
+    return links[0] if links else None
+
+
+def _prove_all(
+    blocks: list[BlockRows], start: int, end: int, below: Link | None, position: Position, profile: Profile
+) -> tuple[list[Finding], Link | None]:
+    findings: list[Finding] = []
+    by_number = {block.number: block for block in blocks}
+    for number in range(start, end + 1):
+        block = by_number.get(number)
+        if block is None:
+            findings.append(Finding(number, COMMITMENT, "the block is missing"))
+            below = None
+            continue
+        finding = _prove_one(block, below, position, profile)
+        if finding is not None:
+            findings.append(Finding(number, *finding))
+        below = block.link
+    return findings, below
+
+
+def _prove_one(
+    block: BlockRows, below: Link | None, position: Position, profile: Profile
+) -> tuple[str, str] | None:
+    """What is wrong with one block, and which kind of wrong it is."""
+    sound = block.digest() == block.stored_digest
+    try:
+        stored = parse_proof(block.proof_text)
+        bundle = to_bundle(block)
+        senders = stored.results["senders"].outcome is not Outcome.NOT_APPLICABLE
+        begins = block.number == position.first
+        parent = None if begins or below is None else below.hash
+        proof = prove(bundle, profile, parent_hash=parent, senders=senders)
+    except ProofFailure as failure:
+        return COMMITMENT, f"{failure.check}: expected {failure.expected}, got {failure.got}"
+    except Corruption as error:
+        return (COMMITMENT if sound else INGESTED), str(error)
+    if begins and below is not None and block.link.parent_hash != below.hash:
+        return COMMITMENT, "its parent is not the one that the checkpoint names"
+    if below is not None and str(proof) != block.proof_text:
+        return INGESTED, f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"
+    covered = covered_count(bundle, profile)
+    flags = [row[TRANSACTIONS.index("covered")] for row in block.transactions]
+    if flags != [1] * covered + [0] * (len(flags) - covered):
+        return INGESTED, "rows are marked as covered by a root that does not cover them, or the reverse"
+    if not sound:
+        return INGESTED, "the digest over its rows is another one, and every commitment holds"
+    return None
+
+
+async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[Finding]:
+    """What no single block shows: rows outside of every range, the genesis, the outbox."""
+    findings: list[Finding] = []
+    known = await snapshot.select(CHAINS)
+    for table in BLOCK_TABLES:
+        inside = 0
+        for held_id, _, _ in known:
+            checkpoint = await snapshot.checkpoint(f"chain:{held_id}")
+            held = None if checkpoint is None else decode_position(checkpoint)
+            if held is not None and isinstance(held_id, int):
+                inside += await snapshot.count(table, scope=held_id, low=held.first, high=held.head)
+        outside = await snapshot.count(table) - inside
+        if outside:
+            findings.append(Finding(None, INGESTED, f"{outside} rows of {table.name} lie outside of every range"))
+    genesis = next(row[1] for row in known if row[0] == chain_id)
+    if position.first == 0 and genesis is not None:
+        (first,) = await links_between(snapshot, chain_id, 0, 0) or [None]
+        if first is not None and first.hash != genesis:
+            findings.append(Finding(0, INGESTED, "the chain's genesis is recorded with another hash"))
+    wrong = await _outbox(snapshot, chain_id, position)
+    return [*findings, Finding(None, INGESTED, wrong)] if wrong else findings
+
+
+async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str | None:
+    """What is wrong with `changes`: gapless up to the checkpoint's number, and folding to the stored blocks.
+
+    Read from the last one down: the latest change of a block decides. One bit a block remembers which are.
+    """
+    decided = bytearray(position.head - position.first + 1)
+    expected, after = position.changes, None
+    while True:
+        rows = await snapshot.select(CHANGES, scope=chain_id, after=after, descending=True, limit=SCAN_ROWS)
+        if not rows:
+            break
+        numbers = [int(row[3] or 0) for row in rows]
+        low, high = max(min(numbers), position.first), min(max(numbers), position.head)
+        stored = {link.number: link for link in await links_between(snapshot, chain_id, low, high)}
+        for _, seq, kind, number, block_hash, parent_hash in rows:
+            if seq != expected:
+                return f"change {expected} is missing from the outbox"
+            expected -= 1
+            at = int(number or 0) - position.first
+            if 0 <= at < len(decided) and not decided[at]:
+                decided[at] = 1
+                if kind != APPLY or stored.get(at + position.first) != Link(number, block_hash, parent_hash):  # type: ignore[arg-type]
+                    return f"change {seq} of the outbox is the last of block {number}, and does not lead to it"
+        after = rows[-1][:2]
+    if expected:
+        return f"change {expected} is missing from the outbox"
+    if not all(decided):
+        return f"the outbox never applied block {decided.index(0) + position.first}"
+    return None
