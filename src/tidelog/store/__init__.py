@@ -5,6 +5,8 @@ A store knows tables and checkpoints (`tidelog.batch`), and neither chains nor m
 - `commit` is atomic, fenced and idempotent; see `Store.commit`.
 - `snapshot` is one consistent view: nothing that is committed meanwhile shows in it.
 - What cannot be true is `Corruption`, never mended silently.
+- A row comes back as it went in, and rows come in the same order from every backend. Text is Unicode
+  without U+0000, which PostgreSQL cannot hold.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -79,7 +81,11 @@ class Store(Protocol):
     """A database. One instance serves one event loop."""
 
     async def migrate(self) -> list[int]:
-        """Bring the schema up to date; the numbers of the migrations applied now."""
+        """Bring the schema up to date, as opening a store for writing has done already.
+
+        Returns:
+            The numbers of the migrations that this instance has applied since it was opened, in order.
+        """
         ...
 
     async def acquire(self, source: str) -> Checkpoint:
@@ -91,17 +97,23 @@ class Store(Protocol):
 
         COMMITTED: done. ALREADY: the store is at `batch.after` already, an earlier try had succeeded.
         An outcome that got lost (the connection died between COMMIT and its answer) is settled by
-        reading the checkpoint back under its lock, before this returns or raises.
+        reading the checkpoint back under its lock, before this returns or raises. A cancelled commit is
+        whole or absent too; trying the same batch again tells which.
 
         Raises:
             Fenced: the stored checkpoint is neither `before` nor `after`; nothing was changed.
-            Busy: a lock or the server could not be had; nothing was changed, the batch may be retried.
+            Busy: a lock or the server could not be had. Try the same batch again: if the server left
+                with an outcome that could not be settled, that is what settles it.
             Full: no room on the disk; nothing was changed.
-            Corruption: a row of `add` has a key that is there already; nothing was changed.
+            Corruption: a row of `add` has a key that is there already, or a row of `add` or `put` has
+                another value that must be unique (a block's hash); nothing was changed.
+            ValueError: a row does not fit its table, or the batch itself: a mistake in tidelog.
         """
         ...
 
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """A view of the state at the moment of entering. A few may be open at once, further ones wait."""
+        ...
 
     async def info(self) -> StoreInfo: ...
 

@@ -1,0 +1,112 @@
+"""The SQLite store: one file, one writing connection per process, a few readers beside it.
+
+Several processes may write one file, each for its own source: SQLite lets one commit at a time, and the
+others come again (`WRITE_PATIENCE_S`). Nothing in here holds a lock while it waits for the event loop.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+import apsw
+
+from tidelog.batch import Batch, Checkpoint, Outcome
+from tidelog.errors import ConfigError
+from tidelog.runtime import Runtime, Worker
+from tidelog.store import Snapshot, StoreInfo
+from tidelog.store.fence import check_batch
+from tidelog.store.patience import patiently
+from tidelog.store.sqlite.connection import path_of, refuse_stub
+from tidelog.store.sqlite.reader import ReaderPool
+from tidelog.store.sqlite.writer import Writer
+
+__all__ = ["SqliteStore", "open_sqlite"]
+
+T = TypeVar("T")
+
+WRITE_PATIENCE_S = 10.0  # the longest commit of another writer, a replaced reorg, takes a second or two
+
+
+class SqliteStore:
+    """`tidelog.store.Store` on a SQLite file. Made by `open_sqlite`."""
+
+    def __init__(
+        self, path: str, runtime: Runtime, readers: ReaderPool, writing: tuple[Worker, Writer] | None
+    ) -> None:
+        self._path = path
+        self._runtime = runtime
+        self._readers = readers
+        self._writing = writing
+        self._migrated: list[int] = []
+
+    async def _write(self, function: Callable[[Writer], T]) -> T:
+        if self._writing is None:
+            raise ConfigError(f"{self._path} was opened to be read only")
+        worker, writer = self._writing
+        return await patiently(
+            self._runtime, lambda: worker.call(lambda: function(writer)), patience_s=WRITE_PATIENCE_S
+        )
+
+    async def migrate(self) -> list[int]:
+        self._migrated += await self._write(Writer.migrate)
+        return list(self._migrated)
+
+    async def acquire(self, source: str) -> Checkpoint:
+        return await self._write(lambda writer: writer.acquire(source))
+
+    async def commit(self, batch: Batch) -> Outcome:
+        check_batch(batch)
+        return await self._write(lambda writer: writer.commit(batch))
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        return self._readers.snapshot()
+
+    async def info(self) -> StoreInfo:
+        facts = await self._readers.call(lambda reader: reader.facts())
+        schema_version = await self._readers.call(lambda reader: reader.check_schema())
+        return StoreInfo(
+            backend="sqlite",
+            version=apsw.sqlite_lib_version(),
+            location=self._path,
+            schema_version=schema_version,
+            size_bytes=int(facts["page_count"]) * int(facts["page_size"]),
+            details={"journal_mode": str(facts["journal_mode"]), "synchronous": "full"},
+        )
+
+    async def check_integrity(self) -> list[str]:
+        return await self._readers.call(lambda reader: reader.integrity_messages())
+
+    async def close(self) -> None:
+        await self._readers.close()
+        if self._writing is not None:
+            (worker, writer), self._writing = self._writing, None
+            await worker.call(writer.close)
+            await worker.close()
+
+
+async def open_sqlite(
+    url: str, runtime: Runtime, *, readonly: bool = False, vfs: str | None = None
+) -> SqliteStore:
+    """Open the store in the file that `url` names; `vfs` is SQLite's name of another file system."""
+    path = path_of(url)
+    if vfs is None:
+        refuse_stub(path)
+    readers = ReaderPool(path, runtime, vfs)
+    if readonly:
+        await readers.call(lambda reader: reader.check_schema())
+        return SqliteStore(path, runtime, readers, None)
+    worker = runtime.worker("store")
+    try:
+        writer = await patiently(
+            runtime, lambda: worker.call(lambda: Writer(path, vfs)), patience_s=WRITE_PATIENCE_S
+        )
+    except BaseException:
+        await worker.close()
+        raise
+    store = SqliteStore(path, runtime, readers, (worker, writer))
+    try:
+        await store.migrate()
+    except BaseException:
+        await store.close()
+        raise
+    return store

@@ -1,0 +1,216 @@
+"""Read-only connections of a SQLite store: a few, each on its own worker thread, and the snapshots they give.
+
+A snapshot is a read transaction. It keeps SQLite from reusing its log, so that it should be short.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import apsw
+
+from tidelog.batch import Checkpoint, Row, Table, Value
+from tidelog.errors import ConfigError, Corruption
+from tidelog.runtime import Runtime, Worker
+from tidelog.store import Condition, migrations
+from tidelog.store.patience import patiently
+from tidelog.store.query import count_query, scan_snapshot, select_query
+from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
+from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
+
+__all__ = ["ReaderPool"]
+
+T = TypeVar("T")
+
+READERS_MAX = 4  # snapshots at once; each has a thread and a page cache. Further ones wait their turn.
+CACHE_KIB = 16_384
+READ_PATIENCE_S = 5.0  # a reader meets a lock only while another process recovers or removes the log
+MESSAGES_MAX = 100  # of an integrity check: one damaged page can cause thousands
+
+
+class _Reader:
+    """A read-only connection. Synchronous: lives on one worker thread."""
+
+    def __init__(self, path: str, vfs: str | None) -> None:
+        self._path = path
+        with translated(path):
+            self.connection = connect(path, READ_ONLY, vfs)
+            try:
+                identify(self.connection, path)
+                pragma(self.connection, "query_only", 1)
+                pragma(self.connection, "cache_size", -CACHE_KIB)
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def begin(self) -> None:
+        """Open the read transaction; the read makes SQLite choose the state that it shows."""
+        with translated(self._path):
+            self.end()
+            self.connection.execute("BEGIN DEFERRED")
+            try:
+                self.connection.execute("SELECT count(*) FROM checkpoints").get  # noqa: B018
+            except BaseException:
+                self.end()
+                raise
+
+    def end(self) -> None:
+        if self.connection.in_transaction:
+            with suppress(apsw.Error):  # SQLite has ended it by itself after a grave error
+                self.connection.execute("ROLLBACK")
+
+    def rows(self, text: str, values: list[Value]) -> list[Row]:
+        with translated(self._path):
+            found: list[Any] = self.connection.execute(text, values).fetchall()
+        return found
+
+    def checkpoints(self, source: str | None) -> list[Checkpoint]:
+        with translated(self._path):
+            return read_checkpoints(self.connection, source)
+
+    def check_schema(self) -> int:
+        """The schema's version; ConfigError if the file is no tidelog store, or not up to date."""
+        with translated(self._path):
+            if not identify(self.connection, self._path):
+                raise ConfigError(f"{self._path} is empty: no store was created there yet")
+            applied = applied_migrations(self.connection)
+        if migrations.pending(applied, migrations.shipped("tidelog.store.sqlite"), location=self._path):
+            raise ConfigError(f"{self._path} has an older schema: run `tidelog db migrate` first")
+        return max(applied)
+
+    def facts(self) -> dict[str, int | str]:
+        names = ("page_count", "page_size", "journal_mode")
+        with translated(self._path):
+            return {name: self.connection.pragma(name) for name in names}
+
+    def integrity_messages(self) -> list[str]:
+        try:
+            with translated(self._path):
+                rows = self.connection.execute(f"PRAGMA integrity_check({MESSAGES_MAX})").fetchall()
+        except Corruption as error:  # too damaged for the check itself
+            return [str(error)]
+        return [] if rows == [("ok",)] else [str(row[0]) for row in rows]
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class _Snapshot:
+    """`tidelog.store.Snapshot` on a reader that is in a read transaction."""
+
+    def __init__(self, worker: Worker, reader: _Reader) -> None:
+        self._worker = worker
+        self._reader = reader
+
+    async def checkpoint(self, source: str) -> Checkpoint | None:
+        found = await self._worker.call(lambda: self._reader.checkpoints(source))
+        return found[0] if found else None
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        return await self._worker.call(lambda: self._reader.checkpoints(None))
+
+    async def select(
+        self,
+        table: Table,
+        *,
+        scope: int | str | None = None,
+        low: int | None = None,
+        high: int | None = None,
+        where: Mapping[str, Condition] | None = None,
+        after: Row | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        text, values = select_query(
+            table,
+            mark="?",
+            scope=scope,
+            low=low,
+            high=high,
+            where=where,
+            after=after,
+            descending=descending,
+            limit=limit,
+        )
+        return await self._worker.call(lambda: self._reader.rows(text, values))
+
+    def scan(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> AsyncIterator[list[Row]]:
+        return scan_snapshot(self, table, scope=scope, low=low, high=high)
+
+    async def count(self, table: Table, *, scope: int | str | None = None) -> int:
+        text, values = count_query(table, mark="?", scope=scope)
+        rows = await self._worker.call(lambda: self._reader.rows(text, values))
+        count = rows[0][0]
+        assert isinstance(count, int)
+        return count
+
+
+class ReaderPool:
+    """At most READERS_MAX readers, opened as they are needed.
+
+    `_idle` holds the readers that nobody uses; `_slots` counts how many more may be in use.
+    """
+
+    def __init__(self, path: str, runtime: Runtime, vfs: str | None) -> None:
+        self._path = path
+        self._runtime = runtime
+        self._vfs = vfs
+        self._idle: list[tuple[Worker, _Reader]] = []
+        self._slots = asyncio.Semaphore(READERS_MAX)
+        self._releases: set[asyncio.Task[None]] = set()
+
+    async def _open(self) -> tuple[Worker, _Reader]:
+        worker = self._runtime.worker("store-reader")
+        try:
+            return worker, await worker.call(lambda: _Reader(self._path, self._vfs))
+        except BaseException:
+            await worker.close()
+            raise
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[tuple[Worker, _Reader]]:
+        await self._slots.acquire()
+        try:
+            held = self._idle.pop() if self._idle else await self._open()
+        except BaseException:
+            self._slots.release()
+            raise
+        try:
+            yield held
+        finally:
+            # The read transaction has to end even if this task is cancelled meanwhile, and nobody may
+            # have the reader before: so a task of its own ends it and then gives it back.
+            release = asyncio.ensure_future(self._release(*held))
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
+            await asyncio.shield(release)
+
+    async def _release(self, worker: Worker, reader: _Reader) -> None:
+        await worker.call(reader.end)
+        self._idle.append((worker, reader))
+        self._slots.release()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[_Snapshot]:
+        async with self._reader() as (worker, reader):
+            await self._patiently(lambda: worker.call(reader.begin))
+            yield _Snapshot(worker, reader)
+
+    async def call(self, function: Callable[[_Reader], T]) -> T:
+        """Run one function on a reader, outside a snapshot."""
+        async with self._reader() as (worker, reader):
+            return await self._patiently(lambda: worker.call(lambda: function(reader)))
+
+    def _patiently(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
+        return patiently(self._runtime, attempt, patience_s=READ_PATIENCE_S)
+
+    async def close(self) -> None:
+        """Close the readers. Snapshots have to be over by now."""
+        await asyncio.gather(*self._releases)
+        while self._idle:
+            worker, reader = self._idle.pop()
+            await worker.call(reader.close)
+            await worker.close()

@@ -1,0 +1,42 @@
+"""The two kinds of database that every store test runs on, each empty at first."""
+
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import pytest_asyncio
+
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store, open_store
+
+
+class Opener(Protocol):
+    """Opens the test's database, any number of times; closes all of them at the end."""
+
+    def __call__(self, *, readonly: bool = False) -> Awaitable[Store]: ...
+
+
+@pytest.fixture(params=["sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database that holds nothing yet."""
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest_asyncio.fixture
+async def opener(url: str) -> AsyncIterator[Opener]:
+    stores: list[Store] = []
+
+    async def open_one(*, readonly: bool = False) -> Store:
+        store = await open_store(url, SystemRuntime(), readonly=readonly)
+        stores.append(store)
+        return store
+
+    yield open_one
+    for store in stores:
+        await store.close()
+
+
+@pytest_asyncio.fixture
+async def store(opener: Opener) -> Store:
+    return await opener()

@@ -1,0 +1,300 @@
+"""What is particular to the SQLite store: files, the log beside them, kills, and a full or broken disk."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from tests.store.rows import SOURCE, Chain
+from tidelog.batch import BLOCKS, LOGS, TABLES, TRANSACTIONS, Kind, Outcome, Table, Value
+from tidelog.errors import Busy, ConfigError, Corruption, Full
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store, open_store
+from tidelog.store.query import select_query
+from tidelog.store.sqlite import connection as connections
+from tidelog.store.sqlite import writer
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+async def opened(path: Path, *, readonly: bool = False) -> Store:
+    return await open_store(f"sqlite:///{path}", SystemRuntime(), readonly=readonly)
+
+
+async def filled(path: Path, blocks: int = 3) -> None:
+    store = await opened(path)
+    await store.commit(Chain(await store.acquire(SOURCE)).extend(blocks))
+    await store.close()
+
+
+class TestUrl:
+    @pytest.mark.parametrize(
+        ("url", "path"),
+        [
+            ("sqlite:///tidelog.db", "tidelog.db"),
+            ("sqlite:///data/tide log.db", "data/tide log.db"),
+            ("sqlite:////var/lib/tidelog.db", "/var/lib/tidelog.db"),
+        ],
+    )
+    def test_names_a_file(self, url: str, path: str) -> None:
+        assert connections.path_of(url) == path
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "sqlite://",
+            "sqlite:///",
+            "sqlite://tidelog.db",
+            "sqlite://host/tidelog.db",
+            "sqlite:////var/lib/",
+            "sqlite:///:memory:",
+            "sqlite:///file:x.db",
+            "sqlite:///x.db?mode=ro",
+        ],
+    )
+    async def test_or_is_refused(self, url: str) -> None:
+        with pytest.raises(ConfigError, match="names no SQLite file"):
+            await open_store(url, SystemRuntime())
+
+
+class TestFile:
+    async def test_a_missing_file_is_not_made_by_a_reader(self, path: Path) -> None:
+        with pytest.raises(ConfigError, match="no such file"):
+            await opened(path, readonly=True)
+        assert not path.exists()
+
+    async def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"there is no folder .*nowhere"):
+            await opened(tmp_path / "nowhere" / "store.db")
+
+    async def test_a_folder_is_no_store(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="it is a folder"):
+            await opened(tmp_path)
+
+    async def test_an_unwritable_folder_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="cannot be opened"):
+            await opened(Path("/proc/store.db"))
+
+    @pytest.mark.parametrize("content", [b"x", b"hello\n", b"x" * 99, b"x" * 100, b"{}" * 5000])
+    @pytest.mark.parametrize("readonly", [False, True])
+    async def test_a_file_that_is_not_sqlite_is_left_alone(
+        self, path: Path, content: bytes, readonly: bool
+    ) -> None:
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="not a SQLite file"):
+            await opened(path, readonly=readonly)
+        assert path.read_bytes() == content
+
+    @pytest.mark.parametrize("script", ["CREATE TABLE other (x)", "PRAGMA application_id = 7"])
+    async def test_a_file_of_another_program_is_left_alone(self, path: Path, script: str) -> None:
+        other = apsw.Connection(str(path))
+        other.execute(script)
+        other.close()
+        content = path.read_bytes()
+        with pytest.raises(ConfigError, match="another program"):
+            await opened(path)
+        assert path.read_bytes() == content
+
+    async def test_an_empty_file_becomes_a_store(self, path: Path) -> None:
+        path.touch()
+        with pytest.raises(ConfigError, match="no store was created"):
+            await opened(path, readonly=True)
+        await filled(path)
+        assert edited(path, "PRAGMA application_id") == [(connections.APPLICATION_ID,)]
+
+    async def test_is_durable(self, path: Path) -> None:
+        store = await opened(path)
+        assert (await store.info()).details == {"journal_mode": "wal", "synchronous": "full"}
+        await store.close()
+        assert sorted(file.name for file in path.parent.iterdir()) == ["store.db"]
+
+
+def edited(path: Path, script: str, values: Sequence[Value] = ()) -> list[tuple[object, ...]]:
+    connection = apsw.Connection(str(path))
+    try:
+        return list(connection.execute(script, values))
+    finally:
+        connection.close()
+
+
+class TestSchema:
+    @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+    async def test_has_the_columns_and_key_of_the_table(self, path: Path, table: Table) -> None:
+        await filled(path, 1)
+        types = {Kind.INT: "INTEGER", Kind.TEXT: "TEXT", Kind.BYTES: "BLOB", Kind.UINT256: "BLOB"}
+        held = edited(path, f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table.name}')")
+        assert held == [
+            (
+                column.name,
+                types[column.kind],
+                int(not column.nullable),
+                table.key.index(column.name) + 1 if column.name in table.key else 0,
+            )
+            for column in table.columns
+        ]
+
+    async def test_a_newer_one_is_refused(self, path: Path) -> None:
+        await filled(path)
+        edited(path, "INSERT INTO migrations VALUES (99, 'future', 'abc', 'then')")
+        for readonly in (False, True):
+            with pytest.raises(ConfigError, match="schema version 99"):
+                await opened(path, readonly=readonly)
+
+    async def test_an_older_one_is_not_read(self, path: Path) -> None:
+        await filled(path)
+        edited(path, "DELETE FROM migrations")
+        with pytest.raises(ConfigError, match="db migrate"):
+            await opened(path, readonly=True)
+
+    async def test_a_migration_that_is_not_the_shipped_one_is_corruption(self, path: Path) -> None:
+        await filled(path)
+        edited(path, "UPDATE migrations SET sha256 = 'abc'")
+        with pytest.raises(Corruption, match="migration 1"):
+            await opened(path)
+
+    async def test_views_show_text(self, path: Path) -> None:
+        await filled(path, 1)
+        [held] = edited(path, "SELECT hash, time, difficulty FROM v_blocks")
+        [row] = edited(path, "SELECT lower(hex(hash)), ltrim(lower(hex(difficulty)), '0') FROM blocks")
+        assert held == (f"0x{row[0]}", "2023-11-14T22:13:20Z", f"0x{row[1]}")
+        for table in (TRANSACTIONS, LOGS):
+            [[count]] = edited(path, f"SELECT count(*) FROM v_{table.name}")
+            assert count
+
+    @pytest.mark.parametrize(
+        ("table", "arguments", "index"),
+        [
+            (LOGS, {"low": 5, "high": 9}, "PRIMARY KEY (chain_id=? AND block_number>? AND block_number<?)"),
+            (LOGS, {"after": (1, 5, 1)}, "PRIMARY KEY (chain_id=? AND"),
+            (LOGS, {"where": {"address": b"a"}, "low": 5}, "logs_address (chain_id=? AND address=? AND"),
+            (
+                LOGS,
+                {"where": {"address": b"a"}, "after": (1, 5, 1)},
+                "logs_address (chain_id=? AND address=? AND",
+            ),
+            (
+                LOGS,
+                {"where": {"topic0": b"a"}, "low": 5, "high": 9},
+                "logs_topic0 (chain_id=? AND topic0=? AND",
+            ),
+            (LOGS, {"where": {"topic0": b"a", "address": b"a"}}, "logs_address (chain_id=? AND address=?"),
+            (TRANSACTIONS, {"where": {"hash": b"a"}}, "transactions_hash (chain_id=? AND hash=?)"),
+            (BLOCKS, {"where": {"hash": b"a"}}, "sqlite_autoindex_blocks_2 (chain_id=? AND hash=?)"),
+        ],
+    )
+    async def test_a_read_is_one_range_of_an_index(
+        self, path: Path, table: Table, arguments: dict[str, Any], index: str
+    ) -> None:
+        await filled(path)
+        text, values = select_query(table, mark="?", scope=1, limit=9, **arguments)
+        plan = str(edited(path, f"EXPLAIN QUERY PLAN {text}", values))
+        assert index in plan
+        if table is LOGS:
+            assert "TEMP B-TREE" not in plan
+
+
+class TestLock:
+    async def test_is_waited_for_and_then_busy(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = await opened(path)
+        chain = Chain(await store.acquire(SOURCE))
+        batch = chain.extend(1)
+        other = apsw.Connection(str(path))
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("tidelog.store.sqlite.WRITE_PATIENCE_S", 0.05)
+        with pytest.raises(Busy, match="locked"):
+            await store.commit(batch)
+        other.execute("ROLLBACK")
+        other.close()
+        assert await store.commit(batch) is Outcome.COMMITTED
+        await store.close()
+
+
+class TestLog:
+    async def test_stays_bounded_while_readers_come_and_go(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50)
+        monkeypatch.setattr(writer, "WAL_PAGES_MAX", 100)
+        store = await opened(path)
+        chain = Chain(await store.acquire(SOURCE))
+        log = path.with_name("store.db-wal")
+        sizes = []
+        async with store.snapshot() as held:  # nothing can be dropped from the log meanwhile
+            for _ in range(20):
+                await store.commit(chain.extend(5))
+            grown = log.stat().st_size
+            assert await held.count(BLOCKS) == 0
+        for _ in range(40):
+            await store.commit(chain.extend(5))
+            sizes.append(log.stat().st_size)
+        await store.close()
+        assert grown > 100 * writer.PAGE_BYTES
+        assert sizes[0] < grown  # it was cut as soon as the reader had gone
+        assert max(sizes) < 200 * writer.PAGE_BYTES
+
+
+async def read_all(store: Store) -> None:
+    async with store.snapshot() as snapshot:
+        for table in TABLES:
+            await snapshot.select(table)
+
+
+class TestDisk:
+    async def test_a_damaged_page_is_corruption(self, path: Path) -> None:
+        await filled(path, 200)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 4 : -writer.PAGE_BYTES] = b"\xff" * (
+            len(content) - writer.PAGE_BYTES - len(content) // 4
+        )
+        path.write_bytes(content)
+        store = await opened(path, readonly=True)
+        with pytest.raises(Corruption, match="damaged"):
+            await read_all(store)
+        complaints = await store.check_integrity()
+        assert complaints
+        assert len(complaints) <= 101
+        await store.close()
+
+    def test_a_full_disk_changes_nothing(self, path: Path) -> None:
+        """The child may not make a file larger than 400 kB: it fills the store until that is `Full`."""
+        child = subprocess.run(
+            [sys.executable, "-m", "tests.store.sqlite_child", str(path), "full"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert child.returncode == Full.exit_code, child.stderr
+        committed = int(child.stdout.split()[-1])
+        assert committed > 0
+        assert edited(path, "SELECT max(number), count(*) FROM blocks") == [(committed, committed + 1)]
+        assert edited(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+class TestKill:
+    def test_leaves_whole_batches(self, path: Path) -> None:
+        for commits in (1, 2, 3, 5, 8, 13):  # so many are reported before the kill, which hits a later one
+            with subprocess.Popen(
+                [sys.executable, "-m", "tests.store.sqlite_child", str(path), "forever"],
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as child:
+                assert child.stdout is not None
+                reported = [int(child.stdout.readline()) for _ in range(commits)][-1]
+                os.kill(child.pid, signal.SIGKILL)
+            [[head]] = edited(path, "SELECT position FROM checkpoints")
+            assert int(str(head)) >= reported
+            whole = (int(str(head)), int(str(head)) + 1)
+            assert edited(path, "SELECT max(number), count(*) FROM blocks") == [whole]
+            for table, each in (("transactions", 2), ("logs", 4), ("withdrawals", 1)):
+                assert edited(path, f"SELECT count(*) FROM {table}") == [(each * whole[1],)]
+        assert edited(path, "PRAGMA integrity_check") == [("ok",)]
