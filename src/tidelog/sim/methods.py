@@ -139,12 +139,12 @@ class Question(Struct, frozen=True):
             return self.by_hash(_data(value, index, 32))
         return self.chain.at(self.number(value, index), self.tip)
 
-    def placed(self, index: int) -> tuple[Held, int] | None:
-        """The block on this branch that holds the transaction of that hash, and where in it."""
+    def holder(self, index: int) -> tuple[Held, str] | None:
+        """The block on this branch that holds the transaction of that hash, and the hash as text."""
         wanted = self.hash(index)
         for block in self.chain.holding(wanted):
             if self.chain.at(block.number, self.tip) is block:
-                return block, block.page.transaction_hashes.index("0x" + wanted.hex())
+                return block, "0x" + wanted.hex()
         return None
 
 
@@ -182,13 +182,20 @@ def _block_receipts(question: Question) -> Result:
 
 
 def _receipt(question: Question) -> Result:
-    place = question.placed(0)
-    return NULL if place is None else Result(bytes(place[0].page.single_receipts[place[1]]), place[0])
+    place = question.holder(0)
+    if place is None:
+        return NULL
+    block, wanted = place
+    receipt = block.page.single_receipts.get(wanted)
+    return NULL if receipt is None else Result(bytes(receipt), block)
 
 
 def _transaction(question: Question) -> Result:
-    place = question.placed(0)
-    return NULL if place is None else Result(bytes(place[0].page.transactions[place[1]]), place[0])
+    place = question.holder(0)
+    if place is None:
+        return NULL
+    block, wanted = place
+    return Result(bytes(block.page.transactions[block.page.transaction_hashes.index(wanted)]), block)
 
 
 class _LogKey(Struct):

@@ -19,12 +19,14 @@ class _Hashed(Struct):
     hash: str
 
 
-class _Logged(Struct):
+class _Receipt(Struct, rename="camel"):
+    transaction_hash: str
     logs: list[Raw]
 
 
 _hashes = msgspec.json.Decoder(list[_Hashed])
-_logs = msgspec.json.Decoder(list[_Logged])
+_receipts = msgspec.json.Decoder(list[_Receipt] | None)
+_raw_receipts = msgspec.json.Decoder(list[Raw] | None)
 
 
 class Page:
@@ -56,9 +58,11 @@ class Page:
         return [item.hash for item in _hashes.decode(_fields.decode(self.full)["transactions"])]
 
     @cached_property
-    def single_receipts(self) -> list[Raw]:
-        return _items.decode(self.receipts)
+    def single_receipts(self) -> dict[str, Raw]:
+        """By transaction hash: recorded receipts may be fewer than the transactions."""
+        keys = [receipt.transaction_hash for receipt in _receipts.decode(self.receipts) or ()]
+        return dict(zip(keys, _raw_receipts.decode(self.receipts) or (), strict=True))
 
     @cached_property
     def logs(self) -> list[Raw]:
-        return [log for receipt in _logs.decode(self.receipts) for log in receipt.logs]
+        return [log for receipt in _receipts.decode(self.receipts) or () for log in receipt.logs]
