@@ -1,0 +1,140 @@
+"""`tidelog sim`: peers to play against, on this machine."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from tidelog.errors import ConfigError
+from tidelog.sim.control import Schedule
+from tidelog.sim.forge import Shape
+from tidelog.sim.ledger import Ledger
+from tidelog.sim.lies import LIES
+from tidelog.sim.methods import Chain
+from tidelog.sim.node import SimNode
+from tidelog.sim.recorded import RecordedChain
+from tidelog.sim.server import NodeServer
+
+CHAIN_ID = 1337
+REPLICAS_MAX = 64
+BLOCKS_MAX = 100_000  # made before the node listens; some 0.4 ms and 5 kB each with small blocks
+
+app = cyclopts.App(name="sim", help="Peers to test and play against: an EVM node that can lie.")
+
+
+@app.command
+def node(
+    *,
+    port: int = 8545,
+    seed: int = 0,
+    blocks: int = 128,
+    block_time: float | None = None,
+    transactions: str = "0-6",
+    logs: str = "0-4",
+    reorg_every: int | None = None,
+    reorg_depth: int = 3,
+    replicas: int = 1,
+    lie: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    recorded: Path | None = None,
+    chain_id: int | None = None,
+    list_lies: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> None:
+    """Serve an EVM chain over JSON-RPC, on HTTP and WebSocket, until Ctrl-C.
+
+    Args:
+        port: where to listen on 127.0.0.1; 0 takes any free port.
+        seed: the same seed gives the same chain and the same faults.
+        blocks: how many there are at the start.
+        block_time: seconds between blocks; without it the chain stands still (sim_extend grows it).
+        transactions: per block: a number, or the least and the most as 0-6.
+        logs: per transaction, written alike.
+        reorg_every: every so many block times the last blocks are replaced instead of a block added.
+        reorg_depth: how many such a reorg replaces.
+        replicas: nodes behind the address, at /replica-0, /replica-1 and so on; each is one block further
+            behind than the one before. /balanced is any of them, by chance.
+        lie: a fault to show, as NAME or NAME=PROBABILITY; may be given several times.
+        recorded: serve the block.json and receipts.json pairs below this folder instead.
+        chain_id: 1337, or what the folder's name says.
+        list_lies: print the faults there are, and end.
+    """
+    if list_lies:
+        for one in LIES.values():
+            print(f"{one.name:24} {one.doc}")
+        return
+    if recorded is not None and (block_time is not None or reorg_every is not None):
+        raise ConfigError("recorded blocks stand still: leave --block-time and --reorg-every out")
+    if reorg_every is not None and block_time is None:
+        raise ConfigError("--reorg-every counts block times: give --block-time too")
+    _check("--port", port, 0, 65_535)
+    _check("--blocks", blocks, 0, BLOCKS_MAX)
+    _check("--replicas", replicas, 1, REPLICAS_MAX)
+    _check("--reorg-depth", reorg_depth, 1, BLOCKS_MAX)
+    if reorg_every is not None:
+        _check("--reorg-every", reorg_every, 2, BLOCKS_MAX)
+    if block_time is not None and not block_time > 0:
+        raise ConfigError(f"--block-time {block_time:g}: give more than 0 seconds")
+    told = [_told(text) for text in lie]
+    shape = Shape(transactions=_span("--transactions", transactions), logs=_span("--logs", logs))
+    chain: Chain
+    if recorded is not None:
+        chain = RecordedChain.from_folder(recorded, chain_id=chain_id)
+    else:
+        chain = Ledger(
+            seed=seed, chain_id=CHAIN_ID if chain_id is None else chain_id, shape=shape, blocks=blocks
+        )
+    schedule = Schedule(reorg_every=reorg_every, reorg_depth=reorg_depth)
+    simulated = SimNode(chain, seed=seed, replicas=replicas, schedule=schedule)
+    for lag, replica in enumerate(simulated.replicas):
+        replica.lag = lag
+    for name, probability in told:
+        simulated.tell(name, probability=probability)
+    try:
+        asyncio.run(_serve(simulated, port, block_time))
+    except OSError as error:
+        raise ConfigError(f"cannot listen on port {port}: {error.strerror}")
+
+
+async def _serve(simulated: SimNode, port: int, block_time: float | None) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with NodeServer(simulated, port=port) as server:
+        chain = simulated.chain
+        print(f"{server.url()} serves chain {chain.chain_id}, head {chain.head.number}", flush=True)
+        running: set[asyncio.Task[Any]] = {asyncio.create_task(stop.wait())}
+        if block_time is not None:
+            running.add(asyncio.create_task(server.mine(block_time)))
+        done, left = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        for task in done:
+            task.result()
+
+
+def _told(text: str) -> tuple[str, float]:
+    name, separator, share = text.partition("=")
+    if name not in LIES:
+        raise ConfigError(f"--lie {name}: there is no such lie; see `tidelog sim node --list-lies`")
+    try:
+        probability = float(share) if separator else 1.0
+    except ValueError:
+        probability = -1.0
+    if not 0 <= probability <= 1:
+        raise ConfigError(f"--lie {text}: a probability lies between 0 and 1")
+    return name, probability
+
+
+def _span(flag: str, text: str) -> tuple[int, int]:
+    low, separator, high = text.partition("-")
+    if not low.isdecimal() or (separator and not high.isdecimal()) or int(high or low) < int(low):
+        raise ConfigError(f"{flag} {text}: write a number, or the least and the most as 0-6")
+    return int(low), int(high or low)
+
+
+def _check(flag: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{flag} {value}: give {low} to {high}")

@@ -1,0 +1,259 @@
+"""Invent the next block: the same parent, seed and ordinal always give the same bytes.
+
+Everything that a block commits to is right, by the rules of its fork: roots, bloom, gas, fees, links. What
+nobody can recompute from JSON-RPC answers (state roots, mix hashes, requests) is drawn at random.
+"""
+
+import random
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from tidelog.chain.trie import ordered_root
+from tidelog.sim.blocks import BLOB_GAS, BLOOM_BYTES, Block, Header, Log, Receipt, Withdrawal, bloom_of
+from tidelog.sim.transactions import BLOBS_MAX, Transaction, account, any_contract, contract, invented, keccak
+
+ACCOUNTS = 8  # senders; few, so that their nonces grow and repeat across branches
+EMPTY_UNCLES = bytes.fromhex("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347")
+EMPTY_REQUESTS = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")  # EIP-7685
+GENESIS_TIME = 1_700_000_000
+BLOCK_INTERVAL_S = 12
+GAS_LIMIT = 36_000_000
+BASE_FEE = 10**9  # of the first block that has one, in wei
+EVENTS = tuple([keccak(b"Event%d()" % n) for n in range(12)])
+CARRY_OVER = 0.6  # how often a transaction of a dropped block is taken into its replacement's next slot
+
+
+class Fork(Struct, frozen=True):
+    """What a fork changes: fields of the header (EVM.md), transaction types, the outcome in a receipt."""
+
+    name: str
+    header_fields: int
+    types: tuple[int, ...]
+    receipts_have_status: bool = True
+    blob_target: int = 0  # blobs per block, EIP-4844 and EIP-7691
+    blob_fee_fraction: int = 1
+
+
+FRONTIER = Fork("frontier", 15, (0,), receipts_have_status=False)
+BERLIN = Fork("berlin", 15, (0, 1))
+LONDON = Fork("london", 16, (0, 1, 2))
+SHANGHAI = Fork("shanghai", 17, (0, 1, 2))
+CANCUN = Fork("cancun", 20, (0, 1, 2, 3), blob_target=3, blob_fee_fraction=3_338_477)
+PRAGUE = Fork("prague", 21, (0, 1, 2, 3, 4), blob_target=6, blob_fee_fraction=5_007_716)
+FORKS = {fork.name: fork for fork in (FRONTIER, BERLIN, LONDON, SHANGHAI, CANCUN, PRAGUE)}
+
+
+class Shape(Struct, frozen=True):
+    """How full the blocks are: each pair is the least and the most, both included."""
+
+    transactions: tuple[int, int] = (0, 6)
+    logs: tuple[int, int] = (0, 4)  # per transaction that succeeds
+    withdrawals: tuple[int, int] = (0, 3)
+    failing: float = 0.1  # share of transactions that fail, and log nothing
+
+
+BENCH = Shape(transactions=(120, 120), logs=(3, 3), withdrawals=(16, 16), failing=0.0)
+
+
+class Forge:
+    """Makes blocks of one chain."""
+
+    def __init__(self, *, seed: int, chain_id: int, forks: Sequence[tuple[int, Fork]], shape: Shape) -> None:
+        """`forks` are (first block number, fork), ascending, from 0."""
+        self.chain_id = chain_id
+        self._seed = seed
+        self._forks = tuple(forks)
+        self._shape = shape
+        self._accounts = tuple([account(f"tidelog {seed} {index}") for index in range(ACCOUNTS)])
+        self._index = {acct.address: index for index, acct in enumerate(self._accounts)}
+
+    def genesis(self) -> Block:
+        rng = random.Random(f"{self._seed} {self.chain_id} genesis")
+        return self._assemble(rng, None, (), (), ())
+
+    def child(self, parent: Block, ordinal: int, pending: Sequence[Transaction] = ()) -> Block:
+        """A block on `parent`; each ordinal gives another one.
+
+        Args:
+            pending: transactions of dropped blocks, oldest first, which this block may take in again.
+        """
+        rng = random.Random(f"{self._seed} {parent.hash.hex()} {ordinal}")
+        transactions, nonces = self._choose(rng, parent, pending)
+        return self._assemble(rng, parent, transactions, self._receipts(rng, parent, transactions), nonces)
+
+    def _fork(self, number: int) -> Fork:
+        return next(fork for first, fork in reversed(self._forks) if first <= number)
+
+    def _choose(
+        self, rng: random.Random, parent: Block, pending: Sequence[Transaction]
+    ) -> tuple[tuple[Transaction, ...], tuple[int, ...]]:
+        """The transactions of the next block, and every account's nonce after them."""
+        fork = self._fork(parent.number + 1)
+        base_fee = _base_fee(fork, parent) or 0
+        nonces = list(parent.nonces)
+        waiting = list(pending)
+        chosen: list[Transaction] = []
+        excess = _excess_blob_gas(fork, parent)
+        blob_fee = _blob_fee(fork, excess)
+        blob_room = (
+            fork.blob_target // 2 if excess else fork.blob_target * 3 // 2
+        )  # so that the fee stays low
+        for _ in range(rng.randint(*self._shape.transactions)):
+            types = fork.types if blob_room >= BLOBS_MAX else [kind for kind in fork.types if kind != 3]
+            carried = self._carried(waiting, nonces, types, base_fee, blob_fee) if waiting else None
+            if carried is not None and rng.random() < CARRY_OVER:
+                waiting.remove(carried)
+                transaction = carried
+            else:
+                index = rng.randrange(ACCOUNTS)
+                transaction = invented(
+                    rng,
+                    rng.choice(types),
+                    self._accounts[index],
+                    nonces[index],
+                    chain_id=self.chain_id,
+                    base_fee=base_fee,
+                    blob_fee=blob_fee,
+                )
+            blob_room -= len(transaction.payload.blob_hashes)
+            nonces[self._index[transaction.sender]] += 1
+            chosen.append(transaction)
+        return tuple(chosen), tuple(nonces)
+
+    def _carried(
+        self,
+        waiting: Sequence[Transaction],
+        nonces: Sequence[int],
+        types: Sequence[int],
+        base_fee: int,
+        blob_fee: int,
+    ) -> Transaction | None:
+        """The first waiting transaction that is valid now."""
+        for transaction in waiting:
+            payload = transaction.payload
+            pays = payload.fee_cap >= base_fee and (payload.type != 3 or payload.blob_fee_cap >= blob_fee)
+            if pays and payload.type in types and payload.nonce == nonces[self._index[transaction.sender]]:
+                return transaction
+        return None
+
+    def _receipts(
+        self, rng: random.Random, parent: Block, transactions: Sequence[Transaction]
+    ) -> tuple[Receipt, ...]:
+        fork, shape = self._fork(parent.number + 1), self._shape
+        receipts = []
+        total = 0
+        for transaction in transactions:
+            failed = rng.random() < shape.failing
+            logs = () if failed else tuple([_log(rng) for _ in range(rng.randint(*shape.logs))])
+            gas_used = transaction.payload.gas if failed else rng.randrange(21_000, transaction.payload.gas)
+            total += gas_used
+            outcome = int(not failed) if fork.receipts_have_status else rng.randbytes(32)
+            receipts.append(Receipt(outcome, gas_used, total, bloom_of(logs), logs))
+        return tuple(receipts)
+
+    def _assemble(
+        self,
+        rng: random.Random,
+        parent: Block | None,
+        transactions: tuple[Transaction, ...],
+        receipts: tuple[Receipt, ...],
+        nonces: tuple[int, ...],
+    ) -> Block:
+        number = parent.number + 1 if parent else 0
+        fork = self._fork(number)
+        size = fork.header_fields
+        withdrawals: tuple[Withdrawal, ...] | None = None
+        first_withdrawal = parent.next_withdrawal if parent else 0
+        if size >= 17:
+            count = rng.randint(*self._shape.withdrawals) if parent else 0
+            withdrawals = tuple([_withdrawal(rng, first_withdrawal + offset) for offset in range(count)])
+        bloom = 0
+        for receipt in receipts:
+            bloom |= receipt.bloom
+        excess = _excess_blob_gas(fork, parent)
+        blobs = sum(len(transaction.payload.blob_hashes) for transaction in transactions)
+        staked = size >= 17
+        header = Header(
+            parent_hash=parent.hash if parent else bytes(32),
+            uncles_hash=EMPTY_UNCLES,
+            miner=contract(rng.randrange(4)),
+            state_root=rng.randbytes(32),
+            transactions_root=ordered_root([transaction.raw for transaction in transactions]),
+            receipts_root=ordered_root(
+                [
+                    receipt.encoded(transaction.payload.type)
+                    for transaction, receipt in zip(transactions, receipts, strict=True)
+                ]
+            ),
+            bloom=bloom.to_bytes(BLOOM_BYTES, "big"),
+            difficulty=0 if staked else rng.randrange(2**34, 2**53),
+            number=number,
+            gas_limit=GAS_LIMIT,
+            gas_used=receipts[-1].cumulative_gas if receipts else 0,
+            timestamp=GENESIS_TIME + BLOCK_INTERVAL_S * number,
+            extra_data=b"tidelog sim",
+            mix_hash=rng.randbytes(32),
+            nonce=bytes(8) if staked else rng.randbytes(8),
+            base_fee=_base_fee(fork, parent),
+            withdrawals_root=(
+                None if withdrawals is None else ordered_root([entry.encoded() for entry in withdrawals])
+            ),
+            blob_gas_used=BLOB_GAS * blobs if size >= 20 else None,
+            excess_blob_gas=excess if size >= 20 else None,
+            parent_beacon_root=rng.randbytes(32) if size >= 20 else None,
+            requests_hash=EMPTY_REQUESTS if size >= 21 else None,
+        )
+        return Block(
+            header=header,
+            hash=keccak(header.encoded()),
+            transactions=transactions,
+            receipts=receipts,
+            withdrawals=withdrawals,
+            blob_fee=_blob_fee(fork, excess),
+            nonces=nonces or (0,) * ACCOUNTS,
+            next_withdrawal=first_withdrawal + len(withdrawals or ()),
+        )
+
+
+def _log(rng: random.Random) -> Log:
+    """Mostly an event with indexed addresses, as tokens emit them; now and then an odd one."""
+    topics = rng.choice((0, 1, 2, 3, 3, 3, 4))
+    indexed = [bytes(12) + any_contract(rng) for _ in range(topics - 1)]
+    data = rng.randbytes(rng.choice((0, 1, 31, 32, 32, 32, 56, 64, 96)))
+    return Log(any_contract(rng), tuple([rng.choice(EVENTS), *indexed][:topics]), data)
+
+
+def _withdrawal(rng: random.Random, index: int) -> Withdrawal:
+    return Withdrawal(index, rng.randrange(10**6), any_contract(rng), rng.randrange(1, 20_000_000))
+
+
+def _base_fee(fork: Fork, parent: Block | None) -> int | None:
+    """The base fee of the block after `parent`, in wei (EIP-1559)."""
+    if fork.header_fields < 16:
+        return None
+    if parent is None or parent.header.base_fee is None:
+        return BASE_FEE
+    fee, target = parent.header.base_fee, parent.header.gas_limit // 2
+    drift = parent.header.gas_used - target
+    if drift > 0:
+        return fee + max(fee * drift // target // 8, 1)
+    return fee - fee * -drift // target // 8
+
+
+def _excess_blob_gas(fork: Fork, parent: Block | None) -> int:
+    """EIP-4844, with the target of the child's fork (EIP-7691)."""
+    if parent is None:
+        return 0
+    used = (parent.header.excess_blob_gas or 0) + (parent.header.blob_gas_used or 0)
+    return max(0, used - fork.blob_target * BLOB_GAS)
+
+
+def _blob_fee(fork: Fork, excess: int) -> int:
+    """`fake_exponential(1, excess, fraction)` of EIP-4844, in wei."""
+    total, term, step = 0, fork.blob_fee_fraction, 1
+    while term > 0:
+        total += term
+        term = term * excess // (fork.blob_fee_fraction * step)
+        step += 1
+    return total // fork.blob_fee_fraction

@@ -1,0 +1,72 @@
+"""A `SimNode` behind the engine's HTTP port, without a socket: the same bytes, limits and failures.
+
+`http://replica-1/v2/KEY` is replica 1: the host, if it names a replica, stands for the first path segment.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from tidelog.errors import Unreachable
+from tidelog.net.http import CHUNK_BYTES, HttpResponse
+from tidelog.sim.answers import Answer, Ending
+from tidelog.sim.node import SimNode
+
+
+class _Response:
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return dict(self._answer.headers)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        body, ending = self._answer.body, self._answer.ending
+        while True:
+            for start in range(0, len(body), CHUNK_BYTES):
+                yield body[start : start + CHUNK_BYTES]
+                await asyncio.sleep(0)
+            if ending is not Ending.ENDLESS:
+                break
+        if ending is Ending.CUT:
+            raise Unreachable("the connection broke (cut)")
+
+
+class InProcessHttp:
+    """`HttpTransport` over a node in the same process."""
+
+    def __init__(self, node: SimNode, *, now: Callable[[], float] = lambda: 0.0) -> None:
+        """`now` gives Unix time in seconds, for dates in headers."""
+        self._node = node
+        self._now = now
+        self.refusing = False  # as if nothing listened
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[HttpResponse]:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        path = f"/{host}{parts.path}" if host.startswith("replica-") or host == "balanced" else parts.path
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.sleep(0)  # a real transport never answers within the same turn
+                if self.refusing:
+                    raise Unreachable("no connection (refused)")
+                answer = self._node.handle(path or "/", body, now=self._now())
+                if answer.ending is Ending.RESET:
+                    raise Unreachable("the connection broke (reset)")
+                if answer.ending is Ending.STALL:
+                    await asyncio.get_running_loop().create_future()
+                yield _Response(answer)
+        except TimeoutError:
+            raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+
+    async def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,221 @@
+"""A `SimNode` on real HTTP and WebSocket, on the loopback interface. No decision is taken here."""
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from tidelog.runtime import Runtime, SystemRuntime
+from tidelog.sim.answers import Answer, Ending
+from tidelog.sim.ledger import Ledger
+from tidelog.sim.node import Replica, SimNode
+
+HOST = "127.0.0.1"
+SHUTDOWN_S = 1.0  # for answers under way; stalled ones are let go of first
+SUBSCRIPTIONS_MAX = 100  # per socket, so that a client in a loop does not grow it for ever
+
+
+class NodeServer:
+    """`async with NodeServer(node) as server:` listens; leaving it closes every connection."""
+
+    def __init__(self, node: SimNode, *, port: int = 0, runtime: Runtime | None = None) -> None:
+        """`port` 0 is any free one, the same again after `stop` and `start`."""
+        self.node = node
+        self._port = port
+        self._runtime = runtime or SystemRuntime()
+        self._runner: web.AppRunner | None = None
+        self._closing = asyncio.Event()
+        self._sessions: set[_Session] = set()
+
+    async def __aenter__(self) -> "NodeServer":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def url(self, path: str = "") -> str:
+        """The HTTP address of a path, such as "replica-1" or "v2/KEY"."""
+        return f"http://{HOST}:{self._port}/{path}"
+
+    def websocket_url(self, path: str = "") -> str:
+        return f"ws://{HOST}:{self._port}/{path}"
+
+    async def start(self) -> None:
+        self._closing = asyncio.Event()
+        application = web.Application(client_max_size=self.node.limits.request_bytes + 1)
+        application.router.add_post("/{path:.*}", self._post)
+        application.router.add_get("/{path:.*}", self._socket)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        if isinstance(self.node.chain, Ledger):
+            self.node.chain.watchers.append(self._wake)
+
+    async def stop(self) -> None:
+        """Refuse connections from now on, and drop those there are."""
+        if self._runner is None:
+            return
+        if isinstance(self.node.chain, Ledger):
+            self.node.chain.watchers.remove(self._wake)
+        self._closing.set()
+        for session in tuple(self._sessions):
+            await session.socket.close()
+        await self._runner.cleanup()
+        self._runner = None
+
+    async def mine(self, block_time_s: float) -> None:
+        """Tick every `block_time_s`, until cancelled."""
+        while True:
+            await self._runtime.sleep(block_time_s)
+            self.node.tick()
+
+    def _wake(self) -> None:
+        for session in self._sessions:
+            session.changed.set()
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=413, text="content length too large")
+        answer = self.node.handle(request.path, body, now=self._runtime.now())
+        if answer.ending is Ending.COMPLETE:
+            return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+        return await self._play(request, answer)
+
+    async def _play(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        """An answer that does not end as it should."""
+        response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
+        if answer.ending is Ending.STALL:
+            await self._closing.wait()
+        if answer.ending is Ending.CUT:
+            response.content_length = len(answer.body) + 1
+        with contextlib.suppress(ConnectionError):
+            if answer.body:
+                await response.prepare(request)
+                await response.write(answer.body)
+            while answer.ending is Ending.ENDLESS and not self._closing.is_set():
+                await response.write(answer.body)
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        replica = self.node.route(request.path)
+        if replica is None:
+            return web.Response(status=404, text="no such replica")
+        socket = web.WebSocketResponse(max_msg_size=self.node.limits.request_bytes)
+        if not socket.can_prepare(request):
+            return web.Response(status=405, text="POST JSON-RPC here, or open a WebSocket")
+        await socket.prepare(request)
+        session = _Session(self.node, replica, request.path, socket, self._runtime)
+        self._sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+        return socket
+
+
+class _Session:
+    """One WebSocket: calls are answered, and newHeads sent to whoever subscribed.
+
+    What is due is worked out from the head last announced, so that a slow reader costs no memory.
+    """
+
+    def __init__(
+        self, node: SimNode, replica: Replica, path: str, socket: web.WebSocketResponse, runtime: Runtime
+    ) -> None:
+        self.socket = socket
+        self.changed = asyncio.Event()
+        self._node = node
+        self._replica = replica
+        self._path = path
+        self._runtime = runtime
+        self._subscriptions: list[str] = []
+        self._issued = 0
+        self._last = node.tip(replica).hash
+
+    async def run(self) -> None:
+        pusher = asyncio.create_task(self._push())
+        try:
+            async for message in self.socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    await self._receive(message.data)
+        except ConnectionError:
+            pass  # the peer went away while it was being answered
+        finally:
+            pusher.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await pusher
+
+    async def _receive(self, data: str | bytes) -> None:
+        body = data.encode() if isinstance(data, str) else data
+        reply = self._subscription(body)
+        if reply is None:
+            answer = self._node.handle(self._path, body, now=self._runtime.now())
+            if answer.ending is Ending.STALL:
+                return
+            if answer.ending is not Ending.COMPLETE:
+                await self.socket.close()
+                return
+            reply = answer.body
+        if reply:
+            await self.socket.send_str(reply.decode())
+
+    def _subscription(self, body: bytes) -> bytes | None:
+        """The answer to eth_subscribe and eth_unsubscribe; None if the call is another."""
+        try:
+            call: Any = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            return None
+        method = call.get("method") if isinstance(call, dict) else None
+        if method not in ("eth_subscribe", "eth_unsubscribe"):
+            return None
+        params = call.get("params") or [None]
+        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": call.get("id")}
+        if method == "eth_unsubscribe":
+            found = params[0] in self._subscriptions
+            if found:
+                self._subscriptions.remove(params[0])
+            reply["result"] = found
+        elif params[0] != "newHeads":
+            reply["error"] = {"code": -32601, "message": f'no "{params[0]}" subscription in eth namespace'}
+        elif len(self._subscriptions) >= SUBSCRIPTIONS_MAX:
+            reply["error"] = {"code": -32000, "message": "too many subscriptions"}
+        else:
+            if not self._subscriptions:
+                self._last = self._node.tip(self._replica).hash
+            self._issued += 1
+            self._subscriptions.append(hex(self._issued))
+            reply["result"] = self._subscriptions[-1]
+        return msgspec.json.encode(reply)
+
+    async def _push(self) -> None:
+        while True:
+            await self.changed.wait()
+            self.changed.clear()
+            if not self._subscriptions:
+                continue
+            headers, self._last = self._node.announce(self._replica, self._last)
+            for header in headers:
+                for subscription in tuple(self._subscriptions):
+                    await self.socket.send_str(_notification(subscription, header))
+
+
+def _notification(subscription: str, header: bytes) -> str:
+    params = {"subscription": subscription, "result": msgspec.Raw(header)}
+    message = {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+    return msgspec.json.encode(message).decode()
