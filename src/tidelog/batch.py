@@ -78,6 +78,11 @@ class Rollback(Struct, frozen=True):
     keep: int
     through: int | None = None  # None: without an end
 
+    @property
+    def last(self) -> int:
+        """The highest height that is deleted."""
+        return INT_MAX if self.through is None else self.through
+
 
 class Checkpoint(Struct, frozen=True):
     """How far a source is, and who may move it: one row per source.

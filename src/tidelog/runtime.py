@@ -8,8 +8,9 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -54,6 +55,10 @@ class Runtime(Protocol):
         """Run a pure function off the event loop."""
         ...
 
+    async def processes(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Run picklable calls in processes of their own, side by side; their results in order."""
+        ...
+
     def worker(self, name: str) -> Worker: ...
 
     def reached(self, point: str) -> None:
@@ -94,6 +99,12 @@ class SystemRuntime:
 
     async def compute(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    async def processes(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        # spawned, not forked: a fork would copy threads' locks in whatever state they are
+        with ProcessPoolExecutor(max_workers=len(calls), mp_context=get_context("spawn")) as pool:
+            loop = asyncio.get_running_loop()
+            return await asyncio.gather(*(loop.run_in_executor(pool, call) for call in calls))
 
     def worker(self, name: str) -> Worker:
         return ThreadWorker(name)

@@ -21,7 +21,6 @@ AHEAD_REQUESTS = 12  # requests whose answers may wait or be under way
 AHEAD_BYTES_MAX = 48 * 1024 * 1024  # answers that may wait: rows take about twice the bytes of their JSON
 
 
-
 class Fetcher:
     """Asks the pool for blocks and gives them back proven."""
 

@@ -13,7 +13,7 @@ from tidelog.chain.position import Move, Position, decode_position, source_of
 from tidelog.chain.proof import parse_proof, with_parent
 from tidelog.chain.rows import BlockRows, with_proof
 from tidelog.chain.spool import Spool
-from tidelog.errors import Busy, Corruption
+from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 from tidelog.telemetry import ChainMetrics, logger
@@ -40,10 +40,19 @@ class Ledger:
 
     @classmethod
     async def open(cls, store: Store, runtime: Runtime, metrics: ChainMetrics, chain_id: int) -> "Ledger":
-        """Become the writer of the chain; any earlier one is fenced."""
-        ledger = cls(store, runtime, metrics, chain_id, await store.acquire(source_of(chain_id)))
+        """Become the writer of the chain; any earlier one is fenced.
+
+        Raises:
+            Corruption: the checkpoint and the blocks do not fit together.
+        """
+        ledger = await cls.acquire(store, runtime, metrics, chain_id)
         await ledger._load()
         return ledger
+
+    @classmethod
+    async def acquire(cls, store: Store, runtime: Runtime, metrics: ChainMetrics, chain_id: int) -> "Ledger":
+        """The same without a look at the blocks: for `repair`, where one of them is known to be damaged."""
+        return cls(store, runtime, metrics, chain_id, await store.acquire(source_of(chain_id)))
 
     async def _load(self) -> None:
         position = self._position
@@ -151,6 +160,22 @@ class Ledger:
         """Raise finality to a held block."""
         await self._commit(moves.finalize(self._checkpoint, link.number, link.hash))
         self._hold(self._links)
+
+    async def rewind(self, to: int, *, below_finalized: bool) -> int:
+        """Drop the blocks above `to`; how many. ConfigError where that is not in the range, or final."""
+        position = self._position
+        if position is None or not position.first <= to <= position.head:
+            held = "no blocks" if position is None else f"blocks {position.first} to {position.head}"
+            raise ConfigError(f"--to {to} is not in the store, which holds {held} of chain {self.chain_id}")
+        if position.finalized is not None and to < position.finalized and not below_finalized:
+            raise ConfigError(f"--to {to} drops final blocks (up to {position.finalized}): say --below-finalized too")
+        if to == position.head:
+            return 0
+        async with self._store.snapshot() as snapshot:
+            self._links = await links_between(snapshot, self.chain_id, to, position.head)
+        with Spool() as empty:
+            await self.replace(self._links[0], (), empty, reason=moves.REWIND)
+        return position.head - to
 
     async def repair(self, block: BlockRows) -> None:
         """Put one block's rows in the place of the stored ones."""

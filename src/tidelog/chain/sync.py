@@ -412,7 +412,9 @@ class Sync:
         if options.follow or position.head < goal:
             return False
         if options.to is not None:
-            raise ConfigError(f"--to {options.to} is not there yet: stored up to {position.head}; --follow waits for it")
+            raise ConfigError(
+                f"--to {options.to} is not there yet: stored up to {position.head}; --follow waits for it"
+            )
         return True
 
     async def _wait(self, seconds: float) -> None:

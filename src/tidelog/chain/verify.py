@@ -5,7 +5,8 @@ block's own header, or the chain of headers. "differs from what was ingested": t
 digest that was stored with them, though no commitment covers what changed.
 """
 
-from collections.abc import Callable
+import asyncio
+from functools import partial
 
 from msgspec import Struct
 
@@ -17,8 +18,8 @@ from tidelog.chain.profiles import Profile, decode_profile
 from tidelog.chain.proof import Outcome, covered_count, parse_proof, prove
 from tidelog.chain.rows import BlockRows, to_bundle
 from tidelog.errors import ConfigError, Corruption, ProofFailure
-from tidelog.runtime import Runtime
-from tidelog.store import SCAN_ROWS, Snapshot, Store
+from tidelog.runtime import Runtime, SystemRuntime
+from tidelog.store import SCAN_ROWS, Snapshot, Store, open_store
 
 COMMITMENT = "differs from the chain's commitment"
 INGESTED = "differs from what was ingested"
@@ -50,32 +51,18 @@ class Report(Struct):
     findings: list[Finding] = []
 
 
-async def verify(
-    store: Store,
-    runtime: Runtime,
-    chain_id: int,
-    *,
-    low: int | None = None,
-    high: int | None = None,
-    findings_max: int = 1,
-    on_progress: Callable[[Report], None] = lambda report: None,
+async def verify_range(
+    store: Store, runtime: Runtime, chain_id: int, first: int, last: int, *, findings_max: int = 1
 ) -> Report:
-    """Verify the stored blocks `low` to `high`; without either, also what holds the store together.
+    """Prove the stored blocks `first` to `last` from their rows, and their links to the block below.
 
     Args:
         findings_max: stop after so many findings.
     """
     async with store.snapshot() as snapshot:
         position, profile = await _stored(snapshot, chain_id)
-    first = position.first if low is None else low
-    last = position.head if high is None else high
-    if first < position.first or last > position.head or first > last:
-        raise ConfigError(f"blocks {first} to {last} are not in the store: it holds {position.first} to {position.head}")
+    _check_range(position, first, last)
     report = Report(chain_id, first, last, findings=[])
-    if low is None and high is None:
-        report.findings += [Finding(None, INGESTED, problem) for problem in await store.check_integrity()]
-        async with store.snapshot() as snapshot:
-            report.findings += await _whole(snapshot, chain_id, position)
     below = await _below(store, chain_id, position, first)
     for start in range(first, last + 1, VERIFY_BLOCKS):
         if len(report.findings) >= findings_max:
@@ -83,18 +70,73 @@ async def verify(
         end = min(last, start + VERIFY_BLOCKS - 1)
         async with store.snapshot() as snapshot:
             blocks = await read_blocks(snapshot, chain_id, start, end)
-        found, below = await runtime.compute(
-            lambda blocks=blocks, start=start, end=end, below=below: _prove_all(  # type: ignore[misc]
-                blocks, start, end, below, position, profile
-            )
-        )
+        found, below = await runtime.compute(partial(_prove_all, blocks, start, end, below, position, profile))
         report.findings += found
         report.blocks += len(blocks)
         report.transactions += sum(len(block.transactions) for block in blocks)
         report.logs += sum(len(block.logs) for block in blocks)
-        on_progress(report)
+    return report
+
+
+async def verify_jobs(
+    url: str,
+    store: Store,
+    runtime: Runtime,
+    chain_id: int,
+    *,
+    low: int | None,
+    high: int | None,
+    jobs: int,
+    findings_max: int,
+) -> Report:
+    """`verify` over `jobs` processes, each with a part of the range and a connection of its own.
+
+    Args:
+        url: the store's, which each process opens.
+    """
+    async with store.snapshot() as snapshot:
+        position, _ = await _stored(snapshot, chain_id)
+        bounded = low is not None or high is not None
+        first, last = low if low is not None else position.first, high if high is not None else position.head
+        whole = [] if bounded else await _whole(snapshot, chain_id, position)
+    _check_range(position, first, last)
+    problems = [] if bounded else [Finding(None, INGESTED, problem) for problem in await store.check_integrity()]
+    size = max(VERIFY_BLOCKS, -(-(last - first + 1) // jobs))
+    parts = [(start, min(last, start + size - 1)) for start in range(first, last + 1, size)]
+    if len(parts) == 1:
+        reports = [await verify_range(store, runtime, chain_id, first, last, findings_max=findings_max)]
+    else:
+        calls = [partial(_verify_part, url, chain_id, start, end, findings_max) for start, end in parts]
+        reports = await runtime.processes(calls)
+    report = Report(chain_id, first, last, findings=[*problems, *whole])
+    for part in reports:
+        report.blocks += part.blocks
+        report.transactions += part.transactions
+        report.logs += part.logs
+        report.findings += part.findings
     del report.findings[findings_max:]
     return report
+
+
+def _verify_part(url: str, chain_id: int, low: int, high: int, findings_max: int) -> Report:
+    """One job, in a process of its own."""
+
+    async def run() -> Report:
+        runtime = SystemRuntime()
+        store = await open_store(url, runtime, readonly=True)
+        try:
+            return await verify_range(store, runtime, chain_id, low, high, findings_max=findings_max)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def _check_range(position: Position, first: int, last: int) -> None:
+    if first < position.first or last > position.head or first > last:
+        raise ConfigError(
+            f"blocks {first} to {last} are not in the store: it holds {position.first} to {position.head}"
+        )
 
 
 async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, Profile]:
@@ -134,9 +176,7 @@ def _prove_all(
     return findings, below
 
 
-def _prove_one(
-    block: BlockRows, below: Link | None, position: Position, profile: Profile
-) -> tuple[str, str] | None:
+def _prove_one(block: BlockRows, below: Link | None, position: Position, profile: Profile) -> tuple[str, str] | None:
     """What is wrong with one block, and which kind of wrong it is."""
     sound = block.digest() == block.stored_digest
     try:
@@ -169,18 +209,18 @@ async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[
     known = await snapshot.select(CHAINS)
     for table in BLOCK_TABLES:
         inside = 0
-        for held_id, _, _ in known:
-            checkpoint = await snapshot.checkpoint(f"chain:{held_id}")
+        for held_id in [int(row[0] or 0) for row in known]:
+            checkpoint = await snapshot.checkpoint(source_of(held_id))
             held = None if checkpoint is None else decode_position(checkpoint)
-            if held is not None and isinstance(held_id, int):
+            if held is not None:
                 inside += await snapshot.count(table, scope=held_id, low=held.first, high=held.head)
         outside = await snapshot.count(table) - inside
         if outside:
             findings.append(Finding(None, INGESTED, f"{outside} rows of {table.name} lie outside of every range"))
     genesis = next(row[1] for row in known if row[0] == chain_id)
     if position.first == 0 and genesis is not None:
-        (first,) = await links_between(snapshot, chain_id, 0, 0) or [None]
-        if first is not None and first.hash != genesis:
+        first = await links_between(snapshot, chain_id, 0, 0)
+        if first and first[0].hash != genesis:
             findings.append(Finding(0, INGESTED, "the chain's genesis is recorded with another hash"))
     wrong = await _outbox(snapshot, chain_id, position)
     return [*findings, Finding(None, INGESTED, wrong)] if wrong else findings
@@ -208,7 +248,7 @@ async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str 
             if 0 <= at < len(decided) and not decided[at]:
                 decided[at] = 1
                 if kind != APPLY or stored.get(at + position.first) != Link(number, block_hash, parent_hash):  # type: ignore[arg-type]
-                    return f"change {seq} of the outbox is the last of block {number}, and does not lead to it"
+                    return f"change {expected + 1} of the outbox is the last of block {number}, and does not lead to it"
         after = rows[-1][:2]
     if expected:
         return f"change {expected} is missing from the outbox"

@@ -1,1 +1,48 @@
 """The command line: `tidelog`, one module per group of commands."""
+
+import sys
+from collections.abc import Sequence
+
+import cyclopts
+
+import tidelog
+from tidelog.cli import chain, db, sim
+from tidelog.errors import TidelogError
+
+__all__ = ["app", "main"]
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 a fault in tidelog; 2 the request cannot be done as asked; 3 the source does not answer,
+or answers wrongly; 4 a block contradicts its own header; 5 the store is busy, taken over or full; 6 the store
+contradicts itself; 7 the source contradicts what is final; 130 interrupted before the end.
+"""
+
+app = cyclopts.App(
+    name="tidelog",
+    help="Crash-safe, provable ingestion of EVM chains and exchange feeds.\n" + EXIT_CODES,
+    version=tidelog.__version__,
+    default_parameter=cyclopts.Parameter(negative=""),
+)
+app.command(chain.app)
+app.command(db.app)
+app.command(sim.app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a mistake of the user's is one sentence on standard error."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        _complain(str(error), code=2)
+    except TidelogError as error:
+        _complain(str(error), code=error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `tidelog chain logs | head` is no error
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
+
+
+def _complain(sentence: str, *, code: int) -> None:
+    print(f"tidelog: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -82,9 +82,7 @@ def node(
     if recorded is not None:
         chain = RecordedChain.from_folder(recorded, chain_id=chain_id)
     else:
-        chain = Ledger(
-            seed=seed, chain_id=CHAIN_ID if chain_id is None else chain_id, shape=shape, blocks=blocks
-        )
+        chain = Ledger(seed=seed, chain_id=CHAIN_ID if chain_id is None else chain_id, shape=shape, blocks=blocks)
     schedule = Schedule(reorg_every=reorg_every, reorg_depth=reorg_depth)
     simulated = SimNode(chain, seed=seed, replicas=replicas, schedule=schedule)
     for lag, replica in enumerate(simulated.replicas):

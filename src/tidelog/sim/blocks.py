@@ -184,8 +184,7 @@ def _block_json(block: Block) -> dict[str, Any]:
     fields["hash"] = place["blockHash"]
     fields["size"] = hex(_size(block))
     fields["transactions"] = [
-        _transaction_json(transaction, place, index, base_fee)
-        for index, transaction in enumerate(block.transactions)
+        _transaction_json(transaction, place, index, base_fee) for index, transaction in enumerate(block.transactions)
     ]
     fields["uncles"] = []
     if block.withdrawals is not None:
@@ -214,9 +213,7 @@ def _signature_json(signature: Signature) -> dict[str, Any]:
     return {"yParity": hex(signature.y_parity), "r": hex(signature.r), "s": hex(signature.s)}
 
 
-def _transaction_json(
-    transaction: Transaction, place: dict[str, str], index: int, base_fee: int
-) -> dict[str, Any]:
+def _transaction_json(transaction: Transaction, place: dict[str, str], index: int, base_fee: int) -> dict[str, Any]:
     payload = transaction.payload
     fields: dict[str, Any] = {
         **place,

@@ -96,9 +96,7 @@ class Forge:
         chosen: list[Transaction] = []
         excess = _excess_blob_gas(fork, parent)
         blob_fee = _blob_fee(fork, excess)
-        blob_room = (
-            fork.blob_target // 2 if excess else fork.blob_target * 3 // 2
-        )  # so that the fee stays low
+        blob_room = fork.blob_target // 2 if excess else fork.blob_target * 3 // 2  # so that the fee stays low
         for _ in range(rng.randint(*self._shape.transactions)):
             types = fork.types if blob_room >= BLOBS_MAX else [kind for kind in fork.types if kind != 3]
             carried = self._carried(waiting, nonces, types, base_fee, blob_fee) if waiting else None
@@ -137,9 +135,7 @@ class Forge:
                 return transaction
         return None
 
-    def _receipts(
-        self, rng: random.Random, parent: Block, transactions: Sequence[Transaction]
-    ) -> tuple[Receipt, ...]:
+    def _receipts(self, rng: random.Random, parent: Block, transactions: Sequence[Transaction]) -> tuple[Receipt, ...]:
         fork, shape = self._fork(parent.number + 1), self._shape
         receipts = []
         total = 0

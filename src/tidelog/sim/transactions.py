@@ -220,9 +220,7 @@ def _blob_hashes(rng: random.Random) -> tuple[bytes, ...]:
     return tuple([b"\x01" + rng.randbytes(31) for _ in range(rng.randint(1, BLOBS_MAX))])
 
 
-def _authorizations(
-    rng: random.Random, sender: Account, nonce: int, chain_id: int
-) -> tuple[Authorization, ...]:
+def _authorizations(rng: random.Random, sender: Account, nonce: int, chain_id: int) -> tuple[Authorization, ...]:
     """One or two delegations, one of them perhaps for any chain (chain id 0)."""
     entries = []
     for offset in range(rng.randint(1, 2)):

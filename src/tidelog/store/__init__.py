@@ -74,7 +74,11 @@ class Snapshot(Protocol):
         """The same rows in key order, in lists of at most SCAN_ROWS."""
         ...
 
-    async def count(self, table: Table, *, scope: int | str | None = None) -> int: ...
+    async def count(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> int:
+        """How many rows `select` would give for the same bounds."""
+        ...
 
 
 class Store(Protocol):

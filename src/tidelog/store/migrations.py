@@ -41,9 +41,7 @@ def shipped(package: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def pending(
-    applied: Mapping[int, Record], migrations: Sequence[Migration], *, location: str
-) -> tuple[Migration, ...]:
+def pending(applied: Mapping[int, Record], migrations: Sequence[Migration], *, location: str) -> tuple[Migration, ...]:
     """The migrations to apply yet.
 
     Raises:

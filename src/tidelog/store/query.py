@@ -45,14 +45,19 @@ class _Where:
             self.compare(name, "=", condition)
             return
         if len(condition) > CONDITION_VALUES_MAX:
-            raise ValueError(
-                f"{len(condition)} values for {name}: at most {CONDITION_VALUES_MAX} go in one query"
-            )
+            raise ValueError(f"{len(condition)} values for {name}: at most {CONDITION_VALUES_MAX} go in one query")
         values = [value for value in condition if value is not None]
         either = [f'"{name}" IN ({", ".join(map(self.bind, values))})'] if values else []
         if len(values) < len(condition):
             either.append(f'"{name}" IS NULL')
         self._terms.append(f"({' OR '.join(either)})" if either else "1 = 0")
+
+    def between(self, table: Table, low: int | None, high: int | None) -> None:
+        ranged = table.height or table.key[-1]
+        if low is not None:
+            self.compare(ranged, ">=", low)
+        if high is not None:
+            self.compare(ranged, "<=", high)
 
     def beyond(self, names: Sequence[str], operator: str, values: Row) -> None:
         """A row comparison: both databases turn it into one range of the key's index."""
@@ -95,11 +100,7 @@ def select_query(
                     high = first if high is None else min(high, first)
                 else:
                     low = first if low is None else max(low, first)
-    ranged = table.height or table.key[-1]
-    if low is not None:
-        conditions.compare(ranged, ">=", low)
-    if high is not None:
-        conditions.compare(ranged, "<=", high)
+    conditions.between(table, low, high)
     for name, condition in (where or {}).items():
         table.index(name)  # names go into the text: only those that the table has
         conditions.matches(name, condition)
@@ -112,10 +113,14 @@ def select_query(
     return text, conditions.values
 
 
-def count_query(table: Table, *, mark: str, scope: int | str | None = None) -> tuple[str, list[Value]]:
+def count_query(
+    table: Table, *, mark: str, scope: int | str | None = None, low: int | None = None, high: int | None = None
+) -> tuple[str, list[Value]]:
+    """The text and the parameters of `Snapshot.count`."""
     conditions = _Where(mark)
     if scope is not None:
         conditions.compare(_scope_column(table), "=", scope)
+    conditions.between(table, low, high)
     return f'SELECT count(*) FROM "{table.name}"{conditions}', conditions.values
 
 

@@ -30,9 +30,7 @@ WRITE_PATIENCE_S = 10.0  # the longest commit of another writer, a replaced reor
 class SqliteStore:
     """`tidelog.store.Store` on a SQLite file. Made by `open_sqlite`."""
 
-    def __init__(
-        self, path: str, runtime: Runtime, readers: ReaderPool, writing: tuple[Worker, Writer] | None
-    ) -> None:
+    def __init__(self, path: str, runtime: Runtime, readers: ReaderPool, writing: tuple[Worker, Writer] | None) -> None:
         self._path = path
         self._runtime = runtime
         self._readers = readers
@@ -84,9 +82,7 @@ class SqliteStore:
             await worker.close()
 
 
-async def open_sqlite(
-    url: str, runtime: Runtime, *, readonly: bool = False, vfs: str | None = None
-) -> SqliteStore:
+async def open_sqlite(url: str, runtime: Runtime, *, readonly: bool = False, vfs: str | None = None) -> SqliteStore:
     """Open the store in the file that `url` names; `vfs` is SQLite's name of another file system."""
     path = path_of(url)
     if vfs is None:
@@ -98,7 +94,7 @@ async def open_sqlite(
     worker = runtime.worker("store")
     try:
         writer = await patiently(
-            runtime, lambda: worker.call(lambda: Writer(path, vfs)), patience_s=WRITE_PATIENCE_S
+            runtime, lambda: worker.call(lambda: Writer(path, vfs, runtime.reached)), patience_s=WRITE_PATIENCE_S
         )
     except BaseException:
         await worker.close()

@@ -45,13 +45,7 @@ def path_of(url: str) -> str:
     """The file of `sqlite:///relative.db` or `sqlite:////absolute/path.db`; ConfigError if it is neither."""
     prefix = "sqlite:///"
     path = url[len(prefix) :] if url.startswith(prefix) else ""
-    if (
-        not path
-        or path.endswith("/")
-        or "?" in path
-        or "\0" in path
-        or path.startswith((":memory:", "file:"))
-    ):
+    if not path or path.endswith("/") or "?" in path or "\0" in path or path.startswith((":memory:", "file:")):
         raise ConfigError(
             f"--db {url!r} names no SQLite file: write sqlite:///tidelog.db or sqlite:////var/lib/tidelog.db"
         )

@@ -140,8 +140,10 @@ class _Snapshot:
     ) -> AsyncIterator[list[Row]]:
         return scan_snapshot(self, table, scope=scope, low=low, high=high)
 
-    async def count(self, table: Table, *, scope: int | str | None = None) -> int:
-        text, values = count_query(table, mark="?", scope=scope)
+    async def count(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> int:
+        text, values = count_query(table, mark="?", scope=scope, low=low, high=high)
         rows = await self._worker.call(lambda: self._reader.rows(text, values))
         count = rows[0][0]
         assert isinstance(count, int)

@@ -4,7 +4,7 @@ Each public method is one whole transaction, so that a caller which is cancelled
 either all of it or nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import apsw
 
@@ -54,7 +54,9 @@ class _Statements:
         replaced = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
         self.add = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'
         self.put = f"{self.add} ON CONFLICT ({column_list(table.key)}) DO UPDATE SET {replaced}"
-        self.rollback = f'DELETE FROM "{table.name}" WHERE "{table.scope}" = ? AND "{table.height}" > ?'
+        self.rollback = (
+            f'DELETE FROM "{table.name}" WHERE "{table.scope}" = ? AND "{table.height}" > ? AND "{table.height}" <= ?'
+        )
 
 
 def read_checkpoints(connection: apsw.Connection, source: str | None = None) -> list[Checkpoint]:
@@ -78,8 +80,9 @@ class Writer:
     `_wal_pages` is the length of the log as of our last commit, `_cut_pages` the length to cut it at.
     """
 
-    def __init__(self, path: str, vfs: str | None) -> None:
+    def __init__(self, path: str, vfs: str | None, reached: Callable[[str], None]) -> None:
         self._path = path
+        self._reached = reached
         self._statements = {table.name: _Statements(table) for table in TABLES}
         self._shipped = migrations.shipped("tidelog.store.sqlite")
         self._wal_pages = 0
@@ -150,10 +153,10 @@ class Writer:
                 if is_settled(batch, held[0] if held else None):
                     return Outcome.ALREADY
                 if batch.rollback is not None:
+                    bounds = (batch.rollback.scope, batch.rollback.keep, batch.rollback.last)
                     for table in batch.rollback.tables:
-                        self._connection.execute(
-                            self._statements[table.name].rollback, (batch.rollback.scope, batch.rollback.keep)
-                        )
+                        self._connection.execute(self._statements[table.name].rollback, bounds)
+                self._reached("store.rolled_back")
                 for rows in batch.add:
                     self._write(self._statements[rows.table.name].add, rows)
                 for rows in batch.put:
@@ -162,6 +165,8 @@ class Writer:
                     "UPDATE checkpoints SET epoch = ?, commit_seq = ?, position = ? WHERE source = ?",
                     (batch.after.epoch, batch.after.commit_seq, batch.after.position, batch.after.source),
                 )
+                self._reached("store.written")
+            self._reached("store.committed")
         return Outcome.COMMITTED
 
     def _write(self, statement: str, rows: Rows) -> None:

@@ -1,0 +1,108 @@
+"""How a sync shows where it is: a live line on a terminal, one structured line per interval otherwise."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tidelog.chain.sync import Progress
+from tidelog.runtime import Runtime
+from tidelog.telemetry import logger
+
+INTERVAL_S = 10.0  # between structured lines
+RATE_WINDOW_S = 15.0  # rates are over this long: shorter jumps about, longer hides a stall
+
+_log = logger("sync")
+
+
+class Display:
+    """Give `update` to `Sync` as `on_progress`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._started = runtime.monotonic()
+        self._told = self._started
+        self._samples: list[tuple[float, int, int]] = [(self._started, 0, 0)]
+        console = Console(stderr=True)
+        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+
+    def __enter__(self) -> "Display":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, progress: Progress) -> None:
+        now = self._runtime.monotonic()
+        self._samples.append((now, progress.blocks, progress.transactions))
+        while len(self._samples) > 2 and now - self._samples[0][0] > RATE_WINDOW_S:
+            self._samples.pop(0)
+        if self._live is not None:
+            self._live.update(Text(self._line(progress)))
+        elif now - self._told >= INTERVAL_S:
+            self._told = now
+            self.tell(progress)
+
+    def tell(self, progress: Progress, event: str = "progress") -> None:
+        """One structured line."""
+        blocks_per_s, transactions_per_s = self._rates()
+        _log.info(
+            event,
+            chain=progress.chain_id,
+            first=progress.first,
+            head=progress.head,
+            goal=progress.goal,
+            behind=_behind(progress),
+            finalized=progress.finalized,
+            blocks=progress.blocks,
+            transactions=progress.transactions,
+            logs=progress.logs,
+            blocks_per_s=round(blocks_per_s, 1),
+            transactions_per_s=round(transactions_per_s, 1),
+        )
+
+    def _rates(self) -> tuple[float, float]:
+        (start, blocks, transactions), (now, more_blocks, more_transactions) = self._samples[0], self._samples[-1]
+        seconds = max(0.001, now - start)
+        return (more_blocks - blocks) / seconds, (more_transactions - transactions) / seconds
+
+    def _line(self, progress: Progress) -> str:
+        blocks_per_s, transactions_per_s = self._rates()
+        parts = [f"chain {progress.chain_id}", f"head {_number(progress.head)}"]
+        behind = _behind(progress)
+        if behind:
+            parts.append(f"{behind:,} behind")
+        if progress.finalized is not None:
+            parts.append(f"final {progress.finalized:,}")
+        parts.append(f"{blocks_per_s:,.0f} blocks/s")
+        parts.append(f"{transactions_per_s:,.0f} tx/s")
+        if behind and blocks_per_s > 0:
+            parts.append(f"ETA {_duration(behind / blocks_per_s)}")
+        if progress.goal is not None and progress.first is not None and progress.head is not None:
+            whole = progress.goal - progress.first + 1
+            share = (progress.head - progress.first + 1) / whole if whole > 0 else 1.0
+            filled = round(20 * min(1.0, share))
+            parts.insert(1, "[" + "#" * filled + "." * (20 - filled) + "]")
+        return "  ".join(parts)
+
+
+def _behind(progress: Progress) -> int | None:
+    if progress.goal is None or progress.head is None:
+        return None
+    return max(0, progress.goal - progress.head)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
