@@ -4,12 +4,16 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.sim.asking import ask, call, full_node, ledger_of, reply
 from tidelog.sim.control import Extend, Honest, Place, Reorg, Schedule, Tell
 from tidelog.sim.ledger import Ledger
+from tidelog.sim.methods import METHODS
 from tidelog.sim.node import Limits, SimNode
 
+PLAY = full_node()  # for whatever may be thrown at it
 UNKNOWN = "0x" + "ab" * 32
 
 
@@ -255,6 +259,35 @@ def test_new_heads_are_those_above_the_common_ancestor() -> None:
     forgetful.reorg(2)
     headers, _ = SimNode(forgetful).announce(replica, before)
     assert [json.loads(header)["number"] for header in headers] == ["0x6"], "where they parted is forgotten"
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["0x1", "latest", UNKNOWN, "", "0x"])
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["blockHash", "fromBlock", "address", "topics"]), inner)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)  # the first draw of a strategy is slow, the node is not what is timed
+@given(
+    body=st.binary(max_size=40) | st.recursive(JSON_VALUES, st.lists).map(lambda x: json.dumps(x).encode())
+)
+def test_any_bytes_get_an_answer(body: bytes) -> None:
+    assert reply(PLAY, body) is not None
+
+
+@settings(deadline=None)
+@given(method=st.sampled_from([*METHODS, "sim_lie", "sim_place", "sim_finalize"]), params=JSON_VALUES)
+def test_any_parameters_get_a_result_or_an_error(method: str, params: Any) -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    assert set(reply(PLAY, request)) & {"result", "error"}
 
 
 def test_calls_are_counted_by_method() -> None:

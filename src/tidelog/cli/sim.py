@@ -20,7 +20,7 @@ from tidelog.sim.server import NodeServer
 
 CHAIN_ID = 1337
 REPLICAS_MAX = 64
-BLOCKS_MAX = 100_000  # made before the node listens; some 0.4 ms and 5 kB each with small blocks
+BLOCKS_MAX = 100_000  # made before the node listens; some 0.3 ms and 10 kB each with small blocks
 
 app = cyclopts.App(name="sim", help="Peers to test and play against: an EVM node that can lie.")
 

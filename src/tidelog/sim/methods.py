@@ -198,6 +198,25 @@ def _transaction(question: Question) -> Result:
     return Result(bytes(block.page.transactions[block.page.transaction_hashes.index(wanted)]), block)
 
 
+class _Filter(Struct, rename="camel"):
+    """The argument of eth_getLogs. Topics go by position: null for any, a list for one of these."""
+
+    block_hash: str | None = None
+    from_block: str | None = None
+    to_block: str | None = None
+    address: str | list[str] | None = None
+    topics: list[str | list[str] | None] | None = None
+
+    def takes(self, log: "_LogKey") -> bool:
+        topics = self.topics or ()
+        if self.address and log.address not in _lowered(self.address):
+            return False
+        return len(topics) <= len(log.topics) and all(
+            wanted is None or topic in _lowered(wanted)
+            for wanted, topic in zip(topics, log.topics, strict=False)
+        )
+
+
 class _LogKey(Struct):
     address: str
     topics: list[str]
@@ -206,50 +225,36 @@ class _LogKey(Struct):
 _log_key = msgspec.json.Decoder(_LogKey)
 
 
+def _lowered(wanted: str | list[str]) -> list[str]:
+    return [text.lower() for text in ([wanted] if isinstance(wanted, str) else wanted)]
+
+
 def _logs(question: Question) -> Result:
-    wanted = question.param(0)
-    if not isinstance(wanted, dict):
-        raise RpcError(INVALID_PARAMS, "invalid argument 0: json: cannot unmarshal into a filter")
+    try:
+        wanted = msgspec.convert(question.param(0), _Filter)
+    except msgspec.ValidationError as error:
+        raise RpcError(INVALID_PARAMS, f"invalid argument 0: {error}")
     blocks = _logged_blocks(question, wanted)
-    addresses, topics = _addresses(wanted.get("address")), wanted.get("topics") or []
-    found: list[Raw] = []
-    for block in blocks:
-        found += [log for log in block.page.logs if _matches(_log_key.decode(log), addresses, topics)]
-    return _json(found, blocks[0] if len(blocks) == 1 else None)
+    logs: list[Raw] = [
+        log for block in blocks for log in block.page.logs if wanted.takes(_log_key.decode(log))
+    ]
+    return _json(logs, blocks[0] if len(blocks) == 1 else None)
 
 
-def _logged_blocks(question: Question, wanted: dict[str, Any]) -> list[Held]:
-    if "blockHash" in wanted:
-        block = question.by_hash(_data(wanted["blockHash"], 0, 32))
+def _logged_blocks(question: Question, wanted: _Filter) -> list[Held]:
+    if wanted.block_hash is not None:
+        block = question.by_hash(_data(wanted.block_hash, 0, 32))
         if block is None:
             raise RpcError(SERVER_ERROR, "unknown block")
         return [block]
-    first = question.number(wanted.get("fromBlock", "latest"), 0)
-    last = question.number(wanted.get("toBlock", "latest"), 0)
+    first = question.number(wanted.from_block or "latest", 0)
+    last = question.number(wanted.to_block or "latest", 0)
     if first > last:
         raise RpcError(INVALID_PARAMS, "invalid block range params")
     if last - first >= LOG_RANGE_MAX:
         raise RpcError(LIMIT_EXCEEDED, f"query exceeds max block range {LOG_RANGE_MAX}")
     numbers = range(first, min(last, question.tip.number) + 1)
     return [block for number in numbers if (block := question.chain.at(number, question.tip)) is not None]
-
-
-def _addresses(value: Any) -> set[str] | None:
-    if value is None:
-        return None
-    return {address.lower() for address in ([value] if isinstance(value, str) else value)}
-
-
-def _matches(log: _LogKey, addresses: set[str] | None, topics: Sequence[Any]) -> bool:
-    """The filter of eth_getLogs: topics by position, null for any, a list for one of these."""
-    if addresses and log.address not in addresses:
-        return False
-    if len(topics) > len(log.topics):
-        return False
-    for wanted, topic in zip(topics, log.topics, strict=False):
-        if wanted is not None and topic not in ([wanted] if isinstance(wanted, str) else wanted):
-            return False
-    return True
 
 
 METHODS: dict[str, Callable[[Question], Result]] = {

@@ -198,7 +198,6 @@ class SimNode:
         try:
             is_batch = body.lstrip()[:1] == b"["
             requests = _requests.decode(body) if is_batch else [msgspec.json.decode(body, type=msgspec.Raw)]
-            msgspec.json.decode(body)  # Raw does not look inside
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _error(b"null", RpcError(PARSE_ERROR, "parse error"))
         if not is_batch:
