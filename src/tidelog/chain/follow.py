@@ -3,11 +3,12 @@
 The shell around the verdict. Truth is the walk along parent hashes; notifications only wake it up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from tidelog.chain.blocks import Header
 from tidelog.chain.history import Fetcher
+from tidelog.chain.intake import Proven
 from tidelog.chain.ledger import Ledger
 from tidelog.chain.lineage import (
     Advance,
@@ -25,7 +26,6 @@ from tidelog.chain.lineage import (
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import REORG, SHRINK
 from tidelog.chain.profiles import Profile
-from tidelog.chain.rows import BlockRows
 from tidelog.chain.rpc import Endpoint, Tips
 from tidelog.chain.spool import Spool
 from tidelog.errors import BelowFinality, Rejected, SourceError, Unreachable
@@ -82,7 +82,9 @@ class Follower:
         profile: Profile,
         *,
         reorg_patience_s: float,
+        on_blocks: Callable[[Sequence[Proven]], None],
     ) -> None:
+        """`on_blocks` is told of proven blocks that are committed, or about to be in one reorg."""
         self._ledger = ledger
         self._pool = pool
         self._fetcher = fetcher
@@ -90,6 +92,7 @@ class Follower:
         self._profile = profile
         self._patience = Patience()
         self._patience_s = reorg_patience_s
+        self._on_blocks = on_blocks
 
     async def look(self) -> View:
         """Ask every endpoint for its tips."""
@@ -175,8 +178,10 @@ class Follower:
             first = links[0].number if keep is None else None
             for start in range(0, len(links), self._fetcher.request_blocks()):
                 part = links[start : start + self._fetcher.request_blocks()]
-                for block in await self._branch_blocks(part, range_first=first):
-                    spool.add(block)
+                blocks = await self._branch_blocks(part, range_first=first)
+                for block in blocks:
+                    spool.add(block.rows)
+                self._on_blocks(blocks)
             shrinks = not links or links[-1].number < head.number
             await self._ledger.replace(keep, links, spool, reason=SHRINK if shrinks else REORG)
         self._patience = Patience()
@@ -187,14 +192,16 @@ class Follower:
         count = max(1, min(self._fetcher.request_blocks(), len(links) // 4))
         for start in range(0, len(links), count):
             part = links[start : start + count]
-            await self._ledger.append(await self._branch_blocks(part))
+            blocks = await self._branch_blocks(part)
+            await self._ledger.append([block.rows for block in blocks])
+            self._on_blocks(blocks)
 
-    async def _branch_blocks(self, links: Sequence[Link], *, range_first: int | None = None) -> list[BlockRows]:
+    async def _branch_blocks(self, links: Sequence[Link], *, range_first: int | None = None) -> list[Proven]:
         blocks = await self._fetcher.blocks([link.hash for link in links], range_first=range_first)
         for block, link in zip(blocks, links, strict=True):
             if block.link != link:  # possible only where the profile has no header hash to check
                 raise Rejected(f"block {link.number} came with another parent than its header")
-        return [block.rows for block in blocks]
+        return blocks
 
     async def _majority(self, keep: Link | None, links: Sequence[Link]) -> bool:
         """Whether most endpoints that have the block at the fork have the new branch's."""

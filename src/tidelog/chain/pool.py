@@ -33,7 +33,7 @@ class Standing:
         self.benched_until = 0.0
         self.quarantined = False
         self.verified = False  # has named the right chain id
-        self.pruned_below = 0  # it has said that it does not hold blocks up to here
+        self.pruned_below = -1  # it has said that it does not hold blocks up to here
 
     def strike(self, now: float) -> None:
         self.strikes += 1

@@ -5,7 +5,7 @@ Whatever goes wrong in a round, the next one starts from what is committed.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.position import chain_row
 from tidelog.chain.probe import profile_for
 from tidelog.chain.profiles import Profile, decode_profile
-from tidelog.errors import ConfigError, ProofFailure, SourceError, Unreachable
+from tidelog.errors import ConfigError, ProofFailure, Pruned, SourceError, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
@@ -137,6 +137,7 @@ class Sync:
             self._runtime,
             profile,
             reorg_patience_s=self._options.reorg_patience_s,
+            on_blocks=self._count,
         )
         self.progress = Progress(chain_id, profile)
         self._profile = profile
@@ -163,8 +164,8 @@ class Sync:
                 continue
             except (SourceError, ProofFailure) as error:
                 waited = self._runtime.monotonic() - progress_at
-                patient = self._options.follow or (isinstance(error, SourceError) and waited < self._options.give_up_s)
-                if not patient:
+                hopeless = isinstance(error, ProofFailure | Pruned) or waited >= self._options.give_up_s
+                if hopeless and not self._options.follow:
                     raise
                 _log.error("sync_failing", error=str(error), kind=type(error).__name__)
                 await self._wait(next(pauses))
@@ -373,7 +374,7 @@ class Sync:
         self._count(blocks)
         self._report(self.progress.goal)
 
-    def _count(self, blocks: list[Proven]) -> None:
+    def _count(self, blocks: Sequence[Proven]) -> None:
         progress = self.progress
         for block in blocks:
             progress.blocks += 1

@@ -248,7 +248,8 @@ async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str 
             if 0 <= at < len(decided) and not decided[at]:
                 decided[at] = 1
                 if kind != APPLY or stored.get(at + position.first) != Link(number, block_hash, parent_hash):  # type: ignore[arg-type]
-                    return f"change {expected + 1} of the outbox is the last of block {number}, and does not lead to it"
+                    where = f"change {expected + 1} of the outbox"
+                    return f"{where} is the last of block {at + position.first}, and does not lead to it"
         after = rows[-1][:2]
     if expected:
         return f"change {expected} is missing from the outbox"

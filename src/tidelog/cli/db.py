@@ -1,6 +1,7 @@
 """`tidelog db`: what a store is, what its content's digest is, and its schema."""
 
 import asyncio
+import hashlib
 import json
 
 import cyclopts
@@ -81,8 +82,6 @@ async def _digest(db: str, as_json: bool) -> None:
 
 async def content_digests(store: Store) -> dict[str, tuple[str, int]]:
     """The digest and the number of rows of each content table, and of the whole under "store"."""
-    import hashlib
-
     whole = hashlib.sha256()
     digests: dict[str, tuple[str, int]] = {}
     async with store.snapshot() as snapshot:

@@ -54,7 +54,7 @@ class WebSocketTransport(Protocol):
         ...
 
 
-class _Listener(WSListener):  # type: ignore[misc]
+class _Listener(WSListener):
     """Collects frames into messages, under limits."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class _Listener(WSListener):  # type: ignore[misc]
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             code = frame.get_close_code()
-            self._end(Unreachable(f"the peer closed the connection with code {int(code) if code else 1005}"))
+            self._end(Unreachable(f"the peer closed the connection with code {code.value if code else 1005}"))
             transport.send_close(code)
             transport.disconnect()
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
@@ -147,11 +147,12 @@ class PicoWebSocket:
         except TimeoutError:
             raise Unreachable(f"no WebSocket within {timeout_s:g} s") from None
         except WSInvalidStatusError as error:
-            status = int(error.response.status)
+            status = 0 if error.response is None else int(error.response.status)
             if status == 429:
                 raise Throttled("HTTP 429 at the WebSocket's handshake") from None
             kind = Rejected if 400 <= status < 500 else Unreachable
             raise kind(f"HTTP {status} at the WebSocket's handshake") from None
         except (WSError, OSError, ValueError) as error:
             raise Unreachable(f"no WebSocket ({type(error).__name__})") from None
+        assert isinstance(listener, _Listener)
         return _PicoSocket(transport, listener)

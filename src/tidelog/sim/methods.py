@@ -212,8 +212,7 @@ class _Filter(Struct, rename="camel"):
         if self.address and log.address not in _lowered(self.address):
             return False
         return len(topics) <= len(log.topics) and all(
-            wanted is None or topic in _lowered(wanted)
-            for wanted, topic in zip(topics, log.topics, strict=False)
+            wanted is None or topic in _lowered(wanted) for wanted, topic in zip(topics, log.topics, strict=False)
         )
 
 
@@ -235,9 +234,7 @@ def _logs(question: Question) -> Result:
     except msgspec.ValidationError as error:
         raise RpcError(INVALID_PARAMS, f"invalid argument 0: {error}")
     blocks = _logged_blocks(question, wanted)
-    logs: list[Raw] = [
-        log for block in blocks for log in block.page.logs if wanted.takes(_log_key.decode(log))
-    ]
+    logs: list[Raw] = [log for block in blocks for log in block.page.logs if wanted.takes(_log_key.decode(log))]
     return _json(logs, blocks[0] if len(blocks) == 1 else None)
 
 
