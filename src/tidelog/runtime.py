@@ -8,14 +8,23 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 COMPUTE_THREADS = max(2, os.cpu_count() or 2)  # decoding and proving hold the GIL: more threads gain nothing
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program's coroutine, on uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
 
 
 class Worker(Protocol):

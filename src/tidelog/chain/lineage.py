@@ -65,21 +65,25 @@ def decide(held: Sequence[Link], branch: Sequence[Link], *, rooted: bool = True,
         abandoned: nobody has known our head for long enough: a lower branch is adopted as well.
     """
     base, head, oldest, newest = held[0], held[-1], branch[0], branch[-1]
-    position = newest.number - base.number
-    if 0 <= position < len(held) and held[position].hash == newest.hash:
-        if newest.hash == head.hash or not abandoned:
-            return Known()
-        return Advance(keep=held[position], links=())
+    if _holds(held, newest.number, newest.hash):
+        return Advance(keep=newest, links=()) if abandoned and newest.hash != head.hash else Known()
     if newest.number < head.number and not abandoned:
         return NotHigher()
-    below = oldest.number - 1 - base.number
-    if 0 <= below < len(held) and held[below].hash == oldest.parent_hash:
-        return Advance(keep=held[below], links=tuple(branch))
+    shared = sum(1 for link in branch if _holds(held, link.number, link.hash))  # a prefix, since both are linked
+    if shared:
+        return Advance(keep=branch[shared - 1], links=tuple(branch[shared:]))
+    if _holds(held, oldest.number - 1, oldest.parent_hash):
+        return Advance(keep=held[oldest.number - 1 - base.number], links=tuple(branch))
     if oldest.number > base.number + 1:
         return ParentWanted(oldest.number - 1, oldest.parent_hash)
     if rooted or oldest.number <= base.number:
         return TooDeep(base)
     return Advance(keep=None, links=tuple(branch))
+
+
+def _holds(held: Sequence[Link], number: int, block_hash: bytes) -> bool:
+    index = number - held[0].number
+    return 0 <= index < len(held) and held[index].hash == block_hash
 
 
 def prevails(*, ours: int, theirs: int, higher: bool) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cyclopts
 
 import tidelog
-from tidelog.cli import chain, db, sim
+from tidelog.cli import chain, db, demo, sim
 from tidelog.errors import TidelogError
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ app = cyclopts.App(
 app.command(chain.app)
 app.command(db.app)
 app.command(sim.app)
+app.command(demo.demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

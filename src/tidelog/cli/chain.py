@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -27,7 +28,7 @@ from tidelog.cli.stores import DEFAULT_DB, ChainId, Db, opened, the_chain
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Corruption
 from tidelog.net.http import AioHttp
-from tidelog.runtime import SystemRuntime
+from tidelog.runtime import SystemRuntime, run
 from tidelog.telemetry import ChainMetrics, configure_logs
 
 app = cyclopts.App(name="chain", help="EVM chains: sync, status, verify, rewind, repair, blocks, logs.")
@@ -99,7 +100,7 @@ def sync(
     )
     if options.first is not None and options.to is not None and options.to < options.first:
         raise ConfigError(f"--to {options.to} is below --from {options.first}")
-    sys.exit(asyncio.run(_sync(rpc, db, options, ws)))
+    sys.exit(run(_sync(rpc, db, options, ws)))
 
 
 async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None) -> int:
@@ -107,29 +108,29 @@ async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None)
     heads = None if ws is None else EndpointUrl(ws, schemes=("ws", "wss"))
     async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         with Display(runtime) as display:
-            run = Sync(store, pool, runtime, metrics, options, on_progress=display.update)
-            interrupted = _stop_on_signals(run)
-            watcher = None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, run.wake).run())
+            syncing = Sync(store, pool, runtime, metrics, options, on_progress=display.update)
+            interrupted = _stop_on_signals(syncing)
+            watcher = None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, syncing.wake).run())
             try:
-                progress = await run.run()
+                progress = await syncing.run()
             finally:
                 if watcher is not None:
                     watcher.cancel()
                     await asyncio.gather(watcher, return_exceptions=True)
-        display.tell(progress, "stopped" if run.stopping else "done")
+        display.tell(progress, "stopped" if syncing.stopping else "done")
     return 130 if interrupted and not options.follow else 0
 
 
-def _stop_on_signals(run: Sync) -> list[int]:
+def _stop_on_signals(syncing: Sync) -> list[int]:
     """Stop in order on the first signal, at once on the second; the signals that came."""
     received: list[int] = []
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
         received.append(number)
-        run.stop()
-        if len(received) > 1 and task is not None:
-            raise KeyboardInterrupt
+        if len(received) > 1:
+            os._exit(130)  # a commit that is under way is whole or absent: that is what the store is for
+        syncing.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
@@ -160,7 +161,7 @@ def status(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--js
     Args:
         as_json: one JSON object per chain.
     """
-    asyncio.run(_status(db, as_json))
+    run(_status(db, as_json))
 
 
 async def _status(db: str, as_json: bool) -> None:
@@ -227,9 +228,7 @@ def verify(
         jobs: processes that prove side by side.
         findings: stop after so many findings.
     """
-    report = asyncio.run(
-        _verify(db, chain_id, from_, to, _at_least("--jobs", jobs, 1), _at_least("--findings", findings, 1))
-    )
+    report = run(_verify(db, chain_id, from_, to, _at_least("--jobs", jobs, 1), _at_least("--findings", findings, 1)))
     print(
         f"chain {report.chain_id}: {report.blocks} blocks ({report.first} to {report.last}), "
         f"{report.transactions} transactions, {report.logs} logs verified"
@@ -257,7 +256,7 @@ def rewind(*, to: int, db: Db = DEFAULT_DB, chain_id: ChainId = None, below_fina
         below_finalized: also where that drops final blocks.
     """
     configure_logs()
-    asyncio.run(_rewind(db, chain_id, to, below_finalized))
+    run(_rewind(db, chain_id, to, below_finalized))
 
 
 async def _rewind(db: str, chain_id: int | None, to: int, below_finalized: bool) -> None:
@@ -276,7 +275,7 @@ def repair(number: int, *, rpc: Rpc, db: Db = DEFAULT_DB, chain_id: ChainId = No
         number: the block.
     """
     configure_logs()
-    asyncio.run(_repair(number, rpc, db, chain_id))
+    run(_repair(number, rpc, db, chain_id))
 
 
 async def _repair(number: int, rpc: tuple[str, ...], db: str, chain_id: int | None) -> None:
@@ -305,7 +304,7 @@ def blocks(
         limit: how many, at most 10000.
         as_json: one JSON object per line.
     """
-    asyncio.run(_blocks(db, chain_id, from_, to, _limit(limit), as_json))
+    run(_blocks(db, chain_id, from_, to, _limit(limit), as_json))
 
 
 async def _blocks(db: str, chain_id: int | None, low: int | None, high: int | None, limit: int, as_json: bool) -> None:
@@ -344,7 +343,7 @@ def logs(
         where["address"] = [_bytes("--address", text, _ADDRESS, "an address of 20 bytes") for text in address]
     if topic0:
         where["topic0"] = [_bytes("--topic0", text, _HASH, "a topic of 32 bytes") for text in topic0]
-    asyncio.run(_logs(db, chain_id, where, from_, to, _limit(limit), as_json))
+    run(_logs(db, chain_id, where, from_, to, _limit(limit), as_json))
 
 
 async def _logs(

@@ -1,26 +1,28 @@
 """`tidelog db`: what a store is, what its content's digest is, and its schema."""
 
-import asyncio
 import hashlib
 import json
+from typing import Annotated
 
 import cyclopts
+from cyclopts import Parameter
 
 from tidelog.batch import CHAINS, TABLES, ContentDigest
 from tidelog.cli.stores import DEFAULT_DB, Db, opened
+from tidelog.runtime import run
 from tidelog.store import Store
 
 app = cyclopts.App(name="db", help="A store as a whole: info, digest, migrate.")
 
 
 @app.command
-def info(*, db: Db = DEFAULT_DB, as_json: bool = False) -> None:
+def info(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Print the database's version, its size, its settings and what it holds.
 
     Args:
         as_json: one JSON object.
     """
-    asyncio.run(_info(db, as_json))
+    run(_info(db, as_json))
 
 
 async def _info(db: str, as_json: bool) -> None:
@@ -59,7 +61,7 @@ async def _info(db: str, as_json: bool) -> None:
 
 
 @app.command
-def digest(*, db: Db = DEFAULT_DB, as_json: bool = False) -> None:
+def digest(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Print the SHA-256 of the store's content, table by table and as a whole.
 
     Equal content has the same digest on every backend and machine, however it got there.
@@ -67,7 +69,7 @@ def digest(*, db: Db = DEFAULT_DB, as_json: bool = False) -> None:
     Args:
         as_json: one JSON object.
     """
-    asyncio.run(_digest(db, as_json))
+    run(_digest(db, as_json))
 
 
 async def _digest(db: str, as_json: bool) -> None:
@@ -99,7 +101,7 @@ async def content_digests(store: Store) -> dict[str, tuple[str, int]]:
 @app.command
 def migrate(*, db: Db = DEFAULT_DB) -> None:
     """Bring the store's schema up to date, or create it."""
-    asyncio.run(_migrate(db))
+    run(_migrate(db))
 
 
 async def _migrate(db: str) -> None:

@@ -9,6 +9,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.errors import ConfigError
+from tidelog.runtime import run
 from tidelog.sim.control import Schedule
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
@@ -90,7 +91,7 @@ def node(
     for name, probability in told:
         simulated.tell(name, probability=probability)
     try:
-        asyncio.run(_serve(simulated, port, block_time))
+        run(_serve(simulated, port, block_time))
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port}: {error.strerror}")
 

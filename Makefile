@@ -1,0 +1,52 @@
+# `make` lists the targets. Each makes what it needs: the virtual environment, and anvil where npm is there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ANVIL := .anvil/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lint types torture clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tidelog needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
+	@echo "setting up $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+$(ANVIL):
+	@mkdir -p .anvil
+	@if command -v npm >/dev/null; then .ci/anvil .anvil; else echo "npm is not here: tests against anvil will be skipped"; fi
+	@touch $@
+
+demo: $(INSTALLED) ## the main job on the embedded store, told step by step
+	@$(BIN)/python -m tidelog.sim.demo
+
+test: $(INSTALLED) $(ANVIL) ## every test
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not torture" $(ARGS)
+
+lint: $(INSTALLED) ## style and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(INSTALLED) ## static types
+	$(BIN)/mypy
+
+check: lint types test ## lint, types and tests: what CI runs
+
+bench: $(INSTALLED) ## measurements, as ratios against something run beside them
+	$(BIN)/python -m bench.chain
+	$(BIN)/python -m bench.store
+
+torture: $(INSTALLED) $(ANVIL) ## long searches: hundreds of kills
+	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)
+
+clean: ## remove what make has made
+	rm -rf $(VENV) .anvil build dist demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
