@@ -99,10 +99,11 @@ class PostgresServer:
                 **self._as_user,
             )
         while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, IndexError):
                 lines = (self._data / "postmaster.pid").read_text().splitlines()
-                if len(lines) > READY_LINE and lines[READY_LINE].strip() == "ready":
-                    return lines[0] == str(self.process.pid)
+                ours = lines[0] == str(self.process.pid)  # a killed server leaves its file behind
+                if ours and len(lines) > READY_LINE and lines[READY_LINE].strip() == "ready":
+                    return True
             time.sleep(POLL_S)
         time.sleep(POLL_S)  # refused: the dead server's shared memory is still in use
         return False
