@@ -145,6 +145,8 @@ class Link:
             self.abandon()
             task.cancel()
             await asyncio.wait({task}, timeout=UNWIND_TIMEOUT_S)
+            if task.done() and not task.cancelled():
+                task.exception()  # it is told by what is raised here
             raise
         with translated(self._location):
             return task.result()

@@ -12,7 +12,10 @@ __all__ = ["decode_numeric", "encode_numeric"]
 BASE = 10_000
 CACHED_VALUES = 65_536  # most amounts and fees in a block are a few values that come again, zero above all
 
+DIGITS_MAX = 20  # of 2**256 - 1 in base 10,000
+
 _HEAD = struct.Struct("!hhHh")
+_PACK = [struct.Struct(f"!hhHh{count}h").pack for count in range(DIGITS_MAX + 1)]
 
 
 @lru_cache(CACHED_VALUES)
@@ -23,13 +26,13 @@ def encode_numeric(value: bytes) -> bytes:
     number = int.from_bytes(value, "big")
     digits: list[int] = []
     while number:
-        number, digit = divmod(number, BASE)
-        digits.append(digit)
+        digits.append(number % BASE)
+        number //= BASE
     weight = max(len(digits) - 1, 0)
     digits.reverse()
     while digits and not digits[-1]:
         digits.pop()
-    return _HEAD.pack(len(digits), weight, 0, 0) + struct.pack(f"!{len(digits)}h", *digits)
+    return _PACK[len(digits)](len(digits), weight, 0, 0, *digits)
 
 
 @lru_cache(CACHED_VALUES)
