@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -72,10 +73,14 @@ async def backends(admin: "asyncpg.Connection[asyncpg.Record]") -> list[int]:
     return [row[0] for row in rows]
 
 
-class Proxy:
-    """Stands between store and server, and cuts the connection at the next COMMIT.
+STALL_S = 0.5  # nobody tells when the kernel's buffers are full; on loopback it takes milliseconds
 
-    `lose` says whether the server still gets that ("answer" is lost) or not ("request" is lost).
+
+class Proxy:
+    """Stands between store and server, and cuts the connection at the next COMMIT, or within a COPY.
+
+    `lose` says whether the server still gets the COMMIT ("answer" is lost) or not ("request" is lost);
+    "copy" stops reading when a COPY begins, and cuts when the store's side can write no more.
     """
 
     def __init__(self, port: int) -> None:
@@ -87,7 +92,10 @@ class Proxy:
         self.lost = 0
 
     async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # soon full, for "copy"
+        listener.bind(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._serve, sock=listener)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -107,7 +115,13 @@ class Proxy:
 
         async def requests() -> None:
             while data := await client_in.read(1 << 16):
-                if self.lose and b"COMMIT\0" in data:
+                if self.lose == "copy" and b"COPY " in data:
+                    self.lost += 1
+                    self.lose = None
+                    await asyncio.sleep(STALL_S)
+                    cut.set()
+                    return
+                if self.lose in ("answer", "request") and b"COMMIT\0" in data:
                     self.lost += 1
                     if self.lose == "answer":
                         server_out.write(data)
@@ -183,6 +197,28 @@ class TestLostAnswer:
 
 
 class TestLostConnection:
+    async def test_a_copy_that_is_stuck_comes_back(self, postgres_server: PostgresServer) -> None:
+        """The peer stops reading and then dies: asyncpg's COPY, paused by then, would never return."""
+        url = postgres_server.create_database()
+        async with Proxy(postgres_server.port) as proxy:
+            name = url.rpartition("/")[2]
+            proxied = await open_store(postgres_server.url(name, port=proxy.port), SystemRuntime())
+            held = await proxied.acquire(SOURCE)
+            rows = [
+                make_row(
+                    TRANSACTIONS, RNG, chain_id=1, block_number=n, tx_index=0, input=RNG.randbytes(100_000)
+                )
+                for n in range(150)
+            ]
+            batch = Batch(held, held.advanced("x"), add=(Rows(TRANSACTIONS, rows),))
+            proxy.lose = "copy"
+            async with asyncio.timeout(30):
+                assert await proxied.commit(batch) is Outcome.COMMITTED
+            assert proxy.lost == 1
+            async with proxied.snapshot() as snapshot:
+                assert await snapshot.select(TRANSACTIONS) == rows
+            await proxied.close()
+
     async def test_a_killed_backend_costs_nothing(
         self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
     ) -> None:
