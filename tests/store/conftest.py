@@ -7,6 +7,7 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
+from tests.postgres import PostgresServer
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 
@@ -17,10 +18,19 @@ class Opener(Protocol):
     def __call__(self, *, readonly: bool = False) -> Awaitable[Store]: ...
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The address of a new database on the session's server."""
+    return postgres_server.create_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database that holds nothing yet."""
-    return f"sqlite:///{tmp_path}/store.db"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    address: str = request.getfixturevalue("postgres_url")
+    return address
 
 
 @pytest_asyncio.fixture

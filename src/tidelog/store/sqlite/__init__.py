@@ -89,7 +89,11 @@ async def open_sqlite(url: str, runtime: Runtime, *, readonly: bool = False, vfs
         refuse_stub(path)
     readers = ReaderPool(path, runtime, vfs)
     if readonly:
-        await readers.call(lambda reader: reader.check_schema())
+        try:
+            await readers.call(lambda reader: reader.check_schema())
+        except BaseException:
+            await readers.close()
+            raise
         return SqliteStore(path, runtime, readers, None)
     worker = runtime.worker("store")
     try:

@@ -98,7 +98,6 @@ class Writer:
 
     def _configure(self) -> None:
         connection = self._connection
-        connection.transaction_mode = "IMMEDIATE"
         connection.pragma("page_size", PAGE_BYTES)  # an existing file keeps its own
         pragma(connection, "journal_mode", "wal")
         pragma(connection, "synchronous", 2)  # FULL: a commit that was reported survives a power cut

@@ -1,0 +1,114 @@
+"""The PostgreSQL store: one writing connection, a few readers beside it, partitions for the large tables.
+
+Nothing here depends on the connection staying up: a commit that is interrupted anywhere is settled by
+reading the checkpoint under its lock on a new connection (`WRITE_PATIENCE_S`).
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+from tidelog.batch import Batch, Checkpoint, Outcome
+from tidelog.errors import ConfigError, Corruption
+from tidelog.runtime import Runtime
+from tidelog.store import Snapshot, StoreInfo
+from tidelog.store.fence import check_batch
+from tidelog.store.patience import patiently
+from tidelog.store.postgres.connection import Address, Link, address_of
+from tidelog.store.postgres.reader import ReaderPool
+from tidelog.store.postgres.writer import Writer
+
+__all__ = ["PostgresStore", "open_postgres"]
+
+T = TypeVar("T")
+
+WRITE_PATIENCE_S = 60.0  # a server that crashed replays its log before it answers
+OPEN_PATIENCE_S = 5.0  # a user who gave the wrong host wants to know soon
+SETTINGS = ("synchronous_commit", "fsync", "full_page_writes")
+
+
+class PostgresStore:
+    """`tidelog.store.Store` on a PostgreSQL database. Made by `open_postgres`."""
+
+    def __init__(
+        self, address: Address, runtime: Runtime, readers: ReaderPool, writer: Writer | None
+    ) -> None:
+        self._address = address
+        self._runtime = runtime
+        self._readers = readers
+        self._writer = writer
+        self._migrated: list[int] = []
+
+    async def _write(self, action: Callable[[Writer], Awaitable[T]], patience_s: float) -> T:
+        writer = self._writer
+        if writer is None:
+            raise ConfigError(f"{self._address.location} was opened to be read only")
+        return await patiently(self._runtime, lambda: action(writer), patience_s=patience_s)
+
+    async def migrate(self) -> list[int]:
+        self._migrated += await self._write(Writer.migrate, OPEN_PATIENCE_S)
+        return list(self._migrated)
+
+    async def acquire(self, source: str) -> Checkpoint:
+        return await self._write(lambda writer: writer.acquire(source), WRITE_PATIENCE_S)
+
+    async def commit(self, batch: Batch) -> Outcome:
+        check_batch(batch)
+        return await self._write(lambda writer: writer.commit(batch), WRITE_PATIENCE_S)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        return self._readers.snapshot()
+
+    async def info(self) -> StoreInfo:
+        schema_version = await self._readers.check_schema()
+        async with self._readers.connection() as link:
+            details = {name: str((await link.fetch(f"SHOW {name}"))[0][0]) for name in SETTINGS}
+            [version] = await link.fetch("SHOW server_version")
+            [size] = await link.fetch("SELECT pg_database_size(current_database())")
+        return StoreInfo("postgresql", version[0], self._address.location, schema_version, size[0], details)
+
+    async def check_integrity(self) -> list[str]:
+        """What `amcheck` finds wrong with the indexes of the store's tables.
+
+        Empty also where that extension is not installed: the server then has no check of its own.
+        """
+        async with self._readers.connection() as link:
+            [installed] = await link.fetch("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'")
+            return await _index_complaints(link) if installed[0] else []
+
+    async def close(self) -> None:
+        await self._readers.close()
+        if self._writer is not None:
+            await self._writer.close()
+
+
+async def _index_complaints(link: Link) -> list[str]:
+    await link.execute("SET statement_timeout = 0")  # reads every page of every index
+    indexes = await link.fetch(
+        "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        " JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i'"
+        " AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'checkpoints'::regclass)"
+    )
+    complaints = []
+    for (name,) in indexes:
+        try:
+            await link.fetch("SELECT bt_index_check($1::text::regclass, true)", name)
+        except Corruption as error:
+            complaints.append(f"{name}: {error}")
+    return complaints
+
+
+async def open_postgres(url: str, runtime: Runtime, *, readonly: bool = False) -> PostgresStore:
+    """Open the store in the database that `url` names."""
+    address = address_of(url)
+    readers = ReaderPool(address, runtime)
+    if readonly:
+        await readers.check_schema()
+        return PostgresStore(address, runtime, readers, None)
+    store = PostgresStore(address, runtime, readers, Writer(address))
+    try:
+        await store.migrate()
+    except BaseException:
+        await store.close()
+        raise
+    return store

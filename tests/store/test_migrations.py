@@ -1,0 +1,43 @@
+"""Which migrations a store needs yet, and when its record of them is refused."""
+
+import pytest
+
+from tidelog.errors import ConfigError, Corruption
+from tidelog.store.migrations import Migration, Record, pending, shipped
+
+ONE, TWO = Migration(1, "one", "aa", ""), Migration(2, "two", "bb", "")
+DONE = {1: Record("one", "aa"), 2: Record("two", "bb")}
+
+
+@pytest.mark.parametrize(
+    ("applied", "missing"),
+    [
+        ({}, (ONE, TWO)),
+        ({1: DONE[1]}, (TWO,)),
+        (DONE, ()),
+    ],
+)
+def test_what_is_missing_comes_in_order(applied: dict[int, Record], missing: tuple[Migration, ...]) -> None:
+    assert pending(applied, (ONE, TWO), location="here") == missing
+
+
+@pytest.mark.parametrize(
+    ("applied", "error", "sentence"),
+    [
+        (
+            {**DONE, 3: Record("three", "cc")},
+            ConfigError,
+            "here has schema version 3, and this tidelog knows 2",
+        ),
+        ({2: DONE[2]}, Corruption, "migration 1 .one. is recorded as missing"),
+        ({1: Record("one", "ab")}, Corruption, "recorded as ab, and its file is aa"),
+    ],
+)
+def test_what_cannot_be_is_refused(applied: dict[int, Record], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        pending(applied, (ONE, TWO), location="here")
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
+def test_both_backends_ship_the_same_steps(backend: str) -> None:
+    assert [(each.number, each.name) for each in shipped(f"tidelog.store.{backend}")] == [(1, "chain")]

@@ -1,0 +1,523 @@
+"""What is particular to the PostgreSQL store: lost connections and answers, crashes, partitions, secrets."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.postgres import PostgresServer
+from tests.store.rows import SOURCE, Chain, make_row, wide_block
+from tidelog.batch import (
+    BLOCKS,
+    INT_MAX,
+    LOGS,
+    TABLES,
+    TRANSACTIONS,
+    Batch,
+    Checkpoint,
+    ContentDigest,
+    Kind,
+    Outcome,
+    Row,
+    Rows,
+    Table,
+    uint256,
+)
+from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store, open_store
+from tidelog.store.postgres.connection import Lost, address_of
+from tidelog.store.postgres.partitions import PARTITION_BLOCKS, Partition, needed_partitions
+from tidelog.store.postgres.uint256 import decode_numeric, encode_numeric
+
+RNG = random.Random(11)
+
+
+@pytest_asyncio.fixture
+async def store(postgres_url: str) -> AsyncIterator[Store]:
+    opened = await open_store(postgres_url, SystemRuntime())
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def admin(postgres_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection of somebody else to the same database."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close(timeout=1)
+
+
+async def digest_of(store: Store) -> list[str]:
+    found = []
+    async with store.snapshot() as snapshot:
+        for table in TABLES:
+            digest = ContentDigest(table)
+            async for rows in snapshot.scan(table):
+                digest.update(rows)
+            found.append(digest.hexdigest())
+    return found
+
+
+async def backends(admin: "asyncpg.Connection[asyncpg.Record]") -> list[int]:
+    """The process ids of the store's backends."""
+    rows = await admin.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    return [row[0] for row in rows]
+
+
+STALL_S = 0.5  # nobody tells when the kernel's buffers are full; on loopback it takes milliseconds
+
+
+class Proxy:
+    """Stands between store and server, and cuts the connection at the next COMMIT, or within a COPY.
+
+    `lose` says whether the server still gets the COMMIT ("answer" is lost) or not ("request" is lost);
+    "copy" stops reading when a COPY begins, and cuts when the store's side can write no more.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self._links: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.lose: str | None = None
+        self.lost = 0
+
+    async def __aenter__(self) -> "Proxy":
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # soon full, for "copy"
+        listener.bind(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._serve, sock=listener)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for link in self._links:
+            link.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+    async def _serve(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._links.add(task)
+        server_in, server_out = await asyncio.open_connection("127.0.0.1", self._port)
+        cut = asyncio.Event()
+
+        async def requests() -> None:
+            while data := await client_in.read(1 << 16):
+                if self.lose == "copy" and b"COPY " in data:
+                    self.lost += 1
+                    self.lose = None
+                    await asyncio.sleep(STALL_S)
+                    cut.set()
+                    return
+                if self.lose in ("answer", "request") and b"COMMIT\0" in data:
+                    self.lost += 1
+                    if self.lose == "answer":
+                        server_out.write(data)
+                    self.lose = None
+                    cut.set()
+                    return
+                server_out.write(data)
+
+        async def answers() -> None:
+            while (data := await server_in.read(1 << 16)) and not cut.is_set():
+                client_out.write(data)
+
+        streams = [asyncio.ensure_future(each) for each in (requests(), answers())]
+        with contextlib.suppress(OSError):
+            await asyncio.wait(
+                [*streams, asyncio.ensure_future(cut.wait())], return_when=asyncio.FIRST_COMPLETED
+            )
+        if cut.is_set():
+            client_out.transport.abort()
+            await asyncio.sleep(0)  # the request, if it is let through, leaves before the connection ends
+            await asyncio.wait(streams, timeout=1)
+        for stream in streams:
+            stream.cancel()
+        for writer in (client_out, server_out):
+            writer.close()
+
+
+class TestLostAnswer:
+    @pytest.mark.parametrize("lose", ["answer", "request"])
+    async def test_is_settled_by_the_checkpoint(
+        self, postgres_server: PostgresServer, postgres_url: str, store: Store, lose: str
+    ) -> None:
+        """The answer to COMMIT, or COMMIT itself, never arrives: the batch is there once, and we know it."""
+        async with Proxy(postgres_server.port) as proxy:
+            name = postgres_url.rpartition("/")[2]
+            proxied = await open_store(postgres_server.url(name, port=proxy.port), SystemRuntime())
+            chain = Chain(await proxied.acquire(SOURCE))
+            await proxied.commit(chain.extend(3))
+            batch = chain.extend(2, keep=1)
+            proxy.lose = lose
+            outcome = await proxied.commit(batch)
+            assert proxy.lost == 1
+            assert outcome is (Outcome.ALREADY if lose == "answer" else Outcome.COMMITTED)
+            async with store.snapshot() as snapshot:
+                assert await snapshot.checkpoint(SOURCE) == batch.after
+                assert [row[1] for row in await snapshot.select(BLOCKS)] == [0, 1, 2, 3]
+            await proxied.close()
+
+    async def test_waits_for_the_old_backend_that_is_still_at_it(
+        self, store: Store, postgres_url: str
+    ) -> None:
+        """The old backend holds the checkpoint's lock, not yet committed, when the batch is tried again."""
+        chain = Chain(await store.acquire(SOURCE))
+        batch = chain.extend(1)
+        old = await asyncpg.connect(postgres_url)
+        await old.execute("BEGIN")
+        await old.execute(
+            "UPDATE checkpoints SET commit_seq = $1, position = $2",
+            batch.after.commit_seq,
+            batch.after.position,
+        )
+        again = asyncio.create_task(store.commit(batch))
+        watcher = await asyncpg.connect(postgres_url)
+        while not await watcher.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ):
+            assert not again.done()
+        await old.execute("COMMIT")
+        assert await again is Outcome.ALREADY
+        await old.close()
+        await watcher.close()
+
+
+class TestLostConnection:
+    async def test_a_copy_that_is_stuck_comes_back(self, postgres_server: PostgresServer) -> None:
+        """The peer stops reading and then dies: asyncpg's COPY, paused by then, would never return."""
+        url = postgres_server.create_database()
+        async with Proxy(postgres_server.port) as proxy:
+            name = url.rpartition("/")[2]
+            proxied = await open_store(postgres_server.url(name, port=proxy.port), SystemRuntime())
+            held = await proxied.acquire(SOURCE)
+            rows = [
+                make_row(
+                    TRANSACTIONS, RNG, chain_id=1, block_number=n, tx_index=0, input=RNG.randbytes(100_000)
+                )
+                for n in range(150)
+            ]
+            batch = Batch(held, held.advanced("x"), add=(Rows(TRANSACTIONS, rows),))
+            proxy.lose = "copy"
+            async with asyncio.timeout(30):
+                assert await proxied.commit(batch) is Outcome.COMMITTED
+            assert proxy.lost == 1
+            async with proxied.snapshot() as snapshot:
+                assert await snapshot.select(TRANSACTIONS) == rows
+            await proxied.close()
+
+    async def test_a_killed_backend_costs_nothing(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        chain = Chain(await store.acquire(SOURCE))
+        for _ in range(5):
+            for pid in await backends(admin):
+                await admin.execute("SELECT pg_terminate_backend($1)", pid)
+            assert await store.commit(chain.extend(2)) is Outcome.COMMITTED
+        async with store.snapshot() as snapshot:
+            assert await snapshot.count(BLOCKS) == 10
+
+    async def test_in_the_midst_of_a_copy_too(
+        self, store: Store, postgres_server: PostgresServer, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        """kill -9 of the writing backend after the rows have begun to flow, which restarts the server."""
+        chain = Chain(await store.acquire(SOURCE))
+        await store.commit(chain.extend(2))
+        [pid] = await backends(admin)
+        rng = random.Random(5)
+        rows = [row for n in range(100, 140) for row in wide_block(n, rng, [])[TRANSACTIONS.name]]
+        killed = False
+
+        class Interrupted(list[Row]):
+            """Rows that kill the backend on their first walk for the COPY, when many of them are sent."""
+
+            def __iter__(self) -> Iterator[Row]:
+                nonlocal killed
+                walk_count[0] += 1
+                for number, row in enumerate(list.__iter__(self)):
+                    if number == len(self) // 2 and walk_count[0] == 2 and not killed:
+                        killed = True
+                        postgres_server.kill_backend(pid)
+                    yield row
+
+        walk_count = [0]
+        before, after = chain.checkpoint, chain.checkpoint.advanced("x")
+        batch = Batch(before, after, add=(Rows(LOGS, []), Rows(TRANSACTIONS, Interrupted(rows))))
+        assert await store.commit(batch) is Outcome.COMMITTED
+        assert killed
+        async with store.snapshot() as snapshot:
+            assert await snapshot.count(TRANSACTIONS) == 4 + len(rows)
+
+    async def run(self, server: PostgresServer, crash: Callable[[], None] | None) -> list[str]:
+        """The digest after 40 commits with reorgs, with two crashes of the server among them, or none."""
+        store = await open_store(server.create_database(), SystemRuntime())
+        chain = Chain(await store.acquire(SOURCE), seed=3)
+        rng = random.Random(9)
+        progress = asyncio.Semaphore(0)
+
+        async def commits() -> None:
+            for _ in range(40):
+                keep = max(chain.head - rng.randrange(4), 0) if chain.head > 0 else None
+                await store.commit(chain.extend(rng.randrange(5, 9), keep=keep))
+                if chain.checkpoint.commit_seq % 10 == 0:
+                    progress.release()
+
+        task = asyncio.create_task(commits())
+        if crash is not None:
+            for _ in range(2):
+                await progress.acquire()  # ten commits in, and the next one is under way
+                await asyncio.to_thread(crash)
+        await task
+        digest = await digest_of(store)
+        await store.close()
+        return digest
+
+    async def test_a_crash_of_the_server_leaves_the_same_content(
+        self, postgres_server: PostgresServer
+    ) -> None:
+        def kill() -> None:
+            postgres_server.kill9()
+            postgres_server.start()
+
+        undisturbed = await self.run(postgres_server, None)
+        assert await self.run(postgres_server, postgres_server.restart_immediately) == undisturbed
+        assert await self.run(postgres_server, kill) == undisturbed
+
+    async def test_without_a_server_it_is_busy(
+        self, postgres_server: PostgresServer, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tidelog.store.postgres.WRITE_PATIENCE_S", 0.1)
+        chain = Chain(await store.acquire(SOURCE))
+        batch = chain.extend(1)
+        postgres_server.stop()
+        try:
+            with pytest.raises(Lost):
+                await store.commit(batch)
+        finally:
+            postgres_server.start()
+        assert await store.commit(batch) is Outcome.COMMITTED
+
+    async def test_a_lock_that_is_held_is_busy(
+        self, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tidelog.store.postgres.WRITE_PATIENCE_S", 0.0)
+        monkeypatch.setitem(_session(), "lock_timeout", "50ms")
+        store = await open_store(postgres_url, SystemRuntime())
+        batch = Chain(await store.acquire(SOURCE)).extend(1)
+        async with admin.transaction():
+            await admin.execute("SELECT * FROM checkpoints FOR UPDATE")
+            with pytest.raises(Busy, match="lock"):
+                await store.commit(batch)
+        assert await store.commit(batch) is Outcome.COMMITTED
+        await store.close()
+
+
+def _session() -> dict[str, str]:
+    from tidelog.store.postgres.connection import SESSION
+
+    return SESSION
+
+
+class TestPartitions:
+    def needed(self, *heights: int) -> list[int]:
+        rows = [make_row(LOGS, RNG, chain_id=1, block_number=height) for height in heights]
+        return sorted(each.low for each in needed_partitions([Rows(LOGS, rows)]))
+
+    def test_are_made_one_ahead(self) -> None:
+        width = PARTITION_BLOCKS
+        assert self.needed() == []
+        assert self.needed(0) == [0, width]
+        assert self.needed(width - 1, 5) == [0, width]
+        assert self.needed(width - 1, width) == [0, width, 2 * width]
+        assert self.needed(INT_MAX) == [INT_MAX // width * width]
+
+    def test_tables_without_any_need_none(self) -> None:
+        assert needed_partitions([Rows(BLOCKS, [make_row(BLOCKS, RNG)])]) == set()
+
+    def test_names_fit_postgresql(self) -> None:
+        assert (
+            len(Partition(TRANSACTIONS.name, INT_MAX, INT_MAX // PARTITION_BLOCKS * PARTITION_BLOCKS).name)
+            < 64
+        )
+
+    async def test_a_commit_across_their_edge_succeeds(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        held = await store.acquire(SOURCE)
+        logs = [make_row(LOGS, RNG, chain_id=1, block_number=PARTITION_BLOCKS + n) for n in (-1, 0)]
+        assert (
+            await store.commit(Batch(held, held.advanced("x"), add=(Rows(LOGS, logs),))) is Outcome.COMMITTED
+        )
+        names = await admin.fetch("SELECT relid::text FROM pg_partition_tree('logs') WHERE isleaf")
+        assert sorted(name for (name,) in names) == ["logs_1_0", "logs_1_1000000", "logs_1_500000"]
+        async with store.snapshot() as snapshot:
+            assert await snapshot.select(LOGS) == logs
+
+    async def test_are_attached_while_somebody_reads(self, store: Store) -> None:
+        held = await store.acquire(SOURCE)
+        async with store.snapshot() as snapshot:
+            assert await snapshot.count(LOGS) == 0
+            logs = [make_row(LOGS, RNG, chain_id=77, block_number=5)]
+            async with asyncio.timeout(20):
+                await store.commit(Batch(held, held.advanced("x"), add=(Rows(LOGS, logs),)))
+            assert await snapshot.count(LOGS) == 0
+
+    async def test_a_read_touches_only_those_in_range(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        held = await store.acquire(SOURCE)
+        logs = [
+            make_row(LOGS, RNG, chain_id=c, block_number=PARTITION_BLOCKS * n)
+            for c in (1, 2)
+            for n in range(5)
+        ]
+        await store.commit(Batch(held, held.advanced("x"), add=(Rows(LOGS, logs),)))
+        plan = str(
+            await admin.fetch(
+                "EXPLAIN SELECT * FROM logs"
+                " WHERE chain_id = 1 AND block_number >= 1000000 AND block_number <= 1000009"
+            )
+        )
+        assert "logs_1_1000000" in plan
+        assert "logs_1_500000" not in plan
+        assert "logs_2_" not in plan
+
+
+class TestSchema:
+    @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+    async def test_has_the_columns_and_key_of_the_table(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]", table: Table
+    ) -> None:
+        types = {Kind.INT: "bigint", Kind.TEXT: "text", Kind.BYTES: "bytea", Kind.UINT256: "numeric"}
+        columns = await admin.fetch(
+            "SELECT column_name, data_type, is_nullable, coalesce(collation_name, 'C') FROM"
+            " information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position",
+            table.name,
+        )
+        assert [tuple(column) for column in columns] == [
+            (column.name, types[column.kind], "YES" if column.nullable else "NO", "C")
+            for column in table.columns
+        ]
+        key = await admin.fetch(
+            "SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (number, position)"
+            " JOIN pg_attribute a ON a.attnum = k.number"
+            " WHERE i.indrelid = $1::text::regclass AND a.attrelid = i.indrelid AND i.indisprimary"
+            " ORDER BY k.position",
+            table.name,
+        )
+        assert tuple(name for (name,) in key) == table.key
+
+    async def test_a_newer_one_is_refused(
+        self, store: Store, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        await admin.execute("INSERT INTO migrations VALUES (99, 'future', 'abc')")
+        for readonly in (False, True):
+            with pytest.raises(ConfigError, match="schema version 99"):
+                await open_store(postgres_url, SystemRuntime(), readonly=readonly)
+
+    async def test_a_migration_that_is_not_the_shipped_one_is_corruption(
+        self, store: Store, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        await admin.execute("UPDATE migrations SET sha256 = 'abc'")
+        with pytest.raises(Corruption, match="migration 1"):
+            await open_store(postgres_url, SystemRuntime())
+
+    @pytest.mark.parametrize("script", ["CREATE TABLE migrations (id int)", "CREATE TABLE blocks (x int)"])
+    async def test_a_database_of_another_program_is_left_alone(
+        self, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]", script: str
+    ) -> None:
+        await admin.execute(script)
+        with pytest.raises(ConfigError, match="another program"):
+            await open_store(postgres_url, SystemRuntime())
+        assert await admin.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 1
+
+    async def test_an_empty_database_is_not_read(self, postgres_url: str) -> None:
+        with pytest.raises(ConfigError, match="holds no store"):
+            await open_store(postgres_url, SystemRuntime(), readonly=True)
+
+    async def test_views_show_text(self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+        chain = Chain(await store.acquire(SOURCE))
+        await store.commit(chain.extend(1))
+        row = await admin.fetchrow("SELECT hash, difficulty, time FROM v_blocks")
+        held = await admin.fetchrow("SELECT hash, difficulty FROM blocks")
+        assert row is not None
+        assert held is not None
+        assert tuple(row) == (f"0x{held[0].hex()}", str(held[1]), "2023-11-14T22:13:20Z")
+        assert await admin.fetchval("SELECT count(*) FROM v_transactions") == 2
+        assert await admin.fetchval("SELECT count(*) FROM v_logs") == 4
+
+
+class TestAddress:
+    SECRET = "p@ss/w:rd%"
+    QUOTED = "p%40ss%2Fw%3Ard%25"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"postgresql://me:{QUOTED}@127.0.0.1:1/name",  # nobody listens
+            f"postgresql://me:{QUOTED}@127.0.0.1:x/name",
+            f"postgresql://me:{QUOTED}@[127.0.0.1/name",
+            f"postgresql://me@127.0.0.1:1/name?password={QUOTED}",
+            f"postgresql://me:{QUOTED}@127.0.0.1:1/name?sslmode=never",
+        ],
+    )
+    async def test_a_secret_is_never_shown(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tidelog.store.postgres.OPEN_PATIENCE_S", 0.0)
+        with pytest.raises((ConfigError, Busy)) as caught:
+            await open_store(url, SystemRuntime())
+        said = "".join(traceback.format_exception(caught.value))
+        assert self.SECRET not in said
+        assert self.QUOTED not in said
+
+    def test_the_location_is_what_may_be_shown(self) -> None:
+        address = address_of(
+            f"postgresql://me:{self.QUOTED}@db.example:5433/chain?sslmode=require&password=x"
+        )
+        assert address.location == "postgresql://me@db.example:5433/chain"
+        assert self.QUOTED not in repr(address)
+
+    async def test_a_database_that_does_not_exist_is_named(self, postgres_server: PostgresServer) -> None:
+        with pytest.raises(ConfigError, match="nowhere"):
+            await open_store(postgres_server.url("nowhere"), SystemRuntime())
+
+
+class TestNumeric:
+    VALUES = (0, 1, 9_999, 10_000, 10_001, 10**8, 10**18, 2**64, 2**255 + 1, 2**256 - 1)
+
+    @pytest.mark.parametrize("value", VALUES)
+    async def test_is_what_the_server_reads(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]", value: int
+    ) -> None:
+        assert decode_numeric(encode_numeric(uint256(value))) == uint256(value)
+        held = await store.acquire(SOURCE)
+        row = make_row(TRANSACTIONS, RNG, value=uint256(value))
+        await store.commit(Batch(held, held.advanced("x"), add=(Rows(TRANSACTIONS, [row]),)))
+        assert await admin.fetchval("SELECT value::text FROM transactions") == str(value)
+
+    def test_other_lengths_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="32 bytes"):
+            encode_numeric(b"\x01")
+
+
+async def test_the_epoch_survives_a_reconnect(
+    store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    held = await store.acquire(SOURCE)
+    for pid in await backends(admin):
+        await admin.execute("SELECT pg_terminate_backend($1)", pid)
+    again = await store.acquire(SOURCE)
+    assert again.epoch > held.epoch
+    assert again == Checkpoint(SOURCE, again.epoch, 0, None)

@@ -1,0 +1,47 @@
+"""The text of reads: what a cursor becomes, and what is refused before it reaches a database."""
+
+import pytest
+
+from tidelog.batch import BLOCKS, CHANGES, LOGS, Value
+from tidelog.store.query import CONDITION_VALUES_MAX, select_query
+
+
+def after_where(text: str) -> str:
+    return text.partition(" WHERE ")[2].partition(" ORDER BY ")[0]
+
+
+# arguments                                      condition                                           values
+CASES: tuple[tuple[dict[str, object], str, list[Value]], ...] = (
+    ({}, "", []),
+    ({"scope": 1, "low": 2}, '"chain_id" = $1 AND "block_number" >= $2', [1, 2]),
+    (
+        {"scope": 1, "after": (1, 7, 3)},
+        '"chain_id" = $1 AND "block_number" >= $2 AND ("block_number", "log_index") > ($3, $4)',
+        [1, 7, 7, 3],
+    ),
+    (
+        {"scope": 1, "after": (1, 7, 3), "low": 9, "descending": True},
+        '"chain_id" = $1 AND "block_number" >= $2 AND "block_number" <= $3'
+        ' AND ("block_number", "log_index") < ($4, $5)',
+        [1, 9, 7, 7, 3],
+    ),
+    ({"after": (1, 7, 3)}, '("chain_id", "block_number", "log_index") > ($1, $2, $3)', [1, 7, 3]),
+    ({"where": {"topic0": [b"a", None]}}, '("topic0" IN ($1) OR "topic0" IS NULL)', [b"a"]),
+)
+
+
+@pytest.mark.parametrize(("arguments", "condition", "values"), CASES)
+def test_conditions(arguments: dict[str, object], condition: str, values: list[Value]) -> None:
+    text, held = select_query(LOGS, mark="$", **arguments)  # type: ignore[arg-type]
+    assert (after_where(text), held) == (condition, values)
+
+
+def test_a_table_without_height_is_bounded_by_the_last_key_column() -> None:
+    text, values = select_query(CHANGES, mark="?", scope=1, after=(1, 8), high=9)
+    assert after_where(text) == '"chain_id" = ?1 AND "seq" <= ?2 AND ("seq") > (?3)'
+    assert values == [1, 9, 8]
+
+
+def test_too_many_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        select_query(BLOCKS, mark="?", where={"number": range(CONDITION_VALUES_MAX + 1)})
