@@ -4,8 +4,13 @@ Full jitter (a uniform draw between zero and the ceiling) spreads the attempts o
 the same peer at the same moment; see "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
-import random
-from collections.abc import Iterator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
 
 
 def delays(rng: random.Random, *, first_s: float = 0.25, factor: float = 2.0, max_s: float = 30.0) -> Iterator[float]:

@@ -120,9 +120,7 @@ def test_forks_follow_each_other_on_one_chain() -> None:
     ledger = Ledger(chain_id=1, forks=forks, shape=FULL, blocks=20)
     for number in range(21):
         fork = tuple(FORKS)[min(number // 3, 5)]
-        assert block_json(ledger, number)["hash"] == specification.header_hash(
-            block_json(ledger, number), fork
-        )
+        assert block_json(ledger, number)["hash"] == specification.header_hash(block_json(ledger, number), fork)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others() -> None:

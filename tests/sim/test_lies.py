@@ -99,8 +99,7 @@ RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
     "uppercase_hex": (
         FULL,
         lambda truth, lied: (
-            lied["hash"] == "0x" + truth["hash"][2:].upper()
-            and not set("abcdef") & set("".join(all_texts(lied)))
+            lied["hash"] == "0x" + truth["hash"][2:].upper() and not set("abcdef") & set("".join(all_texts(lied)))
         ),
     ),
     "optional_missing": (
@@ -134,9 +133,7 @@ def one(answer: Answer) -> Any:
 
 TRANSPORT: dict[str, Callable[[Answer], bool]] = {  # what becomes of a call, sent to /v2/SECRET
     "throttle": lambda seen: (seen.status, dict(seen.headers)["retry-after"]) == (429, "1"),
-    "throttle_date": lambda seen: (
-        parsedate_to_datetime(dict(seen.headers)["retry-after"]).timestamp() == 1_700_000_001
-    ),
+    "throttle_date": lambda seen: parsedate_to_datetime(dict(seen.headers)["retry-after"]).timestamp() == 1_700_000_001,
     "throttle_silent": lambda seen: seen.status == 429 and "retry-after" not in dict(seen.headers),
     "too_large": lambda seen: seen.status == 413,
     "bad_gateway": lambda seen: seen.status == 502 and seen.body.startswith(b"<html>"),

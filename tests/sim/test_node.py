@@ -262,11 +262,7 @@ def test_new_heads_are_those_above_the_common_ancestor() -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from(["0x1", "latest", UNKNOWN, "", "0x"])
-    | st.text(),
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["0x1", "latest", UNKNOWN, "", "0x"]) | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["blockHash", "fromBlock", "address", "topics"]), inner)
@@ -276,9 +272,7 @@ JSON_VALUES = st.recursive(
 
 
 @settings(deadline=None)  # the first draw of a strategy is slow, the node is not what is timed
-@given(
-    body=st.binary(max_size=40) | st.recursive(JSON_VALUES, st.lists).map(lambda x: json.dumps(x).encode())
-)
+@given(body=st.binary(max_size=40) | st.recursive(JSON_VALUES, st.lists).map(lambda x: json.dumps(x).encode()))
 def test_any_bytes_get_an_answer(body: bytes) -> None:
     assert reply(PLAY, body) is not None
 

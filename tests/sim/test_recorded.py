@@ -18,9 +18,7 @@ RECORDINGS = SHARED / "data" / "evm" / "rpc"
 @pytest.fixture
 def recordings() -> Path:
     if not RECORDINGS.is_dir():
-        reason = (
-            f"no recorded blocks at {RECORDINGS}: set TIDELOG_SHARED to the folder that holds data/evm/rpc"
-        )
+        reason = f"no recorded blocks at {RECORDINGS}: set TIDELOG_SHARED to the folder that holds data/evm/rpc"
         assert not os.environ.get("TIDELOG_REQUIRE_ALL"), reason
         pytest.skip(reason)
     return RECORDINGS

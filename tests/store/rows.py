@@ -140,8 +140,7 @@ def block_rows(
             )
         ],
         TRANSACTIONS.name: [
-            make_row(TRANSACTIONS, rng, chain_id=chain_id, block_number=number, tx_index=i)
-            for i in range(transactions)
+            make_row(TRANSACTIONS, rng, chain_id=chain_id, block_number=number, tx_index=i) for i in range(transactions)
         ],
         LOGS.name: [
             make_row(
@@ -157,8 +156,7 @@ def block_rows(
             for i in range(logs)
         ],
         WITHDRAWALS.name: [
-            make_row(WITHDRAWALS, rng, chain_id=chain_id, block_number=number, position=i)
-            for i in range(withdrawals)
+            make_row(WITHDRAWALS, rng, chain_id=chain_id, block_number=number, position=i) for i in range(withdrawals)
         ],
     }
 

@@ -136,9 +136,7 @@ class Proxy:
 
         streams = [asyncio.ensure_future(each) for each in (requests(), answers())]
         with contextlib.suppress(OSError):
-            await asyncio.wait(
-                [*streams, asyncio.ensure_future(cut.wait())], return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([*streams, asyncio.ensure_future(cut.wait())], return_when=asyncio.FIRST_COMPLETED)
         if cut.is_set():
             client_out.transport.abort()
             await asyncio.sleep(0)  # the request, if it is let through, leaves before the connection ends
@@ -170,9 +168,7 @@ class TestLostAnswer:
                 assert [row[1] for row in await snapshot.select(BLOCKS)] == [0, 1, 2, 3]
             await proxied.close()
 
-    async def test_waits_for_the_old_backend_that_is_still_at_it(
-        self, store: Store, postgres_url: str
-    ) -> None:
+    async def test_waits_for_the_old_backend_that_is_still_at_it(self, store: Store, postgres_url: str) -> None:
         """The old backend holds the checkpoint's lock, not yet committed, when the batch is tried again."""
         chain = Chain(await store.acquire(SOURCE))
         batch = chain.extend(1)
@@ -186,8 +182,7 @@ class TestLostAnswer:
         again = asyncio.create_task(store.commit(batch))
         watcher = await asyncpg.connect(postgres_url)
         while not await watcher.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ):
             assert not again.done()
         await old.execute("COMMIT")
@@ -205,9 +200,7 @@ class TestLostConnection:
             proxied = await open_store(postgres_server.url(name, port=proxy.port), SystemRuntime())
             held = await proxied.acquire(SOURCE)
             rows = [
-                make_row(
-                    TRANSACTIONS, RNG, chain_id=1, block_number=n, tx_index=0, input=RNG.randbytes(100_000)
-                )
+                make_row(TRANSACTIONS, RNG, chain_id=1, block_number=n, tx_index=0, input=RNG.randbytes(100_000))
                 for n in range(150)
             ]
             batch = Batch(held, held.advanced("x"), add=(Rows(TRANSACTIONS, rows),))
@@ -285,9 +278,7 @@ class TestLostConnection:
         await store.close()
         return digest
 
-    async def test_a_crash_of_the_server_leaves_the_same_content(
-        self, postgres_server: PostgresServer
-    ) -> None:
+    async def test_a_crash_of_the_server_leaves_the_same_content(self, postgres_server: PostgresServer) -> None:
         def kill() -> None:
             postgres_server.kill9()
             postgres_server.start()
@@ -348,19 +339,14 @@ class TestPartitions:
         assert needed_partitions([Rows(BLOCKS, [make_row(BLOCKS, RNG)])]) == set()
 
     def test_names_fit_postgresql(self) -> None:
-        assert (
-            len(Partition(TRANSACTIONS.name, INT_MAX, INT_MAX // PARTITION_BLOCKS * PARTITION_BLOCKS).name)
-            < 64
-        )
+        assert len(Partition(TRANSACTIONS.name, INT_MAX, INT_MAX // PARTITION_BLOCKS * PARTITION_BLOCKS).name) < 64
 
     async def test_a_commit_across_their_edge_succeeds(
         self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
     ) -> None:
         held = await store.acquire(SOURCE)
         logs = [make_row(LOGS, RNG, chain_id=1, block_number=PARTITION_BLOCKS + n) for n in (-1, 0)]
-        assert (
-            await store.commit(Batch(held, held.advanced("x"), add=(Rows(LOGS, logs),))) is Outcome.COMMITTED
-        )
+        assert await store.commit(Batch(held, held.advanced("x"), add=(Rows(LOGS, logs),))) is Outcome.COMMITTED
         names = await admin.fetch("SELECT relid::text FROM pg_partition_tree('logs') WHERE isleaf")
         assert sorted(name for (name,) in names) == ["logs_1_0", "logs_1_1000000", "logs_1_500000"]
         async with store.snapshot() as snapshot:
@@ -379,16 +365,11 @@ class TestPartitions:
         self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
     ) -> None:
         held = await store.acquire(SOURCE)
-        logs = [
-            make_row(LOGS, RNG, chain_id=c, block_number=PARTITION_BLOCKS * n)
-            for c in (1, 2)
-            for n in range(5)
-        ]
+        logs = [make_row(LOGS, RNG, chain_id=c, block_number=PARTITION_BLOCKS * n) for c in (1, 2) for n in range(5)]
         await store.commit(Batch(held, held.advanced("x"), add=(Rows(LOGS, logs),)))
         plan = str(
             await admin.fetch(
-                "EXPLAIN SELECT * FROM logs"
-                " WHERE chain_id = 1 AND block_number >= 1000000 AND block_number <= 1000009"
+                "EXPLAIN SELECT * FROM logs WHERE chain_id = 1 AND block_number >= 1000000 AND block_number <= 1000009"
             )
         )
         assert "logs_1_1000000" in plan
@@ -408,8 +389,7 @@ class TestSchema:
             table.name,
         )
         assert [tuple(column) for column in columns] == [
-            (column.name, types[column.kind], "YES" if column.nullable else "NO", "C")
-            for column in table.columns
+            (column.name, types[column.kind], "YES" if column.nullable else "NO", "C") for column in table.columns
         ]
         key = await admin.fetch(
             "SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (number, position)"
@@ -483,9 +463,7 @@ class TestAddress:
         assert self.QUOTED not in said
 
     def test_the_location_is_what_may_be_shown(self) -> None:
-        address = address_of(
-            f"postgresql://me:{self.QUOTED}@db.example:5433/chain?sslmode=require&password=x"
-        )
+        address = address_of(f"postgresql://me:{self.QUOTED}@db.example:5433/chain?sslmode=require&password=x")
         assert address.location == "postgresql://me@db.example:5433/chain"
         assert self.QUOTED not in repr(address)
 
@@ -512,9 +490,7 @@ class TestNumeric:
             encode_numeric(b"\x01")
 
 
-async def test_the_epoch_survives_a_reconnect(
-    store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
+async def test_the_epoch_survives_a_reconnect(store: Store, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
     held = await store.acquire(SOURCE)
     for pid in await backends(admin):
         await admin.execute("SELECT pg_terminate_backend($1)", pid)

@@ -86,9 +86,7 @@ class TestFile:
 
     @pytest.mark.parametrize("content", [b"x", b"hello\n", b"x" * 99, b"x" * 100, b"{}" * 5000])
     @pytest.mark.parametrize("readonly", [False, True])
-    async def test_a_file_that_is_not_sqlite_is_left_alone(
-        self, path: Path, content: bytes, readonly: bool
-    ) -> None:
+    async def test_a_file_that_is_not_sqlite_is_left_alone(self, path: Path, content: bytes, readonly: bool) -> None:
         path.write_bytes(content)
         with pytest.raises(ConfigError, match="not a SQLite file"):
             await opened(path, readonly=readonly)
@@ -219,9 +217,7 @@ class TestLock:
 
 
 class TestLog:
-    async def test_stays_bounded_while_readers_come_and_go(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_stays_bounded_while_readers_come_and_go(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50)
         monkeypatch.setattr(writer, "WAL_PAGES_MAX", 100)
         store = await opened(path)

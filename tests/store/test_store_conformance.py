@@ -154,9 +154,7 @@ class TestCommit:
         blocks, transactions, logs, *others = good.add
         bad = Rows(LOGS, Failing(list(logs.rows), last))
         with pytest.raises((ConnectionAbortedError, ValueError, TypeError, OverflowError)):
-            await store.commit(
-                Batch(good.before, good.after, (blocks, transactions, bad), good.put, good.rollback)
-            )
+            await store.commit(Batch(good.before, good.after, (blocks, transactions, bad), good.put, good.rollback))
         assert await state(store) == before
         assert await store.commit(good) is Outcome.COMMITTED
         assert others
@@ -188,10 +186,7 @@ class TestCommit:
         chain = await grown(store, 0)
         rows = [make_row(TRANSACTIONS, RNG, chain_id=1, block_number=n, hash=b"same") for n in (1, 2)]
         after = chain.checkpoint.advanced("2")
-        assert (
-            await store.commit(Batch(chain.checkpoint, after, (Rows(TRANSACTIONS, rows),)))
-            is Outcome.COMMITTED
-        )
+        assert await store.commit(Batch(chain.checkpoint, after, (Rows(TRANSACTIONS, rows),))) is Outcome.COMMITTED
         async with store.snapshot() as snapshot:
             assert await snapshot.select(TRANSACTIONS, where={"hash": b"same"}) == rows
 
@@ -292,9 +287,7 @@ class TestFence:
 
     async def test_writers_of_different_sources_do_not_disturb_each_other(self, opener: Opener) -> None:
         stores = [await opener() for _ in range(3)]
-        chains = [
-            await grown(store, 0, chain_id=n, source=f"chain:{n}") for n, store in enumerate(stores, start=1)
-        ]
+        chains = [await grown(store, 0, chain_id=n, source=f"chain:{n}") for n, store in enumerate(stores, start=1)]
 
         async def grow(store: Store, chain: Chain) -> None:
             for _ in range(15):
@@ -343,6 +336,14 @@ class TestRollback:
                 if table in (LOGS, WITHDRAWALS) and row[0] == 1 and row[1] in range(3, 5)
             ]
             assert after[table.name] == [row for row in before[table.name] if row not in dropped], table.name
+
+    async def test_ends_where_it_is_told_to(self, store: Store) -> None:
+        chain = await grown(store, 6)
+        rollback = Rollback(BLOCK_TABLES, 1, 2, through=4)
+        await store.commit(Batch(chain.checkpoint, chain.checkpoint.advanced("x"), rollback=rollback))
+        held = await contents(store)
+        for table in BLOCK_TABLES:
+            assert {row[table.index(table.height or "")] for row in held[table.name]} == {0, 1, 2, 5}
 
     async def test_a_table_without_height_cannot_be_rolled_back(self, store: Store) -> None:
         chain = await grown(store, 1)
@@ -508,13 +509,11 @@ class TestSelect:
             assert await snapshot.count(LOGS) == 36
             assert await snapshot.count(LOGS, scope=2) == 18
             assert await snapshot.count(LOGS, scope=3) == 0
+            assert await snapshot.count(LOGS, scope=2, low=1, high=2) == 6
 
     async def test_a_scan_gives_the_same_rows_in_lists(self, store: Store) -> None:
         chain = await grown(store, 0)
-        logs = [
-            make_row(LOGS, RNG, chain_id=1, block_number=i // 7, log_index=i % 7)
-            for i in range(2 * SCAN_ROWS + 1)
-        ]
+        logs = [make_row(LOGS, RNG, chain_id=1, block_number=i // 7, log_index=i % 7) for i in range(2 * SCAN_ROWS + 1)]
         await store.commit(_add(chain, LOGS, *logs))
         async with store.snapshot() as snapshot:
             lists = [rows async for rows in snapshot.scan(LOGS)]
@@ -539,15 +538,11 @@ class TestValues:
         ]
         if table is BLOCKS:
             rows[2] = (*rows[2][:2], b"another hash", *rows[2][3:])
-        rows[2] = tuple(
-            [7 if c.name in table.key[-1:] else v for c, v in zip(table.columns, rows[2], strict=True)]
-        )
+        rows[2] = tuple([7 if c.name in table.key[-1:] else v for c, v in zip(table.columns, rows[2], strict=True)])
         await store.commit(_add(chain, table, *rows))
         assert sorted(await rows_of(store, table), key=repr) == sorted(rows, key=repr)
 
-    @pytest.mark.parametrize(
-        "value", [0, 1, 9999, 10**4, 10**8 - 1, 10**8, 2**64, 10**40, 2**255, 2**256 - 1]
-    )
+    @pytest.mark.parametrize("value", [0, 1, 9999, 10**4, 10**8 - 1, 10**8, 2**64, 10**40, 2**255, 2**256 - 1])
     async def test_256_bit_integers_are_exact(self, store: Store, value: int) -> None:
         chain = await grown(store, 0)
         row = make_row(TRANSACTIONS, RNG, value=uint256(value), gas_price=uint256(value))

@@ -30,9 +30,7 @@ SETTINGS = ("synchronous_commit", "fsync", "full_page_writes")
 class PostgresStore:
     """`tidelog.store.Store` on a PostgreSQL database. Made by `open_postgres`."""
 
-    def __init__(
-        self, address: Address, runtime: Runtime, readers: ReaderPool, writer: Writer | None
-    ) -> None:
+    def __init__(self, address: Address, runtime: Runtime, readers: ReaderPool, writer: Writer | None) -> None:
         self._address = address
         self._runtime = runtime
         self._readers = readers
@@ -105,7 +103,7 @@ async def open_postgres(url: str, runtime: Runtime, *, readonly: bool = False) -
     if readonly:
         await readers.check_schema()
         return PostgresStore(address, runtime, readers, None)
-    store = PostgresStore(address, runtime, readers, Writer(address))
+    store = PostgresStore(address, runtime, readers, Writer(address, runtime.reached))
     try:
         await store.migrate()
     except BaseException:

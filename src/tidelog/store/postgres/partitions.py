@@ -85,9 +85,7 @@ async def ensure_partitions(link: Link, partitions: Iterable[Partition]) -> None
             condition, high = f'"{table.height}" >= {partition.low}', "MAXVALUE"
             if partition.high is not None:
                 condition, high = f'{condition} AND "{table.height}" < {partition.high}', str(partition.high)
-            await _attach(
-                link, partition.name, partition.parent, condition, f"FROM ({partition.low}) TO ({high})", ""
-            )
+            await _attach(link, partition.name, partition.parent, condition, f"FROM ({partition.low}) TO ({high})", "")
     await link.execute("COMMIT")
 
 

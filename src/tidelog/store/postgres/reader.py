@@ -30,9 +30,7 @@ class _Snapshot:
         self._link = link
 
     async def checkpoint(self, source: str) -> Checkpoint | None:
-        rows = await self._link.fetch(
-            f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source
-        )
+        rows = await self._link.fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source)
         return to_checkpoint(rows[0]) if rows else None
 
     async def checkpoints(self) -> list[Checkpoint]:
@@ -69,8 +67,10 @@ class _Snapshot:
     ) -> AsyncIterator[list[Row]]:
         return scan_snapshot(self, table, scope=scope, low=low, high=high)
 
-    async def count(self, table: Table, *, scope: int | str | None = None) -> int:
-        text, values = count_query(table, mark="$", scope=scope)
+    async def count(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> int:
+        text, values = count_query(table, mark="$", scope=scope, low=low, high=high)
         count = (await self._link.fetch(text, *values))[0][0]
         assert isinstance(count, int)
         return count

@@ -6,7 +6,7 @@ which waits for the old backend if that is still at it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain
 
@@ -73,8 +73,9 @@ class Writer:
     `_lock` lets one call at a time use it; `_partitions` are those that are known to exist.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, reached: Callable[[str], None]) -> None:
         self._address = address
+        self._reached = reached
         self._link: Link | None = None
         self._lock = asyncio.Lock()
         self._partitions: set[Partition] = set()
@@ -152,6 +153,7 @@ class Writer:
                 return Outcome.ALREADY
             if batch.rollback is not None:
                 await self._roll_back(link, batch.rollback)
+            self._reached("store.rolled_back")
             for added in batch.add:
                 await self._add_rows(link, added)
             for replaced in batch.put:
@@ -163,7 +165,9 @@ class Writer:
                 batch.after.commit_seq,
                 batch.after.position,
             )
+            self._reached("store.written")
             await link.execute("COMMIT")
+        self._reached("store.committed")
         return Outcome.COMMITTED
 
     async def _make_room(self, link: Link, groups: Iterable[Rows]) -> None:
@@ -176,18 +180,18 @@ class Writer:
     async def _roll_back(self, link: Link, rollback: Rollback) -> None:
         for table in rollback.tables:
             await link.execute(
-                f'DELETE FROM "{table.name}" WHERE "{table.scope}" = $1 AND "{table.height}" > $2',
+                f'DELETE FROM "{table.name}"'
+                f' WHERE "{table.scope}" = $1 AND "{table.height}" > $2 AND "{table.height}" <= $3',
                 rollback.scope,
                 rollback.keep,
+                rollback.last,
             )
 
     async def _add_rows(self, link: Link, added: Rows) -> None:
         table = added.table
         try:
             for records in _portions(added.rows):
-                await link.run(
-                    link.connection.copy_records_to_table(table.name, records=records, columns=table.names)
-                )
+                await link.run(link.connection.copy_records_to_table(table.name, records=records, columns=table.names))
         except asyncpg.UniqueViolationError as error:
             raise key_taken(table, None, error.detail or str(error)) from error
 
