@@ -83,7 +83,7 @@ class ProofFailure(TidelogError):
 
     exit_code = 4
 
-    def __init__(self, check: str, *, expected: str, got: str, subject: str, endpoint: str | None = None) -> None:
+    def __init__(self, check: str, expected: str, got: str, subject: str, endpoint: str | None = None) -> None:
         super().__init__(check, expected, got, subject, endpoint)
         self.check = check
         self.expected = expected

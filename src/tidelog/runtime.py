@@ -7,9 +7,11 @@ run under a simulated one. Nothing else in tidelog reads a clock, draws a random
 import asyncio
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
 
@@ -64,6 +66,10 @@ class Runtime(Protocol):
         """Run a pure function off the event loop."""
         ...
 
+    async def compute_apart(self, function: Callable[[], T]) -> T:
+        """Run a picklable pure function in another process where there are some, else as `compute`."""
+        ...
+
     async def processes(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         """Run picklable calls in processes of their own, side by side; their results in order."""
         ...
@@ -88,11 +94,20 @@ class ThreadWorker:
         await asyncio.to_thread(self._executor.shutdown)
 
 
-class SystemRuntime:
-    """The real clocks, the system's randomness, real threads."""
+def _ignore_signals() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; who ends us is the parent
 
-    def __init__(self) -> None:
+
+class SystemRuntime:
+    """The real clocks, the system's randomness, real threads.
+
+    `jobs` is how many processes `compute_apart` uses; with 0 it stays in this one. `close` ends them.
+    """
+
+    def __init__(self, *, jobs: int = 0) -> None:
         self._pool = ThreadPoolExecutor(max_workers=COMPUTE_THREADS, thread_name_prefix="tidelog-compute")
+        self._jobs = jobs
+        self._apart: ProcessPoolExecutor | None = None
 
     def now(self) -> float:
         return time.time()
@@ -108,6 +123,23 @@ class SystemRuntime:
 
     async def compute(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    async def compute_apart(self, function: Callable[[], T]) -> T:
+        if self._jobs == 0:
+            return await self.compute(function)
+        if self._apart is None:
+            self._apart = ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_ignore_signals)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._apart, function)
+        except BrokenProcessPool:  # a process was killed, for memory perhaps: the next call gets new ones
+            self._apart = None
+            return await self.compute(function)
+
+    def close(self) -> None:
+        """End the processes, if there are any."""
+        if self._apart is not None:
+            self._apart.shutdown(wait=True, cancel_futures=True)
+            self._apart = None
 
     async def processes(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         # spawned, not forked: a fork would copy threads' locks in whatever state they are

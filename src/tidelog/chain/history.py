@@ -8,6 +8,7 @@ in bytes, so that memory stays flat however long the range is and however slow t
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 from tidelog.chain.intake import Proven, Rules, take_in
 from tidelog.chain.pool import Pool
@@ -16,6 +17,7 @@ from tidelog.errors import TooLarge
 from tidelog.runtime import Runtime
 
 REQUEST_BYTES = 2 * 1024 * 1024  # aimed at per request: large enough to amortise, small enough to share a core
+APART_BYTES = 256 * 1024  # from here on a process of its own gains more than the way there costs
 REQUEST_BLOCKS_MAX = 200  # tiny blocks: beyond it providers refuse the batch
 AHEAD_REQUESTS = 12  # requests whose answers may wait or be under way
 AHEAD_BYTES_MAX = 48 * 1024 * 1024  # answers that may wait: rows take about twice the bytes of their JSON
@@ -39,15 +41,17 @@ class Fetcher:
         """
         lowest = min((key for key in keys if isinstance(key, int)), default=None)
 
-        async def work(endpoint: Endpoint) -> list[Proven]:
+        async def fetch(endpoint: Endpoint) -> list[Proven]:
             raws = await endpoint.blocks(keys)
             now_ms = int(self._runtime.now() * 1000)
-            return await self._runtime.compute(
-                lambda: take_in(raws, keys, self.rules, range_first=range_first, endpoint=endpoint.name, now_ms=now_ms)
+            work = partial(
+                take_in, raws, keys, self.rules, range_first=range_first, endpoint=endpoint.name, now_ms=now_ms
             )
+            large = sum(raw.size_bytes for raw in raws) >= APART_BYTES
+            return await (self._runtime.compute_apart(work) if large else self._runtime.compute(work))
 
         try:
-            proven = await self._pool.ask(work, number=lowest)
+            proven = await self._pool.ask(fetch, number=lowest)
         except TooLarge:
             if len(keys) == 1:
                 raise

@@ -62,6 +62,7 @@ def sync(
     ws: Annotated[str | None, Parameter(env_var="TIDELOG_WS")] = None,
     poll: float = 1.0,
     reorg_patience: float = 30.0,
+    jobs: int | None = None,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Take a chain's blocks into the store, each one proven, and follow its head through reorgs.
@@ -82,6 +83,7 @@ def sync(
         ws: a WebSocket endpoint whose newHeads wake the follower up; the polling goes on beside it.
         poll: seconds between looks at the head.
         reorg_patience: seconds until a head that no endpoint knows any more is given up for a lower one.
+        jobs: processes that decode and prove history beside this one; one for each further core if not given.
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
@@ -100,11 +102,13 @@ def sync(
     )
     if options.first is not None and options.to is not None and options.to < options.first:
         raise ConfigError(f"--to {options.to} is below --from {options.first}")
-    sys.exit(run(_sync(rpc, db, options, ws)))
+    if jobs is None:
+        jobs = max(0, (os.cpu_count() or 1) - 1)
+    sys.exit(run(_sync(rpc, db, options, ws, _at_least("--jobs", jobs, 0))))
 
 
-async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None) -> int:
-    runtime, metrics = SystemRuntime(), ChainMetrics()
+async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None, jobs: int) -> int:
+    runtime, metrics = SystemRuntime(jobs=jobs), ChainMetrics()
     heads = None if ws is None else EndpointUrl(ws, schemes=("ws", "wss"))
     async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         with Display(runtime) as display:
@@ -118,6 +122,7 @@ async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None)
                     watcher.cancel()
                     await asyncio.gather(watcher, return_exceptions=True)
         display.tell(progress, "stopped" if syncing.stopping else "done")
+        runtime.close()
     return 130 if interrupted and not options.follow else 0
 
 
