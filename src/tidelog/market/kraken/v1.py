@@ -241,7 +241,7 @@ def decode(frame: bytes) -> Event:
             return _book(message)
         if frame == _HEARTBEAT_FRAME:
             return _HEARTBEAT
-        return _data(frame) if frame.startswith(b"[") else _notice(frame)
+        return _data(frame) if frame.lstrip().startswith(b"[") else _notice(frame)
     except BROKEN as error:
         raise malformed(frame, error) from None
 
@@ -419,7 +419,7 @@ def _subscription(
     event: str, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None
 ) -> Request:
     wanted = _Wanted(stream.channel, stream.depth, stream.interval, token)
-    message = _Subscription(event, req_id, [pair_of(symbol) for symbol in symbols], wanted)
+    message = _Subscription(event, req_id, tuple([pair_of(symbol) for symbol in symbols]), wanted)
     if token is None:
         return request(message, message)
     hidden = msgspec.structs.replace(wanted, token=REDACTED)
