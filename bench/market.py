@@ -10,14 +10,16 @@ frames as we get them, as bytes. Percentiles are over single messages, and inclu
 import gc
 import json
 import os
+import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tidelog.market.book import Book
 from tidelog.market.books import Books
-from tidelog.market.events import Event
+from tidelog.market.events import BookDelta, BookSnapshot, Event
 from tidelog.market.kraken import v1, v2
 
 ROUNDS = 60
@@ -40,10 +42,10 @@ def decoding(decode: Callable[[bytes], Event]) -> Pass:
     return run
 
 
-def proving(decode: Callable[[bytes], Event]) -> Pass:
+def proving(decode: Callable[[bytes], Event], depth: int = DEPTH) -> Pass:
     def run(frames: Sequence[bytes]) -> None:
         books = Books(decode)
-        book = books.open(SYMBOL, DEPTH)
+        book = books.open(SYMBOL, depth)
         take = books.take
         for frame in frames:
             take(frame)
@@ -81,6 +83,39 @@ def report(name: str, run: Pass, single: Callable[[bytes], object], frames: Sequ
     print(f"{name:44}{speed}   p50 {p50:5.2f} us   p99 {p99:5.2f} us")
 
 
+def deep_book(depth: int, updates: int = 2_000) -> list[bytes]:
+    """A v2 session of a book of that depth: updates of one or two levels, most of them near the touch."""
+    rng = random.Random(depth)
+    book = Book(SYMBOL, depth)
+
+    def frame(kind: str, bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> bytes:
+        sides = [
+            ",".join(f'{{"price":{tick / 10:.1f},"qty":{lots / 1e8:.8f}}}' for tick, lots in side)
+            for side in (bids, asks)
+        ]
+        head = f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{SYMBOL}",'
+        tail = '"timestamp":"2024-01-01T00:00:00.000000Z"}]}'
+        body = f'"bids":[{sides[0]}],"asks":[{sides[1]}],"checksum":%d,{tail}'
+        event = v2.decode((head + body % 0).encode())
+        assert isinstance(event, (BookDelta, BookSnapshot))
+        book.apply(event)
+        return (head + body % book.checksum()).encode()
+
+    def lots() -> int:
+        return rng.choice((0, rng.randrange(1, 10**9)))
+
+    def level(sign: int) -> tuple[int, int]:
+        return 300_000 + sign * (1 + min(int(rng.expovariate(8 / depth)), 2 * depth)), lots()
+
+    frames = [
+        frame("snapshot", *([(300_000 + sign * n, n) for n in range(1, depth + 1)] for sign in (-1, 1)))
+    ]
+    for _ in range(updates):
+        sides = [[level(sign) for _ in range(rng.randrange(3))] for sign in (-1, 1)]
+        frames.append(frame("update", *sides))
+    return frames
+
+
 def main() -> None:
     shared = Path(os.environ.get("TIDELOG_SHARED") or Path(__file__).parents[2] / "shared")
     recordings = shared / "data" / "kraken"
@@ -102,6 +137,10 @@ def main() -> None:
                 books = Books(codec.decode)
                 books.open(SYMBOL, DEPTH)
                 report(f"{name}{what}: proven", proving(codec.decode), books.take, selection)
+    for depth in (10, 100, 1000):
+        books = Books(v2.decode)
+        books.open(SYMBOL, depth)
+        report(f"made up, depth {depth}: proven", proving(v2.decode, depth), books.take, deep_book(depth))
 
 
 if __name__ == "__main__":
