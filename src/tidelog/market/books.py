@@ -1,0 +1,45 @@
+"""The books of a connection, fed with frames: decode, apply, check, in one call. No I/O, no clock.
+
+This is the seam for a compiled path. `Books.take` is where each frame goes, and nearly all of the time per
+frame is spent under it; a compiled module replaces this class, in whole, and has to keep three promises,
+which tests/market/test_books.py states: the same events, the same checks, the same `Rejected`.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from tidelog.market.book import Book, Check, Precision
+from tidelog.market.events import BookDelta, BookSnapshot, Event
+
+
+class Books:
+    """Books by symbol, each opened with its depth. Messages for other symbols pass by, unchecked."""
+
+    def __init__(self, decode: Callable[[bytes], Event]) -> None:
+        self._decode = decode  # a codec's
+        self._books: dict[str, Book] = {}
+
+    def open(self, symbol: str, depth: int, precision: Precision | None = None) -> Book:
+        """Follow `symbol`, from an empty book."""
+        book = self._books[symbol] = Book(symbol, depth, precision)
+        return book
+
+    def close(self, symbol: str) -> None:
+        self._books.pop(symbol, None)
+
+    @property
+    def by_symbol(self) -> Mapping[str, Book]:
+        return MappingProxyType(self._books)
+
+    def take(self, frame: bytes) -> tuple[Event, Check | None]:
+        """What the frame says, and, where it is about an open book, what it proved.
+
+        Raises:
+            Rejected: the frame is malformed; no book has changed.
+        """
+        event = self._decode(frame)
+        if type(event) is BookDelta or type(event) is BookSnapshot:  # for structs, isinstance is slow to deny
+            book = self._books.get(event.symbol)
+            if book is not None:
+                return event, book.apply(event)
+        return event, None

@@ -1,0 +1,100 @@
+"""Candles from trades: always computed anew from all trades of their interval, never added to. No I/O.
+
+So a candle is a function of the set of its trades: the order in which they arrived does not matter, and one
+that comes late, or is found in a gap, changes exactly the candle of its time. Everything is an exact
+integer; the mean price is kept as the two sums that it is the quotient of.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from msgspec import Struct
+
+from tidelog.market.events import Trade, decimals, micros, units
+
+MINUTE_US = 60_000_000
+
+
+class Tick(Struct, frozen=True, order=True, gc=False):
+    """A trade as candles need it. Ticks sort as they happened."""
+
+    time_us: int  # Unix time
+    ordinal: int  # among trades of one time: the trade id, or where there is none the order of arrival
+    price: int  # in units of 10**-price_scale
+    price_scale: int
+    qty: int  # in units of 10**-qty_scale
+    qty_scale: int
+
+
+class Bar(Struct, frozen=True, gc=False):
+    """A candle, at the finest scales that its trades were written with."""
+
+    begin_us: int  # Unix time; a multiple of the interval
+    open: int
+    high: int
+    low: int
+    close: int
+    price_scale: int
+    volume: int
+    qty_scale: int
+    turnover: int  # the sum of price times quantity, in units of 10**-(price_scale + qty_scale)
+    trades: int
+
+    def vwap(self, scale: int) -> int:
+        """The volume-weighted mean price in units of 10**-scale, rounded half up."""
+        numerator: int = self.turnover * 10**scale
+        denominator: int = self.volume * 10**self.price_scale
+        return (2 * numerator + denominator) // (2 * denominator)
+
+
+def tick_of(trade: Trade, ordinal: int) -> Tick:
+    """`ordinal` serves where the trade has no id of its own."""
+    price_scale, qty_scale = decimals(trade.price), decimals(trade.qty)
+    return Tick(
+        micros(trade.timestamp),
+        ordinal if trade.trade_id is None else trade.trade_id,
+        units(trade.price, price_scale),
+        price_scale,
+        units(trade.qty, qty_scale),
+        qty_scale,
+    )
+
+
+def bucket(time_us: int, interval_us: int) -> int:
+    """When the candle begins that a trade of this time belongs to. Intervals are counted from the epoch."""
+    return time_us - time_us % interval_us
+
+
+def touched(ticks: Iterable[Tick], interval_us: int) -> set[int]:
+    """The beginnings of the candles that have to be computed anew once these trades are stored."""
+    return {bucket(tick.time_us, interval_us) for tick in ticks}
+
+
+def bars(ticks: Iterable[Tick], interval_us: int) -> list[Bar]:
+    """The candles of these trades, oldest first. An interval without trades has none.
+
+    Args:
+        ticks: all trades of every interval they touch, each once, in any order, each with a quantity.
+        interval_us: length of a candle in microseconds.
+    """
+    by_bucket = groupby(sorted(ticks), key=lambda tick: bucket(tick.time_us, interval_us))
+    return [_bar(begin, list(group)) for begin, group in by_bucket]
+
+
+def _bar(begin_us: int, ticks: list[Tick]) -> Bar:
+    price_scale = max([tick.price_scale for tick in ticks])
+    qty_scale = max([tick.qty_scale for tick in ticks])
+    prices = [tick.price * 10 ** (price_scale - tick.price_scale) for tick in ticks]
+    qtys = [tick.qty * 10 ** (qty_scale - tick.qty_scale) for tick in ticks]
+    return Bar(
+        begin_us,
+        open=prices[0],
+        high=max(prices),
+        low=min(prices),
+        close=prices[-1],
+        price_scale=price_scale,
+        volume=sum(qtys),
+        qty_scale=qty_scale,
+        turnover=sum([price * qty for price, qty in zip(prices, qtys, strict=True)]),
+        trades=len(ticks),
+    )

@@ -1,0 +1,246 @@
+"""One stream of events to many consumers, each with its own bound. No socket, no clock.
+
+`publish` never waits and never fails: a consumer that is slow, stuck or gone costs at most its own bound.
+What it loses is told to it as `Lagged(missed=n)`, no later than where the loss is; then it goes on.
+
+An event is handed out at once, with `durable=False` until the journal has committed its frame, or, to whom
+asks for that, only once it is durable. One event loop owns a `FanOut`; each subscription has one reader.
+"""
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, Spread, Tickers, Trades
+
+PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
+UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
+
+
+class Policy(enum.Enum):
+    """What happens to a consumer that is behind by its whole bound."""
+
+    DROP_OLDEST = "drop_oldest"  # it loses the oldest, and is told how many
+    CONFLATE = "conflate"  # of each kind and symbol it gets the latest, not in the order of ids
+    BLOCK = "block"  # the stream waits for it: for replay, never for a live feed
+
+
+class EventId(NamedTuple):
+    """A frame in the journal: the run of the feed that received it, and its number there."""
+
+    run: int
+    seq: int
+
+
+NOTHING = EventId(-1, -1)
+
+
+class Item(Struct, frozen=True, gc=False):
+    """An event as a consumer gets it. What is not durable is lost with the process, and its id with it."""
+
+    id: EventId
+    event: Event
+    durable: bool
+
+
+class Lagged(Struct, frozen=True, gc=False):
+    """Here `missed` events are missing, because this consumer was too slow."""
+
+    missed: int
+
+
+class Statistics(Struct, frozen=True):
+    pending: int
+    delivered: int
+    dropped: int  # told as `Lagged`
+    conflated: int  # replaced by a newer one of their kind and symbol
+    lag: int  # events published since the latest that was delivered
+
+
+class _Published(NamedTuple):
+    number: int  # in the stream, from 1
+    id: EventId
+    event: Event
+
+
+def conflation_key(event: Event) -> Hashable:
+    """The kind and symbol of an event: of equal ones, only the latest says how things are."""
+    match event:
+        case BookSnapshot() | BookDelta():
+            return BookDelta, event.symbol
+        case Spread():
+            return Spread, event.symbol
+        case Trades():
+            return Trades, *{trade.symbol: None for trade in event.trades}
+        case Tickers():
+            return Tickers, *{ticker.symbol: None for ticker in event.tickers}
+        case Candles():
+            return Candles, *{(candle.symbol, candle.interval): None for candle in event.candles}
+        case _:
+            return type(event)
+
+
+class Subscription:
+    """One consumer's end: `async for item in subscription`. It ends once either side has closed it."""
+
+    def __init__(
+        self, fanout: "FanOut", policy: Policy, pending_max: int, kinds: frozenset[type[Event]] | None
+    ) -> None:
+        self._fanout = fanout
+        self._policy = policy
+        self._pending_max = pending_max
+        self._kinds = kinds
+        self._since = fanout.published  # what came before is not for us
+        self._pending: dict[Hashable, _Published] = {}  # next first, at most `pending_max`
+        self._missed = 0  # dropped before the first of `_pending`, and not told yet
+        self._delivered = self._dropped = self._conflated = 0
+        self._reached = fanout.published  # the number in the stream of the one that was delivered last
+        self._closed = False
+        self._readable = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Item | Lagged:
+        while not (self._missed or self._pending):
+            if self._closed:
+                raise StopAsyncIteration
+            self._readable.clear()
+            await self._readable.wait()
+        if self._missed:
+            missed, self._missed = self._missed, 0
+            return Lagged(missed)
+        published = self._pending.pop(next(iter(self._pending)))
+        self._delivered += 1
+        self._reached = max(self._reached, published.number)
+        self._room.set()
+        return Item(published.id, published.event, published.id <= self._fanout.durable_through)
+
+    @property
+    def statistics(self) -> Statistics:
+        lag = self._fanout.published - self._reached
+        return Statistics(len(self._pending), self._delivered, self._dropped, self._conflated, lag)
+
+    def close(self) -> None:
+        """Take nothing more. What is pending can still be read."""
+        self._closed = True
+        self._readable.set()
+        self._room.set()
+        self._fanout._forget(self)
+
+    def _put(self, published: _Published) -> None:
+        if not self._wants(published):
+            return
+        conflating = self._policy is Policy.CONFLATE
+        key = conflation_key(published.event) if conflating else published.number
+        if key in self._pending:  # keeps its place: the busiest symbol would never get its turn
+            self._conflated += 1
+        elif len(self._pending) >= self._pending_max:
+            self._lose(self._pending.pop(next(iter(self._pending))))
+        self._pending[key] = published
+        self._readable.set()
+
+    def _lose(self, published: _Published) -> None:
+        if self._wants(published):
+            self._missed += 1
+            self._dropped += 1
+            self._readable.set()
+
+    def _wants(self, published: _Published) -> bool:
+        return published.number > self._since and (
+            self._kinds is None or type(published.event) in self._kinds
+        )
+
+    async def _wait_for_room(self) -> None:
+        while self._policy is Policy.BLOCK and len(self._pending) >= self._pending_max and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
+
+class FanOut:
+    """Where a feed publishes, and consumers subscribe."""
+
+    def __init__(self, *, undurable_max: int = UNDURABLE_MAX) -> None:
+        self.published = 0
+        self.durable_through = NOTHING  # ids grow; all up to here are durable
+        self._undurable_max = undurable_max
+        self._subscriptions: dict[Subscription, None] = {}  # ordered, for determinism
+        self._patient: dict[Subscription, None] = {}  # those of durable events only
+        self._undurable: deque[_Published] = deque()  # what the patient have not got yet
+        self._closed = False
+
+    def subscribe(
+        self,
+        policy: Policy = Policy.DROP_OLDEST,
+        *,
+        pending_max: int = PENDING_MAX,
+        durable_only: bool = False,
+        kinds: Iterable[type[Event]] | None = None,
+    ) -> Subscription:
+        """Take part from here on.
+
+        Args:
+            policy: what happens when `pending_max` events wait to be read.
+            durable_only: get events only once the journal has their frames.
+            kinds: get only events of these types, so that others take no room.
+        """
+        if pending_max < 1:
+            raise ValueError("a subscription has to hold at least one event")
+        selected = None if kinds is None else frozenset(kinds)
+        subscription = Subscription(self, policy, pending_max, selected)
+        if self._closed:
+            subscription.close()
+        else:
+            (self._patient if durable_only else self._subscriptions)[subscription] = None
+        return subscription
+
+    def publish(self, id_: EventId, event: Event) -> None:
+        """Hand an event to everybody. Ids grow from call to call."""
+        self.published += 1
+        published = _Published(self.published, id_, event)
+        for subscription in self._subscriptions:
+            subscription._put(published)
+        if not self._patient:
+            return
+        if id_ <= self.durable_through:
+            for subscription in self._patient:
+                subscription._put(published)
+            return
+        if len(self._undurable) >= self._undurable_max:
+            lost = self._undurable.popleft()
+            for subscription in self._patient:
+                subscription._lose(lost)
+        self._undurable.append(published)
+
+    async def publish_in_step(self, id_: EventId, event: Event) -> None:
+        """The same for a replay: wait first until every blocking consumer has room."""
+        for subscription in (*self._subscriptions, *self._patient):
+            await subscription._wait_for_room()
+        self.publish(id_, event)
+
+    def durable(self, through: EventId) -> None:
+        """The journal has committed every frame up to this one."""
+        self.durable_through = max(self.durable_through, through)
+        while self._undurable and self._undurable[0].id <= self.durable_through:
+            published = self._undurable.popleft()
+            for subscription in self._patient:
+                subscription._put(published)
+
+    def close(self) -> None:
+        """The stream is over: consumers read what is pending, and end."""
+        self._closed = True
+        for subscription in (*self._subscriptions, *self._patient):
+            subscription.close()
+        self._undurable.clear()
+
+    def _forget(self, subscription: Subscription) -> None:
+        self._subscriptions.pop(subscription, None)
+        self._patient.pop(subscription, None)
+        if not self._patient:
+            self._undurable.clear()
