@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import cyclopts
 
 import tidelog
-from tidelog.cli import chain, db, demo, sim
 from tidelog.errors import TidelogError
 
 __all__ = ["app", "main"]
@@ -23,10 +22,13 @@ app = cyclopts.App(
     version=tidelog.__version__,
     default_parameter=cyclopts.Parameter(negative=""),
 )
-app.command(chain.app)
-app.command(db.app)
-app.command(sim.app)
-app.command(demo.demo)
+# by name, so that a command loads what it needs and nothing else
+app.command(
+    "tidelog.cli.chain:app", name="chain", help="EVM chains: sync, status, verify, rewind, repair, blocks, logs."
+)
+app.command("tidelog.cli.db:app", name="db", help="A store as a whole: info, digest, migrate.")
+app.command("tidelog.cli.sim:app", name="sim", help="Peers to test and play against: an EVM node that can lie.")
+app.command("tidelog.cli.demo:demo", name="demo", help="The main job against a node that lies, a reorg and a kill -9.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

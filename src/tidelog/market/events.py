@@ -53,9 +53,7 @@ def micros(time: datetime) -> int:
 def require_finite(*numbers: Decimal | None) -> None:
     """ValueError for what `Decimal` can hold and no market can mean: NaN, infinities, 1E+999999."""
     for number in numbers:
-        if number is not None and not (
-            number.is_finite() and -MAGNITUDE_MAX <= number.adjusted() <= MAGNITUDE_MAX
-        ):
+        if number is not None and not (number.is_finite() and -MAGNITUDE_MAX <= number.adjusted() <= MAGNITUDE_MAX):
             raise ValueError("not a number that a market can have")
 
 
