@@ -1,11 +1,22 @@
-"""Fixtures for all tests."""
+"""What tests of every part share: recorded data, a PostgreSQL server, and how hypothesis searches."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import PostgresServer, binaries
+
+SHARED = Path(os.environ.get("TIDELOG_SHARED", Path(__file__).parents[2] / "shared"))
+
+# the same examples in every run: a failure is the code's, never the day's; `make torture` searches on
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)
+settings.register_profile(
+    "search", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile(os.environ.get("TIDELOG_HYPOTHESIS", "steady"))
 
 
 def missing(reason: str) -> None:
@@ -13,6 +24,14 @@ def missing(reason: str) -> None:
     if os.environ.get("TIDELOG_REQUIRE_ALL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of facts recorded by others; it is no part of the project."""
+    if not (SHARED / "data" / "evm" / "rpc").is_dir():
+        missing(f"no recorded data at {SHARED}: set TIDELOG_SHARED to the folder that holds data/evm/rpc")
+    return SHARED
 
 
 @pytest.fixture(scope="session")

@@ -256,7 +256,7 @@ TRANSACTIONS = Table(
         _int("type"),
         _bytes("from_address"),
         _bytes("to_address", nullable=True),  # null: creates a contract
-        _int("nonce", nullable=True),  # null, as value, gas and input, only for types that tidelog cannot read
+        _int("nonce", nullable=True),  # null only for deposits and, as value, gas and input, for unknown types
         _uint256("value", nullable=True),
         _int("gas", nullable=True),
         _uint256("gas_price", nullable=True),  # what types 0 and 1 sign; null where fees are capped
@@ -277,7 +277,7 @@ TRANSACTIONS = Table(
         _int("status", nullable=True),  # exactly one of status and root is set
         _bytes("root", nullable=True),  # receipts before Byzantium
         _int("cumulative_gas_used"),
-        _int("gas_used"),  # this one and the next three are derived, and compared with the answer
+        _int("gas_used"),  # this one and the next three are derived where the chain's profile has that check
         _uint256("effective_gas_price", nullable=True),
         _bytes("contract_address", nullable=True),
         _int("log_count"),

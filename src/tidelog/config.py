@@ -1,9 +1,11 @@
 """What the user configures, as frozen values, and secrets that never print."""
 
-from urllib.parse import SplitResult, unquote, urlsplit
+import re
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from tidelog.errors import ConfigError
 
+_NUMBER = 3  # a query's value this short (`?v=2`) is no key, and redacting it would garble other text
 _SHORT = 6  # a path segment this short ("v2", "rpc", "mainnet" is longer and is hidden all the same) is no key
 
 
@@ -34,9 +36,14 @@ class EndpointUrl:
         return self._url
 
     def redact(self, text: str) -> str:
-        """`text` without anything of this URL that may be a key."""
+        """`text` without anything of this URL that may be a key, a key cut short at its end included."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
+        body = text.removesuffix("...")  # as quoted texts end that were too long
+        for secret in self._secrets:
+            for size in range(len(secret) - 1, _NUMBER, -1):
+                if body.endswith(secret[:size]):
+                    return body[:-size] + "***" + text[len(body) :]
         return text
 
     def __repr__(self) -> str:
@@ -50,10 +57,13 @@ def _secrets(parts: SplitResult) -> list[str]:
     found |= {segment for segment in parts.path.split("/") if len(segment) > _SHORT}
     for pair in parts.query.split("&"):
         _, _, value = pair.partition("=")
-        found |= {value or pair}
+        if len(value or pair) > _NUMBER:
+            found.add(value or pair)
     if parts.fragment:
         found.add(parts.fragment)
     found |= {unquote(part) for part in found}
+    found |= {quote(part, safe="") for part in found}  # an echo may escape what the URL did not, or in lower case
+    found |= {re.sub("%..", lambda escape: escape[0].lower(), part) for part in found}
     return sorted((part for part in found if part), key=len, reverse=True)  # longest first
 
 

@@ -83,6 +83,7 @@ class ProofFailure(TidelogError):
 
     exit_code = 4
 
+    # not by keyword only: an exception is pickled by its `args`, and verification runs in several processes
     def __init__(self, check: str, expected: str, got: str, subject: str, endpoint: str | None = None) -> None:
         super().__init__(check, expected, got, subject, endpoint)
         self.check = check

@@ -1,7 +1,6 @@
 """Recorded blocks are served byte for byte, and what was not recorded is null."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,10 @@ from tidelog.errors import ConfigError
 from tidelog.sim.node import SimNode
 from tidelog.sim.recorded import RecordedChain
 
-SHARED = Path(os.environ.get("TIDELOG_SHARED", Path(__file__).parents[3] / "shared"))
-RECORDINGS = SHARED / "data" / "evm" / "rpc"
-
 
 @pytest.fixture
-def recordings() -> Path:
-    if not RECORDINGS.is_dir():
-        reason = f"no recorded blocks at {RECORDINGS}: set TIDELOG_SHARED to the folder that holds data/evm/rpc"
-        assert not os.environ.get("TIDELOG_REQUIRE_ALL"), reason
-        pytest.skip(reason)
-    return RECORDINGS
+def recordings(shared: Path) -> Path:
+    return shared / "data" / "evm" / "rpc"
 
 
 @pytest.fixture

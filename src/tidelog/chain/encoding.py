@@ -27,9 +27,13 @@ def keccak(data: bytes) -> bytes:
 
 
 def encode_header(header: Header) -> bytes:
-    """The header by the fields that are present; ValueError if mix hash or nonce are missing."""
+    """The header by the fields that are present; ValueError if one is missing in front of another.
+
+    Forks append fields and never leave one out. Without that rule a value could move to another field of its
+    size (a withdrawals root to `requestsHash`, say) under the same hash, and a field of value 0 disappear.
+    """
     if header.mix_hash is None or header.nonce is None:
-        raise ValueError("the header comes without mixHash or nonce")
+        raise ValueError("mixHash or nonce is missing")
     optional = (
         None if header.base_fee_per_gas is None else encode_int(header.base_fee_per_gas),
         None if header.withdrawals_root is None else _HASH + header.withdrawals_root,
@@ -40,6 +44,9 @@ def encode_header(header: Header) -> bytes:
         None if header.block_access_list_hash is None else _HASH + header.block_access_list_hash,
         None if header.slot_number is None else encode_int(header.slot_number),
     )
+    appended = [item for item in optional if item is not None]
+    if None in optional[: len(appended)]:
+        raise ValueError("a field is missing that comes before one that is there")
     return encode_list(
         (
             _HASH + header.parent_hash,
@@ -57,7 +64,7 @@ def encode_header(header: Header) -> bytes:
             encode_bytes(header.extra_data),
             _HASH + header.mix_hash,
             encode_bytes(header.nonce),
-            *[item for item in optional if item is not None],
+            *appended,
         )
     )
 

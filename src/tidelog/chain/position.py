@@ -5,6 +5,7 @@ that the store holds and gives the batch that leads to the next. Applied and rev
 `changes`, gapless, since the number comes out of the checkpoint that the commit is fenced by.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from tidelog.errors import Corruption
 
 APPLY, REVERT = "apply", "revert"
 REORG, SHRINK, REWIND = "reorg", "shrink", "rewind"  # why blocks were dropped, as `reorgs` says
+_HASH = re.compile("0x[0-9a-f]{64}")
 
 
 class Position(Struct, frozen=True, omit_defaults=True):
@@ -70,9 +72,22 @@ def decode_position(checkpoint: Checkpoint) -> Position | None:
     if checkpoint.position is None:
         return None
     try:
-        return msgspec.json.decode(checkpoint.position, type=Position)
-    except msgspec.DecodeError as error:
+        position = msgspec.json.decode(checkpoint.position, type=Position)
+        _check(position)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are among them
         raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
+    return position
+
+
+def _check(position: Position) -> None:
+    """Raises ValueError for what no commit can have left."""
+    hashes = (position.first_parent_hash, position.head_hash, position.finalized_hash)
+    if any(text is not None and _HASH.fullmatch(text) is None for text in hashes):
+        raise ValueError("a hash is not 32 bytes of 0x-prefixed hex")
+    if not 0 <= position.first <= position.head + 1 or position.changes < 0:
+        raise ValueError("its numbers contradict each other")
+    if (position.finalized is None) != (position.finalized_hash is None):
+        raise ValueError("finality is a number and a hash")
 
 
 class Move(NamedTuple):

@@ -74,5 +74,5 @@ def decode_profile(text: str) -> Profile:
     """Raises Corruption if the stored text is no profile."""
     try:
         return msgspec.json.decode(text, type=Profile)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are among them
         raise Corruption(f"the stored profile of the chain cannot be read: {error}") from None

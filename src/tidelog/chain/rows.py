@@ -1,7 +1,9 @@
 """A proven block as rows, and back: what the store holds of it, and what can be proven again from that alone.
 
-Derived fields are stored as derived, not as answered. Per block, `rows_digest` covers every column of every
-row, so that what no root covers (ingest facts, an endpoint's extra fields) cannot change unnoticed either.
+What is stored of a transaction is what its type encodes, and derived fields are stored as derived, not as
+answered: so that two honest endpoints give the same rows, and a lie has no column to hide in. Per block,
+`rows_digest` covers every column of every row, so that what no root covers (ingest facts, an endpoint's
+extra fields) cannot change unnoticed either.
 """
 
 from collections.abc import Sequence
@@ -32,9 +34,10 @@ from tidelog.chain.blocks import (
     Transaction,
     Withdrawal,
 )
+from tidelog.chain.canonical import SIGNED_TYPES, Derived, answered, derived, encoded_only
 from tidelog.chain.encoding import encode_access_list, encode_authorizations, encode_hashes
 from tidelog.chain.lineage import Link
-from tidelog.chain.proof import Proof, contract_address, effective_gas_price
+from tidelog.chain.proof import Outcome, Proof
 from tidelog.errors import Corruption
 
 
@@ -89,14 +92,17 @@ def to_rows(
         endpoint: the redacted name of who served it.
     """
     header, block = bundle.block.header, bundle.block
+    derives = proof.results["derived"].outcome is Outcome.PASSED
     transactions: list[Row] = []
     logs: list[Row] = []
     cumulative = 0
     for i, (tx, receipt) in enumerate(zip(block.transactions, bundle.receipts, strict=True)):
         is_covered = 1 if i < covered else 0
-        gas_used = receipt.cumulative_gas_used - cumulative if is_covered else receipt.gas_used
-        cumulative = receipt.cumulative_gas_used
-        transactions.append(_transaction_row(chain_id, header, tx, receipt, gas_used, is_covered))
+        result = answered(receipt)
+        if derives and is_covered:
+            result = derived(tx, receipt, header.base_fee_per_gas, receipt.cumulative_gas_used - cumulative)
+            cumulative = receipt.cumulative_gas_used
+        transactions.append(_transaction_row(chain_id, header, tx, receipt, result, is_covered))
         for log in receipt.logs:
             t = log.topics
             topics = t if len(t) == 4 else (*t, *(None,) * (4 - len(t)))
@@ -134,7 +140,7 @@ def to_rows(
         b"".join(block.uncles),
         len(transactions),
         len(logs),
-        None if block.withdrawals is None else len(withdrawals),
+        None if block.withdrawals is None and header.withdrawals_root is None else len(withdrawals),
         str(proof),
         block.extra,
         endpoint,
@@ -144,9 +150,9 @@ def to_rows(
 
 
 def _transaction_row(
-    chain_id: int, header: Header, tx: Transaction, receipt: Receipt, gas_used: int, covered: int
+    chain_id: int, header: Header, tx: Transaction, receipt: Receipt, result: Derived, covered: int
 ) -> Row:
-    price = effective_gas_price(tx, header.base_fee_per_gas)
+    tx, appends = encoded_only(tx), tx.type not in SIGNED_TYPES
     return (
         chain_id,
         header.number,
@@ -176,12 +182,12 @@ def _transaction_row(
         receipt.status,
         receipt.root,
         receipt.cumulative_gas_used,
-        gas_used,
-        optional_uint256(receipt.effective_gas_price if price is None else price),
-        contract_address(tx) or receipt.contract_address,
+        result.gas_used,
+        optional_uint256(result.price),
+        result.contract,
         len(receipt.logs),
-        receipt.deposit_nonce,
-        receipt.deposit_receipt_version,
+        receipt.deposit_nonce if appends else None,
+        receipt.deposit_receipt_version if appends else None,
         covered,
         _joined_extra(tx.extra, receipt.extra),
     )
@@ -224,25 +230,28 @@ def to_bundle(rows: BlockRows) -> Bundle:
 
     Positions of logs are those of the rows, so that a proof's comparison with them finds a row that moved.
     """
-    block = dict(zip(BLOCKS.names, rows.block, strict=True))
-    number = _int(block["number"])
     try:
-        header = _header(block)
-        logs = _logs_by_transaction(rows, header)
-        pairs = [
-            _transaction(dict(zip(TRANSACTIONS.names, row, strict=True)), header, logs) for row in rows.transactions
-        ]
-        withdrawals = [Withdrawal(*_withdrawal(row)) for row in rows.withdrawals]
-    except (ValueError, TypeError, OverflowError) as error:
-        raise Corruption(f"block {number}: its rows cannot be read as a block: {error}") from None
+        return _bundle(rows)
+    except (Corruption, ValueError, TypeError, OverflowError) as error:
+        raise Corruption(f"block {rows.block[_NUMBER]!r}: its rows cannot be read as a block: {error}") from None
+
+
+def _bundle(rows: BlockRows) -> Bundle:
+    block = dict(zip(BLOCKS.names, rows.block, strict=True))
+    header = _header(block)
+    logs = _logs_by_transaction(rows, header)
+    pairs = [_transaction(dict(zip(TRANSACTIONS.names, row, strict=True)), header, logs) for row in rows.transactions]
+    withdrawals = [Withdrawal(*_withdrawal(row)) for row in rows.withdrawals]
     for name, count in (
         ("transaction_count", len(pairs)),
         ("log_count", len(rows.logs)),
         ("withdrawal_count", len(withdrawals)),
     ):
-        if block[name] != count and not (block[name] is None and count == 0):
-            raise Corruption(f"block {number}: {name} is {block[name]!r}, and there are {count} rows")
+        if block[name] != count and not (name == "withdrawal_count" and block[name] is None and count == 0):
+            raise Corruption(f"{name} is {block[name]!r}, and there are {count} rows")
     uncles = _bytes(block["uncles"])
+    if len(uncles) % 32:
+        raise Corruption(f"{len(uncles)} bytes are no list of hashes")
     return Bundle(
         Block(
             header,
@@ -256,10 +265,6 @@ def to_bundle(rows: BlockRows) -> Bundle:
 
 
 def _header(block: dict[str, int | str | bytes | None]) -> Header:
-    def number(name: str) -> int | None:
-        value = block[name]
-        return int.from_bytes(value, "big") if isinstance(value, bytes) else _optional_int(value)
-
     return Header(
         number=_int(block["number"]),
         hash=_sized(block["hash"], 32),
@@ -270,21 +275,21 @@ def _header(block: dict[str, int | str | bytes | None]) -> Header:
         transactions_root=_sized(block["transactions_root"], 32),
         receipts_root=_sized(block["receipts_root"], 32),
         logs_bloom=_sized(block["logs_bloom"], 256),
-        difficulty=int.from_bytes(_bytes(block["difficulty"]), "big"),
+        difficulty=int.from_bytes(_sized(block["difficulty"], 32), "big"),
         gas_limit=_int(block["gas_limit"]),
         gas_used=_int(block["gas_used"]),
         timestamp=_int(block["timestamp"]),
         extra_data=_bytes(block["extra_data"]),
         mix_hash=_optional_sized(block["mix_hash"], 32),
         nonce=_optional_sized(block["nonce"], 8),
-        base_fee_per_gas=number("base_fee_per_gas"),
+        base_fee_per_gas=_optional_uint(block["base_fee_per_gas"]),
         withdrawals_root=_optional_sized(block["withdrawals_root"], 32),
-        blob_gas_used=number("blob_gas_used"),
-        excess_blob_gas=number("excess_blob_gas"),
+        blob_gas_used=_optional_int(block["blob_gas_used"]),
+        excess_blob_gas=_optional_int(block["excess_blob_gas"]),
         parent_beacon_block_root=_optional_sized(block["parent_beacon_block_root"], 32),
         requests_hash=_optional_sized(block["requests_hash"], 32),
         block_access_list_hash=_optional_sized(block["block_access_list_hash"], 32),
-        slot_number=number("slot_number"),
+        slot_number=_optional_int(block["slot_number"]),
     )
 
 
@@ -403,31 +408,35 @@ def _items(item: rlp.Item, count: int | None = None) -> list[rlp.Item]:
 
 
 def _uint(item: rlp.Item) -> int:
-    return int.from_bytes(_bytes(item), "big")
+    data = _bytes(item)
+    if len(data) > 32:
+        raise Corruption(f"{len(data)} bytes where an integer of up to 32 belongs")
+    return int.from_bytes(data, "big")
 
 
 def _int(value: object) -> int:
-    if not isinstance(value, int):
-        raise ValueError(f"{value!r} where an integer belongs")
+    """No column of a block holds a negative number."""
+    if not isinstance(value, int) or value < 0:
+        raise Corruption(f"{value!r} where an integer from 0 on belongs")
     return value
 
 
 def _bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
-        raise ValueError(f"{value!r} where bytes belong")
+        raise Corruption(f"{value!r} where bytes belong")
     return value
 
 
 def _text(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{value!r} where text belongs")
+        raise Corruption(f"{value!r} where text belongs")
     return value
 
 
 def _sized(value: object, size: int) -> bytes:
     sized = _bytes(value)
     if len(sized) != size:
-        raise ValueError(f"{len(sized)} bytes where {size} belong")
+        raise Corruption(f"{len(sized)} bytes where {size} belong")
     return sized
 
 
@@ -444,4 +453,4 @@ def _optional_sized(value: object, size: int) -> bytes | None:
 
 
 def _optional_uint(value: object) -> int | None:
-    return None if value is None else int.from_bytes(_bytes(value), "big")
+    return None if value is None else int.from_bytes(_sized(value, 32), "big")

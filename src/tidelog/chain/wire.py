@@ -3,7 +3,8 @@
 Two steps: msgspec checks the JSON shape (every scalar is a hex string, of the right length where that is
 fixed), then the strings become bytes and ints, a whole column at a time, since one conversion of all hashes
 of a block costs a fifth of one for each. Fields that tidelog does not know are kept as JSON text in `extra`,
-so that nothing an endpoint says is lost; they are its word only, no root covers them. No I/O, no proof.
+so that what an endpoint adds to a block, a transaction or a receipt is not lost; it is its word only, no
+root covers it. What a log adds repeats its block. No I/O, no proof.
 
 Shapes: the execution-apis specification (eth_getBlockByNumber, eth_getBlockReceipts). Accepted beyond it,
 since real nodes send them: "0x" for zero, upper-case digits, leading zeros, absent optional fields.
@@ -30,6 +31,7 @@ from tidelog.chain.blocks import (
 from tidelog.errors import Rejected
 
 UINT256_MAX = 2**256 - 1
+TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
 
 # -- scalars: columns of hex strings to bytes or ints; ValueError says what is wrong ----------------------
@@ -91,6 +93,13 @@ def _integer(texts: _Texts) -> list[int]:
     return values
 
 
+def _type(texts: _Texts) -> list[int]:
+    values = _uint256(texts)
+    if max(values) > TYPE_MAX:
+        raise ValueError("is beyond 8 bits")
+    return values
+
+
 def _hash_lists(lists: Sequence[list[str]]) -> list[tuple[bytes, ...]]:
     hashes = iter(_hash32([text for texts in lists for text in texts]))
     return [tuple(islice(hashes, len(texts))) for texts in lists]
@@ -109,9 +118,8 @@ def _authorization_lists(lists: Sequence[list["_WireAuthorization"]]) -> list[tu
 
 
 def _authorization(wire: "_WireAuthorization") -> Authorization:
-    chain_id, nonce, y_parity, r, s = _uint256(
-        (wire.chain_id, wire.nonce, wire.y_parity or wire.v or "", wire.r, wire.s)
-    )
+    parity = wire.v if wire.y_parity is None else wire.y_parity
+    chain_id, nonce, y_parity, r, s = _uint256((wire.chain_id, wire.nonce, parity or "", wire.r, wire.s))
     return Authorization(chain_id, _address20((wire.address,))[0], nonce, y_parity, r, s)
 
 
@@ -226,7 +234,7 @@ class _WireTransaction(_Wire, kw_only=True, forbid_unknown_fields=True):
 
 
 _TRANSACTION: tuple[_Convert, ...] = (
-    _hash32, _integer, _integer, _hash32, _integer, _address20, *_optionals(
+    _hash32, _integer, _integer, _hash32, _type, _address20, *_optionals(
         _address20, _integer, _uint256, _integer, _uint256, _uint256, _uint256, _uint256, _data, _integer,
         _access_lists, _hash_lists, _authorization_lists, _integer, _uint256, _uint256, _hash32, _uint256,
         _same, _integer, _same,
@@ -300,7 +308,7 @@ class _WireReceipt(_Wire, kw_only=True, forbid_unknown_fields=True):
 
 
 _RECEIPT: tuple[_Convert, ...] = (
-    _hash32, _integer, _hash32, _integer, _integer, _optional(_integer), _optional(_hash32), _integer,
+    _hash32, _integer, _hash32, _integer, _type, _optional(_integer), _optional(_hash32), _integer,
     _integer, _optional(_uint256), _optional(_address20), _optional(_fixed(256)), _same, _optional(_integer),
     _optional(_integer), _same, _same, _same,
 )  # fmt: skip
@@ -369,13 +377,8 @@ def decode_block(answer: bytes | Raw) -> Block:
 
 
 def decode_receipts(answer: bytes | Raw) -> tuple[Receipt, ...]:
-    """An eth_getBlockReceipts answer."""
+    """An eth_getBlockReceipts answer, or a list of eth_getTransactionReceipt answers."""
     return _shaped("receipts", lambda: _decode_receipts(answer))
-
-
-def decode_receipt(answer: bytes | Raw) -> Receipt:
-    """An eth_getTransactionReceipt answer."""
-    return _shaped("receipt", lambda: _decode_receipts(b"[" + bytes(answer) + b"]")[0])
 
 
 def _shaped(what: str, decode: Callable[[], T]) -> T:
@@ -475,8 +478,9 @@ def _extra(fields: dict[str, Raw], known: frozenset[str]) -> str | None:
     unknown = fields.keys() - known
     if not unknown:
         return None
-    # decoded and encoded again, so that white space does not count
-    return msgspec.json.encode({name: msgspec.json.decode(fields[name]) for name in sorted(unknown)}).decode()
+    # white space does not count, the text of a number does
+    kept = {name: Raw(msgspec.json.format(fields[name], indent=-1)) for name in sorted(unknown)}
+    return msgspec.json.encode(kept).decode()
 
 
 def _camel(name: str) -> str:
