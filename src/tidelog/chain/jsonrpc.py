@@ -73,6 +73,8 @@ def decode(body: bytes, calls: Sequence[Call]) -> list[Raw | SourceError]:
     for i in range(1, len(calls) + 1):
         found = by_id.get(i, by_id.get(str(i)))
         if found is None:
+            if len(answers) == 1 and answers[0].error is not None:  # go-ethereum refuses a batch in an array of one
+                raise meaning(answers[0].error.code, answers[0].error.message)
             raise Rejected(f"the answer to call {i} of {len(calls)} is missing")
         results.append(found.result if found.error is None else meaning(found.error.code, found.error.message))
     return results
