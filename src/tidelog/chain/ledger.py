@@ -10,7 +10,7 @@ from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Checkpoint, R
 from tidelog.chain import position as moves
 from tidelog.chain.lineage import Link, is_linked
 from tidelog.chain.position import Move, Position, decode_position, source_of
-from tidelog.chain.proof import parse_proof, with_parent
+from tidelog.chain.proof import NOT_APPLICABLE, Proof, parse_proof, with_parent
 from tidelog.chain.rows import BlockRows, with_proof
 from tidelog.chain.spool import Spool
 from tidelog.errors import Busy, ConfigError, Corruption
@@ -153,7 +153,10 @@ class Ledger:
         if first is None or not is_linked([*links, first.link]):
             raise AssertionError("blocks that do not link reached a commit")
         proven = with_proof(first, with_parent(parse_proof(first.proof_text)))
-        await self._commit(moves.prepend(self.chain_id, self._checkpoint, blocks, proven))
+        lowest = blocks[0]  # until blocks below it come, nothing is there to compare its parent with
+        begins = Proof({**parse_proof(lowest.proof_text).results, "parent": NOT_APPLICABLE})
+        lowest = BlockRows(with_proof(lowest, begins), lowest.transactions, lowest.logs, lowest.withdrawals)
+        await self._commit(moves.prepend(self.chain_id, self._checkpoint, [lowest, *blocks[1:]], proven))
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
 
     async def finalize(self, link: Link) -> None:

@@ -31,7 +31,7 @@ ROWS_PER_COMMIT = 20_000  # about a hundred milliseconds of database, and some 1
 BYTES_PER_COMMIT = 8 * 1024 * 1024  # of the answers: one huge block goes alone
 BLOCKS_PER_COMMIT = 5_000
 COMMIT_INTERVAL_S = 1.0  # how long proven blocks may wait for company
-UNLINKED_MAX = 8  # times in a row that history may not link before it is called a failure
+UNLINKED_MAX = 8  # times in a row that history may not link before there is a pause
 CONTACT_S = 10.0  # how long the first contact with any endpoint may take
 LATEST, SAFE, FINALIZED = "latest", "safe", "finalized"
 
@@ -103,6 +103,7 @@ class Sync:
         self._stopping = False
         self._head_seen: tuple[int, float] | None = None
         self._stalled = False
+        self._unlinked = 0  # times in a row that history did not link
 
     def stop(self) -> None:
         """End after the commit that is under way."""
@@ -150,31 +151,39 @@ class Sync:
         """Round after round; failures of the source are waited out, for as long as the options say."""
         pauses = delays(self._runtime.random("sync"), max_s=30.0)
         progress_at = self._runtime.monotonic()
-        unlinked = 0
         while not self._stopping:
-            before = self._ledger.position
+            before, height = self._ledger.position, self._height
+            failure: SourceError | ProofFailure | None = None
             try:
-                done = await self._round()
-            except _Unlinked as error:
-                unlinked += 1
-                _log.info("history_unlinked", number=error.number)
-                if unlinked > UNLINKED_MAX:
-                    raise Unreachable(f"block {error.number} never links to the one below it") from None
-                await self._step_to(error.number)
-                continue
+                if await self._round():
+                    return
             except (SourceError, ProofFailure) as error:
-                waited = self._runtime.monotonic() - progress_at
-                hopeless = isinstance(error, ProofFailure | Pruned) or waited >= self._options.give_up_s
-                if hopeless and not self._options.follow:
-                    raise
-                _log.error("sync_failing", error=str(error), kind=type(error).__name__)
-                await self._wait(next(pauses))
-                continue
-            if self._ledger.position != before:
-                progress_at, unlinked = self._runtime.monotonic(), 0
+                failure = error
+            # a run that only goes back and forth makes no progress, though it commits
+            if self._height > height or (failure is None and self._ledger.position != before):
+                progress_at = self._runtime.monotonic()
                 pauses = delays(self._runtime.random("sync"), max_s=30.0)
-            if done:
-                return
+            if not self._options.follow:
+                self._check_hope(failure, self._runtime.monotonic() - progress_at)
+            if failure is not None:
+                _log.error("sync_failing", error=str(failure), kind=type(failure).__name__)
+                await self._wait(next(pauses))
+
+    @property
+    def _height(self) -> int:
+        """How many blocks are held."""
+        position = self._ledger.position
+        return 0 if position is None else position.head - position.first + 1
+
+    def _check_hope(self, failure: SourceError | ProofFailure | None, waited_s: float) -> None:
+        """Raise when a run that has an end will not get there."""
+        if isinstance(failure, ProofFailure | Pruned) or (failure is not None and waited_s >= self._options.give_up_s):
+            raise failure
+        if waited_s >= self._options.give_up_s:
+            raise Unreachable(
+                f"no progress for {waited_s:.0f} s: the endpoints name block {self.progress.goal}, and most of them "
+                "do not have the branch that leads there"
+            )
 
     async def _round(self) -> bool:
         """Look at the endpoints and do the next thing; True when nothing is left to do."""
@@ -208,7 +217,11 @@ class Sync:
         final = view.final_number(self._profile)
         last = min(goal, final if final is not None else -1)
         if last > head.number:
-            await self._history(head.number + 1, last)
+            try:
+                await self._history(head.number + 1, last)
+                self._unlinked = 0
+            except _Unlinked as error:
+                await self._relink(error.number)
             return True
         moved = False
         for target in await self._targets(goal, view):
@@ -226,13 +239,16 @@ class Sync:
         header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(goal))
         return [header] if header is not None else []
 
-    async def _step_to(self, number: int) -> None:
+    async def _relink(self, number: int) -> None:
         """Let the lineage decide about a block of history that does not link."""
-        if self._ledger.head is not None:
-            header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(number))
-            if header is not None:
-                await self._follower.step(header)
-                self._report(self.progress.goal)
+        _log.info("history_unlinked", number=number)
+        self._unlinked += 1
+        header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(number))
+        if header is not None:
+            await self._follower.step(header)
+            self._report(self.progress.goal)
+        if self._unlinked > UNLINKED_MAX:
+            raise Unreachable(f"block {number} never links to the one below it")
 
     # -- the start ------------------------------------------------------------------------------------------
 
@@ -331,6 +347,8 @@ class Sync:
                     if rows >= ROWS_PER_COMMIT or size >= BYTES_PER_COMMIT or len(batch) >= BLOCKS_PER_COMMIT:
                         await self._append(batch)
                         batch, rows, size, committed_at = [], 0, 0, self._runtime.monotonic()
+                        if self._stopping:
+                            return
                 now = self._runtime.monotonic()
                 if self._stopping or now - committed_at >= COMMIT_INTERVAL_S:
                     await self._append(batch)

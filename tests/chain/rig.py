@@ -1,0 +1,216 @@
+"""The sync engine over a simulated node in the same process, a real SQLite store, and a clock that obeys."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.chain.oracle import assert_equals_node, held_position
+from tests.runtime import FakeRuntime
+from tidelog.batch import Batch, ContentDigest, Outcome, content_tables
+from tidelog.chain.pool import Pool
+from tidelog.chain.position import Position
+from tidelog.chain.rpc import Endpoint
+from tidelog.chain.sync import Options, Progress, Sync
+from tidelog.config import EndpointUrl
+from tidelog.errors import Unreachable
+from tidelog.net.http import HttpResponse
+from tidelog.sim.forge import Shape
+from tidelog.sim.inprocess import InProcessHttp
+from tidelog.sim.ledger import Ledger
+from tidelog.sim.node import SimNode
+from tidelog.store import Store, open_store
+from tidelog.telemetry import ChainMetrics
+
+SMALL = Shape(transactions=(0, 3), logs=(0, 2), withdrawals=(0, 2))
+RUN_S = 30.0  # real seconds after which a run counts as hanging
+CHAIN_ID = 1337
+
+Calls = list[dict[str, Any]]
+
+
+def a_node(
+    blocks: int = 30, *, seed: int = 0, replicas: int = 1, finalized_depth: int | None = 8, **options: Any
+) -> SimNode:
+    """A node with a small chain; finality 8 blocks behind the head, unless said otherwise."""
+    ledger = Ledger(
+        seed=seed,
+        shape=options.pop("shape", SMALL),
+        blocks=blocks,
+        finalized_depth=finalized_depth,
+        safe_depth=4 if finalized_depth is not None else None,
+        **{name: options.pop(name) for name in ("keep_branches", "forks", "chain_id") if name in options},
+    )
+    return SimNode(ledger, seed=seed, replicas=replicas, **options)
+
+
+class WatchedHttp:
+    """The node's transport; `before` sees each request (the redacted host, the calls) ahead of the node."""
+
+    def __init__(self, node: SimNode, runtime: FakeRuntime) -> None:
+        self._inner = InProcessHttp(node, now=runtime.now)
+        self.before: Callable[[str, Calls], None] = lambda host, calls: None
+        self.down: set[str] = set()  # hosts that refuse connections
+        self.requests = 0
+        self.open = self.open_max = 0
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[HttpResponse]:
+        host = EndpointUrl(url).name.partition("://")[2]
+        decoded = msgspec.json.decode(body)
+        self.requests += 1
+        self.before(host, decoded if isinstance(decoded, list) else [decoded])
+        if host in self.down:
+            await asyncio.sleep(0)
+            raise Unreachable("no connection (refused)")
+        self.open += 1
+        self.open_max = max(self.open_max, self.open)
+        try:
+            async with self._inner.post(url, body, headers=headers, timeout_s=timeout_s) as response:
+                yield response
+        finally:
+            self.open -= 1
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Rig:
+    """A store, a node and what lies between. Each `sync` is a process of its own but for the store."""
+
+    def __init__(self, store: Store, node: SimNode, runtime: FakeRuntime, urls: Sequence[str]) -> None:
+        self.store = store
+        self.node = node
+        self.runtime = runtime
+        self.http = WatchedHttp(node, runtime)
+        self.metrics = ChainMetrics()
+        self.urls = urls
+
+    @property
+    def ledger(self) -> Ledger:
+        assert isinstance(self.node.chain, Ledger)
+        return self.node.chain
+
+    def pool(self) -> Pool:
+        endpoints = [Endpoint(EndpointUrl(url), self.http, self.runtime, self.metrics) for url in self.urls]
+        return Pool(endpoints, self.runtime, self.metrics)
+
+    def sync(self, **options: Any) -> Sync:
+        return Sync(self.store, self.pool(), self.runtime, self.metrics, Options(**options))
+
+    async def once(self, **options: Any) -> Progress:
+        """A run to its end."""
+        async with asyncio.timeout(RUN_S):
+            return await self.sync(**options).run()
+
+    async def follow(self, *, until: Callable[[Sync], bool], rounds: int = 2_000, **options: Any) -> Progress:
+        """Follow until `until`, looked at whenever the engine sleeps, holds; fail after `rounds` sleeps."""
+        run = self.sync(**({"follow": True} | options))
+        slept = 0
+        failures: list[BaseException] = []
+
+        def look() -> None:
+            nonlocal slept
+            slept += 1
+            try:
+                assert slept <= rounds, f"not there after {rounds} sleeps: {run.progress}"
+                if until(run):
+                    run.stop()
+            except BaseException as error:  # an engine that sleeps must not get to see it
+                failures.append(error)
+                run.stop()
+
+        with self.sleeping(look):
+            async with asyncio.timeout(RUN_S):
+                progress = await run.run()
+        if failures:
+            raise failures[0]
+        return progress
+
+    async def follow_script(self, *steps: Callable[[], object], **options: Any) -> Progress:
+        """Follow; each step changes the node, and the next comes when the engine has caught up with it."""
+        left = list(steps)
+
+        def until(run: Sync) -> bool:
+            if not self.caught_up(run):
+                return False
+            if not left:
+                return True
+            left.pop(0)()
+            return False
+
+        return await self.follow(until=until, **options)
+
+    def caught_up(self, run: Sync) -> bool:
+        """Whether the run has committed the node's head."""
+        ledger = getattr(run, "_ledger", None)
+        return ledger is not None and ledger.head is not None and ledger.head.hash == self.node.chain.head.hash
+
+    @contextmanager
+    def sleeping(self, look: Callable[[], None]) -> Iterator[None]:
+        self.runtime.on_sleep = look
+        try:
+            yield
+        finally:
+            self.runtime.on_sleep = lambda: None
+
+    async def position(self) -> Position:
+        position = await held_position(self.store, self.node.chain.chain_id)
+        assert position is not None
+        return position
+
+    async def digest(self) -> dict[str, str]:
+        return await content_digest(self.store)
+
+    async def assert_equals_node(self, **bounds: Any) -> None:
+        await assert_equals_node(self.store, self.node, self.runtime, **bounds)
+
+
+@asynccontextmanager
+async def rig(path: Path, node: SimNode, *, urls: Sequence[str] = ("http://replica-0",)) -> AsyncIterator[Rig]:
+    """A rig over the store in folder `path`, made if there is none."""
+    runtime = FakeRuntime()
+    store = await open_store(f"sqlite:///{path}/chain.db", runtime)
+    try:
+        yield Rig(store, node, runtime, urls)
+    finally:
+        await store.close()
+
+
+def replicas(count: int) -> list[str]:
+    return [f"http://replica-{index}" for index in range(count)]
+
+
+async def content_digest(store: Store) -> dict[str, str]:
+    """By table, the digest of its content and how many rows there are."""
+    digests = {}
+    async with store.snapshot() as snapshot:
+        for table in content_tables():
+            digest = ContentDigest(table)
+            async for rows in snapshot.scan(table):
+                digest.update(rows)
+            digests[table.name] = f"{digest.row_count} {digest.hexdigest()}"
+    return digests
+
+
+@contextmanager
+def commits(store: Any) -> Iterator[list[Batch]]:
+    """The batches committed inside the block."""
+    seen: list[Batch] = []
+    inner = store.commit
+
+    async def commit(batch: Batch) -> Outcome:
+        outcome: Outcome = await inner(batch)
+        seen.append(batch)
+        return outcome
+
+    store.commit = commit
+    try:
+        yield seen
+    finally:
+        store.commit = inner
