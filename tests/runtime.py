@@ -59,6 +59,9 @@ class FakeRuntime:
         await asyncio.sleep(0)
         return function()
 
+    async def compute_apart(self, function: Callable[[], T]) -> T:
+        return await self.compute(function)
+
     async def processes(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         raise AssertionError("processes are tested over the system's runtime")
 

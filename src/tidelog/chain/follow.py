@@ -151,7 +151,7 @@ class Follower:
         return await self._pool.ask(lambda endpoint: endpoint.header_by_number(number))
 
     async def _parents(self, number: int, block_hash: bytes) -> list[Link]:
-        """At least the block of that hash, and what its endpoint has below it and we do not, linked, oldest first."""
+        """At least the block of that hash, and what its endpoint has below it, linked, oldest first."""
         held, _ = self._ledger.window
         low = max(held[0].number + 1, number - WALK_BLOCKS + 1, 0)
 
@@ -162,8 +162,6 @@ class Follower:
             below = await endpoint.headers_by_number(low, number - 1) if low < number else []
             links = [_link(header) for header in below if header is not None] + [_link(top)]
             while not is_linked(links):  # by number the endpoint may already be on another branch
-                links.pop(0)
-            while len(links) > 1 and self._ledger.link(links[0].number) == links[0]:  # the fork is above these
                 links.pop(0)
             return links
 
