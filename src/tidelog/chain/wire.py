@@ -31,6 +31,8 @@ from tidelog.chain.blocks import (
 from tidelog.errors import Rejected
 
 UINT256_MAX = 2**256 - 1
+T = TypeVar("T")
+
 TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
 
@@ -45,18 +47,30 @@ _Texts = Sequence[str]
 _Convert = Callable[[Any], Sequence[Any]]
 
 
+def _once(convert: Callable[[_Texts], list[T]]) -> Callable[[_Texts], list[T]]:
+    """A converter that looks at a column of equal texts once: of block hashes and numbers, types, statuses."""
+
+    def convert_once(texts: _Texts) -> list[T]:
+        count = len(texts)
+        if count > 1 and texts[0] == texts[-1] and texts.count(texts[0]) == count:
+            return convert(texts[:1]) * count
+        return convert(texts)
+
+    return convert_once
+
+
 def _fixed(size: int) -> Callable[[_Texts], list[bytes]]:
     """A column whose every text has `2 * size + 2` characters, as msgspec has checked."""
     width = 2 * size + 2
 
+    @_once
     def convert(texts: _Texts) -> list[bytes]:
         count = len(texts)
         joined = "".join(texts)
-        digits = joined.replace("0x", "")
         if joined[::width] == "0" * count and joined[1::width] == "x" * count:
-            value = bytes.fromhex(digits)
-            if len(value) == size * count:  # fromhex forgives white space
-                return [value[i : i + size] for i in range(0, len(value), size)]
+            values = [bytes.fromhex(text[2:]) for text in texts]
+            if len(b"".join(values)) == size * count:  # fromhex forgives white space
+                return values
         raise ValueError(f"is not {size} bytes of 0x-prefixed hex")
 
     return convert
@@ -74,6 +88,7 @@ def _data(texts: _Texts) -> list[bytes]:
     return values
 
 
+@_once
 def _uint256(texts: _Texts) -> list[int]:
     joined = "".join(texts)
     # int() forgives signs, white space, underscores and a missing prefix
@@ -302,6 +317,8 @@ class _WireReceipt(_Wire, kw_only=True, forbid_unknown_fields=True):
     logs: list[_WireLog]
     deposit_nonce: str | None = None
     deposit_receipt_version: str | None = None
+    blob_gas_price: str | None = None  # this one and the next go into `extra`: no commitment covers them
+    blob_gas_used: str | None = None
     from_: Any = msgspec.field(name="from", default=None)  # this one and the next two repeat the transaction
     to: Any = None
     block_timestamp: Any = None
@@ -310,7 +327,7 @@ class _WireReceipt(_Wire, kw_only=True, forbid_unknown_fields=True):
 _RECEIPT: tuple[_Convert, ...] = (
     _hash32, _integer, _hash32, _integer, _type, _optional(_integer), _optional(_hash32), _integer,
     _integer, _optional(_uint256), _optional(_address20), _optional(_fixed(256)), _same, _optional(_integer),
-    _optional(_integer), _same, _same, _same,
+    _optional(_integer), _same, _same, _same, _same, _same,
 )  # fmt: skip
 
 
@@ -320,9 +337,6 @@ class _LooseTransaction(_WireTransaction, kw_only=True, forbid_unknown_fields=Fa
 
 class _LooseReceipt(_WireReceipt, kw_only=True, forbid_unknown_fields=False):
     pass
-
-
-T = TypeVar("T")
 
 
 class _Objects:
@@ -418,7 +432,7 @@ def _decode_transactions(answer: Raw) -> tuple[Transaction, ...]:
 
 def _decode_receipts(answer: bytes | Raw) -> tuple[Receipt, ...]:
     wires, extras = _receipts.decode(answer)
-    *columns, _, _, _ = _columns(wires, _RECEIPT, "$")
+    *columns, prices, amounts, _, _, _ = _columns(wires, _RECEIPT, "$")
     if not wires:
         return ()
     status, root, logs = (Receipt.__struct_fields__.index(name) for name in ("status", "root", "logs"))
@@ -428,7 +442,18 @@ def _decode_receipts(answer: bytes | Raw) -> tuple[Receipt, ...]:
     # some nodes send an empty root beside the status; EIP-658 put the status in its place
     columns[root] = [r if s is None else None for s, r in zip(columns[status], columns[root], strict=True)]
     columns[logs] = _log_lists(columns[logs])
-    return tuple(map(Receipt, *columns, extras))
+    return tuple(map(Receipt, *columns, map(_with_blob_gas, extras, prices, amounts)))
+
+
+def _with_blob_gas(extra: str | None, price: str | None, amount: str | None) -> str | None:
+    """`extra` with what receipts of blob transactions say; named, or each such receipt would be read twice."""
+    if price is None and amount is None:
+        return extra
+    said = {"blobGasPrice": price, "blobGasUsed": amount}
+    fields = {name: Raw(msgspec.json.encode(text)) for name, text in said.items() if text is not None}
+    if extra is not None:
+        fields |= _object_fields.decode(extra)
+    return msgspec.json.encode(dict(sorted(fields.items()))).decode()
 
 
 def _log_lists(lists: Sequence[list[_WireLog]]) -> list[tuple[Log, ...]]:
