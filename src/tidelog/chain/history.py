@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from tidelog.chain.intake import Proven, Rules, take_in
 from tidelog.chain.pool import Pool
@@ -23,6 +24,19 @@ AHEAD_REQUESTS = 12  # requests whose answers may wait or be under way
 AHEAD_BYTES_MAX = 48 * 1024 * 1024  # answers that may wait: rows take about twice the bytes of their JSON
 
 
+class _Request(NamedTuple):
+    """Blocks that were asked for, or wait to be taken."""
+
+    task: asyncio.Task[list[Proven]]
+    blocks: int
+
+    def size_bytes(self, block_bytes: float) -> float:
+        """The answer's size; what it may become as long as it is not there."""
+        if self.task.done() and not self.task.cancelled() and self.task.exception() is None:
+            return sum(block.size_bytes for block in self.task.result())
+        return self.blocks * block_bytes
+
+
 class Fetcher:
     """Asks the pool for blocks and gives them back proven."""
 
@@ -30,7 +44,7 @@ class Fetcher:
         self.rules = rules
         self._pool = pool
         self._runtime = runtime
-        self._block_bytes = 32 * 1024.0  # a guess until blocks have been seen; then a moving average
+        self._block_bytes = 1024.0 * 1024  # large until blocks have been seen; then a moving average
         self._blocks_max = REQUEST_BLOCKS_MAX
 
     async def blocks(self, keys: Sequence[int | bytes], *, range_first: int | None = None) -> list[Proven]:
@@ -63,7 +77,7 @@ class Fetcher:
             ]
         if proven:
             mean = sum(block.size_bytes for block in proven) / len(proven)
-            self._block_bytes += (mean - self._block_bytes) * 0.25
+            self._block_bytes += (mean - self._block_bytes) / 2
         return proven
 
     def request_blocks(self) -> int:
@@ -74,7 +88,7 @@ class Fetcher:
         self, first: int, last: int, *, range_first: int | None = None, downwards: bool = False
     ) -> AsyncGenerator[list[Proven], None]:
         """Blocks `first` to `last` in lists, each list ascending; the lists descend if `downwards`."""
-        waiting: deque[tuple[asyncio.Task[list[Proven]], int]] = deque()
+        waiting: deque[_Request] = deque()
         low, high = first, last
         try:
             while waiting or low <= high:
@@ -83,15 +97,15 @@ class Fetcher:
                     keys = range(high - count + 1, high + 1) if downwards else range(low, low + count)
                     low, high = (low, high - count) if downwards else (low + count, high)
                     task = asyncio.create_task(self.blocks(list(keys), range_first=range_first))
-                    waiting.append((task, int(count * self._block_bytes)))
-                task, _ = waiting[0]
-                blocks = await task
+                    waiting.append(_Request(task, count))
+                blocks = await waiting[0].task
                 waiting.popleft()
                 yield blocks
         finally:
-            for task, _ in waiting:
-                task.cancel()
-            await asyncio.gather(*(task for task, _ in waiting), return_exceptions=True)
+            for request in waiting:
+                request.task.cancel()
+            await asyncio.gather(*(request.task for request in waiting), return_exceptions=True)
 
-    def _room(self, waiting: deque[tuple[asyncio.Task[list[Proven]], int]]) -> bool:
-        return not waiting or (len(waiting) < AHEAD_REQUESTS and sum(size for _, size in waiting) < AHEAD_BYTES_MAX)
+    def _room(self, waiting: Sequence[_Request]) -> bool:
+        size = sum(request.size_bytes(self._block_bytes) for request in waiting)
+        return not waiting or (len(waiting) < AHEAD_REQUESTS and size < AHEAD_BYTES_MAX)
