@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 from tests.postgres import PostgresServer, binaries
@@ -105,9 +104,7 @@ def whole(blocks: int) -> None:
     print(f"\nthe whole way, {blocks} such blocks over HTTP; start of the process included")
     naive_blocks = max(10, blocks // 10)
     with tempfile.TemporaryDirectory() as folder, node(blocks) as url:
-        naive_s, naive_mb = run(["bench.naive", url, str(Path(folder, "naive.db")), str(naive_blocks)])
-        naive = naive_blocks / naive_s
-        _line("naive, SQLite", naive, naive, naive_mb)
+        naive = naively("SQLite", url, f"sqlite:///{folder}/naive.db", naive_blocks)
         third_s, third_mb = sync(url, f"sqlite:///{folder}/third.db", blocks // 3)
         _line(f"tidelog, SQLite, {blocks // 3} blocks", blocks // 3 / third_s, naive, third_mb)
         seconds, memory = sync(url, f"sqlite:///{folder}/all.db", blocks)
@@ -121,10 +118,18 @@ def whole(blocks: int) -> None:
         server = PostgresServer(programs)
         try:
             server.start()
+            naive = naively("PostgreSQL", url, server.create_database(), naive_blocks)
             seconds, memory = sync(url, server.create_database(), blocks)
             _line("tidelog, PostgreSQL", blocks / seconds, naive, memory)
         finally:
             server.remove()
+
+
+def naively(name: str, url: str, db: str, blocks: int) -> float:
+    """Blocks per second of the naive way."""
+    seconds, memory = run(["bench.naive", url, db, str(blocks)])
+    _line(f"naive, {name}, {blocks} blocks", blocks / seconds, blocks / seconds, memory)
+    return blocks / seconds
 
 
 def _line(name: str, rate: float, naive: float, memory_mb: float) -> None:

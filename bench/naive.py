@@ -1,7 +1,7 @@
 """The naive indexer, to measure against: one call a receipt, one INSERT a row, one transaction a block.
 
 What the model of tidelog's indexer does, in Python, on the same schema, with nothing proven.
-Run as `python -m bench.naive URL FILE LAST`.
+Run as `python -m bench.naive URL DB LAST`.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import apsw
+import asyncpg
 
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
@@ -34,9 +35,37 @@ def word(text: str | None) -> bytes | None:
     return None if text is None else int(text, 16).to_bytes(32, "big")
 
 
-def insert(connection: apsw.Connection, table: str, row: dict[str, Any]) -> None:
-    marks = ", ".join("?" * len(row))
-    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+class Sqlite:
+    """One INSERT a row, on the loop's own thread."""
+
+    def __init__(self, db: str) -> None:
+        self._connection = apsw.Connection(db.removeprefix("sqlite:///"))
+        self._connection.pragma("synchronous", 2)
+
+    async def execute(self, text: str) -> None:
+        self._connection.execute(text)
+
+    async def insert(self, table: str, row: dict[str, Any]) -> None:
+        marks = ", ".join("?" * len(row))
+        self._connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+
+
+class Postgres:
+    """One INSERT a row, each awaited."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, text: str) -> None:
+        await self._connection.execute(text.removesuffix(" IMMEDIATE"))
+
+    async def insert(self, table: str, row: dict[str, Any]) -> None:
+        marks = ", ".join(f"${i}" for i in range(1, len(row) + 1))
+        values = [int.from_bytes(row[name]) if name in WORDS and row[name] else row[name] for name in row]
+        await self._connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", *values)
+
+
+WORDS = frozenset({"difficulty", "value", "gas_price", "max_fee_per_gas", "max_priority_fee_per_gas"})
 
 
 def block_row(block: dict[str, Any]) -> dict[str, Any]:
@@ -110,24 +139,30 @@ def log_row(log: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def index(url: str, path: str, last: int) -> None:
-    await (await open_store(f"sqlite:///{path}", SystemRuntime())).close()  # the same schema
-    connection = apsw.Connection(path)
-    connection.pragma("synchronous", 2)
+async def index(url: str, db: str, last: int) -> None:
+    store = await open_store(db, SystemRuntime())  # the same schema, and the partitions
+    await store.close()
+    database: Sqlite | Postgres
+    if db.startswith("sqlite"):
+        database = Sqlite(db)
+    else:
+        connection = await asyncpg.connect(db)
+        await connection.execute("CREATE TABLE transactions_naive PARTITION OF transactions FOR VALUES IN (1)")
+        await connection.execute("CREATE TABLE logs_naive PARTITION OF logs FOR VALUES IN (1)")
+        database = Postgres(connection)
     async with aiohttp.ClientSession() as session:
         for at in range(last + 1):
             block = await call(session, url, "eth_getBlockByNumber", hex(at), True)
             receipts = [
                 await call(session, url, "eth_getTransactionReceipt", tx["hash"]) for tx in block["transactions"]
             ]
-            connection.execute("BEGIN IMMEDIATE")
-            insert(connection, "blocks", block_row(block))
+            await database.execute("BEGIN IMMEDIATE")
+            await database.insert("blocks", block_row(block))
             for tx, receipt in zip(block["transactions"], receipts, strict=True):
-                insert(connection, "transactions", transaction_row(tx, receipt))
+                await database.insert("transactions", transaction_row(tx, receipt))
                 for log in receipt["logs"]:
-                    insert(connection, "logs", log_row(log))
-            connection.execute("COMMIT")
-    connection.close()
+                    await database.insert("logs", log_row(log))
+            await database.execute("COMMIT")
 
 
 if __name__ == "__main__":
