@@ -5,6 +5,8 @@ Every field that a block's header commits to is here. No decoding, no proof, no 
 
 from msgspec import Struct
 
+TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
+
 
 class Header(Struct, frozen=True):
     """A block header. Optional fields are None where the fork, or the chain, does not have them."""

@@ -43,9 +43,16 @@ class _Answer(Struct):
     error: _Error | None = None
 
 
+class _Refusal(_Error):
+    """An error beside an HTTP status: within an answer as it should be, or bare, as dRPC sends it."""
+
+    error: _Error | None = None
+
+
 _encoder = msgspec.json.Encoder()
 _one = msgspec.json.Decoder(_Answer)
 _many = msgspec.json.Decoder(list[_Answer])
+_refusals = msgspec.json.Decoder(_Refusal | list[_Refusal])
 
 
 def encode(calls: Sequence[Call]) -> bytes:
@@ -148,10 +155,14 @@ def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float)
 def _said(body: bytes) -> SourceError | None:
     """What the body's error object means, where it is known to mean anything."""
     try:
-        errors = [answer.error for answer in _answers(body) if answer.error is not None]
+        refusals = _refusals.decode(body)
     except (ValueError, RecursionError):
         return None
-    said = meaning(errors[0].code, errors[0].message) if errors else None
+    refusal = next(iter(refusals), None) if isinstance(refusals, list) else refusals
+    if refusal is None:
+        return None
+    error = refusal.error or refusal
+    said = meaning(error.code, error.message)
     return None if type(said) is Unreachable else said
 
 

@@ -24,6 +24,7 @@ from tidelog.batch import (
 )
 from tidelog.chain import rlp
 from tidelog.chain.blocks import (
+    TYPE_MAX,
     AccessEntry,
     Authorization,
     Block,
@@ -325,6 +326,8 @@ def _transaction(
 ) -> tuple[Transaction, Receipt]:
     index, tx_hash = _int(row["tx_index"]), _sized(row["hash"], 32)
     tx_type = _int(row["type"])
+    if tx_type > TYPE_MAX:
+        raise Corruption(f"transaction {index} is of type {tx_type}, and types are one byte")
     access_list, hashes = row["access_list"], row["blob_versioned_hashes"]
     authorizations = row["authorization_list"]
     transaction = Transaction(
@@ -380,7 +383,8 @@ def _transaction(
 
 
 def _withdrawal(row: Row) -> tuple[int, int, bytes, int]:
-    return _int(row[3]), _int(row[4]), _sized(row[5], 20), _int(row[6])
+    _, _, _, index, validator, address, amount = row
+    return _int(index), _int(validator), _sized(address, 20), _int(amount)
 
 
 def _access_list(encoded: bytes) -> tuple[AccessEntry, ...]:

@@ -19,6 +19,7 @@ from msgspec import Meta, Raw, Struct
 
 from tidelog.batch import INT_MAX
 from tidelog.chain.blocks import (
+    TYPE_MAX,
     AccessEntry,
     Authorization,
     Block,
@@ -32,8 +33,6 @@ from tidelog.errors import Rejected
 
 UINT256_MAX = 2**256 - 1
 T = TypeVar("T")
-
-TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
 
 # -- scalars: columns of hex strings to bytes or ints; ValueError says what is wrong ----------------------
