@@ -239,5 +239,5 @@ async def assert_equals_node(
         assert await folded_changes(snapshot, chain_id) == links
     assert position.head_hash == "0x" + links[last][0].hex()
     report = await verify_jobs("", store, runtime, chain_id, low=None, high=None, jobs=1, findings_max=5)
-    assert report.findings == []
+    assert not report.findings, [str(finding) for finding in report.findings]
     assert report.blocks == last - first + 1

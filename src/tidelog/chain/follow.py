@@ -115,6 +115,8 @@ class Follower:
         abandoned = await self._abandoned(target)
         while True:
             held, rooted = self._ledger.window
+            if not rooted and target.number <= held[0].number:
+                return Step.WAITING  # lower than all that is held, of which nothing is final: it will grow
             verdict = decide(held, branch, rooted=rooted, abandoned=abandoned)
             match verdict:
                 case Known():
@@ -175,7 +177,8 @@ class Follower:
         if not abandoned and not await self._majority(keep, links):
             return Step.WAITING
         with Spool() as spool:
-            first = links[0].number if keep is None else None
+            rooted = keep is not None and self._ledger.link(keep.number) is not None
+            first = None if rooted else links[0].number  # the range begins anew, and below it nothing is held
             for start in range(0, len(links), self._fetcher.request_blocks()):
                 part = links[start : start + self._fetcher.request_blocks()]
                 blocks = await self._branch_blocks(part, range_first=first)
@@ -242,13 +245,15 @@ class Follower:
         answers = await self._pool.survey(lambda endpoint: endpoint.header_by_number(final.number))
         agreeing = [endpoint for endpoint, header in answers.items() if header and header.hash == final.hash]
         conflicting = [endpoint for endpoint, header in answers.items() if header and header.hash != final.hash]
+        if not agreeing and len(answers) + len(self._pool.quarantined) < len(self._pool.endpoints):
+            raise Unreachable(f"block {final.number} is final here, and not every endpoint can be asked about it")
         if conflicting and not agreeing:
             names = ", ".join(endpoint.name for endpoint in conflicting)
             raise BelowFinality(
                 f"chain {self._ledger.chain_id}: block {final.number} is final here as 0x{final.hash.hex()}, and "
                 f"{names} has another one: nothing was changed; check the endpoint, or start a new store"
             )
-        if not conflicting:
+        if not conflicting and not agreeing:
             raise Unreachable(f"no endpoint has block {final.number}, which is final here")
         for endpoint in conflicting:
             self._pool.quarantine(endpoint, True)

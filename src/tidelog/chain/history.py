@@ -20,6 +20,7 @@ from tidelog.runtime import Runtime
 REQUEST_BYTES = 2 * 1024 * 1024  # aimed at per request: large enough to amortise, small enough to share a core
 APART_BYTES = 256 * 1024  # from here on a process of its own gains more than the way there costs
 REQUEST_BLOCKS_MAX = 200  # tiny blocks: beyond it providers refuse the batch
+BLOCKS_REGAINED = 1 / 16  # per request that succeeds: what was too large once need not be for ever
 AHEAD_REQUESTS = 12  # requests whose answers may wait or be under way
 AHEAD_BYTES_MAX = 48 * 1024 * 1024  # answers that may wait: rows take about twice the bytes of their JSON
 
@@ -45,7 +46,7 @@ class Fetcher:
         self._pool = pool
         self._runtime = runtime
         self._block_bytes = 1024.0 * 1024  # large until blocks have been seen; then a moving average
-        self._blocks_max = REQUEST_BLOCKS_MAX
+        self._blocks_max = float(REQUEST_BLOCKS_MAX)
 
     async def blocks(self, keys: Sequence[int | bytes], *, range_first: int | None = None) -> list[Proven]:
         """The blocks of `keys`, proven, in order; split where the answer would be too large.
@@ -65,7 +66,7 @@ class Fetcher:
             return await (self._runtime.compute_apart(work) if large else self._runtime.compute(work))
 
         try:
-            proven = await self._pool.ask(fetch, number=lowest)
+            proven = await self._pool.ask(fetch, number=lowest, divisible=len(keys) > 1)
         except TooLarge:
             if len(keys) == 1:
                 raise
@@ -76,13 +77,14 @@ class Fetcher:
                 *await self.blocks(keys[half:], range_first=range_first),
             ]
         if proven:
+            self._blocks_max = min(REQUEST_BLOCKS_MAX, self._blocks_max + BLOCKS_REGAINED)
             mean = sum(block.size_bytes for block in proven) / len(proven)
             self._block_bytes += (mean - self._block_bytes) / 2
         return proven
 
     def request_blocks(self) -> int:
         """How many blocks the next request should ask for."""
-        return max(1, min(self._blocks_max, int(REQUEST_BYTES / max(1.0, self._block_bytes))))
+        return max(1, min(int(self._blocks_max), int(REQUEST_BYTES / max(1.0, self._block_bytes))))
 
     async def ahead(
         self, first: int, last: int, *, range_first: int | None = None, downwards: bool = False

@@ -57,15 +57,21 @@ class Pool:
     # -- one question to one endpoint, with failover -------------------------------------------------------
 
     async def ask(
-        self, work: Callable[[Endpoint], Awaitable[T]], *, number: int | None = None, attempts: int = ATTEMPTS
+        self,
+        work: Callable[[Endpoint], Awaitable[T]],
+        *,
+        number: int | None = None,
+        attempts: int = ATTEMPTS,
+        divisible: bool = False,
     ) -> T:
         """Run `work` against an endpoint, and against others after failures.
 
         Args:
             number: the block that is asked for: endpoints that have pruned it are left out.
+            divisible: the caller can ask for less, which mends a `TooLarge` better than asking elsewhere.
 
         Raises:
-            TooLarge: at once, since the same question is too large elsewhere too: ask for less.
+            TooLarge: at once, if `divisible`.
             SourceError, ProofFailure: the last failure, when all attempts are used up.
         """
         failures = throttled = 0
@@ -74,9 +80,9 @@ class Pool:
             endpoint = await self._pick(number, last)
             try:
                 result = await work(endpoint)
-            except TooLarge:
-                raise
             except (SourceError, ProofFailure) as error:
+                if divisible and isinstance(error, TooLarge):
+                    raise
                 last = endpoint
                 self.failed(endpoint, error, number=number)
                 if isinstance(error, Throttled) and throttled < THROTTLED_MAX:
@@ -158,9 +164,13 @@ class Pool:
     async def identify(self, expected: int | None) -> int | None:
         """Ask endpoints that have not named their chain yet; the chain id, or None if none has answered.
 
+        One that serves another chain than `expected` is left out, as long as there is one that serves it.
+
         Raises:
-            Rejected: an endpoint serves another chain than `expected`, or than the others.
+            Rejected: every endpoint that answers serves another chain than `expected`, or they disagree where
+                nothing is expected.
         """
+        known, refused = expected, None
         for endpoint in self.endpoints:
             standing = self._standing[endpoint.name]
             if standing.verified or standing.benched_until > self._runtime.monotonic():
@@ -170,12 +180,17 @@ class Pool:
             except SourceError as error:
                 self.failed(endpoint, error)
                 continue
-            if expected is not None and chain_id != expected:
-                raise Rejected(f"serves chain {chain_id}, not chain {expected}", endpoint=endpoint.name)
-            expected = chain_id
+            if known is not None and chain_id != known:
+                refused = Rejected(f"serves chain {chain_id}, not chain {known}", endpoint=endpoint.name)
+                self.failed(endpoint, refused)
+                continue
+            known = chain_id
             standing.verified = True
             standing.success()
-        return expected if any(standing.verified for standing in self._standing.values()) else None
+        verified = any(standing.verified for standing in self._standing.values())
+        if refused is not None and not (verified and expected is not None):
+            raise refused
+        return known if verified else None
 
     def quarantine(self, endpoint: Endpoint, quarantined: bool) -> None:
         standing = self._standing[endpoint.name]

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from tidelog.chain import jsonrpc
 from tidelog.chain.blocks import Header
+from tidelog.chain.encoding import encode_header, keccak
 from tidelog.chain.jsonrpc import Call
 from tidelog.chain.wire import decode_header
 from tidelog.config import EndpointUrl
@@ -88,7 +89,9 @@ class Endpoint:
         self._http = http
         self._runtime = runtime
         self._metrics = metrics
+        self.proves_headers = False  # whether a header's hash can be recomputed, as the chain's profile says
         self._block_receipts = True  # until it says that it does not offer eth_getBlockReceipts
+        self._tags: set[str] = set()  # the tags that it has named a block by
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
@@ -103,21 +106,29 @@ class Endpoint:
             raise Rejected("eth_chainId answered no hex number", endpoint=self.name) from None
 
     async def tips(self) -> Tips:
-        """The latest, safe and finalized headers. A tag that the node does not know, or has at 0, is None."""
+        """The latest, safe and finalized headers. A tag that the node does not know, or has at 0, is None.
+
+        Raises:
+            Rejected: a tag that the node has named a block by is gone: without it, finality would be guessed.
+        """
         calls = [Call("eth_getBlockByNumber", (tag, False)) for tag in (LATEST, SAFE, FINALIZED)]
         latest, safe, finalized = await self.request(calls)
         header = self._header(_result(latest))
         if header is None:
             raise Rejected("null for the latest block", endpoint=self.name)
-        return Tips(header, self._tagged(safe), self._tagged(finalized))
+        return Tips(header, self._tagged(SAFE, safe), self._tagged(FINALIZED, finalized))
 
-    def _tagged(self, answer: Raw | SourceError) -> Header | None:
-        if isinstance(answer, SourceError):
-            if isinstance(answer, Throttled):
-                raise answer
-            return None  # nodes that do not know the tag answer with errors of their own
-        header = self._header(answer)
-        return header if header is not None and header.number > 0 else None
+    def _tagged(self, tag: str, answer: Raw | SourceError) -> Header | None:
+        if isinstance(answer, Throttled):
+            raise answer
+        # nodes that do not know the tag answer with errors of their own
+        header = None if isinstance(answer, SourceError) else self._header(answer)
+        if header is not None and header.number > 0:
+            self._tags.add(tag)
+            return header
+        if tag in self._tags:
+            raise Rejected(f"no {tag} block any more", endpoint=self.name)
+        return None
 
     async def header_by_number(self, number: int) -> Header | None:
         header = self._header(await self._call(Call("eth_getBlockByNumber", (hex(number), False))))
@@ -132,8 +143,15 @@ class Endpoint:
         return header
 
     async def headers_by_number(self, first: int, last: int) -> list[Header | None]:
+        """Headers in order; None where there is no such block, or a wrong answer: it costs that one only."""
         calls = [Call("eth_getBlockByNumber", (hex(number), False)) for number in range(first, last + 1)]
-        return [self._header(_result(answer)) for answer in await self.request(calls)]
+        headers: list[Header | None] = []
+        for answer in await self.request(calls):
+            try:
+                headers.append(self._header(_result(answer)))
+            except Rejected:
+                headers.append(None)
+        return headers
 
     async def blocks(self, keys: Sequence[int | bytes]) -> list[RawBlock]:
         """Whole blocks with receipts, by number or by hash, in one batch.
@@ -188,9 +206,12 @@ class Endpoint:
         if bytes(answer) == jsonrpc.NULL:
             return None
         try:
-            return decode_header(answer)
+            header = decode_header(answer)
         except Rejected as error:
             raise Rejected(error.reason, endpoint=self.name) from None
+        if self.proves_headers and not _hashes_right(header):
+            raise Rejected(f"the header of block {header.number} does not hash to its hash", endpoint=self.name)
+        return header
 
     # -- transport --------------------------------------------------------------------------------------
 
@@ -218,7 +239,10 @@ class Endpoint:
             finally:
                 self._metrics.requests.labels(self.name, outcome).inc()
                 self._metrics.request_seconds.labels(self.name).observe(self._runtime.monotonic() - started)
-        self.concurrency.succeeded()
+        if any(isinstance(result, Throttled) for result in results):
+            self.concurrency.refused()  # some say so call by call
+        else:
+            self.concurrency.succeeded()
         return [self._named(result) if isinstance(result, SourceError) else result for result in results]
 
     async def _post(self, body: bytes) -> bytes:
@@ -259,6 +283,13 @@ def _result(answer: Raw | SourceError) -> Raw:
     if isinstance(answer, SourceError):
         raise answer
     return answer
+
+
+def _hashes_right(header: Header) -> bool:
+    try:
+        return keccak(encode_header(header)) == header.hash
+    except ValueError:
+        return True  # not computable: whole blocks are held to their profile all the same
 
 
 def _key(key: int | bytes) -> str:

@@ -267,27 +267,30 @@ class Sync:
         """The chain's profile, and its row for `chains` if the store has none yet."""
         async with self._store.snapshot() as snapshot:
             rows = await snapshot.select(CHAINS)
-        genesis = await self._genesis()
-        for stored_id, stored_genesis, text in rows:
-            if stored_id == chain_id:
-                if genesis is not None and stored_genesis is not None and genesis != stored_genesis:
-                    raise ConfigError(
-                        f"the store holds a chain {chain_id} with genesis 0x{stored_genesis.hex()}, "  # type: ignore[union-attr]
-                        f"the endpoint's is 0x{genesis.hex()}: use another --db for another chain"
-                    )
-                return decode_profile(str(text)), None
-        if rows and self._options.chain_id is None:
-            held = ", ".join(str(row[0]) for row in rows)
+        stored = next((row for row in rows if row[0] == chain_id), None)
+        if stored is None and rows and self._options.chain_id is None:
+            others = ", ".join(str(row[0]) for row in rows)
             raise ConfigError(
-                f"the store holds chain {held}, the endpoint serves chain {chain_id}: use another --db, or say "
+                f"the store holds chain {others}, the endpoint serves chain {chain_id}: use another --db, or say "
                 f"--chain-id {chain_id} to keep both in one"
             )
-        profile = await profile_for(chain_id, self._pool, self._runtime)
-        return profile, chain_row(chain_id, genesis, profile)
+        profile = decode_profile(str(stored[2])) if stored else await profile_for(chain_id, self._pool, self._runtime)
+        for endpoint in self._pool.endpoints:
+            endpoint.proves_headers = "hash" in profile.checks
+        genesis = await self._genesis()
+        if stored is None:
+            return profile, chain_row(chain_id, genesis, profile)
+        held = stored[1]
+        if genesis is not None and isinstance(held, bytes) and genesis != held:
+            raise ConfigError(
+                f"the store holds a chain {chain_id} with genesis 0x{held.hex()}, "
+                f"the endpoint's is 0x{genesis.hex()}: use another --db for another chain"
+            )
+        return profile, None
 
     async def _genesis(self) -> bytes | None:
         try:
-            header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(0), attempts=2)
+            header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(0))
         except SourceError:
             return None
         return None if header is None else header.hash

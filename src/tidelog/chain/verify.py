@@ -6,14 +6,15 @@ digest that was stored with them, though no commitment covers what changed.
 """
 
 import asyncio
+from collections import Counter
 from functools import partial
 
 from msgspec import Struct
 
-from tidelog.batch import BLOCK_TABLES, CHAINS, CHANGES, TRANSACTIONS
+from tidelog.batch import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTIONS
 from tidelog.chain.ledger import links_between, read_blocks
 from tidelog.chain.lineage import Link
-from tidelog.chain.position import APPLY, Position, decode_position, source_of
+from tidelog.chain.position import APPLY, REVERT, Position, decode_position, source_of
 from tidelog.chain.profiles import Profile, decode_profile
 from tidelog.chain.proof import Outcome, covered_count, parse_proof, prove
 from tidelog.chain.rows import BlockRows, to_bundle
@@ -60,18 +61,18 @@ async def verify_range(
         findings_max: stop after so many findings.
     """
     async with store.snapshot() as snapshot:
-        position, profile = await _stored(snapshot, chain_id)
+        position, _ = await _stored(snapshot, chain_id)
     _check_range(position, first, last)
     report = Report(chain_id, first, last, findings=[])
-    below = await _below(store, chain_id, position, first)
     for start in range(first, last + 1, VERIFY_BLOCKS):
         if len(report.findings) >= findings_max:
             break
-        end = min(last, start + VERIFY_BLOCKS - 1)
-        async with store.snapshot() as snapshot:
+        async with store.snapshot() as snapshot:  # one view for each part: a sync may reorganise between two
+            position, profile = await _stored(snapshot, chain_id)
+            end = min(last, start + VERIFY_BLOCKS - 1, position.head)
+            below = await _below(snapshot, chain_id, position, start)
             blocks = await read_blocks(snapshot, chain_id, start, end)
-        found, below = await runtime.compute(partial(_prove_all, blocks, start, end, below, position, profile))
-        report.findings += found
+        report.findings += await runtime.compute(partial(_prove_all, blocks, start, end, below, position, profile))
         report.blocks += len(blocks)
         report.transactions += sum(len(block.transactions) for block in blocks)
         report.logs += sum(len(block.logs) for block in blocks)
@@ -108,12 +109,13 @@ async def verify_jobs(
     else:
         calls = [partial(_verify_part, url, chain_id, start, end, findings_max) for start, end in parts]
         reports = await runtime.processes(calls)
-    report = Report(chain_id, first, last, findings=[*problems, *whole])
+    report = Report(chain_id, first, last, findings=[])
     for part in reports:
         report.blocks += part.blocks
         report.transactions += part.transactions
         report.logs += part.logs
         report.findings += part.findings
+    report.findings += [*problems, *whole]  # last: a block that differs often shows there as well
     del report.findings[findings_max:]
     return report
 
@@ -150,17 +152,16 @@ async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, Profile]
     return position, decode_profile(str(rows[0][2]))
 
 
-async def _below(store: Store, chain_id: int, position: Position, first: int) -> Link | None:
+async def _below(snapshot: Snapshot, chain_id: int, position: Position, first: int) -> Link | None:
     if first == position.first:
         return position.base
-    async with store.snapshot() as snapshot:
-        links = await links_between(snapshot, chain_id, first - 1, first - 1)
+    links = await links_between(snapshot, chain_id, first - 1, first - 1)
     return links[0] if links else None
 
 
 def _prove_all(
     blocks: list[BlockRows], start: int, end: int, below: Link | None, position: Position, profile: Profile
-) -> tuple[list[Finding], Link | None]:
+) -> list[Finding]:
     findings: list[Finding] = []
     by_number = {block.number: block for block in blocks}
     for number in range(start, end + 1):
@@ -173,38 +174,64 @@ def _prove_all(
         if finding is not None:
             findings.append(Finding(number, *finding))
         below = block.link
-    return findings, below
+    return findings
 
 
 def _prove_one(block: BlockRows, below: Link | None, position: Position, profile: Profile) -> tuple[str, str] | None:
     """What is wrong with one block, and which kind of wrong it is."""
-    sound = block.digest() == block.stored_digest
+    begins = block.number == position.first
+    parent = None if begins or below is None else below.hash
     try:
         stored = parse_proof(block.proof_text)
         bundle = to_bundle(block)
         senders = stored.results["senders"].outcome is not Outcome.NOT_APPLICABLE
-        begins = block.number == position.first
-        parent = None if begins or below is None else below.hash
         proof = prove(bundle, profile, parent_hash=parent, senders=senders)
     except ProofFailure as failure:
         return COMMITMENT, f"{failure.check}: expected {failure.expected}, got {failure.got}"
     except Corruption as error:
-        return (COMMITMENT if sound else INGESTED), str(error)
+        return _kind_of_unreadable(block, profile, parent), str(error)
     if begins and below is not None and block.link.parent_hash != below.hash:
         return COMMITMENT, "its parent is not the one that the checkpoint names"
     if below is not None and str(proof) != block.proof_text:
-        return INGESTED, f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"
+        passed = {name for name, result in stored.results.items() if result.outcome is Outcome.PASSED}
+        lost = passed.intersection(proof.lowered, profile.checks)
+        return (
+            COMMITMENT if lost else INGESTED
+        ), f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"
     covered = covered_count(bundle, profile)
     flags = [row[TRANSACTIONS.index("covered")] for row in block.transactions]
     if flags != [1] * covered + [0] * (len(flags) - covered):
         return INGESTED, "rows are marked as covered by a root that does not cover them, or the reverse"
-    if not sound:
+    if block.digest() != block.stored_digest:
         return INGESTED, "the digest over its rows is another one, and every commitment holds"
     return None
 
 
+def _kind_of_unreadable(block: BlockRows, profile: Profile, parent: bytes | None) -> str:
+    """Whose word rows break that cannot be a block: ours alone, if they are one but for what we count in them."""
+    try:
+        prove(to_bundle(_recounted(block)), profile, parent_hash=parent)
+    except (ProofFailure, Corruption):
+        return COMMITMENT
+    return INGESTED
+
+
+def _recounted(block: BlockRows) -> BlockRows:
+    """The same rows, with the counts that they have."""
+    index, count = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("log_count")
+    logs = Counter(row[LOGS.index("tx_index")] for row in block.logs)
+    transactions = [(*row[:count], logs[row[index]], *row[count + 1 :]) for row in block.transactions]
+    counted = {
+        "transaction_count": len(transactions),
+        "log_count": len(block.logs),
+        "withdrawal_count": len(block.withdrawals) or None,
+    }
+    row = tuple(counted.get(name, value) for name, value in zip(BLOCKS.names, block.block, strict=True))
+    return BlockRows(row, transactions, block.logs, block.withdrawals)
+
+
 async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[Finding]:
-    """What no single block shows: rows outside of every range, the genesis, the outbox."""
+    """What no single block shows: rows outside of every range, the checkpoint, the genesis, the outbox."""
     findings: list[Finding] = []
     known = await snapshot.select(CHAINS)
     for table in BLOCK_TABLES:
@@ -217,6 +244,13 @@ async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[
         outside = await snapshot.count(table) - inside
         if outside:
             findings.append(Finding(None, INGESTED, f"{outside} rows of {table.name} lie outside of every range"))
+    marks = (("head", position.head, position.head_hash), ("finalized", position.finalized, position.finalized_hash))
+    for name, number, block_hash in marks:
+        if number is None:
+            continue
+        links = await links_between(snapshot, chain_id, number, number)
+        if links and f"0x{links[0].hash.hex()}" != block_hash:
+            findings.append(Finding(number, INGESTED, f"the checkpoint names it {name} with the hash {block_hash}"))
     genesis = next(row[1] for row in known if row[0] == chain_id)
     if position.first == 0 and genesis is not None:
         first = await links_between(snapshot, chain_id, 0, 0)
@@ -229,30 +263,52 @@ async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[
 async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str | None:
     """What is wrong with `changes`: gapless up to the checkpoint's number, and folding to the stored blocks.
 
-    Read from the last one down: the latest change of a block decides. One bit a block remembers which are.
+    Read from the last one down: the latest change of a block decides, and each revert waits for its apply.
     """
-    decided = bytearray(position.head - position.first + 1)
+    fold = _Fold(position)
     expected, after = position.changes, None
-    while True:
-        rows = await snapshot.select(CHANGES, scope=chain_id, after=after, descending=True, limit=SCAN_ROWS)
-        if not rows:
-            break
+    while rows := await snapshot.select(CHANGES, scope=chain_id, after=after, descending=True, limit=SCAN_ROWS):
         numbers = [int(row[3] or 0) for row in rows]
         low, high = max(min(numbers), position.first), min(max(numbers), position.head)
         stored = {link.number: link for link in await links_between(snapshot, chain_id, low, high)}
         for _, seq, kind, number, block_hash, parent_hash in rows:
             if seq != expected:
                 return f"change {expected} is missing from the outbox"
+            link = Link(number, block_hash, parent_hash)  # type: ignore[arg-type]
+            if not fold.takes(str(kind), link, stored.get(link.number)):
+                return f"change {expected} of the outbox does not lead to what is stored of block {link.number}"
             expected -= 1
-            at = int(number or 0) - position.first
-            if 0 <= at < len(decided) and not decided[at]:
-                decided[at] = 1
-                if kind != APPLY or stored.get(at + position.first) != Link(number, block_hash, parent_hash):  # type: ignore[arg-type]
-                    where = f"change {expected + 1} of the outbox"
-                    return f"{where} is the last of block {at + position.first}, and does not lead to it"
         after = rows[-1][:2]
     if expected:
         return f"change {expected} is missing from the outbox"
-    if not all(decided):
-        return f"the outbox never applied block {decided.index(0) + position.first}"
-    return None
+    return fold.missing()
+
+
+class _Fold:
+    """The outbox, folded from its end: one bit a block, and the reverts whose apply has not come yet."""
+
+    def __init__(self, position: Position) -> None:
+        self._first = position.first
+        self._applied = bytearray(position.head - position.first + 1)
+        self._reverted: dict[int, Link] = {}
+
+    def takes(self, kind: str, link: Link, stored: Link | None) -> bool:
+        """Whether this change may stand before those that were taken already."""
+        at = link.number - self._first
+        if link.number in self._reverted:
+            return kind == APPLY and self._reverted.pop(link.number) == link
+        if kind == REVERT:
+            self._reverted[link.number] = link
+            return True
+        if kind != APPLY or not 0 <= at < len(self._applied) or self._applied[at]:
+            return False
+        self._applied[at] = 1
+        return link == stored
+
+    def missing(self) -> str | None:
+        """What never came, at the beginning of the outbox."""
+        if self._reverted:
+            return f"the outbox reverts block {min(self._reverted)}, which it never applied"
+        if not all(self._applied):
+            return f"the outbox never applied block {self._applied.index(0) + self._first}"
+        return None

@@ -90,6 +90,8 @@ class AioHttp:
             raise Unreachable("the URL is not valid") from None
         except aiohttp.ClientConnectorDNSError:
             raise Unreachable("the host name does not resolve") from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise Unreachable("no connection (the TLS certificate is not trusted)") from None
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(f"no connection ({error.os_error.strerror or type(error).__name__})") from None
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:

@@ -1,0 +1,150 @@
+"""Every lie that the simulated node can tell, told to the engine: nothing wrong is ever stored.
+
+Told a few times, by the only endpoint: the run ends with the node's chain. Told always, by the only endpoint:
+the run ends as the table says, and the store holds a part of the node's chain or nothing. Told always by one
+endpoint beside an honest one: the run ends with the chain.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.chain.oracle import held_position
+from tests.chain.rig import CHAIN_ID, Rig, a_node, replicas, rig
+from tests.sim.asking import ask
+from tidelog.batch import BLOCKS
+from tidelog.chain import rpc
+from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Unreachable
+from tidelog.sim.forge import Shape
+from tidelog.sim.lies import LIES
+from tidelog.sim.node import SimNode
+
+FULL = Shape(transactions=(3, 5), logs=(1, 3), withdrawals=(1, 2), failing=0.0)
+CHAIN = "the whole chain"
+
+ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie always
+    CHAIN: (  # what it lies about is not believed, not needed, or can be had otherwise
+        "zero_as_0x leading_zeros uppercase_hex heads_flap finalized_missing finalized_zero "
+        "finalized_backwards finalized_conflict syncing new_heads_skip new_heads_stall new_heads_backwards "
+        "receipt_null indexing method_missing batch_reordered batch_doubled "
+    ),
+    ProofFailure: (  # blocks that contradict their header
+        "transaction_altered transaction_missing transaction_unknown_type sender_wrong withdrawal_altered "
+        "receipts_empty receipts_missing receipts_other_fork receipt_altered logs_missing log_index_duplicate "
+        "log_index_wrong log_altered receipt_bloom_wrong "
+    ),
+    Rejected: (  # answers that are none
+        "block_other optional_missing chain_id_wrong receipts_null lagging_backend "
+    ),
+    Pruned: (  # it said itself that it never will have them
+        "pruned "
+    ),
+    Unreachable: (  # no head that could be believed, until patience ended
+        "bloom_wrong bloom_stale parent_wrong hash_wrong block_null wide_numbers required_missing "
+        "internal_error rate_limited_200 throttle throttle_date throttle_silent too_large bad_gateway "
+        "html_200 redirect cut truncated empty_body endless reset stall id_wrong result_missing key_echoed "
+        "batch_short batch_refused "
+    ),
+}
+ALWAYS = {name: end for end, names in ENDS.items() for name in names.split()}
+
+# one that is told once is enough to be refused: who serves another chain is the user's to settle
+REFUSED_AT_ONCE = {"chain_id_wrong"}
+
+
+@pytest.fixture(autouse=True)
+def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stalls, and what never ends, is cut short: the only limits here that take real time and memory."""
+    monkeypatch.setattr(rpc, "REQUEST_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 2_000_000)
+
+
+def liar(count: int = 1) -> SimNode:
+    return a_node(11, shape=FULL, replicas=count)
+
+
+async def outcome(r: Rig) -> object:
+    """How a run ends: the class of its error, or that it has the chain."""
+    try:
+        await r.once(chain_id=CHAIN_ID, senders=True, give_up_s=20.0)
+    except (SourceError, ProofFailure) as error:
+        return type(error)
+    return CHAIN
+
+
+def test_every_lie_is_in_the_table() -> None:
+    assert sorted(ALWAYS) == sorted(LIES)
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_told_a_few_times(tmp_path: Path, name: str) -> None:
+    node = liar()
+    async with rig(tmp_path, node) as r:
+        node.tell(name, times=2)
+        if name in REFUSED_AT_ONCE:
+            assert await outcome(r) is Rejected
+            node.honest()
+        assert await outcome(r) == CHAIN
+        node.honest()
+        await r.assert_equals_node()
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_told_now_and_then_while_following(tmp_path: Path, name: str) -> None:
+    node = liar()
+    async with rig(tmp_path, node) as r:
+        assert await outcome(r) == CHAIN
+        told = partial(node.tell, name, probability=0.3)
+        growth = [lambda: r.ledger.extend(2), lambda: r.ledger.reorg(2), lambda: r.ledger.extend(1)]
+        await r.follow_script(*growth[:1], told, *growth, senders=True)
+        node.honest()
+        assert await outcome(r) == CHAIN
+        await r.assert_equals_node()
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_told_always(tmp_path: Path, name: str) -> None:
+    node = liar()
+    async with rig(tmp_path, node) as r:
+        node.tell(name)
+        ended = await outcome(r)
+        node.honest()
+        position = await held_position(r.store, CHAIN_ID)
+        if position is None:
+            async with r.store.snapshot() as snapshot:
+                assert await snapshot.count(BLOCKS) == 0
+        else:
+            await r.assert_equals_node(head=position.head)
+        assert ended == ALWAYS[name]
+        if ended != CHAIN:
+            assert await outcome(r) == CHAIN, "once it tells the truth, all is well"
+            await r.assert_equals_node()
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_told_always_beside_an_honest_endpoint(tmp_path: Path, name: str) -> None:
+    node = liar(2)
+    async with rig(tmp_path, node, urls=replicas(2)) as r:
+        node.tell(name, replica=0)
+        assert await outcome(r) == CHAIN
+        await r.assert_equals_node(path="/replica-1")
+        r.ledger.reorg(2)
+        assert await outcome(r) == CHAIN
+        r.ledger.extend(4)
+        assert await outcome(r) == CHAIN
+        await r.assert_equals_node(path="/replica-1")
+
+
+async def test_a_sender_is_the_endpoints_word_unless_recovery_is_asked_for(tmp_path: Path) -> None:
+    """No commitment covers `from` but the signature: the proof that is stored says whether that was checked."""
+    node = liar()
+    blocks = [ask(node, "eth_getBlockByNumber", hex(number), True) for number in range(1, 12)]
+    calling = [int(block["number"], 16) for block in blocks if block["transactions"][0]["to"]]
+    async with rig(tmp_path, node) as r:
+        node.tell("sender_wrong", blocks=calling)  # a creation would show: its address is made of the sender's
+        await r.once()
+        assert node.told["sender_wrong"] > 3
+        async with r.store.snapshot() as snapshot:
+            proofs = {str(row[BLOCKS.index("proof")]).split()[-1] for row in await snapshot.select(BLOCKS)}
+        assert proofs == {"senders-"}
