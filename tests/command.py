@@ -1,5 +1,6 @@
 """The command `tidelog` in processes of its own: run to its end, or followed while it runs, and always ended."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,7 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Finished", "Running", "tidelog", "until"]
+from tidelog.cli.db import content_digests
+from tidelog.runtime import SystemRuntime
+from tidelog.store import open_store
+
+__all__ = ["Finished", "Running", "digest", "environment", "tidelog", "until"]
 
 T = TypeVar("T")
 
@@ -53,6 +58,19 @@ def until(condition: Callable[[], T], what: str, *, timeout_s: float = 30.0) -> 
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
         time.sleep(POLL_S)
     return found
+
+
+def digest(url: str) -> str:
+    """What `tidelog db digest` prints for the store as a whole."""
+
+    async def read() -> str:
+        store = await open_store(url, SystemRuntime(), readonly=True)
+        try:
+            return (await content_digests(store))["store"][0]
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
 
 
 class Running:

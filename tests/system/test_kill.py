@@ -1,7 +1,6 @@
 """kill -9: at random moments, and at every named point around a commit. The store is whole after each of them,
 and ends as if nothing had happened."""
 
-import asyncio
 import random
 import signal
 import subprocess
@@ -16,17 +15,14 @@ from types import TracebackType
 import msgspec
 import pytest
 
-from tests.command import Running, environment, tidelog
+from tests.command import Running, digest, environment, tidelog
 from tests.simulated import Simulated
 from tests.system.crashing import Order
 from tests.system.reader import Reader
 from tests.system.sql import opened, position
-from tests.system.truth import Standing, assert_whole
+from tests.system.truth import Standing, standing
 from tidelog.chain.sync import Options
-from tidelog.cli.db import content_digests
-from tidelog.runtime import SystemRuntime
 from tidelog.sim.ledger import Ledger
-from tidelog.store import open_store
 
 CHAIN_ID = 1337
 MISCHIEF_S = 0.02  # between changes of the chain: some come while the command starts, some while it commits
@@ -35,26 +31,6 @@ KILL_WITHIN_S = 0.25  # after the first commit: time for some more, at the head 
 
 BEFORE = ("ledger.before_commit", "store.rolled_back", "store.written")
 AFTER = ("store.committed", "ledger.after_commit")
-
-
-def digest(url: str) -> str:
-    """What `tidelog db digest` prints for the store as a whole."""
-
-    async def read() -> str:
-        store = await open_store(url, SystemRuntime(), readonly=True)
-        try:
-            return (await content_digests(store))["store"][0]
-        finally:
-            await store.close()
-
-    return asyncio.run(read())
-
-
-def standing(url: str) -> Standing:
-    with opened(url) as view:
-        found = assert_whole(view, CHAIN_ID)
-    assert found is not None
-    return found
 
 
 # -- random moments -------------------------------------------------------------------------------------------------
@@ -110,9 +86,9 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
                     sync.until(moved, "a commit")
                     time.sleep(moments.uniform(0, KILL_WITHIN_S))  # what is tested: any moment will do
                     sync.kill9()
-                standing(url)
+                standing(url, CHAIN_ID)
         with Running(*command, log=log) as sync:
-            sync.until(lambda: standing(url).head_hash == node.head_hash, "the head")
+            sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
             assert sync.interrupt() == 0
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
         assert tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed).code == 0
@@ -218,15 +194,15 @@ def test_killed_at_each_point_around_a_commit(
     prepare, options, nth, has_done = COMMITS[kind]
     assert driver.order(Options(first=60)) == 0
     for turn, point in enumerate((*BEFORE, *AFTER)):
-        old = standing(url)
+        old = standing(url, CHAIN_ID)
         node.do(partial(prepare, node.ledger, turn))
         assert driver.order(options(turn), point, nth) == -signal.SIGKILL, point
-        crashed = standing(url)
+        crashed = standing(url, CHAIN_ID)
         assert crashed.commits - old.commits == nth - (point in BEFORE), point
         if nth == 1 and point in BEFORE:
             assert crashed == old
         assert driver.order(options(turn)) == 0
-        new = standing(url)
+        new = standing(url, CHAIN_ID)
         assert has_done(old, new), point
         assert new.head_hash == node.head_hash
     undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"

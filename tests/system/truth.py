@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ethereum_rlp import rlp
 
-from tests.system.sql import View, as_integer
+from tests.system.sql import View, as_integer, opened
 
-__all__ = ["Standing", "assert_is_chain_of", "assert_whole"]
+__all__ = ["Standing", "assert_is_chain_of", "assert_whole", "standing"]
 
 Json: TypeAlias = Any
 Rpc: TypeAlias = Callable[..., Json]
@@ -88,6 +88,14 @@ def _assert_outbox(view: View, chain_id: int, changes: int, blocks: list[tuple[A
             assert number == max(fold), f"change {seq} reverts a block below the head"
             assert fold.pop(number) == (block_hash, parent_hash)
     assert fold == {block[0]: (block[1], block[2]) for block in blocks}, "the outbox does not lead to the blocks"
+
+
+def standing(url: str, chain_id: int) -> Standing:
+    """Where the store stands, which has to be whole and to hold blocks."""
+    with opened(url) as view:
+        found = assert_whole(view, chain_id)
+    assert found is not None, "nothing was committed yet"
+    return found
 
 
 # -- the node's canonical chain ------------------------------------------------------------------------------------
