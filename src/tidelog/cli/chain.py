@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from tidelog.batch import BLOCKS, CHAINS, LOGS, REORGS, Value
+from tidelog.batch import BLOCKS, CHAINS, INT_MAX, LOGS, REORGS, Value
 from tidelog.chain.ledger import Ledger, read_block
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import decode_position, source_of
@@ -309,7 +309,7 @@ def blocks(
         limit: how many, at most 10000.
         as_json: one JSON object per line.
     """
-    run(_blocks(db, chain_id, from_, to, _limit(limit), as_json))
+    run(_blocks(db, chain_id, _height("--from", from_), _height("--to", to), _limit(limit), as_json))
 
 
 async def _blocks(db: str, chain_id: int | None, low: int | None, high: int | None, limit: int, as_json: bool) -> None:
@@ -348,7 +348,8 @@ def logs(
         where["address"] = [_bytes("--address", text, _ADDRESS, "an address of 20 bytes") for text in address]
     if topic0:
         where["topic0"] = [_bytes("--topic0", text, _HASH, "a topic of 32 bytes") for text in topic0]
-    run(_logs(db, chain_id, where, from_, to, _limit(limit), as_json))
+    low, high = _height("--from", from_), _height("--to", to)
+    run(_logs(db, chain_id, where, low, high, _limit(limit), as_json))
 
 
 async def _logs(
@@ -381,6 +382,12 @@ def _number(flag: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ConfigError(f"{flag} {text!r}: give a block number, or latest")
     return int(text)
+
+
+def _height(flag: str, value: int | None) -> int | None:
+    if value is not None and not 0 <= value <= INT_MAX:
+        raise ConfigError(f"{flag} {value}: give a block number")
+    return value
 
 
 def _not_negative(flag: str, value: int | None) -> int | None:

@@ -1,0 +1,210 @@
+"""kill -9: at random moments, and at every named point around a commit. The store is whole after each of them,
+and ends as if nothing had happened."""
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+import pytest
+
+from tests.command import Running, digest, environment, tidelog
+from tests.simulated import Simulated
+from tests.system.crashing import Order
+from tests.system.reader import Reader
+from tests.system.sql import opened, position
+from tests.system.truth import Standing, standing
+from tidelog.chain.sync import Options
+from tidelog.sim.ledger import Ledger
+
+CHAIN_ID = 1337
+MISCHIEF_S = 0.02  # between changes of the chain: some come while the command starts, some while it commits
+REORG_DEPTH_MAX = 12  # far from what is final, 64 below the head
+KILL_WITHIN_S = 0.25  # after the first commit: time for some more, at the head and in between
+
+BEFORE = ("ledger.before_commit", "store.rolled_back", "store.written")
+AFTER = ("store.committed", "ledger.after_commit")
+
+
+# -- random moments -------------------------------------------------------------------------------------------------
+
+
+class Mischief:
+    """Grows and reorganises a node's chain all the time, from a thread of its own, until it is left."""
+
+    def __init__(self, node: Simulated, seed: int) -> None:
+        self._node = node
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mischief")
+
+    def __enter__(self) -> "Mischief":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(MISCHIEF_S):
+            if self._random.random() < 0.3:
+                depth = self._random.randint(1, REORG_DEPTH_MAX)
+                self._node.do(partial(self._node.ledger.reorg, depth))
+            else:
+                count = self._random.randint(1, 3)
+                self._node.do(partial(self._node.ledger.extend, count))
+
+
+def changes(url: str) -> int:
+    stored = position(url, CHAIN_ID)
+    return 0 if stored is None else int(stored["changes"])
+
+
+def has_moved(url: str, since: int) -> bool:
+    return changes(url) > since
+
+
+def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
+    moments = random.Random(seed)
+    log = tmp_path / "log"
+    with Simulated(Ledger(seed=seed, blocks=200)) as node:
+        command = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.02")
+        with Reader(url, CHAIN_ID), Mischief(node, seed):
+            for _ in range(kills):
+                moved = partial(has_moved, url, changes(url))
+                with Running(*command, log=log) as sync:
+                    sync.until(moved, "a commit")
+                    time.sleep(moments.uniform(0, KILL_WITHIN_S))  # what is tested: any moment will do
+                    sync.kill9()
+                standing(url, CHAIN_ID)
+        with Running(*command, log=log) as sync:
+            sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
+            assert sync.interrupt() == 0
+        undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
+        assert tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed).code == 0
+    with opened(url) as view:
+        assert view.row("SELECT count(*) FROM reorgs WHERE reason = 'reorg'")[0] > 0, "nothing was tested"
+    assert digest(url) == digest(undisturbed)
+    assert tidelog("chain", "verify", "--db", url).code == 0
+
+
+def test_killed_at_random_moments(url: str, tmp_path: Path) -> None:
+    kill_in_a_loop(url, tmp_path, kills=10, seed=1)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_killed_at_hundreds_of_random_moments(url: str, tmp_path: Path, seed: int) -> None:
+    kill_in_a_loop(url, tmp_path, kills=100, seed=seed)
+
+
+# -- every point around a commit ---------------------------------------------------------------------------------------
+
+
+class Driver:
+    """`tests.system.crashing` as a process."""
+
+    def __init__(self, node: Simulated, db: str) -> None:
+        self._node = node
+        self._db = db
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.system.crashing"],
+            env=environment(),
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def order(self, options: Options, point: str | None = None, nth: int = 1) -> int:
+        """Carry it out; how it ended."""
+        order = Order(self._db, self._node.url, options, point, nth)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def node() -> Iterator[Simulated]:
+    """80 blocks, of which tidelog takes the first 16 as final: the node itself names none until it is told to."""
+    with Simulated(Ledger(seed=3, blocks=80, finalized_depth=None, safe_depth=None)) as served:
+        yield served
+
+
+@pytest.fixture
+def driver(node: Simulated, url: str) -> Iterator[Driver]:
+    process = Driver(node, url)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+Prepare = Callable[[Ledger, int], object]
+
+# what happens before each run, given how many there were; which run's options; what only that kind of commit does
+COMMITS: dict[str, tuple[Prepare, Callable[[int], Options], int, Callable[[Standing, Standing], bool]]] = {
+    "append": (
+        lambda ledger, turn: ledger.extend(3),
+        lambda turn: Options(first=60),
+        2,  # the second of three, so that the one before it has to be kept
+        lambda old, new: new.head == old.head + 3 and new.changes == old.changes + 3,
+    ),
+    "replace": (
+        lambda ledger, turn: ledger.reorg(5),
+        lambda turn: Options(first=60),
+        1,
+        lambda old, new: new.head == old.head + 1 and new.changes == old.changes + 11,
+    ),
+    "prepend": (
+        lambda ledger, turn: None,
+        lambda turn: Options(first=50 - 10 * turn),
+        1,
+        lambda old, new: new.first == old.first - 10 and new.head_hash == old.head_hash,
+    ),
+    "finalize": (
+        lambda ledger, turn: ledger.finalize(70 + turn),
+        lambda turn: Options(first=60),
+        1,
+        lambda old, new: new.changes == old.changes and new.commits == old.commits + 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COMMITS)
+def test_killed_at_each_point_around_a_commit(
+    kind: str, node: Simulated, url: str, driver: Driver, tmp_path: Path
+) -> None:
+    prepare, options, nth, has_done = COMMITS[kind]
+    assert driver.order(Options(first=60)) == 0
+    for turn, point in enumerate((*BEFORE, *AFTER)):
+        old = standing(url, CHAIN_ID)
+        node.do(partial(prepare, node.ledger, turn))
+        assert driver.order(options(turn), point, nth) == -signal.SIGKILL, point
+        crashed = standing(url, CHAIN_ID)
+        assert crashed.commits - old.commits == nth - (point in BEFORE), point
+        if nth == 1 and point in BEFORE:
+            assert crashed == old
+        assert driver.order(options(turn)) == 0
+        new = standing(url, CHAIN_ID)
+        assert has_done(old, new), point
+        assert new.head_hash == node.head_hash
+    undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
+    assert tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed, "--from", str(new.first)).code == 0
+    assert digest(url) == digest(undisturbed)
