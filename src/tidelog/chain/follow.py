@@ -179,8 +179,8 @@ class Follower:
         with Spool() as spool:
             rooted = keep is not None and self._ledger.link(keep.number) is not None
             first = None if rooted else links[0].number  # the range begins anew, and below it nothing is held
-            for start in range(0, len(links), self._fetcher.request_blocks()):
-                part = links[start : start + self._fetcher.request_blocks()]
+            while len(spool) < len(links):
+                part = links[len(spool) : len(spool) + self._fetcher.request_blocks()]
                 blocks = await self._branch_blocks(part, range_first=first)
                 for block in blocks:
                     spool.add(block.rows)
