@@ -1,6 +1,7 @@
 """The batches that move a chain's checkpoint: outbox numbers without gaps, whose fold is the chain that is held."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from tidelog.batch import (
     Rollback,
     Row,
     Table,
+    Value,
 )
 from tidelog.chain.lineage import Link
 from tidelog.chain.position import (
@@ -51,7 +53,12 @@ _TEMPLATE = proven(simulated("london"))[0].block
 
 def block_of(link: Link) -> BlockRows:
     """A block's rows with nothing in it but its place in the chain."""
-    names = {"chain_id": CHAIN, "number": link.number, "hash": link.hash, "parent_hash": link.parent_hash}
+    names: dict[str, Value] = {
+        "chain_id": CHAIN,
+        "number": link.number,
+        "hash": link.hash,
+        "parent_hash": link.parent_hash,
+    }
     row = tuple(names.get(name, value) for name, value in zip(BLOCKS.names, _TEMPLATE, strict=True))
     return BlockRows(row, [], [], [])
 
@@ -222,12 +229,13 @@ def test_a_repair_replaces_one_block_s_rows_and_nothing_else() -> None:
 
 
 def test_nothing_but_blocks_can_be_the_first_commit() -> None:
-    for move in (
+    moves: tuple[Callable[[], Move], ...] = (
         lambda: finalize(EMPTY, 1, bytes(32)),
         lambda: repair(CHAIN, EMPTY, block_of(base(1))),
         lambda: prepend(CHAIN, EMPTY, [block_of(base(1))], ()),
         lambda: replace(CHAIN, EMPTY, keep=base(1), dropped=(), links=(), rows=(), reason=REORG, at_ms=0),
-    ):
+    )
+    for move in moves:
         with pytest.raises(Corruption, match="empty where blocks were committed"):
             move()
 
