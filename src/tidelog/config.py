@@ -1,7 +1,7 @@
 """What the user configures, as frozen values, and secrets that never print."""
 
 import re
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from tidelog.errors import ConfigError
 
@@ -16,7 +16,7 @@ class EndpointUrl:
     takes them out of any text that an endpoint sends back.
     """
 
-    __slots__ = ("_secrets", "_url", "name")
+    __slots__ = ("_secrets", "_spellings", "_url", "name")
 
     def __init__(self, url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> None:
         try:
@@ -29,6 +29,7 @@ class EndpointUrl:
             raise ConfigError(f"an endpoint URL must look like {wanted}, this one starts with {_start(url)!r}")
         self._url = url
         self._secrets = _secrets(parts)
+        self._spellings = [_spelling(secret) for secret in self._secrets]
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.name = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
 
@@ -37,8 +38,8 @@ class EndpointUrl:
 
     def redact(self, text: str) -> str:
         """`text` without anything of this URL that may be a key, a key cut short at its end included."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        for spelling in self._spellings:
+            text = spelling.sub("***", text)
         body = text.removesuffix("...")  # as quoted texts end that were too long
         for secret in self._secrets:
             for size in range(len(secret) - 1, _NUMBER, -1):
@@ -62,9 +63,18 @@ def _secrets(parts: SplitResult) -> list[str]:
     if parts.fragment:
         found.add(parts.fragment)
     found |= {unquote(part) for part in found}
-    found |= {quote(part, safe="") for part in found}  # an echo may escape what the URL did not, or in lower case
-    found |= {re.sub("%..", lambda escape: escape[0].lower(), part) for part in found}
     return sorted((part for part in found if part), key=len, reverse=True)  # longest first
+
+
+def _spelling(secret: str) -> re.Pattern[str]:
+    """Matches a secret however it is spelled: an echo may escape what the URL does not."""
+    return re.compile("".join(map(_character, secret)))
+
+
+def _character(char: str) -> str:
+    percent = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    escaped = r"\\?/" if char == "/" else re.escape(char)  # JSON may have it as \/
+    return f"(?:{escaped}|(?i:{percent}))"
 
 
 def _start(url: str) -> str:

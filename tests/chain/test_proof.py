@@ -17,7 +17,7 @@ from tests.sim import specification
 from tidelog.batch import TRANSACTIONS
 from tidelog.chain.blocks import Bundle, Receipt, Transaction
 from tidelog.chain.encoding import encode_header, encode_receipt, encode_transaction, keccak, logs_bloom
-from tidelog.chain.profiles import ALL, PROFILES, Profile, decode_profile, encode_profile
+from tidelog.chain.profiles import ALL, PROFILES, Profile
 from tidelog.chain.proof import (
     CHECKS,
     Outcome,
@@ -412,7 +412,7 @@ def test_the_address_of_a_created_contract() -> None:
     assert contract_address(replace(tx, type=0x7E)) is None
 
 
-# -- the text of a proof, and of a profile ----------------------------------------------------------------------
+# -- the text of a proof ----------------------------------------------------------------------
 
 results = st.sampled_from(
     [Result(Outcome.PASSED), Result(Outcome.NOT_APPLICABLE), Result(Outcome.NOT_COMPUTABLE, "type 0x5f 0x7e")]
@@ -431,18 +431,6 @@ def test_no_other_text_is_a_proof(text: str) -> None:
     if text != " ".join(f"{name}+" for name in CHECKS):
         with pytest.raises(Corruption):
             parse_proof(text)
-
-
-@pytest.mark.parametrize("profile", [*PROFILES.values(), Profile("probed", checks=())])
-def test_a_profile_reads_as_it_was_written(profile: Profile) -> None:
-    assert decode_profile(encode_profile(profile)) == profile
-    assert set(profile.checks) <= set(ALL)
-
-
-@pytest.mark.parametrize("text", ["", "null", "[]", '{"checks":[]}', '{"name":1}', "\ud800", '{"name":' + "[" * 9999])
-def test_no_other_text_is_a_profile(text: str) -> None:
-    with pytest.raises(Corruption, match="profile"):
-        decode_profile(text)
 
 
 def test_a_failure_crosses_processes_whole() -> None:
