@@ -101,9 +101,12 @@ class Endpoint:
     async def chain_id(self) -> int:
         answer = await self._call(Call("eth_chainId"))
         try:
-            return int(msgspec.json.decode(answer, type=str), 16)
+            chain_id = int(msgspec.json.decode(answer, type=str), 16)
         except ValueError:
-            raise Rejected("eth_chainId answered no hex number", endpoint=self.name) from None
+            chain_id = -1
+        if chain_id < 0:
+            raise Rejected("eth_chainId answered no hex number", endpoint=self.name)
+        return chain_id
 
     async def tips(self) -> Tips:
         """The latest, safe and finalized headers. A tag that the node does not know, or has at 0, is None.
