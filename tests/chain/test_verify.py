@@ -176,7 +176,7 @@ A_LOG = "block_number = 12 AND log_index = (SELECT max(log_index) FROM logs WHER
         (f"INSERT INTO logs SELECT {COPY_LOG.format(number=-1, index=0)} FROM logs WHERE {A_LOG}", INGESTED),
         ("INSERT INTO logs SELECT 7, 12, 0, 0, address, NULL, NULL, NULL, NULL, data, 1 FROM logs LIMIT 1", INGESTED),
         (f"UPDATE logs SET block_number = 13, log_index = 999 WHERE {A_LOG}", COMMITMENT),
-        ("UPDATE transactions SET block_number = 13, tx_index = 9 WHERE tx_index = 0 AND block_number = 12", COMMITMENT),
+        ("UPDATE transactions SET block_number = 9, tx_index = 9 WHERE block_number = 12 AND tx_index = 0", COMMITMENT),
         ("UPDATE withdrawals SET block_number = 13, position = 9 WHERE block_number = 12 AND position = 0", COMMITMENT),
         ("UPDATE logs SET chain_id = 1 WHERE block_number = 12", COMMITMENT),
         ("UPDATE blocks SET chain_id = 1 WHERE number = 12", COMMITMENT),
