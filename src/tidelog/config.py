@@ -1,9 +1,11 @@
 """What the user configures, as frozen values, and secrets that never print."""
 
+import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tidelog.errors import ConfigError
 
+_NUMBER = 3  # a query's value this short (`?v=2`) is no key, and redacting it would garble other text
 _SHORT = 6  # a path segment this short ("v2", "rpc", "mainnet" is longer and is hidden all the same) is no key
 
 
@@ -14,7 +16,7 @@ class EndpointUrl:
     takes them out of any text that an endpoint sends back.
     """
 
-    __slots__ = ("_secrets", "_url", "name")
+    __slots__ = ("_secrets", "_spellings", "_url", "name")
 
     def __init__(self, url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> None:
         try:
@@ -27,6 +29,7 @@ class EndpointUrl:
             raise ConfigError(f"an endpoint URL must look like {wanted}, this one starts with {_start(url)!r}")
         self._url = url
         self._secrets = _secrets(parts)
+        self._spellings = [_spelling(secret) for secret in self._secrets]
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.name = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
 
@@ -34,9 +37,14 @@ class EndpointUrl:
         return self._url
 
     def redact(self, text: str) -> str:
-        """`text` without anything of this URL that may be a key."""
+        """`text` without anything of this URL that may be a key, a key cut short at its end included."""
+        for spelling in self._spellings:
+            text = spelling.sub("***", text)
+        body = text.removesuffix("...")  # as quoted texts end that were too long
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            for size in range(len(secret) - 1, _NUMBER, -1):
+                if body.endswith(secret[:size]):
+                    return body[:-size] + "***" + text[len(body) :]
         return text
 
     def __repr__(self) -> str:
@@ -50,11 +58,23 @@ def _secrets(parts: SplitResult) -> list[str]:
     found |= {segment for segment in parts.path.split("/") if len(segment) > _SHORT}
     for pair in parts.query.split("&"):
         _, _, value = pair.partition("=")
-        found |= {value or pair}
+        if len(value or pair) > _NUMBER:
+            found.add(value or pair)
     if parts.fragment:
         found.add(parts.fragment)
     found |= {unquote(part) for part in found}
     return sorted((part for part in found if part), key=len, reverse=True)  # longest first
+
+
+def _spelling(secret: str) -> re.Pattern[str]:
+    """Matches a secret however it is spelled: an echo may escape what the URL does not."""
+    return re.compile("".join(map(_character, secret)))
+
+
+def _character(char: str) -> str:
+    percent = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    escaped = r"\\?/" if char == "/" else re.escape(char)  # JSON may have it as \/
+    return f"(?:{escaped}|(?i:{percent}))"
 
 
 def _start(url: str) -> str:

@@ -5,14 +5,16 @@ Pure. A batch goes out as one array; its answers may come in any order and are m
 
 import re
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
 
 NULL = b"null"
+RETRY_AFTER_MAX_S = 600  # an endpoint that asks for more is asked again after this all the same
 _HEAD = 200  # characters of a body or an error text that are quoted: enough to recognise, short in a log
 
 
@@ -37,13 +39,20 @@ class _Error(Struct):
 
 class _Answer(Struct):
     id: int | str | None = None
-    result: Raw = Raw(NULL)
+    result: Raw | UnsetType = UNSET
+    error: _Error | None = None
+
+
+class _Refusal(_Error):
+    """An error beside an HTTP status: within an answer as it should be, or bare, as dRPC sends it."""
+
     error: _Error | None = None
 
 
 _encoder = msgspec.json.Encoder()
 _one = msgspec.json.Decoder(_Answer)
 _many = msgspec.json.Decoder(list[_Answer])
+_refusals = msgspec.json.Decoder(_Refusal | list[_Refusal])
 
 
 def encode(calls: Sequence[Call]) -> bytes:
@@ -59,25 +68,29 @@ def decode(body: bytes, calls: Sequence[Call]) -> list[Raw | SourceError]:
         SourceError: the answer as a whole is an error, or not what was asked for.
     """
     try:
-        if body.lstrip()[:1] == b"[":
-            answers = _many.decode(body)
-        else:
-            answer = _one.decode(body)
-            if answer.error is not None and len(calls) > 1:
-                raise meaning(answer.error.code, answer.error.message)  # the batch as a whole is refused
-            answers = [answer]
-    except (msgspec.DecodeError, RecursionError) as error:
+        answers = _answers(body)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are among them
         raise Rejected(f"no JSON-RPC answer ({error}): {_quote(body)}") from None
-    by_id = {answer.id: answer for answer in answers}
-    results: list[Raw | SourceError] = []
-    for i in range(1, len(calls) + 1):
-        found = by_id.get(i, by_id.get(str(i)))
-        if found is None:
-            if len(answers) == 1 and answers[0].error is not None:  # go-ethereum refuses a batch in an array of one
-                raise meaning(answers[0].error.code, answers[0].error.message)
-            raise Rejected(f"the answer to call {i} of {len(calls)} is missing")
-        results.append(found.result if found.error is None else meaning(found.error.code, found.error.message))
-    return results
+    by_id = {str(answer.id): answer for answer in answers}
+    ids = [str(i) for i in range(1, len(calls) + 1)]
+    if len(answers) != len(calls) or by_id.keys() != set(ids):
+        for answer in answers:  # a refused batch: one object, or one error under the first id or none
+            if answer.error is not None:
+                raise meaning(answer.error.code, answer.error.message)
+        raise Rejected(f"{len(answers)} answers to {len(calls)} calls, under the ids {_quote_ids(answers)}")
+    return [_result(by_id[i]) for i in ids]
+
+
+def _answers(body: bytes) -> list[_Answer]:
+    return _many.decode(body) if body.lstrip()[:1] == b"[" else [_one.decode(body)]
+
+
+def _result(answer: _Answer) -> Raw | SourceError:
+    if answer.error is not None:
+        return meaning(answer.error.code, answer.error.message)
+    if isinstance(answer.result, UnsetType):
+        raise Rejected(f"the answer to call {answer.id} has neither result nor error")
+    return answer.result
 
 
 # what nodes and providers are known to say; the first pattern that fits wins
@@ -88,9 +101,12 @@ _MEANINGS: tuple[tuple[type[SourceError], re.Pattern[str]], ...] = tuple(
         (
             TooLarge,
             r"response (size|is) .*(exceed|large|big|limit)|too (large|big)|batch.{0,40}(limit|large|big|exceed|many"
-            r"|maximum|size|supported)|size (limit|exceed)|more than \d+ results",
+            r"|maximum|more than|size|supported)|size (limit|exceed)|more than \d+ results",
         ),
-        (Throttled, r"rate.?limit|too many requests|throttl|capacity|compute units|request limit|quota"),
+        (
+            Throttled,
+            r"rate.?limit|too many requests|throttl|capacity|compute units|request limit|quota|limited to \d+/",
+        ),
         (
             Unsupported,
             r"method.{0,60}(not found|not supported|does not exist|unavailable|not available|not allowed)",
@@ -116,10 +132,13 @@ def meaning(code: int, message: str) -> SourceError:
 
 
 def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float) -> SourceError | None:
-    """What an HTTP status means; None if the body decides (200, and errors that carry JSON-RPC)."""
+    """What an HTTP status means, or the JSON-RPC error that came with it says; None if the body decides (200)."""
     if status == 200:
         return None
     text = f"HTTP {status}: {_quote(body)}"
+    said = None if status in (413, 429) else _said(body)
+    if said is not None:
+        return type(said)(text)
     if status == 429:
         return Throttled(text, retry_after_s=retry_after(headers.get("retry-after"), now=now))
     if status == 413:
@@ -133,10 +152,22 @@ def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float)
     return Unreachable(text)
 
 
+def _said(body: bytes) -> SourceError | None:
+    """What the body's error object means, where it is known to mean anything."""
+    try:
+        refusals = _refusals.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    refusal = next(iter(refusals), None) if isinstance(refusals, list) else refusals
+    if refusal is None:
+        return None
+    error = refusal.error or refusal
+    said = meaning(error.code, error.message)
+    return None if type(said) is Unreachable else said
+
+
 def retry_after(value: str | None, *, now: float) -> float | None:
     """Seconds to wait by a Retry-After header: seconds or an HTTP date (RFC 9110, 10.2.3)."""
-    from email.utils import parsedate_to_datetime
-
     if value is None:
         return None
     value = value.strip()
@@ -144,11 +175,12 @@ def retry_after(value: str | None, *, now: float) -> float | None:
         return float(min(int(value[:9]), RETRY_AFTER_MAX_S))
     try:
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), float(RETRY_AFTER_MAX_S))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
-RETRY_AFTER_MAX_S = 600  # an endpoint that asks for more is asked again after this all the same
+def _quote_ids(answers: Sequence[_Answer]) -> str:
+    return _quote(", ".join(str(answer.id) for answer in answers).encode("utf-8", "replace"))
 
 
 def _quote(body: bytes) -> str:
