@@ -44,7 +44,15 @@ class Fetcher:
             raws = await endpoint.blocks(keys)
             now_ms = int(self._runtime.now() * 1000)
             return await self._runtime.compute(
-                lambda: take_in(raws, keys, self.rules, range_first=range_first, endpoint=endpoint.name, now_ms=now_ms)
+                lambda: take_in(
+                    raws,
+                    keys,
+                    self.rules,
+                    range_first=range_first,
+                    endpoint=endpoint.name,
+                    now_ms=now_ms,
+                    redact=endpoint.redact,
+                )
             )
 
         try:

@@ -96,6 +96,10 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
 
+    def redact(self, text: str) -> str:
+        """`text` without anything of the endpoint's URL that may be a key."""
+        return self._url.redact(text)
+
     # -- typed requests ---------------------------------------------------------------------------------
 
     async def chain_id(self) -> int:
@@ -188,7 +192,7 @@ class Endpoint:
         try:
             hashes = [tx.hash for tx in _hashes.decode(block).transactions]
         except msgspec.DecodeError as error:
-            raise Rejected(f"block answer of the wrong shape: {error}", endpoint=self.name) from None
+            raise Rejected(self.redact(f"block answer of the wrong shape: {error}"), endpoint=self.name) from None
         receipts: list[bytes] = []
         for start in range(0, len(hashes), RECEIPTS_PER_BATCH):
             part = hashes[start : start + RECEIPTS_PER_BATCH]
@@ -211,7 +215,7 @@ class Endpoint:
         try:
             header = decode_header(answer)
         except Rejected as error:
-            raise Rejected(error.reason, endpoint=self.name) from None
+            raise Rejected(self.redact(error.reason), endpoint=self.name) from None
         if self.proves_headers and not _hashes_right(header):
             raise Rejected(f"the header of block {header.number} does not hash to its hash", endpoint=self.name)
         return header
@@ -265,7 +269,7 @@ class Endpoint:
 
     def _named(self, error: SourceError) -> SourceError:
         """The same error with the endpoint's name, and without its key."""
-        error.reason = self._url.redact(error.reason)
+        error.reason = self.redact(error.reason)
         error.endpoint = self.name
         error.args = (error.reason,)
         return error
