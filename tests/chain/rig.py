@@ -10,7 +10,7 @@ import msgspec
 
 from tests.chain.oracle import assert_equals_node, held_position
 from tests.runtime import FakeRuntime
-from tidelog.batch import Batch, ContentDigest, Outcome, content_tables
+from tidelog.batch import Batch, ContentDigest, Outcome, Rows, content_tables
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import Position
 from tidelog.chain.rpc import Endpoint
@@ -205,8 +205,9 @@ def commits(store: Any) -> Iterator[list[Batch]]:
     inner = store.commit
 
     async def commit(batch: Batch) -> Outcome:
+        held = tuple(Rows(rows.table, list(rows.rows)) for rows in batch.add)  # a spool is closed after the commit
         outcome: Outcome = await inner(batch)
-        seen.append(batch)
+        seen.append(msgspec.structs.replace(batch, add=held))
         return outcome
 
     store.commit = commit

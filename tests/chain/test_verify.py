@@ -1,7 +1,7 @@
 """Whatever is changed in a stored chain is found, and told apart: by the chain's commitment, or only by us.
 
 A small chain of every fork and transaction type, with a reorg behind it, is damaged directly by SQL: each
-column of each kind of row, then whole rows. `repair` mends what belongs to one block.
+column of each kind of row, then whole rows.
 """
 
 import shutil
@@ -16,9 +16,8 @@ import pytest_asyncio
 
 from tests.chain.rig import CHAIN_ID, Rig, a_node, rig
 from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Table
-from tidelog.chain.repair import repair_block
 from tidelog.chain.verify import COMMITMENT, INGESTED, Report, verify_jobs, verify_range
-from tidelog.errors import ConfigError, Corruption, Rejected
+from tidelog.errors import ConfigError, Corruption
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.forge import BERLIN, CANCUN, FRONTIER, LONDON, PRAGUE, SHANGHAI, Shape
 from tidelog.sim.node import SimNode
@@ -176,7 +175,7 @@ A_LOG = "block_number = 12 AND log_index = (SELECT max(log_index) FROM logs WHER
         (f"INSERT INTO logs SELECT {COPY_LOG.format(number=-1, index=0)} FROM logs WHERE {A_LOG}", INGESTED),
         ("INSERT INTO logs SELECT 7, 12, 0, 0, address, NULL, NULL, NULL, NULL, data, 1 FROM logs LIMIT 1", INGESTED),
         (f"UPDATE logs SET block_number = 13, log_index = 999 WHERE {A_LOG}", COMMITMENT),
-        ("UPDATE transactions SET block_number = 13, tx_index = 9 WHERE tx_index = 0 AND block_number = 12", COMMITMENT),
+        ("UPDATE transactions SET block_number = 9, tx_index = 9 WHERE block_number = 12 AND tx_index = 0", COMMITMENT),
         ("UPDATE withdrawals SET block_number = 13, position = 9 WHERE block_number = 12 AND position = 0", COMMITMENT),
         ("UPDATE logs SET chain_id = 1 WHERE block_number = 12", COMMITMENT),
         ("UPDATE blocks SET chain_id = 1 WHERE number = 12", COMMITMENT),
@@ -329,67 +328,3 @@ async def test_while_a_sync_reorganises(tmp_path: Path, monkeypatch: pytest.Monk
         r.runtime.compute = between  # type: ignore[method-assign]
         report = await verify_range(r.store, r.runtime, CHAIN_ID, 12, 40)
         assert report.findings == []
-
-
-# -- repair ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("number", "statement"),
-    [
-        (12, "UPDATE blocks SET gas_limit = gas_limit + 1 WHERE number = 12"),
-        (12, "UPDATE blocks SET hash = zeroblob(32), parent_hash = zeroblob(32) WHERE number = 12"),
-        (12, "UPDATE blocks SET proof = 'nonsense' WHERE number = 12"),
-        (12, "DELETE FROM blocks WHERE number = 12"),
-        (12, "DELETE FROM transactions WHERE block_number = 12"),
-        (12, "UPDATE logs SET data = x'00' WHERE block_number = 12"),
-        (12, "UPDATE logs SET log_index = log_index + 50 WHERE block_number = 12"),
-        (12, "DELETE FROM withdrawals WHERE block_number = 12"),
-        (0, "UPDATE blocks SET gas_limit = 1 WHERE number = 0"),
-        (HEAD, f"UPDATE blocks SET gas_limit = 1 WHERE number = {HEAD}"),
-        (HEAD, f"UPDATE blocks SET hash = zeroblob(32) WHERE number = {HEAD}"),
-    ],
-)
-async def test_repair_mends_a_block(sound: Path, tmp_path: Path, node: SimNode, number: int, statement: str) -> None:
-    async with damaged(sound, tmp_path, node) as r:
-        whole = await r.digest()
-    async with damaged(sound, tmp_path, node, statement) as r:
-        assert (await verified(r)).findings
-        position = await r.position()
-        await repair_block(r.store, r.pool(), r.runtime, r.metrics, CHAIN_ID, number)
-        assert await r.position() == position
-        assert await r.digest() == whole
-        await r.assert_equals_node()
-        await r.once()
-        await r.assert_equals_node()
-
-
-async def test_repair_keeps_the_neighbours_word(sound: Path, tmp_path: Path, node: SimNode) -> None:
-    """An endpoint on another branch cannot swap the block in."""
-    other = a_node(HEAD, forks=FORKS, shape=SHAPE, seed=5)
-    async with damaged(sound, tmp_path, node, "UPDATE blocks SET gas_limit = 1 WHERE number = 12") as r:
-        before = await r.digest()
-        async with rig(tmp_path, other) as stranger:
-            with pytest.raises(Rejected, match=r"block 12 came with hash 0x.* neighbours in the store name"):
-                await repair_block(r.store, stranger.pool(), r.runtime, r.metrics, CHAIN_ID, 12)
-        assert await r.digest() == before
-
-
-@pytest.mark.parametrize("number", [HEAD + 1, 900])
-async def test_repair_of_what_is_not_there(sound: Path, tmp_path: Path, node: SimNode, number: int) -> None:
-    async with damaged(sound, tmp_path, node) as r:
-        with pytest.raises(ConfigError, match="not in the store"):
-            await repair_block(r.store, r.pool(), r.runtime, r.metrics, CHAIN_ID, number)
-
-
-async def test_repair_recovers_senders_where_they_were_recovered(tmp_path: Path, node: SimNode) -> None:
-    async with rig(tmp_path, node) as r:
-        await r.once(senders=True)
-        whole = await r.digest()
-        connection = apsw.Connection(str(tmp_path / "chain.db"))
-        connection.execute("UPDATE transactions SET from_address = zeroblob(20) WHERE block_number = 12")
-        connection.close()
-        (finding,) = (await verified(r)).findings
-        assert finding.kind == COMMITMENT, "the signature is the commitment here"
-        await repair_block(r.store, r.pool(), r.runtime, r.metrics, CHAIN_ID, 12)
-        assert await r.digest() == whole

@@ -60,7 +60,14 @@ class Fetcher:
             raws = await endpoint.blocks(keys)
             now_ms = int(self._runtime.now() * 1000)
             work = partial(
-                take_in, raws, keys, self.rules, range_first=range_first, endpoint=endpoint.name, now_ms=now_ms
+                take_in,
+                raws,
+                keys,
+                self.rules,
+                range_first=range_first,
+                endpoint=endpoint.name,
+                now_ms=now_ms,
+                redact=endpoint.redact,
             )
             large = sum(raw.size_bytes for raw in raws) >= APART_BYTES
             return await (self._runtime.compute_apart(work) if large else self._runtime.compute(work))

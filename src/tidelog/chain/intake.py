@@ -4,11 +4,13 @@ Pure and slow (milliseconds a block), so it runs off the event loop. What comes 
 as its parent link has been compared with the block below, which only the committer knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tidelog.chain.blocks import Bundle
+from tidelog.chain.blocks import Block, Bundle, Receipt, Transaction
 from tidelog.chain.lineage import Link
 from tidelog.chain.profiles import Profile
 from tidelog.chain.proof import Proof, covered_count, prove
@@ -16,6 +18,8 @@ from tidelog.chain.rows import BlockRows, to_rows
 from tidelog.chain.rpc import RawBlock
 from tidelog.chain.wire import decode_block, decode_receipts
 from tidelog.errors import ProofFailure, Rejected
+
+Extended = TypeVar("Extended", Block, Transaction, Receipt)
 
 
 class Rules(Struct, frozen=True):
@@ -45,11 +49,13 @@ def take_in(
     range_first: int | None,
     endpoint: str,
     now_ms: int,
+    redact: Callable[[str], str] = str,
 ) -> list[Proven]:
     """Prove the blocks that `keys` asked for, by number or hash.
 
     Args:
         range_first: the number of the block that begins the range, whose parent link is not applicable.
+        redact: takes what may be a key out of errors, and out of fields that the endpoint added of its own.
 
     Raises:
         Rejected: an answer is of the wrong shape, or is another block than the one asked for.
@@ -57,17 +63,24 @@ def take_in(
     """
     try:
         return [
-            _take_one(raw, key, rules, range_first=range_first, endpoint=endpoint, now_ms=now_ms)
+            _take_one(raw, key, rules, range_first=range_first, endpoint=endpoint, now_ms=now_ms, redact=redact)
             for raw, key in zip(raws, keys, strict=True)
         ]
     except Rejected as error:
-        raise Rejected(error.reason, endpoint=endpoint) from None
+        raise Rejected(redact(error.reason), endpoint=endpoint) from None
 
 
 def _take_one(
-    raw: RawBlock, key: int | bytes, rules: Rules, *, range_first: int | None, endpoint: str, now_ms: int
+    raw: RawBlock,
+    key: int | bytes,
+    rules: Rules,
+    *,
+    range_first: int | None,
+    endpoint: str,
+    now_ms: int,
+    redact: Callable[[str], str],
 ) -> Proven:
-    bundle = Bundle(decode_block(raw.block), decode_receipts(raw.receipts))
+    bundle = _redacted(Bundle(decode_block(raw.block), decode_receipts(raw.receipts)), redact)
     header = bundle.block.header
     if key not in (header.number, header.hash):
         asked = f"0x{key.hex()}" if isinstance(key, bytes) else str(key)
@@ -94,3 +107,15 @@ def _take_one(
     )
     link = Link(header.number, header.hash, header.parent_hash)
     return Proven(rows, proof, link, header.timestamp, raw.size_bytes)
+
+
+def _redacted(bundle: Bundle, redact: Callable[[str], str]) -> Bundle:
+    """The bundle with its extra fields redacted: they are stored as text, and an endpoint may quote its URL."""
+
+    def clean(item: Extended) -> Extended:
+        return item if item.extra is None else replace(item, extra=redact(item.extra))
+
+    block = clean(bundle.block)
+    if any(tx.extra is not None for tx in block.transactions):
+        block = replace(block, transactions=tuple(map(clean, block.transactions)))
+    return Bundle(block, tuple(map(clean, bundle.receipts)))

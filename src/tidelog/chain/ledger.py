@@ -63,7 +63,9 @@ class Ledger:
             low = max(low, position.finalized)
         async with self._store.snapshot() as snapshot:
             self._links = await links_between(snapshot, self.chain_id, low, position.head)
-        if not self._links or self._links[-1].hash != position.head_link_hash or not is_linked(self._links):
+        ends = [(link.number, link.hash) for link in self._links[-1:]]
+        whole = len(self._links) == position.head - low + 1 and is_linked(self._links)
+        if not whole or ends != [(position.head, position.head_link_hash)]:
             raise Corruption(
                 f"chain {self.chain_id}: the checkpoint says head {position.head}, and the blocks below it do not "
                 "lead there: run `tidelog chain verify`"

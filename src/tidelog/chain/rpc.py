@@ -5,7 +5,7 @@ happens after a failure, is decided in `pool`. Every text that leaves this modul
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -96,14 +96,22 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
 
+    @property
+    def redact(self) -> Callable[[str], str]:
+        """`text` without anything of the endpoint's URL that may be a key."""
+        return self._url.redact
+
     # -- typed requests ---------------------------------------------------------------------------------
 
     async def chain_id(self) -> int:
         answer = await self._call(Call("eth_chainId"))
         try:
-            return int(msgspec.json.decode(answer, type=str), 16)
+            chain_id = int(msgspec.json.decode(answer, type=str), 16)
         except ValueError:
-            raise Rejected("eth_chainId answered no hex number", endpoint=self.name) from None
+            chain_id = -1
+        if chain_id < 0:
+            raise Rejected("eth_chainId answered no hex number", endpoint=self.name)
+        return chain_id
 
     async def tips(self) -> Tips:
         """The latest, safe and finalized headers. A tag that the node does not know, or has at 0, is None.
@@ -185,7 +193,7 @@ class Endpoint:
         try:
             hashes = [tx.hash for tx in _hashes.decode(block).transactions]
         except msgspec.DecodeError as error:
-            raise Rejected(f"block answer of the wrong shape: {error}", endpoint=self.name) from None
+            raise Rejected(self.redact(f"block answer of the wrong shape: {error}"), endpoint=self.name) from None
         receipts: list[bytes] = []
         for start in range(0, len(hashes), RECEIPTS_PER_BATCH):
             part = hashes[start : start + RECEIPTS_PER_BATCH]
@@ -208,7 +216,7 @@ class Endpoint:
         try:
             header = decode_header(answer)
         except Rejected as error:
-            raise Rejected(error.reason, endpoint=self.name) from None
+            raise Rejected(self.redact(error.reason), endpoint=self.name) from None
         if self.proves_headers and not _hashes_right(header):
             raise Rejected(f"the header of block {header.number} does not hash to its hash", endpoint=self.name)
         return header
@@ -262,7 +270,7 @@ class Endpoint:
 
     def _named(self, error: SourceError) -> SourceError:
         """The same error with the endpoint's name, and without its key."""
-        error.reason = self._url.redact(error.reason)
+        error.reason = self.redact(error.reason)
         error.endpoint = self.name
         error.args = (error.reason,)
         return error

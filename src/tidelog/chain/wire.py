@@ -494,8 +494,8 @@ def _blame(wires: Sequence[Struct], converters: Sequence[_Convert], path: str) -
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."  # a line of a log, not the whole block
+    text = repr(value)  # whole or not at all: a key that is cut is recognised by nobody
+    return text if len(text) <= 80 else f"{type(value).__name__} of {len(text)} characters"
 
 
 def _extra(fields: dict[str, Raw], known: frozenset[str]) -> str | None:

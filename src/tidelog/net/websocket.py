@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 from collections import deque
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from picows import (
     WSInvalidStatusError,
     WSListener,
     WSMsgType,
+    WSProtocolError,
     WSTransport,
     ws_connect,
 )
@@ -22,7 +24,12 @@ from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # the largest that is sent: every instrument of an exchange, a few MB
 WAITING_MAX = 10_000  # messages that may wait to be received; beyond it the peer is faster than we are
+WAITING_BYTES_MAX = 64 * 1024 * 1024  # and their bytes: four of the largest
+FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them are bounded too
+NO_CODE = 1005  # stands for a close without a code (RFC 6455, 7.4.1)
 CLOSE_S = 2.0  # for the peer's half of a close
+_SILENT = logging.Logger("tidelog.websocket", logging.CRITICAL + 1)  # picows logs URLs, and a URL may hold a key
+_SILENT.addHandler(logging.NullHandler())
 
 
 class WebSocket(Protocol):
@@ -61,16 +68,16 @@ class _Listener(WSListener):
         self.messages: deque[bytes] = deque()
         self.ended: SourceError | None = None
         self.arrived = asyncio.Event()
+        self.waiting_bytes = 0  # of `messages`
         self._parts: list[bytes] = []
         self._size = 0
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
-            code = frame.get_close_code()
-            self._end(Unreachable(f"the peer closed the connection with code {code.value if code else 1005}"))
+        if kind == WSMsgType.CLOSE:
+            code = frame.get_close_code()  # 0 if there is none; codes of the peer's own are plain integers
+            number = getattr(code, "value", code) or NO_CODE
+            self._end(Unreachable(f"the peer closed the connection with code {number}"))
             transport.send_close(code)
             transport.disconnect()
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
@@ -80,17 +87,22 @@ class _Listener(WSListener):
         if frame.rsv1:  # compression was not negotiated, and could hide any size
             self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "a compressed frame")
             return
-        self._size += len(frame.get_payload_as_memoryview())
+        if (frame.msg_type == WSMsgType.CONTINUATION) != bool(self._parts):
+            self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "fragments out of order")
+            return
+        self._size += len(frame.get_payload_as_memoryview()) + FRAGMENT_BYTES
         if self._size > MESSAGE_BYTES_MAX:
             self._refuse(transport, WSCloseCode.MESSAGE_TOO_BIG, f"a message of more than {MESSAGE_BYTES_MAX} bytes")
             return
         self._parts.append(frame.get_payload_as_bytes())
         if not frame.fin:
             return
-        self.messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+        message = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts, self._size = [], 0
-        if len(self.messages) > WAITING_MAX:
-            self._refuse(transport, WSCloseCode.POLICY_VIOLATION, f"more than {WAITING_MAX} messages wait")
+        self.messages.append(message)
+        self.waiting_bytes += len(message)
+        if len(self.messages) > WAITING_MAX or self.waiting_bytes > WAITING_BYTES_MAX:
+            self._refuse(transport, WSCloseCode.POLICY_VIOLATION, "more than can wait here")
             return
         self.arrived.set()
 
@@ -118,10 +130,12 @@ class _PicoSocket:
         listener = self._listener
         while not listener.messages:
             if listener.ended is not None:
-                raise listener.ended
+                raise await self._disconnected() or listener.ended
             listener.arrived.clear()
             await listener.arrived.wait()
-        return listener.messages.popleft()
+        message = listener.messages.popleft()
+        listener.waiting_bytes -= len(message)
+        return message
 
     def send(self, message: bytes) -> None:
         self._transport.send(WSMsgType.TEXT, message)
@@ -129,10 +143,17 @@ class _PicoSocket:
     async def close(self) -> None:
         self._transport.send_close(WSCloseCode.OK)
         self._transport.disconnect()
+        await self._disconnected()
+
+    async def _disconnected(self) -> Rejected | None:
+        """Wait for the end of the connection; the error, if picows ended it over what the peer sent."""
         try:
             await asyncio.wait_for(self._transport.wait_disconnected(), CLOSE_S)
         except TimeoutError:
             self._transport.disconnect(False)
+        except WSProtocolError as error:
+            return Rejected(f"the peer broke the protocol ({error.args[1]})")
+        return None
 
 
 class PicoWebSocket:
@@ -142,7 +163,12 @@ class PicoWebSocket:
         try:
             async with asyncio.timeout(timeout_s):
                 transport, listener = await ws_connect(
-                    _Listener, url, max_frame_size=MESSAGE_BYTES_MAX, websocket_handshake_timeout=timeout_s
+                    _Listener,
+                    url,
+                    max_frame_size=MESSAGE_BYTES_MAX,
+                    max_redirects=0,  # elsewhere is not where the user said, and the key would go along
+                    websocket_handshake_timeout=timeout_s,
+                    logger_name=_SILENT,
                 )
         except TimeoutError:
             raise Unreachable(f"no WebSocket within {timeout_s:g} s") from None
@@ -150,9 +176,10 @@ class PicoWebSocket:
             status = 0 if error.response is None else int(error.response.status)
             if status == 429:
                 raise Throttled("HTTP 429 at the WebSocket's handshake") from None
-            kind = Rejected if 400 <= status < 500 else Unreachable
+            kind = Rejected if 300 <= status < 500 else Unreachable
             raise kind(f"HTTP {status} at the WebSocket's handshake") from None
         except (WSError, OSError, ValueError) as error:
             raise Unreachable(f"no WebSocket ({type(error).__name__})") from None
-        assert isinstance(listener, _Listener)
+        if not isinstance(listener, _Listener):  # what picows gives when the peer leaves during the handshake
+            raise Unreachable("no WebSocket (the peer left during the handshake)")
         return _PicoSocket(transport, listener)

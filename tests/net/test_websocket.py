@@ -1,0 +1,301 @@
+"""The WebSocket transport against servers that speak frames byte by byte: messages, limits, ends, handshakes."""
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
+from tidelog.net import websocket
+from tidelog.net.websocket import PicoWebSocket, WebSocket
+
+TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
+KEY = "CANARY-0123456789abcdef"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def frame(kind: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = False) -> bytes:
+    """A server's frame (RFC 6455, 5.2)."""
+    first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | kind
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 65_536:
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """A client's frame, unmasked."""
+    first, second = await reader.readexactly(2)
+    size = second & 0x7F
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    mask = await reader.readexactly(4)
+    payload = await reader.readexactly(size)
+    return first & 0xF, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+
+async def handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    request = (await reader.readuntil(b"\r\n\r\n")).decode()
+    key = next(line.split(": ")[1] for line in request.split("\r\n") if line.lower().startswith("sec-websocket-key"))
+    accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[str]:
+    """A server that gives each connection to `serve`; the URL, with a key in it."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away, as it should
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"ws://127.0.0.1:{port}/v2/{KEY}"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def connected(*frames: bytes, then: Serve | None = None) -> AsyncIterator[WebSocket]:
+    """A connection to a server that sends these bytes, and then waits until the client goes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handshake(reader, writer)
+        for part in frames:
+            writer.write(part)
+        if then is not None:
+            await then(reader, writer)
+        else:
+            await reader.read()
+
+    async with serving(serve) as url:
+        socket = await PicoWebSocket().connect(url, timeout_s=5)
+        try:
+            async with asyncio.timeout(10):
+                yield socket
+        finally:
+            await socket.close()
+
+
+async def until_the_end(socket: WebSocket) -> None:
+    while True:
+        await socket.receive()
+
+
+@pytest.mark.parametrize(
+    ("frames", "messages"),
+    [
+        ([frame(TEXT, b"one")], [b"one"]),
+        ([frame(TEXT, b"one"), frame(BINARY, b"two"), frame(TEXT)], [b"one", b"two", b""]),
+        ([frame(TEXT, b"on", fin=False), frame(CONTINUATION, b"e")], [b"one"]),
+        ([frame(TEXT, fin=False), frame(CONTINUATION, fin=False), frame(CONTINUATION, b"one")], [b"one"]),
+        ([frame(TEXT, b"o", fin=False), frame(PING, b"?"), frame(CONTINUATION, b"ne")], [b"one"]),
+        ([frame(TEXT, b"x" * 125), frame(TEXT, b"x" * 126)], [b"x" * 125, b"x" * 126]),
+        ([frame(TEXT, b"x" * 65_535), frame(TEXT, b"x" * 65_536)], [b"x" * 65_535, b"x" * 65_536]),
+        ([frame(TEXT, b"x" * 3_000_000)], [b"x" * 3_000_000]),
+    ],
+)
+async def test_messages(frames: list[bytes], messages: list[bytes]) -> None:
+    async with connected(*frames) as socket:
+        assert [await socket.receive() for _ in messages] == messages
+
+
+async def test_messages_that_come_byte_by_byte() -> None:
+    data = frame(TEXT, b"on", fin=False) + frame(PING) + frame(CONTINUATION, b"e") + frame(BINARY, b"x" * 126)
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for byte in data:
+            writer.write(bytes((byte,)))
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+
+    async with connected(then=trickle) as socket:
+        assert [await socket.receive(), await socket.receive()] == [b"one", b"x" * 126]
+
+
+async def test_a_ping_is_answered_once() -> None:
+    answers: list[tuple[int, bytes]] = []
+
+    async def then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers.append(await read_frame(reader))
+        answers.append(await read_frame(reader))
+        writer.write(frame(TEXT, b"done"))
+
+    async with connected(frame(PING, b"are you there"), then=then) as socket:
+        socket.send(b"after")
+        assert await socket.receive() == b"done"
+    assert sorted(answers) == [(TEXT, b"after"), (PONG, b"are you there")]
+
+
+async def test_what_is_sent_arrives() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            kind, payload = await read_frame(reader)
+            if kind == CLOSE:
+                return
+            writer.write(frame(kind, payload))
+
+    async with connected(then=echo) as socket:
+        for message in (b"one", b"", b"x" * 60_000):
+            socket.send(message)
+            assert await socket.receive() == message
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "MESSAGE_BYTES_MAX", 10_000)
+    monkeypatch.setattr(websocket, "WAITING_MAX", 20)
+    monkeypatch.setattr(websocket, "WAITING_BYTES_MAX", 30_000)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ([frame(TEXT, b"x" * 10_001)], "broke the protocol .*exceeding max"),
+        (
+            [frame(TEXT, b"x" * 4_000, fin=False), *[frame(CONTINUATION, b"x" * 4_000, fin=False)] * 3],
+            "more than 10000",
+        ),
+        ([frame(TEXT, fin=False), *[frame(CONTINUATION, fin=False)] * 10_000], "more than 10000 bytes"),
+        ([frame(TEXT, b"{}")] * 21, "more than can wait here"),
+        ([frame(TEXT, b"x" * 9_000)] * 4, "more than can wait here"),
+        ([frame(TEXT, b"x", rsv1=True)], "a compressed frame"),
+        ([frame(CONTINUATION, b"x")], "fragments out of order"),
+        ([frame(TEXT, b"x", fin=False), frame(TEXT, b"y")], "fragments out of order"),
+        ([frame(PING, b"x", fin=False)], "broke the protocol"),
+        ([frame(3, b"x")], "broke the protocol .*opcode"),
+    ],
+)
+async def test_a_peer_that_breaks_a_limit_or_the_protocol_is_refused(frames: list[bytes], says: str) -> None:
+    async with connected(b"".join(frames)) as socket:
+        await asyncio.sleep(0.05)  # all of it has arrived before the first is taken
+        with pytest.raises(Rejected, match=says):
+            await until_the_end(socket)
+
+
+# -- ends --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "says"),
+    [
+        (frame(CLOSE, (1000).to_bytes(2, "big")), "closed the connection with code 1000"),
+        (frame(CLOSE, (1001).to_bytes(2, "big") + b"going away"), "code 1001"),
+        (frame(CLOSE, (4001).to_bytes(2, "big") + b"of its own"), "code 4001"),
+        (frame(CLOSE), "code 1005"),
+        (b"", "lost without a close"),
+    ],
+)
+async def test_the_end_comes_after_what_came_before_it(last: bytes, says: str) -> None:
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.drain()
+
+    async with connected(frame(TEXT, b"one"), frame(TEXT, b"two"), last, then=leave) as socket:
+        assert [await socket.receive(), await socket.receive()] == [b"one", b"two"]
+        for _ in range(2):
+            with pytest.raises(Unreachable, match=says):
+                await socket.receive()
+        socket.send(b"silent")
+
+
+async def test_a_reset_is_an_end() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.drain()
+        writer.transport.abort()
+
+    async with connected(frame(TEXT, b"one"), then=reset) as socket:
+        with pytest.raises(Unreachable):
+            await until_the_end(socket)
+
+
+async def test_closing_says_so_to_the_peer() -> None:
+    seen: list[tuple[int, bytes]] = []
+
+    async def then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_frame(reader))
+        writer.write(frame(CLOSE, (1000).to_bytes(2, "big")))
+
+    async with connected(then=then) as socket:
+        await socket.close()
+        await socket.close()
+    assert seen == [(CLOSE, (1000).to_bytes(2, "big"))]
+
+
+# -- handshakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n", Throttled, "429"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Rejected, "HTTP 404"),
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Rejected, "HTTP 401"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", Unreachable, "HTTP 502"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", Unreachable, "HTTP 200"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", Rejected, "HTTP 302"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            Unreachable,
+            "no We",
+        ),
+        (b"<html>Please log in</html>\r\n\r\n", Unreachable, "no WebSocket"),
+        (b"", Unreachable, "no WebSocket"),
+    ],
+)
+async def test_a_handshake_that_fails(answer: bytes, kind: type[SourceError], says: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with serving(serve) as url:
+        with pytest.raises(kind, match=says) as failure:
+            await PicoWebSocket().connect(url, timeout_s=5)
+        assert type(failure.value) is kind
+        assert KEY not in f"{failure.value} {failure.value!r}"
+
+
+async def test_a_handshake_that_never_ends() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with serving(serve) as url:
+        with pytest.raises(Unreachable, match=r"no WebSocket"):
+            await PicoWebSocket().connect(url, timeout_s=0.1)
+
+
+async def test_nobody_listens() -> None:
+    with pytest.raises(Unreachable, match="no WebSocket"):
+        await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=2)
+    with pytest.raises(Unreachable, match="no WebSocket"):
+        await PicoWebSocket().connect(f"nonsense://{KEY}", timeout_s=2)
+
+
+async def test_nothing_of_the_url_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(1):
+        logging.getLogger("picows").setLevel(1)
+        async with connected(frame(TEXT, b"one")) as socket:
+            await socket.receive()
+        with pytest.raises(Unreachable):
+            await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=2)
+    assert KEY not in caplog.text
