@@ -289,8 +289,7 @@ def stall(node: Simulated, db: str, run: Running) -> None:
     """Let the node stop to answer, and wait until the sync waits for it."""
     run.until(lambda: epoch(db) > 1, "its start")
     node.do(lambda: node.node.tell("stall"))
-    before = node.do(lambda: node.node.told["stall"])
-    run.until(lambda: node.do(lambda: node.node.told["stall"]) > before, "a question without an answer")
+    run.until(lambda: node.do(lambda: node.node.told["stall"]), "a question without an answer")
 
 
 def test_130_at_once_when_it_is_interrupted_twice(own_node: Simulated, db: str, tmp_path: Path) -> None:

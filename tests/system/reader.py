@@ -7,7 +7,7 @@ from types import TracebackType
 from tests.system.sql import Sql
 from tests.system.truth import Standing, assert_whole
 
-PAUSE_S = 0.005  # between looks: often enough to fall between any two statements, and the writer gets its share
+PAUSE_S = 0.01  # between looks: often enough to fall between two commits, and the writer gets its share
 JOIN_S = 30.0
 
 
