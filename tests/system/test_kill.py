@@ -27,6 +27,7 @@ from tidelog.sim.ledger import Ledger
 CHAIN_ID = 1337
 MISCHIEF_S = 0.02  # between changes of the chain: some come while the command starts, some while it commits
 REORG_DEPTH_MAX = 40  # above what is final, 64 below the head
+READ_S = 0.02  # between looks of the reader: the chain is long, and the rest needs the processor too
 KILL_WITHIN_S = 0.25  # after the first commit: time for some more, at the head and in between
 
 BEFORE = ("ledger.before_commit", "store.rolled_back", "store.written")
@@ -79,7 +80,7 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
     log = tmp_path / "log"
     with Simulated(Ledger(seed=seed, blocks=200)) as node:
         command = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.02")
-        with Reader(url, CHAIN_ID), Mischief(node, seed):
+        with Reader(url, CHAIN_ID, pause_s=READ_S), Mischief(node, seed):
             for _ in range(kills):
                 moved = partial(has_moved, url, changes(url))
                 with Running(*command, log=log) as sync:
