@@ -8,11 +8,12 @@ import asyncio
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -94,8 +95,17 @@ class ThreadWorker:
         await asyncio.to_thread(self._executor.shutdown)
 
 
-def _ignore_signals() -> None:
+def _serve_parent() -> None:
+    """Begin a process of `compute_apart`: it lives as long as its parent, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; who ends us is the parent
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 class SystemRuntime:
@@ -128,7 +138,7 @@ class SystemRuntime:
         if self._jobs == 0:
             return await self.compute(function)
         if self._apart is None:
-            self._apart = ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_ignore_signals)
+            self._apart = ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_serve_parent)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._apart, function)
         except BrokenProcessPool:  # a process was killed, for memory perhaps: the next call gets new ones

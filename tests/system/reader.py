@@ -7,7 +7,7 @@ from types import TracebackType
 from tests.system.sql import Sql
 from tests.system.truth import Standing, assert_whole
 
-PAUSE_S = 0.005  # between looks: often enough to fall between any two statements, and the writer gets its share
+PAUSE_S = 0.0005  # between looks: a state that is not whole would last for some milliseconds
 JOIN_S = 30.0
 
 
@@ -18,10 +18,11 @@ class Reader:
     `shrinks` many times.
     """
 
-    def __init__(self, url: str, chain_id: int, *, shrinks: int = 0) -> None:
+    def __init__(self, url: str, chain_id: int, *, shrinks: int = 0, pause_s: float = PAUSE_S) -> None:
         self._url = url
         self._chain_id = chain_id
         self._shrinks = shrinks
+        self._pause_s = pause_s
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._poll, name="reader")
@@ -51,7 +52,7 @@ class Reader:
     def _poll(self) -> None:
         try:
             with Sql(self._url) as database:
-                while not self._stop.wait(PAUSE_S):
+                while not self._stop.wait(self._pause_s):
                     with database.view() as view:
                         standing = assert_whole(view, self._chain_id)
                     if standing is not None and standing not in self.standings[-1:]:

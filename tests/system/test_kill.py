@@ -26,7 +26,8 @@ from tidelog.sim.ledger import Ledger
 
 CHAIN_ID = 1337
 MISCHIEF_S = 0.02  # between changes of the chain: some come while the command starts, some while it commits
-REORG_DEPTH_MAX = 12  # far from what is final, 64 below the head
+REORG_DEPTH_MAX = 40  # above what is final, 64 below the head
+READ_S = 0.02  # between looks of the reader: the chain is long, and the rest needs the processor too
 KILL_WITHIN_S = 0.25  # after the first commit: time for some more, at the head and in between
 
 BEFORE = ("ledger.before_commit", "store.rolled_back", "store.written")
@@ -79,7 +80,7 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
     log = tmp_path / "log"
     with Simulated(Ledger(seed=seed, blocks=200)) as node:
         command = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.02")
-        with Reader(url, CHAIN_ID), Mischief(node, seed):
+        with Reader(url, CHAIN_ID, pause_s=READ_S), Mischief(node, seed):
             for _ in range(kills):
                 moved = partial(has_moved, url, changes(url))
                 with Running(*command, log=log) as sync:
@@ -88,12 +89,15 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
                     sync.kill9()
                 standing(url, CHAIN_ID)
         with Running(*command, log=log) as sync:
+            for _ in range(2):
+                sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
+                node.do(lambda: node.ledger.reorg(7))  # one at least that no kill has come between
             sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
             assert sync.interrupt() == 0
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
         assert tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed).code == 0
     with opened(url) as view:
-        assert view.row("SELECT count(*) FROM reorgs WHERE reason = 'reorg'")[0] > 0, "nothing was tested"
+        assert view.row("SELECT count(*) FROM reorgs WHERE reason = 'reorg'")[0] >= 2
     assert digest(url) == digest(undisturbed)
     assert tidelog("chain", "verify", "--db", url).code == 0
 

@@ -3,6 +3,7 @@
 What is held in memory changes only after a commit has succeeded, so that it never says more than the store.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from tidelog.backoff import delays
@@ -199,6 +200,15 @@ class Ledger:
             self._metrics.finalized.labels(self.chain_id).set(position.finalized)
 
     async def _commit(self, move: Move) -> None:
+        """Commit; a caller that is cancelled meanwhile goes only when that has come to its end."""
+        committing = asyncio.ensure_future(self._commit_patiently(move))
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            await asyncio.gather(committing, return_exceptions=True)
+            raise
+
+    async def _commit_patiently(self, move: Move) -> None:
         """Commit, and wait for a database that is busy or away."""
         started = self._runtime.monotonic()
         pauses = delays(self._runtime.random("ledger"), max_s=10.0)

@@ -20,7 +20,7 @@ from tidelog.chain.position import decode_position, source_of
 from tidelog.chain.profiles import decode_profile
 from tidelog.chain.repair import repair_block
 from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import LATEST, Options, Sync
+from tidelog.chain.sync import LATEST, Options, Progress, Sync
 from tidelog.chain.verify import Report, verify_jobs
 from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.cli.progress import Display
@@ -41,6 +41,7 @@ Rpc = Annotated[
         env_var="TIDELOG_RPC",
     ),
 ]
+STOP_GRACE_S = 2.0  # after Ctrl-C: what is on its way is still committed, what an endpoint holds back is not
 LIST_MAX = 10_000  # rows that `blocks` and `logs` print at most: more is a job for SQL
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -113,21 +114,27 @@ async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None,
     async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         with Display(runtime) as display:
             syncing = Sync(store, pool, runtime, metrics, options, on_progress=display.update)
-            interrupted = _stop_on_signals(syncing)
+            running = asyncio.ensure_future(syncing.run())
+            interrupted = _stop_on_signals(syncing, running)
             watcher = None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, syncing.wake).run())
             try:
-                progress = await syncing.run()
+                await asyncio.wait((running,))
             finally:
-                if watcher is not None:
-                    watcher.cancel()
-                    await asyncio.gather(watcher, return_exceptions=True)
-        display.tell(progress, "stopped" if syncing.stopping else "done")
-        runtime.close()
+                for task in (running, watcher):
+                    if task is not None:
+                        task.cancel()
+                        await asyncio.gather(task, return_exceptions=True)
+                runtime.close()
+        if not running.cancelled():
+            display.tell(running.result(), "stopped" if syncing.stopping else "done")
     return 130 if interrupted and not options.follow else 0
 
 
-def _stop_on_signals(syncing: Sync) -> list[int]:
-    """Stop in order on the first signal, at once on the second; the signals that came."""
+def _stop_on_signals(syncing: Sync, running: asyncio.Future[Progress]) -> list[int]:
+    """Stop in order on the first signal, at once on the second; the signals that came.
+
+    In order means after the commit that is under way, which cancelling does not cut short.
+    """
     received: list[int] = []
     loop = asyncio.get_running_loop()
 
@@ -136,6 +143,7 @@ def _stop_on_signals(syncing: Sync) -> list[int]:
         if len(received) > 1:
             os._exit(130)  # a commit that is under way is whole or absent: that is what the store is for
         syncing.stop()
+        loop.call_later(STOP_GRACE_S, running.cancel)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
