@@ -26,7 +26,7 @@ $(ANVIL):
 	@touch $@
 
 demo: $(INSTALLED) ## the main job on the embedded store, told step by step
-	@$(BIN)/python -m tidelog.sim.demo
+	@$(BIN)/tidelog demo
 
 test: $(INSTALLED) $(ANVIL) ## every test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not torture" $(ARGS)

@@ -4,15 +4,17 @@ Every step is the real command in a process of its own; the narration stands bet
 """
 
 import asyncio
+import contextlib
 import json
 import shutil
 import signal
-import sqlite3
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from tidelog.chain.jsonrpc import Call, decode, encode
 from tidelog.chain.position import decode_position
@@ -115,11 +117,11 @@ class _Demo:
 
     async def _damage(self) -> None:
         _say(6, "One byte of one log is flipped in a copy of the file.")
-        with sqlite3.connect(self._file) as source, sqlite3.connect(self._damaged) as copy:
-            source.backup(copy)
-        with sqlite3.connect(self._damaged) as copy:
+        with contextlib.closing(apsw.Connection(str(self._file))) as source:
+            source.execute("VACUUM INTO ?", (str(self._damaged),))
+        with contextlib.closing(apsw.Connection(str(self._damaged))) as copy:
             where = "WHERE (block_number, log_index) = (SELECT block_number, log_index FROM logs LIMIT 1 OFFSET 7)"
-            (address,) = copy.execute(f"SELECT address FROM logs {where}").fetchone()
+            [(address,)] = copy.execute(f"SELECT address FROM logs {where}")
             copy.execute(f"UPDATE logs SET address = ? {where}", (bytes((address[0] ^ 1,)) + address[1:],))
         await self._show("chain", "verify", "--db", f"sqlite:///{self._damaged}", expect=6)
 
@@ -186,7 +188,7 @@ class _Demo:
             await asyncio.sleep(0.05)
 
     def _events(self, name: str) -> list[dict[str, Any]]:
-        lines = self._log.read_text().splitlines()
+        lines = [line for line in self._log.read_text().splitlines() if line.startswith("{")]
         return [entry for entry in map(json.loads, lines) if entry["event"] == name]
 
     async def _node(self, method: str, *params: Any) -> None:
