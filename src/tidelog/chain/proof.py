@@ -74,13 +74,15 @@ class Proof(Struct, frozen=True):
 
     results: Mapping[str, Result]
 
+    def holds(self, check: str) -> bool:
+        """Whether the check was made and passed."""
+        return self.results[check].outcome is Outcome.PASSED
+
     @property
     def roots(self) -> bool:
         """Hash, transactions, receipts, bloom and (where there are any) withdrawals all hold."""
         names = ("hash", "transactions", "receipts", "bloom")
-        return all(self.results[name].outcome is Outcome.PASSED for name in names) and (
-            self.results["withdrawals"].outcome is not Outcome.NOT_COMPUTABLE
-        )
+        return all(map(self.holds, names)) and (self.results["withdrawals"].outcome is not Outcome.NOT_COMPUTABLE)
 
     @property
     def lowered(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from tidelog.chain.blocks import (
 from tidelog.chain.canonical import SIGNED_TYPES, Derived, answered, derived, encoded_only
 from tidelog.chain.encoding import encode_access_list, encode_authorizations, encode_hashes
 from tidelog.chain.lineage import Link
-from tidelog.chain.proof import Outcome, Proof
+from tidelog.chain.proof import Proof
 from tidelog.errors import Corruption
 
 
@@ -89,25 +89,28 @@ def to_rows(
     """The rows of a proven block.
 
     Args:
-        covered: how many transactions, from the first on, stand under the block's roots.
+        covered: how many transactions, from the first on, the block's roots are over. Their rows say that they
+            are covered only where those roots could be checked.
         endpoint: the redacted name of who served it.
     """
     header, block = bundle.block.header, bundle.block
-    derives = proof.results["derived"].outcome is Outcome.PASSED
+    derives = proof.holds("derived")
     transactions: list[Row] = []
     logs: list[Row] = []
     cumulative = 0
     for i, (tx, receipt) in enumerate(zip(block.transactions, bundle.receipts, strict=True)):
-        is_covered = 1 if i < covered else 0
+        inside = i < covered
         result = answered(receipt)
-        if derives and is_covered:
+        if derives and inside:
             result = derived(tx, receipt, header.base_fee_per_gas, receipt.cumulative_gas_used - cumulative)
             cumulative = receipt.cumulative_gas_used
-        transactions.append(_transaction_row(chain_id, header, tx, receipt, result, is_covered))
+        whole = inside and proof.holds("transactions") and proof.holds("receipts")
+        transactions.append(_transaction_row(chain_id, header, tx, receipt, result, int(whole)))
+        log_covered = int(inside and proof.holds("receipts"))
         for log in receipt.logs:
             t = log.topics
             topics = t if len(t) == 4 else (*t, *(None,) * (4 - len(t)))
-            logs.append((chain_id, header.number, len(logs), i, log.address, *topics, log.data, is_covered))
+            logs.append((chain_id, header.number, len(logs), i, log.address, *topics, log.data, log_covered))
     withdrawals: list[Row] = [
         (chain_id, header.number, i, item.index, item.validator_index, item.address, item.amount_gwei)
         for i, item in enumerate(block.withdrawals or ())

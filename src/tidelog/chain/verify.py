@@ -6,6 +6,7 @@ digest that was stored with them, though no commitment covers what changed.
 """
 
 import asyncio
+import re
 from collections import Counter
 from functools import partial
 
@@ -16,7 +17,7 @@ from tidelog.chain.ledger import links_between, read_blocks
 from tidelog.chain.lineage import Link
 from tidelog.chain.position import APPLY, REVERT, Position, decode_position, source_of
 from tidelog.chain.profiles import Profile, decode_profile
-from tidelog.chain.proof import Outcome, covered_count, parse_proof, prove
+from tidelog.chain.proof import Outcome, Proof, covered_count, parse_proof, prove
 from tidelog.chain.rows import BlockRows, to_bundle
 from tidelog.errors import ConfigError, Corruption, ProofFailure
 from tidelog.runtime import Runtime, SystemRuntime
@@ -24,6 +25,8 @@ from tidelog.store import SCAN_ROWS, Snapshot, Store, open_store
 
 COMMITMENT = "differs from the chain's commitment"
 INGESTED = "differs from what was ingested"
+
+_LOWERED = re.compile(r"(\w+)\?")  # in the text of a proof
 
 VERIFY_BLOCKS = 64  # read and proven at once: a short snapshot, and enough work for a thread
 
@@ -50,6 +53,7 @@ class Report(Struct):
     transactions: int = 0
     logs: int = 0
     findings: list[Finding] = []
+    lowered: set[str] = set()  # checks that could not be computed for some block
 
 
 async def verify_range(
@@ -63,7 +67,7 @@ async def verify_range(
     async with store.snapshot() as snapshot:
         position, _ = await _stored(snapshot, chain_id)
     _check_range(position, first, last)
-    report = Report(chain_id, first, last, findings=[])
+    report = Report(chain_id, first, last, findings=[], lowered=set())
     for start in range(first, last + 1, VERIFY_BLOCKS):
         if len(report.findings) >= findings_max:
             break
@@ -73,6 +77,8 @@ async def verify_range(
             below = await _below(snapshot, chain_id, position, start)
             blocks = await read_blocks(snapshot, chain_id, start, end)
         report.findings += await runtime.compute(partial(_prove_all, blocks, start, end, below, position, profile))
+        for block in blocks:
+            report.lowered |= set(_LOWERED.findall(block.proof_text))
         report.blocks += len(blocks)
         report.transactions += sum(len(block.transactions) for block in blocks)
         report.logs += sum(len(block.logs) for block in blocks)
@@ -109,12 +115,13 @@ async def verify_jobs(
     else:
         calls = [partial(_verify_part, url, chain_id, start, end, findings_max) for start, end in parts]
         reports = await runtime.processes(calls)
-    report = Report(chain_id, first, last, findings=[])
+    report = Report(chain_id, first, last, findings=[], lowered=set())
     for part in reports:
         report.blocks += part.blocks
         report.transactions += part.transactions
         report.logs += part.logs
         report.findings += part.findings
+        report.lowered |= part.lowered
     report.findings += [*problems, *whole]  # last: a block that differs often shows there as well
     del report.findings[findings_max:]
     return report
@@ -198,9 +205,7 @@ def _prove_one(block: BlockRows, below: Link | None, position: Position, profile
         return (
             COMMITMENT if lost else INGESTED
         ), f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"
-    covered = covered_count(bundle, profile)
-    flags = [row[TRANSACTIONS.index("covered")] for row in block.transactions]
-    if flags != [1] * covered + [0] * (len(flags) - covered):
+    if not _flags_hold(block, proof, covered_count(bundle, profile)):
         return INGESTED, "rows are marked as covered by a root that does not cover them, or the reverse"
     if block.digest() != block.stored_digest:
         return INGESTED, "the digest over its rows is another one, and every commitment holds"
@@ -228,6 +233,17 @@ def _recounted(block: BlockRows) -> BlockRows:
     }
     row = tuple(counted.get(name, value) for name, value in zip(BLOCKS.names, block.block, strict=True))
     return BlockRows(row, transactions, block.logs, block.withdrawals)
+
+
+def _flags_hold(block: BlockRows, proof: Proof, covered: int) -> bool:
+    """Whether the rows say rightly which of them stand under a root that could be checked."""
+    receipts = proof.holds("receipts")
+    transactions = receipts and proof.holds("transactions")
+    flag, number = TRANSACTIONS.index("covered"), TRANSACTIONS.index("tx_index")
+    log_flag, log_number = LOGS.index("covered"), LOGS.index("tx_index")
+    return all(
+        row[flag] == int(transactions and int(row[number] or 0) < covered) for row in block.transactions
+    ) and all(row[log_flag] == int(receipts and int(row[log_number] or 0) < covered) for row in block.logs)
 
 
 async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[Finding]:
