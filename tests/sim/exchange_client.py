@@ -67,8 +67,8 @@ class Follower(Struct):
     def take(self, message: bytes) -> Event:
         event, check = self.books.take(message)
         if isinstance(event, BookDelta | BookSnapshot):
-            book = self.books.by_symbol[event.symbol]
-            if book.proven:
+            book = self.books.by_symbol.get(event.symbol)
+            if book is not None and book.proven:
                 top = self.exchange.truth.top10(self.connection_id, self.index)
                 assert top is not None
                 assert book.top(10) == (top.bids, top.asks), "a proven book is the exchange's"

@@ -59,7 +59,8 @@ def snapshot_partial(frame: Frame, rng: random.Random) -> Sequence[Effect]:
 @on_frame()
 def fields_new(frame: Frame, rng: random.Random) -> Sequence[Effect]:
     """Objects have fields that nobody knows yet."""
-    return _changed(frame, frame.data.replace(b'{"', b'{"introduced":{"later":[null,1.5,{}]},"'))
+    opening = b'":{"' if frame.data.startswith(b"[[") else b'{"'  # v1's private objects are keyed by ids
+    return _changed(frame, frame.data.replace(opening, opening[:-1] + b'"introduced":{"later":[null,1.5,{}]},"'))
 
 
 @on_frame()
