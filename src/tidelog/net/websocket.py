@@ -154,5 +154,6 @@ class PicoWebSocket:
             raise kind(f"HTTP {status} at the WebSocket's handshake") from None
         except (WSError, OSError, ValueError) as error:
             raise Unreachable(f"no WebSocket ({type(error).__name__})") from None
-        assert isinstance(listener, _Listener)
+        if not isinstance(listener, _Listener):  # lost during the handshake, of which picows raises nothing
+            raise Unreachable("no WebSocket (the connection was lost during the handshake)")
         return _PicoSocket(transport, listener)

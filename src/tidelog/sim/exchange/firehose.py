@@ -11,10 +11,18 @@ STEP_US = 100
 
 
 def firehose(
-    *, updates: int, seed: int = 0, symbol: str = "BTC/USD", depth: int = 10, protocol: str = "v2", rounds: int = 1
+    *,
+    updates: int,
+    seed: int = 0,
+    symbol: str = "BTC/USD",
+    depth: int = 10,
+    protocol: str = "v2",
+    rounds: int = 1,
+    per_second: float | None = None,
 ) -> Recording:
     """A snapshot and so many updates of a book, all checksums right, played as fast as a reader takes them.
 
+    A server plays it at most `per_second` frames fast, if that is given; the wire inside a process knows no time.
     Every round begins with the snapshot, so the rounds fit together. To be given to a `SimExchange`.
     """
     dialect = v1 if protocol == "v1" else v2
@@ -36,4 +44,4 @@ def firehose(
             if isinstance(message, Message) and message.frame.channel == "book" and message.frame.kind != "ack":
                 frames.append(message.frame.data)
         exchange.advance(STEP_US)
-    return Recording(frames[: updates + 1], paced=False, rounds=rounds)
+    return Recording(frames[: updates + 1], paced=False, rounds=rounds, per_second=per_second)

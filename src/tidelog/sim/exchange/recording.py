@@ -8,26 +8,34 @@ import msgspec
 
 from tidelog.errors import ConfigError
 
+HEAD_BYTES_SHOWN = 60
 _PAIRS_RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 
 
 class Recording:
     """Data frames by what they are about; acks, heartbeats and the like are the exchange's own."""
 
-    def __init__(self, frames: Iterable[bytes], *, paced: bool = True, rounds: int = 1) -> None:
+    def __init__(
+        self, frames: Iterable[bytes], *, paced: bool = True, rounds: int = 1, per_second: float | None = None
+    ) -> None:
         """
         Args:
             paced: a frame per step of the exchange; otherwise as fast as each reader takes them.
             rounds: how often the frames are played, one time after the other.
+            per_second: if it is not paced, at most so many frames, for a client that cannot make its peer wait.
 
         Raises:
             ValueError: there is no data frame, or a line is no frame.
         """
         self.paced = paced
         self.rounds = rounds
+        self.per_second = per_second
         self._frames: dict[tuple[str, str, str | None], list[bytes]] = {}
         for frame in frames:
-            about = _about(frame)
+            try:
+                about = _about(frame)
+            except (msgspec.DecodeError, AttributeError, LookupError, TypeError):
+                raise ValueError(f"{frame[:HEAD_BYTES_SHOWN]!r} is no frame") from None
             if about is not None:
                 self._frames.setdefault(about, []).append(frame)
         if not self._frames:

@@ -7,6 +7,7 @@ is broken.
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from itertools import chain, repeat
 from types import TracebackType
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.exchange import framing
 from tidelog.sim.exchange.core import SimExchange
 from tidelog.sim.exchange.delivery import ABNORMAL, Close, Manner
+from tidelog.sim.exchange.recording import Recording
 from tidelog.sim.exchange.session import Session
 
 HOST = "127.0.0.1"
@@ -23,6 +25,7 @@ TICK_S = 0.02  # how fine time is when a runtime drives it
 HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024
 WRITE_BYTES = 256 * 1024  # put together for one write
+SLICE_S = 0.005  # of a stream with a rate: what is written at once
 TRICKLE_S = 0.001  # between two pieces
 TRICKLE_PIECES_MAX = 500  # a long message comes in larger pieces than bytes, or it would take minutes
 CLOSE_S = 1.0  # for the client's half of a close
@@ -44,7 +47,7 @@ class ExchangeServer:
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._chunks: dict[tuple[str, str, str | None], Sequence[bytes]] = {}
+        self._chunks: dict[tuple[str, str, str | None], Sequence[tuple[int, bytes]]] = {}
 
     async def __aenter__(self) -> "ExchangeServer":
         await self.start()
@@ -124,19 +127,22 @@ class ExchangeServer:
             answer = Answer(405, b"open a WebSocket, or POST for a token", (("content-type", "text/plain"),))
         await _respond(answer, writer)
 
-    def chunks(self, stream: tuple[str, str, str | None]) -> Sequence[bytes]:
-        """A recorded stream as what is written to a socket, made once for all who want it."""
+    def chunks(self, stream: tuple[str, str, str | None]) -> Sequence[tuple[int, bytes]]:
+        """A recorded stream as what is written to a socket, and how many frames that is; made once for all."""
         if stream not in self._chunks:
             recording = self.exchange.recording
             assert recording is not None
-            chunks, parts, size = [], [], 0
+            frames_max = None if recording.per_second is None else max(1, round(recording.per_second * SLICE_S))
+            chunks: list[tuple[int, bytes]] = []
+            parts: list[bytes] = []
+            size = 0
             for frame in recording.stream(*stream):
                 parts.append(framing.encode(frame))
                 size += len(parts[-1])
-                if size >= WRITE_BYTES:
-                    chunks.append(b"".join(parts))
+                if size >= WRITE_BYTES or len(parts) == frames_max:
+                    chunks.append((len(parts), b"".join(parts)))
                     parts, size = [], 0
-            self._chunks[stream] = [*chunks, b"".join(parts)]
+            self._chunks[stream] = [*chunks, (len(parts), b"".join(parts))]
         return self._chunks[stream]
 
 
@@ -232,10 +238,17 @@ class _Connection:
             assert recording is not None
             stream = (self._session.dialect.NAME, subscription.key.channel, subscription.key.symbol)
             subscription.played = recording.rounds * len(recording.stream(*stream))
-            for _ in range(recording.rounds):
-                for chunk in self._server.chunks(stream):
-                    self._writer.write(chunk)
-                    await self._writer.drain()
+            await self._pour(recording, self._server.chunks(stream))
+
+    async def _pour(self, recording: Recording, chunks: Sequence[tuple[int, bytes]]) -> None:
+        runtime, writer = self._server.runtime, self._writer
+        begun, sent = runtime.monotonic(), 0
+        for count, chunk in chain.from_iterable(repeat(chunks, recording.rounds)):
+            writer.write(chunk)
+            await writer.drain()
+            sent += count
+            if recording.per_second is not None:
+                await runtime.sleep(max(0.0, begun + sent / recording.per_second - runtime.monotonic()))
 
 
 class _Request(Struct, frozen=True):
