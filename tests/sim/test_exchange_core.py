@@ -115,6 +115,18 @@ def test_every_symbol_is_acked_with_the_request_s_id(protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(
+    ("channel", "depth", "interval"), [("book", 10, None), ("ohlc", None, 1), ("trade", None, None)]
+)
+def test_an_ack_says_what_was_left_to_the_exchange(
+    protocol: str, channel: str, depth: int | None, interval: int | None
+) -> None:
+    session = connect(SimExchange(), protocol)
+    ask(session, Stream(channel))
+    assert events(session)[1] == Ack("subscribe", channel, "BTC/USD", depth, interval, 1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
     ("stream", "symbols", "words"),
     [
         (BOOK, ("XX/USD",), "Currency pair not supported XX/USD"),

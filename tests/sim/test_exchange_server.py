@@ -41,21 +41,21 @@ async def receive(socket: WebSocket) -> bytes:
     return await asyncio.wait_for(socket.receive(), TIMEOUT_S)
 
 
-async def opened(server: ExchangeServer, protocol: str = "v2") -> tuple[WebSocket, Follower]:
+async def opened(server: ExchangeServer, protocol: str = "v2", depth: int = 10) -> tuple[WebSocket, Follower]:
     """A connection that has said its status, and books that follow it."""
     socket = await PicoWebSocket().connect(server.url(protocol), timeout_s=TIMEOUT_S)
     first = await receive(socket)
     status = CODECS[protocol].decode(first)
     assert isinstance(status, Status)
     assert status.connection_id is not None
-    client = follower(server.exchange, protocol, status.connection_id, 10)
+    client = follower(server.exchange, protocol, status.connection_id, depth)
     client.take(first)
     return socket, client
 
 
-async def subscribed(server: ExchangeServer, protocol: str = "v2") -> tuple[WebSocket, Follower]:
-    socket, client = await opened(server, protocol)
-    socket.send(CODECS[protocol].subscribe(BOOK, SYMBOLS, 1).frame)
+async def subscribed(server: ExchangeServer, protocol: str = "v2", depth: int = 10) -> tuple[WebSocket, Follower]:
+    socket, client = await opened(server, protocol, depth)
+    socket.send(CODECS[protocol].subscribe(Stream("book", depth=depth), SYMBOLS, 1).frame)
     for _ in range(4):  # an ack and a snapshot each
         client.take(await receive(socket))
     return socket, client
@@ -71,8 +71,9 @@ async def ending(socket: WebSocket) -> SourceError:
 
 
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
-async def test_books_are_followed_through_a_socket(server: ExchangeServer, protocol: str) -> None:
-    socket, client = await subscribed(server, protocol)
+@pytest.mark.parametrize("depth", [10, 25, 100, 500, 1000])
+async def test_books_are_followed_through_a_socket(server: ExchangeServer, protocol: str, depth: int) -> None:
+    socket, client = await subscribed(server, protocol, depth)
     for _ in range(20):
         server.exchange.advance(100_000)
     socket.send(CODECS[protocol].ping(7).frame)

@@ -17,20 +17,21 @@ BOOK = Stream("book", depth=10)
 URLS = {"v1": "wss://ws.kraken.com", "v2": "wss://ws.kraken.com/v2"}
 
 
-async def subscribed(exchange: SimExchange, protocol: str = "v2") -> WireSocket:
+async def subscribed(exchange: SimExchange, protocol: str = "v2", depth: int = 10) -> WireSocket:
     transport: WebSocketTransport = ExchangeWire(exchange)
     socket: WebSocket = await transport.connect(URLS[protocol], timeout_s=1)
-    socket.send(CODECS[protocol].subscribe(BOOK, SYMBOLS, 1).frame)
+    socket.send(CODECS[protocol].subscribe(Stream("book", depth=depth), SYMBOLS, 1).frame)
     assert isinstance(socket, WireSocket)
     return socket
 
 
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
-async def test_books_are_followed(protocol: str) -> None:
+@pytest.mark.parametrize("depth", [10, 25, 100, 500, 1000])
+async def test_books_are_followed(protocol: str, depth: int) -> None:
     exchange = SimExchange(seed=4, rate=1_000)
-    socket = await subscribed(exchange, protocol)
-    client = follower(exchange, protocol, socket.session.connection_id, 10)
-    while client.proven < 1_000:
+    socket = await subscribed(exchange, protocol, depth)
+    client = follower(exchange, protocol, socket.session.connection_id, depth)
+    while client.proven < 2_000:
         if not socket.session.outbox:
             exchange.advance(20_000)
         client.take(await socket.receive())

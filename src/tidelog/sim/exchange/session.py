@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.sim.exchange.book import DEPTHS, TrueTop
 from tidelog.sim.exchange.delivery import Close, Delivery, Frame, HalfOpen, Hold, Message, Stall
@@ -183,6 +184,10 @@ class Session:
         if not error and known is (asked.method == "subscribe"):
             error = "Already subscribed" if known else "Subscription Not Found"
         now_us = self._exchange.now_us
+        if key.channel == "book":  # an ack says what it is, asked for or not
+            asked = replace(asked, depth=key.parameter)
+        elif key.channel == "ohlc":
+            asked = replace(asked, interval=key.parameter)
         if error:
             self.say(Frame(self.dialect.refused(asked, name, error, now_us), "error", key.channel, key.symbol))
             return
