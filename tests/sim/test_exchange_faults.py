@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from tests.sim.exchange_client import CODECS, ask, closes, connect, drain, follower, frames
+from tests.sim.exchange_client import CODECS, ask, closes, connect, drain, follower, frames, give_up
 from tests.sim.test_exchange_core import token_of
 from tidelog.errors import Rejected
 from tidelog.market.events import Ack, BookDelta, BookSnapshot, Executions, Rejection, Status, Stream, Trades
@@ -254,9 +254,9 @@ def test_the_tables_are_whole() -> None:
 def test_a_fault_is_seen(name: str, protocol: str) -> None:
     how, seen = {**FRAMES, **MARKETS}[name]
     disturbed = run(name, protocol, **how)
-    assert disturbed.exchange.tellings.told[name] >= 1
+    assert disturbed.exchange.told[name] >= 1
     if "times" in how:
-        assert disturbed.exchange.tellings.told[name] == 1
+        assert disturbed.exchange.told[name] == 1
     assert seen(disturbed, TRUE[protocol], protocol)
 
 
@@ -316,6 +316,19 @@ def test_faults_keep_to_where_they_were_told() -> None:
     assert got[0][0] == got[1][0] > 50
     assert got[0][1] > 50
     assert got[1][1] == 0
+
+
+def test_a_stalled_subscription_lives_again_when_it_is_asked_for_again() -> None:
+    exchange = SimExchange(rate=100, pairs=(PAIRS["BTC/USD"],))
+    session = connect(exchange)
+    exchange.tell("stall", times=1)
+    ask(session, Stream("book", depth=10))
+    exchange.advance(1_000_000)
+    assert [frame.channel for frame in frames(session)].count("book") == 1, "the ack"
+    give_up(session, Stream("book", depth=10))
+    ask(session, Stream("book", depth=10))
+    exchange.advance(1_000_000)
+    assert [frame.channel for frame in frames(session)].count("book") > 50
 
 
 def test_a_fault_can_be_switched_off_and_there_is_no_other() -> None:

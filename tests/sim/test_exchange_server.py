@@ -125,7 +125,7 @@ async def test_a_message_that_comes_in_pieces_is_whole(server: ExchangeServer, f
     server.exchange.advance(10_000)
     for _ in range(5):
         client.take(await receive(socket))
-    assert server.exchange.tellings.told[fault] == 2
+    assert server.exchange.told[fault] == 2
     assert client.proven == 7
     await socket.close()
 
@@ -242,3 +242,15 @@ async def test_a_firehose_is_as_fast_as_its_reader_and_every_checksum_holds(prot
         assert names.count("matched") == (1500 if protocol == "v1" else 1503)
         await socket.close()
     assert exchange.now_us == START_US, "no time has passed"
+
+
+async def test_a_firehose_keeps_to_its_rate() -> None:
+    exchange = SimExchange(pairs=(), recording=firehose(updates=499, per_second=5_000))
+    async with ExchangeServer(exchange) as server:
+        socket, _ = await opened(server)
+        begun = time.monotonic()
+        socket.send(CODECS["v2"].subscribe(BOOK, ("BTC/USD",), 1).frame)
+        for _ in range(1 + 500):
+            await receive(socket)
+        assert time.monotonic() - begun > 0.09, "the last is due after 0.1 s, less a slice"
+        await socket.close()

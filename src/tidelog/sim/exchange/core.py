@@ -75,6 +75,7 @@ class SimExchange:
         self.truth = Truth()
         self.tokens = Tokens(seed)
         self.tellings = Tellings(seed)
+        self.told = self.tellings.told  # how often each fault was shown
         self.sessions: list[Session] = []
         self._rng = random.Random(f"{seed} exchange")
         self._connection_ids = random.Random(f"{seed} connections")
@@ -84,8 +85,6 @@ class SimExchange:
         self._next_step_us = start_us + self._period_us
         self._next_second_us = start_us + SECOND_US
         self._schedule = sorted([(start_us + after, nth, act) for nth, (after, act) in enumerate(schedule)])
-
-    # ── time ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, now_us: int) -> None:
         """It is this late now: do everything that is due, in order. Going back is ignored."""
@@ -110,8 +109,6 @@ class SimExchange:
     def advance(self, us: int) -> None:
         """Let so many microseconds pass."""
         self.tick(self.now_us + us)
-
-    # ── clients ───────────────────────────────────────────────────────────────────────────────────────────
 
     def connect(self, url: str, *, address: str = "") -> Session | Answer:
         """Open a connection, or say how it is refused.
@@ -151,8 +148,6 @@ class SimExchange:
         except (msgspec.DecodeError, ValueError) as error:
             return Answer(400, str(error).encode(), PLAIN)
         return Answer(200, b"true")
-
-    # ── control ───────────────────────────────────────────────────────────────────────────────────────────
 
     def tell(
         self,
@@ -205,8 +200,6 @@ class SimExchange:
                     if connection in (None, session.connection_id):
                         session.close(code)
 
-    # ── what sessions ask ─────────────────────────────────────────────────────────────────────────────────
-
     def symbol_of(self, dialect: Dialect, name: str | None, channel: str) -> str | None:
         """The symbol that a client means; None: there is none."""
         for market in self.markets.values():
@@ -218,8 +211,6 @@ class SimExchange:
 
     def top(self, market: Market, dialect: Dialect) -> TrueTop:
         return market.book.top(market.pair, dialect.price_precision(market.pair), self.now_us)
-
-    # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
 
     def _second(self) -> None:
         if self.markets:

@@ -6,6 +6,7 @@ from tidelog.sim.exchange.delivery import Message
 from tidelog.sim.exchange.dialect import quoted
 from tidelog.sim.exchange.pairs import PAIRS
 from tidelog.sim.exchange.recording import Recording
+from tidelog.sim.exchange.session import Session
 
 STEP_US = 100
 
@@ -30,7 +31,7 @@ def firehose(
         seed=seed, pairs=(PAIRS[symbol],), rate=1_000_000 / STEP_US, levels=LEVELS, start_us=START_US
     )
     session = exchange.connect("/" if protocol == "v1" else "/v2")
-    assert not hasattr(session, "status"), "nothing refuses the first connection of an honest exchange"
+    assert isinstance(session, Session), "nothing refuses the first connection of an honest exchange"
     name = quoted(dialect.name_of(PAIRS[symbol]))
     if protocol == "v1":
         request = f'{{"event":"subscribe","pair":[{name}],"subscription":{{"name":"book","depth":{depth}}}}}'

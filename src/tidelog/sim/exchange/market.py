@@ -18,6 +18,7 @@ CANDLES_KEPT = 20  # per interval: what a snapshot shows
 TRADES_KEPT = 1_000_000  # per market, for a test that compares all of them; some 150 MB
 TRADES_BEFORE = 60  # made before the start, so that a snapshot of 50 is full
 REFILL = 8  # levels added per step at the far end, at most
+GAP_MAX = 5  # units of the price between the sides, beyond which it is closed again
 LEVELS_MIN = 3  # per side, below which nothing is taken
 RANK_TYPICAL = 6  # from the touch, of the level that something happens to
 MINUTE_US = 60_000_000
@@ -104,8 +105,12 @@ class Market:
         self._uncross()
         for _ in range(2 if self._rng.random() < 0.25 else 1):
             self._act()
+        if self._gap() > GAP_MAX:
+            self._insert_inside(self.book.bids if self._rng.random() < 0.5 else self.book.asks)
         for side in sides:
             self._refill(side, min(REFILL, self._levels - len(side.keys)))
+            if len(side.keys) > self._levels:
+                self.put(side.name, side.held[side.keys[-1]].price, 0)
         for fault in disturb:
             fault(self)
         moved = touch != [side.best(1) for side in sides]
@@ -144,6 +149,16 @@ class Market:
         other = self.book.asks if side is self.book.bids else self.book.bids
         key = side.keys[0] - 2 + int(self._rng.expovariate(1 / (2 * RANK_TYPICAL)))
         if key + other.keys[0] > 0 and key * side.sign > 0:  # it neither meets the other side nor is free
+            self.put(side.name, key * side.sign, self.some_qty())
+
+    def _gap(self) -> int:
+        """How far the best bid lies below the best ask."""
+        return self.book.bids.keys[0] + self.book.asks.keys[0]
+
+    def _insert_inside(self, side: Side) -> None:
+        """Somebody betters a touch from which trades have eaten, or the sides would drift apart."""
+        key = side.keys[0] - self._rng.randrange(1, self._gap())
+        if key * side.sign > 0:
             self.put(side.name, key * side.sign, self.some_qty())
 
     def _refill(self, side: Side, count: int) -> None:
