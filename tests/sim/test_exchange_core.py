@@ -64,6 +64,23 @@ def test_every_book_can_be_followed_and_is_the_exchange_s(protocol: str, depth: 
     assert [book.unknown_removals for book in client.books.by_symbol.values()] == [0, 0]
 
 
+def test_the_truth_is_bounded_and_can_be_asked_by_checksum() -> None:
+    exchange = SimExchange(rate=100, remembered=20)
+    session = connect(exchange)
+    ask(session, BOOK)
+    exchange.advance(2_000_000)
+    sent = frames(session)
+    known = [exchange.truth.top10(session.connection_id, index) for index in range(len(sent))]
+    assert [top is not None for top in known] == [False] * (len(sent) - 20) + [True] * 20
+    for frame, top in list(zip(sent, known, strict=True))[-20:]:
+        assert top is not None
+        assert b'"checksum":%d,' % top.checksum in frame.data
+        by_checksum = exchange.truth.with_checksum("BTC/USD", top.checksum)
+        assert by_checksum is not None
+        assert (by_checksum.bids, by_checksum.asks) == (top.bids, top.asks)
+    assert exchange.truth.with_checksum("BTC/USD", 0) is None
+
+
 def test_a_subscriber_that_does_not_cut_would_notice() -> None:
     exchange = SimExchange(seed=7, rate=1_000)
     session = connect(exchange)

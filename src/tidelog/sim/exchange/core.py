@@ -25,7 +25,7 @@ from tidelog.sim.exchange.recording import Recording, symbol_v2
 from tidelog.sim.exchange.session import Session, Subscription
 from tidelog.sim.exchange.telling import Tellings
 from tidelog.sim.exchange.tokens import Tokens
-from tidelog.sim.exchange.truth import Truth
+from tidelog.sim.exchange.truth import REMEMBERED, Truth
 
 START_US = 1_700_000_000 * SECOND_US
 LEVELS = 1_100  # a side: more than the deepest window, so that levels fall out of it and come back
@@ -38,9 +38,9 @@ _actions = msgspec.json.Decoder(Action)
 
 
 class Limits(Struct, frozen=True):
-    """What a client may do. The exchange says 150 attempts in 10 minutes; the rest is what users report."""
+    """What a client may do: attempts as the exchange says it, requests as users have met it (15 to 25)."""
 
-    requests_per_s: int = 50
+    requests_per_s: int = 25  # per connection
     attempts: int = 150  # per address, in a rolling 10 minutes; then it is banned for 10 minutes
     idle_s: int = 60  # without a subscription
 
@@ -57,6 +57,7 @@ class SimExchange:
         start_us: int = START_US,
         recording: Recording | None = None,
         schedule: Sequence[tuple[int, Action]] = (),
+        remembered: int = REMEMBERED,
     ) -> None:
         """
         Args:
@@ -65,6 +66,7 @@ class SimExchange:
             levels: of each side of a book.
             start_us: Unix time in microseconds at which it begins.
             schedule: what happens by itself, as (microseconds after the start, action), in any order.
+            remembered: frames whose truth is kept, for `truth`.
         """
         self.now_us = start_us
         self.limits = limits or Limits()
@@ -72,7 +74,7 @@ class SimExchange:
         self.system = "online"
         self.markets = {pair.symbol: Market(pair, seed=seed, start_us=start_us, levels=levels) for pair in pairs}
         self.account = Account(seed=seed, pairs=pairs)
-        self.truth = Truth()
+        self.truth = Truth(remembered)
         self.tokens = Tokens(seed)
         self.tellings = Tellings(seed)
         self.told = self.tellings.told  # how often each fault was shown

@@ -15,7 +15,7 @@ from tidelog.sim.exchange.pairs import Pair
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)  # minutes
 CANDLES_KEPT = 20  # per interval: what a snapshot shows
-TRADES_KEPT = 1_000_000  # per market, for a test that compares all of them; some 150 MB
+TRADES_KEPT = 1_000_000  # per market, for a test that compares all of them; some 200 MB when full
 TRADES_BEFORE = 60  # made before the start, so that a snapshot of 50 is full
 REFILL = 8  # levels added per step at the far end, at most
 GAP_MAX = 5  # units of the price between the sides, beyond which it is closed again

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from tidelog.sim.exchange.book import TrueTop
 
-REMEMBERED = 100_000  # frames, some 60 MB: minutes of a busy test
+REMEMBERED = 20_000  # frames, some 50 MB: a client is held against them as it goes
 
 
 class Truth:
