@@ -96,6 +96,21 @@ async def test_a_runtime_drives_the_exchange() -> None:
         await socket.close()
 
 
+async def test_a_mistake_in_the_core_is_not_swallowed(exchange: SimExchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticked = asyncio.Event()
+
+    def tick(now_us: int) -> None:
+        ticked.set()
+        raise AssertionError("a mistake")
+
+    monkeypatch.setattr(exchange, "tick", tick)
+    server = ExchangeServer(exchange, runtime=SystemRuntime())
+    await server.start()
+    await asyncio.wait_for(ticked.wait(), TIMEOUT_S)
+    with pytest.raises(AssertionError, match="a mistake"):
+        await server.stop()
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [

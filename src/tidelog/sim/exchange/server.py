@@ -79,17 +79,19 @@ class ExchangeServer:
             self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
-        """Refuse connections from now on, and drop those there are."""
+        """Refuse connections from now on, and drop those there are. Raises what had ended time, if anything."""
         if self._server is None:
             return
         server, self._server = self._server, None
         server.close()
-        tasks = [*self._connections, *([] if self._ticking is None else [self._ticking])]
-        self._ticking = None
+        ticking, self._ticking = self._ticking, None
+        tasks = [*self._connections, *([] if ticking is None else [ticking])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+        if ticking is not None and not ticking.cancelled():
+            ticking.result()  # time ended by a mistake in the core: that is not to be swallowed
 
     async def _tick(self) -> None:
         while True:
@@ -170,6 +172,8 @@ class _Connection:
             done, _ = await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
             if receiving not in done:  # we closed: the client answers that before it goes
                 await asyncio.wait((receiving,), timeout=CLOSE_S)
+            for task in done:
+                task.result()
         finally:
             self._session.lost()
             for task in (sending, receiving):
