@@ -133,6 +133,16 @@ async def test_a_connection_that_ends(server: ExchangeServer, fault: str, kind: 
     await again.close()
 
 
+@pytest.mark.parametrize("fault", ["compressed", "huge"])
+async def test_nothing_is_received_after_what_was_refused(server: ExchangeServer, fault: str) -> None:
+    socket, _ = await subscribed(server)
+    server.exchange.tell(fault, times=1)
+    server.exchange.advance(20_000)  # 20 frames in one write, of which the first is refused
+    with pytest.raises((Rejected, Unreachable)):
+        await receive(socket)
+    await socket.close()
+
+
 @pytest.mark.parametrize("fault", ["fragments", "trickle"])
 async def test_a_message_that_comes_in_pieces_is_whole(server: ExchangeServer, fault: str) -> None:
     socket, client = await subscribed(server)

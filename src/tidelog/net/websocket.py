@@ -65,6 +65,8 @@ class _Listener(WSListener):
         self._size = 0
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if self.ended is not None:  # read in one go with what ended it: nothing may follow a gap as if there were none
+            return
         kind = frame.msg_type
         if kind == WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
@@ -133,6 +135,8 @@ class _PicoSocket:
             await asyncio.wait_for(self._transport.wait_disconnected(), CLOSE_S)
         except TimeoutError:
             self._transport.disconnect(False)
+        except (WSError, OSError):
+            pass  # what broke the connection before: `receive` has said it
 
 
 class PicoWebSocket:
