@@ -11,12 +11,12 @@ import pytest
 
 from tests.sim.exchange_client import CODECS, SYMBOLS, Follower, follower
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
-from tidelog.market.events import BookDelta, Status, Stream
+from tidelog.market.events import BookDelta, Pong, Rejection, Status, Stream
 from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
 from tidelog.net.http import AioHttp
 from tidelog.net.websocket import PicoWebSocket, WebSocket
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.exchange import SimExchange
+from tidelog.sim.exchange import FAULTS, Limits, SimExchange
 from tidelog.sim.exchange.core import START_US
 from tidelog.sim.exchange.firehose import firehose
 from tidelog.sim.exchange.server import ExchangeServer
@@ -279,3 +279,44 @@ async def test_a_firehose_keeps_to_its_rate() -> None:
             await receive(socket)
         assert time.monotonic() - begun > 0.09, "the last is due after 0.1 s, less a slice"
         await socket.close()
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+async def test_in_a_mixture_of_faults_a_proven_book_is_the_exchange_s(protocol: str) -> None:
+    """`Follower` holds every proven book against the truth. Connections are lost and had again, many times."""
+    exchange = SimExchange(seed=6, rate=1_000, limits=Limits(attempts=10_000))
+    rare = {"huge", "nesting", "trickle", "half_open", "handshake_stalled", "heartbeats_lost"}
+    for name in FAULTS.keys() - rare:
+        exchange.tell(name, probability=0.003)
+    proven = lost = 0
+    async with ExchangeServer(exchange) as server:
+        for _ in range(60):
+            try:
+                socket, client = await opened(server, protocol)
+            except SourceError:
+                continue
+            socket.send(CODECS[protocol].subscribe(BOOK, SYMBOLS, 1).frame)
+            try:
+                for us in (0, 100_000):
+                    exchange.advance(us)
+                    socket.send(CODECS[protocol].ping(7).frame)
+                    while not await take(socket, client):
+                        pass
+            except SourceError:
+                lost += 1
+            proven += client.proven
+            await socket.close()
+    assert proven > 500
+    assert lost > 5
+    assert exchange.sessions == []
+
+
+async def take(socket: WebSocket, client: Follower) -> bool:
+    """Whether the next message answers a ping, or is the refusal to."""
+    message = await receive(socket)
+    try:
+        event = client.take(message)
+    except Rejected:  # broken, as a frame; the connection goes on
+        client.index += 1
+        return False
+    return isinstance(event, Pong | Rejection)
