@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,10 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.errors import ConfigError
-from tidelog.runtime import run
+from tidelog.runtime import SystemRuntime, run
 from tidelog.sim.control import Schedule
+from tidelog.sim.exchange import FAULTS, PAIRS, Pair, Recording, SimExchange
+from tidelog.sim.exchange.server import ExchangeServer
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.lies import LIES
@@ -21,9 +24,10 @@ from tidelog.sim.server import NodeServer
 
 CHAIN_ID = 1337
 REPLICAS_MAX = 64
+EVENTS_PER_S_MAX = 5_000  # of an exchange: half of what one process makes while it also serves
 BLOCKS_MAX = 100_000  # made before the node listens; some 0.3 ms and 10 kB each with small blocks
 
-app = cyclopts.App(name="sim", help="Peers to test and play against: an EVM node that can lie.")
+app = cyclopts.App(name="sim", help="Peers to test and play against: an EVM node, an exchange.")
 
 
 @app.command
@@ -77,7 +81,7 @@ def node(
         _check("--reorg-every", reorg_every, 2, BLOCKS_MAX)
     if block_time is not None and not block_time > 0:
         raise ConfigError(f"--block-time {block_time:g}: give more than 0 seconds")
-    told = [_told(text) for text in lie]
+    told = [_told("--lie", text, LIES, "node --list-lies") for text in lie]
     shape = Shape(transactions=_span("--transactions", transactions), logs=_span("--logs", logs))
     chain: Chain
     if recorded is not None:
@@ -96,11 +100,83 @@ def node(
         raise ConfigError(f"cannot listen on port {port}: {error.strerror}")
 
 
-async def _serve(simulated: SimNode, port: int, block_time: float | None) -> None:
-    loop = asyncio.get_running_loop()
+@app.command
+def exchange(
+    *,
+    port: int = 8546,
+    seed: int = 0,
+    symbols: str = "BTC/USD,ETH/USD",
+    rate: float = 20.0,
+    fault: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    recorded: Path | None = None,
+    list_faults: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> None:
+    """Serve Kraken's WebSocket protocols, v1 and v2, public and private, until Ctrl-C.
+
+    Faults are switched while it runs by a POST to /sim: ["fault","stall",1.0,1], ["honest"], ["disconnect",1012].
+
+    Args:
+        port: where to listen on 127.0.0.1; 0 takes any free port.
+        seed: the same seed gives the same markets and the same faults.
+        symbols: which markets there are, separated by commas.
+        rate: how often per second something happens, over all markets; also the frames per second of a recording.
+        fault: what goes wrong, as NAME or NAME=PROBABILITY; may be given several times.
+        recorded: play this file, one frame a line, to whoever subscribes to what it is about.
+        list_faults: print the faults there are, and end.
+    """
+    if list_faults:
+        for one in FAULTS.values():
+            print(f"{one.name:24} {one.doc}")
+        return
+    _check("--port", port, 0, 65_535)
+    if not 0 < rate <= EVENTS_PER_S_MAX:
+        raise ConfigError(f"--rate {rate:g}: give more than 0, and at most {EVENTS_PER_S_MAX}")
+    told = [_told("--fault", text, FAULTS, "exchange --list-faults") for text in fault]
+    pairs = [_pair(symbol) for symbol in symbols.split(",")]
+    recording = None if recorded is None else Recording.from_file(recorded)
+    try:
+        run(_serve_exchange(port, seed, pairs, rate, told, recording))
+    except OSError as error:
+        raise ConfigError(f"cannot listen on port {port}: {error.strerror}")
+
+
+async def _serve_exchange(
+    port: int,
+    seed: int,
+    pairs: list[Pair],
+    rate: float,
+    told: list[tuple[str, float]],
+    recording: Recording | None,
+) -> None:
+    runtime = SystemRuntime()
+    start_us = int(runtime.now() * 1_000_000)
+    simulated = SimExchange(seed=seed, pairs=pairs, rate=rate, start_us=start_us, recording=recording)
+    for name, probability in told:
+        simulated.tell(name, probability=probability)
+    stop = _stopped()
+    async with ExchangeServer(simulated, port=port, runtime=runtime) as server:
+        urls = [f"{protocol} {server.url(protocol)}" for protocol in ("v2", "v1")]
+        urls += [f"private {protocol} {server.url(protocol, private=True)}" for protocol in ("v2", "v1")]
+        print(", ".join([*urls, f"REST {server.rest_url}"]), flush=True)
+        await stop.wait()
+
+
+def _stopped() -> asyncio.Event:
+    """Set by Ctrl-C, or by a wish to terminate."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _pair(symbol: str) -> Pair:
+    if symbol not in PAIRS:
+        raise ConfigError(f"--symbols {symbol}: there is no such market; there are {', '.join(PAIRS)}")
+    return PAIRS[symbol]
+
+
+async def _serve(simulated: SimNode, port: int, block_time: float | None) -> None:
+    stop = _stopped()
     async with NodeServer(simulated, port=port) as server:
         chain = simulated.chain
         print(f"{server.url()} serves chain {chain.chain_id}, head {chain.head.number}", flush=True)
@@ -114,16 +190,16 @@ async def _serve(simulated: SimNode, port: int, block_time: float | None) -> Non
             task.result()
 
 
-def _told(text: str) -> tuple[str, float]:
+def _told(flag: str, text: str, known: Container[str], listing: str) -> tuple[str, float]:
     name, separator, share = text.partition("=")
-    if name not in LIES:
-        raise ConfigError(f"--lie {name}: there is no such lie; see `tidelog sim node --list-lies`")
+    if name not in known:
+        raise ConfigError(f"{flag} {name}: there is no such {flag[2:]}; see `tidelog sim {listing}`")
     try:
         probability = float(share) if separator else 1.0
     except ValueError:
         probability = -1.0
     if not 0 <= probability <= 1:
-        raise ConfigError(f"--lie {text}: a probability lies between 0 and 1")
+        raise ConfigError(f"{flag} {text}: a probability lies between 0 and 1")
     return name, probability
 
 

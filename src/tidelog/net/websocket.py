@@ -73,6 +73,8 @@ class _Listener(WSListener):
         self._size = 0
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if self.ended is not None:  # read in one go with what ended it: nothing may follow a gap as if there were none
+            return
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
             code = frame.get_close_code()  # 0 if there is none; codes of the peer's own are plain integers

@@ -1,1 +1,1 @@
-"""Peers to test and play against: an EVM node that can lie, served over real HTTP and WebSocket."""
+"""Peers to test and play against, on real sockets or none: an EVM node that can lie, an exchange that can fail."""

@@ -1,0 +1,71 @@
+"""Faults in which frames come, how often and when."""
+
+import random
+from collections.abc import Sequence
+
+from tidelog.sim.exchange.delivery import Effect, Frame, Hold, Message, Stall
+from tidelog.sim.exchange.faults.fault import on_frame
+
+_ACK = frozenset({"ack"})
+_UPDATE = frozenset({"update"})
+_SNAPSHOT = frozenset({"snapshot"})
+
+
+@on_frame(kinds=_UPDATE)
+def drop(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """An update is lost."""
+    return ()
+
+
+@on_frame(kinds=_UPDATE)
+def duplicate(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """An update comes twice."""
+    return Message(frame), Message(frame)
+
+
+@on_frame(kinds=_UPDATE)
+def reorder(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """An update comes after the next one of its channel and symbol."""
+    return (Hold(frame),)
+
+
+@on_frame()
+def stall(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A subscription goes silent for good, while acks, heartbeats and the others go on."""
+    return (Stall(frame),)
+
+
+@on_frame(kinds=_SNAPSHOT)
+def snapshot_twice(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A snapshot comes twice."""
+    return Message(frame), Message(frame)
+
+
+@on_frame(kinds=_SNAPSHOT)
+def snapshot_lost(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """Updates come without the snapshot before them."""
+    return ()
+
+
+@on_frame(kinds=_ACK)
+def ack_lost(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A request is carried out, and nobody says so."""
+    return ()
+
+
+@on_frame(kinds=_ACK)
+def ack_late(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """The first data of a subscription comes before its ack."""
+    return (Hold(frame),)
+
+
+@on_frame(kinds=frozenset({"heartbeat"}))
+def heartbeats_lost(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """No heartbeats."""
+    return ()
+
+
+@on_frame("executions", "balances", "ownTrades", "openOrders", kinds=_UPDATE)
+def sequence_gap(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A frame of a private channel is lost, so that its sequence has a gap."""
+    return ()

@@ -1,0 +1,262 @@
+"""One connection as the exchange sees it: what is subscribed, what was asked, what is to be sent.
+
+Bytes in, deliveries out; the time is the exchange's.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tidelog.sim.exchange.book import DEPTHS, TrueTop
+from tidelog.sim.exchange.delivery import Close, Delivery, Frame, HalfOpen, Hold, Message, Stall
+from tidelog.sim.exchange.dialect import SECOND_US, Asked, Dialect, NotUnderstood
+from tidelog.sim.exchange.faults.connections import EXCEEDED
+from tidelog.sim.exchange.market import INTERVALS
+
+if TYPE_CHECKING:
+    from tidelog.sim.exchange.core import SimExchange
+
+OUTBOX_MAX = 200_000  # deliveries that wait for a reader: beyond it the exchange hangs up
+TRADES_SHOWN = 50  # in a snapshot
+POLICY_VIOLATION = 1008
+NORMAL = 1000
+
+PRIVATE_ELSEWHERE = "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com"
+PUBLIC_ELSEWHERE = "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com"
+
+
+class Key(Struct, frozen=True):
+    channel: str
+    symbol: str | None
+    parameter: int | None = None  # depth or interval
+
+
+class Subscription:
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.stalled = False
+        self.sequence = 0  # of the last frame, on a private channel
+        self.played = 0  # frames of a recording
+
+
+class Session:
+    def __init__(self, exchange: "SimExchange", dialect: Dialect, connection_id: int, *, private: bool) -> None:
+        self.dialect = dialect
+        self.connection_id = connection_id  # as the status frame says it
+        self.subscriptions: dict[Key, Subscription] = {}
+        self.outbox: deque[Delivery] = deque()
+        self.half_open = False
+        self.closed = False  # nothing is sent or taken any more; what waits in the outbox still goes
+        self.wake: Callable[[], None] = lambda: None  # the shell's: there is something in the outbox
+        self._exchange = exchange
+        self._private = private
+        self._messages = 0  # handed over so far
+        self._sent_us = self._busy_us = exchange.now_us
+        self._held: list[Frame] = []
+        self._requests: deque[int] = deque()  # when they came, in the last second
+        self.say(Frame(dialect.status(exchange.system, connection_id), "status", "status"))
+
+    def receive(self, message: bytes) -> None:
+        """Take a message from the client."""
+        if self.closed or self.half_open:
+            return
+        exchange, dialect = self._exchange, self.dialect
+        refusal = exchange.tellings.request(self.connection_id)
+        if refusal is None and self._too_fast():
+            refusal = EXCEEDED
+        if refusal is not None:
+            self.say(Frame(refusal, "error"))
+            return
+        try:
+            asked = dialect.parse(message)
+        except NotUnderstood as error:
+            self.say(Frame(error.answer, "error"))
+            return
+        if asked.method == "ping":
+            self.say(Frame(dialect.pong(asked, exchange.now_us), "pong"))
+            return
+        for name in asked.names or (None,):
+            self._answer(asked, name)
+
+    def lost(self) -> None:
+        """The client is gone."""
+        self.closed = True
+        self._exchange.forget(self)
+
+    def close(self, code: int) -> None:
+        if not self.closed:
+            self.outbox.append(Close(code))
+            self.lost()
+            self.wake()
+
+    def keep(self) -> None:
+        """A second has passed."""
+        now_us = self._exchange.now_us
+        if self.subscriptions:
+            self._busy_us = now_us
+        elif now_us - self._busy_us >= self._exchange.limits.idle_s * SECOND_US:
+            self.close(NORMAL)
+            return
+        if self.dialect.NAME == "v1" or now_us - self._sent_us >= SECOND_US:
+            self.say(Frame(self.dialect.heartbeat(), "heartbeat", "heartbeat"))
+
+    def send(self, subscription: Subscription, data: bytes, kind: str, top: TrueTop | None = None) -> None:
+        """Send what is subscribed."""
+        if not subscription.stalled:
+            self.say(Frame(data, kind, subscription.key.channel, subscription.key.symbol, top))
+
+    def unpaced(self) -> list[Subscription]:
+        """What is to be played as fast as the client reads, and is not over; a shell does that."""
+        recording = self._exchange.recording
+        if recording is None or recording.paced or self.closed or self.half_open:
+            return []
+        name = self.dialect.NAME
+        return [
+            one
+            for one in self.subscriptions.values()
+            if recording.frame(name, one.key.channel, one.key.symbol, one.played) is not None
+        ]
+
+    def say(self, frame: Frame) -> None:
+        """Send a frame, after every fault that is about it."""
+        if self.closed or self.half_open:
+            return
+        self._sent_us = self._exchange.now_us
+        held = tuple(self._held)
+        for effect in self._exchange.tellings.frame(frame, self.connection_id):
+            match effect:
+                case Message():
+                    self._hand_over(effect)
+                case Hold(kept):
+                    self._hold(kept)
+                case Stall(of):
+                    self._stall(of)
+                case HalfOpen():
+                    self.half_open = True
+                case Close(code):
+                    self.close(code)
+            if self.closed or self.half_open:
+                return
+        self._release(held, frame)
+        self.wake()
+
+    def _hold(self, frame: Frame) -> None:
+        if any((each.channel, each.symbol) == (frame.channel, frame.symbol) for each in self._held):
+            self._hand_over(Message(frame))  # this is the one that goes before
+        else:
+            self._held.append(frame)
+
+    def _release(self, held: Sequence[Frame], after: Frame) -> None:
+        """Let what was held back follow the frame it was to follow."""
+        for frame in held:
+            if (frame.channel, frame.symbol) == (after.channel, after.symbol):
+                self._held.remove(frame)
+                self._hand_over(Message(frame))
+
+    def _hand_over(self, message: Message) -> None:
+        self.outbox.append(message)
+        if message.frame.top is not None:
+            self._exchange.truth.sent(self.connection_id, self._messages, message.frame.top)
+        self._messages += 1
+        if len(self.outbox) > OUTBOX_MAX:
+            self.close(POLICY_VIOLATION)
+
+    def _stall(self, frame: Frame) -> None:
+        for subscription in self.subscriptions.values():
+            if (subscription.key.channel, subscription.key.symbol) == (frame.channel, frame.symbol):
+                subscription.stalled = True
+
+    def _too_fast(self) -> bool:
+        now_us = self._exchange.now_us
+        while self._requests and self._requests[0] <= now_us - SECOND_US:
+            self._requests.popleft()
+        if len(self._requests) >= self._exchange.limits.requests_per_s:
+            return True
+        self._requests.append(now_us)
+        return False
+
+    def _answer(self, asked: Asked, name: str | None) -> None:
+        key, error = self._key(asked, name)
+        known = key in self.subscriptions
+        if not error and known is (asked.method == "subscribe"):
+            error = "Already subscribed" if known else "Subscription Not Found"
+        now_us = self._exchange.now_us
+        if key.channel == "book":  # an ack says what it is, asked for or not
+            asked = replace(asked, depth=key.parameter)
+        elif key.channel == "ohlc":
+            asked = replace(asked, interval=key.parameter)
+        if error:
+            self.say(Frame(self.dialect.refused(asked, name, error, now_us), "error", key.channel, key.symbol))
+            return
+        self.say(Frame(self.dialect.accepted(asked, name, now_us), "ack", key.channel, key.symbol))
+        if asked.method == "unsubscribe":
+            self._busy_us = now_us
+            del self.subscriptions[key]
+            return
+        subscription = self.subscriptions[key] = Subscription(key)
+        wanted = asked.snapshot
+        if wanted if wanted is not None else key.channel in self.dialect.SNAPSHOT_BY_DEFAULT:
+            self._show(subscription)
+
+    def _key(self, asked: Asked, name: str | None) -> tuple[Key, str]:
+        """What is meant, and what is wrong with it."""
+        channel, dialect, exchange = asked.channel, self.dialect, self._exchange
+        if channel in dialect.PRIVATE:
+            if not self._private:
+                return Key(channel, None), PRIVATE_ELSEWHERE
+            valid = exchange.tokens.use(asked.token, self.connection_id, exchange.now_us)
+            return Key(channel, None), "" if valid else "ESession:Invalid session"
+        if channel not in dialect.PUBLIC:
+            return Key(channel, None), "Subscription name invalid"
+        if self._private:
+            return Key(channel, None), PUBLIC_ELSEWHERE
+        if channel == "instrument":
+            return Key(channel, None), ""
+        symbol = exchange.symbol_of(dialect, name, channel)
+        if symbol is None:
+            return Key(channel, name), f"Currency pair not supported {name}"
+        if channel == "book":
+            depth = DEPTHS[0] if asked.depth is None else asked.depth
+            return Key(channel, symbol, depth), "" if depth in DEPTHS else "Subscription depth not supported"
+        if channel == "ohlc":
+            interval = INTERVALS[0] if asked.interval is None else asked.interval
+            valid = interval in INTERVALS
+            return Key(channel, symbol, interval), "" if valid else "Subscription ohlc interval not supported"
+        return Key(channel, symbol), ""
+
+    def _show(self, subscription: Subscription) -> None:
+        """The snapshot of what was just subscribed."""
+        key, exchange, dialect = subscription.key, self._exchange, self.dialect
+        if exchange.recording is not None and exchange.recording.has(dialect.NAME, key.channel, key.symbol):
+            return
+        if key.channel in dialect.PRIVATE:
+            subscription.sequence = 1
+            self.send(subscription, dialect.account(key.channel, exchange.account, 1), "snapshot")
+            return
+        if key.symbol is None:
+            pairs = [market.pair for market in exchange.markets.values()]
+            self.send(subscription, dialect.instruments(pairs), "snapshot")
+            return
+        market, now_us = exchange.markets[key.symbol], exchange.now_us
+        match key.channel:
+            case "book":
+                depth = key.parameter or DEPTHS[0]
+                top = exchange.top(market, dialect)
+                bids, asks = market.book.bids.best(depth), market.book.asks.best(depth)
+                data = dialect.book(market.pair, depth, bids, asks, top.checksum, now_us, "snapshot")
+                self.send(subscription, data, "snapshot", top)
+            case "trade":
+                last = list(market.trades)[-TRADES_SHOWN:]
+                self.send(subscription, dialect.trades(market.pair, last, "snapshot"), "snapshot")
+            case "ticker":
+                self.send(subscription, dialect.ticker(market, now_us, "snapshot"), "snapshot")
+            case "ohlc":
+                interval = key.parameter or INTERVALS[0]
+                candles = market.candles[interval]
+                for data in dialect.candles(market.pair, interval, list(candles), now_us, "snapshot"):
+                    self.send(subscription, data, "snapshot")
+            case "spread":
+                self.send(subscription, dialect.spread(market, now_us), "snapshot")
