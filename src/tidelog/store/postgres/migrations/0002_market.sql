@@ -1,0 +1,81 @@
+-- What a market's rows are kept in. Numbers are exact integers, each row with its scale; times are Unix time
+-- in microseconds. Columns stand in the order of tidelog.batch; text compares by its bytes (collation "C").
+
+CREATE TABLE instruments (
+    source TEXT COLLATE "C" NOT NULL,
+    symbol TEXT COLLATE "C" NOT NULL,
+    base TEXT COLLATE "C" NOT NULL,
+    quote TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    price_precision BIGINT NOT NULL,
+    qty_precision BIGINT NOT NULL,
+    price_increment BIGINT NOT NULL,
+    price_increment_scale BIGINT NOT NULL,
+    qty_increment BIGINT NOT NULL,
+    qty_increment_scale BIGINT NOT NULL,
+    updated_us BIGINT NOT NULL,
+    PRIMARY KEY (source, symbol)
+);
+
+CREATE TABLE trades (
+    source TEXT COLLATE "C" NOT NULL,
+    symbol TEXT COLLATE "C" NOT NULL,
+    time_us BIGINT NOT NULL,
+    ordinal BIGINT NOT NULL,
+    price BIGINT NOT NULL,
+    qty BIGINT NOT NULL,
+    side TEXT COLLATE "C" NOT NULL,
+    ord_type TEXT COLLATE "C" NOT NULL,
+    price_scale BIGINT NOT NULL,
+    qty_scale BIGINT NOT NULL,
+    trade_id BIGINT,
+    run BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    received_us BIGINT NOT NULL,
+    PRIMARY KEY (source, symbol, time_us, ordinal, price, qty, side, ord_type),
+    UNIQUE (source, symbol, trade_id)
+);
+
+CREATE TABLE candles (
+    source TEXT COLLATE "C" NOT NULL,
+    symbol TEXT COLLATE "C" NOT NULL,
+    interval_s BIGINT NOT NULL,
+    time_us BIGINT NOT NULL,
+    open BIGINT NOT NULL,
+    high BIGINT NOT NULL,
+    low BIGINT NOT NULL,
+    close BIGINT NOT NULL,
+    price_scale BIGINT NOT NULL,
+    volume NUMERIC(78, 0) NOT NULL,
+    qty_scale BIGINT NOT NULL,
+    turnover NUMERIC(78, 0) NOT NULL,
+    trades BIGINT NOT NULL,
+    PRIMARY KEY (source, symbol, interval_s, time_us)
+);
+
+CREATE TABLE book_snapshots (
+    source TEXT COLLATE "C" NOT NULL,
+    symbol TEXT COLLATE "C" NOT NULL,
+    time_us BIGINT NOT NULL,
+    exchange_us BIGINT,
+    depth BIGINT NOT NULL,
+    proven_depth BIGINT NOT NULL,
+    price_scale BIGINT NOT NULL,
+    qty_scale BIGINT NOT NULL,
+    levels BYTEA NOT NULL,
+    run BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    PRIMARY KEY (source, symbol, time_us)
+);
+
+CREATE TABLE coverage (
+    source TEXT COLLATE "C" NOT NULL,
+    symbol TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    since_us BIGINT NOT NULL,
+    until_us BIGINT NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C",
+    closed_at BIGINT,
+    PRIMARY KEY (source, symbol, channel, since_us)
+);
