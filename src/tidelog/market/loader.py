@@ -42,11 +42,11 @@ class Options(Struct, frozen=True):
     sample_s: int = 10  # a book is stored once in each interval of this length
 
     def __post_init__(self) -> None:
+        if any(interval_s < 1 for interval_s in (*self.intervals_s, self.sample_s)):
+            raise ConfigError("an interval has to be a second or more")
         for shorter, longer in pairwise(self.intervals_s):
             if longer <= shorter or longer % shorter:
                 raise ConfigError(f"candles of {longer} s cannot be made of candles of {shorter} s")
-        if any(interval < 1 for interval in (*self.intervals_s, self.sample_s)):
-            raise ConfigError("an interval has to be a second or more")
 
 
 def source_of(name: str) -> str:
@@ -81,8 +81,9 @@ class Loader:
 
     @property
     def committed(self) -> EventId:
-        """The last entry that is in the store; `fanout.NOTHING` before the first. Not below it may entries
-        be missing that the loader is given, and a journal may drop what lies before.
+        """The last entry that is in the store; `fanout.NOTHING` before the first.
+
+        A journal may drop what lies before it, but for what it needs to tell the books as they were.
         """
         return self._committed
 
