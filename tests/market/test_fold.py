@@ -303,6 +303,13 @@ class TestBooks:
         made.book(levels([99]), levels([101]), whole=True)
         assert coverage(folded(made.entries), "book")[1:] == ["2.001 5 gap 1006 None", "5 5 proven None None"]
 
+    def test_have_the_depth_that_was_subscribed(self) -> None:
+        made = Recording()
+        for depth in (100, 1000):
+            made.ack("book", depth)
+            made.book(levels([99]), levels([101]), whole=True, after_us=20_000_000)
+        assert folded(made.entries).shown(BOOK_SNAPSHOTS, "depth") == ["100", "1000"]
+
     def test_are_stored_once_in_each_interval(self) -> None:
         made = self.started()
         for qty in range(2, 32):
@@ -336,6 +343,19 @@ def test_times_that_go_back_are_held() -> None:
         "5.001 5.002 gap trade_id None",
         "5.002 5.002 proven None None",
     ]
+
+    made.mark(DISCONNECTED, "1006", after_us=-10_000)
+    made.heartbeat(-10_000)
+    assert gaps(folded(made.entries))[0] == f"connection {START_US + 5_000} {START_US + 5_000} 1006 5 5"
+
+
+def test_outages_of_one_moment_are_told_apart() -> None:
+    made = Recording()
+    made.heartbeat()
+    for _ in range(3):
+        made.mark(DISCONNECTED, "1006", after_us=0)
+        made.heartbeat(0)
+    assert len(gaps(folded(made.entries))) == 3
 
 
 def test_made_up_symbols_do_not_fill_the_memory() -> None:
