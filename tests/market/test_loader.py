@@ -248,6 +248,19 @@ class TestTroubles:
         with pytest.raises(Corruption, match="market:test"):
             await Loader.open(store, RUNTIME, "test")
 
+    async def test_candles_of_other_intervals_are_refused(self, store: Store) -> None:
+        await loaded(store, journal(9, 20))
+        with pytest.raises(ConfigError, match="has candles of 60, 300"):
+            await Loader.open(store, RUNTIME, "test", Options((1, 60)))
+
+    async def test_another_journal_is_refused(self, store: Store) -> None:
+        await loaded(store, journal(9, 20))
+        other = Recording()
+        other.at_us += 60_000_000
+        other.trades(1)
+        with pytest.raises(ConfigError, match="another journal"):
+            await loaded(store, other.entries)
+
     async def test_what_came_before_the_journal_failed_is_stored(self, store: Store) -> None:
         entries = journal(10, 60)
 

@@ -6,7 +6,7 @@ begun again, the rows come out the same.
 
 Only the levels of the books are not in the state. A stream therefore begins at or before the place where
 the fold stands: of entries up to there, only the books are built. A reader that does not want to go back to
-a book's last snapshot gives the book as it was then as a `BookSnapshot`, under any such id.
+a book's last snapshot gives the book as it was then as a `BookSnapshot`, under any such id and its time.
 """
 
 import msgspec
@@ -22,6 +22,7 @@ from tidelog.batch import (
     Row,
     Rows,
     Table,
+    table_map,
 )
 from tidelog.errors import ConfigError
 from tidelog.market.book import CHECKED_LEVELS, Book, Check
@@ -69,6 +70,7 @@ class State(Struct, omit_defaults=True):
     frame_us: int = 0  # the same of frames alone
     outage: Outage | None = None
     outage_us: int = 0  # when the latest outage began
+    intervals_s: tuple[int, ...] = ()  # of the candles that were made
     symbols: dict[str, SymbolState] = {}
 
     @property
@@ -93,20 +95,20 @@ class Changes:
 
     def __init__(self) -> None:
         self.numbered: list[Row] = []  # trades with ids, each once for ever
-        self._rows: dict[Table, dict[Row, Row]] = {}
+        self._rows: dict[str, dict[Row, Row]] = {}  # by table
 
     def put(self, table: Table, row: Row | None) -> bool:
         """False if there is no row to put."""
         if row is None:
             return False
         key = tuple([row[i] for i in _KEYS[table.name]])
-        self._rows.setdefault(table, {})[key] = row
+        self._rows.setdefault(table.name, {})[key] = row
         return True
 
     @property
     def trades(self) -> list[Row]:
         """All rows of trades; those without ids may be stored already."""
-        return [*self.numbered, *self._rows.get(TRADES, {}).values()]
+        return [*self.numbered, *self._rows.get(TRADES.name, {}).values()]
 
     @property
     def add(self) -> tuple[Rows, ...]:
@@ -114,11 +116,11 @@ class Changes:
 
     @property
     def replaced(self) -> tuple[Rows, ...]:
-        return tuple([Rows(table, list(rows.values())) for table, rows in self._rows.items()])
+        return tuple([Rows(_PUT[name], list(rows.values())) for name, rows in self._rows.items()])
 
 
-_PUT = (TRADES, INSTRUMENTS, BOOK_SNAPSHOTS, COVERAGE, GAPS)
-_KEYS = {table.name: [table.index(name) for name in table.key] for table in _PUT}
+_PUT = table_map((TRADES, INSTRUMENTS, BOOK_SNAPSHOTS, COVERAGE, GAPS))
+_KEYS = {table.name: [table.index(name) for name in table.key] for table in _PUT.values()}
 
 
 class Fold:
@@ -140,10 +142,16 @@ class Fold:
         """Take the next entry in.
 
         Raises:
-            ConfigError: a symbol's trades come with ids, and before they came without, or the other way.
+            ConfigError: this is another journal than before, or a symbol's trades come with ids, and before
+                they came without, or the other way.
         """
         state, event = self.state, entry.event
         if entry.id <= state.id:
+            if entry.at_us > state.at_us:
+                raise ConfigError(
+                    f"{self._source} was loaded from another journal, which came as far as run {state.run}, "
+                    f"frame {state.seq}; this one has {tuple(entry.id)} at a later time: give it a name of its own"
+                )
             if isinstance(event, BookSnapshot | BookDelta):
                 self._build_book(event)
             return

@@ -27,7 +27,8 @@ from tidelog.telemetry import logger
 
 T = TypeVar("T")
 
-BATCH_ENTRIES = 5_000  # of one commit: some 100 ms of work, between which the event loop gets its turn
+BATCH_ENTRIES = 2_000  # of one commit: at this size a commit's own cost no longer counts
+TURN_ENTRIES = 200  # folded at a stretch: some 5 ms, then the event loop's other tasks have their turn
 BATCH_AGE_S = 1.0  # the longest that an entry waits for others to be committed with
 STORE_PATIENCE_S = 86_400.0  # how long a database may be away: the journal is what runs out first, and says so
 INTERVALS_S = (60, 300, 900, 3_600, 14_400, 86_400)
@@ -36,9 +37,9 @@ _log = logger("loader")
 
 
 class Options(Struct, frozen=True):
-    """How rows are made. A store is to be loaded with the same options all its life."""
+    """How rows are made."""
 
-    intervals_s: tuple[int, ...] = INTERVALS_S  # of candles, ascending; each divides the next
+    intervals_s: tuple[int, ...] = INTERVALS_S  # of candles, ascending; each divides the next; never changed
     sample_s: int = 10  # a book is stored once in each interval of this length
 
     def __post_init__(self) -> None:
@@ -71,13 +72,19 @@ class Loader:
 
         Raises:
             Corruption: the checkpoint cannot be read.
+            ConfigError: its candles were made for other intervals.
         """
+        options = options or Options()
         checkpoint = await store.acquire(source_of(name))
         try:
             state = State() if checkpoint.position is None else decode_state(checkpoint.position)
         except msgspec.DecodeError as error:
             raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
-        return cls(store, runtime, checkpoint, state, options or Options())
+        if state.intervals_s not in ((), options.intervals_s):
+            made = ", ".join(map(str, state.intervals_s))
+            raise ConfigError(f"{checkpoint.source} has candles of {made} s: go on with these, or take another name")
+        state.intervals_s = options.intervals_s
+        return cls(store, runtime, checkpoint, state, options)
 
     @property
     def committed(self) -> EventId:
@@ -110,8 +117,10 @@ class Loader:
     async def load(self, entries: Sequence[Folded]) -> None:
         """Load some entries, in one commit."""
         refused = self._fold.refused
-        for entry in entries:
+        for number, entry in enumerate(entries, 1):
             self._fold.take(entry)
+            if number % TURN_ENTRIES == 0:
+                await self._runtime.sleep(0)
         state = self._fold.state
         if state.id == self._committed:
             return  # they were here already
