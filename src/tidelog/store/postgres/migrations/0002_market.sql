@@ -79,3 +79,35 @@ CREATE TABLE coverage (
     closed_at BIGINT,
     PRIMARY KEY (source, symbol, channel, since_us)
 );
+
+-- For people at a SQL prompt: numbers as decimal text, times as ISO 8601 text. Comparisons with these texts
+-- read the whole table.
+
+CREATE VIEW v_trades AS SELECT
+    source,
+    symbol,
+    to_char(to_timestamp(time_us / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+        || '.' || lpad((time_us % 1000000)::text, 6, '0') || 'Z' AS time,
+    side,
+    (price::text || 'e-' || price_scale)::numeric::text AS price,
+    (qty::text || 'e-' || qty_scale)::numeric::text AS qty,
+    ord_type,
+    trade_id,
+    run,
+    seq
+FROM trades;
+
+CREATE VIEW v_candles AS SELECT
+    source,
+    symbol,
+    interval_s,
+    to_char(to_timestamp(time_us / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+        || '.' || lpad((time_us % 1000000)::text, 6, '0') || 'Z' AS time,
+    (open::text || 'e-' || price_scale)::numeric::text AS open,
+    (high::text || 'e-' || price_scale)::numeric::text AS high,
+    (low::text || 'e-' || price_scale)::numeric::text AS low,
+    (close::text || 'e-' || price_scale)::numeric::text AS close,
+    (volume::text || 'e-' || qty_scale)::numeric::text AS volume,
+    (turnover::text || 'e-' || (price_scale + qty_scale))::numeric::text AS turnover,
+    trades
+FROM candles;
