@@ -20,6 +20,7 @@ from tidelog.batch import (
     GAPS,
     LOGS,
     TABLES,
+    TRADES,
     TRANSACTIONS,
     WITHDRAWALS,
     Batch,
@@ -37,6 +38,7 @@ from tidelog.batch import (
 from tidelog.errors import ConfigError, Corruption, Fenced
 from tidelog.runtime import SystemRuntime
 from tidelog.store import SCAN_ROWS, Condition, Store, open_store
+from tidelog.store.migrations import shipped
 
 RNG = random.Random(7)
 
@@ -577,6 +579,23 @@ class TestOpening:
         assert await first.migrate() == [1, 2]
         assert await second.migrate() == []
         assert (await second.info()).schema_version == 2
+
+    async def test_an_older_store_is_brought_up_to_date_and_keeps_its_rows(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("tidelog.store.migrations.shipped", lambda package: shipped(package)[:1])
+            older = await open_store(url, SystemRuntime())
+            chain = await grown(older, 3)
+            held = await rows_of(older, BLOCKS)
+            await older.close()
+        store = await open_store(url, SystemRuntime())
+        assert await store.migrate() == [2]
+        assert await rows_of(store, BLOCKS) == held
+        new = Chain(await store.acquire(SOURCE))
+        assert new.checkpoint.position == chain.checkpoint.position
+        assert await rows_of(store, TRADES) == []
+        await store.close()
 
     async def test_many_may_open_a_fresh_store_at_once(self, url: str, opener: Opener) -> None:
         program = (

@@ -28,8 +28,7 @@ from tidelog.errors import ConfigError
 from tidelog.market.book import CHECKED_LEVELS, Book, Check
 from tidelog.market.candles import bucket
 from tidelog.market.coverage import GAP, PROVEN, UNPROVEN, Interval, loss_between, turn
-from tidelog.market.events import Ack, BookDelta, BookSnapshot, Instruments, Trade, Trades, micros
-from tidelog.market.fanout import NOTHING, EventId
+from tidelog.market.events import NOTHING, Ack, BookDelta, BookSnapshot, EventId, Instruments, Trade, Trades, micros
 from tidelog.market.folded import DISCONNECTED, RESYNC, Folded, Marker
 from tidelog.market.folded import GAP as GAP_MARK
 from tidelog.market.rows import book_row, instrument_row, trade_row

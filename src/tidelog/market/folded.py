@@ -8,8 +8,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tidelog.market.book import Check
-from tidelog.market.events import Event
-from tidelog.market.fanout import EventId
+from tidelog.market.events import Event, EventId
 
 CONNECTED, DISCONNECTED, GAP, RESYNC = "connected", "disconnected", "gap", "resync"
 

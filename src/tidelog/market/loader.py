@@ -17,7 +17,7 @@ from tidelog.backoff import delays
 from tidelog.batch import CANDLES, TRADES, Batch, Checkpoint, Row, Rows
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.market.candles import Bar, bars, bucket, coarser
-from tidelog.market.fanout import EventId
+from tidelog.market.events import EventId
 from tidelog.market.fold import Changes, Fold, State, decode_state, encode_state
 from tidelog.market.folded import Folded
 from tidelog.market.rows import bar_of_row, candle_row, tick_of_row
@@ -88,7 +88,7 @@ class Loader:
 
     @property
     def committed(self) -> EventId:
-        """The last entry that is in the store; `fanout.NOTHING` before the first.
+        """The last entry that is in the store; `events.NOTHING` before the first.
 
         A journal may drop what lies before it, but for what it needs to tell the books as they were.
         """

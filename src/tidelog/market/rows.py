@@ -12,8 +12,7 @@ import msgspec
 from tidelog.batch import BOOK_SNAPSHOTS, CANDLES, INT_MAX, TRADES, Row, uint256
 from tidelog.market.book import Book, Units
 from tidelog.market.candles import Bar, Tick
-from tidelog.market.events import Instrument, Trade, decimals, micros, units
-from tidelog.market.fanout import EventId
+from tidelog.market.events import EventId, Instrument, Trade, decimals, micros, units
 
 SCALE_MAX = 15  # decimals of a price or quantity: above any market, and a candle's sums stay within 256 bits
 SAMPLED_LEVELS = 25  # of each side in a book snapshot: the ten that can be proven, and as much again below
