@@ -1,6 +1,5 @@
 """A journal written by hand: entries as its reader would give them, with the checks that true books have."""
 
-import zlib
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -12,8 +11,6 @@ from tidelog.market.book import Book, Check
 from tidelog.market.events import (
     EPOCH,
     Ack,
-    BookDelta,
-    BookSnapshot,
     Event,
     Heartbeat,
     Instrument,
@@ -88,9 +85,6 @@ class Recording:
         message = msgspec.structs.replace(message, checksum=held.checksum() ^ wrong)
         self.note(message, after_us, held.apply(message) if whole else _check(held, wrong))
 
-    def unproven_book(self, event: BookSnapshot | BookDelta, check: Check) -> None:
-        self.note(event, check=check)
-
 
 def _check(book: Book, wrong: bool) -> Check:
     return Check.MISMATCHED if wrong else Check.MATCHED
@@ -98,7 +92,3 @@ def _check(book: Book, wrong: bool) -> Check:
 
 def levels(prices: Sequence[int], qty: int = 1) -> list[tuple[str, str]]:
     return [(f"{price}.0", f"{qty}.00") for price in prices]
-
-
-def crc_of(text: str) -> int:
-    return zlib.crc32(text.encode())

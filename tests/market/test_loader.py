@@ -12,6 +12,7 @@ import pytest
 from tests.market.conftest import Recording as Frames
 from tests.market.loader_child import BATCH, given, journal
 from tests.market.recorded import START_US, SYMBOL, Recording
+from tests.postgres import PostgresServer
 from tests.store.conftest import Opener
 from tidelog.batch import (
     BOOK_SNAPSHOTS,
@@ -335,6 +336,42 @@ class TestTroubles:
         await loaded(calm, entries)
         assert await contents(store) == await contents(calm)
         await calm.close()
+
+
+class Waiting(SystemRuntime):
+    """Tells when somebody begins to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.waits.set()
+        await super().sleep(seconds)
+
+
+async def test_a_server_that_is_down_and_comes_back_is_caught_up_with(
+    postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    entries = journal(15, 200)
+    runtime = Waiting()
+    store = await open_store(postgres_url, runtime)
+    loader = await Loader.open(store, runtime, "test")
+    await loader.load(entries[:100])
+    postgres_server.stop_immediately()
+    try:
+        running = asyncio.create_task(loader.run(given(entries)))
+        await runtime.waits.wait()
+        assert loader.committed == entries[99].id
+    finally:
+        postgres_server.start()
+    await running
+    calm = await open_store(f"sqlite:///{tmp_path}/calm.db", RUNTIME)
+    await loaded(calm, entries)
+    assert await contents(store) == await contents(calm)
+    for each in (store, calm):
+        await each.close()
 
 
 KILLS = 6

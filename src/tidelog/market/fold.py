@@ -6,7 +6,8 @@ begun again, the rows come out the same.
 
 Only the levels of the books are not in the state. A stream therefore begins at or before the place where
 the fold stands: of entries up to there, only the books are built. A reader that does not want to go back to
-a book's last snapshot gives the book as it was then as a `BookSnapshot`, under any such id and its time.
+a book's last snapshot gives the book as it was then as a `BookSnapshot`, whole, its numbers written with all
+of their decimals, under any such id and its time.
 """
 
 import msgspec
