@@ -377,13 +377,114 @@ GAPS = Table(
     content=False,
 )
 
+INSTRUMENTS = Table(
+    "instruments",
+    (
+        _text("source"),
+        _text("symbol"),
+        _text("base"),
+        _text("quote"),
+        _text("status"),
+        _int("price_precision"),  # decimals with which prices enter a checksum
+        _int("qty_precision"),
+        _int("price_increment"),  # in units of 10**-price_increment_scale
+        _int("price_increment_scale"),
+        _int("qty_increment"),
+        _int("qty_increment_scale"),
+        _int("updated_us", content=False),  # Unix time, microseconds, by the journal
+    ),
+    key=("source", "symbol"),
+    scope="source",
+)
+
+TRADES = Table(
+    "trades",
+    (
+        _text("source"),
+        _text("symbol"),
+        _int("time_us"),  # Unix time, microseconds, by the exchange
+        _int("ordinal"),  # the trade id; without one, the place among the frame's trades of this time
+        _int("price"),  # in units of 10**-price_scale
+        _int("qty"),
+        _text("side"),  # of the taker: buy | sell
+        _text("ord_type"),  # of the taker: limit | market
+        _int("price_scale"),
+        _int("qty_scale"),
+        _int("trade_id", nullable=True),  # unique per source and symbol; null where the exchange gives none
+        _int("run", content=False),  # the frame in the journal, and when it was received
+        _int("seq", content=False),
+        _int("received_us", content=False),
+    ),
+    key=("source", "symbol", "time_us", "ordinal", "price", "qty", "side", "ord_type"),
+    scope="source",
+    height="time_us",
+)
+
+CANDLES = Table(
+    "candles",
+    (
+        _text("source"),
+        _text("symbol"),
+        _int("interval_s"),
+        _int("time_us"),  # when it begins: Unix time, microseconds, a multiple of the interval
+        _int("open"),  # in units of 10**-price_scale, and the next three
+        _int("high"),
+        _int("low"),
+        _int("close"),
+        _int("price_scale"),
+        _uint256("volume"),  # in units of 10**-qty_scale
+        _int("qty_scale"),
+        _uint256("turnover"),  # sum of price times quantity, in units of 10**-(price_scale + qty_scale)
+        _int("trades"),
+    ),
+    key=("source", "symbol", "interval_s", "time_us"),
+    scope="source",
+)
+
+BOOK_SNAPSHOTS = Table(
+    "book_snapshots",
+    (
+        _text("source"),
+        _text("symbol"),
+        _int("time_us"),  # Unix time, microseconds, by the journal
+        _int("exchange_us", nullable=True),  # the same by the exchange, where the message has it
+        _int("depth"),  # as subscribed
+        _int("proven_depth"),  # levels of each side that the exchange's checksum proved; 0: none
+        _int("price_scale"),
+        _int("qty_scale"),
+        _bytes("levels"),  # the best of both sides, see market/rows.py
+        _int("run", content=False),
+        _int("seq", content=False),
+    ),
+    key=("source", "symbol", "time_us"),
+    scope="source",
+)
+
+COVERAGE = Table(
+    "coverage",
+    (
+        _text("source"),
+        _text("symbol"),
+        _text("channel"),  # book | trade
+        _int("since_us"),  # Unix time, microseconds, by the journal
+        _int("until_us"),  # as far as it is known to reach; the next interval begins here
+        _text("state"),  # proven | unproven | gap
+        _text("reason", nullable=True),  # why it is not proven
+        _int("closed_at", nullable=True),  # Unix time, milliseconds: when all that a gap missed had come
+    ),
+    key=("source", "symbol", "channel", "since_us"),
+    scope="source",
+    content=False,
+)
+
 BLOCK_TABLES = (
     LOGS,
     TRANSACTIONS,
     WITHDRAWALS,
     BLOCKS,
 )  # the order in which a rollback deletes: children first
-TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS)
+MARKET_TABLES = (INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS, COVERAGE)
+TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS, *MARKET_TABLES)
 
 
 def content_tables(tables: Iterable[Table] = TABLES) -> Iterator[Table]:

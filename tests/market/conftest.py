@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.store.conftest import opener, postgres_url, store, url
+
+__all__ = ["opener", "postgres_url", "store", "url"]  # fixtures: what goes into a store is tested on both kinds
+
 Recording = Callable[[str], list[bytes]]
 
 

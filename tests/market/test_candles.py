@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.market.conftest import Recording
-from tidelog.market.candles import MINUTE_US, Bar, Tick, bars, bucket, tick_of, touched
+from tidelog.market.candles import MINUTE_US, Bar, Tick, bars, bucket, coarser, tick_of, touched
 from tidelog.market.events import Trade, Trades
 from tidelog.market.kraken import v1
 
@@ -106,6 +106,14 @@ def test_the_order_of_arrival_does_not_matter_and_nothing_is_lost(
         assert Fraction(bar.low, 10**bar.price_scale) == min(prices)
         turnover = sum(price * qty for price, qty in zip(prices, qtys, strict=True))
         assert Fraction(bar.turnover, 10 ** (bar.price_scale + bar.qty_scale)) == turnover
+
+
+@given(st.lists(TICKS, max_size=30))
+def test_longer_candles_are_the_same_from_shorter_ones(ticks: list[Tick]) -> None:
+    minutes = bars(ticks, MINUTE_US)
+    fives = coarser(minutes, 5 * MINUTE_US)
+    assert fives == bars(ticks, 5 * MINUTE_US)
+    assert coarser(fives, 60 * MINUTE_US) == bars(ticks, 60 * MINUTE_US)
 
 
 def test_a_trade_becomes_a_tick_exactly() -> None:

@@ -40,4 +40,7 @@ def test_what_cannot_be_is_refused(applied: dict[int, Record], error: type[Excep
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgres"])
 def test_both_backends_ship_the_same_steps(backend: str) -> None:
-    assert [(each.number, each.name) for each in shipped(f"tidelog.store.{backend}")] == [(1, "chain")]
+    assert [(each.number, each.name) for each in shipped(f"tidelog.store.{backend}")] == [
+        (1, "chain"),
+        (2, "market"),
+    ]

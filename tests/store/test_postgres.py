@@ -15,9 +15,11 @@ from tests.postgres import PostgresServer
 from tests.store.rows import SOURCE, Chain, make_row, wide_block
 from tidelog.batch import (
     BLOCKS,
+    CANDLES,
     INT_MAX,
     LOGS,
     TABLES,
+    TRADES,
     TRANSACTIONS,
     Batch,
     Checkpoint,
@@ -27,6 +29,7 @@ from tidelog.batch import (
     Row,
     Rows,
     Table,
+    Value,
     uint256,
 )
 from tidelog.errors import Busy, ConfigError, Corruption
@@ -438,6 +441,21 @@ class TestSchema:
         assert tuple(row) == (f"0x{held[0].hex()}", str(held[1]), "2023-11-14T22:13:20Z")
         assert await admin.fetchval("SELECT count(*) FROM v_transactions") == 2
         assert await admin.fetchval("SELECT count(*) FROM v_logs") == 4
+
+    @pytest.mark.parametrize(("price", "scale", "text"), [(1000, 1, "100.0"), (5, 8, "0.00000005"), (7, 0, "7")])
+    async def test_views_show_decimals(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]", price: int, scale: int, text: str
+    ) -> None:
+        given: dict[str, Value] = {"time_us": 1_700_000_000_000_007, "price_scale": scale, "qty_scale": 0}
+        trade = make_row(TRADES, RNG, **given, price=price)
+        candle = make_row(CANDLES, RNG, **given, close=price, volume=uint256(2**200), turnover=uint256(price))
+        held = await store.acquire("market:x")
+        rows = (Rows(TRADES, [trade]), Rows(CANDLES, [candle]))
+        await store.commit(Batch(held, held.advanced("1"), add=rows))
+        time = "2023-11-14T22:13:20.000007Z"
+        assert tuple(*await admin.fetch("SELECT time, price FROM v_trades")) == (time, text)
+        found = await admin.fetch("SELECT time, close, volume, turnover FROM v_candles")
+        assert tuple(*found) == (time, text, str(2**200), text)
 
 
 class TestAddress:

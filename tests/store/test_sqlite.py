@@ -1,6 +1,7 @@
 """What is particular to the SQLite store: files, the log beside them, kills, and a full or broken disk."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.store.rows import SOURCE, Chain
-from tidelog.batch import BLOCKS, LOGS, TABLES, TRANSACTIONS, Kind, Outcome, Table, Value
+from tests.store.rows import SOURCE, Chain, make_row
+from tidelog.batch import BLOCKS, CANDLES, LOGS, TABLES, TRADES, TRANSACTIONS, Kind, Outcome, Table, Value
 from tidelog.errors import Busy, ConfigError, Corruption, Full
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
@@ -168,6 +169,17 @@ class TestSchema:
             [[count]] = edited(path, f"SELECT count(*) FROM v_{table.name}")
             assert count
 
+    @pytest.mark.parametrize(("price", "scale", "text"), [(1000, 1, "100.0"), (5, 8, "0.00000005"), (7, 0, "7")])
+    async def test_views_show_decimals(self, path: Path, price: int, scale: int, text: str) -> None:
+        await filled(path, 1)
+        given: dict[str, Value] = {"time_us": 1_700_000_000_000_007, "price_scale": scale}
+        for table, names in ((TRADES, ("price",)), (CANDLES, ("open", "high", "low", "close"))):
+            row = make_row(table, random.Random(1), **given, **dict.fromkeys(names, price))
+            marks = ", ".join("?" * len(row))
+            edited(path, f"INSERT INTO {table.name} VALUES ({marks})", row)
+            [held] = edited(path, f"SELECT time, {', '.join(names)} FROM v_{table.name}")
+            assert held == ("2023-11-14T22:13:20.000007Z", *[text] * len(names))
+
     @pytest.mark.parametrize(
         ("table", "arguments", "index"),
         [
@@ -187,6 +199,16 @@ class TestSchema:
             (LOGS, {"where": {"topic0": b"a", "address": b"a"}}, "logs_address (chain_id=? AND address=?"),
             (TRANSACTIONS, {"where": {"hash": b"a"}}, "transactions_hash (chain_id=? AND hash=?)"),
             (BLOCKS, {"where": {"hash": b"a"}}, "sqlite_autoindex_blocks_2 (chain_id=? AND hash=?)"),
+            (
+                TRADES,
+                {"where": {"symbol": "a"}, "low": 5, "high": 9},
+                "PRIMARY KEY (source=? AND symbol=? AND time_us>? AND time_us<?)",
+            ),
+            (
+                CANDLES,
+                {"where": {"symbol": "a", "interval_s": 60}, "low": 5, "high": 9},
+                "PRIMARY KEY (source=? AND symbol=? AND interval_s=? AND time_us>? AND time_us<?)",
+            ),
         ],
     )
     async def test_a_read_is_one_range_of_an_index(
@@ -196,7 +218,7 @@ class TestSchema:
         text, values = select_query(table, mark="?", scope=1, limit=9, **arguments)
         plan = str(edited(path, f"EXPLAIN QUERY PLAN {text}", values))
         assert index in plan
-        if table is LOGS:
+        if table is not BLOCKS:
             assert "TEMP B-TREE" not in plan
 
 

@@ -81,6 +81,36 @@ def bars(ticks: Iterable[Tick], interval_us: int) -> list[Bar]:
     return [_bar(begin, list(group)) for begin, group in by_bucket]
 
 
+def coarser(parts: Iterable[Bar], interval_us: int) -> list[Bar]:
+    """The candles of a longer interval: what `bars` would make of the trades that `parts` were made of.
+
+    Args:
+        parts: all candles of a shorter interval, which divides this one, of every interval they touch.
+        interval_us: length of a candle in microseconds.
+    """
+    by_bucket = groupby(sorted(parts, key=lambda bar: bar.begin_us), key=lambda bar: bucket(bar.begin_us, interval_us))
+    return [_joined(begin, list(group)) for begin, group in by_bucket]
+
+
+def _joined(begin_us: int, parts: list[Bar]) -> Bar:
+    price_scale = max([bar.price_scale for bar in parts])
+    qty_scale = max([bar.qty_scale for bar in parts])
+    finer = [10 ** (price_scale - bar.price_scale) for bar in parts]
+    finer_qty = [10 ** (qty_scale - bar.qty_scale) for bar in parts]
+    return Bar(
+        begin_us,
+        open=parts[0].open * finer[0],
+        high=max([bar.high * factor for bar, factor in zip(parts, finer, strict=True)]),
+        low=min([bar.low * factor for bar, factor in zip(parts, finer, strict=True)]),
+        close=parts[-1].close * finer[-1],
+        price_scale=price_scale,
+        volume=sum([bar.volume * factor for bar, factor in zip(parts, finer_qty, strict=True)]),
+        qty_scale=qty_scale,
+        turnover=sum([bar.turnover * f * q for bar, f, q in zip(parts, finer, finer_qty, strict=True)]),
+        trades=sum([bar.trades for bar in parts]),
+    )
+
+
 def _bar(begin_us: int, ticks: list[Tick]) -> Bar:
     price_scale = max([tick.price_scale for tick in ticks])
     qty_scale = max([tick.qty_scale for tick in ticks])

@@ -12,7 +12,7 @@ numbers of them before that is known would cost more than the rest of the decodi
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -330,6 +330,16 @@ Event: TypeAlias = (
     | Balances
     | Unknown
 )
+
+
+class EventId(NamedTuple):
+    """A frame in the journal: the run of the feed that received it, and its number there."""
+
+    run: int
+    seq: int
+
+
+NOTHING = EventId(-1, -1)
 
 
 class Stream(Struct, frozen=True, gc=False):

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from tidelog.market.events import NOTHING as NOTHING
 from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, Spread, Tickers, Trades
+from tidelog.market.events import EventId as EventId
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
@@ -27,16 +29,6 @@ class Policy(enum.Enum):
     DROP_OLDEST = "drop_oldest"  # it loses the oldest, and is told how many
     CONFLATE = "conflate"  # of each kind and symbol it gets the latest, not in the order of ids
     BLOCK = "block"  # the stream waits for it: for replay, never for a live feed
-
-
-class EventId(NamedTuple):
-    """A frame in the journal: the run of the feed that received it, and its number there."""
-
-    run: int
-    seq: int
-
-
-NOTHING = EventId(-1, -1)
 
 
 class Item(Struct, frozen=True, gc=False):

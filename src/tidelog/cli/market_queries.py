@@ -1,0 +1,236 @@
+"""`tidelog market coverage | candles | trades`: what a store holds of a recording. Reads only.
+
+Numbers are printed as exact decimals, times as UTC; with `--json` one object a line, numbers as text.
+"""
+
+import json
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from tidelog.batch import CANDLES, COVERAGE, GAPS, TRADES, Row, Table
+from tidelog.cli.stores import DEFAULT_DB, Db, opened
+from tidelog.errors import ConfigError
+from tidelog.market.events import EPOCH, micros
+from tidelog.market.rows import bar_of_row, decimal_text
+from tidelog.runtime import run
+from tidelog.store import Condition, Store
+
+app = cyclopts.App(name="market", help="Recordings: coverage, candles, trades.")
+
+LIST_MAX = 10_000  # rows that a command prints at most: more is a job for SQL
+SOURCE_PREFIX = "market:"
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+Symbol = Annotated[str, Parameter(help="Such as BTC/USD.")]
+Name = Annotated[str | None, Parameter(name="--name", help="Which recording; not needed when the store holds one.")]
+From = Annotated[str | None, Parameter(name="--from", help="The earliest time, such as 2024-05-01T12:30:00Z.")]
+To = Annotated[str | None, Parameter(name="--to", help="The time before which it ends.")]
+Limit = Annotated[int, Parameter(help=f"How many, the latest of them, at most {LIST_MAX}.")]
+Json = Annotated[bool, Parameter(name="--json", help="One JSON object per line.")]
+
+
+@app.command
+def trades(
+    symbol: Symbol,
+    *,
+    db: Db = DEFAULT_DB,
+    name: Name = None,
+    from_: From = None,
+    to: To = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List stored trades, oldest first."""
+    rows = run(_rows(db, name, TRADES, {"symbol": symbol}, _time("--from", from_), _time("--to", to), limit))
+    _print([_trade(dict(zip(TRADES.names, row, strict=True))) for row in rows], as_json)
+
+
+def _trade(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "time": time_text(row["time_us"]),
+        "side": row["side"],
+        "price": decimal_text(row["price"], row["price_scale"]),
+        "qty": decimal_text(row["qty"], row["qty_scale"]),
+        "type": row["ord_type"],
+        "trade_id": row["trade_id"],
+    }
+
+
+@app.command
+def candles(
+    symbol: Symbol,
+    *,
+    interval: Annotated[str, Parameter(help="1m, 5m, 15m, 1h, 4h, 1d.")] = "1m",
+    db: Db = DEFAULT_DB,
+    name: Name = None,
+    from_: From = None,
+    to: To = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List stored candles, oldest first. An interval without trades has none."""
+    where: dict[str, Condition] = {"symbol": symbol, "interval_s": _seconds(interval)}
+    rows = run(_rows(db, name, CANDLES, where, _time("--from", from_), _time("--to", to), limit))
+    _print([_candle(row) for row in rows], as_json)
+
+
+def _candle(row: Row) -> dict[str, object]:
+    bar = bar_of_row(row)
+    prices = {
+        "open": bar.open,
+        "high": bar.high,
+        "low": bar.low,
+        "close": bar.close,
+        "vwap": bar.vwap(bar.price_scale),
+    }
+    return {
+        "time": time_text(bar.begin_us),
+        **{name: decimal_text(price, bar.price_scale) for name, price in prices.items()},
+        "volume": decimal_text(bar.volume, bar.qty_scale),
+        "trades": bar.trades,
+    }
+
+
+@app.command
+def coverage(
+    symbol: Annotated[str | None, Parameter(help="Such as BTC/USD; all, when it is left out.")] = None,
+    *,
+    db: Db = DEFAULT_DB,
+    name: Name = None,
+    from_: From = None,
+    to: To = None,
+    limit: Limit = 1_000,
+    as_json: Json = False,
+) -> None:
+    """Say for which times books and trades are proven, and where something is missing.
+
+    A book is proven where the exchange's checksum over its top 10 levels held; trades are where their ids
+    follow each other. `closed` is when all that a gap had missed was there after all.
+    """
+    begin_us, end_us = _time("--from", from_), _time("--to", to)
+    intervals, missing = run(_coverage(db, name, symbol, begin_us, end_us, _limit(limit)))
+    _print([_interval(dict(zip(COVERAGE.names, row, strict=True))) for row in intervals], as_json)
+    _print([_gap(dict(zip(GAPS.names, row, strict=True))) for row in missing], as_json)
+
+
+async def _coverage(
+    db: str, name: str | None, wanted: str | None, begin_us: int | None, end_us: int | None, limit: int
+) -> tuple[list[Row], list[Row]]:
+    """The intervals that reach into the time, by symbol and channel, and what is missing still."""
+    symbol, until = COVERAGE.index("symbol"), COVERAGE.index("until_us")
+    high = None if end_us is None else end_us - 1
+    found: deque[Row] = deque(maxlen=limit)
+    async with opened(db) as store:
+        source = await the_source(store, name)
+        async with store.snapshot() as snapshot:
+            async for rows in snapshot.scan(COVERAGE, scope=source, high=high):
+                for row in rows:
+                    until_us = row[until]
+                    assert isinstance(until_us, int)
+                    if wanted in (None, row[symbol]) and (begin_us is None or until_us >= begin_us):
+                        found.append(row)
+            where: dict[str, Condition] = {"closed_at": None}
+            if wanted is not None:
+                where["scope"] = f"trades:{wanted}"
+            missing = await snapshot.select(GAPS, scope=source, where=where, limit=limit)
+    return list(found), missing
+
+
+def _interval(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "symbol": row["symbol"],
+        "channel": row["channel"],
+        "since": time_text(row["since_us"]),
+        "until": time_text(row["until_us"]),
+        "state": row["state"],
+        "reason": row["reason"],
+        "closed": None if row["closed_at"] is None else time_text(row["closed_at"] * 1_000),
+    }
+
+
+def _gap(row: dict[str, Any]) -> dict[str, object]:
+    opened_at = time_text(row["opened_at"] * 1_000)
+    return {
+        "missing": row["scope"],
+        "first": row["first"],
+        "last": row["last"],
+        "reason": row["reason"],
+        "at": opened_at,
+    }
+
+
+async def _rows(
+    db: str,
+    name: str | None,
+    table: Table,
+    where: dict[str, Condition],
+    begin_us: int | None,
+    end_us: int | None,
+    limit: int,
+) -> list[Row]:
+    """The latest rows within the time, oldest first."""
+    high = None if end_us is None else end_us - 1
+    async with opened(db) as store:
+        source = await the_source(store, name)
+        async with store.snapshot() as snapshot:
+            rows = await snapshot.select(
+                table, scope=source, low=begin_us, high=high, where=where, descending=True, limit=_limit(limit)
+            )
+    return rows[::-1]
+
+
+async def the_source(store: Store, name: str | None) -> str:
+    """The recording that a command is about."""
+    async with store.snapshot() as snapshot:
+        held = [each.source for each in await snapshot.checkpoints() if each.source.startswith(SOURCE_PREFIX)]
+    names = [source.removeprefix(SOURCE_PREFIX) for source in held]
+    listed = ", ".join(names) or "none"
+    if name is not None and name not in names:
+        raise ConfigError(f"the store holds no recording {name!r}; it holds {listed}")
+    if name is None and len(names) != 1:
+        raise ConfigError(f"say which recording by --name: the store holds {listed}")
+    return SOURCE_PREFIX + (names[0] if name is None else name)
+
+
+def time_text(time_us: int) -> str:
+    """Unix time in microseconds as UTC."""
+    try:
+        time = EPOCH + timedelta(microseconds=time_us)
+    except OverflowError:
+        return f"{time_us} us"
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _time(flag: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{flag} {text[:80]!r}: give a time such as 2024-05-01T12:30:00Z") from None
+    return micros(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+
+
+def _seconds(interval: str) -> int:
+    count, unit = interval[:-1], interval[-1:]
+    if not (count.isascii() and count.isdecimal() and len(count) < 6 and unit in _UNITS):
+        raise ConfigError(f"--interval {interval[:80]!r}: give one such as 1m, 4h or 1d")
+    return int(count) * _UNITS[unit]
+
+
+def _limit(value: int) -> int:
+    if not 1 <= value <= LIST_MAX:
+        raise ConfigError(f"--limit {value}: give 1 to {LIST_MAX}")
+    return value
+
+
+def _print(rows: list[dict[str, object]], as_json: bool) -> None:
+    for row in rows:
+        if as_json:
+            print(json.dumps(row))
+        else:
+            print("  ".join(f"{name}={value}" for name, value in row.items() if value is not None))

@@ -1,0 +1,251 @@
+"""The journal into the store: the loader folds durable entries into rows, and commits rows and place together.
+
+It may be stopped anywhere, killed included, and begun again: the checkpoint carries all that the fold has to
+know, so the store comes out the same. A database that is away is waited for; meanwhile the journal holds
+what comes. All decisions are in `fold`, the candles' arithmetic in `candles`; this is the shell.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.backoff import delays
+from tidelog.batch import CANDLES, TRADES, Batch, Checkpoint, Row, Rows
+from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.market.candles import Bar, bars, bucket, coarser
+from tidelog.market.events import EventId
+from tidelog.market.fold import Changes, Fold, State, decode_state, encode_state
+from tidelog.market.folded import Folded
+from tidelog.market.rows import bar_of_row, candle_row, tick_of_row
+from tidelog.runtime import Runtime
+from tidelog.store import Condition, Snapshot, Store
+from tidelog.telemetry import logger
+
+T = TypeVar("T")
+
+BATCH_ENTRIES = 2_000  # of one commit: at this size a commit's own cost no longer counts
+TURN_ENTRIES = 200  # folded at a stretch: some 5 ms, then the event loop's other tasks have their turn
+BATCH_AGE_S = 1.0  # the longest that an entry waits for others to be committed with
+STORE_PATIENCE_S = 86_400.0  # how long a database may be away: the journal is what runs out first, and says so
+INTERVALS_S = (60, 300, 900, 3_600, 14_400, 86_400)
+
+_log = logger("loader")
+
+
+class Options(Struct, frozen=True):
+    """How rows are made."""
+
+    intervals_s: tuple[int, ...] = INTERVALS_S  # of candles, ascending; each divides the next; never changed
+    sample_s: int = 10  # a book is stored once in each interval of this length
+
+    def __post_init__(self) -> None:
+        if any(interval_s < 1 for interval_s in (*self.intervals_s, self.sample_s)):
+            raise ConfigError("an interval has to be a second or more")
+        for shorter, longer in pairwise(self.intervals_s):
+            if longer <= shorter or longer % shorter:
+                raise ConfigError(f"candles of {longer} s cannot be made of candles of {shorter} s")
+
+
+def source_of(name: str) -> str:
+    """The name of a recording's checkpoint, and of its rows' source."""
+    return f"market:{name}"
+
+
+class Loader:
+    """The one writer of a recording's rows. Once a method has raised, open another."""
+
+    def __init__(self, store: Store, runtime: Runtime, checkpoint: Checkpoint, state: State, options: Options) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._checkpoint = checkpoint
+        self._options = options
+        self._fold = Fold(checkpoint.source, state, options.sample_s * 1_000_000)
+        self._committed = state.id
+
+    @classmethod
+    async def open(cls, store: Store, runtime: Runtime, name: str, options: Options | None = None) -> "Loader":
+        """Become the writer of the recording `name`; any earlier one is fenced.
+
+        Raises:
+            Corruption: the checkpoint cannot be read.
+            ConfigError: its candles were made for other intervals.
+        """
+        options = options or Options()
+        checkpoint = await store.acquire(source_of(name))
+        try:
+            state = State() if checkpoint.position is None else decode_state(checkpoint.position)
+        except msgspec.DecodeError as error:
+            raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
+        if state.intervals_s not in ((), options.intervals_s):
+            made = ", ".join(map(str, state.intervals_s))
+            raise ConfigError(f"{checkpoint.source} has candles of {made} s: go on with these, or take another name")
+        state.intervals_s = options.intervals_s
+        return cls(store, runtime, checkpoint, state, options)
+
+    @property
+    def committed(self) -> EventId:
+        """The last entry that is in the store; `events.NOTHING` before the first.
+
+        A journal may drop what lies before it, but for what it needs to tell the books as they were.
+        """
+        return self._committed
+
+    @property
+    def refused(self) -> int:
+        """Trades and instruments since the start that no row can hold: absurd numbers."""
+        return self._fold.refused
+
+    async def run(self, entries: AsyncIterable[Folded]) -> None:
+        """Load entries until there are no more: see `fold` for where they have to begin.
+
+        Raises:
+            Fenced: another loader writes this recording.
+            Full: no room is left for the store.
+            ConfigError: the recording mixes Kraken's protocols.
+        """
+        pending = _Pending(entries)
+        try:
+            while batch := await pending.next():
+                await self.load(batch)
+        finally:
+            await pending.close()
+
+    async def load(self, entries: Sequence[Folded]) -> None:
+        """Load some entries, in one commit."""
+        refused = self._fold.refused
+        for number, entry in enumerate(entries, 1):
+            self._fold.take(entry)
+            if number % TURN_ENTRIES == 0:
+                await self._runtime.sleep(0)
+        state = self._fold.state
+        if state.id == self._committed:
+            return  # they were here already
+        if self._fold.refused > refused:
+            _log.warning("rows_refused", source=self._checkpoint.source, rows=self._fold.refused - refused)
+        changes = self._fold.drain()
+        candles = await self._patiently(lambda: self._candles(changes))
+        put = (*changes.replaced, Rows(CANDLES, candles)) if candles else changes.replaced
+        batch = Batch(self._checkpoint, self._checkpoint.advanced(encode_state(state)), changes.add, put)
+        self._runtime.reached("loader.before_commit")
+        await self._patiently(lambda: self._store.commit(batch))
+        self._runtime.reached("loader.after_commit")
+        self._checkpoint, self._committed = batch.after, state.id
+
+    async def _candles(self, changes: Changes) -> list[Row]:
+        """The candles that the trades touch, made of all their trades: those stored, and these."""
+        by_symbol: dict[str, list[Row]] = {}
+        for row in changes.trades:
+            by_symbol.setdefault(str(row[TRADES.index("symbol")]), []).append(row)
+        rows: list[Row] = []
+        if by_symbol:
+            async with self._store.snapshot() as snapshot:
+                for symbol, trades in by_symbol.items():
+                    rows += await self._candles_of(snapshot, symbol, trades)
+        return rows
+
+    async def _candles_of(self, snapshot: Snapshot, symbol: str, trades: list[Row]) -> list[Row]:
+        source = self._checkpoint.source
+        made: dict[int, Bar] = {}  # of the interval before
+        rows: list[Row] = []
+        for before_s, interval_s in zip((None, *self._options.intervals_s), self._options.intervals_s, strict=False):
+            interval_us = interval_s * 1_000_000
+            if before_s is None:
+                made = await self._finest(snapshot, symbol, trades, interval_us)
+            else:
+                touched = {bucket(begin, interval_us) for begin in made}
+                parts: dict[int, Bar] = {}
+                for low, high in _stretches(touched, interval_us):
+                    where: dict[str, Condition] = {"symbol": symbol, "interval_s": before_s}
+                    held = await snapshot.select(CANDLES, scope=source, low=low, high=high, where=where)
+                    parts.update((bar.begin_us, bar) for bar in map(bar_of_row, held))
+                made = {bar.begin_us: bar for bar in coarser((parts | made).values(), interval_us)}
+            for bar in made.values():
+                row = candle_row(source, symbol, interval_s, bar)
+                if row is None:
+                    _log.warning("candle_refused", source=source, symbol=symbol, begin_us=bar.begin_us)
+                else:
+                    rows.append(row)
+        return rows
+
+    async def _finest(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[int, Bar]:
+        times = [row[TRADES.index("time_us")] for row in trades]
+        touched = {bucket(time_us, interval_us) for time_us in times if isinstance(time_us, int)}
+        by_key: dict[Row, Row] = {}
+        for low, high in _stretches(touched, interval_us):
+            where = {"symbol": symbol}
+            held = await snapshot.select(TRADES, scope=self._checkpoint.source, low=low, high=high, where=where)
+            by_key.update((row[: len(TRADES.key)], row) for row in held)
+        by_key.update((row[: len(TRADES.key)], row) for row in trades)
+        return {bar.begin_us: bar for bar in bars(map(tick_of_row, by_key.values()), interval_us)}
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the database is there, and not busy."""
+        started = self._runtime.monotonic()
+        pauses = delays(self._runtime.random("loader"), max_s=10.0)
+        while True:
+            try:
+                return await attempt()
+            except Busy as error:
+                if self._runtime.monotonic() - started > STORE_PATIENCE_S:
+                    raise
+                _log.warning("store_busy", source=self._checkpoint.source, error=str(error))
+            await self._runtime.sleep(next(pauses))
+
+
+def _stretches(begins: Iterable[int], interval_us: int) -> list[tuple[int, int]]:
+    """The intervals that begin there, joined where they touch: first and last microsecond of each stretch."""
+    found: list[tuple[int, int]] = []
+    for begin in sorted(begins):
+        if found and found[-1][1] + 1 == begin:
+            found[-1] = (found[-1][0], begin + interval_us - 1)
+        else:
+            found.append((begin, begin + interval_us - 1))
+    return found
+
+
+class _Pending:
+    """Gathers entries while the loader is at a commit: at most one more batch, then the source waits."""
+
+    def __init__(self, entries: AsyncIterable[Folded]) -> None:
+        self._gathered: list[Folded] = []
+        self._some, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._gather(entries))
+
+    async def _gather(self, entries: AsyncIterable[Folded]) -> None:
+        try:
+            async for entry in entries:
+                while len(self._gathered) >= BATCH_ENTRIES:
+                    self._room.clear()
+                    await self._room.wait()
+                self._gathered.append(entry)
+                self._some.set()
+                if len(self._gathered) >= BATCH_ENTRIES:
+                    self._full.set()
+        finally:
+            self._some.set()
+            self._full.set()
+
+    async def next(self) -> list[Folded]:
+        """The entries of the next commit; none when the source has ended. What it raised is raised here."""
+        await self._some.wait()
+        try:
+            async with asyncio.timeout(BATCH_AGE_S):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+        batch, self._gathered = self._gathered, []
+        if not self._task.done():
+            self._some.clear()
+            self._full.clear()
+        self._room.set()
+        if not batch:
+            await self._task
+        return batch
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)

@@ -1,0 +1,405 @@
+"""The journal in the store, on both backends: whole, once, and the same however often it was begun again."""
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.market.conftest import Recording as Frames
+from tests.market.loader_child import BATCH, given, journal
+from tests.market.recorded import START_US, SYMBOL, Recording
+from tests.postgres import PostgresServer
+from tests.store.conftest import Opener
+from tidelog.batch import (
+    BOOK_SNAPSHOTS,
+    CANDLES,
+    COVERAGE,
+    GAPS,
+    MARKET_TABLES,
+    TRADES,
+    Batch,
+    ContentDigest,
+    Outcome,
+    Row,
+)
+from tidelog.errors import Busy, ConfigError, Corruption, Fenced, Unreachable
+from tidelog.market import loader as loader_module
+from tidelog.market.candles import bars, bucket
+from tidelog.market.events import Trades
+from tidelog.market.fanout import NOTHING, EventId
+from tidelog.market.folded import Folded
+from tidelog.market.kraken import v1
+from tidelog.market.loader import INTERVALS_S, Loader, Options, source_of
+from tidelog.market.rows import bar_of_row, candle_row, tick_of_row
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store, open_store
+
+SOURCE = source_of("test")
+RUNTIME = SystemRuntime()
+
+
+async def contents(store: Store) -> dict[str, list[Row]]:
+    async with store.snapshot() as snapshot:
+        return {table.name: await snapshot.select(table) for table in (*MARKET_TABLES, GAPS)}
+
+
+async def digest(store: Store) -> str:
+    found = []
+    async with store.snapshot() as snapshot:
+        for table in MARKET_TABLES:
+            content = ContentDigest(table)
+            async for rows in snapshot.scan(table):
+                content.update(rows)
+            found.append(content.hexdigest())
+    return " ".join(found)
+
+
+async def loaded(store: Store, entries: Sequence[Folded], name: str = "test") -> Loader:
+    loader = await Loader.open(store, RUNTIME, name)
+    await loader.run(given(list(entries)))
+    return loader
+
+
+class TestLoading:
+    async def test_rows_and_place_are_committed_together(self, store: Store) -> None:
+        entries = journal(1, 200)
+        loader = await loaded(store, entries)
+        assert loader.committed == entries[-1].id
+        again = await Loader.open(store, RUNTIME, "test")
+        assert again.committed == entries[-1].id
+        held = await contents(store)
+        assert all(held.values()) is False  # no instruments were told
+        assert all(rows for name, rows in held.items() if name != "instruments")
+
+    async def test_what_comes_again_changes_nothing(self, store: Store) -> None:
+        entries = journal(2, 200)
+        await loaded(store, entries)
+        before = await contents(store)
+        for again in (entries, entries[50:]):
+            await loaded(store, again)
+            assert await contents(store) == before
+
+    async def test_wherever_it_is_begun_again_the_store_is_the_same(self, opener: Opener, tmp_path: Path) -> None:
+        entries = journal(3, 300)
+        store = await opener()
+        await loaded(store, entries)
+        pieces = await open_store(f"sqlite:///{tmp_path}/pieces.db", RUNTIME)
+        rng = random.Random(3)
+        at = 0
+        while at < len(entries):
+            loader = await Loader.open(pieces, RUNTIME, "test")
+            end = at + rng.randrange(40)
+            await loader.load(entries[:end])  # the journal from its beginning, as far as it was then
+            at = end
+        assert await contents(pieces) == await contents(store)
+        assert await digest(pieces) == await digest(store)
+        await pieces.close()
+
+    async def test_every_size_of_batch_gives_the_same_store(self, tmp_path: Path) -> None:
+        entries = journal(4, 120)
+        found = []
+        for size in (1, 7, 1_000):
+            store = await open_store(f"sqlite:///{tmp_path}/{size}.db", RUNTIME)
+            loader = await Loader.open(store, RUNTIME, "test")
+            for at in range(0, len(entries), size):
+                await loader.load(entries[at : at + size])
+            found.append(await contents(store))
+            await store.close()
+        assert found[0] == found[1] == found[2]
+
+    async def test_two_recordings_in_one_store_do_not_touch(self, store: Store) -> None:
+        entries = journal(5, 100)
+        await loaded(store, entries)
+        before = await contents(store)
+        await loaded(store, journal(6, 100), name="other")
+        held = await contents(store)
+        assert {name: [row for row in rows if row[0] == SOURCE] for name, rows in held.items()} == before
+        assert len(held["trades"]) > len(before["trades"])
+
+    async def test_recorded_trades_without_ids(self, store: Store, recording: Frames) -> None:
+        events = [v1.decode(frame) for frame in recording("trade-v1")]
+        entries = [Folded(EventId(1, n), START_US + n, event) for n, event in enumerate(events, 1)]
+        loader = await loaded(store, entries)
+        trades = [trade for event in events if isinstance(event, Trades) for trade in event.trades]
+        held = await contents(store)
+        assert len(held["trades"]) == len(trades) >= 10
+        assert {row[COVERAGE.index("state")] for row in held["coverage"]} == {"unproven"}
+        assert loader.refused == 0
+        await loaded(store, [Folded(EventId(2, n), START_US + n, event) for n, event in enumerate(events, 1)])
+        again = await contents(store)  # received a second time, by another run
+        assert [row[:11] for row in again["trades"]] == [row[:11] for row in held["trades"]]
+        assert again["candles"] == held["candles"]
+
+
+class TestCandles:
+    async def test_are_those_of_all_stored_trades(self, store: Store) -> None:
+        await loaded(store, journal(7, 400))
+        held = await contents(store)
+        wanted = []
+        for symbol in (SYMBOL, "ETH/USD"):
+            ticks = [tick_of_row(row) for row in held["trades"] if row[1] == symbol]
+            for interval_s in INTERVALS_S:
+                found = bars(ticks, interval_s * 1_000_000)
+                wanted += [candle_row(SOURCE, symbol, interval_s, bar) for bar in found]
+        assert held["candles"] == wanted
+        assert len(wanted) > 20
+
+    async def test_a_late_trade_changes_the_candles_of_its_time_only(self, store: Store) -> None:
+        made = Recording()
+        made.trades(1)
+        made.trades(200)
+        loader = await loaded(store, made.entries)
+        before = {row[:4]: row for row in (await contents(store))["candles"]}
+        made.trades(3)
+        await loader.load(made.entries)
+        after = {row[:4]: row for row in (await contents(store))["candles"]}
+        changed = {key[2:] for key, row in after.items() if before.get(key) != row}
+        time_us = START_US + 3_000_000
+        assert changed == {(interval_s, bucket(time_us, interval_s * 1_000_000)) for interval_s in INTERVALS_S}
+        counts = {row[2]: bar_of_row(row).trades for key, row in after.items() if key[2:] in changed}
+        assert (counts[60], counts[86_400]) == (2, 3)
+
+    @pytest.mark.parametrize("intervals_s", [(60, 90), (300, 60), (60, 60), (0, 60), (-60, 60)])
+    def test_intervals_have_to_divide_each_other(self, intervals_s: tuple[int, ...]) -> None:
+        with pytest.raises(ConfigError):
+            Options(intervals_s)
+
+    async def test_of_the_intervals_that_are_asked_for(self, store: Store) -> None:
+        made = Recording()
+        made.trades(1, 2, 3)
+        loader = await Loader.open(store, RUNTIME, "test", Options((1, 3600)))
+        await loader.load(made.entries)
+        rows = (await contents(store))["candles"]
+        assert [row[CANDLES.index("interval_s")] for row in rows] == [1, 1, 1, 3600]
+
+
+class Away:
+    """A store whose database is not there for a while."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        self._store = store
+        self.times = times
+
+    def _fail(self) -> None:
+        if self.times:
+            self.times -= 1
+            raise Busy("the server is away")
+
+    async def commit(self, batch: Batch) -> Outcome:
+        self._fail()
+        outcome = await self._store.commit(batch)
+        self._fail()  # done, and the answer is lost
+        return outcome
+
+    def __getattr__(self, name: str) -> object:
+        if name == "snapshot":
+            self._fail()
+        return getattr(self._store, name)
+
+
+class Hurried(SystemRuntime):
+    """Waits for nothing."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class Watched(SystemRuntime):
+    """Tells of the first commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.committed = asyncio.Event()
+
+    def reached(self, point: str) -> None:
+        if point == "loader.after_commit":
+            self.committed.set()
+
+
+class TestTroubles:
+    async def test_a_database_that_was_away_is_caught_up_with(self, store: Store, tmp_path: Path) -> None:
+        entries = journal(8, 150)
+        away = Away(store, 0)
+        loader = await Loader.open(away, Hurried(), "test")  # type: ignore[arg-type]
+        rng = random.Random(8)
+        for at in range(0, len(entries), BATCH):
+            away.times = rng.randrange(4)
+            await loader.load(entries[at : at + BATCH])
+        calm = await open_store(f"sqlite:///{tmp_path}/calm.db", RUNTIME)
+        await loaded(calm, entries)
+        assert await contents(store) == await contents(calm)
+        await calm.close()
+
+    async def test_a_second_loader_fences_the_first(self, store: Store) -> None:
+        entries = journal(9, 60)
+        first = await Loader.open(store, RUNTIME, "test")
+        await first.load(entries[:20])
+        second = await Loader.open(store, RUNTIME, "test")
+        with pytest.raises(Fenced, match="market:test"):
+            await first.load(entries[20:])
+        await second.load(entries[20:])
+
+    async def test_a_position_that_cannot_be_read_is_corruption(self, store: Store) -> None:
+        held = await store.acquire(SOURCE)
+        await store.commit(Batch(held, held.advanced("nonsense")))
+        with pytest.raises(Corruption, match="market:test"):
+            await Loader.open(store, RUNTIME, "test")
+
+    async def test_candles_of_other_intervals_are_refused(self, store: Store) -> None:
+        await loaded(store, journal(9, 20))
+        with pytest.raises(ConfigError, match="has candles of 60, 300"):
+            await Loader.open(store, RUNTIME, "test", Options((1, 60)))
+
+    async def test_another_journal_is_refused(self, store: Store) -> None:
+        await loaded(store, journal(9, 20))
+        other = Recording()
+        other.at_us += 60_000_000
+        other.trades(1)
+        with pytest.raises(ConfigError, match="another journal"):
+            await loaded(store, other.entries)
+
+    async def test_what_came_before_the_journal_failed_is_stored(self, store: Store) -> None:
+        entries = journal(10, 60)
+
+        async def failing() -> AsyncIterator[Folded]:
+            for entry in entries[:30]:
+                yield entry
+            raise Unreachable("the journal is gone")
+
+        loader = await Loader.open(store, RUNTIME, "test")
+        with pytest.raises(Unreachable, match="journal"):
+            await loader.run(failing())
+        assert loader.committed == entries[29].id
+
+    async def test_entries_do_not_wait_for_others_for_long(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loader_module, "BATCH_AGE_S", 0.01)
+        entries = journal(11, 60)
+        more = asyncio.Event()
+
+        async def slow() -> AsyncIterator[Folded]:
+            for entry in entries[:30]:
+                yield entry
+            await more.wait()
+            for entry in entries[30:]:
+                yield entry
+
+        runtime = Watched()
+        loader = await Loader.open(store, runtime, "test")
+        assert loader.committed == NOTHING
+        running = asyncio.create_task(loader.run(slow()))
+        async with asyncio.timeout(20):
+            await runtime.committed.wait()
+            assert loader.committed == entries[29].id
+            more.set()
+            await running
+        assert loader.committed == entries[-1].id
+
+    async def test_what_waits_for_a_commit_is_bounded(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loader_module, "BATCH_ENTRIES", 20)
+        entries = journal(12, 200)
+        asked = 0
+        ahead = 0
+
+        async def counted() -> AsyncIterator[Folded]:
+            nonlocal asked, ahead
+            for entry in entries:
+                asked += 1
+                ahead = max(ahead, asked - stored())
+                yield entry
+
+        places = {entry.id: n for n, entry in enumerate(entries, 1)} | {NOTHING: 0}
+        loader = await Loader.open(store, RUNTIME, "test")
+
+        def stored() -> int:
+            return places[loader.committed]
+
+        await loader.run(counted())
+        assert loader.committed == entries[-1].id
+        assert ahead <= 2 * 20 + 1
+
+    async def test_a_loader_that_is_cancelled_leaves_a_store_to_go_on_with(self, store: Store, tmp_path: Path) -> None:
+        entries = journal(13, 100)
+        loader = await Loader.open(store, RUNTIME, "test")
+        for steps in range(6):
+            running = asyncio.create_task(loader.run(given(entries)))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            loader = await Loader.open(store, RUNTIME, "test")
+        await loader.run(given(entries))
+        calm = await open_store(f"sqlite:///{tmp_path}/calm.db", RUNTIME)
+        await loaded(calm, entries)
+        assert await contents(store) == await contents(calm)
+        await calm.close()
+
+
+class Waiting(SystemRuntime):
+    """Tells when somebody begins to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.waits.set()
+        await super().sleep(seconds)
+
+
+async def test_a_server_that_is_down_and_comes_back_is_caught_up_with(
+    postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    entries = journal(15, 200)
+    runtime = Waiting()
+    store = await open_store(postgres_url, runtime)
+    loader = await Loader.open(store, runtime, "test")
+    await loader.load(entries[:100])
+    postgres_server.stop_immediately()
+    try:
+        running = asyncio.create_task(loader.run(given(entries)))
+        await runtime.waits.wait()
+        assert loader.committed == entries[99].id
+    finally:
+        postgres_server.start()
+    await running
+    calm = await open_store(f"sqlite:///{tmp_path}/calm.db", RUNTIME)
+    await loaded(calm, entries)
+    assert await contents(store) == await contents(calm)
+    for each in (store, calm):
+        await each.close()
+
+
+KILLS = 6
+
+
+def test_a_process_that_is_killed_leaves_a_store_to_go_on_with(tmp_path: Path) -> None:
+    """kill -9 at random commits; the store is that of a loader which was never disturbed."""
+    rng = random.Random(14)
+    killed, calm = tmp_path / "killed.db", tmp_path / "calm.db"
+    command = [sys.executable, "-m", "tests.market.loader_child"]
+    for _ in range(KILLS):
+        with subprocess.Popen([*command, str(killed), "14"], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            for _ in range(rng.randrange(1, 25)):
+                child.stdout.readline()
+            child.kill()
+    for path in (killed, calm):
+        subprocess.run([*command, str(path), "14"], check=True, stdout=subprocess.DEVNULL)
+
+    async def both() -> list[tuple[dict[str, list[Row]], str]]:
+        found = []
+        for path in (killed, calm):
+            store = await open_store(f"sqlite:///{path}", RUNTIME, readonly=True)
+            found.append((await contents(store), await digest(store)))
+            await store.close()
+        return found
+
+    of_killed, of_calm = asyncio.run(both())
+    assert of_killed == of_calm
+    assert len(of_calm[0][TRADES.name]) > 1_000
+    assert len(of_calm[0][BOOK_SNAPSHOTS.name]) > 5

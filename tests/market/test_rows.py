@@ -1,0 +1,137 @@
+"""Market values as rows: exact, each with its scale, and back."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.market.ladder import snapshot
+from tests.market.recorded import trade
+from tidelog.batch import BOOK_SNAPSHOTS, CANDLES, INSTRUMENTS, INT_MAX, TRADES
+from tidelog.market.book import Book
+from tidelog.market.candles import Bar, bars, tick_of
+from tidelog.market.events import MAGNITUDE_MAX, Instrument
+from tidelog.market.fanout import EventId
+from tidelog.market.rows import (
+    SAMPLED_LEVELS,
+    SCALE_MAX,
+    bar_of_row,
+    book_row,
+    candle_row,
+    decimal_text,
+    instrument_row,
+    levels_of,
+    scaled,
+    tick_of_row,
+    trade_row,
+)
+
+ID = EventId(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("100.0", (1000, 1)),
+        ("0.03740000", (3740000, 8)),
+        ("1E-8", (1, 8)),
+        ("1E+3", (1000, 0)),
+        ("100000000000.00000000", (10**18, 7)),  # 64 bits do not hold it as it was written
+        ("9223372036854775807", (INT_MAX, 0)),
+        ("9223372036854775808", None),
+        ("0.1234567890123450000000", (123456789012345, SCALE_MAX)),
+        ("0.1234567890123456", None),
+        ("0", None),
+        ("-1", None),
+    ],
+)
+def test_a_number_at_its_scale(text: str, found: tuple[int, int] | None) -> None:
+    assert scaled(Decimal(text)) == found
+
+
+@given(st.decimals(min_value=Decimal("1E-30"), max_value=Decimal("1E30"), allow_nan=False))
+def test_what_has_a_scale_is_exact(number: Decimal) -> None:
+    found = scaled(number)
+    if found is not None:
+        assert Decimal(decimal_text(*found)) == number
+        assert 0 < found.value <= INT_MAX
+        assert found.scale <= SCALE_MAX
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "text"),
+    [(1000, 1, "100.0"), (5, 3, "0.005"), (0, 2, "0.00"), (-5, 1, "-0.5"), (7, 0, "7"), (-70, 0, "-70")],
+)
+def test_a_number_as_text(value: int, scale: int, text: str) -> None:
+    assert decimal_text(value, scale) == text
+
+
+def test_a_trade_and_its_tick() -> None:
+    found = trade(77, 5, price="27116.8", qty="0.14741986")
+    row = trade_row("market:x", found, 9, ID, 123)
+    assert row is not None
+    named = dict(zip(TRADES.names, row, strict=True))
+    assert (named["price"], named["price_scale"], named["qty"], named["qty_scale"]) == (271168, 1, 14741986, 8)
+    assert (named["ordinal"], named["trade_id"], named["run"], named["seq"]) == (77, 77, 3, 4)
+    assert tick_of_row(row) == tick_of(found, 9)
+    unnumbered = trade_row("market:x", msgspec.structs.replace(found, trade_id=None), 9, ID, 123)
+    assert unnumbered is not None
+    assert tick_of_row(unnumbered).ordinal == 9
+
+
+BARS = st.builds(
+    Bar,
+    st.integers(0, 2**60),
+    *[st.integers(1, INT_MAX)] * 4,
+    st.integers(0, SCALE_MAX),
+    st.integers(1, 2**120),
+    st.integers(0, SCALE_MAX),
+    st.integers(1, 2**250),
+    st.integers(1, 2**40),
+)
+
+
+@given(BARS)
+def test_a_candle_comes_back(bar: Bar) -> None:
+    row = candle_row("market:x", "BTC/USD", 60, bar)
+    assert row is not None
+    assert len(row) == len(CANDLES.columns)
+    assert bar_of_row(row) == bar
+
+
+def test_the_largest_trades_make_a_candle_that_fits() -> None:
+    """Whatever trades have rows: the sums of a million of them stay within 256 bits."""
+    large = trade(1, price=str(INT_MAX), qty=str(INT_MAX))
+    small = trade(2, price="0." + "0" * (SCALE_MAX - 1) + "1", qty="0." + "0" * (SCALE_MAX - 1) + "1")
+    rows = [trade_row("market:x", each, 0, ID, 0) for each in (large, small)]
+    [bar] = bars([tick_of_row(row) for row in rows], 60_000_000)
+    assert bar.turnover * 10**6 < 2**256
+    assert candle_row("market:x", "BTC/USD", 60, bar) is None  # but its prices have no common scale in 64 bits
+
+
+def test_the_top_of_a_book() -> None:
+    book = Book("BTC/USD", 100)
+    prices = range(1000, 1000 - 2 * SAMPLED_LEVELS, -1)
+    book.apply(snapshot([(f"{price}.5", "2.25") for price in prices], [("2000.0", "1.00")]))
+    row = book_row("market:x", book, 0, ID, 5, None)
+    assert row is not None
+    assert len(row) == len(BOOK_SNAPSHOTS.columns)
+    assert levels_of(row) == book.top(SAMPLED_LEVELS)
+    assert len(levels_of(row)[0]) == SAMPLED_LEVELS
+
+
+def test_a_book_that_64_bits_do_not_hold_has_no_row() -> None:
+    book = Book("BTC/USD", 10)
+    book.apply(snapshot([("1", "9" * 40)], []))
+    assert book_row("market:x", book, 0, ID, 5, None) is None
+
+
+@pytest.mark.parametrize(("increment", "fits"), [("0.1", True), ("1E-8", True), (f"1E-{MAGNITUDE_MAX}", False)])
+def test_an_instrument(increment: str, fits: bool) -> None:
+    found = Instrument("BTC/USD", "BTC", "USD", "online", 1, 8, Decimal(increment), Decimal("1E-8"))
+    row = instrument_row("market:x", found, 7)
+    assert (row is not None) is fits
+    assert row is None or len(row) == len(INSTRUMENTS.columns)
+    assert instrument_row("market:x", msgspec.structs.replace(found, base="B\0"), 7) is None
