@@ -107,9 +107,7 @@ def deep_book(depth: int, updates: int = 2_000) -> list[bytes]:
     def level(sign: int) -> tuple[int, int]:
         return 300_000 + sign * (1 + min(int(rng.expovariate(8 / depth)), 2 * depth)), lots()
 
-    frames = [
-        frame("snapshot", *([(300_000 + sign * n, n) for n in range(1, depth + 1)] for sign in (-1, 1)))
-    ]
+    frames = [frame("snapshot", *([(300_000 + sign * n, n) for n in range(1, depth + 1)] for sign in (-1, 1)))]
     for _ in range(updates):
         sides = [[level(sign) for _ in range(rng.randrange(3))] for sign in (-1, 1)]
         frames.append(frame("update", *sides))

@@ -111,9 +111,7 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("what", "bids", "asks", "bids_then", "asks_then"), STEPS)
-def test_a_message_changes_the_levels(
-    what: str, bids: str, asks: str, bids_then: str, asks_then: str
-) -> None:
+def test_a_message_changes_the_levels(what: str, bids: str, asks: str, bids_then: str, asks_then: str) -> None:
     book = Book("BTC/USD", 3, Precision(2, 0))
     book.apply(snapshot(pairs("1.3:5 1.1:5"), pairs("1.4:5 1.5:5")))
     book.apply(delta(pairs(bids), pairs(asks)))

@@ -112,9 +112,7 @@ def test_a_trade_becomes_a_tick_exactly() -> None:
     at = datetime(2023, 9, 25, 7, 49, 37, 708706, UTC)
     trade = Trade("MATIC/USD", "sell", Decimal("0.5117"), Decimal("40.00000000"), at, "market", 4665906)
     assert tick_of(trade, 0) == Tick(1695628177708706, 4665906, 5117, 4, 4000000000, 8)
-    assert tick_of(Trade("X", "buy", Decimal("1E-8"), Decimal(3), at), 7) == Tick(
-        1695628177708706, 7, 1, 8, 3, 0
-    )
+    assert tick_of(Trade("X", "buy", Decimal("1E-8"), Decimal(3), at), 7) == Tick(1695628177708706, 7, 1, 8, 3, 0)
 
 
 def test_recorded_trades(recording: Recording) -> None:

@@ -16,6 +16,7 @@ from tidelog.market.events import (
     Candle,
     Candles,
     Event,
+    EventId,
     Heartbeat,
     Pong,
     Spread,
@@ -23,7 +24,7 @@ from tidelog.market.events import (
     Trade,
     Trades,
 )
-from tidelog.market.fanout import EventId, FanOut, Item, Lagged, Policy, Subscription, conflation_key
+from tidelog.market.fanout import FanOut, Item, Lagged, Policy, Subscription, conflation_key
 
 AT = datetime(2023, 1, 1, tzinfo=UTC)
 
@@ -143,9 +144,7 @@ def test_what_conflates_with_what() -> None:
 
 async def test_kinds_that_are_not_wanted_take_no_room() -> None:
     fanout = FanOut(undurable_max=1)
-    consumers = [
-        fanout.subscribe(pending_max=1, kinds=[Pong], durable_only=durable) for durable in (False, True)
-    ]
+    consumers = [fanout.subscribe(pending_max=1, kinds=[Pong], durable_only=durable) for durable in (False, True)]
     publish(fanout, [0])
     fanout.durable(EventId(1, 0))
     for seq in (1, 2, 3):

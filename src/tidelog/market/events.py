@@ -12,7 +12,7 @@ numbers of them before that is known would cost more than the rest of the decodi
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,13 @@ MAGNITUDE_MAX = 30  # powers of ten either way: beyond any market, and far below
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Side: TypeAlias = Literal["buy", "sell"]
 Crc: TypeAlias = Annotated[int, Meta(ge=0, lt=2**32)]
+
+
+class EventId(NamedTuple):
+    """A record in the journal: the run of the feed that wrote it, and its number there, from 1."""
+
+    run: int
+    seq: int
 
 
 def units(number: Decimal, scale: int) -> int:
@@ -53,9 +60,7 @@ def micros(time: datetime) -> int:
 def require_finite(*numbers: Decimal | None) -> None:
     """ValueError for what `Decimal` can hold and no market can mean: NaN, infinities, 1E+999999."""
     for number in numbers:
-        if number is not None and not (
-            number.is_finite() and -MAGNITUDE_MAX <= number.adjusted() <= MAGNITUDE_MAX
-        ):
+        if number is not None and not (number.is_finite() and -MAGNITUDE_MAX <= number.adjusted() <= MAGNITUDE_MAX):
             raise ValueError("not a number that a market can have")
 
 

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, Spread, Tickers, Trades
+from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, EventId, Spread, Tickers, Trades
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
+NOTHING = EventId(-1, -1)  # below every id
 
 
 class Policy(enum.Enum):
@@ -27,16 +28,6 @@ class Policy(enum.Enum):
     DROP_OLDEST = "drop_oldest"  # it loses the oldest, and is told how many
     CONFLATE = "conflate"  # of each kind and symbol it gets the latest, not in the order of ids
     BLOCK = "block"  # the stream waits for it: for replay, never for a live feed
-
-
-class EventId(NamedTuple):
-    """A frame in the journal: the run of the feed that received it, and its number there."""
-
-    run: int
-    seq: int
-
-
-NOTHING = EventId(-1, -1)
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -153,9 +144,7 @@ class Subscription:
             self._readable.set()
 
     def _wants(self, published: _Published) -> bool:
-        return published.number > self._since and (
-            self._kinds is None or type(published.event) in self._kinds
-        )
+        return published.number > self._since and (self._kinds is None or type(published.event) in self._kinds)
 
     async def _wait_for_room(self) -> None:
         while self._policy is Policy.BLOCK and len(self._pending) >= self._pending_max and not self._closed:

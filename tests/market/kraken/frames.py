@@ -49,8 +49,7 @@ V2 = {
 }
 
 V1 = {
-    "status": b'{"connectionID":18239578009413566319,"event":"systemStatus","status":"online",'
-    b'"version":"1.8.3"}',
+    "status": b'{"connectionID":18239578009413566319,"event":"systemStatus","status":"online","version":"1.8.3"}',
     "heartbeat": b'{"event":"heartbeat"}',
     "pong": b'{"event":"pong","reqid":7}',
     "book snapshot": b'[336,{"as":[["27120.00000","4.28732553","1693415327.935623"]],'
@@ -66,8 +65,7 @@ V1 = {
     b'"l":["1.0","100.00000"],"h":["1.0","110.00000"],"o":["1.0","101.00000"]},"ticker","XMR/USD"]',
     "ohlc": b'[42,["1542057314.748456","1542057360.000000","3586.70000","3586.70000","3586.60000",'
     b'"3586.60000","3586.68894","0.03373000",2],"ohlc-5","XBT/USD"]',
-    "spread": b'[325,["5698.40000","5700.00000","1542057299.545897","1.01234567","0.98765432"],'
-    b'"spread","XBT/USD"]',
+    "spread": b'[325,["5698.40000","5700.00000","1542057299.545897","1.01234567","0.98765432"],"spread","XBT/USD"]',
     "subscribed": b'{"channelID":336,"channelName":"book-10","event":"subscriptionStatus","pair":"XBT/USD",'
     b'"reqid":42,"status":"subscribed","subscription":{"depth":10,"name":"book"}}',
     "unsubscribed": b'{"channelID":3,"channelName":"ohlc-5","event":"subscriptionStatus","pair":"XDG/USD",'

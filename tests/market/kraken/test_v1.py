@@ -239,8 +239,7 @@ def test_names_made_up_by_a_peer_do_not_fill_memory() -> None:
 REQUESTS = [
     (
         v1.subscribe(Stream("book", depth=10), ["BTC/USD", "DOGE/USD"], 42),
-        b'{"event":"subscribe","reqid":42,"pair":["XBT/USD","XDG/USD"],'
-        b'"subscription":{"name":"book","depth":10}}',
+        b'{"event":"subscribe","reqid":42,"pair":["XBT/USD","XDG/USD"],"subscription":{"name":"book","depth":10}}',
     ),
     (
         v1.unsubscribe(Stream("ohlc", interval=5), ["ETH/BTC"], 43),

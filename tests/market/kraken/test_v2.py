@@ -199,8 +199,7 @@ REQUESTS = [
     ),
     (
         v2.unsubscribe(Stream("book", depth=10, snapshot=True), ["BTC/USD", "ETH/USD"], 2),
-        b'{"method":"unsubscribe","params":{"channel":"book","symbol":["BTC/USD","ETH/USD"],"depth":10},'
-        b'"req_id":2}',
+        b'{"method":"unsubscribe","params":{"channel":"book","symbol":["BTC/USD","ETH/USD"],"depth":10},"req_id":2}',
     ),
     (
         v2.subscribe(Stream("ohlc", interval=5), ["BTC/USD"], 3),

@@ -276,9 +276,7 @@ def _trades(frame: bytes) -> Trades:
     message = _decode_trades(frame)
     symbol = _SYMBOLS[message.pair]
     trades = [
-        Trade(
-            symbol, _SIDES[row.side], row.price, row.qty, row.time, "market" if row.type == "m" else "limit"
-        )
+        Trade(symbol, _SIDES[row.side], row.price, row.qty, row.time, "market" if row.type == "m" else "limit")
         for row in message.payload
     ]
     return Trades(tuple(trades))
@@ -415,9 +413,7 @@ def unsubscribe(stream: Stream, symbols: Sequence[str], req_id: int, token: str 
     return _subscription("unsubscribe", stream, symbols, req_id, token)
 
 
-def _subscription(
-    event: str, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None
-) -> Request:
+def _subscription(event: str, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None) -> Request:
     wanted = _Wanted(stream.channel, stream.depth, stream.interval, token)
     message = _Subscription(event, req_id, tuple([pair_of(symbol) for symbol in symbols]), wanted)
     if token is None:

@@ -213,9 +213,7 @@ def _executions(frame: bytes) -> Executions:
         for row in message.data
     ]  # fmt: skip
     trades = [_own_trade(row) for row in message.data if row.exec_type == "trade"]
-    return Executions(
-        "executions", _sequence(message), tuple(orders), tuple(trades), message.type == "snapshot"
-    )
+    return Executions("executions", _sequence(message), tuple(orders), tuple(trades), message.type == "snapshot")
 
 
 def _own_trade(row: _Execution) -> OwnTrade:
@@ -304,9 +302,7 @@ def unsubscribe(stream: Stream, symbols: Sequence[str], req_id: int, token: str 
     return _subscription("unsubscribe", stream, symbols, req_id, token)
 
 
-def _subscription(
-    method: str, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None
-) -> Request:
+def _subscription(method: str, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None) -> Request:
     snapshot = stream.snapshot if method == "subscribe" else None
     params = _Params(stream.channel, symbols, stream.depth, stream.interval, snapshot, token)
     message = _Subscription(method, params, req_id)
