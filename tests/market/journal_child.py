@@ -8,7 +8,7 @@ import sys
 
 from tidelog.market.events import EventId
 from tidelog.market.journal import open_journal
-from tidelog.market.journal_file import Kind
+from tidelog.market.records import Kind
 from tidelog.runtime import SystemRuntime
 
 

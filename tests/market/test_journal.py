@@ -19,7 +19,8 @@ from tidelog.market import journal as journal_module
 from tidelog.market.events import EventId
 from tidelog.market.journal import Journal, follow, open_journal
 from tidelog.market.journal_export import export_journal, import_journal
-from tidelog.market.journal_file import BEGINNING, JournalReader, JournalWriter, Kind, Record
+from tidelog.market.journal_file import JournalReader, JournalWriter
+from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import SystemRuntime, ThreadWorker
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from functools import partial
 from tidelog.backoff import delays
 from tidelog.errors import Corruption, Fenced, JournalStalled, StoreError
 from tidelog.market.events import EventId
-from tidelog.market.journal_file import BEGINNING, Block, JournalReader, JournalWriter, Kind, Record
+from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import Runtime, Worker
 from tidelog.telemetry import logger
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.events import EventId
-from tidelog.market.journal_file import BEGINNING, Block, JournalReader, JournalWriter, Kind, Record
+from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.records import BEGINNING, Kind, Record
 
 LINE_BYTES_MAX = 64 * 1024 * 1024  # a frame of the largest size, with every byte escaped
 IMPORT_BLOCK_BYTES = 1024 * 1024

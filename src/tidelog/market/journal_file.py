@@ -7,7 +7,6 @@ A *restart point* is a record that says everything that a fold of the journal ha
 or the marker of a full state): a fold can begin there, and retention lets a journal begin nowhere else.
 """
 
-import enum
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption, Fenced
 from tidelog.market.events import EventId
+from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.store.sqlite.connection import (
     READ_ONLY,
     READ_WRITE,
@@ -36,7 +36,6 @@ CHECKPOINT_PAGES = 4_000  # 16 MB: at this size the log is copied into the file
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 LOCK_WAIT_MS = 5_000  # for another writer that is just leaving
 PRUNED_BLOCKS_MAX = 5_000  # per call, so that a commit never waits long behind it
-BEGINNING = EventId(0, 0)  # before every record
 
 _DDL = """
 CREATE TABLE runs (
@@ -60,23 +59,7 @@ CREATE TABLE blocks (
 _COLUMNS = "run, first_seq, count, first_us, last_us, marks, restart_seq, sha256, frames"
 
 
-class Kind(enum.Enum):
-    IN = 0  # a frame as it was received
-    OUT = 1  # a frame that was sent, without its token
-    MARK = 2  # something that the feed noticed or decided
-
-
 _KINDS = {kind.value: kind for kind in Kind}
-
-
-class Record(Struct, frozen=True, gc=False):
-    """One entry of the journal."""
-
-    id: EventId
-    at_us: int  # Unix time
-    kind: Kind
-    payload: bytes
-    restart: bool = False
 
 
 Entry = tuple[int, int, bytes]  # kind, at_us, payload
@@ -317,6 +300,11 @@ class JournalReader:
         if not runs:
             return None
         return EventId(runs[0][0], runs[0][1]), EventId(runs[-1][0], runs[-1][2])
+
+    def last(self) -> Record | None:
+        """The last record; None of an empty journal."""
+        ends = self.ends()
+        return None if ends is None else self._read(*ends[1])[-1]
 
     def close(self) -> None:
         self._connection.close()

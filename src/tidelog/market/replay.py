@@ -1,0 +1,189 @@
+"""Replay: a journal, or a recording of frames, through the fold that the live feed uses.
+
+`folded` is for programs that keep their own position, the loader for one: it begins at the restart point before
+that position, folds silently up to it, and yields what comes after. `replay` is for people: at a pace, to the end.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from tidelog.errors import ConfigError, Corruption, Rejected
+from tidelog.market.book import Check
+from tidelog.market.events import BookSnapshot, Connected, EventId, Started, Stream, micros
+from tidelog.market.fold import EventDigest, Fold, Folded, codec_of
+from tidelog.market.journal import follow
+from tidelog.market.journal_file import JournalReader
+from tidelog.market.marks import Connect, Mark, Subscribe, Wanted, encode_mark
+from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.market.streams import DEPTHS
+from tidelog.runtime import Runtime
+
+PAUSE_S_MIN = 0.001  # shorter ones are added up: a sleep is longer than that anyway
+_TIME_V1 = re.compile(rb'"(\d{10}\.\d{6})"')
+_TIME_V2 = re.compile(rb'"timestamp":"([^"]{20,32})"')
+
+
+def resume(reader: JournalReader, after: EventId, *, digest: bool = False) -> tuple[Fold, EventId]:
+    """A fold that can go on from a position, and where to read on: what is folded up to `after` is known already.
+
+    Raises:
+        Corruption: nothing in the journal says how things were there.
+    """
+    fold = Fold(digest=digest)
+    start = reader.restart_point(after)
+    if start is None:
+        return fold, after if after == BEGINNING else _expect_no_past(reader, after)
+    return fold, EventId(start.run, start.seq - 1)
+
+
+def _expect_no_past(reader: JournalReader, after: EventId) -> EventId:
+    ends = reader.ends()
+    if ends is not None and ends[0] <= after:
+        raise Corruption(f"the journal has no restart point at or before record {after.run}.{after.seq}")
+    return after
+
+
+def folded(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[Folded]:
+    """The events after a position, in order, up to the end of the journal."""
+    fold, start = resume(reader, after)
+    for record in reader.records(start):
+        item = fold.take(record)
+        if item is not None and record.id > after:
+            yield item
+
+
+async def follow_folded(path: str, runtime: Runtime, *, after: EventId = BEGINNING) -> AsyncIterator[list[Folded]]:
+    """The events after a position, group by group, and those that come from now on."""
+    worker = runtime.worker("journal-reader")
+
+    def begin() -> tuple[Fold, EventId]:
+        reader = JournalReader(path)
+        try:
+            return resume(reader, after)
+        finally:
+            reader.close()
+
+    try:
+        fold, start = await worker.call(begin)
+    finally:
+        await worker.close()
+    async for records in follow(path, runtime, after=start):
+        items = [fold.take(record) for record in records]
+        fresh = [item for item in items if item is not None and item.id > after]
+        if fresh:
+            yield fresh
+
+
+def read_recording(path: str) -> Iterator[Record]:
+    """The records that a feed would have written for a file of frames, one a line. Its books are those in it.
+
+    Times are those that the frames carry; where they carry none, that of the frame before.
+    """
+    try:
+        frames = [line for line in Path(path).read_bytes().split(b"\n") if line.strip()]
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    protocol = "v1" if any(frame.startswith(b"[") or b'"event"' in frame[:200] for frame in frames[:50]) else "v2"
+    times = list(_times(frames))
+    at_us = next((time for time in times if time), 0)
+    marks: list[Mark] = [Started(protocol)]
+    depths = _depths(protocol, frames)
+    marks += [Wanted(Stream("book", depth=depth), (symbol,)) for symbol, depth in depths.items()]
+    marks += [Connect(), Connected()]
+    marks += [
+        Subscribe(Stream("book", depth=depth), (symbol,), number)
+        for number, (symbol, depth) in enumerate(depths.items(), 1)
+    ]
+    for seq, mark in enumerate(marks, 1):
+        yield Record(EventId(1, seq), at_us, Kind.MARK, encode_mark(mark), seq == 1)
+    for seq, (frame, time_us) in enumerate(zip(frames, times, strict=True), len(marks) + 1):
+        yield Record(EventId(1, seq), max(at_us, time_us), Kind.IN, frame)
+
+
+def _depths(protocol: str, frames: Iterable[bytes]) -> dict[str, int]:
+    """The books of a recording: a snapshot has as many levels as were subscribed, unless the market is thin."""
+    decode = codec_of(protocol).decode
+    depths: dict[str, int] = {}
+    for frame in frames:
+        if b"book" not in frame:
+            continue
+        try:
+            event = decode(frame)
+        except Rejected:
+            continue
+        if isinstance(event, BookSnapshot):
+            levels = max(len(event.bids), len(event.asks))
+            fitting = next((depth for depth in DEPTHS if depth >= levels), DEPTHS[-1])
+            depths[event.symbol] = max(fitting, depths.get(event.symbol, 0))
+    return depths
+
+
+def _times(frames: Iterable[bytes]) -> Iterator[int]:
+    latest = 0
+    for frame in frames:
+        for found in _TIME_V1.findall(frame):
+            latest = max(latest, int(found.replace(b".", b"")))
+        for found in _TIME_V2.findall(frame):
+            try:
+                latest = max(latest, micros(datetime.fromisoformat(found.decode())))
+            except (ValueError, TypeError, UnicodeDecodeError):
+                continue
+        yield latest
+
+
+def read_source(path: str, after: EventId = BEGINNING) -> Iterator[Record]:
+    """The records of a journal, or, if it is none, of a recording."""
+    with open(path, "rb") as file:
+        is_database = file.read(16) == b"SQLite format 3\0"
+    if not is_database:
+        yield from read_recording(path)
+        return
+    reader = JournalReader(path)
+    try:
+        yield from reader.records(after)
+    finally:
+        reader.close()
+
+
+class Summary:
+    """What a replay came to, run by run."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.checks: dict[Check, int] = dict.fromkeys(Check, 0)
+        self.digests: dict[int, EventDigest] = {}  # by run, of runs that were folded from their start
+
+    def add(self, item: Folded) -> None:
+        self.events += 1
+        if item.check is not None:
+            self.checks[item.check] += 1
+
+
+async def replay(
+    records: Iterable[Record], runtime: Runtime, *, speed: float | None = None, summary: Summary | None = None
+) -> AsyncIterator[Folded]:
+    """The events of records, at a pace.
+
+    Args:
+        speed: 1 is as it happened, 10 ten times as fast, None as fast as it goes.
+        summary: is filled in on the way; its digests are those of the live runs.
+    """
+    fold = Fold(digest=summary is not None)
+    run, begun_us, begun_s = 0, 0, 0.0
+    for record in records:
+        if speed is not None:
+            if record.id.run != run:  # the time between runs is not waited for
+                run, begun_us, begun_s = record.id.run, record.at_us, runtime.monotonic()
+            pause_s = (record.at_us - begun_us) / 1_000_000 / speed - (runtime.monotonic() - begun_s)
+            if pause_s >= PAUSE_S_MIN:
+                await runtime.sleep(pause_s)
+        item = fold.take(record)
+        if item is None:
+            continue
+        if summary is not None:
+            summary.add(item)
+            if fold.digest is not None:
+                summary.digests[item.id.run] = fold.digest
+        yield item
