@@ -502,7 +502,7 @@ def test_closing_ends_from_everywhere(state: str) -> None:
             world.connect()
         elif state == "live":
             world.live()
-    assert world.state is State(state)
+    assert world.is_in(State(state))
     world.apply(Closing())
     if state == "connecting":
         world.apply(Refused("closing"))

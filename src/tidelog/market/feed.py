@@ -325,8 +325,9 @@ class Feed:
             while (decision := session.decide(self._clock.now_us(), self._rng)) is not None:
                 self._note(decision)
                 await self._carry_out(decision)
-            self._write_state()
-            await self._wait()
+            if session.state is not State.CLOSED:
+                self._write_state()
+                await self._wait()
         except JournalStalled as error:
             _log.warning("journal_stalled", error=str(error))
             if self._socket is not None:

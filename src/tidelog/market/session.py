@@ -292,14 +292,14 @@ class Session:
         Raises:
             Corruption: it cannot come here; nothing has changed.
         """
+        if isinstance(mark, FullState):
+            return  # it says what we know already
         held = self._held
         self.due_us = 0
         match mark:
             case Started():
                 attempts = list(mark.attempts)
                 self._begin(SessionState(private=mark.private, subscriptions=[], attempts=attempts))
-            case FullState():
-                pass  # says what we know already
             case Wanted():
                 self._want(mark)
             case Unwanted():
