@@ -117,7 +117,8 @@ class World:
         end_us = begun_us + int(seconds * SECOND)
         beat_us = begun_us + int((beat_s or 0) * SECOND) if beat_s else end_us + 1
         while True:
-            decided += [((self.now_us - begun_us) / SECOND, decision) for decision in self.decide()]
+            if self.session.due_us <= self.now_us:  # as the shell does it
+                decided += [((self.now_us - begun_us) / SECOND, decision) for decision in self.decide()]
             next_us = min(max(self.session.due_us, self.now_us), beat_us, end_us)
             self.now_us = next_us
             if next_us == beat_us:

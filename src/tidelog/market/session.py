@@ -378,6 +378,8 @@ class Session:
         held.state = after
 
     def _settle(self) -> None:
+        """A subscription has moved: something else may be due, and sooner."""
+        self.due_us = 0
         if self._held.state in _OPEN:
             settled = all(subscription.acked_us for subscription in self._held.subscriptions)
             self._move(Input.SETTLED if settled else Input.UNSETTLED)
