@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.market.exchange import Script, Wire, serve
+from tests.market.exchange import Script, Wire, serve, until
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
 from tidelog.market import feed as feed_module
 from tidelog.market import journal as journal_module
@@ -52,13 +52,6 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until something holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - of state that nobody announces
-            await asyncio.sleep(0.001)
 
 
 async def first(events: Subscription, kind: type[Event]) -> Item:

@@ -21,6 +21,7 @@ from tidelog.market.streams import DEPTHS
 from tidelog.runtime import Runtime
 
 PAUSE_S_MIN = 0.001  # shorter ones are added up: a sleep is longer than that anyway
+_SQLITE = b"SQLite format 3\0"
 _TIME_V1 = re.compile(rb'"(\d{10}\.\d{6})"')
 _TIME_V2 = re.compile(rb'"timestamp":"([^"]{20,32})"')
 
@@ -81,10 +82,7 @@ def read_recording(path: str) -> Iterator[Record]:
 
     Times are those that the frames carry; where they carry none, that of the frame before.
     """
-    try:
-        frames = [line for line in Path(path).read_bytes().split(b"\n") if line.strip()]
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    frames = [line for line in Path(path).read_bytes().split(b"\n") if line.strip()]
     protocol = "v1" if any(frame.startswith(b"[") or b'"event"' in frame[:200] for frame in frames[:50]) else "v2"
     times = list(_times(frames))
     at_us = next((time for time in times if time), 0)
@@ -135,8 +133,11 @@ def _times(frames: Iterable[bytes]) -> Iterator[int]:
 
 def read_source(path: str, after: EventId = BEGINNING) -> Iterator[Record]:
     """The records of a journal, or, if it is none, of a recording."""
-    with open(path, "rb") as file:
-        is_database = file.read(16) == b"SQLite format 3\0"
+    try:
+        with open(path, "rb") as file:
+            is_database = file.read(len(_SQLITE)) == _SQLITE
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if not is_database:
         yield from read_recording(path)
         return
