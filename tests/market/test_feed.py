@@ -11,10 +11,10 @@ from tests.market.exchange import Script, Wire, serve, until
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
 from tidelog.market import feed as feed_module
 from tidelog.market import journal as journal_module
+from tidelog.market.core import Core
 from tidelog.market.events import BookDelta, Connected, Disconnected, Event, Malformed, Resync, Started, Trades
 from tidelog.market.fanout import Item, Policy, Subscription
 from tidelog.market.feed import Feed, Retention
-from tidelog.market.fold import Fold
 from tidelog.market.journal_file import JournalReader, JournalWriter
 from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
@@ -240,14 +240,14 @@ async def test_full_states_let_a_fold_begin_in_the_middle(bench: Bench, monkeypa
             await asyncio.sleep(0.005)
             await until(proven(feed, "A/USD", "B/USD"))
     records = bench.records()
-    whole = Fold()
+    whole = Core()
     items = [whole.take(record) for record in records]
     begins = [number for number, record in enumerate(records) if record.restart]
     assert len(begins) > 3
     for begin in begins:
-        fold, later = Fold(), records[begin:]
-        assert [fold.take(record) for record in later][1:] == items[begin + 1 :]
-        assert fold.full_state() == whole.full_state()
+        core, later = Core(), records[begin:]
+        assert [core.take(record) for record in later][1:] == items[begin + 1 :]
+        assert core.full_state() == whole.full_state()
 
 
 async def test_a_full_state_says_what_a_fold_from_the_start_has_come_to(
@@ -259,12 +259,12 @@ async def test_a_full_state_says_what_a_fold_from_the_start_has_come_to(
         bench.wire.push(bench.script.update("A/USD", 9, wrong=True))
         await until(lambda: feed.progress.resyncs == 1)
         await until(proven(feed, "A/USD"))
-    fold, compared = Fold(), 0
+    core, compared = Core(), 0
     for record in bench.records():
         if record.kind is Kind.MARK and isinstance(mark := decode_mark(record.payload), FullState):
-            assert mark == fold.full_state()
+            assert mark == core.full_state()
             compared += 1
-        fold.take(record)
+        core.take(record)
     assert compared > 3
 
 
@@ -278,10 +278,10 @@ async def test_old_records_go_but_never_what_a_fold_needs(bench: Bench, monkeypa
             await asyncio.sleep(0.08)
     records = bench.records()
     assert records[0].id.seq > 1
-    fold = Fold()
+    core = Core()
     for record in records:
-        fold.take(record)
-    assert fold.full_state() == feed._fold.full_state()
+        core.take(record)
+    assert core.full_state() == feed._core.full_state()
 
 
 async def test_private_channels_need_a_token_that_no_journal_sees(bench: Bench) -> None:

@@ -10,13 +10,16 @@ from tests.market.conftest import Recording
 from tests.market.exchange import Script, Wire, until
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.book import Check
-from tidelog.market.events import Disconnected, EventId, Resync, Started, Trades
+from tidelog.market.books import Books
+from tidelog.market.core import Core, Entry
+from tidelog.market.events import BookSnapshot, Disconnected, EventId, Resync, Started, Trades
 from tidelog.market.feed import Feed
-from tidelog.market.fold import Fold, Folded
+from tidelog.market.folded import Marker
 from tidelog.market.journal import open_journal
 from tidelog.market.journal_file import JournalReader
+from tidelog.market.kraken import v2
 from tidelog.market.records import BEGINNING, Kind, Record
-from tidelog.market.replay import Summary, folded, follow_folded, read_recording, read_source, replay
+from tidelog.market.replay import Summary, entries, follow_entries, load_entries, read_recording, read_source, replay
 from tidelog.runtime import SystemRuntime
 
 RECORDED = [
@@ -40,7 +43,7 @@ class Recorded(Script):
         return frames
 
 
-async def run(records: list[Record], speed: float | None = None) -> tuple[list[Folded], Summary]:
+async def run(records: list[Record], speed: float | None = None) -> tuple[list[Entry], Summary]:
     summary = Summary()
     return [item async for item in replay(records, SystemRuntime(), speed=speed, summary=summary)], summary
 
@@ -115,15 +118,15 @@ async def test_speed_is_that_of_the_records(kraken_data: Path) -> None:
 async def test_a_fold_resumed_at_any_record_yields_exactly_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     records = await journaled(path)
-    fold = Fold()
-    whole = [item for record in records if (item := fold.take(record)) is not None]
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
     kinds = Counter(type(item.event) for item in whole)
     assert (kinds[Started], kinds[Disconnected], kinds[Resync]) == (2, 4, 2)
     assert kinds[Trades] == 42
     reader = JournalReader(str(path))
-    assert list(folded(reader)) == whole
+    assert list(entries(reader)) == whole
     for after in (record.id for record in records[:: max(1, len(records) // 40)]):
-        assert list(folded(reader, after)) == [item for item in whole if item.id > after]
+        assert list(entries(reader, after)) == [item for item in whole if item.id > after]
     reader.close()
 
 
@@ -131,13 +134,13 @@ async def test_another_program_folds_a_journal_while_it_is_written(tmp_path: Pat
     path, runtime = tmp_path / "journal", SystemRuntime()
     records = await journaled(tmp_path / "source")
     journal = await open_journal(str(path), runtime)
-    seen: list[Folded] = []
-    fold = Fold()
+    seen: list[Entry] = []
+    core = Core()
     first_run = [record for record in records if record.id.run == 1]
-    whole = [item for record in first_run if (item := fold.take(record)) is not None]
+    whole = [item for record in first_run if (item := core.take(record)) is not None]
 
     async def watch() -> None:
-        async for items in follow_folded(str(path), runtime, after=EventId(1, 10)):
+        async for items in follow_entries(str(path), runtime, after=EventId(1, 10)):
             seen.extend(items)
             if seen[-1].id == whole[-1].id:
                 return
@@ -155,6 +158,33 @@ async def test_another_program_folds_a_journal_while_it_is_written(tmp_path: Pat
     await journal.close()
 
 
+async def test_the_loader_gets_the_books_as_they_were_and_the_feeds_notes_as_markers(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "journal", SystemRuntime()
+    records = await journaled(path)
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
+    for after in (BEGINNING, records[len(records) // 3].id, records[len(records) // 2].id):
+        loaded = [item async for item in load_entries(str(path), runtime, after=after, to_end=True)]
+        past, rest = [one for one in loaded if one.id <= after], [one for one in loaded if one.id > after]
+        assert [one.id for one in rest] == [item.id for item in whole if item.id > after]
+        books = Books(v2.decode)
+        for name in ("A/USD", "B/USD"):
+            books.open(name, 10)
+        then = Core()
+        for record in records:
+            if record.id <= after:
+                then.take(record)
+        for one in past:
+            assert isinstance(one.event, BookSnapshot)
+            books.by_symbol[one.event.symbol].apply(one.event)
+        for name, book in then.books.by_symbol.items():
+            again = books.by_symbol[name]
+            assert (again.bids, again.asks, again.proven) == (book.bids, book.asks, book.proven)
+    everything = [item async for item in load_entries(str(path), runtime, to_end=True)]
+    kinds = Counter(one.event.kind for one in everything if isinstance(one.event, Marker))
+    assert kinds == {"started": 2, "connected": 4, "disconnected": 4, "resync": 2}
+
+
 async def test_a_position_that_retention_has_passed_is_told_by_the_first_event(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     records = await journaled(path)
@@ -162,7 +192,7 @@ async def test_a_position_that_retention_has_passed_is_told_by_the_first_event(t
     await journal.prune(before_us=records[-1].at_us + 1, bytes_max=None, restart=None)
     await journal.close()
     reader = JournalReader(str(path))
-    first = next(folded(reader, EventId(1, 5)))
+    first = next(entries(reader, EventId(1, 5)))
     assert first.id == EventId(2, 1)
     assert isinstance(first.event, Started)
     reader.close()
@@ -173,14 +203,14 @@ async def test_a_journal_that_contradicts_itself_is_told(tmp_path: Path) -> None
     opened = next(
         number for number, record in enumerate(records) if record.kind is Kind.MARK and b"Connected" in record.payload
     )
-    fold = Fold()
+    core = Core()
     for record in records[:opened]:
-        fold.take(record)
-    fold.take(records[opened])
+        core.take(record)
+    core.take(records[opened])
     with pytest.raises(Corruption, match="opened while subscribing"):
-        fold.take(records[opened])
+        core.take(records[opened])
     with pytest.raises(Corruption, match="cannot be read"):
-        fold.take(Record(EventId(1, 99), 0, Kind.MARK, b"{}"))
+        core.take(Record(EventId(1, 99), 0, Kind.MARK, b"{}"))
 
 
 def test_what_is_no_source(tmp_path: Path) -> None:
@@ -189,6 +219,6 @@ def test_what_is_no_source(tmp_path: Path) -> None:
 
 
 def test_a_fold_without_a_beginning_yields_nothing() -> None:
-    fold = Fold()
-    assert fold.take(Record(EventId(1, 1), 0, Kind.IN, b'{"channel":"heartbeat"}')) is None
-    assert fold.at > BEGINNING
+    core = Core()
+    assert core.take(Record(EventId(1, 1), 0, Kind.IN, b'{"channel":"heartbeat"}')) is None
+    assert core.at > BEGINNING

@@ -24,13 +24,6 @@ Side: TypeAlias = Literal["buy", "sell"]
 Crc: TypeAlias = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
-class EventId(NamedTuple):
-    """A record in the journal: the run of the feed that wrote it, and its number there, from 1."""
-
-    run: int
-    seq: int
-
-
 def units(number: Decimal, scale: int) -> int:
     """`number` as an exact integer in units of 10**-scale.
 
@@ -383,6 +376,16 @@ Event: TypeAlias = (
     | Disconnected
     | Resync
 )
+
+
+class EventId(NamedTuple):
+    """A frame in the journal: the run of the feed that received it, and its number there."""
+
+    run: int
+    seq: int
+
+
+NOTHING = EventId(-1, -1)
 
 
 class Stream(Struct, frozen=True, gc=False):

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, EventId, Spread, Tickers, Trades
+from tidelog.market.events import NOTHING as NOTHING
+from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, Spread, Tickers, Trades
+from tidelog.market.events import EventId as EventId
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
-NOTHING = EventId(-1, -1)  # below every id
 
 
 class Policy(enum.Enum):
@@ -144,7 +145,9 @@ class Subscription:
             self._readable.set()
 
     def _wants(self, published: _Published) -> bool:
-        return published.number > self._since and (self._kinds is None or type(published.event) in self._kinds)
+        return published.number > self._since and (
+            self._kinds is None or type(published.event) in self._kinds
+        )
 
     async def _wait_for_room(self) -> None:
         while self._policy is Policy.BLOCK and len(self._pending) >= self._pending_max and not self._closed:

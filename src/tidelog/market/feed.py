@@ -18,9 +18,9 @@ from msgspec import Struct
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError, StoreError, Throttled
 from tidelog.market.book import Check, Precision, Units
+from tidelog.market.core import Core, Entry, codec_of
 from tidelog.market.events import Connected, Disconnected, Event, EventId, Malformed, Request, Resync, Started, Stream
 from tidelog.market.fanout import PENDING_MAX, FanOut, Policy, Subscription
-from tidelog.market.fold import Fold, Folded, codec_of
 from tidelog.market.journal import Journal, open_journal
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.marks import (
@@ -163,7 +163,7 @@ class Feed:
         self._clock = _Clock(self._runtime)
         self._rng = self._runtime.random("session")
         self._fanout = FanOut()
-        self._fold = Fold(digest=digest)
+        self._core = Core(digest=digest)
         self._journal: Journal | None = None
         self._socket: WebSocket | None = None
         self._limit: asyncio.Timeout | None = None  # of what the task waits for
@@ -189,8 +189,8 @@ class Feed:
 
     def book(self, symbol: str, levels: int | None = None) -> BookView | None:
         """The book as it is now; None for a symbol whose book is not followed. `levels` of each side, or all."""
-        book = self._fold.books.by_symbol.get(symbol)
-        held = self._fold.session.subscription(Stream("book"), symbol)
+        book = self._core.books.by_symbol.get(symbol)
+        held = self._core.session.subscription(Stream("book"), symbol)
         if book is None or held is None:
             return None
         bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
@@ -224,7 +224,7 @@ class Feed:
 
     @property
     def progress(self) -> Progress:
-        session = self._fold.session
+        session = self._core.session
         held = [one for one in session.held.subscriptions if one.phase is Phase.HELD and one.doubt is None]
         return Progress(
             session.state,
@@ -236,13 +236,13 @@ class Feed:
             self._connects,
             self._resyncs,
             0 if self._journal is None else self._journal.unsynced_frames,
-            self._fold.at,
+            self._core.at,
         )
 
     @property
     def digest(self) -> str | None:
         """Of the events of this run so far, if it is computed."""
-        return None if self._fold.digest is None else self._fold.digest.hexdigest()
+        return None if self._core.digest is None else self._core.digest.hexdigest()
 
     async def wait_durable(self, id_: EventId) -> None:
         """Return once the record is on the disk."""
@@ -308,7 +308,7 @@ class Feed:
 
     async def _run(self) -> None:
         try:
-            while self._fold.session.state is not State.CLOSED:
+            while self._core.session.state is not State.CLOSED:
                 await self._turn()
         finally:
             if self._socket is not None:
@@ -318,7 +318,7 @@ class Feed:
     async def _turn(self) -> None:
         """Do what is to be done by now, then wait for what comes next."""
         assert self._journal is not None
-        session = self._fold.session
+        session = self._core.session
         if self._socket is None:
             await self._journal.wait_room()
         try:
@@ -336,7 +336,7 @@ class Feed:
 
     async def _wait(self) -> None:
         """Take frames, or just wait, until the session wants to decide."""
-        session, socket = self._fold.session, self._socket
+        session, socket = self._core.session, self._socket
         loop = asyncio.get_running_loop()
         pause_s = min(max(0.0, (session.due_us - self._clock.now_us()) / 1_000_000), WAIT_S_MAX)
         try:
@@ -406,7 +406,7 @@ class Feed:
         """The socket is gone, or has to go."""
         socket, self._socket = self._socket, None
         self._token = None
-        if self._fold.session.state is not State.DRAINING:
+        if self._core.session.state is not State.DRAINING:
             self._note(Disconnected(reason))
             reason = ""
         if socket is not None:
@@ -420,14 +420,14 @@ class Feed:
         assert self._journal is not None
         at_us = self._clock.now_us()
         id_ = self._journal.append(Kind.IN, frame, at_us)
-        folded = self._fold.take(Record(id_, at_us, Kind.IN, frame))
-        assert folded is not None
+        entry = self._core.take(Record(id_, at_us, Kind.IN, frame))
+        assert entry is not None
         self._frames += 1
-        if folded.check is Check.MISMATCHED:
+        if entry.check is Check.MISMATCHED:
             self._mismatches += 1
-        elif type(folded.event) is Malformed:
+        elif type(entry.event) is Malformed:
             self._malformed += 1
-        self._fanout.publish(id_, folded.event)
+        self._fanout.publish(id_, entry.event)
 
     def _send(self, request: Request) -> None:
         assert self._journal is not None
@@ -440,13 +440,13 @@ class Feed:
         assert self._journal is not None
         payload, at_us = encode_mark(mark), self._clock.now_us()
         id_ = self._journal.append(Kind.MARK, payload, at_us, restart=restart)
-        folded = self._fold.take(Record(id_, at_us, Kind.MARK, payload, restart))
-        if folded is not None:
-            self._count(folded)
-            self._fanout.publish(id_, folded.event)
+        entry = self._core.take(Record(id_, at_us, Kind.MARK, payload, restart))
+        if entry is not None:
+            self._count(entry)
+            self._fanout.publish(id_, entry.event)
 
-    def _count(self, folded: Folded) -> None:
-        match folded.event:
+    def _count(self, entry: Entry) -> None:
+        match entry.event:
             case Connected():
                 self._connects += 1
                 _log.info("connected", endpoint=self._url.name)
@@ -462,7 +462,7 @@ class Feed:
         if now_us - self._state_us < STATE_EVERY_US:
             return
         self._state_us = now_us
-        self._note(self._fold.full_state(), restart=True)
+        self._note(self._core.full_state(), restart=True)
         if self._retention is not None and (self._pruning is None or self._pruning.done()):
             self._pruning = asyncio.create_task(self._prune(self._retention, now_us))
 

@@ -1,6 +1,6 @@
 """Replay: a journal, or a recording of frames, through the fold that the live feed uses.
 
-`folded` is for programs that keep their own position, the loader for one: it begins at the restart point before
+`entries` is for programs that keep their own position, the loader for one: it begins at the restart point before
 that position, folds silently up to it, and yields what comes after. `replay` is for people: at a pace, to the end.
 """
 
@@ -9,10 +9,22 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
+
 from tidelog.errors import ConfigError, Corruption, Rejected
 from tidelog.market.book import Check
-from tidelog.market.events import BookSnapshot, Connected, EventId, Started, Stream, micros
-from tidelog.market.fold import EventDigest, Fold, Folded, codec_of
+from tidelog.market.core import Core, Entry, EventDigest, codec_of
+from tidelog.market.events import (
+    BookSnapshot,
+    Connected,
+    Disconnected,
+    EventId,
+    Resync,
+    Started,
+    Stream,
+    micros,
+)
+from tidelog.market.folded import CONNECTED, DISCONNECTED, RESYNC, Folded, Marker
 from tidelog.market.journal import follow
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.marks import Connect, Mark, Subscribe, Wanted, encode_mark
@@ -26,17 +38,17 @@ _TIME_V1 = re.compile(rb'"(\d{10}\.\d{6})"')
 _TIME_V2 = re.compile(rb'"timestamp":"([^"]{20,32})"')
 
 
-def resume(reader: JournalReader, after: EventId, *, digest: bool = False) -> tuple[Fold, EventId]:
+def resume(reader: JournalReader, after: EventId, *, digest: bool = False) -> tuple[Core, EventId]:
     """A fold that can go on from a position, and where to read on: what is folded up to `after` is known already.
 
     Raises:
         Corruption: nothing in the journal says how things were there.
     """
-    fold = Fold(digest=digest)
+    core = Core(digest=digest)
     start = reader.restart_point(after)
     if start is None:
-        return fold, after if after == BEGINNING else _expect_no_past(reader, after)
-    return fold, EventId(start.run, start.seq - 1)
+        return core, after if after <= BEGINNING else _expect_no_past(reader, after)
+    return core, EventId(start.run, start.seq - 1)
 
 
 def _expect_no_past(reader: JournalReader, after: EventId) -> EventId:
@@ -46,20 +58,27 @@ def _expect_no_past(reader: JournalReader, after: EventId) -> EventId:
     return after
 
 
-def folded(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[Folded]:
+def entries(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[Entry]:
     """The events after a position, in order, up to the end of the journal."""
-    fold, start = resume(reader, after)
+    core, start = resume(reader, after)
     for record in reader.records(start):
-        item = fold.take(record)
+        item = core.take(record)
         if item is not None and record.id > after:
             yield item
 
 
-async def follow_folded(path: str, runtime: Runtime, *, after: EventId = BEGINNING) -> AsyncIterator[list[Folded]]:
-    """The events after a position, group by group, and those that come from now on."""
+async def follow_entries(
+    path: str, runtime: Runtime, *, after: EventId = BEGINNING, to_end: bool = False, books: bool = False
+) -> AsyncIterator[list[Entry]]:
+    """The events after a position, group by group, and those that come from now on.
+
+    Args:
+        to_end: end where the journal ends now.
+        books: begin with the books as they were at that position, each as a snapshot under the position's id.
+    """
     worker = runtime.worker("journal-reader")
 
-    def begin() -> tuple[Fold, EventId]:
+    def begin() -> tuple[Core, EventId]:
         reader = JournalReader(path)
         try:
             return resume(reader, after)
@@ -67,14 +86,74 @@ async def follow_folded(path: str, runtime: Runtime, *, after: EventId = BEGINNI
             reader.close()
 
     try:
-        fold, start = await worker.call(begin)
+        core, start = await worker.call(begin)
     finally:
         await worker.close()
-    async for records in follow(path, runtime, after=start):
-        items = [fold.take(record) for record in records]
-        fresh = [item for item in items if item is not None and item.id > after]
+    at_us = 0
+    async for records in follow(path, runtime, after=start, to_end=to_end):
+        fresh: list[Entry] = []
+        for record in records:
+            if books and record.id > after:
+                fresh, books = _snapshots(core, after, at_us), False
+            item = core.take(record)
+            at_us = record.at_us
+            if item is not None and item.id > after:
+                fresh.append(item)
         if fresh:
             yield fresh
+
+
+async def load_entries(
+    path: str, runtime: Runtime, *, after: EventId = BEGINNING, to_end: bool = False
+) -> AsyncIterator[Folded]:
+    """What the loader takes: as `follow_entries` with books, one by one, the feed's own events as markers."""
+    async for items in follow_entries(path, runtime, after=after, to_end=to_end, books=True):
+        for item in items:
+            yield _as_loaded(item)
+
+
+def _as_loaded(item: Entry) -> Folded:
+    match item.event:
+        case Connected():
+            marker = Marker(CONNECTED)
+        case Disconnected(reason):
+            marker = Marker(DISCONNECTED, reason)
+        case Resync("book", str(symbol)):
+            marker = Marker(RESYNC, symbol)
+        case Resync(channel, symbol):
+            marker = Marker(f"{RESYNC} {channel}", symbol or "")
+        case Started():
+            marker = Marker("started")
+        case _:
+            return Folded(item.id, item.at_us, item.event, item.check)
+    return Folded(item.id, item.at_us, marker)
+
+
+class _Written(Struct, frozen=True):
+    """A level as text, with all decimals."""
+
+    price_text: str
+    qty_text: str
+
+
+def _snapshots(core: Core, at: EventId, at_us: int) -> list[Entry]:
+    """The books as they are, as messages."""
+    items = []
+    for book in core.books.by_symbol.values():
+        if not book.state.ready:
+            continue
+        bids, asks = (
+            tuple([_Written(_text(price, book.precision.price), _text(qty, book.precision.qty)) for price, qty in side])
+            for side in (book.bids, book.asks)
+        )
+        checksum = book.checksum() if book.proven else None
+        items.append(Entry(at, at_us, BookSnapshot(book.symbol, bids, asks, checksum), None))
+    return items
+
+
+def _text(number: int, scale: int) -> str:
+    digits = f"{number:0{scale + 1}}"
+    return f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
 
 
 def read_recording(path: str) -> Iterator[Record]:
@@ -156,7 +235,7 @@ class Summary:
         self.checks: dict[Check, int] = dict.fromkeys(Check, 0)
         self.digests: dict[int, EventDigest] = {}  # by run, of runs that were folded from their start
 
-    def add(self, item: Folded) -> None:
+    def add(self, item: Entry) -> None:
         self.events += 1
         if item.check is not None:
             self.checks[item.check] += 1
@@ -164,14 +243,14 @@ class Summary:
 
 async def replay(
     records: Iterable[Record], runtime: Runtime, *, speed: float | None = None, summary: Summary | None = None
-) -> AsyncIterator[Folded]:
+) -> AsyncIterator[Entry]:
     """The events of records, at a pace.
 
     Args:
         speed: 1 is as it happened, 10 ten times as fast, None as fast as it goes.
         summary: is filled in on the way; its digests are those of the live runs.
     """
-    fold = Fold(digest=summary is not None)
+    core = Core(digest=summary is not None)
     run, begun_us, begun_s = 0, 0, 0.0
     for record in records:
         if speed is not None:
@@ -180,11 +259,11 @@ async def replay(
             pause_s = (record.at_us - begun_us) / 1_000_000 / speed - (runtime.monotonic() - begun_s)
             if pause_s >= PAUSE_S_MIN:
                 await runtime.sleep(pause_s)
-        item = fold.take(record)
+        item = core.take(record)
         if item is None:
             continue
         if summary is not None:
             summary.add(item)
-            if fold.digest is not None:
-                summary.digests[item.id.run] = fold.digest
+            if core.digest is not None:
+                summary.digests[item.id.run] = core.digest
         yield item

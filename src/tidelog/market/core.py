@@ -1,6 +1,6 @@
-"""The fold: records of a journal to events, one after the other. The same for a live feed and for any replay.
+"""The core: records of a journal to events, one after the other. The same for a live feed and for any replay.
 
-No I/O, no clock, no chance: what comes out, and what is held after it, is a function of the records alone. A fold
+No I/O, no clock, no chance: what comes out, and what is held after it, is a function of the records alone. It
 begins at a restart point and skips what comes before it.
 """
 
@@ -54,7 +54,7 @@ def codec_of(protocol: str) -> Codec:
     return codec
 
 
-class Folded(Struct, frozen=True, gc=False):
+class Entry(Struct, frozen=True, gc=False):
     """An event, with the id and the time (Unix, µs) of its record, and what it proved about its book, if any."""
 
     id: EventId
@@ -76,19 +76,19 @@ class EventDigest:
         self._sha = hashlib.sha256()
         self.events = 0
 
-    def update(self, folded: Folded) -> None:
-        event, check = folded.event, folded.check
-        self._sha.update(_encode((folded.id, type(event).__name__, event, None if check is None else check.value)))
+    def update(self, entry: Entry) -> None:
+        event, check = entry.event, entry.check
+        self._sha.update(_encode((entry.id, type(event).__name__, event, None if check is None else check.value)))
         self.events += 1
 
     def hexdigest(self) -> str:
         return self._sha.hexdigest()
 
 
-class Fold:
+class Core:
     """Books and session as of the last record, and a digest of the events of its run.
 
-    The digest is None unless it is asked for, and in a run that was not folded from its start.
+    The digest is None unless it is asked for, and in a run that was not entry from its start.
     """
 
     def __init__(self, *, digest: bool = False) -> None:
@@ -100,7 +100,7 @@ class Fold:
         self.at = EventId(0, 0)  # the last record
         self._digesting = digest
 
-    def take(self, record: Record) -> Folded | None:
+    def take(self, record: Record) -> Entry | None:
         """Take the next record in; the event that it is, if it is one.
 
         Raises:
@@ -116,7 +116,7 @@ class Fold:
             except Rejected as error:
                 event, check = Malformed(error.reason), None
             self.session.observe(event, check, record.at_us)
-            folded = Folded(record.id, record.at_us, event, check)
+            entry = Entry(record.id, record.at_us, event, check)
         elif record.kind is Kind.OUT:
             return None
         else:
@@ -124,10 +124,10 @@ class Fold:
             self._apply(mark, record.at_us)
             if not isinstance(mark, _TOLD) or self.protocol is None:
                 return None
-            folded = Folded(record.id, record.at_us, mark, None)
+            entry = Entry(record.id, record.at_us, mark, None)
         if self.digest is not None:
-            self.digest.update(folded)
-        return folded
+            self.digest.update(entry)
+        return entry
 
     def full_state(self) -> FullState:
         """What a fold has to know to begin after the record that it is written in."""

@@ -1,0 +1,38 @@
+"""The journal as a fold sees it: decoded frames and the feed's own marks, in order, all of them durable.
+
+A journal's reader makes these; the loader, and any other fold, is a function of them. No I/O.
+"""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tidelog.market.book import Check
+from tidelog.market.events import Event, EventId
+
+CONNECTED, DISCONNECTED, GAP, RESYNC = "connected", "disconnected", "gap", "resync"
+
+
+class Marker(Struct, frozen=True, gc=False):
+    """What the feed itself noted between frames. A kind that a fold does not know means nothing to it.
+
+    connected: a connection is up; nothing was received on it yet.
+    disconnected: it ended; `detail` says why.
+    gap: frames that were received are missing here; `detail` says why.
+    resync: the book of the symbol in `detail` was given up, and asked for again.
+    """
+
+    kind: str
+    detail: str = ""
+
+
+FoldedEvent: TypeAlias = Event | Marker
+
+
+class Folded(Struct, frozen=True, gc=False):
+    """One entry of the journal. Ids grow; times are the journal's, and may stand still or go back."""
+
+    id: EventId
+    at_us: int  # Unix time, microseconds: when it was received, or noted
+    event: FoldedEvent
+    check: Check | None = None  # what a message proved about its book; None: it is about no followed book
