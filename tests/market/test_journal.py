@@ -201,6 +201,7 @@ async def test_only_a_journal_is_opened(tmp_path: Path) -> None:
         (1_000 + 45, None, None, 40),  # by age, back to the restart point before
         (10**9, None, None, 90),  # everything is old: a fold can still begin
         (10**9, None, EventId(1, 55), 50),  # the slowest fold starts again in there
+        (10**9, None, EventId(1, 49), 40),  # ... and not at the point that comes after it
         (10**9, None, EventId(1, 1), 1),
         (None, 1, None, 90),  # by size
         (None, 10**9, None, 1),

@@ -164,7 +164,7 @@ async def test_the_loader_gets_the_books_as_they_were_and_the_feeds_notes_as_mar
     core = Core()
     whole = [item for record in records if (item := core.take(record)) is not None]
     for after in (BEGINNING, records[len(records) // 3].id, records[len(records) // 2].id):
-        loaded = [item async for item in load_entries(str(path), runtime, after=after, to_end=True)]
+        loaded = [item async for item in load_entries(str(path), runtime, after=after, ending=lambda: True)]
         past, rest = [one for one in loaded if one.id <= after], [one for one in loaded if one.id > after]
         assert [one.id for one in rest] == [item.id for item in whole if item.id > after]
         books = Books(v2.decode)
@@ -180,7 +180,7 @@ async def test_the_loader_gets_the_books_as_they_were_and_the_feeds_notes_as_mar
         for name, book in then.books.by_symbol.items():
             again = books.by_symbol[name]
             assert (again.bids, again.asks, again.proven) == (book.bids, book.asks, book.proven)
-    everything = [item async for item in load_entries(str(path), runtime, to_end=True)]
+    everything = [item async for item in load_entries(str(path), runtime, ending=lambda: True)]
     kinds = Counter(one.event.kind for one in everything if isinstance(one.event, Marker))
     assert kinds == {"started": 2, "connected": 4, "disconnected": 4, "resync": 2}
 

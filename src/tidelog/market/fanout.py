@@ -145,9 +145,7 @@ class Subscription:
             self._readable.set()
 
     def _wants(self, published: _Published) -> bool:
-        return published.number > self._since and (
-            self._kinds is None or type(published.event) in self._kinds
-        )
+        return published.number > self._since and (self._kinds is None or type(published.event) in self._kinds)
 
     async def _wait_for_room(self) -> None:
         while self._policy is Policy.BLOCK and len(self._pending) >= self._pending_max and not self._closed:

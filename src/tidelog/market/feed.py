@@ -60,7 +60,7 @@ _log = logger("market")
 
 
 class Retention(Struct, frozen=True):
-    """How much of the journal is kept. `restart` says where the slowest fold has to begin again, None: nowhere."""
+    """How much of the journal is kept. `restart` says how far the slowest fold is, None: there is none."""
 
     age_s: float | None = None
     bytes_max: int | None = None
@@ -79,6 +79,26 @@ class BookView(Struct, frozen=True):
     crossed: bool
     mismatches: int
     data_us: int  # when its last message came, Unix time; 0: none on this connection
+
+
+def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
+    """A book of a core as it is now; None for a symbol whose book is not followed."""
+    book = core.books.by_symbol.get(symbol)
+    held = core.session.subscription(Stream("book"), symbol)
+    if book is None or held is None:
+        return None
+    bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
+    return BookView(
+        symbol,
+        bids,
+        asks,
+        book.precision,
+        book.proven,
+        book.proven_depth,
+        book.crossed,
+        book.mismatches,
+        held.data_us,
+    )
 
 
 class Progress(Struct, frozen=True):
@@ -189,22 +209,7 @@ class Feed:
 
     def book(self, symbol: str, levels: int | None = None) -> BookView | None:
         """The book as it is now; None for a symbol whose book is not followed. `levels` of each side, or all."""
-        book = self._core.books.by_symbol.get(symbol)
-        held = self._core.session.subscription(Stream("book"), symbol)
-        if book is None or held is None:
-            return None
-        bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
-        return BookView(
-            symbol,
-            bids,
-            asks,
-            book.precision,
-            book.proven,
-            book.proven_depth,
-            book.crossed,
-            book.mismatches,
-            held.data_us,
-        )
+        return view_of(self._core, symbol, levels)
 
     def subscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
         """Follow more symbols, on the feed's channels or on others; it takes effect as soon as it can."""

@@ -201,23 +201,29 @@ async def open_journal(
 
 
 async def follow(
-    path: str, runtime: Runtime, *, after: EventId = BEGINNING, poll_s: float = FOLLOW_POLL_S, to_end: bool = False
+    path: str,
+    runtime: Runtime,
+    *,
+    after: EventId = BEGINNING,
+    poll_s: float = FOLLOW_POLL_S,
+    ending: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[list[Record]]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
 
     Args:
-        to_end: end where the journal ends now, instead of waiting.
+        ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.
     """
     worker = runtime.worker("journal-reader")
     reader: JournalReader | None = None
     try:
         reader = await worker.call(lambda: JournalReader(path))
         while True:
+            last_look = ending()
             records = await worker.call(partial(reader.block, after))
             if records:
                 after = records[-1].id
                 yield records
-            elif to_end:
+            elif last_look:
                 return
             else:
                 await runtime.sleep(poll_s)

@@ -166,7 +166,7 @@ class JournalWriter:
         Args:
             before_us: what is older may go.
             bytes_max: above so many bytes the oldest may go.
-            restart: where the slowest fold has to start again; nothing from there on goes.
+            restart: how far the slowest fold is; nothing that it needs to go on from there goes.
         """
         with translated(self._path), transaction(self._connection):
             excess = 0 if bytes_max is None else self._used_bytes() - bytes_max
@@ -178,7 +178,7 @@ class JournalWriter:
                 (PRUNED_BLOCKS_MAX + 1,),
             )
             for passed, (run, first_seq, count, last_us, restart_seq, size) in enumerate(oldest):
-                if restart_seq is not None:
+                if restart_seq is not None and (restart is None or EventId(run, restart_seq) <= restart):
                     cut, passed_at_cut = EventId(run, first_seq), passed
                 old = before_us is not None and last_us < before_us
                 needed = restart is not None and EventId(run, first_seq + count - 1) >= restart

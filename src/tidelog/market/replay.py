@@ -5,7 +5,7 @@ that position, folds silently up to it, and yields what comes after. `replay` is
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +58,16 @@ def _expect_no_past(reader: JournalReader, after: EventId) -> EventId:
     return after
 
 
+def at_the_end(path: str) -> tuple[Core, EventId]:
+    """A core that will know how things are at the end of a journal, and where it reads on to get there: soon."""
+    reader = JournalReader(path)
+    try:
+        ends = reader.ends()
+        return resume(reader, BEGINNING if ends is None else ends[1])
+    finally:
+        reader.close()
+
+
 def entries(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[Entry]:
     """The events after a position, in order, up to the end of the journal."""
     core, start = resume(reader, after)
@@ -68,12 +78,17 @@ def entries(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[Entry
 
 
 async def follow_entries(
-    path: str, runtime: Runtime, *, after: EventId = BEGINNING, to_end: bool = False, books: bool = False
+    path: str,
+    runtime: Runtime,
+    *,
+    after: EventId = BEGINNING,
+    ending: Callable[[], bool] = lambda: False,
+    books: bool = False,
 ) -> AsyncIterator[list[Entry]]:
     """The events after a position, group by group, and those that come from now on.
 
     Args:
-        to_end: end where the journal ends now.
+        ending: as of `follow`.
         books: begin with the books as they were at that position, each as a snapshot under the position's id.
     """
     worker = runtime.worker("journal-reader")
@@ -90,7 +105,7 @@ async def follow_entries(
     finally:
         await worker.close()
     at_us = 0
-    async for records in follow(path, runtime, after=start, to_end=to_end):
+    async for records in follow(path, runtime, after=start, ending=ending):
         fresh: list[Entry] = []
         for record in records:
             if books and record.id > after:
@@ -104,10 +119,10 @@ async def follow_entries(
 
 
 async def load_entries(
-    path: str, runtime: Runtime, *, after: EventId = BEGINNING, to_end: bool = False
+    path: str, runtime: Runtime, *, after: EventId = BEGINNING, ending: Callable[[], bool] = lambda: False
 ) -> AsyncIterator[Folded]:
     """What the loader takes: as `follow_entries` with books, one by one, the feed's own events as markers."""
-    async for items in follow_entries(path, runtime, after=after, to_end=to_end, books=True):
+    async for items in follow_entries(path, runtime, after=after, ending=ending, books=True):
         for item in items:
             yield _as_loaded(item)
 

@@ -1,0 +1,3 @@
+"""Fixtures for the command line's tests."""
+
+from tests.market.conftest import kraken_data as kraken_data
