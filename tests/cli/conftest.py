@@ -1,3 +1,5 @@
-"""Fixtures for the command line's tests."""
+"""The exchange's recordings, for the command line as for the codecs."""
 
-from tests.market.conftest import kraken_data as kraken_data
+from tests.market.conftest import kraken_data
+
+__all__ = ["kraken_data"]
