@@ -388,6 +388,7 @@ class Feed:
         except (SourceError, TimeoutError) as error:
             after_s = error.retry_after_s if isinstance(error, Throttled) else None
             reason = self._url.redact(error.reason) if isinstance(error, SourceError) else "closing"
+            _log.warning("connect_failed", endpoint=self._url.name, reason=reason)
             self._note(Refused(reason, int((after_s or 0) * 1_000_000)))
             return
         finally:
