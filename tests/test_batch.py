@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 from tidelog.batch import (
     BLOCK_TABLES,
     BLOCKS,
+    BOOK_SNAPSHOTS,
+    CANDLES,
     CHAINS,
     CHANGES,
     GAPS,
+    INSTRUMENTS,
     INT_MAX,
     LOGS,
+    MARKET_TABLES,
     REORGS,
     TABLES,
+    TRADES,
     TRANSACTIONS,
     WITHDRAWALS,
     Batch,
@@ -152,11 +157,12 @@ def test_what_holds_for_every_table(table: Table) -> None:
 
 
 def test_the_tables() -> None:
-    assert TABLES == (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS)
-    assert list(content_tables()) == [CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS]
+    chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
+    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES) == TABLES
+    assert list(content_tables()) == [*chain, INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS]
     assert table_map(TABLES) == {table.name: table for table in TABLES}
     assert len(table_map(TABLES)) == len(TABLES)
-    assert set(BLOCK_TABLES) == {table for table in TABLES if table.height is not None}
+    assert set(BLOCK_TABLES) == {table for table in chain if table.height is not None}
     assert BLOCK_TABLES[-1] is BLOCKS, "children are deleted first"
     assert BLOCKS.names[-1] == "rows_digest", "which is over the columns before it"
 

@@ -13,6 +13,7 @@
     ├── StoreError           the database
     │   ├── Busy             try again
     │   ├── Fenced           another writer owns the source: stop
+    │   ├── JournalStalled   the journal's disk is behind: disconnect, wait for it, come back
     │   └── Full             no room: stop
     ├── BelowFinality        the chain contradicts what is final: stop, change nothing
     └── Corruption           what is stored cannot be: stop, never mend silently
@@ -109,6 +110,10 @@ class Busy(StoreError):
 
 class Fenced(StoreError):
     """Another writer has taken this source over: stop."""
+
+
+class JournalStalled(StoreError):
+    """The journal has no room for another frame until its disk has caught up; nothing was taken."""
 
 
 class Full(StoreError):

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.command import Finished
+from tests.market.conftest import kraken_data
 from tests.simulated import Simulated
 from tidelog.cli import main
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
+
+__all__ = ["kraken_data"]
 
 BLOCKS = 100
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.market.recorded import Recording, levels
-from tidelog.cli.market_queries import app, time_text
+from tidelog.cli.market import app
+from tidelog.cli.market_queries import time_text
 from tidelog.errors import ConfigError
 from tidelog.market.folded import DISCONNECTED
 from tidelog.market.loader import Loader

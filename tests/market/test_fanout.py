@@ -16,6 +16,7 @@ from tidelog.market.events import (
     Candle,
     Candles,
     Event,
+    EventId,
     Heartbeat,
     Pong,
     Spread,
@@ -23,7 +24,7 @@ from tidelog.market.events import (
     Trade,
     Trades,
 )
-from tidelog.market.fanout import EventId, FanOut, Item, Lagged, Policy, Subscription, conflation_key
+from tidelog.market.fanout import FanOut, Item, Lagged, Policy, Subscription, conflation_key
 
 AT = datetime(2023, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,6 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import cyclopts
 from cyclopts import Parameter
 
 from tidelog.batch import CANDLES, COVERAGE, GAPS, TRADES, Row, Table
@@ -18,8 +17,6 @@ from tidelog.market.events import EPOCH, micros
 from tidelog.market.rows import bar_of_row, decimal_text
 from tidelog.runtime import run
 from tidelog.store import Condition, Store
-
-app = cyclopts.App(name="market", help="Recordings: coverage, candles, trades.")
 
 LIST_MAX = 10_000  # rows that a command prints at most: more is a job for SQL
 SOURCE_PREFIX = "market:"
@@ -33,7 +30,6 @@ Limit = Annotated[int, Parameter(help=f"How many, the latest of them, at most {L
 Json = Annotated[bool, Parameter(name="--json", help="One JSON object per line.")]
 
 
-@app.command
 def trades(
     symbol: Symbol,
     *,
@@ -60,7 +56,6 @@ def _trade(row: dict[str, Any]) -> dict[str, object]:
     }
 
 
-@app.command
 def candles(
     symbol: Symbol,
     *,
@@ -95,7 +90,6 @@ def _candle(row: Row) -> dict[str, object]:
     }
 
 
-@app.command
 def coverage(
     symbol: Annotated[str | None, Parameter(help="Such as BTC/USD; all, when it is left out.")] = None,
     *,

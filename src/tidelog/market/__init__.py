@@ -1,1 +1,23 @@
-"""Exchange market data: typed events, checked books, and the sessions that deliver them."""
+"""Exchange market data: typed events, checked books, and the sessions that deliver them.
+
+The public names load on first use: whoever wants a codec does not load a socket and a database.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidelog.market.fanout import Item, Lagged, Policy
+    from tidelog.market.feed import BookView, Feed, Progress, Retention
+
+__all__ = ["BookView", "Feed", "Item", "Lagged", "Policy", "Progress", "Retention"]
+
+_HOMES = dict.fromkeys(("Item", "Lagged", "Policy"), "fanout") | dict.fromkeys(
+    ("BookView", "Feed", "Progress", "Retention"), "feed"
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"tidelog.market.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,6 +57,22 @@ class Units(NamedTuple):
     qty: int
 
 
+class BookState(Struct, frozen=True):
+    """All that a book holds, for a later `Book.restored`."""
+
+    symbol: str
+    depth: int
+    given: Precision | None
+    precision: Precision
+    ready: bool
+    proven: bool
+    mismatches: int
+    unknown_removals: int
+    refusal: str | None
+    bids: tuple[Units, ...]
+    asks: tuple[Units, ...]
+
+
 class _Prices(dict[str, tuple[int, str]]):
     """What a price's text means on one side: its key, and its digits as the checksum takes them.
 
@@ -125,6 +141,12 @@ class _Side:
         if len(keys) > depth:
             del keys[depth:], fragments[depth:]
         return misses
+
+    def fill(self, levels: Sequence[Units]) -> None:
+        """Take levels as `levels` gave them, into an empty side."""
+        self.keys = [level.price * self.sign for level in levels]
+        self.fragments = [f"{level.price}{level.qty}" for level in levels]
+        self.changed = True
 
     def levels(self, limit: int | None) -> tuple[Units, ...]:
         prices = [key * self.sign for key in self.keys[:limit]]
@@ -241,6 +263,33 @@ class Book:
         bids, asks = self._bids.keys, self._asks.keys
         self.proven = not (bids and asks and -bids[0] >= asks[0])
         return _MATCHED
+
+    @property
+    def state(self) -> BookState:
+        return BookState(
+            self.symbol,
+            self.depth,
+            self._given,
+            self.precision,
+            self._ready,
+            self.proven,
+            self.mismatches,
+            self.unknown_removals,
+            self.refusal,
+            self.bids,
+            self.asks,
+        )
+
+    @classmethod
+    def restored(cls, state: BookState) -> "Book":
+        """The book that had this state: it takes every further message in the same way."""
+        book = cls(state.symbol, state.depth, state.given)
+        book._start(state.precision, ready=state.ready)
+        book.mismatches, book.unknown_removals = state.mismatches, state.unknown_removals
+        book.refusal, book.proven = state.refusal, state.proven
+        book._bids.fill(state.bids)
+        book._asks.fill(state.asks)
+        return book
 
     def clear(self) -> None:
         """Drop everything, and accept nothing but a snapshot."""

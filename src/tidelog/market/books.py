@@ -8,7 +8,7 @@ which tests/market/test_books.py states: the same events, the same checks, the s
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tidelog.market.book import Book, Check, Precision
+from tidelog.market.book import Book, BookState, Check, Precision
 from tidelog.market.events import BookDelta, BookSnapshot, Event
 
 
@@ -23,6 +23,10 @@ class Books:
         """Follow `symbol`, from an empty book."""
         book = self._books[symbol] = Book(symbol, depth, precision)
         return book
+
+    def put_back(self, state: BookState) -> None:
+        """Follow a book from a state that it had."""
+        self._books[state.symbol] = Book.restored(state)
 
     def close(self, symbol: str) -> None:
         self._books.pop(symbol, None)

@@ -313,6 +313,47 @@ class Unknown(Struct, frozen=True, gc=False):
     name: str  # of the channel, method or event, cut to a bounded length
 
 
+class Malformed(Struct, frozen=True, gc=False):
+    """A frame that could not be read: `why` holds its head. The session goes on."""
+
+    why: str
+
+
+class Started(Struct, frozen=True, gc=False, tag=True):
+    """A run of the feed begins. What was journaled in the last window before a crash may be missing.
+
+    `attempts` are the times (Unix, µs) of recent connection attempts of earlier runs: they count against the
+    exchange's budget. `previous_us` is the time of the last record before this run, None if there is none;
+    `clean` says that the run before ended in order, so that nothing was lost.
+    """
+
+    protocol: str  # v1 | v2
+    private: bool = False
+    attempts: tuple[int, ...] = ()
+    previous_us: int | None = None
+    clean: bool = True
+
+
+class Connected(Struct, frozen=True, gc=False, tag=True):
+    """The socket is open. Nothing is subscribed yet, and no book is proven."""
+
+
+class Disconnected(Struct, frozen=True, gc=False, tag=True):
+    """The socket is gone, and with it what was known of every book. Data is missing until it comes again."""
+
+    reason: str
+
+
+class Resync(Struct, frozen=True, gc=False, tag=True):
+    """One subscription is not to be trusted: it is given up and asked for again, not before `until_us`."""
+
+    channel: str
+    symbol: str | None
+    interval: int | None
+    reason: str
+    until_us: int
+
+
 Event: TypeAlias = (
     BookSnapshot
     | BookDelta
@@ -329,6 +370,11 @@ Event: TypeAlias = (
     | Executions
     | Balances
     | Unknown
+    | Malformed
+    | Started
+    | Connected
+    | Disconnected
+    | Resync
 )
 
 

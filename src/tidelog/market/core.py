@@ -1,0 +1,169 @@
+"""The core: records of a journal to events, one after the other. The same for a live feed and for any replay.
+
+No I/O, no clock, no chance: what comes out, and what is held after it, is a function of the records alone. It
+begins at a restart point and skips what comes before it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.errors import ConfigError, Rejected
+from tidelog.market.book import Check
+from tidelog.market.books import Books
+from tidelog.market.events import (
+    Connected,
+    Disconnected,
+    Event,
+    EventId,
+    Malformed,
+    Request,
+    Resync,
+    Started,
+    Stream,
+)
+from tidelog.market.kraken import v1, v2
+from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unwanted, decode_mark
+from tidelog.market.records import Kind, Record
+from tidelog.market.session import Session
+
+
+class Codec(Protocol):
+    """A protocol's module."""
+
+    def decode(self, frame: bytes, /) -> Event: ...
+
+    def subscribe(self, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None = None) -> Request: ...
+
+    def unsubscribe(self, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None = None) -> Request: ...
+
+    def ping(self, req_id: int) -> Request: ...
+
+
+CODECS: dict[str, Codec] = {"v1": v1, "v2": v2}
+_TOLD = (Started, Connected, Disconnected, Resync)  # the markers that are events
+
+
+def codec_of(protocol: str) -> Codec:
+    codec = CODECS.get(protocol)
+    if codec is None:
+        raise ConfigError(f"protocol {protocol!r}: say {' or '.join(CODECS)}")
+    return codec
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """An event, with the id and the time (Unix, µs) of its record, and what it proved about its book, if any."""
+
+    id: EventId
+    at_us: int
+    event: Event
+    check: Check | None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EventDigest:
+    """SHA-256 over the canonical encoding of each event of a run: its id, kind, content and check, as JSON.
+
+    Numbers stand in it as the exchange wrote them.
+    """
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+        self.events = 0
+
+    def update(self, entry: Entry) -> None:
+        event, check = entry.event, entry.check
+        self._sha.update(_encode((entry.id, type(event).__name__, event, None if check is None else check.value)))
+        self.events += 1
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+
+class Core:
+    """Books and session as of the last record, and a digest of the events of its run.
+
+    The digest is None unless it is asked for, and in a run that was not entry from its start.
+    """
+
+    def __init__(self, *, digest: bool = False) -> None:
+        self.session = Session()
+        self.books = Books(v2.decode)
+        self.codec: Codec = v2
+        self.protocol: str | None = None  # None: no restart point was seen yet
+        self.digest: EventDigest | None = None
+        self.at = EventId(0, 0)  # the last record
+        self._digesting = digest
+
+    def take(self, record: Record) -> Entry | None:
+        """Take the next record in; the event that it is, if it is one.
+
+        Raises:
+            Corruption: it cannot follow on what came before.
+        """
+        self.at = record.id
+        if record.kind is Kind.IN:
+            if self.protocol is None:
+                return None
+            event: Event
+            try:
+                event, check = self.books.take(record.payload)
+            except Rejected as error:
+                event, check = Malformed(error.reason), None
+            self.session.observe(event, check, record.at_us)
+            entry = Entry(record.id, record.at_us, event, check)
+        elif record.kind is Kind.OUT:
+            return None
+        else:
+            mark = decode_mark(record.payload)
+            self._apply(mark, record.at_us)
+            if not isinstance(mark, _TOLD) or self.protocol is None:
+                return None
+            entry = Entry(record.id, record.at_us, mark, None)
+        if self.digest is not None:
+            self.digest.update(entry)
+        return entry
+
+    def full_state(self) -> FullState:
+        """What a fold has to know to begin after the record that it is written in."""
+        assert self.protocol is not None
+        books = [book.state for book in self.books.by_symbol.values()]
+        return FullState(self.protocol, self.session.held, tuple(books))
+
+    def _apply(self, mark: Mark, at_us: int) -> None:
+        if isinstance(mark, Started):
+            self._speak(mark.protocol)
+            self.digest = EventDigest() if self._digesting else None
+        elif self.protocol is None:
+            if isinstance(mark, FullState):
+                self._speak(mark.protocol)
+                self.session = Session(mark.session)
+                for state in mark.books:
+                    self.books.put_back(state)
+            return
+        self.session.apply(mark, at_us)
+        match mark:
+            case Subscribe(Stream("book", int(depth)), symbols):
+                for symbol in symbols:
+                    held = self.books.by_symbol.get(symbol)
+                    if held is None or held.depth != depth:
+                        self.books.open(symbol, depth)
+                    else:
+                        held.clear()
+            case Unwanted(Stream("book"), symbols):
+                for symbol in symbols:
+                    self.books.close(symbol)
+            case Resync("book", str(symbol)) if symbol in self.books.by_symbol:
+                self.books.by_symbol[symbol].clear()
+            case Drop() | Disconnected():
+                for book in self.books.by_symbol.values():
+                    book.clear()
+
+    def _speak(self, protocol: str) -> None:
+        self.protocol, self.codec = protocol, codec_of(protocol)
+        self.books = Books(self.codec.decode)

@@ -1,0 +1,484 @@
+"""A live feed: one task owns the socket, the fold and the journal's end. It decides nothing itself.
+
+Each frame goes to the journal, then through the fold, then to the consumers; each decision of the session goes to
+the journal, then through the fold, and is then carried out. What a replay sees is thereby what happened here.
+
+    async with Feed(["BTC/USD"], ["book", "trade"], journal="btc.journal") as feed:
+        async for item in feed.events():
+            print(item, feed.book("BTC/USD"))
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+
+from msgspec import Struct
+
+from tidelog.config import EndpointUrl
+from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError, StoreError, Throttled
+from tidelog.market.book import Check, Precision, Units
+from tidelog.market.core import Core, Entry, codec_of
+from tidelog.market.events import Connected, Disconnected, Event, EventId, Malformed, Request, Resync, Started, Stream
+from tidelog.market.fanout import PENDING_MAX, FanOut, Policy, Subscription
+from tidelog.market.journal import Journal, open_journal
+from tidelog.market.journal_file import JournalReader
+from tidelog.market.marks import (
+    Authorized,
+    Closing,
+    Connect,
+    Denied,
+    Drop,
+    Mark,
+    Ping,
+    Refused,
+    Subscribe,
+    Unsubscribe,
+    Unwanted,
+    Wanted,
+    attempts_of,
+    encode_mark,
+    ended_in_order,
+)
+from tidelog.market.records import Kind, Record
+from tidelog.market.session import ATTEMPTS_WINDOW_US
+from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
+from tidelog.market.subscriptions import Phase, State
+from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport
+from tidelog.runtime import Runtime, SystemRuntime
+from tidelog.telemetry import logger
+
+CONNECT_S = 10.0
+STATE_EVERY_US = 60_000_000  # between full states: what a fold has to read again at most, on restarting
+FRAMES_AT_ONCE = 256  # between which others get their turn, however fast the exchange sends
+WAIT_S_MAX = 60.0  # without a look at the clock
+TOKEN_S = 15.0  # for a token to be had
+
+Tokens = Callable[[], Awaitable[str]]
+
+_log = logger("market")
+
+
+class Retention(Struct, frozen=True):
+    """How much of the journal is kept. `restart` says how far the slowest fold is, None: there is none."""
+
+    age_s: float | None = None
+    bytes_max: int | None = None
+    restart: Callable[[], EventId | None] = lambda: None
+
+
+class BookView(Struct, frozen=True):
+    """A book at one moment. `proven` means: the top 10 of each side equalled the exchange's at the last message."""
+
+    symbol: str
+    bids: tuple[Units, ...]  # best first, in units of the precision
+    asks: tuple[Units, ...]
+    precision: Precision
+    proven: bool
+    proven_depth: int
+    crossed: bool
+    mismatches: int
+    data_us: int  # when its last message came, Unix time; 0: none on this connection
+
+
+def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
+    """A book of a core as it is now; None for a symbol whose book is not followed."""
+    book = core.books.by_symbol.get(symbol)
+    held = core.session.subscription(Stream("book"), symbol)
+    if book is None or held is None:
+        return None
+    bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
+    return BookView(
+        symbol,
+        bids,
+        asks,
+        book.precision,
+        book.proven,
+        book.proven_depth,
+        book.crossed,
+        book.mismatches,
+        held.data_us,
+    )
+
+
+class Progress(Struct, frozen=True):
+    """Where a feed is."""
+
+    state: State
+    subscriptions: int
+    held: int  # of those, acknowledged and not doubted
+    frames: int
+    mismatches: int
+    malformed: int
+    connects: int
+    resyncs: int
+    unsynced: int  # records that a crash would lose
+    last: EventId
+
+
+class _Clock:
+    """Unix time in µs that does not jump: the wall clock once, and the monotonic one from there on."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._monotonic = runtime.monotonic
+        self._offset = runtime.now() - runtime.monotonic()
+
+    def now_us(self) -> int:
+        return int((self._offset + self._monotonic()) * 1_000_000)
+
+
+class Feed:
+    """Market data of an exchange, journaled and proven. Use it as an async context manager.
+
+    Args:
+        symbols: as `BTC/USD`, in v2's names whatever the protocol.
+        channels: book, trade, ticker, ohlc, instrument, spread (v1); or, with `tokens`, private ones only.
+        journal: the file; it is made if it does not exist.
+        depth: of books: 10, 25, 100, 500 or 1000.
+        interval: of the exchange's candles, in minutes.
+        protocol: v2 or v1.
+        url: of the WebSocket; Kraken's if it is not given.
+        tokens: gives a token for the private channels; asked at each connection.
+        retention: what of the journal may be dropped; nothing, if it is not given.
+        digest: compute the digest of the events while they come, as a replay does.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        channels: Sequence[str] = ("book",),
+        *,
+        journal: str,
+        depth: int = 10,
+        interval: int = 1,
+        protocol: str = "v2",
+        url: str | None = None,
+        tokens: Tokens | None = None,
+        retention: Retention | None = None,
+        digest: bool = False,
+        runtime: Runtime | None = None,
+        transport: WebSocketTransport | None = None,
+    ) -> None:
+        self._codec = codec_of(protocol)
+        self._protocol = protocol
+        self._depth, self._interval = depth, interval
+        self._channels = tuple(channels)
+        self._symbols = tuple(symbols)
+        streams = self._streams_of(None)
+        self._private = any(is_private(stream) for stream in streams)
+        if self._private and not all(is_private(stream) for stream in streams):
+            raise ConfigError("public and private channels come over two connections: use two feeds, two journals")
+        if self._private and tokens is None:
+            raise ConfigError(f"{', '.join(channels)}: private channels need an API key")
+        if not symbols and any(has_symbols(stream) for stream in streams):
+            raise ConfigError("no symbols: say which, as BTC/USD")
+        urls = PRIVATE_URLS if self._private else PUBLIC_URLS
+        self._url = EndpointUrl(url or urls[protocol], schemes=("ws", "wss"))
+        self._tokens = tokens
+        self._token: str | None = None
+        self._path = journal
+        self._retention = retention
+        self._runtime = runtime or SystemRuntime()
+        self._transport = transport or PicoWebSocket()
+        self._clock = _Clock(self._runtime)
+        self._rng = self._runtime.random("session")
+        self._fanout = FanOut()
+        self._core = Core(digest=digest)
+        self._journal: Journal | None = None
+        self._socket: WebSocket | None = None
+        self._limit: asyncio.Timeout | None = None  # of what the task waits for
+        self._task: asyncio.Task[None] | None = None
+        self._state_us = 0  # when the last full state was written
+        self._pruning: asyncio.Task[None] | None = None
+        self._frames = self._malformed = self._connects = self._resyncs = self._mismatches = 0
+
+    # For the user.
+
+    def events(
+        self,
+        policy: Policy = Policy.DROP_OLDEST,
+        *,
+        pending_max: int = PENDING_MAX,
+        durable_only: bool = False,
+        kinds: Iterable[type[Event]] | None = None,
+    ) -> Subscription:
+        """The events from now on; see `FanOut.subscribe`. It ends with the feed."""
+        if policy is Policy.BLOCK:
+            raise ConfigError("a live feed waits for nobody: choose drop_oldest or conflate")
+        return self._fanout.subscribe(policy, pending_max=pending_max, durable_only=durable_only, kinds=kinds)
+
+    def book(self, symbol: str, levels: int | None = None) -> BookView | None:
+        """The book as it is now; None for a symbol whose book is not followed. `levels` of each side, or all."""
+        return view_of(self._core, symbol, levels)
+
+    def subscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
+        """Follow more symbols, on the feed's channels or on others; it takes effect as soon as it can."""
+        for stream in self._streams_of(channels):
+            self._note(Wanted(stream, tuple(dict.fromkeys(symbols)) if has_symbols(stream) else ()))
+        self._wake()
+
+    def unsubscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
+        """Follow these no longer."""
+        for stream in self._streams_of(channels):
+            self._note(Unwanted(stream, tuple(dict.fromkeys(symbols)) if has_symbols(stream) else ()))
+        self._wake()
+
+    def _streams_of(self, channels: Sequence[str] | None) -> list[Stream]:
+        names = self._channels if channels is None else channels
+        return [stream_of(self._protocol, name, depth=self._depth, interval=self._interval) for name in names]
+
+    @property
+    def progress(self) -> Progress:
+        session = self._core.session
+        held = [one for one in session.held.subscriptions if one.phase is Phase.HELD and one.doubt is None]
+        return Progress(
+            session.state,
+            len(session.held.subscriptions),
+            len(held),
+            self._frames,
+            self._mismatches,
+            self._malformed,
+            self._connects,
+            self._resyncs,
+            0 if self._journal is None else self._journal.unsynced_frames,
+            self._core.at,
+        )
+
+    @property
+    def digest(self) -> str | None:
+        """Of the events of this run so far, if it is computed."""
+        return None if self._core.digest is None else self._core.digest.hexdigest()
+
+    async def wait_durable(self, id_: EventId) -> None:
+        """Return once the record is on the disk."""
+        assert self._journal is not None
+        await self._journal.wait_durable(id_)
+
+    async def finished(self) -> None:
+        """Return when the feed has ended; what ended it, if that was an error, is raised."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    async def __aenter__(self) -> "Feed":
+        now_us = self._clock.now_us()
+        last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
+        self._journal = await open_journal(self._path, self._runtime, on_durable=self._fanout.durable)
+        clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
+        previous_us = None if last is None else last.at_us
+        attempts = attempts_of([(mark.at_us, mark.payload) for mark in marks])
+        self._note(Started(self._protocol, self._private, attempts, previous_us, clean), restart=True)
+        self._state_us = now_us
+        self.subscribe(self._symbols)
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def _history(self, since_us: int) -> tuple[Record | None, list[Record]]:
+        """The last record that earlier runs have left, and their markers since a time."""
+
+        def read() -> tuple[Record | None, list[Record]]:
+            if not os.path.exists(self._path):
+                return None, []
+            reader = JournalReader(self._path)
+            try:
+                return reader.last(), list(reader.marks(since_us))
+            finally:
+                reader.close()
+
+        worker = self._runtime.worker("journal-reader")
+        try:
+            return await worker.call(read)
+        finally:
+            await worker.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End in order: close the socket, journal everything that came, let consumers read what is pending."""
+        assert self._journal is not None
+        assert self._task is not None
+        try:
+            self._note(Closing())
+            self._wake()
+        except (StoreError, Corruption):  # the journal is lost: the task may not have noticed, and cannot go on
+            self._task.cancel()
+        try:
+            await self._task
+        finally:
+            await self._journal.close()
+
+    # The task.
+
+    async def _run(self) -> None:
+        try:
+            while self._core.session.state is not State.CLOSED:
+                await self._turn()
+        finally:
+            if self._socket is not None:
+                await self._socket.close()
+            self._fanout.close()
+
+    async def _turn(self) -> None:
+        """Do what is to be done by now, then wait for what comes next."""
+        assert self._journal is not None
+        session = self._core.session
+        if self._socket is None:
+            await self._journal.wait_room()
+        try:
+            while (decision := session.decide(self._clock.now_us(), self._rng)) is not None:
+                self._note(decision)
+                await self._carry_out(decision)
+            if session.state is not State.CLOSED:
+                self._write_state()
+                await self._wait()
+        except JournalStalled as error:
+            _log.warning("journal_stalled", error=str(error))
+            if self._socket is not None:
+                self._note(Drop("journal_stalled"))
+                await self._hang_up("journal_stalled")
+
+    async def _wait(self) -> None:
+        """Take frames, or just wait, until the session wants to decide."""
+        session, socket = self._core.session, self._socket
+        loop = asyncio.get_running_loop()
+        pause_s = min(max(0.0, (session.due_us - self._clock.now_us()) / 1_000_000), WAIT_S_MAX)
+        try:
+            async with asyncio.timeout_at(loop.time() + pause_s) as self._limit:
+                if socket is None:
+                    await loop.create_future()
+                    return
+                while session.due_us:
+                    for _ in range(FRAMES_AT_ONCE):
+                        self._take(await socket.receive())
+                        if session.due_us == 0:
+                            break
+                    await self._runtime.sleep(0)
+        except TimeoutError:
+            pass
+        except SourceError as error:
+            reason = self._url.redact(error.reason)
+            await self._hang_up(reason)
+        finally:
+            self._limit = None
+
+    def _wake(self) -> None:
+        """Let the task decide again."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def _carry_out(self, decision: Mark) -> None:
+        match decision:
+            case Connect():
+                await self._connect()
+            case Subscribe(stream, symbols, req_id):
+                self._send(self._codec.subscribe(stream, symbols, req_id, self._token))
+            case Unsubscribe(stream, symbols, req_id):
+                self._send(self._codec.unsubscribe(stream, symbols, req_id, self._token))
+            case Ping(req_id):
+                self._send(self._codec.ping(req_id))
+            case Drop(reason):
+                await self._hang_up(reason)
+
+    async def _connect(self) -> None:
+        try:
+            async with asyncio.timeout(None) as self._limit:  # closing interrupts it
+                self._socket = await self._transport.connect(self._url.reveal(), timeout_s=CONNECT_S)
+        except (SourceError, TimeoutError) as error:
+            after_s = error.retry_after_s if isinstance(error, Throttled) else None
+            reason = self._url.redact(error.reason) if isinstance(error, SourceError) else "closing"
+            _log.warning("connect_failed", endpoint=self._url.name, reason=reason)
+            self._note(Refused(reason, int((after_s or 0) * 1_000_000)))
+            return
+        finally:
+            self._limit = None
+        self._note(Connected())
+        if self._private:
+            await self._authorize()
+
+    async def _authorize(self) -> None:
+        assert self._tokens is not None
+        try:
+            async with asyncio.timeout(TOKEN_S):
+                self._token = await self._tokens()
+        except (SourceError, TimeoutError) as error:
+            self._note(Denied(str(error) or f"no token within {TOKEN_S:g} s"))
+            await self._hang_up("no token")
+            return
+        self._note(Authorized())
+
+    async def _hang_up(self, reason: str) -> None:
+        """The socket is gone, or has to go."""
+        socket, self._socket = self._socket, None
+        self._token = None
+        if self._core.session.state is not State.DRAINING:
+            self._note(Disconnected(reason))
+            reason = ""
+        if socket is not None:
+            await socket.close()
+        if reason:
+            self._note(Disconnected(reason))
+
+    # What goes into the journal, and through the fold.
+
+    def _take(self, frame: bytes) -> None:
+        assert self._journal is not None
+        at_us = self._clock.now_us()
+        id_ = self._journal.append(Kind.IN, frame, at_us)
+        entry = self._core.take(Record(id_, at_us, Kind.IN, frame))
+        assert entry is not None
+        self._frames += 1
+        if entry.check is Check.MISMATCHED:
+            self._mismatches += 1
+        elif type(entry.event) is Malformed:
+            self._malformed += 1
+        self._fanout.publish(id_, entry.event)
+
+    def _send(self, request: Request) -> None:
+        assert self._journal is not None
+        assert self._socket is not None
+        self._journal.append(Kind.OUT, request.redacted, self._clock.now_us())
+        self._socket.send(request.frame)
+
+    def _note(self, mark: Mark, *, restart: bool = False) -> None:
+        """Journal a marker, and let it take effect."""
+        assert self._journal is not None
+        payload, at_us = encode_mark(mark), self._clock.now_us()
+        id_ = self._journal.append(Kind.MARK, payload, at_us, restart=restart)
+        entry = self._core.take(Record(id_, at_us, Kind.MARK, payload, restart))
+        if entry is not None:
+            self._count(entry)
+            self._fanout.publish(id_, entry.event)
+
+    def _count(self, entry: Entry) -> None:
+        match entry.event:
+            case Connected():
+                self._connects += 1
+                _log.info("connected", endpoint=self._url.name)
+            case Disconnected(reason):
+                _log.info("disconnected", endpoint=self._url.name, reason=reason)
+            case Resync(channel, symbol, _, reason):
+                self._resyncs += 1
+                _log.info("resync", channel=channel, symbol=symbol, reason=reason)
+
+    def _write_state(self) -> None:
+        """Write the full state, if it is time for that."""
+        now_us = self._clock.now_us()
+        if now_us - self._state_us < STATE_EVERY_US:
+            return
+        self._state_us = now_us
+        self._note(self._core.full_state(), restart=True)
+        if self._retention is not None and (self._pruning is None or self._pruning.done()):
+            self._pruning = asyncio.create_task(self._prune(self._retention, now_us))
+
+    async def _prune(self, retention: Retention, now_us: int) -> None:
+        assert self._journal is not None
+        before_us = None if retention.age_s is None else now_us - int(retention.age_s * 1_000_000)
+        try:
+            while await self._journal.prune(
+                before_us=before_us, bytes_max=retention.bytes_max, restart=retention.restart()
+            ):
+                pass
+        except StoreError as error:
+            _log.warning("journal_prune_failed", error=str(error))

@@ -1,0 +1,126 @@
+"""A journal as text: `.jsonl.zst`, one JSON object a line. Byte for byte what the journal holds, both ways.
+
+`{"run":1,"seq":7,"at_us":1690000000000000,"kind":"in","text":"..."}`; a payload that is no UTF-8 stands in
+`base64` instead. The last line, `{"records":n}`, says that nothing is missing.
+"""
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from tidelog.errors import ConfigError, Corruption
+from tidelog.market.events import EventId
+from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.records import BEGINNING, Kind, Record
+
+LINE_BYTES_MAX = 64 * 1024 * 1024  # a frame of the largest size, with every byte escaped
+IMPORT_BLOCK_BYTES = 1024 * 1024
+
+
+class _Line(Struct, omit_defaults=True):
+    run: int = 0
+    seq: int = 0
+    at_us: int = 0
+    kind: str = ""
+    text: str | None = None
+    base64: str | None = None
+    restart: bool = False
+    records: int | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNING) -> int:
+    """Write every record after an id to a new file; how many."""
+    count = 0
+    with open(path, "xb") as file, zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out:
+        for record in reader.records(after):
+            out.write(_encode(_line(record)) + b"\n")
+            count += 1
+        out.write(_encode(_Line(records=count)) + b"\n")
+    return count
+
+
+def _line(record: Record) -> _Line:
+    try:
+        text, encoded = record.payload.decode(), None
+    except UnicodeDecodeError:
+        text, encoded = None, base64.b64encode(record.payload).decode()
+    run, seq = record.id
+    return _Line(run, seq, record.at_us, record.kind.name.lower(), text, encoded, record.restart)
+
+
+def read_export(path: str) -> Iterator[Record]:
+    """The records of an export.
+
+    Raises:
+        Corruption: it is damaged or cut short.
+    """
+    count, whole = 0, False
+    try:
+        with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as raw:
+            for number, text in enumerate(io.BufferedReader(raw), 1):
+                line = _decode(text)
+                if line.records is not None:
+                    whole = line.records == count
+                    continue
+                if whole or len(text) > LINE_BYTES_MAX:
+                    raise Corruption(f"{path}: line {number} should not be there")
+                count += 1
+                payload = line.text.encode() if line.text is not None else base64.b64decode(line.base64 or "")
+                yield Record(EventId(line.run, line.seq), line.at_us, Kind[line.kind.upper()], payload, line.restart)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (zstandard.ZstdError, msgspec.DecodeError, ValueError, KeyError) as error:
+        raise Corruption(f"{path} is damaged after record {count}: {error}") from None
+    if not whole:
+        raise Corruption(f"{path} ends after record {count}, before its own end")
+
+
+def import_journal(source: str, path: str) -> int:
+    """Make a new journal of an export; how many records. What is left of a failed try is no journal.
+
+    Raises:
+        ConfigError: there is something at `path` already.
+        Corruption: the export is damaged, cut short or has a hole.
+    """
+    if Path(path).exists():
+        raise ConfigError(f"{path} exists: an import makes a new journal")
+    count = 0
+    writer = JournalWriter(path)
+    try:
+        writer.forget_run()
+        block: Block | None = None
+        for record in read_export(source):
+            run, seq = record.id
+            if block is not None and (run != block.run or block.size >= IMPORT_BLOCK_BYTES):
+                if run == block.run and seq != block.last_seq + 1:
+                    raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
+                writer.import_run([block])
+                block = None
+            if block is None:
+                block = Block(run, seq, [])
+            elif seq != block.last_seq + 1:
+                raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
+            block.entries.append((record.kind.value, record.at_us, record.payload))
+            block.size += len(record.payload)
+            block.marks += record.kind is Kind.MARK
+            if record.restart:
+                block.restart_seq = seq
+            count += 1
+        if block is not None:
+            writer.import_run([block])
+    except BaseException:
+        writer.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(path + suffix).unlink(missing_ok=True)
+        raise
+    writer.close()
+    return count

@@ -1,0 +1,327 @@
+"""The journal's file: a SQLite database of compressed blocks of records. Synchronous; no event loop in here.
+
+A block is one row and was committed whole or not at all. It carries a SHA-256 over its bytes and its place, and
+`runs` says which numbers a run has, so that a changed, a missing and a misplaced block are each `Corruption`.
+
+A *restart point* is a record that says everything that a fold of the journal has to know (the start of a run,
+or the marker of a full state): a fold can begin there, and retention lets a journal begin nowhere else.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from tidelog.errors import ConfigError, Corruption, Fenced
+from tidelog.market.events import EventId
+from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.store.sqlite.connection import (
+    READ_ONLY,
+    READ_WRITE,
+    connect,
+    pragma,
+    refuse_stub,
+    transaction,
+    translated,
+)
+
+JOURNAL_ID = 0x7469646A  # "tidj", in the file's header
+SCHEMA_VERSION = 1
+BLOCK_RAW_BYTES_MAX = 64 * 1024 * 1024  # unpacked: far above what a block is filled to, far below what hurts
+CHECKPOINT_PAGES = 4_000  # 16 MB: at this size the log is copied into the file
+WAL_BYTES_KEPT = 64 * 1024 * 1024
+LOCK_WAIT_MS = 5_000  # for another writer that is just leaving
+PRUNED_BLOCKS_MAX = 5_000  # per call, so that a commit never waits long behind it
+
+_DDL = """
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY,
+    first_seq INTEGER NOT NULL, -- the first that is still here
+    last_seq INTEGER NOT NULL
+) STRICT;
+CREATE TABLE blocks (
+    run INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    marks INTEGER NOT NULL,     -- how many of its records are markers
+    restart_seq INTEGER,        -- the last restart point in it
+    sha256 BLOB NOT NULL,
+    frames BLOB NOT NULL,       -- zstd over the msgpack array of [kind, at_us, payload]
+    PRIMARY KEY (run, first_seq)
+) STRICT;
+"""
+_COLUMNS = "run, first_seq, count, first_us, last_us, marks, restart_seq, sha256, frames"
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+Entry = tuple[int, int, bytes]  # kind, at_us, payload
+
+
+class Block(Struct):
+    """Consecutive records of one run on their way into the file."""
+
+    run: int
+    first_seq: int
+    entries: list[Entry] = []
+    size: int = 0  # bytes, roughly
+    marks: int = 0
+    restart_seq: int | None = None
+
+    @property
+    def last_seq(self) -> int:
+        return self.first_seq + len(self.entries) - 1
+
+
+_encode_entries = msgspec.msgpack.Encoder().encode
+_decode_entries = msgspec.msgpack.Decoder(list[Entry]).decode
+
+
+def _digest(*fields: int | None, frames: bytes) -> bytes:
+    return hashlib.sha256(repr(fields).encode() + frames).digest()
+
+
+class JournalWriter:
+    """The writing connection. Opening it begins a run, and fences whoever wrote before."""
+
+    run: int
+
+    def __init__(self, path: str, vfs: str | None = None) -> None:
+        self._path = path
+        self._compress = zstandard.ZstdCompressor(level=3).compress
+        if vfs is None:
+            refuse_stub(path)
+        with translated(path):
+            self._connection = connect(path, READ_WRITE, vfs)
+            try:
+                self._open()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _open(self) -> None:
+        connection = self._connection
+        connection.set_busy_timeout(LOCK_WAIT_MS)
+        _identify(connection, self._path, may_be_empty=True)  # before anything could change the file
+        pragma(connection, "journal_mode", "wal")
+        pragma(connection, "synchronous", 2)  # FULL: a commit that was reported survives a power cut
+        pragma(connection, "fullfsync", 1)  # macOS: a plain fsync does not reach the disk there
+        pragma(connection, "journal_size_limit", WAL_BYTES_KEPT)
+        connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+        with transaction(connection):
+            if not _identify(connection, self._path, may_be_empty=True):
+                connection.execute(_DDL)
+                connection.pragma("application_id", JOURNAL_ID)
+                connection.pragma("user_version", SCHEMA_VERSION)
+            self.run = connection.execute("SELECT coalesce(max(run), 0) + 1 FROM runs").get
+            connection.execute("INSERT INTO runs VALUES (?, 1, 0)", (self.run,))
+
+    def commit(self, blocks: Sequence[Block]) -> None:
+        """Write the blocks, which follow on what is there, as one transaction.
+
+        Raises:
+            Fenced: another writer has begun a run since.
+            Full, Busy, StoreError: nothing was written; the same blocks may be tried again.
+        """
+        rows = [self._row(block) for block in blocks]
+        with translated(self._path), transaction(self._connection):
+            newest = self._connection.execute("SELECT max(run) FROM runs").get
+            if newest != self.run:
+                raise Fenced(f"{self._path}: run {newest} has taken the journal over from run {self.run}")
+            self._connection.executemany(f"INSERT INTO blocks ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+            self._connection.execute("UPDATE runs SET last_seq = ? WHERE run = ?", (blocks[-1].last_seq, self.run))
+
+    def _row(self, block: Block) -> tuple[int | bytes | None, ...]:
+        frames = self._compress(_encode_entries(block.entries))
+        first_us, last_us = block.entries[0][1], block.entries[-1][1]
+        fields = (block.run, block.first_seq, len(block.entries), first_us, last_us, block.marks, block.restart_seq)
+        return (*fields, _digest(*fields, frames=frames), frames)
+
+    def import_run(self, blocks: Sequence[Block]) -> None:
+        """Write blocks of an older run, as an export has them. Only into a journal that never held it."""
+        rows = [self._row(block) for block in blocks]
+        with translated(self._path), transaction(self._connection):
+            for block in blocks:
+                self._connection.execute(
+                    "INSERT INTO runs VALUES (?1, ?2, ?3) ON CONFLICT (run) DO UPDATE SET last_seq = ?3",
+                    (block.run, block.first_seq, block.last_seq),
+                )
+            self._connection.executemany(f"INSERT INTO blocks ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+
+    def forget_run(self) -> None:
+        """Take back the run that opening began and nothing was written to: for an import."""
+        with translated(self._path):
+            self._connection.execute("DELETE FROM runs WHERE run = ? AND last_seq = 0", (self.run,))
+
+    def prune(self, *, before_us: int | None, bytes_max: int | None, restart: EventId | None) -> int:
+        """Drop the oldest blocks; how many. At most PRUNED_BLOCKS_MAX: call again while there are some.
+
+        Args:
+            before_us: what is older may go.
+            bytes_max: above so many bytes the oldest may go.
+            restart: how far the slowest fold is; nothing that it needs to go on from there goes.
+        """
+        with translated(self._path), transaction(self._connection):
+            excess = 0 if bytes_max is None else self._used_bytes() - bytes_max
+            cut: EventId | None = None
+            passed_at_cut = dropped_bytes = 0
+            oldest = self._connection.execute(
+                "SELECT run, first_seq, count, last_us, restart_seq, length(frames) FROM blocks "
+                "ORDER BY run, first_seq LIMIT ?",
+                (PRUNED_BLOCKS_MAX + 1,),
+            )
+            for passed, (run, first_seq, count, last_us, restart_seq, size) in enumerate(oldest):
+                if restart_seq is not None and (restart is None or EventId(run, restart_seq) <= restart):
+                    cut, passed_at_cut = EventId(run, first_seq), passed
+                old = before_us is not None and last_us < before_us
+                needed = restart is not None and EventId(run, first_seq + count - 1) >= restart
+                if needed or not (old or dropped_bytes < excess):
+                    break
+                dropped_bytes += size
+            if cut is None or passed_at_cut == 0:
+                return 0
+            self._connection.execute("DELETE FROM blocks WHERE (run, first_seq) < (?, ?)", cut)
+            self._connection.execute("DELETE FROM runs WHERE run < ?", (cut.run,))
+            self._connection.execute("UPDATE runs SET first_seq = ? WHERE run = ?", (cut.seq, cut.run))
+            return passed_at_cut
+
+    def _used_bytes(self) -> int:
+        connection = self._connection
+        pages: int = connection.pragma("page_count") - connection.pragma("freelist_count")
+        size: int = connection.pragma("page_size")
+        return pages * size
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class JournalReader:
+    """A read-only connection, also while another process writes. Lives on one thread."""
+
+    def __init__(self, path: str, vfs: str | None = None) -> None:
+        self._path = path
+        with translated(path):
+            self._connection = connect(path, READ_ONLY, vfs)
+            try:
+                self._connection.set_busy_timeout(LOCK_WAIT_MS)
+                _identify(self._connection, path, may_be_empty=False)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def records(self, after: EventId = BEGINNING) -> Iterator[Record]:
+        """What comes after an id, up to the end of what is committed by then.
+
+        Raises:
+            Corruption: a block is damaged or missing.
+        """
+        while block := self.block(after):
+            yield from block
+            after = block[-1].id
+
+    def block(self, after: EventId) -> list[Record]:
+        """The rest of the block in which the record after `after` is; empty at the end of the journal.
+
+        Where retention has dropped what would come next, the first that is still here.
+        """
+        run: int | None
+        run, seq = after
+        records: list[Record] = []
+        with translated(self._path), self._connection:  # one read transaction
+            while run is not None and not records:
+                held = self._connection.execute("SELECT first_seq, last_seq FROM runs WHERE run = ?", (run,)).get
+                if held is not None and held[1] > seq:
+                    records = self._read(run, max(seq + 1, held[0]))
+                run = self._connection.execute("SELECT min(run) FROM runs WHERE run > ?", (run,)).get
+                seq = 0
+        return records
+
+    def _read(self, run: int, seq: int) -> list[Record]:
+        row = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM blocks WHERE run = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",  # noqa: S608
+            (run, seq),
+        ).get
+        if row is None or row[1] + row[2] <= seq:
+            raise Corruption(f"{self._path}: record {run}.{seq} is missing")
+        return [record for record in self._unpack(row) if record.id.seq >= seq]
+
+    def _unpack(self, row: tuple[int, int, int, int, int, int, int | None, bytes, bytes]) -> list[Record]:
+        fields, sha256, frames = row[:7], row[7], row[8]
+        run, first_seq, count, _, _, _, restart_seq = fields
+        if _digest(*fields, frames=frames) != sha256:
+            raise Corruption(f"{self._path}: the block at {run}.{first_seq} is damaged: its SHA-256 differs")
+        try:
+            raw = zstandard.ZstdDecompressor().decompress(frames, max_output_size=BLOCK_RAW_BYTES_MAX)
+            entries = _decode_entries(raw)
+        except (zstandard.ZstdError, msgspec.DecodeError) as error:
+            raise Corruption(f"{self._path}: the block at {run}.{first_seq} cannot be read: {error}") from None
+        if len(entries) != count:
+            raise Corruption(f"{self._path}: the block at {run}.{first_seq} has {len(entries)} records, not {count}")
+        return [
+            Record(EventId(run, seq), at_us, _KINDS[kind], payload, seq == restart_seq)
+            for seq, (kind, at_us, payload) in enumerate(entries, first_seq)
+        ]
+
+    def marks(self, since_us: int) -> Iterator[Record]:
+        """Markers of that time and later, from blocks that hold some: little is read."""
+        with translated(self._path):
+            rows: list[Any] = self._connection.execute(
+                "SELECT run, first_seq FROM blocks WHERE marks > 0 AND last_us >= ? ORDER BY run, first_seq",
+                (since_us,),
+            ).fetchall()
+        for run, first_seq in rows:
+            with translated(self._path):
+                block = self._read(run, first_seq)
+            yield from (record for record in block if record.kind is Kind.MARK and record.at_us >= since_us)
+
+    def restart_point(self, at: EventId) -> EventId | None:
+        """The last restart point of a run up to and including `at`, which a fold has to start at to be there."""
+        with translated(self._path):
+            row = self._connection.execute(
+                "SELECT run, first_seq, restart_seq FROM blocks WHERE restart_seq IS NOT NULL AND run <= ?1 "
+                "AND (run, restart_seq) <= (?1, ?2) ORDER BY run DESC, first_seq DESC LIMIT 1",
+                at,
+            ).get
+        return None if row is None else EventId(row[0], row[2])
+
+    def ends(self) -> tuple[EventId, EventId] | None:
+        """The first and the last record that are here; None of an empty journal."""
+        with translated(self._path), self._connection:
+            runs: list[Any] = self._connection.execute(
+                "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
+            ).fetchall()
+        if not runs:
+            return None
+        return EventId(runs[0][0], runs[0][1]), EventId(runs[-1][0], runs[-1][2])
+
+    def last(self) -> Record | None:
+        """The last record; None of an empty journal."""
+        ends = self.ends()
+        return None if ends is None else self._read(*ends[1])[-1]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:
+    """True for a journal, False for an empty file where that is allowed; ConfigError for anything else."""
+    try:
+        application_id = connection.pragma("application_id")
+        objects = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        version = connection.pragma("user_version")
+    except apsw.NotADBError:
+        raise ConfigError(f"{path} is not a journal: give --journal another path") from None
+    if application_id == JOURNAL_ID:
+        if version != SCHEMA_VERSION:
+            raise ConfigError(f"{path} has version {version}, and this tidelog reads {SCHEMA_VERSION}")
+        return True
+    if application_id == 0 and objects == 0 and may_be_empty:
+        return False
+    raise ConfigError(f"{path} is not a journal: give --journal another path")

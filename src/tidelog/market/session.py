@@ -1,0 +1,578 @@
+"""One connection to an exchange as a state machine. No socket, no clock, no chance of its own.
+
+Everything goes in by three doors, each a function of the state and its arguments alone: `observe` takes an event
+that came, `apply` a marker, and `decide(now)` says what is to be done by now, if anything. A decision is a value;
+it does nothing until it is journaled and comes back through `apply`, and the shell then carries it out. So a
+replay of the journal, which has the decisions in it, comes to the same state, and never decides.
+
+What the connection may do next is in `TRANSITIONS`, a table. What each subscription may do next follows from its
+phase: what is wanted, and what the exchange has acknowledged, are kept apart, and the one is brought to the other
+by requests that are paced, answered or repeated. A symbol that is not to be trusted is given up and asked for
+again by itself; the others do not notice.
+
+Three things can be silent, and each has its own limit: the connection (nothing at all comes), a subscription that
+was acknowledged (no data ever comes), and one that had data (none comes any more). Heartbeats prove the first only.
+
+https://docs.kraken.com/api/docs/guides/spot-ws-intro has the limits.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from tidelog.errors import Corruption
+from tidelog.market.book import Check
+from tidelog.market.events import (
+    Ack,
+    Balances,
+    BookDelta,
+    BookSnapshot,
+    Candles,
+    Connected,
+    Disconnected,
+    Event,
+    Executions,
+    Instruments,
+    Rejection,
+    Resync,
+    Spread,
+    Started,
+    Stream,
+    Tickers,
+    Trades,
+)
+from tidelog.market.marks import (
+    Authorized,
+    BackOff,
+    Closing,
+    Connect,
+    Decision,
+    Denied,
+    Drop,
+    FullState,
+    Lapse,
+    Mark,
+    Ping,
+    Refused,
+    Stopped,
+    Subscribe,
+    Unsubscribe,
+    Unwanted,
+    Wanted,
+)
+from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+SECOND = 1_000_000
+
+PING_AFTER_US = 5 * SECOND  # of silence; both protocols send a heartbeat every second
+SILENT_US = 15 * SECOND  # ... and then the connection is dead, whatever the socket says
+ACK_US = 10 * SECOND  # the exchange answers within milliseconds
+LAPSES_MAX = 4  # requests without an answer, then the connection is taken for broken
+REQUESTS_PER_S = 15  # symbols asked for: the exchange admits some 20 messages a second
+SYMBOLS_PER_REQUEST = 10
+THROTTLED_US = 2 * SECOND  # pause after "Exceeded msg rate"
+REFUSED_FIRST_US, REFUSED_MAX_US = 10 * SECOND, 300 * SECOND  # until a refused subscription is asked for again
+RESYNCS_AT_ONCE = 3  # of one subscription; further ones wait, longer each time
+RESYNC_FIRST_US, RESYNC_MAX_US = 5 * SECOND, 300 * SECOND
+CALM_US = 600 * SECOND  # without one, resyncs are counted from the beginning
+
+ATTEMPTS_MAX = 120  # in the window: the exchange bans at 150, and others may share our address
+ATTEMPTS_WINDOW_US = 600 * SECOND
+AT_ONCE = 3  # failures after which a connection is tried again at once, as after a random drop
+AT_ONCE_US = SECOND // 2  # ... within so long
+OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 60 * SECOND  # later: at least half of it, 5 s, as the exchange asks
+STABLE_US = 60 * SECOND  # a connection that lasted so long was no failure
+
+# How long data may stay away: at first, after the ack, where a snapshot is promised; later, where traffic is usual.
+# A symbol that trades rarely is resynced needlessly at times, which costs one request and one snapshot.
+FIRST_DATA_US = {"book": 15 * SECOND, "ticker": 30 * SECOND, "ohlc": 60 * SECOND, "instrument": 60 * SECOND}
+STALE_US = {"book": 120 * SECOND, "ticker": 600 * SECOND, "spread": 600 * SECOND, "trade": 3600 * SECOND}
+FIRST_DATA_PRIVATE_US = 30 * SECOND  # every private channel begins with a snapshot
+
+NEVER = 2**62
+
+
+class Input(enum.Enum):
+    """What can happen to the connection."""
+
+    CONNECT = "connect"
+    BACK_OFF = "back_off"
+    OPENED = "opened"
+    OPENED_PRIVATE = "opened_private"
+    REFUSED = "refused"
+    AUTHORIZED = "authorized"
+    DENIED = "denied"
+    SETTLED = "settled"  # everything that is wanted has been acknowledged
+    UNSETTLED = "unsettled"
+    DROP = "drop"
+    LOST = "lost"
+    STOP = "stop"
+
+
+def _row(state: State, **next_states: State) -> dict[tuple[State, Input], State]:
+    return {(state, Input(name)): next_state for name, next_state in next_states.items()}
+
+
+_S = State
+# What is not in here cannot happen: a journal that says so contradicts itself.
+TRANSITIONS: dict[tuple[State, Input], State] = (
+    _row(_S.DISCONNECTED, connect=_S.CONNECTING, back_off=_S.BACKING_OFF, stop=_S.CLOSED)
+    | _row(_S.BACKING_OFF, connect=_S.CONNECTING, back_off=_S.BACKING_OFF, stop=_S.CLOSED)
+    | _row(_S.CONNECTING, opened=_S.SUBSCRIBING, opened_private=_S.AUTHENTICATING, refused=_S.DISCONNECTED)
+    | _row(_S.AUTHENTICATING, authorized=_S.SUBSCRIBING, denied=_S.DRAINING, drop=_S.DRAINING, lost=_S.DISCONNECTED)
+    | _row(_S.SUBSCRIBING, settled=_S.LIVE, unsettled=_S.SUBSCRIBING, drop=_S.DRAINING, lost=_S.DISCONNECTED)
+    | _row(_S.LIVE, settled=_S.LIVE, unsettled=_S.SUBSCRIBING, drop=_S.DRAINING, lost=_S.DISCONNECTED)
+    | _row(_S.DRAINING, lost=_S.DISCONNECTED)
+    | _row(_S.CLOSED)
+)
+
+_OPEN = (State.SUBSCRIBING, State.LIVE)
+_UNDER_WAY = (Phase.ASKED, Phase.LEAVING)
+_DOUBTFUL = (Check.MISMATCHED, Check.REFUSED)
+
+
+class Session:
+    """The connection and its subscriptions.
+
+    `due_us` is the time by which `decide` has to be asked again; 0 is at once. It is no part of the state.
+    """
+
+    def __init__(self, state: SessionState | None = None) -> None:
+        self._begin(SessionState(subscriptions=[], attempts=[]) if state is None else state)
+        self._now_us = 0  # while deciding
+        self.due_us = 0
+
+    def _begin(self, state: SessionState) -> None:
+        self._held = state
+        self._by_key = {subscription.key: subscription for subscription in state.subscriptions}
+
+    @property
+    def held(self) -> SessionState:
+        """All that it knows: to be read, or encoded."""
+        return self._held
+
+    @property
+    def state(self) -> State:
+        return self._held.state
+
+    def subscription(self, stream: Stream, symbol: str | None) -> Subscription | None:
+        return self._by_key.get((stream.channel, symbol, stream.interval))
+
+    @property
+    def resyncing(self) -> frozenset[str]:
+        """Symbols of which something is being asked for again."""
+        again = (Phase.RESYNCING, Phase.LEAVING)
+        return frozenset(
+            [
+                subscription.symbol
+                for subscription in self._held.subscriptions
+                if subscription.symbol is not None
+                and (subscription.phase in again or (subscription.acked_us and subscription.phase is not Phase.HELD))
+            ]
+        )
+
+    # What comes from the exchange.
+
+    def observe(self, event: Event, check: Check | None, at_us: int) -> None:
+        """Take note of an event, and of what it proved."""
+        self._held.heard_us = at_us
+        kind = type(event)
+        if kind is BookDelta or kind is BookSnapshot:
+            assert isinstance(event, BookDelta | BookSnapshot)
+            held = self._by_key.get(("book", event.symbol, None))
+            if held is not None:
+                if kind is BookSnapshot:
+                    self._imply_ack(held, at_us)
+                held.data_us = at_us
+                if check in _DOUBTFUL and held.phase is Phase.HELD and held.doubt is None:
+                    held.doubt = "checksum differs" if check is Check.MISMATCHED else "update refused"
+                    self.due_us = 0
+            return
+        match event:
+            case Ack():
+                self._acknowledge(event, at_us)
+            case Rejection():
+                self._refuse(event, at_us)
+            case Executions() | Balances():
+                self._follow_sequence(event, at_us)
+            case _:
+                for key in _keys_of(event):
+                    subscription = self._by_key.get(key)
+                    if subscription is not None:
+                        self._imply_ack(subscription, at_us)
+                        subscription.data_us = at_us
+
+    def _imply_ack(self, subscription: Subscription, at_us: int) -> None:
+        """Data came: whatever happened to the ack, the subscription is there."""
+        if subscription.phase is Phase.ASKED:
+            self._hold(subscription, at_us)
+
+    def _hold(self, subscription: Subscription, at_us: int) -> None:
+        subscription.phase = Phase.HELD
+        subscription.acked_us = at_us
+        subscription.data_us = subscription.lapses = subscription.refusals = subscription.sequence = 0
+        subscription.doubt = None
+        self._settle()
+
+    def _acknowledge(self, ack: Ack, at_us: int) -> None:
+        subscription = self._by_key.get((ack.channel, ack.symbol, ack.interval))
+        if subscription is None:
+            return
+        if ack.method == "subscribe":
+            if subscription.phase in (Phase.ASKED, Phase.WANTED):
+                self._hold(subscription, at_us)
+        elif subscription.phase is Phase.LEAVING:
+            self._left(subscription, at_us)
+
+    def _left(self, subscription: Subscription, at_us: int) -> None:
+        if subscription.unwanted:
+            self._forget(subscription)
+        else:
+            subscription.phase = Phase.WANTED
+            subscription.due_us = at_us
+        self._settle()
+
+    def _forget(self, subscription: Subscription) -> None:
+        self._held.subscriptions.remove(subscription)
+        del self._by_key[subscription.key]
+
+    def _refuse(self, rejection: Rejection, at_us: int) -> None:
+        if rejection.throttled:  # does not say which: all that are under way are asked for again
+            self._held.paced_us = at_us + THROTTLED_US
+            for subscription in self._held.subscriptions:
+                if subscription.phase in _UNDER_WAY:
+                    self._lapse(subscription, at_us + THROTTLED_US)
+            self.due_us = 0
+            return
+        for subscription in [*self._meant(rejection)]:
+            if subscription.phase is Phase.LEAVING:  # there is nothing to leave
+                self._left(subscription, at_us)
+            elif "lready subscribed" in rejection.error:
+                self._hold(subscription, at_us)
+            else:
+                subscription.phase = Phase.WANTED
+                subscription.due_us = at_us + _growing(REFUSED_FIRST_US, subscription.refusals, REFUSED_MAX_US)
+                subscription.refusals += 1
+        self.due_us = 0
+
+    def _meant(self, rejection: Rejection) -> Iterator[Subscription]:
+        """The subscriptions that a refusal is about, as far as it says."""
+        if rejection.req_id is None and rejection.symbol is None and rejection.channel is None:
+            return
+        for subscription in self._held.subscriptions:
+            if (
+                subscription.phase in _UNDER_WAY
+                and rejection.req_id in (None, subscription.req_id)
+                and rejection.symbol in (None, subscription.symbol)
+                and rejection.channel in (None, subscription.stream.channel)
+            ):
+                yield subscription
+
+    def _follow_sequence(self, event: Executions | Balances, at_us: int) -> None:
+        subscription = self._by_key.get((event.channel, None, None))
+        if subscription is None:
+            return
+        self._imply_ack(subscription, at_us)
+        subscription.data_us = at_us
+        before, subscription.sequence = subscription.sequence, event.sequence
+        if before and not event.snapshot and event.sequence != before + 1 and subscription.doubt is None:
+            subscription.doubt = f"sequence {before} to {event.sequence}"
+            self.due_us = 0
+
+    # What was noticed or decided.
+
+    def apply(self, mark: Mark, at_us: int) -> None:
+        """Let a marker take effect.
+
+        Raises:
+            Corruption: it cannot come here; nothing has changed.
+        """
+        if isinstance(mark, FullState):
+            return  # it says what we know already
+        held = self._held
+        self.due_us = 0
+        match mark:
+            case Started():
+                attempts = list(mark.attempts)
+                self._begin(SessionState(private=mark.private, subscriptions=[], attempts=attempts))
+            case Wanted():
+                self._want(mark)
+            case Unwanted():
+                self._give_up(mark)
+            case Closing():
+                held.closing = True
+            case Connect():
+                self._move(Input.CONNECT)
+                self._count_attempt(at_us)
+            case BackOff(until_us=until_us):
+                self._move(Input.BACK_OFF)
+                held.retry_us = until_us
+            case Connected():
+                self._move(Input.OPENED_PRIVATE if held.private else Input.OPENED)
+                held.opened_us = held.heard_us = at_us
+                held.pinged_us = held.paced_us = 0
+                self._settle()
+            case Authorized():
+                self._move(Input.AUTHORIZED)
+                self._settle()
+            case Denied():
+                self._move(Input.DENIED)
+            case Refused(retry_after_us=retry_after_us):
+                self._move(Input.REFUSED)
+                held.failures += 1
+                held.retry_us = at_us + retry_after_us
+            case Drop():
+                self._move(Input.DROP)
+            case Disconnected():
+                self._move(Input.LOST)
+                self._lose_connection(at_us)
+            case Stopped():
+                self._move(Input.STOP)
+            case _:
+                self._apply_to_subscriptions(mark, at_us)
+
+    def _apply_to_subscriptions(self, mark: Subscribe | Unsubscribe | Lapse | Ping | Resync, at_us: int) -> None:
+        held = self._held
+        if held.state not in _OPEN:
+            raise Corruption(f"the journal has {type(mark).__name__} while {held.state.value}")
+        match mark:
+            case Subscribe(stream, symbols, req_id) | Unsubscribe(stream, symbols, req_id):
+                asking = isinstance(mark, Subscribe)
+                for symbol in symbols or (None,):
+                    subscription = self._of(stream, symbol)
+                    subscription.phase = Phase.ASKED if asking else Phase.LEAVING
+                    subscription.req_id, subscription.asked_us = req_id, at_us
+                held.next_req_id = req_id + 1
+                held.paced_us = at_us + max(1, len(symbols)) * SECOND // REQUESTS_PER_S
+            case Lapse(req_id):
+                for subscription in held.subscriptions:
+                    if subscription.req_id == req_id and subscription.phase in _UNDER_WAY:
+                        self._lapse(subscription, at_us)
+            case Ping(req_id):
+                held.next_req_id = req_id + 1
+                held.pinged_us = at_us
+            case Resync(channel, symbol, interval, _, until_us):
+                subscription = self._of(Stream(channel, interval=interval), symbol)
+                subscription.phase, subscription.doubt = Phase.RESYNCING, None
+                subscription.due_us, subscription.data_us = until_us, 0
+                calm = at_us - subscription.resynced_us > CALM_US
+                subscription.resyncs = 1 if calm else subscription.resyncs + 1
+                subscription.resynced_us = at_us
+
+    def _of(self, stream: Stream, symbol: str | None) -> Subscription:
+        subscription = self.subscription(stream, symbol)
+        if subscription is None:
+            raise Corruption(f"the journal speaks of {stream.channel} {symbol or ''}, which nobody wanted")
+        return subscription
+
+    def _move(self, what: Input) -> None:
+        held = self._held
+        after = TRANSITIONS.get((held.state, what))
+        if after is None:
+            raise Corruption(f"the journal has {what.value} while {held.state.value}")
+        held.state = after
+
+    def _settle(self) -> None:
+        """A subscription has moved: something else may be due, and sooner."""
+        self.due_us = 0
+        if self._held.state in _OPEN:
+            settled = all(subscription.acked_us for subscription in self._held.subscriptions)
+            self._move(Input.SETTLED if settled else Input.UNSETTLED)
+
+    def _want(self, mark: Wanted) -> None:
+        for symbol in mark.symbols or (None,):
+            subscription = self.subscription(mark.stream, symbol)
+            if subscription is not None:
+                subscription.unwanted = False
+                continue
+            subscription = Subscription(mark.stream, symbol)
+            self._held.subscriptions.append(subscription)
+            self._by_key[subscription.key] = subscription
+        self._settle()
+
+    def _give_up(self, mark: Unwanted) -> None:
+        for symbol in mark.symbols or (None,):
+            subscription = self.subscription(mark.stream, symbol)
+            if subscription is None:
+                continue
+            subscription.unwanted = True
+            if subscription.phase is Phase.WANTED or self._held.state not in _OPEN:
+                self._forget(subscription)
+        self._settle()
+
+    def _count_attempt(self, at_us: int) -> None:
+        held = self._held
+        held.attempts = [time for time in held.attempts if time > at_us - ATTEMPTS_WINDOW_US]
+        held.attempts.append(at_us)
+        held.retry_us = 0
+
+    def _lose_connection(self, at_us: int) -> None:
+        held = self._held
+        lasted = held.opened_us and at_us - held.opened_us >= STABLE_US
+        held.failures = 1 if lasted else held.failures + 1
+        held.opened_us = 0
+        held.subscriptions = [subscription for subscription in held.subscriptions if not subscription.unwanted]
+        self._by_key = {subscription.key: subscription for subscription in held.subscriptions}
+        for subscription in held.subscriptions:
+            subscription.phase, subscription.doubt = Phase.WANTED, None
+            subscription.acked_us = subscription.data_us = subscription.due_us = 0
+            subscription.lapses = subscription.sequence = 0
+
+    def _lapse(self, subscription: Subscription, until_us: int) -> None:
+        subscription.phase = Phase.WANTED if subscription.phase is Phase.ASKED else Phase.RESYNCING
+        subscription.due_us = until_us
+        subscription.lapses += 1
+
+    # What is to be done.
+
+    def decide(self, now_us: int, rng: random.Random) -> Decision | None:
+        """What is to be done by now; None, and `due_us` says until when. Changes nothing.
+
+        Args:
+            now_us: Unix time; never goes back.
+            rng: for the length of pauses.
+        """
+        self._now_us, self.due_us = now_us, NEVER
+        decision = self._decide(rng)
+        if decision is not None:
+            self.due_us = 0
+        return decision
+
+    def _due(self, at_us: int) -> bool:
+        """Whether it is time; notes when it will be."""
+        if at_us <= self._now_us:
+            return True
+        self.due_us = min(self.due_us, at_us)
+        return False
+
+    def _decide(self, rng: random.Random) -> Decision | None:
+        held = self._held
+        match held.state:
+            case State.DISCONNECTED | State.BACKING_OFF if held.closing:
+                return Stopped()
+            case State.DISCONNECTED if held.subscriptions:
+                until_us, reason = self._next_attempt(rng)
+                return Connect() if until_us <= self._now_us else BackOff(until_us, reason)
+            case State.BACKING_OFF if held.subscriptions and self._due(held.retry_us):
+                return Connect()
+            case State.AUTHENTICATING if held.closing:
+                return Drop("closing")
+            case State.SUBSCRIBING | State.LIVE:
+                return Drop("closing") if held.closing else self._decide_open(rng)
+        return None  # nothing is wanted, or the shell is at work and will say how it went
+
+    def _next_attempt(self, rng: random.Random) -> tuple[int, str]:
+        held, now_us = self._held, self._now_us
+        if held.failures == 0:
+            pause_us = 0
+        elif held.failures <= AT_ONCE:
+            pause_us = int(rng.random() * AT_ONCE_US)
+        else:
+            ceiling_us = _growing(OUTAGE_FIRST_US, held.failures - AT_ONCE - 1, OUTAGE_MAX_US)
+            pause_us = ceiling_us // 2 + int(rng.random() * ceiling_us / 2)
+        until_us, reason = max(now_us + pause_us, held.retry_us), f"failure {held.failures}"
+        recent = [min(time, now_us) for time in held.attempts if time > now_us - ATTEMPTS_WINDOW_US]
+        if len(recent) >= ATTEMPTS_MAX:
+            until_us = max(until_us, recent[-ATTEMPTS_MAX] + ATTEMPTS_WINDOW_US)
+            reason = f"{len(recent)} attempts in ten minutes"
+        return until_us, reason
+
+    def _decide_open(self, rng: random.Random) -> Decision | None:
+        held = self._held
+        if self._due(held.heard_us + SILENT_US):
+            return Drop(f"nothing came for {SILENT_US // SECOND} s")
+        if self._due(max(held.heard_us, held.pinged_us) + PING_AFTER_US):
+            return Ping(held.next_req_id)
+        for subscription in held.subscriptions:
+            decision = self._decide_about(subscription, rng)
+            if decision is not None:
+                return decision
+        return self._ask()
+
+    def _decide_about(self, subscription: Subscription, rng: random.Random) -> Decision | None:
+        match subscription.phase:
+            case Phase.ASKED | Phase.LEAVING if self._due(subscription.asked_us + ACK_US):
+                if subscription.lapses >= LAPSES_MAX:
+                    return Drop(f"{subscription.stream.channel} {subscription.symbol or ''} is not acknowledged")
+                return Lapse(subscription.req_id)
+            case Phase.HELD if not subscription.unwanted:
+                reason = subscription.doubt or self._silence(subscription)
+                if reason is not None:
+                    return self._resync(subscription, reason, rng)
+        return None
+
+    def _silence(self, subscription: Subscription) -> str | None:
+        """Why the absence of data is suspicious."""
+        channel = subscription.stream.channel
+        if subscription.data_us:
+            stale_us = STALE_US.get(channel)
+            if stale_us is not None and self._due(subscription.data_us + stale_us):
+                return f"no data for {stale_us // SECOND} s"
+            return None
+        first_us = FIRST_DATA_PRIVATE_US if self._held.private else FIRST_DATA_US.get(channel)
+        if channel == "trade" and subscription.stream.snapshot:
+            first_us = FIRST_DATA_US["ticker"]
+        if first_us is not None and self._due(subscription.acked_us + first_us):
+            return f"acknowledged, and no data for {first_us // SECOND} s"
+        return None
+
+    def _resync(self, subscription: Subscription, reason: str, rng: random.Random) -> Resync:
+        now_us = self._now_us
+        in_a_row = 0 if now_us - subscription.resynced_us > CALM_US else subscription.resyncs
+        until_us = now_us
+        if in_a_row >= RESYNCS_AT_ONCE:
+            ceiling_us = _growing(RESYNC_FIRST_US, in_a_row - RESYNCS_AT_ONCE, RESYNC_MAX_US)
+            until_us += ceiling_us // 2 + int(rng.random() * ceiling_us / 2)
+        channel, symbol, interval = subscription.key
+        return Resync(channel, symbol, interval, reason, until_us)
+
+    def _ask(self) -> Subscribe | Unsubscribe | None:
+        """The next request, if the pace allows one: as many symbols of one stream as go into it."""
+        held = self._held
+        waiting = [subscription for subscription in held.subscriptions if self._waits(subscription)]
+        if not waiting or not self._due(held.paced_us):
+            return None
+        first = waiting[0]
+        alike = [
+            subscription.symbol
+            for subscription in waiting
+            if subscription.stream == first.stream and _leaves(subscription) == _leaves(first)
+        ]
+        symbols = tuple([symbol for symbol in alike[:SYMBOLS_PER_REQUEST] if symbol is not None])
+        request = Unsubscribe if _leaves(first) else Subscribe
+        return request(first.stream, symbols, held.next_req_id)
+
+    def _waits(self, subscription: Subscription) -> bool:
+        if subscription.phase is Phase.HELD:
+            return subscription.unwanted
+        return subscription.phase in (Phase.WANTED, Phase.RESYNCING) and self._due(subscription.due_us)
+
+
+def _leaves(subscription: Subscription) -> bool:
+    return subscription.phase is not Phase.WANTED
+
+
+def _growing(first_us: int, times: int, max_us: int) -> int:
+    return min(first_us << min(times, 32), max_us)
+
+
+def _keys_of(event: Event) -> list[tuple[str, str | None, int | None]]:
+    """The subscriptions that an event is data of."""
+    match event:
+        case Trades():
+            return [("trade", symbol, None) for symbol in {trade.symbol: None for trade in event.trades}]
+        case Tickers():
+            return [("ticker", ticker.symbol, None) for ticker in event.tickers]
+        case Candles():
+            return [("ohlc", *pair) for pair in {(candle.symbol, candle.interval): None for candle in event.candles}]
+        case Spread():
+            return [("spread", event.symbol, None)]
+        case Instruments():
+            return [("instrument", None, None)]
+        case _:
+            return []

@@ -1,0 +1,72 @@
+"""The state of a session as plain values: the connection, and each subscription. No rules in here."""
+
+import enum
+
+from msgspec import Struct
+
+from tidelog.market.events import Stream
+
+
+class State(enum.Enum):
+    """Of the connection."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    AUTHENTICATING = "authenticating"
+    SUBSCRIBING = "subscribing"  # something that is wanted was not acknowledged on this connection yet
+    LIVE = "live"
+    BACKING_OFF = "backing_off"
+    DRAINING = "draining"  # we are closing the socket
+    CLOSED = "closed"
+
+
+class Phase(enum.Enum):
+    """Of one subscription."""
+
+    WANTED = "wanted"  # to be asked for
+    ASKED = "asked"  # a subscribe is under way
+    HELD = "held"  # acknowledged
+    RESYNCING = "resyncing"  # not to be trusted: to be given up, and asked for again
+    LEAVING = "leaving"  # an unsubscribe is under way
+
+
+class Subscription(Struct):
+    """One stream of one symbol. Times are Unix, µs; 0 is never."""
+
+    stream: Stream
+    symbol: str | None
+    phase: Phase = Phase.WANTED
+    unwanted: bool = False  # the user gave it up: it goes once it is unsubscribed
+    req_id: int = 0  # of the request under way
+    asked_us: int = 0  # when that was sent
+    due_us: int = 0  # nothing is asked for before
+    lapses: int = 0  # requests in a row without an answer
+    refusals: int = 0  # requests in a row that were refused
+    acked_us: int = 0  # when it was acknowledged last, on this connection
+    data_us: int = 0  # when data came last, since then
+    doubt: str | None = None  # why it is not to be trusted, until that is acted on
+    resyncs: int = 0  # in a row
+    resynced_us: int = 0  # the last of them
+    sequence: int = 0  # the last frame's, on private channels
+
+    @property
+    def key(self) -> tuple[str, str | None, int | None]:
+        """What no two subscriptions share. Not the depth: one symbol has one book."""
+        return self.stream.channel, self.symbol, self.stream.interval
+
+
+class SessionState(Struct):
+    """All that a session knows."""
+
+    state: State = State.DISCONNECTED
+    private: bool = False  # a token is needed
+    closing: bool = False  # the user wants the end
+    subscriptions: list[Subscription] = []
+    next_req_id: int = 1
+    attempts: list[int] = []  # times of the connection attempts that count against the budget, oldest first
+    failures: int = 0  # connections in a row that did not last
+    opened_us: int = 0  # when the socket opened, 0 while there is none
+    heard_us: int = 0  # when a frame came last, whatever it was
+    pinged_us: int = 0
+    paced_us: int = 0  # no request before
+    retry_us: int = 0  # no connection before

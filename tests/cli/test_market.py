@@ -1,0 +1,111 @@
+"""`tidelog market`: record an exchange as a process, replay what it left, look at its books."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from tests.market.exchange import Script, serve, until
+from tidelog.cli.market import app, ladder, record
+from tidelog.errors import ConfigError
+from tidelog.market.book import Precision, Units
+from tidelog.market.feed import BookView
+from tidelog.market.journal_file import JournalReader
+
+PROGRAM = "from tidelog.cli.market import app; app()"
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, *arguments),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def output(process: asyncio.subprocess.Process) -> str:
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_what_is_recorded_replays_to_the_same_digest(tmp_path: Path) -> None:
+    journal, script = str(tmp_path / "j"), Script()
+    async with serve(script) as server:
+        flags = (f"--url={server.url}", f"--journal={journal}", "--symbols=A/USD,B/USD")
+        recording = await start("record", *flags)
+        await until(lambda: len(script.subscribed) == 2)
+        for qty in range(3, 300):
+            server.push(
+                script.update("A/USD", qty), script.trade("B/USD"), script.update("B/USD", qty, wrong=qty == 99)
+            )
+        await until(lambda: len([one for one in script.requests if one["method"] == "unsubscribe"]) == 1)
+        following = await start("follow", journal, "--from-start")
+        assert following.stdout is not None
+        line = msgspec.json.decode(await asyncio.wait_for(following.stdout.readline(), 20))
+        assert (line["run"], line["seq"], line["kind"]) == (1, 1, "Started")
+        following.kill()
+        await following.wait()
+        recording.send_signal(signal.SIGINT)
+        told = await output(recording)
+    found = re.search(r"1 mismatches, digest (\w{64})", told)
+    assert found is not None, told
+    replayed = await output(await start("replay", journal))
+    assert f"digest {found[1]}" in replayed
+    assert "1 mismatched" in replayed
+
+
+async def test_kill_9_costs_at_most_the_window(tmp_path: Path) -> None:
+    journal, script = str(tmp_path / "j"), Script()
+    async with serve(script) as server:
+        for _ in range(2):
+            recording = await start("record", f"--url={server.url}", f"--journal={journal}", "--symbols=A/USD")
+            await until(lambda: "A/USD" in script.subscribed)
+            await asyncio.sleep(0.3)
+            recording.kill()
+            await recording.communicate()
+            script.subscribed.clear()
+    reader = JournalReader(journal)
+    ids = [record.id for record in reader.records()]
+    reader.close()
+    assert {id_.run for id_ in ids} == {1, 2}
+    replayed = await output(await start("replay", journal))
+    assert replayed.count("digest") == 2
+
+
+def test_a_recording_is_replayed(kraken_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = str(kraken_data / "book-v1-depth10-xbtusd.jsonl")
+    for speed in ("max", "5000"):
+        app(["replay", source, "--speed", speed], result_action="return_value")
+    first, digest, *again = capsys.readouterr().out.splitlines()
+    assert first == "1152 events, 979 matched, 0 mismatched, 1 unchecked, 0 refused"
+    assert again == [first, digest]
+
+
+@pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan"])
+def test_a_speed_is_a_factor(speed: str) -> None:
+    with pytest.raises(ConfigError, match="give a factor"):
+        app(["replay", "x", "--speed", speed], result_action="return_value", exit_on_error=False)
+
+
+def test_symbols_have_to_be_said() -> None:
+    with pytest.raises(ConfigError, match="no symbols"):
+        record()
+
+
+def test_a_ladder_says_whether_it_is_proven() -> None:
+    view = BookView("A/USD", (Units(999, 5),), (Units(1001, 250),), Precision(1, 2), True, 10, False, 2, 1)
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(ladder("A/USD", view))
+        console.print(ladder("B/USD", None))
+    shown = capture.get()
+    for text in ("A/USD: proven to 10 levels, 2 mismatches", "99.9", "0.05", "100.1", "2.50", "B/USD: not followed"):
+        assert text in shown

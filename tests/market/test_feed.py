@@ -1,0 +1,379 @@
+"""The feed: what comes is journaled, then folded, then told; what is decided is journaled, then done."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.market.exchange import Script, Wire, serve, until
+from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
+from tidelog.market import feed as feed_module
+from tidelog.market import journal as journal_module
+from tidelog.market.core import Core
+from tidelog.market.events import BookDelta, Connected, Disconnected, Event, Malformed, Resync, Started, Trades
+from tidelog.market.fanout import Item, Policy, Subscription
+from tidelog.market.feed import Feed, Retention
+from tidelog.market.journal_file import JournalReader, JournalWriter
+from tidelog.market.marks import FullState, decode_mark
+from tidelog.market.records import Kind, Record
+from tidelog.market.replay import Summary, replay
+from tidelog.market.subscriptions import State
+from tidelog.runtime import SystemRuntime
+
+
+class Bench:
+    """A feed on a wire to a script, and its journal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.script = Script()
+        self.wire = Wire(self.script)
+        self.path = folder / "journal"
+
+    def feed(self, *symbols: str, channels: tuple[str, ...] = ("book",), **options: object) -> Feed:
+        return Feed(
+            symbols or ("A/USD", "B/USD"),
+            channels,
+            journal=str(self.path),
+            transport=self.wire,
+            digest=True,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def records(self) -> list[Record]:
+        reader = JournalReader(str(self.path))
+        try:
+            return list(reader.records())
+        finally:
+            reader.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def first(events: Subscription, kind: type[Event]) -> Item:
+    async with asyncio.timeout(10):
+        async for item in events:
+            if isinstance(item, Item) and isinstance(item.event, kind):
+                return item
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def proven(feed: Feed, *symbols: str) -> Callable[[], bool]:
+    return lambda: all((book := feed.book(symbol)) is not None and book.proven for symbol in symbols)
+
+
+async def digest_of(records: list[Record], run: int = 1, speed: float | None = None) -> str:
+    summary = Summary()
+    async for _ in replay(records, SystemRuntime(), speed=speed, summary=summary):
+        pass
+    return summary.digests[run].hexdigest()
+
+
+async def test_the_five_line_use(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        async for item in feed.events():
+            assert isinstance(item, Item)
+            if isinstance(item.event, BookDelta):
+                break
+            if (view := feed.book("A/USD", levels=1)) is not None and view.proven:
+                assert view.bids == ((999, 100000000),)
+                bench.wire.push(bench.script.update("A/USD", 7))
+        view = feed.book("A/USD", levels=1)
+        assert view is not None
+        assert (view.bids, view.proven_depth, view.crossed) == (((999, 700000000),), 10, False)
+        assert feed.book("X/USD") is None
+
+
+async def test_a_replay_of_the_journal_has_the_digest_of_the_live_run(bench: Bench) -> None:
+    async with bench.feed(channels=("book", "trade")) as feed:
+        await until(proven(feed, "A/USD", "B/USD"))
+        for qty in range(3, 60):
+            bench.wire.push(bench.script.update("A/USD", qty), bench.script.trade("B/USD"))
+        bench.wire.push(b"broken", bench.script.update("B/USD", 5, wrong=True))
+        await until(lambda: feed.progress.resyncs == 1)
+        bench.wire.cut()
+        await until(lambda: bench.wire.connects == 2)
+        await until(proven(feed, "A/USD", "B/USD"))
+    live = feed.digest
+    assert (feed.progress.mismatches, feed.progress.malformed, feed.progress.state) == (1, 1, State.CLOSED)
+    records = bench.records()
+    assert [await digest_of(records), await digest_of(records, speed=1000), await digest_of(records, speed=50)] == [
+        live
+    ] * 3
+    assert await digest_of(records[:-4]) != live
+
+
+async def test_events_come_at_once_and_are_durable_later(bench: Bench) -> None:
+    async with bench.feed() as feed:
+        at_once, patient = feed.events(), feed.events(durable_only=True)
+        early = await first(at_once, Connected)
+        late = await first(patient, Connected)
+        assert (early.id, early.durable, late.durable) == (late.id, False, True)
+        await feed.wait_durable(late.id)
+
+
+async def test_a_mismatch_costs_one_symbol_its_proof_until_it_is_back(bench: Bench) -> None:
+    async with bench.feed() as feed:
+        events = feed.events()
+        await until(proven(feed, "A/USD", "B/USD"))
+        held = feed.book("A/USD")
+        bench.script.deaf = True
+        bench.wire.push(bench.script.update("B/USD", 5, wrong=True))
+        item = await first(events, Resync)
+        assert isinstance(item.event, Resync)
+        assert (item.event.symbol, item.event.reason) == ("B/USD", "checksum differs")
+        doubtful = feed.book("B/USD")
+        assert doubtful is not None
+        assert (doubtful.proven, doubtful.bids) == (False, ())
+        assert feed.book("A/USD") == held
+        await until(lambda: bench.script.requests[-1]["method"] == "unsubscribe")
+        bench.script.deaf = False
+        leave = bench.script.requests.pop()
+        assert leave["params"]["symbol"] == ["B/USD"]
+        bench.wire.push(*bench.script.answer(msgspec.json.encode(leave)))
+        await until(proven(feed, "B/USD"))
+        assert bench.wire.connects == 1
+
+
+async def test_a_lost_connection_takes_every_proof_and_all_is_subscribed_again_once(bench: Bench) -> None:
+    async with bench.feed(channels=("book", "trade")) as feed:
+        events = feed.events(kinds=[Disconnected])
+        await until(proven(feed, "A/USD", "B/USD"))
+        bench.script.requests.clear()
+        bench.wire.refusals = [Unreachable("no route"), Throttled("HTTP 429", retry_after_s=0.01)]
+        bench.wire.cut("the peer closed the connection with code 1012")
+        item = await first(events, Disconnected)
+        assert item.event == Disconnected("the peer closed the connection with code 1012")
+        assert not any(view.proven for view in map(feed.book, ("A/USD", "B/USD")) if view is not None)
+        await until(proven(feed, "A/USD", "B/USD"))
+        await until(lambda: feed.progress.state is State.LIVE)
+        asked = [(one["params"]["channel"], one["params"]["symbol"]) for one in bench.script.requests]
+        assert asked == [("book", ["A/USD", "B/USD"]), ("trade", ["A/USD", "B/USD"])]
+        assert (bench.wire.connects, feed.progress.connects) == (4, 2)
+
+
+async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        feed.subscribe(["C/USD"], ["book", "trade"])
+        await until(proven(feed, "C/USD"))
+        await until(lambda: feed.progress.state is State.LIVE)
+        assert feed.progress.subscriptions == 3
+        feed.unsubscribe(["A/USD"])
+        assert feed.book("A/USD") is None
+        await until(lambda: feed.progress.subscriptions == 2)
+        assert bench.script.subscribed == {"C/USD": 10}
+        assert bench.wire.connects == 1
+
+
+async def test_a_stalled_journal_disconnects_on_purpose_and_comes_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_MAX", 20_000)
+    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_LOW", 10_000)
+    commit, stuck = JournalWriter.commit, [True]
+
+    def fails(self: JournalWriter, blocks: list[object]) -> None:
+        if stuck[0]:
+            raise StoreError("the disk does not answer")
+        commit(self, blocks)  # type: ignore[arg-type]
+
+    async with bench.feed() as feed:
+        events = feed.events(kinds=[Disconnected])
+        await until(proven(feed, "A/USD", "B/USD"))
+        monkeypatch.setattr(JournalWriter, "commit", fails)
+        for qty in range(3, 200):
+            bench.wire.push(bench.script.update("A/USD", qty))
+        item = await first(events, Disconnected)
+        assert item.event == Disconnected("journal_stalled")
+        view = feed.book("A/USD")
+        assert view is not None
+        assert not view.proven
+        await asyncio.sleep(0.05)
+        assert bench.wire.connects == 1  # not before there is room
+        stuck[0] = False
+        await until(proven(feed, "A/USD", "B/USD"))
+    assert await digest_of(bench.records()) == feed.digest
+
+
+async def test_a_journal_that_another_has_taken_over_ends_the_feed(bench: Bench) -> None:
+    feed = bench.feed()
+    await feed.__aenter__()
+    events = feed.events()
+    await until(proven(feed, "A/USD"))
+    other = JournalWriter(str(bench.path))
+    bench.wire.push(bench.script.update("A/USD", 3))
+    await asyncio.sleep(0.2)
+    with pytest.raises(Fenced):
+        await feed.close()
+    assert [item async for item in events][-1] is not None  # it ends
+    other.close()
+
+
+async def test_runs_follow_each_other_and_say_how_the_last_one_ended(bench: Bench) -> None:
+    for _ in range(2):
+        async with bench.feed() as feed:
+            await until(proven(feed, "A/USD"))
+    crashed = JournalWriter(str(bench.path))
+    crashed.close()
+    started = [
+        mark for record in bench.records() if record.kind is Kind.MARK
+        for mark in [decode_mark(record.payload)] if isinstance(mark, Started)
+    ]  # fmt: skip
+    assert [(mark.previous_us is None, mark.clean, len(mark.attempts)) for mark in started] == [
+        (True, True, 0),
+        (False, True, 1),
+    ]
+
+
+async def test_full_states_let_a_fold_begin_in_the_middle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "STATE_EVERY_US", 20_000)
+    async with bench.feed() as feed:
+        await until(proven(feed, "A/USD", "B/USD"))
+        for qty in range(3, 30):
+            bench.wire.push(bench.script.update("A/USD", qty, wrong=qty == 20), bench.script.update("B/USD", qty))
+            feed.subscribe(["C/USD"])  # wakes the task
+            await asyncio.sleep(0.005)
+            await until(proven(feed, "A/USD", "B/USD"))
+    records = bench.records()
+    whole = Core()
+    items = [whole.take(record) for record in records]
+    begins = [number for number, record in enumerate(records) if record.restart]
+    assert len(begins) > 3
+    for begin in begins:
+        core, later = Core(), records[begin:]
+        assert [core.take(record) for record in later][1:] == items[begin + 1 :]
+        assert core.full_state() == whole.full_state()
+
+
+async def test_a_full_state_says_what_a_fold_from_the_start_has_come_to(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "STATE_EVERY_US", 1)
+    async with bench.feed() as feed:
+        await until(proven(feed, "A/USD", "B/USD"))
+        bench.wire.push(bench.script.update("A/USD", 9, wrong=True))
+        await until(lambda: feed.progress.resyncs == 1)
+        await until(proven(feed, "A/USD"))
+    core, compared = Core(), 0
+    for record in bench.records():
+        if record.kind is Kind.MARK and isinstance(mark := decode_mark(record.payload), FullState):
+            assert mark == core.full_state()
+            compared += 1
+        core.take(record)
+    assert compared > 3
+
+
+async def test_old_records_go_but_never_what_a_fold_needs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "STATE_EVERY_US", 20_000)
+    async with bench.feed("A/USD", retention=Retention(age_s=0.0)) as feed:
+        await until(proven(feed, "A/USD"))
+        for qty in range(3, 12):
+            bench.wire.push(bench.script.update("A/USD", qty))
+            feed.subscribe(["C/USD"])
+            await asyncio.sleep(0.08)
+    records = bench.records()
+    assert records[0].id.seq > 1
+    core = Core()
+    for record in records:
+        core.take(record)
+    assert core.full_state() == feed._core.full_state()
+
+
+async def test_private_channels_need_a_token_that_no_journal_sees(bench: Bench) -> None:
+    tokens = iter(["first-secret", "second-secret"])
+
+    async def token() -> str:
+        return next(tokens)
+
+    async with bench.feed(channels=("executions",), tokens=token) as feed:
+        await until(lambda: feed.progress.state is State.LIVE)
+        bench.wire.cut()
+        await until(lambda: feed.progress.connects == 2 and feed.progress.state is State.LIVE)
+    assert [one["params"]["token"] for one in bench.script.requests] == ["first-secret", "second-secret"]
+    sent = [record.payload for record in bench.records() if record.kind is Kind.OUT]
+    assert len(sent) == 2
+    assert not any(b"secret" in record.payload for record in bench.records())
+
+
+async def test_a_token_that_cannot_be_had_is_tried_for_again(bench: Bench) -> None:
+    calls = []
+
+    async def token() -> str:
+        calls.append(1)
+        if len(calls) < 3:
+            raise Unreachable("HTTP 502")
+        return "secret"
+
+    async with bench.feed(channels=("executions",), tokens=token) as feed:
+        await until(lambda: feed.progress.state is State.LIVE)
+    assert bench.wire.connects == 3
+
+
+@pytest.mark.parametrize(
+    ("symbols", "channels", "options", "told"),
+    [
+        ((), ("book",), {}, "no symbols"),
+        (("A/USD",), ("level3",), {}, "has no channel 'level3'"),
+        (("A/USD",), ("spread",), {}, "has no channel 'spread'"),
+        (("A/USD",), ("book",), {"depth": 11}, "a book of depth 11"),
+        (("A/USD",), ("ohlc",), {"interval": 2}, "candles of 2 minutes"),
+        (("A/USD",), ("book",), {"protocol": "v3"}, "protocol 'v3'"),
+        (("A/USD",), ("book", "executions"), {}, "two feeds"),
+        ((), ("executions",), {}, "need an API key"),
+        (("A/USD",), ("book",), {"url": "http://x"}, "must look like"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_done(
+    symbols: tuple[str, ...], channels: tuple[str, ...], options: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Feed(symbols, channels, journal="/nowhere/at/all", **options)  # type: ignore[arg-type]
+
+
+async def test_nobody_blocks_a_live_feed(bench: Bench) -> None:
+    async with bench.feed() as feed:
+        with pytest.raises(ConfigError, match="waits for nobody"):
+            feed.events(Policy.BLOCK)
+
+
+async def test_it_closes_while_it_connects(bench: Bench) -> None:
+    async def never(url: str, *, timeout_s: float) -> None:
+        await asyncio.Event().wait()
+
+    bench.wire.connect = never  # type: ignore[method-assign, assignment]
+    async with asyncio.timeout(5), bench.feed() as feed:
+        await until(lambda: feed.progress.state is State.CONNECTING)
+    assert feed.progress.state is State.CLOSED
+
+
+async def test_over_a_real_socket(tmp_path: Path) -> None:
+    script = Script()
+    path = tmp_path / "journal"
+    async with (
+        serve(script) as server,
+        Feed(["A/USD"], ["book", "trade"], journal=str(path), url=server.url, digest=True) as feed,
+    ):
+        events = feed.events(pending_max=100_000)
+        await until(proven(feed, "A/USD"))
+        frames = [frame for qty in range(3, 503) for frame in (script.update("A/USD", qty), script.trade("A/USD"))]
+        server.push(*frames)
+        await until(lambda: feed.progress.frames >= 1000)
+        view = feed.book("A/USD", 1)
+        assert view is not None
+        assert (view.proven, view.bids) == (True, ((999, 502 * 10**8),))
+        assert server.transport is not None
+        server.transport.disconnect()
+        await first(events, Disconnected)
+        await until(proven(feed, "A/USD"))
+        server.push(script.update("A/USD", 2), b"{")
+        await first(events, Malformed)
+    seen = [item.event async for item in events if isinstance(item, Item)]
+    assert not any(isinstance(event, Trades) for event in seen)
+    reader = JournalReader(str(path))
+    assert await digest_of(list(reader.records())) == feed.digest
+    reader.close()

@@ -1,0 +1,224 @@
+"""Replay: recordings and journals through the live path; the same events whatever the speed, from wherever."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.market.conftest import Recording
+from tests.market.exchange import Script, Wire, until
+from tidelog.errors import ConfigError, Corruption
+from tidelog.market.book import Check
+from tidelog.market.books import Books
+from tidelog.market.core import Core, Entry
+from tidelog.market.events import BookSnapshot, Disconnected, EventId, Resync, Started, Trades
+from tidelog.market.feed import Feed
+from tidelog.market.folded import Marker
+from tidelog.market.journal import open_journal
+from tidelog.market.journal_file import JournalReader
+from tidelog.market.kraken import v2
+from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.market.replay import Summary, entries, follow_entries, load_entries, read_recording, read_source, replay
+from tidelog.runtime import SystemRuntime
+
+RECORDED = [
+    ("book-v1-depth10-xbtusd", "v1", {Check.UNCHECKED: 1, Check.MATCHED: 979}),
+    ("book-v2-depth10-btcusd", "v2", {Check.MATCHED: 510}),
+]
+
+
+class Recorded(Script):
+    """An exchange that answers the first subscription with a recording."""
+
+    def __init__(self, frames: list[bytes]) -> None:
+        super().__init__()
+        self.frames = frames
+
+    def opened(self) -> list[bytes]:
+        return []
+
+    def answer(self, frame: bytes) -> list[bytes]:
+        frames, self.frames = self.frames, []
+        return frames
+
+
+async def run(records: list[Record], speed: float | None = None) -> tuple[list[Entry], Summary]:
+    summary = Summary()
+    return [item async for item in replay(records, SystemRuntime(), speed=speed, summary=summary)], summary
+
+
+def checks(summary: Summary) -> dict[Check, int]:
+    return {check: count for check, count in summary.checks.items() if count}
+
+
+async def journaled(path: Path) -> list[Record]:
+    """A journal with some of everything that a fold has to survive, over two runs."""
+    for _ in range(2):
+        script = Script()
+        wire = Wire(script)
+        async with Feed(["A/USD", "B/USD"], ["book", "trade"], journal=str(path), transport=wire) as feed:
+            for turn in range(3):
+                await until(lambda: all((view := feed.book(name)) and view.proven for name in ("A/USD", "B/USD")))
+                for qty in range(3, 10):
+                    wire.push(script.update("A/USD", qty), script.trade("B/USD"), script.update("B/USD", qty))
+                if turn < 2:
+                    wire.push(script.update("A/USD", 5, wrong=turn == 0), b"null")
+                    if turn == 1:
+                        wire.cut()
+                await asyncio.sleep(0.02)
+    reader = JournalReader(str(path))
+    records = list(reader.records())
+    reader.close()
+    return records
+
+
+@pytest.mark.parametrize(("name", "protocol", "expected"), RECORDED)
+async def test_every_recorded_frame_replays_with_every_checksum_right(
+    kraken_data: Path, name: str, protocol: str, expected: dict[Check, int]
+) -> None:
+    path = str(kraken_data / f"{name}.jsonl")
+    digests = set()
+    for speed in (None, None, 2_000, 100_000):
+        items, summary = await run(list(read_recording(path)), speed)
+        assert checks(summary) == expected
+        assert items[0].event == Started(protocol)
+        digests.add(summary.digests[1].hexdigest())
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("name", "protocol", "expected"), RECORDED)
+async def test_and_through_a_live_feed_and_its_journal(
+    recording: Recording, tmp_path: Path, name: str, protocol: str, expected: dict[Check, int]
+) -> None:
+    frames, path = recording(name), tmp_path / "journal"
+    wire = Wire(Recorded(list(frames)))
+    feed = Feed(["BTC/USD"], ["book"], journal=str(path), protocol=protocol, transport=wire, digest=True)
+    async with feed:
+        await until(lambda: feed.progress.frames == len(frames))
+        view = feed.book("BTC/USD")
+        assert view is not None
+        assert view.proven
+    records = list(read_source(str(path)))
+    assert [record.payload for record in records if record.kind is Kind.IN] == frames
+    _, summary = await run(records)
+    assert checks(summary) == expected
+    assert {run: digest.hexdigest() for run, digest in summary.digests.items()} == {1: feed.digest}
+
+
+async def test_speed_is_that_of_the_records(kraken_data: Path) -> None:
+    records = list(read_recording(str(kraken_data / "book-v2-depth10-btcusd.jsonl")))
+    took_s = (records[-1].at_us - records[0].at_us) / 1_000_000
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await run(records, speed=took_s / 0.3)
+    assert 0.25 < loop.time() - begun < 3
+
+
+async def test_a_fold_resumed_at_any_record_yields_exactly_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    records = await journaled(path)
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
+    kinds = Counter(type(item.event) for item in whole)
+    assert (kinds[Started], kinds[Disconnected], kinds[Resync]) == (2, 4, 2)
+    assert kinds[Trades] == 42
+    reader = JournalReader(str(path))
+    assert list(entries(reader)) == whole
+    for after in (record.id for record in records[:: max(1, len(records) // 40)]):
+        assert list(entries(reader, after)) == [item for item in whole if item.id > after]
+    reader.close()
+
+
+async def test_another_program_folds_a_journal_while_it_is_written(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "journal", SystemRuntime()
+    records = await journaled(tmp_path / "source")
+    journal = await open_journal(str(path), runtime)
+    seen: list[Entry] = []
+    core = Core()
+    first_run = [record for record in records if record.id.run == 1]
+    whole = [item for record in first_run if (item := core.take(record)) is not None]
+
+    async def watch() -> None:
+        async for items in follow_entries(str(path), runtime, after=EventId(1, 10)):
+            seen.extend(items)
+            if seen[-1].id == whole[-1].id:
+                return
+
+    watching: asyncio.Task[None] | None = None
+    for number, record in enumerate(first_run):
+        id_ = journal.append(record.kind, record.payload, record.at_us, restart=record.restart)
+        if number % 20 == 19:
+            await journal.wait_durable(id_)
+            watching = watching or asyncio.create_task(watch())
+    assert watching is not None
+    async with asyncio.timeout(10):
+        await watching
+    assert seen == [item for item in whole if item.id.seq > 10]
+    await journal.close()
+
+
+async def test_the_loader_gets_the_books_as_they_were_and_the_feeds_notes_as_markers(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "journal", SystemRuntime()
+    records = await journaled(path)
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
+    for after in (BEGINNING, records[len(records) // 3].id, records[len(records) // 2].id):
+        loaded = [item async for item in load_entries(str(path), runtime, after=after, ending=lambda: True)]
+        past, rest = [one for one in loaded if one.id <= after], [one for one in loaded if one.id > after]
+        assert [one.id for one in rest] == [item.id for item in whole if item.id > after]
+        books = Books(v2.decode)
+        for name in ("A/USD", "B/USD"):
+            books.open(name, 10)
+        then = Core()
+        for record in records:
+            if record.id <= after:
+                then.take(record)
+        for one in past:
+            assert isinstance(one.event, BookSnapshot)
+            books.by_symbol[one.event.symbol].apply(one.event)
+        for name, book in then.books.by_symbol.items():
+            again = books.by_symbol[name]
+            assert (again.bids, again.asks, again.proven) == (book.bids, book.asks, book.proven)
+    everything = [item async for item in load_entries(str(path), runtime, ending=lambda: True)]
+    kinds = Counter(one.event.kind for one in everything if isinstance(one.event, Marker))
+    assert kinds == {"started": 2, "connected": 4, "disconnected": 4, "resync": 2}
+
+
+async def test_a_position_that_retention_has_passed_is_told_by_the_first_event(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    records = await journaled(path)
+    journal = await open_journal(str(path), SystemRuntime())
+    await journal.prune(before_us=records[-1].at_us + 1, bytes_max=None, restart=None)
+    await journal.close()
+    reader = JournalReader(str(path))
+    first = next(entries(reader, EventId(1, 5)))
+    assert first.id == EventId(2, 1)
+    assert isinstance(first.event, Started)
+    reader.close()
+
+
+async def test_a_journal_that_contradicts_itself_is_told(tmp_path: Path) -> None:
+    records = await journaled(tmp_path / "journal")
+    opened = next(
+        number for number, record in enumerate(records) if record.kind is Kind.MARK and b"Connected" in record.payload
+    )
+    core = Core()
+    for record in records[:opened]:
+        core.take(record)
+    core.take(records[opened])
+    with pytest.raises(Corruption, match="opened while subscribing"):
+        core.take(records[opened])
+    with pytest.raises(Corruption, match="cannot be read"):
+        core.take(Record(EventId(1, 99), 0, Kind.MARK, b"{}"))
+
+
+def test_what_is_no_source(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        list(read_source(str(tmp_path / "absent")))
+
+
+def test_a_fold_without_a_beginning_yields_nothing() -> None:
+    core = Core()
+    assert core.take(Record(EventId(1, 1), 0, Kind.IN, b'{"channel":"heartbeat"}')) is None
+    assert core.at > BEGINNING

@@ -1,0 +1,574 @@
+"""The session: what it decides and when, told by a world that answers, or does not."""
+
+import copy
+import itertools
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidelog.errors import Corruption
+from tidelog.market.book import Check
+from tidelog.market.events import (
+    Ack,
+    BookDelta,
+    BookSnapshot,
+    Connected,
+    Disconnected,
+    Event,
+    Executions,
+    Heartbeat,
+    Rejection,
+    Resync,
+    Started,
+    Stream,
+    Trades,
+)
+from tidelog.market.marks import (
+    Authorized,
+    BackOff,
+    Closing,
+    Connect,
+    Decision,
+    Denied,
+    Drop,
+    Lapse,
+    Mark,
+    Ping,
+    Refused,
+    Stopped,
+    Subscribe,
+    Unsubscribe,
+    Unwanted,
+    Wanted,
+    decode_mark,
+    encode_mark,
+)
+from tidelog.market.session import ATTEMPTS_MAX, SECOND, TRANSITIONS, Input, Session
+from tidelog.market.subscriptions import Phase, SessionState, State
+
+TABLE = """
+               connect    back_off    opened      opened_private refused      authorized  denied   settled unsettled   drop     lost         stop
+disconnected   connecting backing_off -           -              -            -           -        -       -           -        -            closed
+backing_off    connecting backing_off -           -              -            -           -        -       -           -        -            closed
+connecting     -          -           subscribing authenticating disconnected -           -        -       -           -        -            -
+authenticating -          -           -           -              -            subscribing draining -       -           draining disconnected -
+subscribing    -          -           -           -              -            -           -        live    subscribing draining disconnected -
+live           -          -           -           -              -            -           -        live    subscribing draining disconnected -
+draining       -          -           -           -              -            -           -        -       -           -        disconnected -
+closed         -          -           -           -              -            -           -        -       -           -        -            -
+"""  # noqa: E501 - a table is read along its rows
+BOOK = Stream("book", depth=10)
+TRADE = Stream("trade", snapshot=True)
+
+
+def test_the_whole_table() -> None:
+    """Every state with every input: exactly one row, and what it says is what happens."""
+    head, *rows = [line.split() for line in TABLE.strip().splitlines()]
+    assert [Input(name) for name in head] == list(Input)
+    assert sorted(row[0] for row in rows) == sorted(state.value for state in State)
+    for name, *cells in rows:
+        for what, cell in zip(head, cells, strict=True):
+            state, given_input = State(name), Input(what)
+            session = Session(SessionState(state=state, subscriptions=[], attempts=[]))
+            assert TRANSITIONS.get((state, given_input)) is (None if cell == "-" else State(cell))
+            if cell == "-":
+                with pytest.raises(Corruption, match=f"{what} while {name}"):
+                    session._move(given_input)
+                assert session.state is state
+            else:
+                session._move(given_input)
+                assert session.state is State(cell)
+
+
+class World:
+    """A session, its clock, and everything that went in, to be folded again."""
+
+    def __init__(self, *symbols: str, stream: Stream = BOOK, seed: int = 1, started: Started | None = None) -> None:
+        self.session = Session()
+        self.now_us = 1_000 * SECOND
+        self.rng = random.Random(seed)
+        self.log: list[tuple[Mark | tuple[Event, Check | None], int]] = []
+        self.apply(started or Started("v2"))
+        self.apply(Wanted(stream, symbols))
+
+    def apply(self, mark: Mark) -> None:
+        self.log.append((mark, self.now_us))
+        self.session.apply(mark, self.now_us)
+
+    def hear(self, event: Event, check: Check | None = None) -> None:
+        self.log.append(((event, check), self.now_us))
+        self.session.observe(event, check, self.now_us)
+
+    def decide(self) -> list[Decision]:
+        """Everything that is to be done by now, done."""
+        decisions: list[Decision] = []
+        while (decision := self.session.decide(self.now_us, self.rng)) is not None:
+            self.apply(decision)
+            decisions.append(decision)
+            assert len(decisions) < 100
+        return decisions
+
+    def until(self, seconds: float, *, beat_s: float | None = 1.0) -> list[tuple[float, Decision]]:
+        """Let time pass: each decision with the second it came at. Heartbeats come meanwhile, or nothing."""
+        begun_us, decided = self.now_us, []
+        end_us = begun_us + int(seconds * SECOND)
+        beat_us = begun_us + int((beat_s or 0) * SECOND) if beat_s else end_us + 1
+        while True:
+            if self.session.due_us <= self.now_us:  # as the shell does it
+                decided += [((self.now_us - begun_us) / SECOND, decision) for decision in self.decide()]
+            next_us = min(max(self.session.due_us, self.now_us), beat_us, end_us)
+            self.now_us = next_us
+            if next_us == beat_us:
+                self.hear(Heartbeat())
+                beat_us += int((beat_s or 0) * SECOND)
+            if next_us == end_us:
+                return decided
+
+    def connect(self) -> list[Decision]:
+        """Up to an open socket; what is asked for then."""
+        assert self.decide()[-1] == Connect()
+        self.apply(Connected())
+        return self.decide()
+
+    def acknowledge(self, request: Decision, *, snapshot: bool = True) -> None:
+        assert isinstance(request, Subscribe | Unsubscribe)
+        stream, symbols, req_id = request.stream, request.symbols, request.req_id
+        method = "subscribe" if isinstance(request, Subscribe) else "unsubscribe"
+        for symbol in symbols or (None,):
+            self.hear(Ack(method, stream.channel, symbol, stream.depth, stream.interval, req_id))
+            if snapshot and method == "subscribe" and stream.channel == "book":
+                self.hear(BookSnapshot(symbol or "", (), (), 0), Check.MATCHED)
+
+    def live(self) -> "World":
+        pending = self.connect()
+        while pending:
+            for request in pending:
+                self.acknowledge(request)
+            self.now_us += SECOND
+            pending = self.decide()
+        assert self.session.state is State.LIVE
+        return self
+
+    def is_in(self, state: State) -> bool:
+        return self.session.state is state
+
+    def phases(self) -> dict[str | None, str]:
+        return {one.symbol: one.phase.value for one in self.session.held.subscriptions}
+
+    def folded_again(self) -> SessionState:
+        session = Session()
+        for what, at_us in self.log:
+            if isinstance(what, tuple):
+                session.observe(*what, at_us)
+            else:
+                session.apply(decode_mark(encode_mark(what)), at_us)
+        return session.held
+
+
+def test_from_nothing_to_live() -> None:
+    world = World("A", "B")
+    assert world.decide() == [Connect()]
+    assert world.decide() == []  # the shell is at work
+    world.apply(Connected())
+    assert world.decide() == [Subscribe(BOOK, ("A", "B"), 1)]
+    world.acknowledge(Subscribe(BOOK, ("A",), 1))
+    assert (world.session.state, world.phases()) == (State.SUBSCRIBING, {"A": "held", "B": "asked"})
+    world.acknowledge(Subscribe(BOOK, ("B",), 1))
+    assert (world.session.state, world.decide()) == (State.LIVE, [])
+
+
+def test_without_a_wish_nothing_is_done() -> None:
+    world = World()
+    world.session = Session()
+    world.log = []
+    world.apply(Started("v2"))
+    assert world.until(1_000) == []
+
+
+def test_requests_keep_a_pace_however_many_symbols() -> None:
+    world = World(*[f"S{number}" for number in range(35)])
+    world.connect()
+    world.log.clear()
+    asked = [(at_s, decision) for at_s, decision in world.until(5) if isinstance(decision, Subscribe)]
+    assert [len(request.symbols) for _, request in asked] == [10, 10, 5]  # the first ten went on connecting
+    assert [round(at_s, 1) for at_s, _ in asked] == [0.7, 1.3, 2.0]
+
+
+def test_a_lost_ack_is_asked_for_again_and_in_the_end_the_connection_is_given_up() -> None:
+    world = World("A")
+    world.connect()
+    decided = world.until(100)
+    kinds = [type(decision).__name__ for _, decision in decided]
+    assert kinds == ["Lapse", "Subscribe"] * 4 + ["Drop"]
+    assert [at_s for at_s, decision in decided if isinstance(decision, Lapse)] == [10, 20, 30, 40]
+    assert len({decision.req_id for _, decision in decided if isinstance(decision, Subscribe)}) == 4
+
+
+def test_a_late_ack_is_an_ack() -> None:
+    world = World("A")
+    (first,) = world.connect()
+    world.until(11)
+    world.acknowledge(first)
+    assert (world.phases(), world.session.state) == ({"A": "held"}, State.LIVE)
+    world.hear(Rejection("Already subscribed", "subscribe", None, "A", 2))  # the answer to the second request
+    assert world.phases() == {"A": "held"}
+
+
+def test_data_is_as_good_as_an_ack_but_a_delta_is_not() -> None:
+    world = World("A", "B")
+    world.connect()
+    world.hear(BookDelta("A", (), (), 0), Check.REFUSED)
+    world.hear(BookSnapshot("B", (), (), 0), Check.MATCHED)
+    assert world.phases() == {"A": "asked", "B": "held"}
+
+
+def test_too_fast_names_no_request_so_all_under_way_are_asked_for_again() -> None:
+    world = World("A", "B")
+    (request,) = world.connect()
+    world.acknowledge(Subscribe(BOOK, ("A",), 1))
+    world.hear(Rejection("Exceeded msg rate"))
+    assert world.until(5) == [(2, Subscribe(BOOK, ("B",), 2))]
+    assert request == Subscribe(BOOK, ("A", "B"), 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "symbol", "req_id", "phases"),
+    [
+        ("Currency pair not supported A", "A", 1, {"A": "wanted", "B": "asked"}),
+        ("Currency pair not supported A", "A", None, {"A": "wanted", "B": "asked"}),
+        ("no symbol said", None, 1, {"A": "wanted", "B": "wanted"}),
+        ("nothing said", None, None, {"A": "asked", "B": "asked"}),
+        ("of another request", "A", 7, {"A": "asked", "B": "asked"}),
+        ("Already subscribed", "A", 1, {"A": "held", "B": "asked"}),
+    ],
+)
+def test_a_refusal_is_about_what_it_names(
+    error: str, symbol: str | None, req_id: int | None, phases: dict[str | None, str]
+) -> None:
+    world = World("A", "B")
+    world.connect()
+    world.hear(Rejection(error, "subscribe", None, symbol, req_id))
+    assert world.phases() == phases
+
+
+def test_what_is_refused_is_asked_for_ever_more_rarely_but_never_given_up() -> None:
+    world = World("A")
+    pending: list[Decision] = list(world.connect())
+    times = []
+    begun_us = world.now_us
+    for _ in range(8):
+        (request,) = pending
+        assert isinstance(request, Subscribe)
+        times.append((world.now_us - begun_us) // SECOND)
+        world.hear(Rejection("not supported", "subscribe", None, "A", request.req_id))
+        pending = []
+        while not pending:
+            pending = [decision for _, decision in world.until(1)]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0] // 10, pauses[-1] // 10) == (1, 30)
+    assert world.is_in(State.SUBSCRIBING)
+
+
+@pytest.mark.parametrize("check", [Check.MISMATCHED, Check.REFUSED])
+def test_a_doubtful_book_is_asked_for_again_and_no_other(check: Check) -> None:
+    world = World("A", "B").live()
+    world.hear(BookDelta("B", (), (), 1), check)
+    resync, leave = world.decide()
+    assert isinstance(resync, Resync)
+    assert (resync.symbol, resync.until_us) == ("B", world.now_us)
+    assert isinstance(leave, Unsubscribe)
+    assert leave.symbols == ("B",)
+    assert (world.session.resyncing, world.session.state) == (frozenset({"B"}), State.LIVE)
+    world.hear(BookDelta("B", (), (), 1), check)  # was on its way
+    world.acknowledge(leave)
+    assert world.session.resyncing == frozenset({"B"})
+    (_, again), *rest = world.until(1)
+    assert isinstance(again, Subscribe)
+    assert (again.symbols, rest) == (("B",), [])
+    world.acknowledge(again)
+    assert (world.session.resyncing, world.phases()) == (frozenset(), {"A": "held", "B": "held"})
+
+
+def test_a_book_that_never_holds_is_asked_for_ever_more_rarely() -> None:
+    world = World("A").live()
+    begun_us = world.now_us
+    resyncs: list[int] = []
+    for _ in range(400):
+        if world.phases()["A"] == "held":
+            world.hear(BookDelta("A", (), (), 1), Check.MISMATCHED)
+        for _, decision in world.until(1):
+            if isinstance(decision, Resync):
+                resyncs.append((world.now_us - begun_us) // SECOND)
+            elif isinstance(decision, Subscribe | Unsubscribe):
+                world.acknowledge(decision)
+    assert resyncs[2] <= 9
+    assert 7 <= len(resyncs) <= 12
+    pauses = [after - before for before, after in itertools.pairwise(resyncs)]
+    assert pauses[-1] > 30
+
+
+def test_silence_is_asked_about_and_then_believed() -> None:
+    world = World("A").live()
+    decided = world.until(30, beat_s=None)
+    assert [type(decision) for _, decision in decided] == [Ping, Ping, Drop]
+    assert [round(at_s) for at_s, _ in decided] == [4, 9, 14]  # it was heard a second ago
+
+
+@pytest.mark.parametrize(
+    ("stream", "snapshot", "reason"),
+    [
+        (BOOK, False, "acknowledged, and no data for 15 s"),
+        (BOOK, True, "no data for 120 s"),
+        (TRADE, False, "acknowledged, and no data for 30 s"),
+        (Stream("trade"), False, None),  # v1 has no snapshot of trades: nothing is promised
+        (Stream("ticker"), False, "acknowledged, and no data for 30 s"),
+        (Stream("ohlc", interval=5), False, "acknowledged, and no data for 60 s"),
+        (Stream("spread"), False, None),
+    ],
+)
+def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str | None) -> None:
+    world = World("A", stream=stream)
+    (request,) = world.connect()
+    world.acknowledge(request, snapshot=snapshot)
+    decided = world.until(500)
+    resyncs = [decision.reason for _, decision in decided if isinstance(decision, Resync)]
+    assert resyncs[:1] == ([] if reason is None else [reason])
+
+
+def test_trades_keep_their_subscription_alive() -> None:
+    world = World("A", stream=TRADE).live()
+    for _ in range(100):
+        world.hear(Trades((), snapshot=True))
+        world.until(50)
+    assert [one.resyncs > 0 for one in world.session.held.subscriptions] == [True]  # no trade in there: no data
+
+
+def test_first_failures_are_retried_at_once_later_ones_ever_more_rarely() -> None:
+    world = World("A")
+    waited: list[float] = []
+    for _ in range(12):
+        begun_us = world.now_us
+        while world.session.state is not State.CONNECTING:
+            world.until(0.1)
+        waited.append((world.now_us - begun_us) / SECOND)
+        world.apply(Refused("no"))
+    assert waited[0] < 0.2
+    assert all(wait < 0.8 for wait in waited[1:4])
+    assert all(5 <= wait <= 61 for wait in waited[4:])
+    assert waited[-1] > 29
+
+
+def test_a_connection_that_lasted_was_no_failure() -> None:
+    world = World("A")
+    for _ in range(8):
+        while world.session.state is not State.CONNECTING:
+            world.until(0.1)
+        world.apply(Refused("no"))
+    while world.session.state is not State.CONNECTING:
+        world.until(0.1)
+    world.apply(Connected())
+    (request,) = world.decide()
+    world.acknowledge(request)
+    world.until(70)
+    world.apply(Disconnected("reset"))
+    assert world.session.held.failures == 1
+    assert [type(decision) for _, decision in world.until(1)] == [BackOff, Connect]
+
+
+def test_the_budget_of_attempts_is_kept_across_restarts() -> None:
+    spent = tuple(range(900 * SECOND, 900 * SECOND + ATTEMPTS_MAX))
+    world = World("A", started=Started("v2", attempts=spent))
+    (back_off,) = world.decide()
+    assert back_off == BackOff(1_500 * SECOND, f"{ATTEMPTS_MAX} attempts in ten minutes")
+    ((at_s, decision),) = world.until(600)
+    assert (at_s, decision) == (500, Connect())
+    assert world.session.held.attempts[-1] == 1_500 * SECOND
+
+
+def test_attempts_from_a_clock_that_was_ahead_do_not_lock_us_out() -> None:
+    ahead = (10**9 * SECOND,) * ATTEMPTS_MAX
+    world = World("A", started=Started("v2", attempts=ahead))
+    (back_off,) = world.decide()
+    assert isinstance(back_off, BackOff)
+    assert back_off.until_us <= world.now_us + 600 * SECOND
+
+
+def test_the_exchange_asks_for_patience() -> None:
+    world = World("A")
+    world.decide()
+    world.apply(Refused("HTTP 429", 40 * SECOND))
+    assert world.until(50) == [(0, BackOff(world.now_us - 10 * SECOND, "failure 1")), (40, Connect())]
+
+
+def test_after_a_reconnect_everything_that_is_wanted_is_asked_for_once() -> None:
+    world = World("A", "B", "C").live()
+    world.apply(Unwanted(BOOK, ("B",)))
+    world.apply(Disconnected("reset"))
+    assert world.phases() == {"A": "wanted", "C": "wanted"}
+    while world.session.state is not State.CONNECTING:
+        world.until(0.1)
+    world.apply(Connected())
+    (request,) = world.decide()
+    assert isinstance(request, Subscribe)
+    assert request.symbols == ("A", "C")
+
+
+def test_wishes_change_while_it_is_live() -> None:
+    world = World("A").live()
+    world.apply(Wanted(BOOK, ("A", "B")))
+    world.apply(Wanted(TRADE, ("A",)))
+    assert world.is_in(State.SUBSCRIBING)
+    for _, request in world.until(2):
+        world.acknowledge(request)
+    assert world.is_in(State.LIVE)
+    world.apply(Unwanted(BOOK, ("A",)))
+    ((_, leave),) = world.until(1)
+    assert isinstance(leave, Unsubscribe)
+    assert (leave.stream, leave.symbols) == (BOOK, ("A",))
+    world.acknowledge(leave)
+    assert [one.key for one in world.session.held.subscriptions] == [("book", "B", None), ("trade", "A", None)]
+
+
+def test_a_wish_that_comes_back_before_the_leave_is_answered() -> None:
+    world = World("A").live()
+    world.apply(Unwanted(BOOK, ("A",)))
+    (leave,) = world.decide()
+    world.apply(Wanted(BOOK, ("A",)))
+    world.acknowledge(leave)
+    ((_, again),) = world.until(1)
+    assert isinstance(again, Subscribe)
+
+
+def private_world() -> World:
+    world = World(stream=Stream("executions"), started=Started("v2", private=True))
+    world.decide()
+    world.apply(Connected())
+    assert (world.session.state, world.decide()) == (State.AUTHENTICATING, [])
+    world.apply(Authorized())
+    assert world.decide() == [Subscribe(Stream("executions"), (), 1)]
+    world.hear(Ack("subscribe", "executions", req_id=1))
+    return world
+
+
+def test_a_token_is_had_at_every_connection() -> None:
+    world = private_world()
+    world.apply(Disconnected("reset"))
+    assert [type(decision) for _, decision in world.until(1)] == [BackOff, Connect]
+    world.apply(Connected())
+    assert world.is_in(State.AUTHENTICATING)
+    world.apply(Denied("EAPI:Invalid key"))
+    assert world.is_in(State.DRAINING)
+    world.apply(Disconnected("no token"))
+    assert type(world.decide()[0]) is BackOff
+
+
+@pytest.mark.parametrize(
+    ("sequences", "reason"),
+    [
+        ([1, 2, 3], None),
+        ([5, 6], None),
+        ([1, 3], "sequence 1 to 3"),
+        ([1, 2, 2], "sequence 2 to 2"),
+    ],
+)
+def test_a_gap_in_a_private_sequence_is_a_loss(sequences: list[int], reason: str | None) -> None:
+    world = private_world()
+    for sequence in sequences:
+        world.hear(Executions("executions", sequence, snapshot=sequence == sequences[0]))
+    resyncs = [decision.reason for decision in world.decide() if isinstance(decision, Resync)]
+    assert resyncs == ([] if reason is None else [reason])
+
+
+@pytest.mark.parametrize(
+    "state", ["disconnected", "backing_off", "connecting", "authenticating", "subscribing", "live"]
+)
+def test_closing_ends_from_everywhere(state: str) -> None:
+    if state == "authenticating":
+        world = World(stream=Stream("executions"), started=Started("v2", private=True))
+        world.decide()
+        world.apply(Connected())
+    else:
+        world = World("A")
+        if state == "backing_off":
+            world.decide()
+            world.apply(Refused("no"))
+            world.decide()
+        elif state == "connecting":
+            world.decide()
+        elif state == "subscribing":
+            world.connect()
+        elif state == "live":
+            world.live()
+    assert world.is_in(State(state))
+    world.apply(Closing())
+    if state == "connecting":
+        world.apply(Refused("closing"))
+    elif state in ("authenticating", "subscribing", "live"):
+        assert world.decide() == [Drop("closing")]
+        world.apply(Disconnected("closing"))
+    assert world.decide() == [Stopped()]
+    assert world.is_in(State.CLOSED)
+    assert world.decide() == []
+
+
+EVENTS: list[tuple[Event, Check | None]] = [
+    (Heartbeat(), None),
+    (BookSnapshot("A", (), (), 0), Check.MATCHED),
+    (BookDelta("A", (), (), 0), Check.MISMATCHED),
+    (BookDelta("B", (), (), 0), Check.REFUSED),
+    (BookDelta("B", (), (), 0), Check.MATCHED),
+    (Ack("subscribe", "book", "A", 10), None),
+    (Ack("subscribe", "book", "B", 10), None),
+    (Ack("unsubscribe", "book", "A", 10), None),
+    (Ack("unsubscribe", "book", "B", 10), None),
+    (Ack("subscribe", "trade", "Z"), None),
+    (Rejection("Exceeded msg rate"), None),
+    (Rejection("no", None, "book", "A"), None),
+]
+WISHES: list[Mark] = [Wanted(BOOK, ("A", "B")), Unwanted(BOOK, ("A",)), Unwanted(BOOK, ("B",)), Wanted(TRADE, ("A",))]
+step = st.one_of(
+    st.sampled_from(EVENTS), st.sampled_from(WISHES), st.floats(0.01, 200), st.sampled_from(["lose", "open", "refuse"])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(step, max_size=60), st.integers(0, 9))
+def test_whatever_happens_a_replay_comes_to_the_same_and_the_end_is_reached(
+    steps: list[tuple[Event, Check | None] | Mark | float | str], seed: int
+) -> None:
+    world = World("A", seed=seed)
+    for what in steps:
+        state = world.session.state
+        if isinstance(what, float):
+            world.until(what, beat_s=7)
+        elif isinstance(what, tuple):
+            if state in (State.SUBSCRIBING, State.LIVE):
+                world.hear(*what)
+        elif isinstance(what, str):
+            if what == "lose" and state in (State.SUBSCRIBING, State.LIVE, State.DRAINING):
+                world.apply(Disconnected("lost"))
+            elif state is State.CONNECTING:
+                world.apply(Connected() if what == "open" else Refused("no"))
+        else:
+            world.apply(what)
+        world.decide()
+        before = copy.deepcopy(world.session.held)
+        assert world.session.decide(world.now_us, random.Random(99)) is None
+        assert world.session.held == before  # deciding changes nothing
+        assert world.session.due_us > world.now_us
+    assert world.folded_again() == world.session.held
+    encoded = msgspec.json.encode(world.session.held)
+    assert msgspec.json.decode(encoded, type=SessionState) == world.session.held
+    assert all(one.phase in Phase for one in world.session.held.subscriptions)
+    world.apply(Closing())
+    for _ in range(3):
+        if world.session.state is State.CONNECTING:
+            world.apply(Refused("closing"))
+        world.decide()
+        if world.session.state is State.DRAINING:
+            world.apply(Disconnected("closing"))
+    assert world.is_in(State.CLOSED)
