@@ -3,6 +3,8 @@
 import copy
 import itertools
 import random
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -24,6 +26,7 @@ from tidelog.market.events import (
     Resync,
     Started,
     Stream,
+    Trade,
     Trades,
 )
 from tidelog.market.marks import (
@@ -322,7 +325,7 @@ def test_silence_is_asked_about_and_then_believed() -> None:
     ("stream", "snapshot", "reason"),
     [
         (BOOK, False, "acknowledged, and no data for 15 s"),
-        (BOOK, True, "no data for 120 s"),
+        (BOOK, True, "no data for 30 s"),
         (TRADE, False, "acknowledged, and no data for 30 s"),
         (Stream("trade"), False, None),  # v1 has no snapshot of trades: nothing is promised
         (Stream("ticker"), False, "acknowledged, and no data for 30 s"),
@@ -339,12 +342,53 @@ def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str | No
     assert resyncs[:1] == ([] if reason is None else [reason])
 
 
+def test_a_quiet_market_is_asked_about_ever_more_rarely_and_a_stalled_one_at_once() -> None:
+    world = World("A").live()
+    begun_us = world.now_us
+    resyncs: list[int] = []
+
+    def pass_time(seconds: int) -> None:
+        for _ in range(seconds):
+            for _, decision in world.until(1):
+                if isinstance(decision, Resync):
+                    assert decision.until_us <= world.now_us  # the book is not left empty
+                    resyncs.append((world.now_us - begun_us) // SECOND)
+                elif isinstance(decision, Subscribe | Unsubscribe):
+                    world.acknowledge(decision)
+
+    pass_time(1000)
+    pauses = [after - before for before, after in itertools.pairwise(resyncs)]
+    assert [round(pause / 30) for pause in pauses] == [2, 4, 8, 16]
+    resyncs.clear()
+    world.hear(BookDelta("A", (), (), 0), Check.MATCHED)
+    begun_us = world.now_us
+    pass_time(40)
+    assert len(resyncs) == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [([7, 8, 9], None), ([7, 9], "trade 7 to 9"), ([7, 7, 8], None), ([7, 6, 8], None), ([None, None], None)],
+)
+def test_a_jump_in_the_ids_of_trades_is_a_loss(ids: list[int | None], reason: str | None) -> None:
+    world = World("A", stream=TRADE).live()
+    world.hear(Trades((trade(3), trade(5)), snapshot=True))
+    world.hear(Trades((trade(6),)))
+    for number in ids:
+        world.hear(Trades((trade(number),)))
+    resyncs = [decision.reason for decision in world.decide() if isinstance(decision, Resync)]
+    assert resyncs == ([] if reason is None else [reason])
+
+
+def trade(number: int | None) -> Trade:
+    return Trade("A", "buy", Decimal(1), Decimal(1), datetime(2024, 1, 1, tzinfo=UTC), "limit", number)
+
+
 def test_trades_keep_their_subscription_alive() -> None:
     world = World("A", stream=TRADE).live()
-    for _ in range(100):
-        world.hear(Trades((), snapshot=True))
-        world.until(50)
-    assert [one.resyncs > 0 for one in world.session.held.subscriptions] == [True]  # no trade in there: no data
+    for number in range(1, 100):
+        world.hear(Trades((trade(number),)))
+        assert world.until(60) == []
 
 
 def test_first_failures_are_retried_at_once_later_ones_ever_more_rarely() -> None:

@@ -26,8 +26,11 @@ from tidelog.market.events import EventId
 from tidelog.market.feed import BookView, Feed, Progress, Retention, view_of
 from tidelog.market.folded import Folded
 from tidelog.market.journal import follow as follow_records
+from tidelog.market.kraken.auth import ApiKey
 from tidelog.market.replay import Summary, at_the_end, follow_entries, load_entries, read_source
 from tidelog.market.replay import replay as replay_records
+from tidelog.market.tokens import REST_URL, KrakenTokens
+from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs, logger
 
@@ -60,6 +63,7 @@ def record(
     protocol: Protocol = "v2",
     url: Url = None,
     keep_days: float | None = None,
+    rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Record an exchange: every frame into the journal, books proven on the way.
@@ -68,13 +72,16 @@ def record(
     reconnects by itself, for as long as it takes. Ctrl-C ends it in order, and prints the digest of its events.
 
     Args:
-        channels: of book, trade, ticker, ohlc, instrument (v2), spread (v1).
+        channels: of book, trade, ticker, ohlc, instrument (v2), spread (v1); or of the private ones, executions and
+            balances (v2), ownTrades and openOrders (v1), with the API key in TIDELOG_KRAKEN_KEY and its secret in
+            TIDELOG_KRAKEN_SECRET.
         depth: of books: 10, 25, 100, 500 or 1000.
         interval: of the exchange's candles, in minutes.
         journal: the file; it is made if it does not exist, and gone on with if it does.
         db: also load trades, candles, books and coverage into this store.
         name: of the recording in the store.
         keep_days: drop what is older from the journal; not what the store has not got yet.
+        rest: where tokens for private channels are had.
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
@@ -82,7 +89,7 @@ def record(
     loaded = _Loaded()
     if retention is not None and db is not None:
         retention = Retention(age_s=retention.age_s, restart=lambda: loaded.committed)
-    runtime = SystemRuntime()
+    runtime, http = SystemRuntime(), AioHttp()
     feed = Feed(
         _listed(symbols),
         _listed(channels),
@@ -91,11 +98,18 @@ def record(
         interval=interval,
         protocol=protocol,
         url=url,
+        tokens=_tokens(http, runtime, rest),
         retention=retention,
         digest=True,
         runtime=runtime,
     )
-    run(_record(feed, runtime, journal, db, name, loaded))
+    run(_record(feed, runtime, http, journal, db, name, loaded))
+
+
+def _tokens(http: AioHttp, runtime: Runtime, rest: str) -> KrakenTokens | None:
+    """What gives tokens, if the environment has a key."""
+    key, secret = os.environ.get("TIDELOG_KRAKEN_KEY"), os.environ.get("TIDELOG_KRAKEN_SECRET")
+    return KrakenTokens(ApiKey(key, secret), http, runtime, rest) if key and secret else None
 
 
 class _Loaded:
@@ -104,7 +118,9 @@ class _Loaded:
     committed: EventId = EventId(0, 0)
 
 
-async def _record(feed: Feed, runtime: Runtime, journal: str, db: str | None, name: str, loaded: _Loaded) -> None:
+async def _record(
+    feed: Feed, runtime: Runtime, http: AioHttp, journal: str, db: str | None, name: str, loaded: _Loaded
+) -> None:
     ended = False
     loading: asyncio.Task[None] | None = None
     try:
@@ -122,6 +138,7 @@ async def _record(feed: Feed, runtime: Runtime, journal: str, db: str | None, na
                 await asyncio.gather(stopped, finished, showing, return_exceptions=True)
     finally:
         ended = True
+        await http.close()
         if loading is not None:
             await loading
     progress = feed.progress

@@ -89,9 +89,11 @@ OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 60 * SECOND  # later: at least hal
 STABLE_US = 60 * SECOND  # a connection that lasted so long was no failure
 
 # How long data may stay away: at first, after the ack, where a snapshot is promised; later, where traffic is usual.
-# A symbol that trades rarely is resynced needlessly at times, which costs one request and one snapshot.
+# A symbol that trades rarely is resynced needlessly at times, which costs two requests and one snapshot; each time
+# that nothing else comes of it, the limit is doubled.
 FIRST_DATA_US = {"book": 15 * SECOND, "ticker": 30 * SECOND, "ohlc": 60 * SECOND, "instrument": 60 * SECOND}
-STALE_US = {"book": 120 * SECOND, "ticker": 600 * SECOND, "spread": 600 * SECOND, "trade": 3600 * SECOND}
+STALE_US = {"book": 30 * SECOND, "ticker": 120 * SECOND, "spread": 120 * SECOND, "trade": 1800 * SECOND}
+STALE_DOUBLINGS_MAX = 5
 FIRST_DATA_PRIVATE_US = 30 * SECOND  # every private channel begins with a snapshot
 
 NEVER = 2**62
@@ -188,7 +190,7 @@ class Session:
             if held is not None:
                 if kind is BookSnapshot:
                     self._imply_ack(held, at_us)
-                held.data_us = at_us
+                self._take_data(held, at_us)
                 if check in _DOUBTFUL and held.phase is Phase.HELD and held.doubt is None:
                     held.doubt = "checksum differs" if check is Check.MISMATCHED else "update refused"
                     self.due_us = 0
@@ -200,12 +202,20 @@ class Session:
                 self._refuse(event, at_us)
             case Executions() | Balances():
                 self._follow_sequence(event, at_us)
+            case Trades():
+                self._follow_trades(event, at_us)
             case _:
                 for key in _keys_of(event):
                     subscription = self._by_key.get(key)
                     if subscription is not None:
                         self._imply_ack(subscription, at_us)
-                        subscription.data_us = at_us
+                        self._take_data(subscription, at_us)
+
+    def _take_data(self, subscription: Subscription, at_us: int) -> None:
+        if subscription.stales and subscription.data_us:  # more than the first message, the snapshot: it lives
+            subscription.stales = 0
+            self.due_us = 0
+        subscription.data_us = at_us
 
     def _imply_ack(self, subscription: Subscription, at_us: int) -> None:
         """Data came: whatever happened to the ack, the subscription is there."""
@@ -278,11 +288,27 @@ class Session:
         if subscription is None:
             return
         self._imply_ack(subscription, at_us)
-        subscription.data_us = at_us
+        self._take_data(subscription, at_us)
         before, subscription.sequence = subscription.sequence, event.sequence
         if before and not event.snapshot and event.sequence != before + 1 and subscription.doubt is None:
             subscription.doubt = f"sequence {before} to {event.sequence}"
             self.due_us = 0
+
+    def _follow_trades(self, event: Trades, at_us: int) -> None:
+        """A jump in the ids is a loss; asking again brings the last trades, which may well close it."""
+        for trade in event.trades:
+            subscription = self._by_key.get(("trade", trade.symbol, None))
+            if subscription is None:
+                continue
+            self._imply_ack(subscription, at_us)
+            self._take_data(subscription, at_us)
+            if trade.trade_id is None:
+                continue
+            before, subscription.sequence = subscription.sequence, max(subscription.sequence, trade.trade_id)
+            jumped = before and not event.snapshot and trade.trade_id > before + 1
+            if jumped and subscription.phase is Phase.HELD and subscription.doubt is None:
+                subscription.doubt = f"trade {before} to {trade.trade_id}"
+                self.due_us = 0
 
     # What was noticed or decided.
 
@@ -358,11 +384,14 @@ class Session:
                 held.pinged_us = at_us
             case Resync(channel, symbol, interval, _, until_us):
                 subscription = self._of(Stream(channel, interval=interval), symbol)
+                if _is_stale(subscription):
+                    subscription.stales += 1
+                else:
+                    calm = at_us - subscription.resynced_us > CALM_US
+                    subscription.resyncs = 1 if calm else subscription.resyncs + 1
+                    subscription.resynced_us = at_us
                 subscription.phase, subscription.doubt = Phase.RESYNCING, None
                 subscription.due_us, subscription.data_us = until_us, 0
-                calm = at_us - subscription.resynced_us > CALM_US
-                subscription.resyncs = 1 if calm else subscription.resyncs + 1
-                subscription.resynced_us = at_us
 
     def _of(self, stream: Stream, symbol: str | None) -> Subscription:
         subscription = self.subscription(stream, symbol)
@@ -511,9 +540,10 @@ class Session:
         channel = subscription.stream.channel
         if subscription.data_us:
             stale_us = STALE_US.get(channel)
-            if stale_us is not None and self._due(subscription.data_us + stale_us):
-                return f"no data for {stale_us // SECOND} s"
-            return None
+            if stale_us is None:
+                return None
+            stale_us <<= min(subscription.stales, STALE_DOUBLINGS_MAX)
+            return f"no data for {stale_us // SECOND} s" if self._due(subscription.data_us + stale_us) else None
         first_us = FIRST_DATA_PRIVATE_US if self._held.private else FIRST_DATA_US.get(channel)
         if channel == "trade" and subscription.stream.snapshot:
             first_us = FIRST_DATA_US["ticker"]
@@ -525,7 +555,7 @@ class Session:
         now_us = self._now_us
         in_a_row = 0 if now_us - subscription.resynced_us > CALM_US else subscription.resyncs
         until_us = now_us
-        if in_a_row >= RESYNCS_AT_ONCE:
+        if in_a_row >= RESYNCS_AT_ONCE and not _is_stale(subscription):
             ceiling_us = _growing(RESYNC_FIRST_US, in_a_row - RESYNCS_AT_ONCE, RESYNC_MAX_US)
             until_us += ceiling_us // 2 + int(rng.random() * ceiling_us / 2)
         channel, symbol, interval = subscription.key
@@ -557,6 +587,11 @@ def _leaves(subscription: Subscription) -> bool:
     return subscription.phase is not Phase.WANTED
 
 
+def _is_stale(subscription: Subscription) -> bool:
+    """Of one that is resynced: because its data stopped, not because of what they were."""
+    return subscription.doubt is None and subscription.data_us > 0
+
+
 def _growing(first_us: int, times: int, max_us: int) -> int:
     return min(first_us << min(times, 32), max_us)
 
@@ -564,8 +599,6 @@ def _growing(first_us: int, times: int, max_us: int) -> int:
 def _keys_of(event: Event) -> list[tuple[str, str | None, int | None]]:
     """The subscriptions that an event is data of."""
     match event:
-        case Trades():
-            return [("trade", symbol, None) for symbol in {trade.symbol: None for trade in event.trades}]
         case Tickers():
             return [("ticker", ticker.symbol, None) for ticker in event.tickers]
         case Candles():

@@ -47,7 +47,8 @@ class Subscription(Struct):
     doubt: str | None = None  # why it is not to be trusted, until that is acted on
     resyncs: int = 0  # in a row
     resynced_us: int = 0  # the last of them
-    sequence: int = 0  # the last frame's, on private channels
+    stales: int = 0  # resyncs in a row because no data came any more, with none coming after them either
+    sequence: int = 0  # the last frame's on private channels, the last trade's id; 0: none since the ack
 
     @property
     def key(self) -> tuple[str, str | None, int | None]:
