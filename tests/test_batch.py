@@ -173,6 +173,8 @@ def test_which_columns_are_no_content() -> None:
     assert left_out == {
         *("blocks.extra", "blocks.endpoint", "blocks.ingested_at", "blocks.rows_digest"),
         "transactions.extra",
+        "instruments.updated_us",
+        *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
     }
 
 
