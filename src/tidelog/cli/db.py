@@ -79,6 +79,8 @@ async def _digest(db: str, as_json: bool) -> None:
         print(json.dumps({name: {"sha256": digest, "rows": rows} for name, (digest, rows) in digests.items()}))
         return
     for name, (hexdigest, rows) in digests.items():
+        if rows == 0 and name != "store":
+            continue
         print(f"{hexdigest}  {name}" + ("" if name == "store" else f" ({rows} rows)"))
 
 
