@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tidelog.errors import Corruption
 from tidelog.market.book import Check
+from tidelog.market.decisions import ATTEMPTS_MAX, SECOND
 from tidelog.market.events import (
     Ack,
     BookDelta,
@@ -49,7 +50,7 @@ from tidelog.market.marks import (
     decode_mark,
     encode_mark,
 )
-from tidelog.market.session import ATTEMPTS_MAX, SECOND, TRANSITIONS, Input, Session
+from tidelog.market.session import TRANSITIONS, Input, Session
 from tidelog.market.subscriptions import Phase, SessionState, State
 
 TABLE = """
