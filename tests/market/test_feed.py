@@ -20,6 +20,7 @@ from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay import Summary, replay
 from tidelog.market.subscriptions import State
+from tidelog.net.websocket import MESSAGE_BYTES_MAX
 from tidelog.runtime import SystemRuntime
 
 
@@ -372,6 +373,9 @@ async def test_over_a_real_socket(tmp_path: Path) -> None:
         await until(proven(feed, "A/USD"))
         server.push(script.update("A/USD", 2), b"{")
         await first(events, Malformed)
+        server.push(b"x" * (MESSAGE_BYTES_MAX + 1))
+        await first(events, Disconnected)
+        await until(proven(feed, "A/USD"))
     seen = [item.event async for item in events if isinstance(item, Item)]
     assert not any(isinstance(event, Trades) for event in seen)
     reader = JournalReader(str(path))

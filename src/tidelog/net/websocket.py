@@ -133,6 +133,8 @@ class _PicoSocket:
             await asyncio.wait_for(self._transport.wait_disconnected(), CLOSE_S)
         except TimeoutError:
             self._transport.disconnect(False)
+        except (WSError, OSError):
+            pass  # what ended it before: `receive` has said that it is gone
 
 
 class PicoWebSocket:
