@@ -140,6 +140,19 @@ async def test_a_mismatch_costs_one_symbol_its_proof_until_it_is_back(bench: Ben
         assert bench.wire.connects == 1
 
 
+async def test_a_book_that_has_to_wait_for_its_resync_goes_on_and_may_match_again(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        for number in range(1, 5):
+            await until(proven(feed, "A/USD"))
+            bench.wire.push(bench.script.update("A/USD", number + 1, wrong=True))
+            await until(lambda number=number: feed.progress.resyncs == number)  # type: ignore[misc]
+        view = feed.book("A/USD")
+        assert view is not None
+        assert (view.proven, len(view.bids)) == (False, 10)
+        bench.wire.push(bench.script.update("A/USD", 9))
+        await until(proven(feed, "A/USD"))
+
+
 async def test_a_lost_connection_takes_every_proof_and_all_is_subscribed_again_once(bench: Bench) -> None:
     async with bench.feed(channels=("book", "trade")) as feed:
         events = feed.events(kinds=[Disconnected])

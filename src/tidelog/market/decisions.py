@@ -26,14 +26,14 @@ REQUESTS_PER_S = 15  # symbols asked for: the exchange admits some 20 messages a
 LAPSES_MAX = 4  # requests without an answer, then the connection is taken for broken
 SYMBOLS_PER_REQUEST = 10
 RESYNCS_AT_ONCE = 3  # of one subscription; further ones wait, longer each time
-CALM_US = 600 * SECOND  # without one, resyncs are counted from the beginning
-RESYNC_FIRST_US, RESYNC_MAX_US = 5 * SECOND, 300 * SECOND
+CALM_US = 60 * SECOND  # held for so long, and resyncs are counted from the beginning
+RESYNC_FIRST_US, RESYNC_MAX_US = 5 * SECOND, 60 * SECOND
 
 ATTEMPTS_WINDOW_US = 600 * SECOND
 ATTEMPTS_MAX = 120  # in the window: the exchange bans at 150, and others may share our address
 AT_ONCE = 3  # failures after which a connection is tried again at once, as after a random drop
 AT_ONCE_US = SECOND // 2  # ... within so long
-OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 60 * SECOND  # later: at least half of it, 5 s, as the exchange asks
+OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 20 * SECOND  # later: at least half of it, 5 s, as the exchange asks
 
 # How long data may stay away: at first, after the ack, where a snapshot is promised; later, where traffic is usual.
 # A symbol that trades rarely is resynced needlessly at times, which costs two requests and one snapshot; each time
@@ -137,7 +137,7 @@ class Look:
 
     def _resync(self, subscription: Subscription, reason: str) -> Resync:
         now_us = self._now_us
-        in_a_row = 0 if now_us - subscription.resynced_us > CALM_US else subscription.resyncs
+        in_a_row = 0 if now_us - subscription.acked_us > CALM_US else subscription.resyncs
         until_us = now_us
         if in_a_row >= RESYNCS_AT_ONCE and not is_stale(subscription):
             ceiling_us = growing(RESYNC_FIRST_US, in_a_row - RESYNCS_AT_ONCE, RESYNC_MAX_US)

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 THROTTLED_US = 2 * SECOND  # pause after "Exceeded msg rate"
 REFUSED_FIRST_US, REFUSED_MAX_US = 10 * SECOND, 300 * SECOND  # until a refused subscription is asked for again
-STABLE_US = 60 * SECOND  # a connection that lasted so long was no failure
+STABLE_US = 10 * SECOND  # a connection that lasted so long was no failure
 
 
 class Input(enum.Enum):
@@ -356,9 +356,8 @@ class Session:
                 if is_stale(subscription):
                     subscription.stales += 1
                 else:
-                    calm = at_us - subscription.resynced_us > CALM_US
+                    calm = at_us - subscription.acked_us > CALM_US
                     subscription.resyncs = 1 if calm else subscription.resyncs + 1
-                    subscription.resynced_us = at_us
                 subscription.phase, subscription.doubt = Phase.RESYNCING, None
                 subscription.due_us, subscription.data_us = until_us, 0
 
