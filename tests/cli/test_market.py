@@ -57,7 +57,9 @@ async def test_what_is_recorded_replays_to_the_same_digest(tmp_path: Path) -> No
         told = await output(recording)
     found = re.search(r"1 mismatches, digest (\w{64})", told)
     assert found is not None, told
-    replayed = await output(await start("replay", journal))
+    text, copy = str(tmp_path / "j.jsonl.zst"), str(tmp_path / "copy")
+    assert await output(await start("export", journal, text)) == await output(await start("import", text, copy))
+    replayed = await output(await start("replay", copy))
     assert f"digest {found[1]}" in replayed
     assert "1 mismatched" in replayed
 

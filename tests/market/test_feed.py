@@ -20,6 +20,7 @@ from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay import Summary, replay
 from tidelog.market.subscriptions import State
+from tidelog.net.websocket import MESSAGE_BYTES_MAX
 from tidelog.runtime import SystemRuntime
 
 
@@ -137,6 +138,19 @@ async def test_a_mismatch_costs_one_symbol_its_proof_until_it_is_back(bench: Ben
         bench.wire.push(*bench.script.answer(msgspec.json.encode(leave)))
         await until(proven(feed, "B/USD"))
         assert bench.wire.connects == 1
+
+
+async def test_a_book_that_has_to_wait_for_its_resync_goes_on_and_may_match_again(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        for number in range(1, 5):
+            await until(proven(feed, "A/USD"))
+            bench.wire.push(bench.script.update("A/USD", number + 1, wrong=True))
+            await until(lambda number=number: feed.progress.resyncs == number)  # type: ignore[misc]
+        view = feed.book("A/USD")
+        assert view is not None
+        assert (view.proven, len(view.bids)) == (False, 10)
+        bench.wire.push(bench.script.update("A/USD", 9))
+        await until(proven(feed, "A/USD"))
 
 
 async def test_a_lost_connection_takes_every_proof_and_all_is_subscribed_again_once(bench: Bench) -> None:
@@ -372,6 +386,9 @@ async def test_over_a_real_socket(tmp_path: Path) -> None:
         await until(proven(feed, "A/USD"))
         server.push(script.update("A/USD", 2), b"{")
         await first(events, Malformed)
+        server.push(b"x" * (MESSAGE_BYTES_MAX + 1))
+        await first(events, Disconnected)
+        await until(proven(feed, "A/USD"))
     seen = [item.event async for item in events if isinstance(item, Item)]
     assert not any(isinstance(event, Trades) for event in seen)
     reader = JournalReader(str(path))

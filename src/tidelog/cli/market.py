@@ -26,6 +26,8 @@ from tidelog.market.events import EventId
 from tidelog.market.feed import BookView, Feed, Progress, Retention, view_of
 from tidelog.market.folded import Folded
 from tidelog.market.journal import follow as follow_records
+from tidelog.market.journal_export import export_journal, import_journal
+from tidelog.market.journal_file import JournalReader
 from tidelog.market.kraken.auth import ApiKey
 from tidelog.market.replay import Summary, at_the_end, follow_entries, load_entries, read_source
 from tidelog.market.replay import replay as replay_records
@@ -34,7 +36,9 @@ from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs, logger
 
-app = cyclopts.App(name="market", help="Exchanges: record, replay, follow, book; and what was recorded.")
+app = cyclopts.App(
+    name="market", help="Exchanges: record, replay, follow, export, import, book; and what was recorded."
+)
 for query in (trades, candles, coverage):
     app.command(query)
 
@@ -280,6 +284,35 @@ def _line(entry: Entry) -> bytes:
         "event": entry.event,
     }
     return _encode(shown) + b"\n"
+
+
+@app.command
+def export(journal: str, to: str) -> None:
+    """Write a journal as text: one JSON object a line, compressed. Frames with a token never had it in there.
+
+    Args:
+        journal: the file.
+        to: a new file, such as market.jsonl.zst.
+    """
+    if os.path.exists(to):
+        raise ConfigError(f"{to} exists: an export makes a new file")
+    reader = JournalReader(journal)
+    try:
+        count = export_journal(reader, to)
+    finally:
+        reader.close()
+    print(f"{count} records")
+
+
+@app.command(name="import")
+def import_(source: str, journal: str) -> None:
+    """Make a journal of an export, byte for byte what it was.
+
+    Args:
+        source: the export.
+        journal: a new file.
+    """
+    print(f"{import_journal(source, journal)} records")
 
 
 @app.command

@@ -5,7 +5,7 @@ begins at a restart point and skips what comes before it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,7 +26,7 @@ from tidelog.market.events import (
     Stream,
 )
 from tidelog.market.kraken import v1, v2
-from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unwanted, decode_mark
+from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unsubscribe, Unwanted, decode_mark
 from tidelog.market.records import Kind, Record
 from tidelog.market.session import Session
 
@@ -158,11 +158,18 @@ class Core:
             case Unwanted(Stream("book"), symbols):
                 for symbol in symbols:
                     self.books.close(symbol)
-            case Resync("book", str(symbol)) if symbol in self.books.by_symbol:
-                self.books.by_symbol[symbol].clear()
+            case Resync("book", str(symbol), until_us=until_us) if until_us <= at_us:
+                self._clear([symbol])
+            case Unsubscribe(Stream("book"), symbols):  # one that has to wait goes on till here: it may match again
+                self._clear(symbols)
             case Drop() | Disconnected():
                 for book in self.books.by_symbol.values():
                     book.clear()
+
+    def _clear(self, symbols: Iterable[str]) -> None:
+        for symbol in symbols:
+            if symbol in self.books.by_symbol:
+                self.books.by_symbol[symbol].clear()
 
     def _speak(self, protocol: str) -> None:
         self.protocol, self.codec = protocol, codec_of(protocol)

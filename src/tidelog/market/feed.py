@@ -19,6 +19,7 @@ from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError, StoreError, Throttled
 from tidelog.market.book import Check, Precision, Units
 from tidelog.market.core import Core, Entry, codec_of
+from tidelog.market.decisions import ATTEMPTS_WINDOW_US
 from tidelog.market.events import Connected, Disconnected, Event, EventId, Malformed, Request, Resync, Started, Stream
 from tidelog.market.fanout import PENDING_MAX, FanOut, Policy, Subscription
 from tidelog.market.journal import Journal, open_journal
@@ -41,7 +42,6 @@ from tidelog.market.marks import (
     ended_in_order,
 )
 from tidelog.market.records import Kind, Record
-from tidelog.market.session import ATTEMPTS_WINDOW_US
 from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
 from tidelog.market.subscriptions import Phase, State
 from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport

@@ -9,11 +9,6 @@ What the connection may do next is in `TRANSITIONS`, a table. What each subscrip
 phase: what is wanted, and what the exchange has acknowledged, are kept apart, and the one is brought to the other
 by requests that are paced, answered or repeated. A symbol that is not to be trusted is given up and asked for
 again by itself; the others do not notice.
-
-Three things can be silent, and each has its own limit: the connection (nothing at all comes), a subscription that
-was acknowledged (no data ever comes), and one that had data (none comes any more). Heartbeats prove the first only.
-
-https://docs.kraken.com/api/docs/guides/spot-ws-intro has the limits.
 """
 
 from __future__ import annotations
@@ -23,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tidelog.errors import Corruption
 from tidelog.market.book import Check
+from tidelog.market.decisions import ATTEMPTS_WINDOW_US, CALM_US, REQUESTS_PER_S, SECOND, Look, growing, is_stale
 from tidelog.market.events import (
     Ack,
     Balances,
@@ -67,36 +63,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-SECOND = 1_000_000
 
-PING_AFTER_US = 5 * SECOND  # of silence; both protocols send a heartbeat every second
-SILENT_US = 15 * SECOND  # ... and then the connection is dead, whatever the socket says
-ACK_US = 10 * SECOND  # the exchange answers within milliseconds
-LAPSES_MAX = 4  # requests without an answer, then the connection is taken for broken
-REQUESTS_PER_S = 15  # symbols asked for: the exchange admits some 20 messages a second
-SYMBOLS_PER_REQUEST = 10
 THROTTLED_US = 2 * SECOND  # pause after "Exceeded msg rate"
 REFUSED_FIRST_US, REFUSED_MAX_US = 10 * SECOND, 300 * SECOND  # until a refused subscription is asked for again
-RESYNCS_AT_ONCE = 3  # of one subscription; further ones wait, longer each time
-RESYNC_FIRST_US, RESYNC_MAX_US = 5 * SECOND, 300 * SECOND
-CALM_US = 600 * SECOND  # without one, resyncs are counted from the beginning
-
-ATTEMPTS_MAX = 120  # in the window: the exchange bans at 150, and others may share our address
-ATTEMPTS_WINDOW_US = 600 * SECOND
-AT_ONCE = 3  # failures after which a connection is tried again at once, as after a random drop
-AT_ONCE_US = SECOND // 2  # ... within so long
-OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 60 * SECOND  # later: at least half of it, 5 s, as the exchange asks
-STABLE_US = 60 * SECOND  # a connection that lasted so long was no failure
-
-# How long data may stay away: at first, after the ack, where a snapshot is promised; later, where traffic is usual.
-# A symbol that trades rarely is resynced needlessly at times, which costs two requests and one snapshot; each time
-# that nothing else comes of it, the limit is doubled.
-FIRST_DATA_US = {"book": 15 * SECOND, "ticker": 30 * SECOND, "ohlc": 60 * SECOND, "instrument": 60 * SECOND}
-STALE_US = {"book": 30 * SECOND, "ticker": 120 * SECOND, "spread": 120 * SECOND, "trade": 1800 * SECOND}
-STALE_DOUBLINGS_MAX = 5
-FIRST_DATA_PRIVATE_US = 30 * SECOND  # every private channel begins with a snapshot
-
-NEVER = 2**62
+STABLE_US = 10 * SECOND  # a connection that lasted so long was no failure
 
 
 class Input(enum.Enum):
@@ -146,7 +116,6 @@ class Session:
 
     def __init__(self, state: SessionState | None = None) -> None:
         self._begin(SessionState(subscriptions=[], attempts=[]) if state is None else state)
-        self._now_us = 0  # while deciding
         self.due_us = 0
 
     def _begin(self, state: SessionState) -> None:
@@ -266,7 +235,7 @@ class Session:
                 self._hold(subscription, at_us)
             else:
                 subscription.phase = Phase.WANTED
-                subscription.due_us = at_us + _growing(REFUSED_FIRST_US, subscription.refusals, REFUSED_MAX_US)
+                subscription.due_us = at_us + growing(REFUSED_FIRST_US, subscription.refusals, REFUSED_MAX_US)
                 subscription.refusals += 1
         self.due_us = 0
 
@@ -384,12 +353,11 @@ class Session:
                 held.pinged_us = at_us
             case Resync(channel, symbol, interval, _, until_us):
                 subscription = self._of(Stream(channel, interval=interval), symbol)
-                if _is_stale(subscription):
+                if is_stale(subscription):
                     subscription.stales += 1
                 else:
-                    calm = at_us - subscription.resynced_us > CALM_US
+                    calm = at_us - subscription.acked_us > CALM_US
                     subscription.resyncs = 1 if calm else subscription.resyncs + 1
-                    subscription.resynced_us = at_us
                 subscription.phase, subscription.doubt = Phase.RESYNCING, None
                 subscription.due_us, subscription.data_us = until_us, 0
 
@@ -457,143 +425,17 @@ class Session:
         subscription.due_us = until_us
         subscription.lapses += 1
 
-    # What is to be done.
-
     def decide(self, now_us: int, rng: random.Random) -> Decision | None:
-        """What is to be done by now; None, and `due_us` says until when. Changes nothing.
+        """What is to be done by now; None, and `due_us` says until when. Changes nothing; see `decisions`.
 
         Args:
             now_us: Unix time; never goes back.
             rng: for the length of pauses.
         """
-        self._now_us, self.due_us = now_us, NEVER
-        decision = self._decide(rng)
-        if decision is not None:
-            self.due_us = 0
+        look = Look(self._held, now_us, rng)
+        decision = look.decide()
+        self.due_us = look.due_us if decision is None else 0
         return decision
-
-    def _due(self, at_us: int) -> bool:
-        """Whether it is time; notes when it will be."""
-        if at_us <= self._now_us:
-            return True
-        self.due_us = min(self.due_us, at_us)
-        return False
-
-    def _decide(self, rng: random.Random) -> Decision | None:
-        held = self._held
-        match held.state:
-            case State.DISCONNECTED | State.BACKING_OFF if held.closing:
-                return Stopped()
-            case State.DISCONNECTED if held.subscriptions:
-                until_us, reason = self._next_attempt(rng)
-                return Connect() if until_us <= self._now_us else BackOff(until_us, reason)
-            case State.BACKING_OFF if held.subscriptions and self._due(held.retry_us):
-                return Connect()
-            case State.AUTHENTICATING if held.closing:
-                return Drop("closing")
-            case State.SUBSCRIBING | State.LIVE:
-                return Drop("closing") if held.closing else self._decide_open(rng)
-        return None  # nothing is wanted, or the shell is at work and will say how it went
-
-    def _next_attempt(self, rng: random.Random) -> tuple[int, str]:
-        held, now_us = self._held, self._now_us
-        if held.failures == 0:
-            pause_us = 0
-        elif held.failures <= AT_ONCE:
-            pause_us = int(rng.random() * AT_ONCE_US)
-        else:
-            ceiling_us = _growing(OUTAGE_FIRST_US, held.failures - AT_ONCE - 1, OUTAGE_MAX_US)
-            pause_us = ceiling_us // 2 + int(rng.random() * ceiling_us / 2)
-        until_us, reason = max(now_us + pause_us, held.retry_us), f"failure {held.failures}"
-        recent = [min(time, now_us) for time in held.attempts if time > now_us - ATTEMPTS_WINDOW_US]
-        if len(recent) >= ATTEMPTS_MAX:
-            until_us = max(until_us, recent[-ATTEMPTS_MAX] + ATTEMPTS_WINDOW_US)
-            reason = f"{len(recent)} attempts in ten minutes"
-        return until_us, reason
-
-    def _decide_open(self, rng: random.Random) -> Decision | None:
-        held = self._held
-        if self._due(held.heard_us + SILENT_US):
-            return Drop(f"nothing came for {SILENT_US // SECOND} s")
-        if self._due(max(held.heard_us, held.pinged_us) + PING_AFTER_US):
-            return Ping(held.next_req_id)
-        for subscription in held.subscriptions:
-            decision = self._decide_about(subscription, rng)
-            if decision is not None:
-                return decision
-        return self._ask()
-
-    def _decide_about(self, subscription: Subscription, rng: random.Random) -> Decision | None:
-        match subscription.phase:
-            case Phase.ASKED | Phase.LEAVING if self._due(subscription.asked_us + ACK_US):
-                if subscription.lapses >= LAPSES_MAX:
-                    return Drop(f"{subscription.stream.channel} {subscription.symbol or ''} is not acknowledged")
-                return Lapse(subscription.req_id)
-            case Phase.HELD if not subscription.unwanted:
-                reason = subscription.doubt or self._silence(subscription)
-                if reason is not None:
-                    return self._resync(subscription, reason, rng)
-        return None
-
-    def _silence(self, subscription: Subscription) -> str | None:
-        """Why the absence of data is suspicious."""
-        channel = subscription.stream.channel
-        if subscription.data_us:
-            stale_us = STALE_US.get(channel)
-            if stale_us is None:
-                return None
-            stale_us <<= min(subscription.stales, STALE_DOUBLINGS_MAX)
-            return f"no data for {stale_us // SECOND} s" if self._due(subscription.data_us + stale_us) else None
-        first_us = FIRST_DATA_PRIVATE_US if self._held.private else FIRST_DATA_US.get(channel)
-        if channel == "trade" and subscription.stream.snapshot:
-            first_us = FIRST_DATA_US["ticker"]
-        if first_us is not None and self._due(subscription.acked_us + first_us):
-            return f"acknowledged, and no data for {first_us // SECOND} s"
-        return None
-
-    def _resync(self, subscription: Subscription, reason: str, rng: random.Random) -> Resync:
-        now_us = self._now_us
-        in_a_row = 0 if now_us - subscription.resynced_us > CALM_US else subscription.resyncs
-        until_us = now_us
-        if in_a_row >= RESYNCS_AT_ONCE and not _is_stale(subscription):
-            ceiling_us = _growing(RESYNC_FIRST_US, in_a_row - RESYNCS_AT_ONCE, RESYNC_MAX_US)
-            until_us += ceiling_us // 2 + int(rng.random() * ceiling_us / 2)
-        channel, symbol, interval = subscription.key
-        return Resync(channel, symbol, interval, reason, until_us)
-
-    def _ask(self) -> Subscribe | Unsubscribe | None:
-        """The next request, if the pace allows one: as many symbols of one stream as go into it."""
-        held = self._held
-        waiting = [subscription for subscription in held.subscriptions if self._waits(subscription)]
-        if not waiting or not self._due(held.paced_us):
-            return None
-        first = waiting[0]
-        alike = [
-            subscription.symbol
-            for subscription in waiting
-            if subscription.stream == first.stream and _leaves(subscription) == _leaves(first)
-        ]
-        symbols = tuple([symbol for symbol in alike[:SYMBOLS_PER_REQUEST] if symbol is not None])
-        request = Unsubscribe if _leaves(first) else Subscribe
-        return request(first.stream, symbols, held.next_req_id)
-
-    def _waits(self, subscription: Subscription) -> bool:
-        if subscription.phase is Phase.HELD:
-            return subscription.unwanted
-        return subscription.phase in (Phase.WANTED, Phase.RESYNCING) and self._due(subscription.due_us)
-
-
-def _leaves(subscription: Subscription) -> bool:
-    return subscription.phase is not Phase.WANTED
-
-
-def _is_stale(subscription: Subscription) -> bool:
-    """Of one that is resynced: because its data stopped, not because of what they were."""
-    return subscription.doubt is None and subscription.data_us > 0
-
-
-def _growing(first_us: int, times: int, max_us: int) -> int:
-    return min(first_us << min(times, 32), max_us)
 
 
 def _keys_of(event: Event) -> list[tuple[str, str | None, int | None]]:

@@ -46,7 +46,6 @@ class Subscription(Struct):
     data_us: int = 0  # when data came last, since then
     doubt: str | None = None  # why it is not to be trusted, until that is acted on
     resyncs: int = 0  # in a row
-    resynced_us: int = 0  # the last of them
     stales: int = 0  # resyncs in a row because no data came any more, with none coming after them either
     sequence: int = 0  # the last frame's on private channels, the last trade's id; 0: none since the ack
 
