@@ -1,6 +1,7 @@
 """What tests of every part share: recorded data, a PostgreSQL server, and how hypothesis searches."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ settings.register_profile(
     "search", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile(os.environ.get("TIDELOG_HYPOTHESIS", "steady"))
+
+
+def pytest_collection_finish() -> None:
+    """Test under the limit that users have: importing the specification's packages raises it to 100,000."""
+    sys.setrecursionlimit(1_000)
 
 
 def missing(reason: str) -> None:
