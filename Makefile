@@ -25,7 +25,7 @@ $(ANVIL):
 	@if command -v npm >/dev/null; then .ci/anvil .anvil; else echo "npm is not here: tests against anvil will be skipped"; fi
 	@touch $@
 
-demo: $(INSTALLED) ## the main job on the embedded store, told step by step
+demo: $(INSTALLED) ## both main jobs on the embedded store, told step by step
 	@$(BIN)/tidelog demo
 
 test: $(INSTALLED) $(ANVIL) ## every test
