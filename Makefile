@@ -25,7 +25,7 @@ $(ANVIL):
 	@if command -v npm >/dev/null; then .ci/anvil .anvil; else echo "npm is not here: tests against anvil will be skipped"; fi
 	@touch $@
 
-demo: $(INSTALLED) ## the main job on the embedded store, told step by step
+demo: $(INSTALLED) ## both main jobs on the embedded store, told step by step
 	@$(BIN)/tidelog demo
 
 test: $(INSTALLED) $(ANVIL) ## every test
@@ -44,6 +44,8 @@ check: lint types test ## lint, types and tests: what CI runs
 bench: $(INSTALLED) ## measurements, as ratios against something run beside them
 	$(BIN)/python -m bench.chain
 	$(BIN)/python -m bench.store
+	$(BIN)/python -m bench.market
+	$(BIN)/python -m bench.market_path
 
 torture: $(INSTALLED) $(ANVIL) ## long searches: hundreds of kills
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from tidelog.market.kraken import v1, v2
 
 ROUNDS = 60
 SYMBOL, DEPTH = "BTC/USD", 10
+RECORDINGS = Path(os.environ.get("TIDELOG_SHARED") or Path(__file__).parents[2] / "shared") / "data" / "kraken"
 
 Pass = Callable[[Sequence[bytes]], None]
 
@@ -115,10 +115,6 @@ def deep_book(depth: int, updates: int = 2_000) -> list[bytes]:
 
 
 def main() -> None:
-    shared = Path(os.environ.get("TIDELOG_SHARED") or Path(__file__).parents[2] / "shared")
-    recordings = shared / "data" / "kraken"
-    if not recordings.is_dir():
-        sys.exit(f"no recordings at {recordings}: set TIDELOG_SHARED")
     gc.freeze()
     for name, codec, has_book in (
         ("book-v2-depth10-btcusd", v2, True),
@@ -126,7 +122,11 @@ def main() -> None:
         ("trade-v1", v1, False),
         ("ticker-v1", v1, False),
     ):
-        frames = (recordings / f"{name}.jsonl").read_bytes().splitlines()
+        path = RECORDINGS / f"{name}.jsonl"
+        if not path.exists():
+            print(f"{name:44} not measured: there is no {path}; set TIDELOG_SHARED")
+            continue
+        frames = path.read_bytes().splitlines()
         busy = [frame for frame in frames if b"heartbeat" not in frame]
         selections = {"": frames} if len(busy) == len(frames) else {"": frames, ", no heartbeats": busy}
         for what, selection in selections.items():

@@ -38,7 +38,9 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(extra or {})}
 
 
-def tidelog(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Finished:
+def tidelog(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = COMMAND_S
+) -> Finished:
     """Run a command to its end."""
     done = subprocess.run(
         [sys.executable, "-m", "tidelog", *arguments],
@@ -46,7 +48,7 @@ def tidelog(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | N
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=COMMAND_S,
+        timeout=timeout_s,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 

@@ -3,28 +3,83 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Cli
 from tests.command import tidelog
 
 FOLDER = "demo-out"
+DEMO_S = 100.0  # it plays for half a minute; tests that run beside it slow it down
 
 
-def test_the_demo_tells_its_story(tmp_path: Path) -> None:
-    done = tidelog("demo", "--keep", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path) -> str:
+    """What it prints, as one line of words."""
+    done = tidelog("demo", "--keep", cwd=folder, timeout_s=DEMO_S)
     assert (done.code, done.err) == (0, "")
-    assert [int(step) for step in re.findall(r"^(\d)\. ", done.out, re.MULTILINE)] == [1, 2, 3, 4, 5, 6, 7]
-    text = " ".join(done.out.split())
-    assert re.search(r"killed; the store is whole and stands at block \d+ started again .* block 3000", text)
-    assert "one commit: fork at 2988, 12 blocks dropped, head 3001" in text
-    assert re.search(r"refused \d+ times, then asked again: block 30\d\d from http://\S+: receipts differs", text)
-    (with_lies, without) = re.findall(r"digest .*?([0-9a-f]{64})", text)
+    assert [int(step) for step in re.findall(r"^(\d+)\. ", done.out, re.MULTILINE)] == [*range(1, 14)]
+    return " ".join(done.out.split())
+
+
+@pytest.fixture
+def chain(told: str) -> str:
+    return told.partition(" 8. ")[0]
+
+
+@pytest.fixture
+def market(told: str) -> str:
+    return told.partition(" 8. ")[2]
+
+
+def test_the_chain_survives_a_kill_a_reorg_and_lies(chain: str) -> None:
+    assert re.search(r"killed; the store is whole and stands at block \d+ started again .* block 3000", chain)
+    assert "one commit: fork at 2988, 12 blocks dropped, head 3001" in chain
+    assert re.search(r"refused \d+ times, then asked again: block 30\d\d from http://\S+: receipts differs", chain)
+    (with_lies, without) = re.findall(r"digest .*?([0-9a-f]{64})", chain)
     assert with_lies == without
-    assert "every hash, root, bloom and link holds" in text
-    assert re.search(r"block \d+ differs from the chain's commitment", text)
-    assert "Proven: every block against its own header" in text
-    assert "Not proven: that this is the chain which the network's consensus chose" in text
-    stores = {path.name for path in (tmp_path / FOLDER).glob("*.db")}
-    assert stores == {"chain.db", "undisturbed.db", "damaged.db"}
+    assert "every hash, root, bloom and link holds" in chain
+
+
+def test_the_damage_is_found_and_what_is_not_proven_is_said(chain: str) -> None:
+    assert re.search(r"block \d+ differs from the chain's commitment", chain)
+    assert "Proven: every block against its own header" in chain
+    assert "Not proven: that this is the chain which the network's consensus chose" in chain
+
+
+def test_the_market_survives_a_mismatch_a_disconnect_and_a_kill(market: str) -> None:
+    assert re.search(r"both books are proven, \d+ trades are stored", market)
+    assert "BTC/USD alone is subscribed anew (checksum differs), and proven again" in market
+    assert "the connection was lost without a close; connected again, and every subscription is back" in market
+    assert re.search(r"went on with the same journal and store: \d+ trades are stored stopped in order: run 2", market)
+
+
+def test_the_coverage_says_what_was_missed(market: str) -> None:
+    found = re.findall(r"symbol=(\S+) channel=(\S+) since=\S+ until=\S+ state=(\w+)", market)
+    assert {symbol for symbol, _, _ in found} == {"BTC/USD"}
+    states = [state for _, channel, state in found if channel == "book"]
+    mismatch, disconnect, kill = ["unproven", "gap"], ["gap"], ["gap"]
+    assert states == ["proven", *mismatch, "proven", *disconnect, "proven", *kill, "proven", "gap"]
+    assert len(re.findall(r"channel=trade \S+ \S+ state=gap reason=[\w ]+? closed=20", market)) == 2
+
+
+def test_the_journal_gives_the_same_events_and_the_same_store(market: str) -> None:
+    assert ", 1 mismatched, 0 unchecked, 0 refused" in market
+    (live, replayed) = re.findall(r"run 2: [^:]*digest ([0-9a-f]{64})", market)
+    assert live == replayed
+    stored = re.findall(r"digest of the (?:store after all that|journal, loaded at once) ([0-9a-f]{64})", market)
+    assert len(stored) == 2
+    assert stored[0] == stored[1]
+
+
+def test_the_stores_can_be_kept(told: str, folder: Path) -> None:
+    stores = {path.name for path in (folder / FOLDER).glob("*.db")}
+    assert stores == {"chain.db", "undisturbed.db", "damaged.db", "market.db", "loaded.db"}
+    assert (folder / FOLDER / "market.journal").exists()
 
 
 def test_it_leaves_a_folder_alone_that_it_did_not_make(tmp_path: Path, cli: Cli) -> None:

@@ -1,0 +1,188 @@
+"""The market's whole way: from a loopback socket through journal, books, checksums and fan-out to a consumer.
+
+    TIDELOG_SHARED=../shared python -m bench.market_path
+
+The exchange plays recorded frames (made-up ones, where there is no recording) from a process of its own. Latency is
+from before its write to the consumer's hand, on one clock; `json.loads` gets the same frames in the same run.
+Memory is this process's, over a replay of a journal of the same frames, many times over.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from bench.market import RECORDINGS, SYMBOL, parse, seconds
+from tidelog.market.events import BookDelta, BookSnapshot, micros
+from tidelog.market.fanout import Lagged
+from tidelog.market.feed import Feed
+from tidelog.market.journal import open_journal
+from tidelog.market.records import Kind
+from tidelog.market.replay import Summary, read_recording, read_source, replay
+from tidelog.net.websocket import WAITING_MAX
+from tidelog.runtime import SystemRuntime, run
+from tidelog.sim.exchange.firehose import firehose
+from tidelog.telemetry import configure_logs
+
+BURSTS = 15  # of the throughput, each over a connection of its own
+BURST_FRAMES = WAITING_MAX - 1_000  # in one go: as many as may wait in the client, with room for acks and heartbeats
+CALM_PER_S = 1_000  # one by one: what a busy hour of a few symbols brings
+SHARE = 0.5  # of the throughput that the heavy load is
+SLICE_S = 0.005  # of a heavy load is written at once, as exchanges do
+LOAD_S = 8.0
+REPLAY_FRAMES = 200_000
+MEMORY_AT = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the replay
+LOADS_ROUNDS = 40  # of `json.loads`, before and after what it is compared with
+MADE_UPDATES = 500
+ROUND_US = 60_000_000_000  # between two rounds in the journal: more than any recording lasts
+
+
+class Taken(NamedTuple):
+    """What a consumer saw of one connection. Times are CLOCK_MONOTONIC."""
+
+    first_ns: int  # when the first frame that has a time was sent
+    last_ns: int  # when the consumer had the last one
+    frames: int
+    latencies_us: Sequence[int]
+
+
+@contextmanager
+def exchange(path: Path, rounds: int, per_second: float, at_once: int) -> Iterator[str]:
+    arguments = [str(path), str(rounds), str(per_second), str(at_once)]
+    process = subprocess.Popen([sys.executable, "-m", "bench.exchange", *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def take(url: str, journal: Path, frames: int) -> Taken:
+    """Consume so many book frames of a new feed."""
+    latencies, first_ns, now_ns = array("q"), 0, 0
+    async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
+        taken = 0
+        async for item in feed.events(pending_max=2 * WAITING_MAX, kinds=(BookDelta, BookSnapshot)):
+            if isinstance(item, Lagged):
+                sys.exit(f"the consumer missed {item.missed} events: this machine is too busy to measure on")
+            now_ns = time.monotonic_ns()
+            taken += 1
+            event = item.event
+            assert isinstance(event, (BookDelta, BookSnapshot))
+            if type(event) is BookDelta and event.timestamp is not None:
+                sent_us = micros(event.timestamp)
+                first_ns = first_ns or sent_us * 1_000
+                latencies.append(now_ns // 1_000 - sent_us)
+            if taken == frames:
+                break
+        progress = feed.progress
+        if progress.mismatches or progress.connects != 1 or progress.resyncs:
+            sys.exit("the connection did not hold: this machine is too busy to measure on")
+    return Taken(first_ns, now_ns, frames, latencies)
+
+
+async def throughput(path: Path, frames: Sequence[bytes], folder: Path) -> float:
+    """Messages per second when they come as fast as they are taken; the median of the bursts."""
+    rounds = max(1, BURST_FRAMES // len(frames))
+    played = [*frames] * rounds
+    rates, ratios = [], []
+    with exchange(path, rounds, 0, 100) as url:
+        for burst in range(BURSTS):
+            base_s = seconds(parse, played)
+            taken = await take(url, folder / f"burst-{burst}.journal", len(played))
+            ours_s = (taken.last_ns - taken.first_ns) / 1e9
+            rates.append(len(played) / ours_s)
+            ratios.append(base_s / ours_s)
+    rate, ratio = statistics.median(rates), statistics.median(ratios)
+    print(f"  {f'{BURSTS} bursts of {len(played):,}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads")
+    return rate
+
+
+async def latency(path: Path, frames: Sequence[bytes], folder: Path, per_second: int, at_once: int) -> None:
+    rounds = max(1, round(per_second * LOAD_S / len(frames)))
+    memory = psutil.Process()
+    before_mb = memory.memory_info().rss / 1e6
+    with exchange(path, rounds, per_second, at_once) as url:
+        taken = await take(url, folder / f"load-{per_second}.journal", rounds * len(frames))
+    grown_mb = memory.memory_info().rss / 1e6 - before_mb
+    rate = taken.frames / (taken.last_ns - taken.first_ns) * 1e9
+    cuts = statistics.quantiles(taken.latencies_us, n=1_000)
+    spans = "   ".join(f"p{name} {cuts[at] / 1e3:6.2f} ms" for name, at in (("50", 499), ("99", 989), ("99.9", 998)))
+    times = f"p50 {cuts[499] / loads_us(frames):,.0f} x json.loads"
+    print(
+        f"  {f'{per_second:,}/s, {at_once} at once':32}{rate:10,.0f}/s   {spans}   {times}   memory {grown_mb:+.0f} MB"
+    )
+
+
+def loads_us(frames: Sequence[bytes]) -> float:
+    """Microseconds of a frame's `json.loads`, the median of passes over all."""
+    return statistics.median([seconds(parse, frames) for _ in range(LOADS_ROUNDS)]) / len(frames) * 1e6
+
+
+async def write_journal(path: Path, frames: Path) -> int:
+    """A journal as a feed would have written it for the frames, time and again; how many."""
+    records = list(read_recording(str(frames)))
+    incoming = [record for record in records if record.kind is Kind.IN]
+    journal = await open_journal(str(path), SystemRuntime())
+    for record in records[: -len(incoming)]:
+        journal.append(record.kind, record.payload, record.at_us, restart=record.restart)
+    rounds = REPLAY_FRAMES // len(incoming)
+    for number in range(rounds):
+        await journal.wait_room()
+        for record in incoming:
+            journal.append(Kind.IN, record.payload, record.at_us + number * ROUND_US)
+    await journal.close()
+    return rounds * len(incoming)
+
+
+async def memory(path: Path, frames: Sequence[bytes], folder: Path) -> None:
+    journal = folder / "long.journal"
+    total = await write_journal(journal, path)
+    process, summary = psutil.Process(), Summary()
+    due = [round(total * share) for share in MEMORY_AT]
+    seen: list[float] = []
+    base_us = loads_us(frames)
+    begun = time.perf_counter()
+    async for _ in replay(read_source(str(journal)), SystemRuntime(), summary=summary):
+        if due and summary.events >= due[0]:
+            due.pop(0)
+            seen.append(process.memory_info().rss / 1e6)
+    ours_s = time.perf_counter() - begun
+    ratio = (base_us + loads_us(frames)) / 2 / (ours_s / total * 1e6)
+    print(f"  {f'replay of {total:,}, with digest':32}{total / ours_s:10,.0f}/s   {ratio:5.2f} x json.loads")
+    told = ", ".join(f"{mb:.0f} MB at {share:.0%}" for mb, share in zip(seen, MEMORY_AT, strict=True))
+    print(f"  {'':32}memory {told}: {seen[-1] - seen[0]:+.1f} MB, {seen[-1] / seen[0]:.2f} x")
+
+
+async def main() -> None:
+    configure_logs(level="error")
+    with tempfile.TemporaryDirectory(prefix="tidelog-bench-") as name:
+        folder = Path(name)
+        recorded = RECORDINGS / "book-v2-depth10-btcusd.jsonl"
+        path = folder / "frames.jsonl"
+        if recorded.exists():
+            path.write_bytes(recorded.read_bytes())
+        else:
+            path.write_bytes(b"\n".join(firehose(updates=MADE_UPDATES).stream("v2", "book", SYMBOL)))
+        frames = path.read_bytes().splitlines()
+        size = sum(map(len, frames)) / len(frames)
+        kind = "recorded" if recorded.exists() else "made-up"
+        print(f"from socket to consumer, {kind} book frames of {size:.0f} bytes")
+        rate = await throughput(path, frames, folder)
+        await latency(path, frames, folder, CALM_PER_S, 1)
+        heavy = round(rate * SHARE / 1_000) * 1_000 or 1_000
+        await latency(path, frames, folder, heavy, round(heavy * SLICE_S))
+        await memory(path, frames, folder)
+
+
+if __name__ == "__main__":
+    run(main())
