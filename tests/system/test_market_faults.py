@@ -1,0 +1,104 @@
+"""Every fault of the exchange alone, and mixtures of them: what is shown as proven is true, what is missing is said,
+and everything comes back by itself. On real sockets, through the feed, its journal and the loader."""
+
+import random
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from tests.system.disturbed import Hurried, Recording, contents, hurry, judge_trades, load, recording
+from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange.control import Disconnect
+
+__all__ = ["hurry"]  # a fixture
+
+
+class Case(Struct, frozen=True):
+    """How a fault is brought about, and how often it has to be shown."""
+
+    probability: float = 0.05
+    shown: int = 3
+    channel: str | None = None
+    reconnecting: bool = False  # it is about how a connection begins
+    protocol: str = "v2"
+    rate: float = 15.0
+
+
+CASES = {
+    **dict.fromkeys(FAULTS, Case()),
+    **dict.fromkeys(
+        (
+            "snapshot_partial", "snapshot_twice", "snapshot_lost", "ack_lost", "ack_late",
+            "refused_429", "refused_503", "refused_reset", "handshake_stalled", "rate_exceeded",
+        ),
+        Case(probability=1.0, shown=2, reconnecting=True),
+    ),
+    "maintenance": Case(1.0, shown=1, reconnecting=True),
+    **dict.fromkeys(("close_1006", "close_1011", "close_1012", "close_1013"), Case(0.02)),
+    **dict.fromkeys(("compressed", "huge", "half_open"), Case(0.02, shown=1)),
+    "stall": Case(0.02, shown=1, channel="book"),  # a silence of trades is none for an hour
+    "nesting": Case(0.02, shown=2),
+    "thin": Case(1.0, shown=20),
+    "crossed": Case(0.2),
+    "both_sides": Case(0.2, protocol="v1"),
+    "heartbeats_lost": Case(1.0, shown=10, rate=0.5),
+}  # fmt: skip
+del CASES["sequence_gap"]  # of private channels: below
+
+
+async def judge(running: Recording, folder: Path, *, bits_flip: bool = False) -> int:
+    """What has to hold of every run, however disturbed, once it is over; how many trades are missing."""
+    assert await running.replayed() == running.feed.digest
+    held = await contents(running.url)
+    again = f"sqlite:///{folder}/again.db"
+    await load(again, running.path)
+    assert await contents(again) == held, "the store is a fold of the journal"
+    if running.watched.protocol == "v1":
+        states = {row[5] for row in held["coverage"] if row[2] == "trade"}
+        assert "proven" not in states, "without ids nobody knows"
+        return 0
+    return judge_trades(held, running.exchange, bits_flip=bits_flip)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_fault_alone(name: str, hurry: Hurried, tmp_path: Path) -> None:
+    case = CASES[name]
+    async with recording(hurry, tmp_path, protocol=case.protocol, rate=case.rate) as running:
+        exchange = running.exchange
+        exchange.tell(name, probability=case.probability, times=case.shown, channel=case.channel)
+        if case.reconnecting:
+            exchange.act(Disconnect(1012))
+        await running.until(lambda: exchange.told[name] >= case.shown, f"{name} to be shown")
+        await running.recovers()
+    await judge(running, tmp_path, bits_flip=name == "corrupt")
+
+
+SLOW = {"huge", "half_open", "handshake_stalled", "stall", "heartbeats_lost", "sequence_gap"}  # alone is enough
+ENDING = {"close_1006", "close_1011", "close_1012", "close_1013", "compressed"}  # of a connection: after each a pause
+
+
+async def mixture(seed: int, protocol: str, hurry: Hurried, folder: Path, *, frames: int) -> None:
+    rng = random.Random(seed)
+    async with recording(hurry, folder, seed=seed, protocol=protocol) as running:
+        exchange = running.exchange
+        names = rng.sample(sorted(FAULTS.keys() - SLOW), 12)
+        for name in names:
+            exchange.tell(name, probability=0.001 if name in ENDING else rng.choice((0.002, 0.01, 0.03)))
+        enough = running.watched.frames + frames
+        await running.until(lambda: running.watched.frames >= enough, "frames, in spite of it all")
+        await running.recovers()
+    assert sum(exchange.told.values()) > 5, names
+    await judge(running, folder, bits_flip="corrupt" in names)
+
+
+@pytest.mark.parametrize(("seed", "protocol"), [(1, "v2"), (2, "v2"), (3, "v1"), (4, "v1")])
+async def test_faults_together(seed: int, protocol: str, hurry: Hurried, tmp_path: Path) -> None:
+    await mixture(seed, protocol, hurry, tmp_path, frames=600)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(10, 60))
+async def test_faults_together_for_long(seed: int, hurry: Hurried, tmp_path: Path) -> None:
+    await mixture(seed, "v2" if seed % 2 else "v1", hurry, tmp_path, frames=10_000)
