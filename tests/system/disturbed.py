@@ -146,6 +146,7 @@ class Recording:
         self.watched = watched
         self.path = path
         self.url = url
+        self.own: set[asyncio.Task[None]] = set()  # the test's tasks, which may outlive the recording
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Let things go on until something holds; what ends the feed before that is raised."""
@@ -196,31 +197,45 @@ class Recording:
 
 @asynccontextmanager
 async def recording(
-    runtime: Hurried, folder: Path, *, seed: int = 1, protocol: str = "v2", rate: float = 15.0
+    runtime: Hurried,
+    folder: Path,
+    *,
+    seed: int = 1,
+    protocol: str = "v2",
+    rate: float = 15.0,
+    load_later: bool = False,
 ) -> AsyncIterator[Recording]:
-    """A feed of two symbols' books and trades and its loader, running; when left, both have ended in order."""
+    """A feed of two symbols' books and trades and its loader, running; when left, both have ended in order.
+
+    Args:
+        rate: moments per second of the exchange's time.
+        load_later: only once the feed has ended.
+    """
     exchange = Exchange(seed=seed, rate=rate, levels=LEVELS, start_us=int(runtime.now() * 1_000_000))
     watched = Watched(exchange, protocol)
     path, url = folder / "journal", f"sqlite:///{folder}/store.db"
     async with ExchangeServer(exchange, runtime=runtime) as server:
         ended = False
+        loading: asyncio.Task[None] | None = None
         async with Feed(
             SYMBOLS, ["book", "trade"], journal=str(path), depth=DEPTH, protocol=protocol, url=server.url(protocol),
             digest=True, runtime=runtime, transport=watched,
         ) as feed:  # fmt: skip
             watched.feed = feed
-            loading = asyncio.create_task(load(url, path, lambda: ended))
+            if not load_later:
+                loading = asyncio.create_task(load(url, path, lambda: ended))
             try:
                 running = Recording(exchange, feed, watched, path, url)
                 await running.until(lambda: running.is_whole, "books at the start")
                 yield running
             except BaseException:
-                loading.cancel()
-                await asyncio.gather(loading, return_exceptions=True)
+                if loading is not None:
+                    loading.cancel()
+                    await asyncio.gather(loading, return_exceptions=True)
                 raise
         ended = True
-        await asyncio.wait_for(loading, UNTIL_S)
-    others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(loading or load(url, path), UNTIL_S)
+    others = asyncio.all_tasks() - {asyncio.current_task()} - running.own
     assert not others, "every task has ended"
     left = {thread.name for thread in threading.enumerate() if thread.name.startswith("tidelog-journal")}
     assert not left, "every journal's thread has ended"
@@ -248,6 +263,20 @@ async def contents(url: str, name: str = NAME) -> dict[str, list[Row]]:
             }
     finally:
         await store.close()
+
+
+async def judge(running: Recording, folder: Path, *, bits_flip: bool = False) -> int:
+    """What has to hold of every run, however disturbed, once it is over; how many trades are missing."""
+    assert await running.replayed() == running.feed.digest
+    held = await contents(running.url)
+    again = f"sqlite:///{folder}/again.db"
+    await load(again, running.path)
+    assert await contents(again) == held, "the store is a fold of the journal"
+    if running.watched.protocol == "v1":
+        states = {row[5] for row in held["coverage"] if row[2] == "trade"}
+        assert "proven" not in states, "without ids nobody knows"
+        return 0
+    return judge_trades(held, running.exchange, bits_flip=bits_flip)
 
 
 def judge_trades(held: dict[str, list[Row]], exchange: SimExchange, *, bits_flip: bool = False) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from tests.system.disturbed import Hurried, Recording, contents, hurry, judge_trades, load, recording
+from tests.system.disturbed import Hurried, hurry, judge, recording
 from tidelog.sim.exchange import FAULTS
 from tidelog.sim.exchange.control import Disconnect
 
@@ -45,20 +45,6 @@ CASES = {
     "heartbeats_lost": Case(1.0, shown=10, rate=0.5),
 }  # fmt: skip
 del CASES["sequence_gap"]  # of private channels: below
-
-
-async def judge(running: Recording, folder: Path, *, bits_flip: bool = False) -> int:
-    """What has to hold of every run, however disturbed, once it is over; how many trades are missing."""
-    assert await running.replayed() == running.feed.digest
-    held = await contents(running.url)
-    again = f"sqlite:///{folder}/again.db"
-    await load(again, running.path)
-    assert await contents(again) == held, "the store is a fold of the journal"
-    if running.watched.protocol == "v1":
-        states = {row[5] for row in held["coverage"] if row[2] == "trade"}
-        assert "proven" not in states, "without ids nobody knows"
-        return 0
-    return judge_trades(held, running.exchange, bits_flip=bits_flip)
 
 
 @pytest.mark.parametrize("name", CASES)
