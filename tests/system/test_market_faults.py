@@ -1,15 +1,25 @@
 """Every fault of the exchange alone, and mixtures of them: what is shown as proven is true, what is missing is said,
 and everything comes back by itself. On real sockets, through the feed, its journal and the loader."""
 
+import asyncio
+import json
 import random
+from itertools import count
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
-from tests.system.disturbed import Hurried, hurry, judge, recording
-from tidelog.sim.exchange import FAULTS
+from tests.market.exchange import until
+from tests.system.disturbed import UNTIL_S, Hurried, digest_of, hurry, judge, recording
+from tidelog.market.events import Resync
+from tidelog.market.fanout import Item
+from tidelog.market.feed import Feed
+from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
+from tidelog.sim.exchange import FAULTS, SimExchange
 from tidelog.sim.exchange.control import Disconnect
+from tidelog.sim.exchange.server import ExchangeServer
+from tidelog.sim.exchange.tokens import API_KEY, API_SECRET
 
 __all__ = ["hurry"]  # a fixture
 
@@ -44,7 +54,7 @@ CASES = {
     "both_sides": Case(0.2, protocol="v1"),
     "heartbeats_lost": Case(1.0, shown=10, rate=0.5),
 }  # fmt: skip
-del CASES["sequence_gap"]  # of private channels: below
+del CASES["sequence_gap"]  # of private channels, below
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,6 +68,38 @@ async def test_a_fault_alone(name: str, hurry: Hurried, tmp_path: Path) -> None:
         await running.until(lambda: exchange.told[name] >= case.shown, f"{name} to be shown")
         await running.recovers()
     await judge(running, tmp_path, bits_flip=name == "corrupt")
+
+
+async def test_a_gap_in_a_private_sequence(hurry: Hurried, tmp_path: Path) -> None:
+    exchange = SimExchange(seed=1, start_us=int(hurry.now() * 1_000_000))
+    key = ApiKey(API_KEY, API_SECRET)
+    nonces = count(1)
+
+    async def token() -> str:
+        nonce = str(next(nonces))
+        body = token_body(nonce)
+        headers = {"API-Key": API_KEY, "API-Sign": key.sign(TOKEN_PATH, body, nonce)}
+        answer = exchange.post(TOKEN_PATH, headers, body.encode())
+        return str(json.loads(answer.body)["result"]["token"])
+
+    path = tmp_path / "journal"
+    async with (
+        ExchangeServer(exchange, runtime=hurry) as server,
+        Feed(
+            [], ["executions", "balances"], journal=str(path), url=server.url(private=True), tokens=token,
+            digest=True, runtime=hurry,
+        ) as feed,
+    ):  # fmt: skip
+        resyncs = feed.events(kinds=[Resync])
+        exchange.tell("sequence_gap", times=1)
+        async with asyncio.timeout(UNTIL_S):
+            item = await anext(resyncs)
+            assert isinstance(item, Item)
+            assert isinstance(item.event, Resync)
+            assert item.event.reason.startswith("sequence")
+            await until(lambda: feed.progress.held == feed.progress.subscriptions == 2)
+        assert (feed.progress.connects, feed.progress.resyncs) == (1, 1)
+    assert await digest_of(path) == feed.digest
 
 
 SLOW = {"huge", "half_open", "handshake_stalled", "stall", "heartbeats_lost", "sequence_gap"}  # alone is enough

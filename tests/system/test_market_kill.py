@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.command import Running, tidelog
-from tests.system.disturbed import LEVELS, SYMBOLS, contents, judge_trades, named
+from tests.system.disturbed import LEVELS, SYMBOLS, contents, judge_trades, named, records
 from tidelog.batch import GAPS
 from tidelog.errors import ConfigError
 from tidelog.market.events import EventId, Started
@@ -76,15 +76,6 @@ class Exchange:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
-
-
-def records(journal: Path) -> list[Record]:
-    """All of them; Corruption if the journal is not whole."""
-    reader = JournalReader(str(journal))
-    try:
-        return list(reader.records())
-    finally:
-        reader.close()
 
 
 def runs_with_frames(journal: Path) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.system.disturbed import Hurried, hurry, judge, recording
+from tests.system.disturbed import Hurried, hurry, judge, recording, records
 from tidelog.market.events import Malformed
 from tidelog.market.fanout import Item, Lagged, Policy, Subscription
 from tidelog.market.records import Kind
@@ -68,7 +68,7 @@ async def test_nobody_else_notices_a_bad_subscriber(hurry: Hurried, tmp_path: Pa
     latest.task.cancel()
     ends = await asyncio.gather(slow.task, latest.task, failing.task, return_exceptions=True)
     assert str(ends[2]) == "a mistake in a strategy"
-    incoming = [record for record in running.records() if record.kind is Kind.IN]
+    incoming = [record for record in records(running.path) if record.kind is Kind.IN]
     assert len(incoming) == running.watched.frames == feed.progress.frames, "every frame is in the journal"
     seen = [item.id for item in healthy.items]
     assert seen[: len(incoming) - begun] == [record.id for record in incoming[begun:]]
