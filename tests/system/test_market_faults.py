@@ -49,6 +49,7 @@ CASES = {
     **dict.fromkeys(("compressed", "huge", "half_open"), Case(0.02, shown=1)),
     "stall": Case(0.02, shown=1, channel="book"),  # a silence of trades is none for an hour
     "nesting": Case(0.02, shown=2),
+    "corrupt": Case(0.3, shown=60),  # of every kind and place
     "thin": Case(1.0, shown=20),
     "crossed": Case(0.2),
     "both_sides": Case(0.2, protocol="v1"),
