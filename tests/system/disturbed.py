@@ -150,17 +150,17 @@ class Recording:
         self.url = url
         self.own: set[asyncio.Task[None]] = set()  # the test's tasks, which may outlive the recording
 
-    async def until(self, condition: Callable[[], bool], what: str) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, *, within_s: float = UNTIL_S) -> None:
         """Let things go on until something holds; what ends the feed before that is raised."""
         finished = asyncio.ensure_future(self.feed.finished())
         try:
-            async with asyncio.timeout(UNTIL_S):
+            async with asyncio.timeout(within_s):
                 while not condition():
                     if finished.done():
                         finished.result()
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise AssertionError(f"waited {UNTIL_S:g} s for {what}: {self.feed.progress}") from None
+            raise AssertionError(f"waited {within_s:g} s for {what}: {self.feed.progress}") from None
         finally:
             finished.cancel()
             await asyncio.gather(finished, return_exceptions=True)

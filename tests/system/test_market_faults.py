@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.market.exchange import until
 from tests.system.disturbed import UNTIL_S, Hurried, digest_of, hurry, judge, recording
@@ -63,7 +64,17 @@ del CASES["sequence_gap"]  # of private channels, below
 
 @pytest.mark.parametrize("label", CASES)
 async def test_a_fault_alone(label: str, hurry: Hurried, tmp_path: Path) -> None:
-    case, name = CASES[label], label.split()[0]
+    await alone(label, CASES[label], hurry, tmp_path)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("label", [label for label, case in CASES.items() if case.protocol == "v2"])
+async def test_a_fault_alone_in_the_other_protocol(label: str, hurry: Hurried, tmp_path: Path) -> None:
+    await alone(label, replace(CASES[label], protocol="v1"), hurry, tmp_path)
+
+
+async def alone(label: str, case: Case, hurry: Hurried, tmp_path: Path) -> None:
+    name = label.split()[0]
     async with recording(hurry, tmp_path, protocol=case.protocol, rate=case.rate) as running:
         exchange = running.exchange
         exchange.tell(name, probability=case.probability, times=case.shown, channel=case.channel)
@@ -72,7 +83,7 @@ async def test_a_fault_alone(label: str, hurry: Hurried, tmp_path: Path) -> None
         await running.until(lambda: exchange.told[name] >= case.shown, f"{name} to be shown")
         await running.recovers()
     missing = await judge(running, tmp_path, bits_flip=name == "corrupt")
-    assert missing > 0 or label != "drop of trades", "the gaps are not for show"
+    assert missing > 0 or label != "drop of trades" or case.protocol == "v1", "the gaps are not for show"
 
 
 async def test_a_gap_in_a_private_sequence(hurry: Hurried, tmp_path: Path) -> None:
@@ -119,7 +130,7 @@ async def mixture(seed: int, protocol: str, hurry: Hurried, folder: Path, *, fra
         for name in names:
             exchange.tell(name, probability=0.001 if name in ENDING else rng.choice((0.002, 0.01, 0.03)))
         enough = running.watched.frames + frames
-        await running.until(lambda: running.watched.frames >= enough, "frames, in spite of it all")
+        await running.until(lambda: running.watched.frames >= enough, "frames, in spite of it all", within_s=120)
         await running.recovers()
     assert sum(exchange.told.values()) > 5, names
     await judge(running, folder, bits_flip="corrupt" in names)
@@ -134,4 +145,4 @@ async def test_faults_together(seed: int, protocol: str, hurry: Hurried, tmp_pat
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(10, 60))
 async def test_faults_together_for_long(seed: int, hurry: Hurried, tmp_path: Path) -> None:
-    await mixture(seed, "v2" if seed % 2 else "v1", hurry, tmp_path, frames=10_000)
+    await mixture(seed, "v2" if seed % 2 else "v1", hurry, tmp_path, frames=4_000)
