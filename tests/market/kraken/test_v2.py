@@ -155,6 +155,7 @@ MALFORMED = {
     "a price beyond measure": V2["trade"].replace(b"0.5117", b"1E+999999999"),
     "a price below measure": V2["trade"].replace(b"0.5117", b"1E-999999999"),
     "a side it has not": V2["trade"].replace(b"sell", b"hold"),
+    "a trade without its id": V2["trade"].replace(b"trade_id", b"trade_ie"),
     "a time without zone": V2["trade"].replace(b"708706Z", b"708706"),
     "no sequence": V2["balances"].replace(b',"sequence":5', b""),
     "half a fill": V2["executions"].replace(b'"last_qty":0.005,', b""),

@@ -176,6 +176,8 @@ def _book(frame: bytes) -> BookSnapshot | BookDelta:
 
 def _trades(frame: bytes) -> Trades:
     message = _decode_trades(frame)
+    if any(trade.trade_id is None for trade in message.data):
+        raise ValueError("a trade without its id")  # taken, it could be stored twice, and its absence not be noticed
     return Trades(message.data, message.type == "snapshot")
 
 

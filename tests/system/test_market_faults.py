@@ -1,0 +1,148 @@
+"""Every fault of the exchange alone, and mixtures of them: what is shown as proven is true, what is missing is said,
+and everything comes back by itself. On real sockets, through the feed, its journal and the loader."""
+
+import asyncio
+import json
+import random
+from itertools import count
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.market.exchange import until
+from tests.system.disturbed import UNTIL_S, Hurried, digest_of, hurry, judge, recording
+from tidelog.market.events import Resync
+from tidelog.market.fanout import Item
+from tidelog.market.feed import Feed
+from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
+from tidelog.sim.exchange import FAULTS, SimExchange
+from tidelog.sim.exchange.control import Disconnect
+from tidelog.sim.exchange.server import ExchangeServer
+from tidelog.sim.exchange.tokens import API_KEY, API_SECRET
+
+__all__ = ["hurry"]  # a fixture
+
+
+class Case(Struct, frozen=True):
+    """How a fault is brought about, and how often it has to be shown."""
+
+    probability: float = 0.05
+    shown: int = 3
+    channel: str | None = None
+    reconnecting: bool = False  # it is about how a connection begins
+    protocol: str = "v2"
+    rate: float = 15.0
+
+
+CASES = {
+    **dict.fromkeys(FAULTS, Case()),
+    **dict.fromkeys(
+        (
+            "snapshot_partial", "snapshot_twice", "snapshot_lost", "ack_lost", "ack_late",
+            "refused_429", "refused_503", "refused_reset", "handshake_stalled", "rate_exceeded",
+        ),
+        Case(probability=1.0, shown=2, reconnecting=True),
+    ),
+    "maintenance": Case(1.0, shown=1, reconnecting=True),
+    **dict.fromkeys(("close_1006", "close_1011", "close_1012", "close_1013"), Case(0.02)),
+    **dict.fromkeys(("compressed", "huge", "half_open"), Case(0.02, shown=1)),
+    "stall": Case(0.02, shown=1, channel="book"),  # a silence of trades is none for an hour
+    "nesting": Case(0.02, shown=2),
+    "corrupt": Case(0.3, shown=60),  # of every kind and place
+    "thin": Case(1.0, shown=20),
+    "crossed": Case(0.2),
+    "both_sides": Case(0.2, protocol="v1"),
+    "drop of trades": Case(0.2, shown=6, channel="trade"),
+    "duplicate of trades": Case(0.2, shown=6, channel="trade"),
+    "reorder of trades": Case(0.2, shown=6, channel="trade"),
+    "heartbeats_lost": Case(1.0, shown=10, rate=0.5),
+}  # fmt: skip
+del CASES["sequence_gap"]  # of private channels, below
+
+
+@pytest.mark.parametrize("label", CASES)
+async def test_a_fault_alone(label: str, hurry: Hurried, tmp_path: Path) -> None:
+    await alone(label, CASES[label], hurry, tmp_path)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("label", [label for label, case in CASES.items() if case.protocol == "v2"])
+async def test_a_fault_alone_in_the_other_protocol(label: str, hurry: Hurried, tmp_path: Path) -> None:
+    await alone(label, replace(CASES[label], protocol="v1"), hurry, tmp_path)
+
+
+async def alone(label: str, case: Case, hurry: Hurried, tmp_path: Path) -> None:
+    name = label.split()[0]
+    async with recording(hurry, tmp_path, protocol=case.protocol, rate=case.rate) as running:
+        exchange = running.exchange
+        exchange.tell(name, probability=case.probability, times=case.shown, channel=case.channel)
+        if case.reconnecting:
+            exchange.act(Disconnect(1012))
+        await running.until(lambda: exchange.told[name] >= case.shown, f"{name} to be shown")
+        await running.recovers()
+    missing = await judge(running, tmp_path, bits_flip=name == "corrupt")
+    assert missing > 0 or label != "drop of trades" or case.protocol == "v1", "the gaps are not for show"
+
+
+async def test_a_gap_in_a_private_sequence(hurry: Hurried, tmp_path: Path) -> None:
+    exchange = SimExchange(seed=1, start_us=int(hurry.now() * 1_000_000))
+    key = ApiKey(API_KEY, API_SECRET)
+    nonces = count(1)
+
+    async def token() -> str:
+        nonce = str(next(nonces))
+        body = token_body(nonce)
+        headers = {"API-Key": API_KEY, "API-Sign": key.sign(TOKEN_PATH, body, nonce)}
+        answer = exchange.post(TOKEN_PATH, headers, body.encode())
+        return str(json.loads(answer.body)["result"]["token"])
+
+    path = tmp_path / "journal"
+    async with (
+        ExchangeServer(exchange, runtime=hurry) as server,
+        Feed(
+            [], ["executions", "balances"], journal=str(path), url=server.url(private=True), tokens=token,
+            digest=True, runtime=hurry,
+        ) as feed,
+    ):  # fmt: skip
+        resyncs = feed.events(kinds=[Resync])
+        exchange.tell("sequence_gap", times=1)
+        async with asyncio.timeout(UNTIL_S):
+            item = await anext(resyncs)
+            assert isinstance(item, Item)
+            assert isinstance(item.event, Resync)
+            assert item.event.reason.startswith("sequence")
+            await until(lambda: feed.progress.held == feed.progress.subscriptions == 2)
+        assert (feed.progress.connects, feed.progress.resyncs) == (1, 1)
+    assert await digest_of(path) == feed.digest
+
+
+SLOW = {"huge", "half_open", "handshake_stalled", "stall", "heartbeats_lost", "sequence_gap"}  # alone is enough
+ENDING = {"close_1006", "close_1011", "close_1012", "close_1013", "compressed"}  # of a connection: after each a pause
+
+
+async def mixture(seed: int, protocol: str, hurry: Hurried, folder: Path, *, frames: int) -> None:
+    rng = random.Random(seed)
+    async with recording(hurry, folder, seed=seed, protocol=protocol) as running:
+        exchange = running.exchange
+        names = rng.sample(sorted(FAULTS.keys() - SLOW), 12)
+        for name in names:
+            exchange.tell(name, probability=0.001 if name in ENDING else rng.choice((0.002, 0.01, 0.03)))
+        enough = running.watched.frames + frames
+        await running.until(lambda: running.watched.frames >= enough, "frames, in spite of it all", within_s=120)
+        await running.recovers()
+    assert sum(exchange.told.values()) > 5, names
+    await judge(running, folder, bits_flip="corrupt" in names)
+
+
+@pytest.mark.parametrize(("seed", "protocol"), [(1, "v2"), (2, "v2"), (3, "v1"), (4, "v1")])
+async def test_faults_together(seed: int, protocol: str, hurry: Hurried, tmp_path: Path) -> None:
+    await mixture(seed, protocol, hurry, tmp_path, frames=600)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(10, 60))
+async def test_faults_together_for_long(seed: int, hurry: Hurried, tmp_path: Path) -> None:
+    await mixture(seed, "v2" if seed % 2 else "v1", hurry, tmp_path, frames=4_000)

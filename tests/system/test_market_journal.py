@@ -1,0 +1,101 @@
+"""The journal's disk is full, or does not answer: the feed disconnects on purpose, says why, and comes back."""
+
+import asyncio
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.system.disturbed import Hurried, Recording, contents, hurry, judge, named, recording
+from tidelog.batch import GAPS
+from tidelog.market import journal as journal_module
+from tidelog.market.events import Disconnected
+from tidelog.market.fanout import Item
+from tidelog.market.subscriptions import State
+from tidelog.runtime import ThreadWorker, Worker
+
+__all__ = ["hurry"]  # a fixture
+
+T = TypeVar("T")
+HANDOFF_BYTES = 120_000  # some five hundred frames, instead of a minute's
+HANG_S = 30.0  # longer than any wait of the test
+
+
+class Hanging(Hurried):
+    """Its journal's thread does nothing while the gate is shut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def worker(self, name: str) -> Worker:
+        return _Gated(name, self.gate) if name == "journal" else super().worker(name)
+
+
+class _Gated(ThreadWorker):
+    def __init__(self, name: str, gate: threading.Event) -> None:
+        super().__init__(name)
+        self._gate = gate
+
+    async def call(self, function: Callable[[], T]) -> T:
+        def gated() -> T:
+            self._gate.wait(HANG_S)
+            return function()
+
+        return await super().call(gated)
+
+
+@contextmanager
+def hanging(runtime: Hanging, running: Recording) -> Iterator[None]:
+    runtime.gate.clear()
+    try:
+        yield
+    finally:
+        runtime.gate.set()
+
+
+@contextmanager
+def full(runtime: Hanging, running: Recording) -> Iterator[None]:
+    """No file of this process grows beyond the journal's log."""
+    size = Path(f"{running.path}-wal").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("trouble", [hanging, full])
+async def test_a_journal_that_cannot_be_written_ends_the_connection_until_it_can(
+    trouble: Callable[[Hanging, Recording], AbstractContextManager[None]],
+    hurry: Hurried,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_MAX", HANDOFF_BYTES)
+    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_LOW", HANDOFF_BYTES // 2)
+    monkeypatch.setattr(journal_module, "RETRY_S_MAX", 0.1)
+    runtime = Hanging()
+    async with recording(runtime, tmp_path, load_later=True) as running:
+        feed, exchange = running.feed, running.exchange
+        ends = feed.events(kinds=[Disconnected])
+        with trouble(runtime, running):
+            item = await asyncio.wait_for(anext(ends), 20)
+            assert isinstance(item, Item)
+            assert item.event == Disconnected("journal_stalled")
+            await running.until(lambda: exchange.sessions == [], "the exchange to be left")
+            connects, frames = feed.progress.connects, feed.progress.frames
+            await asyncio.sleep(0.3)  # what does not happen has no event: 12 s of the feed's time
+            assert (feed.progress.connects, feed.progress.frames) == (connects, frames), "not before there is room"
+            assert feed.progress.state is State.DISCONNECTED
+            assert not running.is_whole
+        await running.recovers()
+    await judge(running, tmp_path)
+    gaps = [gap["reason"] for gap in named(GAPS, await contents(running.url)) if gap["scope"] == "connection"]
+    assert gaps == ["journal_stalled", "closing"]

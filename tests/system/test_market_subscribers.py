@@ -1,0 +1,79 @@
+"""Subscribers that never read, are too slow, or fail: neither the recording nor the other subscribers notice."""
+
+import asyncio
+from pathlib import Path
+
+from tests.system.disturbed import Hurried, hurry, judge, recording, records
+from tidelog.market.events import Malformed
+from tidelog.market.fanout import Item, Lagged, Policy, Subscription
+from tidelog.market.records import Kind
+
+__all__ = ["hurry"]  # a fixture
+
+BOUND = 50
+FRAMES = 1_500
+RATE = 20.0  # 800 frames a second in a hurry
+
+
+class Reader:
+    """What a subscriber got."""
+
+    def __init__(self, subscription: Subscription, *, pause_s: float = 0.0, fails_at: int | None = None) -> None:
+        self.subscription = subscription
+        self.items: list[Item] = []
+        self.missed = 0
+        self.task = asyncio.create_task(self._read(pause_s, fails_at))
+
+    async def _read(self, pause_s: float, fails_at: int | None) -> None:
+        async for item in self.subscription:
+            if isinstance(item, Lagged):
+                self.missed += item.missed
+                continue
+            self.items.append(item)
+            if len(self.items) == fails_at:
+                raise ValueError("a mistake in a strategy")
+            if pause_s:
+                await asyncio.sleep(pause_s)
+
+
+async def test_nobody_else_notices_a_bad_subscriber(hurry: Hurried, tmp_path: Path) -> None:
+    async with recording(hurry, tmp_path, rate=RATE) as running:
+        feed = running.feed
+        healthy = Reader(feed.events())
+        patient = Reader(feed.events(durable_only=True))
+        never = feed.events(pending_max=BOUND)
+        slow = Reader(feed.events(pending_max=BOUND), pause_s=0.02)  # a tenth of the rate, and less
+        latest = Reader(feed.events(Policy.CONFLATE, pending_max=BOUND), pause_s=0.02)
+        failing = Reader(feed.events(pending_max=BOUND), fails_at=3)
+        running.own = {one.task for one in (healthy, patient, slow, latest, failing)}
+        begun = feed.progress.frames
+        await running.until(lambda: feed.progress.frames >= begun + FRAMES, "frames")
+        assert (feed.progress.mismatches, feed.progress.connects, feed.progress.resyncs) == (0, 1, 0)
+        assert running.is_whole
+        published = feed.progress.frames - begun
+        bad = (never, slow.subscription, failing.subscription)
+        assert [one.statistics.pending for one in (never, failing.subscription)] == [BOUND, BOUND]
+        assert slow.subscription.statistics.pending >= BOUND - 1  # it may just have taken one
+        assert never.statistics.delivered == 0
+        for one in bad:
+            figures = one.statistics
+            assert figures.pending + figures.delivered + figures.dropped == published
+        assert slow.subscription.statistics.delivered < published / 8
+        assert slow.subscription.statistics.lag >= BOUND - 1
+        assert latest.subscription.statistics.dropped == 0
+        assert latest.subscription.statistics.conflated > published / 2
+        assert healthy.subscription.statistics.lag < BOUND
+    await asyncio.wait_for(asyncio.gather(healthy.task, patient.task), 10)
+    slow.task.cancel()
+    latest.task.cancel()
+    ends = await asyncio.gather(slow.task, latest.task, failing.task, return_exceptions=True)
+    assert str(ends[2]) == "a mistake in a strategy"
+    incoming = [record for record in records(running.path) if record.kind is Kind.IN]
+    assert len(incoming) == running.watched.frames == feed.progress.frames, "every frame is in the journal"
+    seen = [item.id for item in healthy.items]
+    assert seen[: len(incoming) - begun] == [record.id for record in incoming[begun:]]
+    assert [item.id for item in patient.items] == seen[: len(patient.items)]
+    assert all(item.durable for item in patient.items)
+    assert healthy.missed == patient.missed == 0
+    assert not any(isinstance(item.event, Malformed) for item in healthy.items)
+    assert await judge(running, tmp_path) == 0
