@@ -15,7 +15,7 @@ from tidelog.runtime import SystemRuntime
 SYMBOLS = "BTC/USD,ETH/USD"
 WATCHED = "BTC/USD"  # the one that the coverage is shown of
 NAME = "kraken"  # of the recording, unless `--name` says another
-RATE = 100  # happenings per second: enough for each stretch to hold trades within a second
+RATE = 40  # happenings per second: the exchange shows the trades of seconds again, more than a restart takes
 TRADES_BETWEEN = 20  # that are stored before the next thing goes wrong
 
 
