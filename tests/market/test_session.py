@@ -632,3 +632,18 @@ def test_whatever_happens_a_replay_comes_to_the_same_and_the_end_is_reached(
         if world.session.state is State.DRAINING:
             world.apply(Disconnected("closing"))
     assert world.is_in(State.CLOSED)
+
+
+def test_an_ack_from_before_we_left_holds_nothing() -> None:
+    session, stream = Session(), Stream("book", depth=10)
+    resync = Resync("book", "A/USD", None, "checksum differs", 1)
+    for mark in (Started("v1"), Wanted(stream, ("A/USD",)), Connect(), Connected(), Subscribe(stream, ("A/USD",), 1)):
+        session.apply(mark, 1)
+    session.observe(BookSnapshot("A/USD", (), (), None), None, 1)
+    session.apply(resync, 2)
+    session.apply(Unsubscribe(stream, ("A/USD",), 2), 2)
+    session.observe(Ack("unsubscribe", "book", "A/USD", req_id=2), None, 3)
+    session.observe(Ack("subscribe", "book", "A/USD", req_id=1), None, 3)  # its own, held back until now
+    held = session.subscription(stream, "A/USD")
+    assert held is not None
+    assert held.phase is Phase.WANTED

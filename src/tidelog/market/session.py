@@ -203,7 +203,9 @@ class Session:
         if subscription is None:
             return
         if ack.method == "subscribe":
-            if subscription.phase in (Phase.ASKED, Phase.WANTED):
+            # one that comes late is believed, unless we have left since: then the last request is another
+            late = subscription.phase is Phase.WANTED and ack.req_id in (None, subscription.req_id)
+            if late or subscription.phase is Phase.ASKED:
                 self._hold(subscription, at_us)
         elif subscription.phase is Phase.LEAVING:
             self._left(subscription, at_us)
