@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.command import Finished
 from tests.market.conftest import kraken_data
@@ -21,11 +22,16 @@ Cli = Callable[..., Finished]
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that configures tidelog comes from outside, and lines are wide enough for whole sentences."""
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that configures tidelog comes from outside, and lines are wide enough for whole sentences.
+
+    A command configures the logs for its process: later tests must not write to a stream that is closed by then.
+    """
     for name in ("TIDELOG_RPC", "TIDELOG_DB", "TIDELOG_WS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
