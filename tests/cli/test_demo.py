@@ -71,7 +71,7 @@ def test_the_coverage_says_what_was_missed(market: str) -> None:
 
 
 def test_the_journal_gives_the_same_events_and_the_same_store(market: str) -> None:
-    assert ", 1 mismatched, " in market
+    assert re.search(r", [1-9]\d* mismatched, ", market)
     (live, replayed) = re.findall(r"run 2: [^:]*digest ([0-9a-f]{64})", market)
     assert live == replayed
     stored = re.findall(r"digest of the (?:store after all that|journal, loaded at once) ([0-9a-f]{64})", market)
