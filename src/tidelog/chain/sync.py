@@ -22,6 +22,7 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.position import chain_row
 from tidelog.chain.probe import profile_for
 from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.chain.rpc import LATEST
 from tidelog.errors import ConfigError, ProofFailure, Pruned, SourceError, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.store import Store
@@ -33,7 +34,6 @@ BLOCKS_PER_COMMIT = 5_000
 COMMIT_INTERVAL_S = 1.0  # how long proven blocks may wait for company
 UNLINKED_MAX = 8  # times in a row that history may not link before there is a pause
 CONTACT_S = 10.0  # how long the first contact with any endpoint may take
-LATEST, SAFE, FINALIZED = "latest", "safe", "finalized"
 
 _log = logger("sync")
 

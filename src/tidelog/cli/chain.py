@@ -19,8 +19,8 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.position import decode_position, source_of
 from tidelog.chain.profiles import decode_profile
 from tidelog.chain.repair import repair_block
-from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import LATEST, Options, Progress, Sync
+from tidelog.chain.rpc import LATEST, Endpoint
+from tidelog.chain.sync import Options, Progress, Sync
 from tidelog.chain.verify import Report, verify_jobs
 from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.cli.progress import Display
