@@ -13,6 +13,7 @@
     ├── StoreError           the database
     │   ├── Busy             try again
     │   ├── Fenced           another writer owns the source: stop
+    │   ├── TimedOut         ask for less at once
     │   ├── JournalStalled   the journal's disk is behind: disconnect, wait for it, come back
     │   └── Full             no room: stop
     ├── BelowFinality        the chain contradicts what is final: stop, change nothing
@@ -110,6 +111,10 @@ class Busy(StoreError):
 
 class Fenced(StoreError):
     """Another writer has taken this source over: stop."""
+
+
+class TimedOut(StoreError):
+    """A read took longer than it may: ask for less at once."""
 
 
 class JournalStalled(StoreError):

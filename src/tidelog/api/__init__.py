@@ -1,0 +1,1 @@
+"""Serving what was ingested: HTTP, JSON-RPC, live streams, metrics. Reads only."""
