@@ -51,12 +51,13 @@ PROVEN_AGAIN = 5  # frames of each book after the last fault
 class Hurried(SystemRuntime):
     """Real threads and sleeps; clocks that run fast."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = SPEED) -> None:
         super().__init__()
+        self._speed = speed
         self._begun, self._begun_us = super().now(), super().monotonic()
 
     def monotonic(self) -> float:
-        return self._begun_us + (super().monotonic() - self._begun_us) * SPEED
+        return self._begun_us + (super().monotonic() - self._begun_us) * self._speed
 
     def now(self) -> float:
         return self._begun + self.monotonic() - self._begun_us
