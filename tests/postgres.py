@@ -47,7 +47,7 @@ def _free_port() -> int:
 class PostgresServer:
     """One server with its own data folder. `process` is the postmaster, None while it is down."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, standby_of: "PostgresServer | None" = None) -> None:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-"))
         self._data = self._folder / "data"
@@ -60,7 +60,11 @@ class PostgresServer:
             nobody = pwd.getpwnam("nobody")
             os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
             self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        if standby_of is None:
+            self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        else:  # a copy of its files, and where to get what follows
+            source = ("-h", "127.0.0.1", "-p", str(standby_of.port), "-U", "tidelog")
+            self._run("pg_basebackup", "-D", self._data, "-R", "-c", "fast", "--no-sync", *source)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         done = subprocess.run(
@@ -76,6 +80,10 @@ class PostgresServer:
         name = f"test_{next(self._numbers)}"
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tidelog", name)
         return self.url(name)
+
+    def standby(self) -> "PostgresServer":
+        """Another server, not started yet, that follows this one by streaming replication, for reads."""
+        return PostgresServer(self._programs, standby_of=self)
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""

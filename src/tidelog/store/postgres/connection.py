@@ -102,6 +102,8 @@ def translated(location: str) -> Iterator[None]:
         asyncpg.TooManyConnectionsError,
     ) as error:
         raise Busy(f"{location} is busy: {error}") from error
+    except asyncpg.ReadOnlySQLTransactionError:
+        raise ConfigError(f"{location} is a standby, or read only: it can be read, write to its primary") from None
     except asyncpg.DiskFullError as error:
         raise Full(f"{location}: {error}") from error
     except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
