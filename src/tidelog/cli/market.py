@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Annotated, Literal
 
 import cyclopts
@@ -173,9 +173,10 @@ async def _load(
         loaded.committed = loader.committed
 
         async def entries() -> AsyncIterator[Folded]:
-            async for entry in load_entries(journal, runtime, after=loader.committed, ending=ending):
-                loaded.committed = loader.committed
-                yield entry
+            async with aclosing(load_entries(journal, runtime, after=loader.committed, ending=ending)) as found:
+                async for entry in found:
+                    loaded.committed = loader.committed
+                    yield entry
 
         await loader.run(entries())
 

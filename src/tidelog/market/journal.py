@@ -5,7 +5,7 @@ lose is a window's worth. What waits for the thread is bounded: beyond that the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -224,7 +224,7 @@ async def follow(
     after: EventId = BEGINNING,
     poll_s: float = FOLLOW_POLL_S,
     ending: Callable[[], bool] = lambda: False,
-) -> AsyncIterator[list[Record]]:
+) -> AsyncGenerator[list[Record], None]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
 
     Where records that were not read yet have been dropped, one `Kind.LOST` comes in their place.

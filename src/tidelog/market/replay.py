@@ -5,7 +5,8 @@ that position, folds silently up to it, and yields what comes after. `replay` is
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 
@@ -127,7 +128,7 @@ async def follow_entries(
     after: EventId = BEGINNING,
     ending: Callable[[], bool] = lambda: False,
     books: bool = False,
-) -> AsyncIterator[list[Entry]]:
+) -> AsyncGenerator[list[Entry], None]:
     """The events after a position, group by group, and those that come from now on.
 
     Where the journal had to drop events that were not read yet, a `Missed` stands in their place.
@@ -137,19 +138,20 @@ async def follow_entries(
         books: begin with the books as they were at that position, each as a snapshot under the position's id; and so
             again after each `Missed`, under its id.
     """
-    async for items in _follow(path, runtime, after, ending):
-        fresh = [
-            item if isinstance(item, Entry) else Entry(item.id, item.at_us, item.book, None)
-            for item in items
-            if books or isinstance(item, Entry)
-        ]
-        if fresh:
-            yield fresh
+    async with aclosing(_follow(path, runtime, after, ending)) as groups:
+        async for items in groups:
+            fresh = [
+                item if isinstance(item, Entry) else Entry(item.id, item.at_us, item.book, None)
+                for item in items
+                if books or isinstance(item, Entry)
+            ]
+            if fresh:
+                yield fresh
 
 
 async def _follow(
     path: str, runtime: Runtime, after: EventId, ending: Callable[[], bool]
-) -> AsyncIterator[list[Entry | _Standing]]:
+) -> AsyncGenerator[list[Entry | _Standing], None]:
     worker = runtime.worker("journal-reader")
 
     def begin() -> tuple[Core, EventId]:
@@ -164,17 +166,19 @@ async def _follow(
     finally:
         await worker.close()
     reading = _Reading(core, after)
-    async for records in follow(path, runtime, after=start, ending=ending):
-        yield [item for record in records for item in reading.take(record)]
+    async with aclosing(follow(path, runtime, after=start, ending=ending)) as blocks:
+        async for records in blocks:
+            yield [item for record in records for item in reading.take(record)]
 
 
 async def load_entries(
     path: str, runtime: Runtime, *, after: EventId = BEGINNING, ending: Callable[[], bool] = lambda: False
-) -> AsyncIterator[Folded]:
+) -> AsyncGenerator[Folded, None]:
     """What the loader takes: as `follow_entries` with books, one by one, the feed's own events as markers."""
-    async for items in _follow(path, runtime, after, ending):
-        for item in items:
-            yield _as_loaded(item)
+    async with aclosing(_follow(path, runtime, after, ending)) as groups:
+        async for items in groups:
+            for item in items:
+                yield _as_loaded(item)
 
 
 def _as_loaded(item: Entry | _Standing) -> Folded:

@@ -22,17 +22,9 @@ STATE_BYTES_MAX = 64 * 1024 * 1024  # packed, between restart points under any c
 CAP_BYTES_MIN = 1024 * 1024  # below that a journal of a busy market holds seconds
 _SIZE = re.compile(r"(\d{1,15})(?:\.(\d{1,3}))? ?(KiB|MiB|GiB|TiB|kB|MB|GB|TB|B|)", re.ASCII)
 _UNITS = {
-    "": 1,
-    "B": 1,
-    "kB": 1000,
-    "MB": 1000**2,
-    "GB": 1000**3,
-    "TB": 1000**4,
-    "KiB": 1024,
-    "MiB": 1024**2,
-    "GiB": 1024**3,
-    "TiB": 1024**4,
-}
+    "": 1, "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+    "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4,
+}  # fmt: skip
 
 _log = logger("market")
 
@@ -82,18 +74,19 @@ class Keeper:
         self._now_us = now_us
         self._write_state = write_state
         self._task: asyncio.Task[None] | None = None
-        self._state_at_bytes = 0  # how much was written when the last full state was
+        self._state_at_bytes = 0  # how much was written with the last full state, about
         self._state_bytes = 0  # of that
+        self._closed = False
 
     def state_written(self, size: int) -> None:
         """The feed has written a full state of so many bytes: a moment to look at age and size."""
-        self._state_at_bytes, self._state_bytes = self._journal.written_bytes, size
+        self._state_at_bytes, self._state_bytes = self._journal.written_bytes + size, size
         self._begin()
 
     def committed(self) -> None:
         """Something was committed: look at the cap, if there is one."""
         cap_bytes = self._retention.bytes_max
-        if cap_bytes is None:
+        if cap_bytes is None or self._closed:
             return
         # a state that is large beside the cap must not be what fills it
         step_bytes = max(min(cap_bytes // STATES_PER_CAP, STATE_BYTES_MAX), self._state_bytes)
@@ -103,7 +96,7 @@ class Keeper:
             self._begin()
 
     def _begin(self) -> None:
-        if self._task is None or self._task.done():
+        if not self._closed and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._prune())
 
     async def _prune(self) -> None:
@@ -125,6 +118,7 @@ class Keeper:
 
     async def close(self) -> None:
         """Stop; what is under way on the journal's thread still ends there."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
