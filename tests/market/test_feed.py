@@ -185,6 +185,18 @@ async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:
         assert bench.wire.connects == 1
 
 
+async def test_a_wish_that_comes_while_the_task_is_waking_is_heard(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        failures: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+        loop.call_soon(feed.subscribe, ["B/USD"])  # its wait is to end ...
+        loop.call_soon(loop.call_soon, feed.subscribe, ["C/USD"])  # ... and is ending
+        await until(proven(feed, "A/USD", "B/USD", "C/USD"))
+        assert failures == []
+
+
 async def test_a_stalled_journal_disconnects_on_purpose_and_comes_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -363,7 +363,7 @@ class Feed:
 
     def _wake(self) -> None:
         """Let the task decide again."""
-        if self._limit is not None:
+        if self._limit is not None and not self._limit.expired():  # then it is about to, and does not like to be told
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def _carry_out(self, decision: Mark) -> None:
