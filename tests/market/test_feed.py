@@ -191,8 +191,8 @@ async def test_a_wish_that_comes_while_the_task_is_waking_is_heard(bench: Bench)
         failures: list[object] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
-        loop.call_soon(feed.subscribe, ["B/USD"])  # its wait is to end ...
-        loop.call_soon(loop.call_soon, feed.subscribe, ["C/USD"])  # ... and is ending
+        loop.call_soon(lambda: feed.subscribe(["B/USD"]))  # its wait is to end ...
+        loop.call_soon(lambda: loop.call_soon(feed.subscribe, ["C/USD"]))  # ... and is ending
         await until(proven(feed, "A/USD", "B/USD", "C/USD"))
         assert failures == []
 
