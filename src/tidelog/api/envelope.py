@@ -30,10 +30,14 @@ NULL = b"null"
 
 
 class Refusal(Exception):
-    """An error object: its code, a sentence for the caller, and data for the caller's program."""
+    """An error object: its code, a sentence for the caller, and data for the caller's program.
 
-    def __init__(self, code: int, message: str, data: object = None) -> None:
+    `ends_view` says that nothing more can be read of the snapshot, so that a batch ends here.
+    """
+
+    def __init__(self, code: int, message: str, data: object = None, *, ends_view: bool = False) -> None:
         super().__init__(message)
+        self.ends_view = ends_view
         self.code = code
         self.message = message
         self.data = data

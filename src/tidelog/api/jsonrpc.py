@@ -57,16 +57,17 @@ def _refused(call: Call | envelope.Invalid) -> Refusal | None:
 
 async def _answer_all(calls: list[Call | envelope.Invalid], view: View) -> list[bytes]:
     answers: list[bytes] = []
-    size = 0
+    size, ended = 0, None
     for call in calls:
-        outcome: bytes | Refusal | None = _refused(call)
-        if isinstance(call, Call):
-            if size > view.limits.response_bytes_max:
-                outcome = Refusal(LIMIT_EXCEEDED, f"the batch's answer exceeds {view.limits.response_bytes_max} bytes")
-            else:
-                outcome = await _outcome(call, view)
+        outcome: bytes | Refusal | None = _refused(call) or ended
+        if outcome is None and isinstance(call, Call):
+            outcome = await _outcome(call, view)
         answers.append(_answered(call.id or envelope.NULL, outcome))
         size += len(answers[-1])
+        if isinstance(outcome, Refusal) and outcome.ends_view:
+            ended = Refusal(outcome.code, "a call before this one ended the batch: send this one again")
+        elif size > view.limits.response_bytes_max:
+            ended = Refusal(LIMIT_EXCEEDED, f"the batch's answer exceeds {view.limits.response_bytes_max} bytes")
     return answers
 
 
@@ -82,9 +83,9 @@ async def _outcome(call: Call, view: View) -> bytes | Refusal:
 def _meaning(error: TidelogError | ValueError, chain_id: int) -> Refusal:
     """What the caller is told of a failure of the store; the log has the rest."""
     if isinstance(error, TimedOut):
-        return Refusal(LIMIT_EXCEEDED, "the answer takes longer than it may: ask for less at once")
+        return Refusal(LIMIT_EXCEEDED, "the answer takes longer than it may: ask for less at once", ends_view=True)
     if isinstance(error, Busy):
-        return Refusal(UNAVAILABLE, "the store is busy: try again")
+        return Refusal(UNAVAILABLE, "the store is busy: try again", ends_view=True)
     _log.error("rpc_failed", chain=chain_id, error=str(error))
     return Refusal(INTERNAL_ERROR, "the store cannot answer: its operator finds the reason in the log")
 

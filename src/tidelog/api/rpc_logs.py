@@ -29,7 +29,7 @@ async def logs(view: View, asked: LogFilter) -> bytes:
         return logs_answer(found, await _places(view, found), await _hashes(view, found))
     except TimedOut:
         half = low + (high - low) // 2
-        raise _narrower("query takes longer than it may", low, half) from None
+        raise _narrower("query takes longer than it may", low, half, ends_view=True) from None
 
 
 async def _bounds(view: View, asked: LogFilter) -> tuple[int, int] | None:
@@ -54,12 +54,11 @@ async def _bounds(view: View, asked: LogFilter) -> tuple[int, int] | None:
     return low, high
 
 
-def _narrower(reason: str, low: int, high: int) -> Refusal:
+def _narrower(reason: str, low: int, high: int, *, ends_view: bool = False) -> Refusal:
     """In the words and the data of a large provider, since clients look for them and try again by themselves."""
     bounds = f"[{hex(low)}, {hex(high)}]"
-    return Refusal(
-        LIMIT_EXCEEDED, f"{reason}. Try with this block range {bounds}.", {"from": hex(low), "to": hex(high)}
-    )
+    data = {"from": hex(low), "to": hex(high)}
+    return Refusal(LIMIT_EXCEEDED, f"{reason}. Try with this block range {bounds}.", data, ends_view=ends_view)
 
 
 def _conditions(asked: LogFilter) -> dict[str, Condition]:

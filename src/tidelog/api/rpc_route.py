@@ -1,0 +1,83 @@
+"""`POST /rpc/{chain}`: the JSON-RPC of a chain, for clients that were made for a node.
+
+The body is taken as bytes whatever its content type says, since clients send several; HTTP says 200 to
+everything that is a JSON-RPC answer, errors included, and 204 where no call wants an answer.
+"""
+
+from dataclasses import dataclass
+
+from litestar import MediaType, Response, post
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from tidelog.api.backend import Backend
+from tidelog.api.jsonrpc import METHODS, RpcLimits, answer
+from tidelog.api.options import ApiOptions
+
+__all__ = ["ROUTES", "limits_of"]
+
+_CALL = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["jsonrpc", "method"],
+    properties={
+        "jsonrpc": Schema(type=OpenAPIType.STRING, const="2.0"),
+        "id": Schema(type=[OpenAPIType.STRING, OpenAPIType.INTEGER, OpenAPIType.NULL]),
+        "method": Schema(type=OpenAPIType.STRING, examples=list(METHODS)),
+        "params": Schema(type=OpenAPIType.ARRAY, items=Schema()),
+    },
+)
+_BODY = Schema(
+    one_of=[_CALL, Schema(type=OpenAPIType.ARRAY, items=_CALL, min_items=1)],
+    examples=[{"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}],
+)
+
+
+@dataclass
+class _Operation(Operation):
+    """The route's operation with its body, which the handler takes as bytes."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(
+            content={"application/json": OpenAPIMediaType(schema=_BODY)},
+            required=True,
+            description="A JSON-RPC 2.0 call, or a batch of calls.",
+        )
+
+
+def limits_of(options: ApiOptions) -> RpcLimits:
+    """The limits of a server, as far as they are one request's."""
+    return RpcLimits(
+        body_bytes_max=options.body_bytes_max,
+        blocks_max=options.block_range_max,
+        addresses_max=options.addresses_max,
+        topics_max=options.topics_max,
+    )
+
+
+@post(
+    "/rpc/{chain:int}",
+    status_code=200,
+    media_type=MediaType.JSON,
+    operation_id="callRpc",
+    operation_class=_Operation,
+    summary="Ethereum JSON-RPC, read only.",
+    description=(
+        "Answers as a node would, for what the store holds; anything else is an error that says which blocks are "
+        "held. Methods: " + ", ".join(METHODS) + ". Errors, limits and differences: docs/rpc.md."
+    ),
+    response_description="A JSON-RPC 2.0 answer, or a batch of answers; an error is one as well.",
+    response_headers=[ResponseHeader(name="cache-control", value="no-store", documentation_only=True)],
+)
+async def call_rpc(chain: int, body: bytes, backend: Backend) -> Response[bytes]:
+    """Answer a call or a batch."""
+    answered = await answer(body, backend.store, chain, limits_of(backend.options))
+    return Response(
+        answered or b"",
+        status_code=204 if answered is None else 200,
+        media_type=MediaType.JSON,
+        headers={"cache-control": "no-store"},
+    )
+
+
+ROUTES = [call_rpc]
