@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from litestar import MediaType, Response, post
 from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import RawBody
 
 from tidelog.api.backend import Backend
 from tidelog.api.jsonrpc import METHODS, RpcLimits, answer
 from tidelog.api.options import ApiOptions
+from tidelog.api.parameters import Chain
 
 __all__ = ["ROUTES", "limits_of"]
 
@@ -69,7 +72,7 @@ def limits_of(options: ApiOptions) -> RpcLimits:
     response_description="A JSON-RPC 2.0 answer, or a batch of answers; an error is one as well.",
     response_headers=[ResponseHeader(name="cache-control", value="no-store", documentation_only=True)],
 )
-async def call_rpc(chain: int, body: bytes, backend: Backend) -> Response[bytes]:
+async def call_rpc(chain: Chain, body: RawBody, backend: NamedDependency[Backend]) -> Response[bytes]:
     """Answer a call or a batch."""
     answered = await answer(body, backend.store, chain, limits_of(backend.options))
     return Response(
