@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import blocks, chains, changes, docs, logs, transactions
+from tidelog.api import blocks, chains, changes, docs, logs, market_books, markets, stats, transactions
 from tidelog.api.backend import Backend
 from tidelog.api.guard import authorize
 from tidelog.api.parameters import known_only
@@ -28,6 +28,9 @@ def route_handlers() -> list[ControllerRouterHandler]:
         *transactions.ROUTES,
         *logs.ROUTES,
         *changes.ROUTES,
+        *markets.ROUTES,
+        *market_books.ROUTES,
+        *stats.ROUTES,
         *docs.ROUTES,
     ]
 
