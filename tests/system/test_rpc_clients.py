@@ -286,13 +286,17 @@ def test_logs_of_every_filter_are_the_nodes(both: Both) -> None:
     )
     asked = [
         ("eth_getLogs", bounds | {"topics": topics, "address": address})
-        for bounds, topics, address in product((*RANGES, {"blockHash": block_hash}), TOPICS, addresses)
+        for bounds, topics, address in (
+            *product(RANGES[:1], TOPICS, addresses),
+            *product(({"blockHash": block_hash}, *RANGES), TOPICS[4:8], addresses[2:4]),
+            *product(({"blockHash": block_hash}, *RANGES), TOPICS[:1], addresses[:1]),
+        )
     ]
     pairs = both.all_results(asked)
     for call, (theirs, ours) in zip(asked, pairs, strict=True):
         assert ours == theirs, call
-    assert sum(len(ours) for _, ours in pairs) > 10_000
-    assert sum(not ours for _, ours in pairs) > 100
+    assert sum(len(ours) for _, ours in pairs) > 3_000
+    assert sum(not ours for _, ours in pairs) > 30
 
 
 def test_a_batch_is_answered_as_the_node_does(both: Both) -> None:

@@ -1,6 +1,6 @@
 """eth_getLogs: a filter to the logs of the store, within limits that say which range would do instead."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tidelog.api.envelope import INVALID_PARAMS, LIMIT_EXCEEDED, NOT_FOUND, Refusal
 from tidelog.api.rpc_params import LogFilter
@@ -10,6 +10,7 @@ from tidelog.chain.answers import Place, logs_answer, place_of
 from tidelog.chain.columns import BlockColumns, LogColumns, TransactionColumns
 from tidelog.errors import TimedOut
 from tidelog.store import Condition
+from tidelog.store.merged import ALTERNATIVES_MAX, merged
 from tidelog.store.query import key_of
 
 PAGE_LOGS = 1_000  # read at once: a few MB of the widest, so that a limit of bytes can stop the reading
@@ -72,9 +73,7 @@ async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[R
     found: list[Row] = []
     size, after = 0, None
     while True:
-        page = await view.snapshot.select(
-            LOGS, scope=view.chain_id, low=low, high=high, where=where, after=after, limit=PAGE_LOGS
-        )
+        page = await _page(view, where, low, high, after)
         found += page
         size += sum(LOG_BYTES + 2 * len(LogColumns._make(row).data) for row in page)
         if low < high and (len(found) > limits.logs_max or size > limits.response_bytes_max):
@@ -82,6 +81,28 @@ async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[R
         if len(page) < PAGE_LOGS:
             return found
         after = key_of(LOGS, page[-1])
+
+
+async def _page(view: View, where: Mapping[str, Condition], low: int, high: int, after: Row | None) -> list[Row]:
+    """The next logs, by an index of addresses or of first topics if the filter names one of these."""
+    scope, limit = view.chain_id, PAGE_LOGS
+    indexed = "address" if "address" in where else "topic0"
+    values = where.get(indexed)
+    if not isinstance(values, tuple) or len(values) > ALTERNATIVES_MAX:
+        return await view.snapshot.select(LOGS, scope=scope, low=low, high=high, where=where, after=after, limit=limit)
+    others = {name: condition for name, condition in where.items() if name != indexed}
+    return await merged(
+        view.snapshot,
+        LOGS,
+        column=indexed,
+        values=values,
+        scope=scope,
+        low=low,
+        high=high,
+        where=others,
+        after=after,
+        limit=limit,
+    )
 
 
 def _too_many(found: Sequence[Row], count_max: int, bytes_max: int, low: int) -> Refusal:
