@@ -7,9 +7,8 @@ everything that is a JSON-RPC answer, errors included, and 204 where no call wan
 from dataclasses import dataclass
 
 from litestar import MediaType, Response, post
-from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import RawBody
 
@@ -36,9 +35,31 @@ _BODY = Schema(
 )
 
 
+_ERROR = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["code", "message"],
+    properties={
+        "code": Schema(type=OpenAPIType.INTEGER),
+        "message": Schema(type=OpenAPIType.STRING),
+        "data": Schema(),
+    },
+)
+_ANSWER = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["jsonrpc", "id"],
+    properties={
+        "jsonrpc": Schema(type=OpenAPIType.STRING, const="2.0"),
+        "id": Schema(type=[OpenAPIType.STRING, OpenAPIType.NUMBER, OpenAPIType.NULL]),
+        "result": Schema(),
+        "error": _ERROR,
+    },
+)
+_ANSWERS = Schema(one_of=[_ANSWER, Schema(type=OpenAPIType.ARRAY, items=_ANSWER, min_items=1)])
+
+
 @dataclass
 class _Operation(Operation):
-    """The route's operation with its body, which the handler takes as bytes."""
+    """The route's operation with its body and its answers, which the handler takes and gives as bytes."""
 
     def __post_init__(self) -> None:
         self.request_body = RequestBody(
@@ -46,6 +67,13 @@ class _Operation(Operation):
             required=True,
             description="A JSON-RPC 2.0 call, or a batch of calls.",
         )
+        self.responses = {
+            "200": OpenAPIResponse(
+                description="A JSON-RPC 2.0 answer, or a batch of answers; an error is one as well.",
+                content={"application/json": OpenAPIMediaType(schema=_ANSWERS)},
+            ),
+            "204": OpenAPIResponse(description="None of the calls has an id, so none wants an answer."),
+        }
 
 
 def limits_of(options: ApiOptions) -> RpcLimits:
@@ -69,8 +97,6 @@ def limits_of(options: ApiOptions) -> RpcLimits:
         "Answers as a node would, for what the store holds; anything else is an error that says which blocks are "
         "held. Methods: " + ", ".join(METHODS) + ". Errors, limits and differences: docs/rpc.md."
     ),
-    response_description="A JSON-RPC 2.0 answer, or a batch of answers; an error is one as well.",
-    response_headers=[ResponseHeader(name="cache-control", value="no-store", documentation_only=True)],
 )
 async def call_rpc(chain: Chain, body: RawBody, backend: NamedDependency[Backend]) -> Response[bytes]:
     """Answer a call or a batch."""
