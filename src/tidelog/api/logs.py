@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Annotated, Any, Literal, TypeAlias
 
 from litestar import Request, Response, post
+from litestar.di import NamedDependency
 from litestar.params import Body
 from msgspec import Meta, Struct
 
@@ -75,7 +76,7 @@ class _Search(Struct, frozen=True):
     status_code=200,
 )
 async def search_logs(
-    request: Request[Any, Any, Any], backend: Backend, chain: Chain, data: Annotated[LogFilter, Body()]
+    request: Request[Any, Any, Any], backend: NamedDependency[Backend], chain: Chain, data: Annotated[LogFilter, Body()]
 ) -> Response[Logs]:
     """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
     options = backend.options

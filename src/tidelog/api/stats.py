@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
 from tidelog.api.answers import BlockRef, chain_state, unstored
@@ -48,7 +49,7 @@ class Stats(Struct, frozen=True):
 
 
 @get("/v1/stats", operation_id="get_stats", summary="How much the store holds", tags=["store"])
-async def get_stats(request: Request[Any, Any, Any], backend: Backend) -> Response[Stats]:
+async def get_stats(request: Request[Any, Any, Any], backend: NamedDependency[Backend]) -> Response[Stats]:
     """All of it is of one commit, and costs the same however much there is."""
     async with backend.store.snapshot() as snapshot:
         ids = [int(str(row[0])) for row in await snapshot.select(CHAINS, limit=CHAINS_MAX)]

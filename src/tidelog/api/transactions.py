@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 
 from tidelog.api.answers import CONDITIONAL, ChainAnswer, NoChain, chain_state, revalidated
 from tidelog.api.backend import Backend
@@ -40,7 +41,11 @@ class Transactions(ChainAnswer, frozen=True, kw_only=True):
     opt=CONDITIONAL,
 )
 async def get_transaction(
-    request: Request[Any, Any, Any], backend: Backend, chain: Chain, tx_hash: Hash, at_most: AtMost = "latest"
+    request: Request[Any, Any, Any],
+    backend: NamedDependency[Backend],
+    chain: Chain,
+    tx_hash: Hash,
+    at_most: AtMost = "latest",
 ) -> Response[TransactionAnswer]:
     """With its receipt and its logs."""
     row: Row | None = None
@@ -79,7 +84,7 @@ async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:
 )
 async def list_address_transactions(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     chain: Chain,
     address: Address,
     from_: From = None,

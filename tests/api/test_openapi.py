@@ -1,0 +1,87 @@
+"""The document of the API: that it is what the server does, tried out by schemathesis as a command."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+
+from tests.api.served import CHAIN, Filled, Served
+from tests.conftest import missing
+from tidelog.api.app import route_handlers
+
+# What a document cannot say is left out: that one parameter excludes another, what a cursor looks like.
+CHECKS = (
+    *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
+    *("response_schema_conformance", "negative_data_rejection", "unsupported_method", "ignored_auth"),
+)
+EXAMPLES = 8  # of each operation and phase: a few seconds
+TRIES_S = 90.0
+
+BAD = ("400", "401", "403", "404", "405", "406", "408", "413", "415", "429", "431", "500", "503", "504")
+
+
+@pytest.fixture(scope="module")
+def document(small: Filled) -> Any:
+    with Served(small.url, page_max=50, page_default=20) as api:
+        return api.get("/openapi.json").json
+
+
+def test_every_operation_tells_its_errors_in_one_shape(document: Any) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert len(document["components"]["schemas"]) > 20
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            told = operation["responses"]
+            assert set(BAD) - set(told) <= (set() if method == "post" else {"413", "415"}), path
+            assert all(told[status]["$ref"].startswith("#/components/responses/") for status in BAD if status in told)
+            assert operation["operationId"]
+            assert operation["summary"]
+            assert operation["description"], path
+
+
+def test_parameters_have_the_bounds_that_the_server_has(document: Any) -> None:
+    blocks = document["paths"]["/v1/chains/{chain}/blocks"]["get"]
+    told = {each["name"]: each["schema"] for each in blocks["parameters"]}
+    assert "backend" not in told
+    assert told["limit"] == {"type": "integer", "minimum": 1, "maximum": 50, "default": 20}
+    assert told["from"] == {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+    assert told["order"]["enum"] == ["asc", "desc"]
+    assert document["components"]["schemas"]["LogFilter"]["additionalProperties"] is False
+
+
+def test_names_of_shapes_are_of_one_type_each() -> None:
+    """Components are told apart by name alone."""
+    app = Litestar(route_handlers=route_handlers(), openapi_config=None)
+    seen: dict[str, Any] = {}
+    for route in app.routes:
+        for handler, _ in getattr(route, "route_handler_map", {}).values():
+            for inner in handler.parsed_fn_signature.return_type.inner_types:
+                annotation = inner.annotation
+                assert seen.setdefault(getattr(annotation, "__name__", ""), annotation) is annotation
+
+
+def test_schemathesis_finds_no_fault(small: Filled, tmp_path: Path) -> None:
+    program = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
+    if program is None:
+        missing("schemathesis is not installed")
+    assert program is not None
+    with Served(small.url) as api:
+        done = subprocess.run(
+            [
+                *(program, "run", f"{api.server.url}/openapi.json", "--phases", "examples,coverage,fuzzing"),
+                *("--max-examples", str(EXAMPLES), "--checks", ",".join(CHECKS), "--seed", "1", "--no-color"),
+                *("--generation-database", "none", "--workers", "1"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=TRIES_S,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+        asked = sum(s.value for m in api.metrics.requests.collect() for s in m.samples if s.name.endswith("_total"))
+        assert asked > 200  # it did ask
+        assert api.get(f"{CHAIN}/blocks/latest").status == 200
