@@ -108,8 +108,13 @@ class TestTransactions:
             for number in range(HEAD + 1)
             for told in asked(full, "eth_getBlockByNumber", hex(number), True)["transactions"]
         ]
-        for address in {every[0]["from"], every[3]["to"], every[-1]["from"]} - {None}:
-            wanted = [told["hash"] for told in every if address in (told["from"], told["to"])]
+
+        def created(told: Any) -> Any:
+            return asked(full, "eth_getTransactionReceipt", told["hash"])["contractAddress"]
+
+        made = next(found for told in every if (found := created(told)) is not None)
+        for address in {made, every[0]["from"], every[3]["to"], every[-1]["from"]} - {None}:
+            wanted = [told["hash"] for told in every if address in (told["from"], told["to"], created(told))]
             path = f"{CHAIN}/addresses/{address}/transactions"
             assert [found["hash"] for found in api.all(path, limit=2, order="asc")] == wanted
             assert [found["hash"] for found in api.all(path, limit=3)] == wanted[::-1]
@@ -279,12 +284,17 @@ class TestOutbox:
         assert (reorg["old_head"], reorg["new_head"]) == (BLOCKS, HEAD)
 
 
-def test_chains_and_stats(api: Served) -> None:
+def test_chains_and_stats(api: Served, full: Filled) -> None:
     (chain,) = api.get("/v1/chains").data
     assert (chain["chain_id"], chain["profile"], chain["head"]["number"]) == (1337, "anvil", HEAD)
     stats = api.get("/v1/stats").json
     (counts,) = stats["chains"]
     assert (counts["blocks"], counts["head"]["number"]) == (HEAD + 1, HEAD)
+    told = [asked(full, "eth_getBlockByNumber", hex(number), False) for number in range(HEAD + 1)]
+    assert counts["transactions"] == sum(len(block["transactions"]) for block in told)
+    assert counts["logs"] == len(asked(full, "eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"}))
+    (recording,) = stats["recordings"]
+    assert (recording["recording"], recording["symbols"], recording["trades"]) == ("kraken", 2, 6)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +311,8 @@ def test_chains_and_stats(api: Served) -> None:
         (f"{CHAIN}/blocks?limit=0", 400, "limit"),
         (f"{CHAIN}/blocks?limit=1001", 400, "the most of one answer, 1000"),
         (f"{CHAIN}/blocks?limit=1_0", 400, "limit"),
+        (f"{CHAIN}/blocks?limit=null", 400, "limit"),
+        (f"{CHAIN}/blocks?to=", 400, "to"),
         (f"{CHAIN}/blocks?limit=1&limit=1", 400, "twice"),
         (f"{CHAIN}/blocks?from=-1", 400, "from"),
         (f"{CHAIN}/blocks?order=up", 400, "order"),
