@@ -66,7 +66,8 @@ async def test_a_path_that_is_no_chain_is_not_found(whole: Store) -> None:
 
 def test_it_is_in_the_document_of_the_api() -> None:
     operation = json.loads(document(OPTIONS))["paths"]["/rpc/{chain}"]["post"]
-    (one, several) = operation["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    one, several, anything = operation["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert anything.keys() == {"description"}
     assert one["required"] == ["jsonrpc", "method"]
     assert (several["type"], several["items"]) == ("array", one)
     assert {"200", "204", "413"} <= operation["responses"].keys()

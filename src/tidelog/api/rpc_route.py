@@ -30,7 +30,11 @@ _CALL = Schema(
     },
 )
 _BODY = Schema(
-    one_of=[_CALL, Schema(type=OpenAPIType.ARRAY, items=_CALL, min_items=1)],
+    any_of=[
+        _CALL,
+        Schema(type=OpenAPIType.ARRAY, items=_CALL, min_items=1),
+        Schema(description="Anything else is answered too: by a JSON-RPC error, as clients of nodes expect it."),
+    ],
     examples=[{"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}],
 )
 
