@@ -7,7 +7,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 
 from tests.api.held import HEAD, page_of
-from tests.system.serving import application
+from tidelog.api.app import create_app
 from tidelog.api.backend import Backend
 from tidelog.api.openapi import document
 from tidelog.api.options import ApiOptions
@@ -21,7 +21,7 @@ CALL = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
 
 
 def client(store: Store) -> AsyncTestClient[Any]:
-    return AsyncTestClient(application(Backend(store, SystemRuntime(), OPTIONS, (), ApiMetrics())))
+    return AsyncTestClient(create_app(Backend(store, SystemRuntime(), OPTIONS, (), ApiMetrics())))
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", ""])

@@ -11,10 +11,10 @@ import pytest
 from web3 import HTTPProvider, Web3
 from web3.exceptions import BlockNotFound, TransactionNotFound, Web3RPCError
 
+from tests.api.served import Served
 from tests.command import tidelog
 from tests.conftest import missing
 from tests.system.anvil import CHAIN_ID, SENDER_TEXT, SIGNER_TEXT, Anvil, program
-from tests.system.serving import Serving
 from tidelog.chain.differences import DIFFERENCES
 
 Json: TypeAlias = Any
@@ -29,11 +29,15 @@ class Both(NamedTuple):
     """The same chain behind two addresses."""
 
     anvil: Anvil
-    api: Serving
+    api: Served
 
     @property
     def urls(self) -> tuple[str, str]:
-        return self.anvil.url, self.api.rpc(CHAIN_ID)
+        return self.anvil.url, self.rpc(CHAIN_ID)
+
+    def rpc(self, chain_id: int) -> str:
+        """Our address of a chain's JSON-RPC."""
+        return f"{self.api.server.url}/rpc/{chain_id}"
 
     def raw(self, body: Json) -> tuple[Json, Json]:
         """Both answers to one body."""
@@ -90,7 +94,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         url = f"sqlite:///{folder}/store.db"
         done = tidelog("chain", "sync", "--rpc", anvil.url, "--db", url)
         assert done.code == 0, done.err
-        with Serving(url) as api:
+        with Served(url) as api:
             yield Both(anvil, api)
     finally:
         anvil.kill9()
@@ -315,7 +319,7 @@ def test_a_batch_is_answered_as_the_node_does(both: Both) -> None:
 
 
 def test_an_unknown_chain_is_an_error_that_says_so(both: Both) -> None:
-    answer = posted(both.api.rpc(1), {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"})
+    answer = posted(both.rpc(1), {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"})
     assert answer["error"] == {"code": -32001, "message": "this store holds no blocks of chain 1"}
 
 
@@ -384,7 +388,7 @@ def test_any_content_type_is_read(both: Both) -> None:
         "application/json; charset=utf-8",
         "application/octet-stream",
     ):
-        request = urllib.request.Request(both.api.rpc(CHAIN_ID), body, {"content-type": content_type})
+        request = urllib.request.Request(both.rpc(CHAIN_ID), body, {"content-type": content_type})
         with urllib.request.urlopen(request, timeout=20) as response:
             assert response.headers["content-type"] == "application/json"
             assert json.loads(response.read())["result"] == hex(CHAIN_ID)

@@ -14,6 +14,7 @@ from litestar.params import RawBody
 
 from tidelog.api.backend import Backend
 from tidelog.api.jsonrpc import METHODS, RpcLimits, answer
+from tidelog.api.media import ANY_CONTENT_TYPE
 from tidelog.api.options import ApiOptions
 from tidelog.api.parameters import Chain
 
@@ -96,6 +97,7 @@ def limits_of(options: ApiOptions) -> RpcLimits:
     media_type=MediaType.JSON,
     operation_id="callRpc",
     operation_class=_Operation,
+    opt={ANY_CONTENT_TYPE: True},
     summary="Ethereum JSON-RPC, read only.",
     description=(
         "Answers as a node would, for what the store holds; anything else is an error that says which blocks are "
