@@ -1,0 +1,140 @@
+"""Transactions: one by its hash, with receipt and logs; those of an address, in order."""
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+
+from tidelog.api.answers import CONDITIONAL, ChainAnswer, NoChain, chain_state, revalidated
+from tidelog.api.backend import Backend
+from tidelog.api.chain_fields import Transaction, log_of, transaction_of
+from tidelog.api.cursors import open_cursor, seal
+from tidelog.api.parameters import Address, AtMost, Chain, Cursor, From, Hash, Limit, Order, To, from_hex, page_size
+from tidelog.api.problems import Refused
+from tidelog.batch import LOGS, TRANSACTIONS, Row
+from tidelog.store import Snapshot
+from tidelog.store.merged import merged
+from tidelog.store.query import key_of
+
+__all__ = ["ROUTES"]
+
+PARTIES = ("from_address", "to_address", "contract_address")
+_NUMBER, _INDEX = TRANSACTIONS.index("block_number"), TRANSACTIONS.index("tx_index")
+
+
+class TransactionAnswer(ChainAnswer, frozen=True, kw_only=True):
+    """One transaction, with its receipt and its logs."""
+
+    data: Transaction
+
+
+class Transactions(ChainAnswer, frozen=True, kw_only=True):
+    """Transactions in order."""
+
+    data: list[Transaction]
+    next: str | None
+
+
+@get(
+    "/v1/chains/{chain:str}/transactions/{tx_hash:str}",
+    operation_id="get_transaction",
+    summary="One transaction",
+    tags=["chain"],
+    opt=CONDITIONAL,
+)
+async def get_transaction(
+    request: Request[Any, Any, Any],
+    backend: NamedDependency[Backend],
+    chain: Chain,
+    tx_hash: Hash,
+    at_most: AtMost = "latest",
+) -> Response[TransactionAnswer]:
+    """With its receipt and its logs."""
+    row: Row | None = None
+    logs: list[Row] = []
+    async with backend.store.snapshot() as snapshot:
+        state = await chain_state(snapshot, chain)
+        if state is not None:
+            row = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
+        if row is not None and row[TRANSACTIONS.index("log_count")]:
+            logs = await _logs_of(snapshot, chain, row)
+    if state is None:
+        raise NoChain(chain)
+    if row is None:
+        raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
+    found = transaction_of(row, [log_of(each) for each in logs])
+    answer = TransactionAnswer(data=found, **state.envelope(found.block_number))
+    return revalidated(request, answer, final=answer.finality == "finalized", named=True)
+
+
+async def _by_hash(snapshot: Snapshot, chain: int, tx_hash: bytes, bound: int) -> Row | None:
+    rows = await snapshot.select(TRANSACTIONS, scope=chain, where={"hash": tx_hash}, limit=1)
+    return rows[0] if rows and _int(rows[0], _NUMBER) <= bound else None
+
+
+async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:
+    number = _int(row, _NUMBER)
+    return await snapshot.select(LOGS, scope=chain, low=number, high=number, where={"tx_index": row[_INDEX]})
+
+
+@get(
+    "/v1/chains/{chain:str}/addresses/{address:str}/transactions",
+    operation_id="list_address_transactions",
+    summary="Transactions of an address",
+    tags=["chain"],
+    opt=CONDITIONAL,
+)
+async def list_address_transactions(
+    request: Request[Any, Any, Any],
+    backend: NamedDependency[Backend],
+    chain: Chain,
+    address: Address,
+    from_: From = None,
+    to: To = None,
+    order: Order = "desc",
+    at_most: AtMost = "latest",
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response[Transactions]:
+    """Sent from it or to it, or creating it; the newest first, unless `order` says otherwise.
+
+    Calls from contract to contract are in no list of a block's, and in none here.
+    """
+    size = page_size(limit, backend.options.page_default, backend.options.page_max)
+    identity = ("address", chain, address.lower(), from_, to, order)
+    after = open_cursor(cursor, TRANSACTIONS, identity)
+    descending = order == "desc"
+    rows: list[Row] = []
+    async with backend.store.snapshot() as snapshot:
+        state = await chain_state(snapshot, chain)
+        if state is not None:
+            high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
+            rows = await merged(
+                snapshot,
+                TRANSACTIONS,
+                column=PARTIES,
+                values=[from_hex(address)],
+                limit=size + 1,
+                scope=chain,
+                low=from_,
+                high=high,
+                after=after,
+                descending=descending,
+            )
+    if state is None:
+        raise NoChain(chain)
+    more, rows = len(rows) > size, rows[:size]
+    following = seal(TRANSACTIONS, identity, key_of(TRANSACTIONS, rows[-1])) if more else None
+    highest = _int(rows[-1], _NUMBER) if more and not descending else high
+    answer = Transactions(data=[transaction_of(row) for row in rows], next=following, **state.envelope(highest))
+    final = answer.finality == "finalized" and to is not None and to <= high
+    return revalidated(request, answer, final=final, named=False)
+
+
+def _int(row: Row, index: int) -> int:
+    value = row[index]
+    assert isinstance(value, int)
+    return value
+
+
+ROUTES = [get_transaction, list_address_transactions]
