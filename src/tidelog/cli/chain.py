@@ -14,6 +14,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.batch import BLOCKS, CHAINS, INT_MAX, LOGS, REORGS, Value
+from tidelog.chain.health import BEHIND_BLOCKS, Limits, readiness
 from tidelog.chain.ledger import Ledger, read_block
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import decode_position, source_of
@@ -24,6 +25,7 @@ from tidelog.chain.sync import Options, Progress, Sync
 from tidelog.chain.verify import Report, verify_jobs
 from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.cli.progress import Display
+from tidelog.cli.status import StatusAddress, StoreSize, status_served
 from tidelog.cli.stores import DEFAULT_DB, ChainId, Db, opened, the_chain
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Corruption
@@ -64,6 +66,8 @@ def sync(
     poll: float = 1.0,
     reorg_patience: float = 30.0,
     jobs: int | None = None,
+    status: StatusAddress = None,
+    ready_behind: int = BEHIND_BLOCKS,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Take a chain's blocks into the store, each one proven, and follow its head through reorgs.
@@ -85,9 +89,11 @@ def sync(
         poll: seconds between looks at the head.
         reorg_patience: seconds until a head that no endpoint knows any more is given up for a lower one.
         jobs: processes that decode and prove history beside this one; one for each further core if not given.
+        ready_behind: blocks that may be missing up to the head while /readyz still says yes.
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
+    limits = Limits(behind_blocks=_at_least("--ready-behind", ready_behind, 0))
     options = Options(
         first=None if from_ in (None, LATEST) else _number("--from", from_ or ""),
         first_latest=from_ == LATEST,
@@ -105,26 +111,32 @@ def sync(
         raise ConfigError(f"--to {options.to} is below --from {options.first}")
     if jobs is None:
         jobs = max(0, (os.cpu_count() or 1) - 1)
-    sys.exit(run(_sync(rpc, db, options, ws, _at_least("--jobs", jobs, 0))))
+    sys.exit(run(_sync(rpc, db, options, ws, _at_least("--jobs", jobs, 0), status, limits)))
 
 
-async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None, jobs: int) -> int:
+async def _sync(
+    rpc: tuple[str, ...], db: str, options: Options, ws: str | None, jobs: int, status: str | None, limits: Limits
+) -> int:
     runtime, metrics = SystemRuntime(jobs=jobs), ChainMetrics()
     heads = None if ws is None else EndpointUrl(ws, schemes=("ws", "wss"))
     async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         with Display(runtime) as display:
             syncing = Sync(store, pool, runtime, metrics, options, on_progress=display.update)
-            running = asyncio.ensure_future(syncing.run())
-            interrupted = _stop_on_signals(syncing, running)
-            watcher = None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, syncing.wake).run())
-            try:
-                await asyncio.wait((running,))
-            finally:
-                for task in (running, watcher):
-                    if task is not None:
-                        task.cancel()
-                        await asyncio.gather(task, return_exceptions=True)
-                runtime.close()
+            size = StoreSize(metrics.store_size, runtime, store)
+            async with status_served(status, metrics.registry, lambda: readiness(syncing.facts, limits), size):
+                running = asyncio.ensure_future(syncing.run())
+                interrupted = _stop_on_signals(syncing, running)
+                watcher = (
+                    None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, syncing.wake).run())
+                )
+                try:
+                    await asyncio.wait((running,))
+                finally:
+                    for task in (running, watcher):
+                        if task is not None:
+                            task.cancel()
+                            await asyncio.gather(task, return_exceptions=True)
+                    runtime.close()
         if not running.cancelled():
             display.tell(running.result(), "stopped" if syncing.stopping else "done")
     return 130 if interrupted and not options.follow else 0
