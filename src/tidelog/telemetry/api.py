@@ -33,23 +33,23 @@ class ApiMetrics:
             "tidelog_api_rejected", "Requests turned away, by reason.", ["reason"], registry=self.registry
         )
         self.streams = Gauge(
-            "tidelog_api_streams_open", "Live streams that are open.", ["transport"], registry=self.registry
+            "tidelog_api_streams_open", "Live streams that are open.", ["kind"], registry=self.registry
         )
         self.stream_events = Counter(
-            "tidelog_api_stream_events", "Events sent on live streams.", ["transport"], registry=self.registry
+            "tidelog_api_stream_events", "Events sent on live streams.", ["kind"], registry=self.registry
         )
         self.stream_lagged = Counter(
             "tidelog_api_stream_lagged_events",
             "Events that slow readers of live streams missed, and were told so.",
-            ["transport"],
+            ["kind"],
             registry=self.registry,
         )
         for reason in REJECTIONS.values():
             self.rejected.labels(reason)
-        for transport in ("sse", "websocket"):
-            self.streams.labels(transport)
-            self.stream_events.labels(transport)
-            self.stream_lagged.labels(transport)
+        for kind in ("sse", "websocket"):
+            self.streams.labels(kind)
+            self.stream_events.labels(kind)
+            self.stream_lagged.labels(kind)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request. `route` is its template."""
