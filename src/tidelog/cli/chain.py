@@ -122,7 +122,7 @@ async def _sync(
     async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         with Display(runtime) as display:
             syncing = Sync(store, pool, runtime, metrics, options, on_progress=display.update)
-            size = StoreSize(metrics.store_size, runtime, store)
+            size = StoreSize(metrics.store_size, runtime, lambda: store)
             async with status_served(status, metrics.registry, lambda: readiness(syncing.facts, limits), size):
                 running = asyncio.ensure_future(syncing.run())
                 interrupted = _stop_on_signals(syncing, running)

@@ -18,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tidelog.cli.market_queries import candles, coverage, trades
+from tidelog.cli.recording_health import RecordingHealth
+from tidelog.cli.status import StatusAddress, StoreSize, status_served
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
@@ -34,7 +36,8 @@ from tidelog.market.replay import replay as replay_records
 from tidelog.market.tokens import REST_URL, KrakenTokens
 from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime, run
-from tidelog.telemetry import configure_logs, logger
+from tidelog.store import Store
+from tidelog.telemetry import MarketMetrics, configure_logs, logger
 
 app = cyclopts.App(
     name="market", help="Exchanges: record, replay, follow, export, import, book; and what was recorded."
@@ -68,6 +71,7 @@ def record(
     url: Url = None,
     keep_days: float | None = None,
     rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
+    status: StatusAddress = None,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Record an exchange: every frame into the journal, books proven on the way.
@@ -93,7 +97,7 @@ def record(
     loaded = _Loaded()
     if retention is not None and db is not None:
         retention = Retention(age_s=retention.age_s, restart=lambda: loaded.committed)
-    runtime, http = SystemRuntime(), AioHttp()
+    runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
     feed = Feed(
         _listed(symbols),
         _listed(channels),
@@ -105,9 +109,10 @@ def record(
         tokens=_tokens(http, runtime, rest),
         retention=retention,
         digest=True,
+        metrics=metrics,
         runtime=runtime,
     )
-    run(_record(feed, runtime, http, journal, db, name, loaded))
+    run(_record(feed, runtime, http, journal, db, name, loaded, metrics, status))
 
 
 def _tokens(http: AioHttp, runtime: Runtime, rest: str) -> KrakenTokens | None:
@@ -120,19 +125,30 @@ class _Loaded:
     """How far the store is."""
 
     committed: EventId = EventId(0, 0)
+    store: Store | None = None  # once it is open
 
 
 async def _record(
-    feed: Feed, runtime: Runtime, http: AioHttp, journal: str, db: str | None, name: str, loaded: _Loaded
+    feed: Feed,
+    runtime: Runtime,
+    http: AioHttp,
+    journal: str,
+    db: str | None,
+    name: str,
+    loaded: _Loaded,
+    metrics: MarketMetrics,
+    status: str | None,
 ) -> None:
     ended = False
     loading: asyncio.Task[None] | None = None
+    health = RecordingHealth(feed, metrics, runtime, loading=db is not None)
+    size = StoreSize(metrics.store_size, runtime, lambda: loaded.store)
     try:
-        async with feed:
+        async with feed, status_served(status, metrics.registry, health.readiness, size):
             if db is not None:
-                loading = asyncio.create_task(_load(runtime, journal, db, name, loaded, lambda: ended))
+                loading = asyncio.create_task(_load(runtime, journal, db, name, loaded, metrics, lambda: ended))
             stopped, finished = asyncio.create_task(_stop_signal()), asyncio.create_task(feed.finished())
-            showing = asyncio.create_task(_show(feed, runtime))
+            showing = asyncio.gather(_show(feed, runtime), health.watch())
             waited = [task for task in (stopped, finished, loading) if task is not None]
             try:
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -150,21 +166,30 @@ async def _record(
 
 
 async def _load(
-    runtime: Runtime, journal: str, db: str, name: str, loaded: _Loaded, ending: Callable[[], bool]
+    runtime: Runtime,
+    journal: str,
+    db: str,
+    name: str,
+    loaded: _Loaded,
+    metrics: MarketMetrics,
+    ending: Callable[[], bool],
 ) -> None:
     """Load the journal into a store, as it grows."""
     from tidelog.market.loader import Loader
 
     async with opened(db, readonly=False, runtime=runtime) as store:
-        loader = await Loader.open(store, runtime, name)
-        loaded.committed = loader.committed
+        loader = await Loader.open(store, runtime, name, metrics=metrics)
+        loaded.committed, loaded.store = loader.committed, store
 
         async def entries() -> AsyncIterator[Folded]:
             async for entry in load_entries(journal, runtime, after=loader.committed, ending=ending):
                 loaded.committed = loader.committed
                 yield entry
 
-        await loader.run(entries())
+        try:
+            await loader.run(entries())
+        finally:
+            loaded.store = None
 
 
 async def _stop_signal() -> None:
