@@ -5,7 +5,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import chains
+from tidelog.api import chains, health
 from tidelog.api.backend import Backend
 from tidelog.api.guard import authorize
 from tidelog.api.problems import EXCEPTION_HANDLERS
@@ -17,6 +17,7 @@ def route_handlers() -> list[ControllerRouterHandler]:
     """All routes. A module of routes exports `ROUTES`, and is named here."""
     return [
         *chains.ROUTES,
+        *health.ROUTES,
     ]
 
 
