@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,6 +63,7 @@ def names_of(argument: ast.expr) -> list[str]:
     return [argument.value] if isinstance(argument, ast.Constant) and isinstance(argument.value, str) else []
 
 
+@cache
 def in_source() -> dict[str, Event]:
     found: dict[str, Event] = {}
     for name, event in logged():

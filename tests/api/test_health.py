@@ -8,20 +8,17 @@ from typing import Any, cast
 import httpx
 import msgspec
 import pytest
-from litestar import Litestar
-from litestar.datastructures import State
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chain.rig import Rig, a_node, rig
 from tidelog.api import health
+from tidelog.api.app import create_app
 from tidelog.api.backend import Backend
-from tidelog.api.guard import authorize
 from tidelog.api.options import ApiOptions
-from tidelog.api.problems import EXCEPTION_HANDLERS, Refused
+from tidelog.api.problems import Refused
 from tidelog.batch import Batch
 from tidelog.errors import StoreError
-from tidelog.market.fold import State as Folded
-from tidelog.market.fold import encode_state
+from tidelog.market.fold import State, encode_state
 from tidelog.market.loader import source_of
 from tidelog.net.status import StatusServer
 from tidelog.telemetry import ApiMetrics, ChainMetrics, Readiness, rendered
@@ -34,14 +31,7 @@ CHAIN = str(NODE.chain.chain_id)
 async def served(r: Rig, scrape: Mapping[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
     options = ApiOptions(scrape=scrape or {})
     backend = Backend(r.store, r.runtime, options, (), ApiMetrics())
-    app = Litestar(
-        route_handlers=health.ROUTES,
-        guards=[authorize],
-        exception_handlers=EXCEPTION_HANDLERS,
-        state=State({"backend": backend}),
-        openapi_config=None,
-        logging_config=None,
-    )
+    app = create_app(backend)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=cast(Any, app)), base_url="http://localhost"
     ) as client:
@@ -71,7 +61,7 @@ async def samples(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
     }
 
 
-async def loaded(r: Rig, state: Folded) -> None:
+async def loaded(r: Rig, state: State) -> None:
     before = await r.store.acquire(source_of("kraken"))
     await r.store.commit(Batch(before, before.advanced(encode_state(state))))
 
@@ -87,7 +77,7 @@ async def test_metrics_tell_what_the_store_holds(tmp_path: Path) -> None:
     async with rig(tmp_path, NODE) as r, served(r) as client:
         assert ("tidelog_store_chain_indexed_block", CHAIN, "api") not in await samples(client)
         await r.once(first=3, to=17)
-        await loaded(r, Folded(run=2, seq=77, at_us=1_700_000_000_500_000))
+        await loaded(r, State(run=2, seq=77, at_us=1_700_000_000_500_000))
         found = await samples(client)
         position = await r.position()
         expected = {
@@ -181,6 +171,7 @@ async def test_a_store_that_cannot_be_read_is_a_reason_and_no_fault(
         def away() -> Any:
             raise StoreError("postgresql://secret@host is away")
 
+        assert (await client.get("/metrics")).status_code == 200  # the tokens are known from now on
         monkeypatch.setattr(r.store, "snapshot", away)
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["reasons"]) == (503, ["api: the store cannot be read"])

@@ -103,7 +103,7 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
 async def _may_see(request: Request[Any, Any, Any]) -> bool:
     try:
         await authorize(request, metrics)
-    except Refused:
+    except (Refused, StoreError):  # who cannot be checked is not let in
         return False
     return True
 
