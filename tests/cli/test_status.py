@@ -1,26 +1,26 @@
 """`--status` of the commands that run for long: what a process shows while it runs, and that it goes with it."""
 
+import asyncio
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 
 from tests.command import Running
 from tests.simulated import Simulated
 from tidelog.cli.status import SIZE_S, StoreSize
-from tidelog.errors import Busy
+from tidelog.errors import Busy, Unreachable
+from tidelog.net.status import Answer, ask
 from tidelog.telemetry import ChainMetrics, Readiness
 
 from .conftest import BLOCKS, Cli
 
 
-def get(socket: Path, path: str) -> httpx.Response | None:
+def get(socket: Path, path: str) -> Answer | None:
     """None while nobody answers."""
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
-            return client.get(f"http://localhost{path}")
-    except httpx.TransportError:
+        return asyncio.run(ask(f"unix:{socket}", path))
+    except Unreachable:
         return None
 
 
@@ -28,11 +28,11 @@ def test_a_sync_shows_its_status_while_it_runs(node: Simulated, tmp_path: Path) 
     socket, db = tmp_path / "s.sock", f"sqlite:///{tmp_path}/chain.db"
     arguments = ("chain", "sync", "--rpc", node.url, "--db", db, "--follow", "--status", f"unix:{socket}")
     with Running(*arguments, log=tmp_path / "log") as run:
-        run.until(lambda: (answer := get(socket, "/readyz")) is not None and answer.status_code == 200, "readiness")
+        run.until(lambda: (answer := get(socket, "/readyz")) is not None and answer.status == 200, "readiness")
         metrics = get(socket, "/metrics")
         assert metrics is not None
-        assert f'tidelog_chain_indexed_block{{chain="1337"}} {BLOCKS:.1f}' in metrics.text
-        assert "tidelog_store_size_bytes" in metrics.text
+        assert f'tidelog_chain_indexed_block{{chain="1337"}} {BLOCKS:.1f}' in metrics.body.decode()
+        assert "tidelog_store_size_bytes" in metrics.body.decode()
         run.interrupt()
     assert run.events("status_listening")[0]["address"] == f"unix:{socket}"
     assert not socket.exists()
@@ -44,8 +44,8 @@ def test_a_recording_that_is_not_connected_says_why(tmp_path: Path) -> None:
     with Running(*arguments, "--status", f"unix:{socket}", log=tmp_path / "log") as run:
         answer = run.until(lambda: get(socket, "/readyz"), "an answer")
         assert answer is not None
-        readiness = msgspec.json.decode(answer.content, type=Readiness)
-        assert answer.status_code == 503
+        readiness = msgspec.json.decode(answer.body, type=Readiness)
+        assert answer.status == 503
         assert "and not live" in readiness.reasons[0]
         assert readiness.reasons[1] == "0 of 2 subscriptions are held"
 
