@@ -102,6 +102,12 @@ def test_symbols_have_to_be_said() -> None:
         record()
 
 
+@pytest.mark.parametrize("size", ["", "10", "1000kB", "10GiBs", "-1GiB", "1e9", "1,5GiB", "GiB", "ten GiB"])
+def test_a_journals_size_is_a_size(size: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no size: write it as|is too small for a journal"):
+        record(symbols="A/USD", journal_max=size)
+
+
 def test_a_ladder_says_whether_it_is_proven() -> None:
     view = BookView("A/USD", (Units(999, 5),), (Units(1001, 250),), Precision(1, 2), True, 10, False, 2, 1)
     console = Console(width=80, color_system=None)

@@ -14,11 +14,12 @@ from tidelog.market import journal as journal_module
 from tidelog.market.core import Core
 from tidelog.market.events import BookDelta, Connected, Disconnected, Event, Malformed, Resync, Started, Trades
 from tidelog.market.fanout import Item, Policy, Subscription
-from tidelog.market.feed import Feed, Retention
+from tidelog.market.feed import Feed
 from tidelog.market.journal_file import JournalReader, JournalWriter
 from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay import Summary, replay
+from tidelog.market.retention import Retention
 from tidelog.market.subscriptions import State
 from tidelog.net.websocket import MESSAGE_BYTES_MAX
 from tidelog.runtime import SystemRuntime
@@ -182,6 +183,18 @@ async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:
         await until(lambda: feed.progress.subscriptions == 2)
         assert bench.script.subscribed == {"C/USD": 10}
         assert bench.wire.connects == 1
+
+
+async def test_a_wish_that_comes_while_the_task_is_waking_is_heard(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        failures: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+        loop.call_soon(lambda: feed.subscribe(["B/USD"]))  # its wait is to end ...
+        loop.call_soon(lambda: loop.call_soon(feed.subscribe, ["C/USD"]))  # ... and is ending
+        await until(proven(feed, "A/USD", "B/USD", "C/USD"))
+        assert failures == []
 
 
 async def test_a_stalled_journal_disconnects_on_purpose_and_comes_back(

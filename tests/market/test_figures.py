@@ -17,6 +17,7 @@ from tidelog.market.events import (
     Disconnected,
     Event,
     Heartbeat,
+    Missed,
     Resync,
     Spread,
     Started,
@@ -42,7 +43,7 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_every_event_of_an_exchange_has_a_channel() -> None:
-    own = {Started, Connected, Disconnected, Resync}  # these are no frames
+    own = {Started, Connected, Disconnected, Resync, Missed}  # these are no frames
     assert set(CHANNELS) == set(typing.get_args(Event)) - own
 
 

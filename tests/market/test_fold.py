@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.market.ladder import snapshot
 from tests.market.recorded import START_US, SYMBOL, Recording, levels, trade
 from tidelog.batch import (
     BOOK_SNAPSHOTS,
@@ -23,7 +24,7 @@ from tidelog.market.book import Check
 from tidelog.market.events import BookDelta, Trades
 from tidelog.market.fanout import EventId
 from tidelog.market.fold import SYMBOLS_MAX, Fold, State, decode_state, encode_state
-from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded
+from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
 from tidelog.market.rows import levels_of
 
 SOURCE = "market:test"
@@ -323,6 +324,49 @@ class TestBooks:
         made = Recording()
         made.book(levels(range(100, 100 - size, -1)), levels([101]), whole=True)
         assert folded(made.entries).shown(BOOK_SNAPSHOTS, "depth") == [{2: "10", 12: "25"}[size]]
+
+
+class TestAnew:
+    """The journal had to drop what was not read: a gap, and books as they stand behind it."""
+
+    def test_a_book_that_stands_is_proven_by_the_next_message(self) -> None:
+        made = Recording()
+        made.ack("book", 10)
+        made.book(levels([99]), levels([101]), whole=True)
+        made.book(levels([98]), [])
+        before = list(made.entries)
+        made.book(levels([97]), [])  # never read
+        lost = Folded(made.entries[-1].id, made.at_us, Marker(GAP, "journal_full"))
+        book = snapshot(levels([99, 98, 97]), levels([101]))
+        made.book(levels([96]), [], after_us=SAMPLE_US)
+        standing = Folded(lost.id, 0, Standing(25, book))
+        rows = folded([*before, lost, standing, made.entries[-1]])
+        assert [line.split()[2:4] for line in coverage(rows, "book")] == [
+            ["proven", "None"], ["gap", "journal_full"], ["proven", "None"],
+        ]  # fmt: skip
+        assert gaps(rows) == [
+            f"connection {START_US + 3000} {made.at_us} journal_full 4 {(made.at_us - START_US) // 1000}"
+        ]
+        stored = rows.of(BOOK_SNAPSHOTS)[-1]
+        assert stored[BOOK_SNAPSHOTS.index("depth")] == 25
+        assert len(levels_of(stored)[0]) == 4
+
+    def test_a_fold_that_begins_there_knows_its_books(self) -> None:
+        made = Recording()
+        made.book(levels([99]), levels([101]), whole=True)
+        made.book(levels([98]), [])
+        standing = Folded(EventId(0, 0), 0, Standing(10, snapshot(levels([99]), levels([101]))))
+        rows = folded([standing, made.entries[-1]])
+        assert [line.split()[2] for line in coverage(rows, "book")] == ["proven"]
+        assert gaps(rows) == []
+
+    def test_trades_that_are_gone_lie_in_the_gap(self) -> None:
+        made = Recording()
+        made.trades(1, 2)
+        made.mark(GAP, "journal_full")
+        made.trades(7)
+        rows = folded(made.entries)
+        assert gaps(rows)[1:] == ["trades:BTC/USD 3 6 journal_full 3 None"]
 
 
 def test_instruments_are_as_last_told() -> None:

@@ -12,12 +12,14 @@ from tidelog.errors import ConfigError, Corruption
 from tidelog.market.book import Check
 from tidelog.market.books import Books
 from tidelog.market.core import Core, Entry
-from tidelog.market.events import BookSnapshot, Disconnected, EventId, Resync, Started, Trades
+from tidelog.market.events import BookSnapshot, Disconnected, EventId, Missed, Resync, Started, Trades
 from tidelog.market.feed import Feed
-from tidelog.market.folded import Marker
+from tidelog.market.folded import Marker, Standing
 from tidelog.market.journal import open_journal
-from tidelog.market.journal_file import JournalReader
+from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.journal_retention import Bounds
 from tidelog.market.kraken import v2
+from tidelog.market.marks import encode_mark
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.replay import Summary, entries, follow_entries, load_entries, read_recording, read_source, replay
 from tidelog.runtime import SystemRuntime
@@ -189,13 +191,151 @@ async def test_a_position_that_retention_has_passed_is_told_by_the_first_event(t
     path = tmp_path / "journal"
     records = await journaled(path)
     journal = await open_journal(str(path), SystemRuntime())
-    await journal.prune(before_us=records[-1].at_us + 1, bytes_max=None, restart=None)
+    await journal.prune(Bounds(before_us=records[-1].at_us + 1))
     await journal.close()
     reader = JournalReader(str(path))
-    first = next(entries(reader, EventId(1, 5)))
+    missed, first, *_ = entries(reader, EventId(1, 5))
+    last_of_run = max(record.id for record in records if record.id.run == 1)
+    assert (missed.id, missed.event) == (last_of_run, Missed("journal_pruned"))
     assert first.id == EventId(2, 1)
     assert isinstance(first.event, Started)
+    assert next(entries(reader, last_of_run)) == first, "nothing is gone that was not read"
+    assert next(entries(reader)) == first
     reader.close()
+
+
+async def with_states(path: Path) -> list[Record]:
+    """A copy of a journal's first run in small blocks, a full state in every other one."""
+    records = [record for record in await journaled(path.parent / "source") if record.id.run == 1]
+    journal = await open_journal(str(path), SystemRuntime())
+    core = Core()
+    for number, record in enumerate(records, 1):
+        id_ = journal.append(record.kind, record.payload, record.at_us, restart=record.restart)
+        core.take(record)
+        if number % 20 == 0:
+            id_ = journal.append(Kind.MARK, encode_mark(core.full_state()), record.at_us, restart=True)
+        if number % 10 == 0:
+            await journal.wait_durable(id_)
+    await journal.close()
+    return list(read_source(str(path)))
+
+
+async def cut(path: Path, *, times: int = 1) -> EventId:
+    """Drop the oldest though nobody has read it; the last that is gone."""
+    writer = JournalWriter(str(path))
+    for _ in range(times):
+        assert writer.prune(Bounds(None, writer.used_bytes - 1, BEGINNING, at_all_costs=True)) > 0
+    gone = writer.dropped
+    assert gone is not None
+    assert gone.reason == "journal_full"
+    writer.forget_run()
+    writer.close()
+    return gone.id
+
+
+async def test_a_follower_whose_next_record_is_dropped_begins_anew_and_says_so(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "journal", SystemRuntime()
+    records = await with_states(path)
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
+    ended = False
+    following = follow_entries(str(path), runtime, ending=lambda: ended, books=True)
+    seen = await anext(following)  # the first block; then it has better things to do
+    gone = await cut(path, times=3)
+    ended = True
+    missed, *rest = [item async for items in following for item in items]
+    assert seen == [item for item in whole if item.id <= seen[-1].id]
+    assert (missed.id, missed.event) == (gone, Missed("journal_full"))
+    assert seen[-1].id < gone
+    books, events = [one for one in rest if one.id == gone], [one for one in rest if one.id > gone]
+    assert events == [item for item in whole if item.id > gone]
+    assert_books(books, records, gone)
+
+
+async def test_a_follower_that_had_read_what_is_dropped_does_not_notice(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "journal", SystemRuntime()
+    records = await with_states(path)
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
+    ended = False
+    following = follow_entries(str(path), runtime, ending=lambda: ended)
+    seen: list[Entry] = []
+    while len(seen) < len(whole) // 2:
+        seen += await anext(following)
+    writer = JournalWriter(str(path))
+    writer.prune(Bounds(before_us=records[-1].at_us, restart=seen[-1].id))
+    assert writer.dropped is not None
+    writer.forget_run()
+    writer.close()
+    ended = True
+    assert seen + [item async for items in following for item in items] == whole
+
+
+async def test_wherever_a_loader_is_begun_again_it_misses_exactly_what_is_dropped(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "journal", SystemRuntime()
+    records = await with_states(path)
+    core = Core()
+    whole = [item for record in records if (item := core.take(record)) is not None]
+    gone = await cut(path, times=3)
+    for after in [record.id for record in records]:
+        loaded = [one async for one in load_entries(str(path), runtime, after=after, ending=lambda: True)]
+        gaps = [one.id for one in loaded if one.event == Marker("gap", "journal_full")]
+        assert gaps == ([gone] if after < gone else []), after
+        rest = [one for one in loaded if one.id > max(after, gone)]
+        assert [one.id for one in rest] == [item.id for item in whole if item.id > max(after, gone)]
+        standing = [one.event for one in loaded if isinstance(one.event, Standing)]
+        assert bool(standing) == (after <= gone), "books are news only to one that has not seen how they came so"
+        books = [one.event.book if isinstance(one.event, Standing) else one.event for one in loaded if one not in rest]
+        assert_books(
+            [Entry(after, 0, book, None) for book in books if isinstance(book, BookSnapshot)], records, max(after, gone)
+        )
+        assert all(one.depth == 10 for one in standing)
+
+
+def assert_books(items: list[Entry], records: list[Record], at: EventId) -> None:
+    """They are the books as they were when that record had come."""
+    then = Core()
+    for record in records:
+        if record.id <= at or (record.restart and record.id.seq == at.seq + 1):
+            then.take(record)
+    books = Books(v2.decode)
+    for item in items:
+        assert isinstance(item.event, BookSnapshot)
+        books.open(item.event.symbol, 10).apply(item.event)
+    ready = {name: book for name, book in then.books.by_symbol.items() if book.state.ready}
+    assert {name: (book.bids, book.asks) for name, book in books.by_symbol.items()} == {
+        name: (book.bids, book.asks) for name, book in ready.items()
+    }
+
+
+async def test_a_restart_point_within_a_block_costs_what_stands_before_it(tmp_path: Path) -> None:
+    """As of journals that were written before restart points began their blocks."""
+    path = tmp_path / "journal"
+    records = await with_states(tmp_path / "other")
+    begin = next(number for number, record in enumerate(records) if record.restart and number > 10)
+    left = records[begin - 5 : begin + 15]
+    writer = JournalWriter(str(path))
+    block = Block(1, left[0].id.seq, [(one.kind.value, one.at_us, one.payload) for one in left])
+    block.restart_seq = records[begin].id.seq
+    writer.forget_run()
+    writer.import_run([block])
+    writer.close()
+    reader = JournalReader(str(path))
+    for after in [record.id for record in records[begin - 8 : begin - 1]]:
+        missed, *rest = entries(reader, after)
+        assert missed.event == Missed("journal_pruned")
+        assert all(item.id > records[begin].id for item in rest)
+    assert all(not isinstance(item.event, Missed) for item in entries(reader, records[begin - 1].id))
+    reader.close()
+
+
+async def test_a_digest_of_a_run_that_was_not_read_whole_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    records = await with_states(path)
+    gone = await cut(path, times=2)
+    lost = Record(gone, 0, Kind.LOST, b"journal_full")
+    _, summary = await run([*records[:20], lost, *[record for record in records if record.id > gone]])
+    assert summary.digests == {}
 
 
 async def test_a_journal_that_contradicts_itself_is_told(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ from tidelog.market.marks import (
     decode_mark,
     encode_mark,
 )
+from tidelog.market.pace import Pace
 from tidelog.market.session import TRANSITIONS, Input, Session
 from tidelog.market.subscriptions import Phase, SessionState, State
 
@@ -407,6 +408,88 @@ def test_trades_keep_their_subscription_alive() -> None:
         assert world.until(60) == []
 
 
+def traded(world: World, *, every_s: float, for_s: float) -> None:
+    """Trades at a steady pace, and nothing that has to be asked."""
+    for _ in range(int(for_s / every_s)):
+        world.hear(Trades((trade(None),)))
+        assert world.until(every_s) == []
+
+
+def silent(world: World, seconds: int) -> list[int]:
+    """Seconds at which silent trades were asked for again, each time in vain: the snapshot is an old one."""
+    begun_us, resyncs = world.now_us, []
+    for _ in range(seconds):
+        for _, decision in world.until(1):
+            if isinstance(decision, Resync):
+                resyncs.append((world.now_us - begun_us) // SECOND)
+            elif isinstance(decision, Subscribe | Unsubscribe):
+                world.acknowledge(decision)
+                if isinstance(decision, Subscribe):
+                    world.hear(Trades((trade(None),), snapshot=True))
+    return resyncs
+
+
+@pytest.mark.parametrize(
+    # they came  for so long   so this is how long they may stay away
+    ("every_s", "for_s", "stale_s"),
+    [
+        (1, 30, 1800),  # not known for long enough
+        (1, 1300, 60),  # a busy market, which may hold its breath all the same
+        (20, 1300, 80),
+        (100, 1300, 400),
+        (500, 3000, 1800),  # a slow one
+    ],
+)
+def test_how_long_trades_may_stay_away_is_told_by_their_own_pace(every_s: int, for_s: int, stale_s: int) -> None:
+    world = World("A", stream=TRADE).live()
+    world.hear(Trades((trade(None),), snapshot=True))
+    traded(world, every_s=every_s, for_s=for_s)
+    first, *_ = silent(world, 2_000)
+    assert stale_s - every_s <= first <= stale_s + 1
+    assert world.folded_again() == world.session.held
+
+
+def test_trades_that_stay_away_are_asked_for_ever_more_rarely_and_the_pace_outlives_a_connection() -> None:
+    world = World("A", stream=TRADE).live()
+    world.hear(Trades((trade(None),), snapshot=True))
+    traded(world, every_s=5, for_s=1_300)
+    resyncs = silent(world, 1_000)
+    assert [round(pause / 60) for pause in map(int.__sub__, resyncs[1:], resyncs)] == [2, 4, 8]
+    world.apply(Disconnected("reset"))
+    while world.session.state is not State.CONNECTING:
+        world.until(0.1)
+    world.apply(Connected())
+    (request,) = world.decide()
+    world.acknowledge(request)
+    world.hear(Trades((trade(None),), snapshot=True))
+    traded(world, every_s=5, for_s=20)
+    assert silent(world, 100)[0] <= 61, "the pause of the silence was not one between trades"
+
+
+def test_a_market_that_falls_asleep_is_learned_from() -> None:
+    world = World("A", stream=TRADE).live()
+    world.hear(Trades((trade(None),), snapshot=True))
+    traded(world, every_s=1, for_s=1_300)
+    needless = 0
+    for _ in range(30):  # a trade every 100 s now, after none was longer away than one
+        needless += len(silent(world, 100))
+        world.hear(Trades((trade(None),)))
+    assert needless <= 3
+
+
+def test_the_state_of_an_older_journal_has_no_pace_yet() -> None:
+    world = World("A", stream=TRADE).live()
+    traded(world, every_s=5, for_s=1_300)
+    state = msgspec.to_builtins(world.session.held)
+    for subscription in state["subscriptions"]:
+        del subscription["pace"], subscription["acks_from"]
+    older = Session(msgspec.convert(state, SessionState))
+    held = older.subscription(TRADE, "A")
+    assert held is not None
+    assert (held.pace, held.acks_from) == (Pace(), 0)
+    assert older.decide(world.now_us + 1_000 * SECOND, world.rng) == Drop("nothing came for 15 s")
+
+
 def test_first_failures_are_retried_at_once_later_ones_ever_more_rarely() -> None:
     world = World("A")
     waited: list[float] = []
@@ -632,6 +715,44 @@ def test_whatever_happens_a_replay_comes_to_the_same_and_the_end_is_reached(
         if world.session.state is State.DRAINING:
             world.apply(Disconnected("closing"))
     assert world.is_in(State.CLOSED)
+
+
+def test_an_ack_from_before_we_left_is_not_the_answer_to_what_was_asked_since() -> None:
+    world = World("A").live()
+    world.hear(BookDelta("A", (), (), 1), Check.MISMATCHED)
+    _, leave = world.decide()
+    world.acknowledge(leave)
+    ((_, again),) = world.until(1)
+    assert isinstance(again, Subscribe)
+    world.hear(Ack("subscribe", "book", "A", 10, None, 1))  # of the first request, held back until now
+    assert world.phases() == {"A": "asked"}
+    world.hear(Ack("subscribe", "book", "A", 10, None, again.req_id))
+    assert world.phases() == {"A": "held"}
+    assert world.folded_again() == world.session.held
+
+
+def test_nor_is_one_from_before_the_wish_was_given_up_and_came_back() -> None:
+    world = World("A").live()
+    world.apply(Unwanted(BOOK, ("A",)))
+    (leave,) = world.decide()
+    world.acknowledge(leave)
+    world.apply(Wanted(BOOK, ("A",)))
+    ((_, again),) = world.until(1)
+    assert isinstance(again, Subscribe)
+    world.hear(Ack("subscribe", "book", "A", 10, None, 1))
+    assert world.phases() == {"A": "asked"}
+    world.acknowledge(again)
+    assert world.phases() == {"A": "held"}
+
+
+def test_an_ack_of_an_older_request_is_one_as_long_as_we_have_not_left() -> None:
+    world = World("A")
+    (first,) = world.connect()
+    ((_, lapse), (_, again)) = world.until(11)
+    assert (type(lapse), type(again)) == (Lapse, Subscribe)
+    assert world.phases() == {"A": "asked"}
+    world.acknowledge(first, snapshot=False)
+    assert world.phases() == {"A": "held"}
 
 
 def test_an_ack_from_before_we_left_holds_nothing() -> None:

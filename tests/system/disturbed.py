@@ -7,7 +7,7 @@ at that very frame. Time runs `SPEED` times as fast for both: a minute of silenc
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tidelog.market.journal_file import JournalReader
 from tidelog.market.loader import Loader, source_of
 from tidelog.market.records import Record
 from tidelog.market.replay import Summary, load_entries, replay
+from tidelog.market.retention import Retention
 from tidelog.net import websocket as websocket_module
 from tidelog.net.websocket import PicoWebSocket, WebSocket
 from tidelog.runtime import SystemRuntime
@@ -34,6 +35,8 @@ from tidelog.sim.exchange.market import TrueTrade
 from tidelog.sim.exchange.server import ExchangeServer
 from tidelog.sim.exchange.session import Session
 from tidelog.store import open_store
+
+Load = Callable[[str, Path, Callable[[], bool]], Coroutine[None, None, None]]
 
 SPEED = 40
 LOOK_S = 0.02  # between looks at the clock, which the event loop does not know to run fast
@@ -220,12 +223,15 @@ async def recording(
     protocol: str = "v2",
     rate: float = 15.0,
     load_later: bool = False,
+    loads: Load | None = None,
+    retention: Retention | None = None,
 ) -> AsyncIterator[Recording]:
     """A feed of two symbols' books and trades and its loader, running; when left, both have ended in order.
 
     Args:
         rate: moments per second of the exchange's time.
         load_later: only once the feed has ended.
+        loads: instead of `load`.
     """
     exchange = Exchange(seed=seed, rate=rate, levels=LEVELS, start_us=int(runtime.now() * 1_000_000))
     watched = Watched(exchange, protocol)
@@ -235,11 +241,11 @@ async def recording(
         loading: asyncio.Task[None] | None = None
         async with Feed(
             SYMBOLS, ["book", "trade"], journal=str(path), depth=DEPTH, protocol=protocol, url=server.url(protocol),
-            digest=True, runtime=runtime, transport=watched,
+            digest=True, runtime=runtime, transport=watched, retention=retention,
         ) as feed:  # fmt: skip
             watched.feed = feed
             if not load_later:
-                loading = asyncio.create_task(load(url, path, lambda: ended))
+                loading = asyncio.create_task((loads or load)(url, path, lambda: ended))
             try:
                 running = Recording(exchange, feed, watched, path, url)
                 await running.until(lambda: running.is_whole, "books at the start")
@@ -254,7 +260,7 @@ async def recording(
     others = asyncio.all_tasks() - {asyncio.current_task()} - running.own
     assert not others, "every task has ended"
     left = {thread.name for thread in threading.enumerate() if thread.name.startswith("tidelog-journal")}
-    assert not left, "every journal's thread has ended"
+    assert not left, f"every journal's thread has ended: {left}"
 
 
 async def load(url: str, journal: Path, ending: Callable[[], bool] = lambda: True) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tests.market.exchange import until
 from tests.system.disturbed import UNTIL_S, Hurried, contents, digest_of, hurry, judge, named, recording
 from tidelog.batch import GAPS
+from tidelog.market import pace
 from tidelog.market.events import Resync
 from tidelog.market.fanout import Item
 from tidelog.market.feed import Feed
@@ -49,7 +50,7 @@ CASES = {
     "maintenance": Case(1.0, shown=1, reconnecting=True),
     **dict.fromkeys(("close_1006", "close_1011", "close_1012", "close_1013"), Case(0.02)),
     **dict.fromkeys(("compressed", "huge", "half_open"), Case(0.02, shown=1)),
-    "stall": Case(0.02, shown=1, channel="book"),  # a silence of trades is none for an hour
+    "stall": Case(0.02, shown=1, channel="book"),  # of trades: below
     "nesting": Case(0.02, shown=2),
     "corrupt": Case(0.3, shown=60),  # of every kind and place
     "thin": Case(1.0, shown=20),
@@ -87,6 +88,31 @@ async def alone(label: str, case: Case, hurry: Hurried, tmp_path: Path) -> None:
     if label == "drop of trades" and case.protocol == "v2":  # most are closed again by the next snapshot
         gaps = named(GAPS, await contents(running.url))
         assert any(gap["scope"].startswith("trades:") for gap in gaps), "the gaps are not for show"
+
+
+@pytest.mark.parametrize("protocol", ["v2", "v1"])
+async def test_a_silent_stall_of_trades(
+    protocol: str, hurry: Hurried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "STRETCH_US", 20_000_000)  # instead of ten minutes to get to know the market
+    async with recording(hurry, tmp_path, protocol=protocol) as running:
+        exchange, feed = running.exchange, running.feed
+
+        def knows_the_pace() -> bool:
+            held = [one for one in feed._core.session.held.subscriptions if one.stream.channel == "trade"]
+            return all(pace.stale_after_us(one.pace) == pace.STALE_MIN_US for one in held)
+
+        await running.until(knows_the_pace, "the market's pace")
+        resyncs = feed.events(kinds=[Resync])
+        exchange.tell("stall", channel="trade")  # again and again: a busy machine may lose the connection meanwhile
+        await running.until(lambda: feed.progress.resyncs > 0, "the silence to be noticed")
+        item = await anext(resyncs)
+        assert isinstance(item, Item)
+        assert isinstance(item.event, Resync)
+        assert item.event.channel == "trade"
+        assert "no data for" in item.event.reason
+        await running.recovers()
+    await judge(running, tmp_path)
 
 
 async def test_a_gap_in_a_private_sequence(hurry: Hurried, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tidelog.market.events import Resync
 from tidelog.market.marks import BackOff, Connect, Decision, Drop, Lapse, Ping, Stopped, Subscribe, Unsubscribe
+from tidelog.market.pace import stale_after_us
 from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 20 * SECOND  # later: at least hal
 # A symbol that trades rarely is resynced needlessly at times, which costs two requests and one snapshot; each time
 # that nothing else comes of it, the limit is doubled.
 FIRST_DATA_US = {"book": 15 * SECOND, "ticker": 30 * SECOND, "ohlc": 60 * SECOND, "instrument": 60 * SECOND}
-STALE_US = {"book": 30 * SECOND, "ticker": 120 * SECOND, "spread": 120 * SECOND, "trade": 1800 * SECOND}
+STALE_US = {"book": 30 * SECOND, "ticker": 120 * SECOND, "spread": 120 * SECOND}  # trades: see `pace`
 STALE_DOUBLINGS_MAX = 5
 FIRST_DATA_PRIVATE_US = 30 * SECOND  # every private channel begins with a snapshot
 
@@ -123,7 +124,7 @@ class Look:
         """Why the absence of data is suspicious."""
         channel = subscription.stream.channel
         if subscription.data_us:
-            stale_us = STALE_US.get(channel)
+            stale_us = stale_after_us(subscription.pace) if channel == "trade" else STALE_US.get(channel)
             if stale_us is None:
                 return None
             stale_us <<= min(subscription.stales, STALE_DOUBLINGS_MAX)

@@ -5,7 +5,7 @@ lose is a window's worth. What waits for the thread is bounded: beyond that the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -13,6 +13,7 @@ from tidelog.backoff import delays
 from tidelog.errors import Corruption, Fenced, JournalStalled, StoreError
 from tidelog.market.events import EventId
 from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.journal_retention import Bounds, Dropped
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import Runtime, Worker
 from tidelog.telemetry import logger
@@ -75,6 +76,21 @@ class Journal:
         """Whether it takes no frame, or its last commit failed."""
         return self.failure is not None or self._held_bytes >= HANDOFF_BYTES_MAX
 
+    @property
+    def used_bytes(self) -> int:
+        """Of the file, as of the last commit: see `journal_retention`."""
+        return self._writer.used_bytes
+
+    @property
+    def written_bytes(self) -> int:
+        """Blocks of this run that were committed, packed."""
+        return self._writer.written_bytes
+
+    @property
+    def dropped(self) -> Dropped | None:
+        """What retention has dropped in this run, up to where."""
+        return self._writer.dropped
+
     def append(self, kind: Kind, payload: bytes, at_us: int, *, restart: bool = False) -> EventId:
         """Hand a record over; its id. Times may not go back.
 
@@ -91,6 +107,8 @@ class Journal:
             )
         if self._ended:
             raise self._over()
+        if restart and self._filling.entries:
+            self._seal()  # so that the file can begin with the restart point, and nothing is cut with it
         block = self._filling
         block.entries.append((kind.value, at_us, payload))
         seq = block.first_seq + len(block.entries) - 1
@@ -130,10 +148,9 @@ class Journal:
                 raise self._over()
             await self._moved.wait()
 
-    async def prune(self, *, before_us: int | None, bytes_max: int | None, restart: EventId | None) -> int:
+    async def prune(self, bounds: Bounds) -> int:
         """See `JournalWriter.prune`."""
-        call = partial(self._writer.prune, before_us=before_us, bytes_max=bytes_max, restart=restart)
-        return await self._worker.call(call)
+        return await self._worker.call(partial(self._writer.prune, bounds))
 
     async def close(self) -> None:
         """Commit what was handed over and close the file; what that raises if it cannot be done."""
@@ -227,8 +244,10 @@ async def follow(
     after: EventId = BEGINNING,
     poll_s: float = FOLLOW_POLL_S,
     ending: Callable[[], bool] = lambda: False,
-) -> AsyncIterator[list[Record]]:
+) -> AsyncGenerator[list[Record], None]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
+
+    Where records that were not read yet have been dropped, one `Kind.LOST` comes in their place.
 
     Args:
         ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.

@@ -7,7 +7,7 @@ what comes. All decisions are in `fold`, the candles' arithmetic in `candles`; t
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -285,6 +285,8 @@ class _Pending:
         finally:
             self._some.set()
             self._full.set()
+            if isinstance(entries, AsyncGenerator):  # what it holds open is to end with this, not at some later time
+                await entries.aclose()
 
     async def next(self) -> list[Folded]:
         """The entries of the next commit; none when the source has ended. What it raised is raised here."""

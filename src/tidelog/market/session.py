@@ -57,6 +57,7 @@ from tidelog.market.marks import (
     Unwanted,
     Wanted,
 )
+from tidelog.market.pace import paused
 from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
 
 if TYPE_CHECKING:
@@ -203,9 +204,10 @@ class Session:
         if subscription is None:
             return
         if ack.method == "subscribe":
-            # one that comes late is believed, unless we have left since: then the last request is another
-            late = subscription.phase is Phase.WANTED and ack.req_id in (None, subscription.req_id)
-            if late or subscription.phase is Phase.ASKED:
+            # one that comes late, of an earlier request, is believed, unless we have left since
+            late = ack.req_id is not None and ack.req_id < subscription.acks_from
+            answers = subscription.phase is Phase.WANTED and ack.req_id in (None, subscription.req_id)
+            if not late and (answers or subscription.phase is Phase.ASKED):
                 self._hold(subscription, at_us)
         elif subscription.phase is Phase.LEAVING:
             self._left(subscription, at_us)
@@ -272,6 +274,8 @@ class Session:
             if subscription is None:
                 continue
             self._imply_ack(subscription, at_us)
+            if 0 < subscription.data_us < at_us:
+                subscription.pace = paused(subscription.pace, at_us - subscription.data_us, at_us)
             self._take_data(subscription, at_us)
             if trade.trade_id is None:
                 continue
@@ -344,6 +348,8 @@ class Session:
                     subscription = self._of(stream, symbol)
                     subscription.phase = Phase.ASKED if asking else Phase.LEAVING
                     subscription.req_id, subscription.asked_us = req_id, at_us
+                    if not asking:
+                        subscription.acks_from = req_id
                 held.next_req_id = req_id + 1
                 held.paced_us = at_us + max(1, len(symbols)) * SECOND // REQUESTS_PER_S
             case Lapse(req_id):
@@ -389,7 +395,7 @@ class Session:
             if subscription is not None:
                 subscription.unwanted = False
                 continue
-            subscription = Subscription(mark.stream, symbol)
+            subscription = Subscription(mark.stream, symbol, acks_from=self._held.next_req_id)
             self._held.subscriptions.append(subscription)
             self._by_key[subscription.key] = subscription
         self._settle()

@@ -5,6 +5,7 @@ import enum
 from msgspec import Struct
 
 from tidelog.market.events import Stream
+from tidelog.market.pace import Pace
 
 
 class State(enum.Enum):
@@ -48,6 +49,8 @@ class Subscription(Struct):
     resyncs: int = 0  # in a row
     stales: int = 0  # resyncs in a row because no data came any more, with none coming after them either
     sequence: int = 0  # the last frame's on private channels, the last trade's id; 0: none since the ack
+    pace: Pace = Pace()  # of trades: the market's, so it outlives a connection
+    acks_from: int = 0  # acks of requests before this one are of a subscription that we have left since
 
     @property
     def key(self) -> tuple[str, str | None, int | None]:

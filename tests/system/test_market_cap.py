@@ -1,0 +1,195 @@
+"""The journal at its size cap while the database is away: the file stays small, what had to go is said in a gap, and
+the loader goes on behind it by itself, in the same process or in another one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from tests.system.disturbed import (
+    NAME,
+    SYMBOLS,
+    Hurried,
+    Recording,
+    contents,
+    hurry,
+    judge_trades,
+    load,
+    named,
+    recording,
+)
+from tidelog.batch import BOOK_SNAPSHOTS, COVERAGE, GAPS, TRADES, Batch, Outcome, Row
+from tidelog.errors import Busy
+from tidelog.market import loader as loader_module
+from tidelog.market.events import EventId
+from tidelog.market.folded import Folded
+from tidelog.market.journal_file import JournalReader
+from tidelog.market.journal_retention import Dropped
+from tidelog.market.loader import Loader
+from tidelog.market.records import BEGINNING
+from tidelog.market.replay import load_entries
+from tidelog.market.retention import Retention
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store, open_store
+
+__all__ = ["hurry"]  # a fixture
+
+CAP_BYTES = 120_000
+SLACK_BYTES = 200_000  # records of the commits that come while the oldest are being dropped
+BATCH = 100  # what a loader has in hand, and once more: instead of thousands, which a small journal never holds
+RATE = 40.0
+
+
+class Patient(SystemRuntime):
+    """Never waits long for a database."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(min(seconds, 0.02))
+
+
+class Away:
+    """A store whose database is not there while it is told so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_away = False
+
+    async def commit(self, batch: Batch) -> Outcome:
+        if self.is_away:
+            raise Busy("the server is away")
+        return await self._store.commit(batch)
+
+    def __getattr__(self, name: str) -> object:
+        if name == "snapshot" and self.is_away:
+            raise Busy("the server is away")
+        return getattr(self._store, name)
+
+
+class Loading:
+    """The loader of a recording, on a database that can go away; how far it is, as the feed's retention asks."""
+
+    def __init__(self) -> None:
+        self.committed: EventId = BEGINNING
+        self.away: Away | None = None
+        self._ending: Callable[[], bool] = lambda: False
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self, url: str, journal: Path, ending: Callable[[], bool]) -> None:
+        self._ending = ending
+        try:
+            while self._task is None or self._task.cancelled():
+                self._task = asyncio.create_task(self._load(url, journal))
+                await asyncio.wait([self._task])
+            self._task.result()
+        finally:
+            self.restart()
+            await asyncio.gather(*filter(None, [self._task]), return_exceptions=True)
+
+    def restart(self) -> None:
+        """The process ends, and another one begins, with a database that is there."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _load(self, url: str, journal: Path) -> None:
+        runtime = Patient()
+        store = await open_store(url, runtime)
+        self.away = Away(store)
+        try:
+            loader = await Loader.open(self.away, runtime, NAME)  # type: ignore[arg-type]
+            await loader.run(self._entries(loader, journal, runtime))
+        finally:
+            await store.close()
+
+    async def _entries(self, loader: Loader, journal: Path, runtime: Patient) -> AsyncIterator[Folded]:
+        begun = load_entries(str(journal), runtime, after=loader.committed, ending=self._ending)
+        async with aclosing(begun) as entries:
+            async for entry in entries:
+                self.committed = loader.committed
+                yield entry
+
+
+def dropped(journal: Path) -> Dropped | None:
+    reader = JournalReader(str(journal))
+    try:
+        return reader.dropped()
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("goes_on", ["live", "restarted"])
+async def test_at_its_cap_the_oldest_goes_and_the_loader_goes_on_behind_the_gap(
+    goes_on: str, hurry: Hurried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader_module, "BATCH_ENTRIES", BATCH)
+    monkeypatch.setattr(loader_module, "BATCH_AGE_S", 0.1)
+    loading = Loading()
+    retention = Retention(bytes_max=CAP_BYTES, restart=lambda: loading.committed)
+    sizes: list[int] = []
+    async with recording(hurry, tmp_path, rate=RATE, loads=loading.run, retention=retention) as running:
+        journal = running.path
+
+        def is_far_behind() -> bool:
+            """More is gone than the loader can have in hand."""
+            sizes.append(journal.stat().st_size)
+            gone = dropped(journal)
+            return gone is not None and gone.id.seq > loading.committed.seq + 6 * BATCH
+
+        await running.until(lambda: loading.committed.seq > 300, "rows to be stored")
+        assert loading.away is not None
+        loading.away.is_away = True
+        await running.until(is_far_behind, "the journal to be full")
+        monkeypatch.setattr(loader_module, "BATCH_ENTRIES", 20 * BATCH)  # there is much to catch up with
+        if goes_on == "restarted":
+            loading.restart()
+        else:
+            loading.away.is_away = False
+        gone = dropped(journal)
+        assert gone is not None
+        assert gone.reason == "journal_full"
+        await running.until(lambda: loading.committed.seq > gone.id.seq + 500, "the loader to go on")
+        await running.recovers()
+        sizes.append(journal.stat().st_size)
+        assert running.feed.progress.mismatches == 0
+    assert max(sizes) < CAP_BYTES + SLACK_BYTES
+    held = await contents(running.url)
+    judge_gaps(held)
+    assert judge_trades(held, running.exchange) > 0, "some are missing, and lie in gaps"
+    await judge_rest(running, held, tmp_path)
+
+
+def judge_gaps(held: dict[str, list[Row]]) -> None:
+    """The connection has a gap, which was closed; each channel has one, and is proven again behind it.
+
+    On a machine that is busy with other things there may be others: the exchange's time is a fast one.
+    """
+    gaps = [gap for gap in named(GAPS, held) if gap["reason"] == "journal_full"]
+    whole = [gap for gap in gaps if gap["scope"] == "connection"]
+    assert whole
+    assert all(gap["closed_at"] is not None and gap["first"] < gap["last"] for gap in whole)
+    for symbol in SYMBOLS:
+        assert any(gap["scope"] == f"trades:{symbol}" for gap in gaps)
+        for channel in ("book", "trade"):
+            states = [
+                row["reason"] or row["state"]
+                for row in sorted(named(COVERAGE, held), key=lambda row: row["since_us"])
+                if (row["symbol"], row["channel"]) == (symbol, channel)
+            ]
+            at = states.index("journal_full")
+            assert "proven" in states[:at]
+            assert "proven" in states[at:]
+
+
+async def judge_rest(running: Recording, held: dict[str, list[Row]], folder: Path) -> None:
+    """What is left of the journal, folded by itself, is in the store row by row, but for the first of each book."""
+    again = f"sqlite:///{folder}/again.db"
+    await load(again, running.path)
+    rest = await contents(again)
+    assert len(rest[TRADES.name]) > 10
+    assert set(rest[TRADES.name]) <= set(held[TRADES.name])
+    by_symbol = BOOK_SNAPSHOTS.index("symbol")
+    for symbol in SYMBOLS:
+        books = [row for row in rest[BOOK_SNAPSHOTS.name] if row[by_symbol] == symbol]
+        assert len(books) > 2
+        assert set(books[1:]) <= set(held[BOOK_SNAPSHOTS.name])  # they are in the order of their keys, and so of time
