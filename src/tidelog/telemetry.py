@@ -88,3 +88,24 @@ class ChainMetrics:
         self.request_seconds = Histogram(
             "tidelog_rpc_request_seconds", "Duration of RPC requests.", ["endpoint"], registry=self.registry
         )
+
+
+class ApiMetrics:
+    """What an API server counts. Routes are named by their pattern, never by what a client wrote."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "tidelog_http_requests",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "tidelog_http_request_seconds",
+            "Duration of requests, streams excepted.",
+            ["route"],
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self.streams = Gauge("tidelog_http_streams", "Live streams that are open.", ["kind"], registry=self.registry)

@@ -1,0 +1,149 @@
+"""Errors as clients see them: one shape, `{"error": {"code", "message"}}`, for everything that is refused.
+
+A message is one sentence for a person: what is wrong, where, what to do. It never carries what the server
+alone knows: paths, statements, stack traces. What is a fault of ours is logged, and told as "internal".
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from msgspec import Struct
+
+from tidelog.errors import Busy, ConfigError, StoreError, TimedOut
+from tidelog.telemetry import logger
+
+__all__ = ["EXCEPTION_HANDLERS", "Error", "ErrorAnswer", "Refused", "problem"]
+
+RETRY_AFTER_S = 1  # of a 503: a database that restarts is back within a few
+
+# status -> code; clients compare codes, people read messages
+CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    408: "request_timeout",
+    413: "too_large",
+    415: "unsupported_media_type",
+    421: "wrong_host",
+    429: "too_many_requests",
+    431: "headers_too_large",
+    500: "internal",
+    503: "unavailable",
+    504: "timed_out",
+}
+
+_log = logger("api")
+
+
+class Error(Struct, frozen=True):
+    """What went wrong."""
+
+    code: str  # stays the same: compare this
+    message: str  # for people
+
+
+class ErrorAnswer(Struct, frozen=True):
+    """The answer to every request that is refused, or fails."""
+
+    error: Error
+
+
+class Refused(Exception):
+    """A request that gets no answer but this one."""
+
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response[ErrorAnswer]:
+    """The answer to a request that is refused."""
+    return Response(
+        ErrorAnswer(Error(CODES.get(status, "error"), message)),
+        status_code=status,
+        media_type=MediaType.JSON,
+        headers={"cache-control": "no-store", **(headers or {})},
+    )
+
+
+def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[ErrorAnswer]:
+    return problem(error.status, error.message, error.headers)
+
+
+def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorAnswer]:
+    """What Litestar refuses: unknown routes, other methods, parameters of another shape."""
+    status = error.status_code
+    if status >= 500 or status not in CODES:
+        return _fault(request, error)
+    allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    if isinstance(error, ValidationException):
+        return problem(400, _shape_sentence(error))
+    return problem(status, _SENTENCES.get(status) or _one_line(error.detail), allowed)
+
+
+_SENTENCES = {
+    404: "there is no such route: /openapi.json lists all of them",
+    405: "this route does not take that method",
+}
+
+
+def _shape_sentence(error: ValidationException) -> str:
+    """Which parameter is wrong, and how. `extra` is a list of {message, key, source}."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    parts = [
+        f"{each.get('key') or each.get('source') or 'request'}: {_one_line(str(each.get('message')))}"
+        for each in extra
+        if isinstance(each, dict)
+    ]
+    return "; ".join(parts) or "the request does not have the shape that this route takes"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _timed_out(request: Request[Any, Any, Any], error: TimedOut) -> Response[ErrorAnswer]:
+    return problem(504, "the read took longer than it may: ask for less at once")
+
+
+def _busy(request: Request[Any, Any, Any], error: Busy) -> Response[ErrorAnswer]:
+    return problem(503, "the store is not available now: try again", {"retry-after": str(RETRY_AFTER_S)})
+
+
+def _store(request: Request[Any, Any, Any], error: StoreError) -> Response[ErrorAnswer]:
+    _log.error("store_failed", error=str(error))
+    return problem(503, "the store cannot answer", {"retry-after": str(RETRY_AFTER_S)})
+
+
+def _too_deep(request: Request[Any, Any, Any], error: RecursionError) -> Response[ErrorAnswer]:
+    return problem(400, "the body is nested too deeply")
+
+
+def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorAnswer]:
+    """A mistake of ours: the log has it, the client learns that it is one."""
+    _log.error("request_failed", route=_route(request), error=type(error).__name__, exc_info=error)
+    return problem(500, "a fault in tidelog: its log says more")
+
+
+def _route(request: Request[Any, Any, Any]) -> str:
+    handler = request.scope.get("path_template")
+    return str(handler) if handler else "none"
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[..., Response[ErrorAnswer]]] = {
+    Refused: _refused,
+    HTTPException: _http,
+    TimedOut: _timed_out,
+    Busy: _busy,
+    StoreError: _store,
+    RecursionError: _too_deep,
+    ConfigError: _fault,
+    Exception: _fault,
+}
