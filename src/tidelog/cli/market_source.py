@@ -40,7 +40,8 @@ class MarketSource(Struct, frozen=True, kw_only=True):
     name: str
     protocol: str
     url: str | None
-    keep_days: float | None
+    keep_days: float | None = None
+    journal_max: int | None = None  # bytes
     rest: str = REST_URL
     key: ApiKey | None = None  # for private channels
 
@@ -78,9 +79,11 @@ async def record_market(source: MarketSource, stop: Stop, *, live: bool = True) 
 
 def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHttp) -> Feed:
     retention = None
-    if source.keep_days is not None:
-        age_s = source.keep_days * DAY_S
-        retention = Retention(age_s) if source.db is None else Retention(age_s, restart=lambda: loaded.committed)
+    if source.keep_days is not None or source.journal_max is not None:
+        age_s = None if source.keep_days is None else source.keep_days * DAY_S
+        retention = Retention(age_s, source.journal_max)
+        if source.db is not None:
+            retention = Retention(age_s, source.journal_max, restart=lambda: loaded.committed)
     return Feed(
         source.symbols,
         source.channels,

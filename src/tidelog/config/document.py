@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tidelog.config.overrides import override
-from tidelog.config.shape import Key, Path, Wrong, examine, named, shape_of
+from tidelog.config.shape import Key, Path, Wrong, examine, fill, named, shape_of
 from tidelog.config.values import ConfigValue, Reading
 from tidelog.errors import ConfigError
 
@@ -85,6 +85,7 @@ def parse(text: str, kind: type[T], *, file: str, environ: Mapping[str, str]) ->
         given = frozenset(named(key, tree) for key in _leaves(tree))
         overrides = override(tree, shape, environ)
         examine(tree, shape)
+        fill(tree, shape)
         value = _converted(tree, kind, reading)
     except Wrong as wrong:
         raise ConfigError(f"{file}: {'.'.join(named(wrong.key, tree))}: {wrong.sentence}") from None
@@ -126,9 +127,7 @@ def _converted(tree: object, kind: type[T], reading: Reading) -> T:
     try:
         return msgspec.convert(tree, kind, dec_hook=hook)
     except msgspec.ValidationError as error:
-        words, _, where = str(error).rpartition(" - at `$")
-        if not words:
-            words, where = str(error), ""
+        words, _, where = str(error).rstrip("`").partition(" - at `$")
         key: Key = tuple(int(index) if index else name for name, index in _STEP.findall(where))
         missing = re.fullmatch(r"Object missing required field `(.*)`", words)
         if missing is not None:

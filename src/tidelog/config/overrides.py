@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec.inspect import BoolType, FloatType, IntType, StructType, Type, UnionType
+from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, StructType, Type, UnionType
 
 from tidelog.config.shape import Key, items, nearest, plain
 from tidelog.config.values import Verbatim
@@ -98,7 +98,11 @@ def _value(text: str, shape: Type) -> Any:
     kinds = [plain(kind) for kind in shape.types] if isinstance(shape, UnionType) else [shape]
     if any(isinstance(kind, BoolType) for kind in kinds) and text.lower() in ("true", "false", "1", "0"):
         return text.lower() in ("true", "1")
-    if any(isinstance(kind, IntType) for kind in kinds) and text.isascii() and text.lstrip("-").isdecimal():
+    numbers = any(
+        isinstance(kind, IntType) or (isinstance(kind, LiteralType) and isinstance(kind.values[0], int))
+        for kind in kinds
+    )
+    if numbers and text.isascii() and text.lstrip("-").isdecimal():
         return int(text)
     if any(isinstance(kind, FloatType) for kind in kinds):
         try:

@@ -105,6 +105,8 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
     elif (each := items(shape)) is not None and isinstance(tree, list):
         for index, value in enumerate(tree):
             exposed += examine(value, each, (*key, index))
+    elif isinstance(each, StructType) and isinstance(tree, dict):
+        raise Wrong(key, f"write this table as [[{key[-1]}]]: there may be several")
     elif isinstance(shape, LiteralType) and tree not in shape.values:
         raise Wrong(key, f"give one of {', '.join(map(str, shape.values))}")
     elif isinstance(tree, str):
@@ -114,3 +116,19 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
         elif refers(tree):
             raise Wrong(key, "only secrets and URLs may refer to the environment with ${NAME}")
     return exposed
+
+
+def fill(tree: object, shape: Type) -> None:
+    """Put the defaults into the tree that depend on where the file is, such as relative paths."""
+    shape = plain(shape)
+    if (each := items(shape)) is not None and isinstance(tree, list):
+        for item in tree:
+            fill(item, each)
+    elif isinstance(shape, StructType) and isinstance(tree, dict):
+        for field in shape.fields:
+            if isinstance(plain(field.type), StructType) and not field.required:
+                tree.setdefault(field.encode_name, {})
+            elif isinstance(field.default, ConfigValue) and (text := field.default.by_default()) is not None:
+                tree.setdefault(field.encode_name, text)
+            if field.encode_name in tree:
+                fill(tree[field.encode_name], field.type)

@@ -56,6 +56,10 @@ class ConfigValue:
         """As `config show` prints it."""
         raise NotImplementedError
 
+    def by_default(self) -> str | None:
+        """What to read in the place of a default that depends on where the file is; None: it does not."""
+        return None
+
 
 class Duration(float, ConfigValue):
     """Seconds, written as a number or as "500ms", "5s", "2m", "1h", "1d"."""
@@ -147,6 +151,9 @@ class FilePath(str, ConfigValue):
         return cls(os.path.join(reading.folder, given))
 
     def shown(self) -> str:
+        return str(self)
+
+    def by_default(self) -> str:
         return str(self)
 
 

@@ -1,0 +1,128 @@
+"""What the settings mean: which processes there are, what each of them is told, and what cannot be meant."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+import msgspec
+
+from tidelog.api.options import ApiOptions, JournalSource
+from tidelog.cli.chain_source import ChainSource, chain_source
+from tidelog.cli.market_source import MarketSource
+from tidelog.cli.run.settings import API, SOURCES_MAX, SUPERVISOR, Settings
+from tidelog.errors import ConfigError
+from tidelog.market.kraken.auth import ApiKey
+
+__all__ = ["api_options_of", "chain_source_of", "journals_of", "judge", "market_source_of"]
+
+SOCKET_PATH_MAX = 107  # bytes that the system has room for
+
+T = TypeVar("T", bound=Hashable)
+
+
+def chain_source_of(settings: Settings, name: str) -> ChainSource:
+    """What `chain sync --follow` would be told. ConfigError: it cannot be meant."""
+    (chain,) = (each for each in settings.chain if each.name == name)
+    told = {each.name: getattr(chain, each.name) for each in msgspec.structs.fields(chain)}
+    del told["name"]
+    told["rpc"] = tuple(url.reveal() for url in chain.rpc)
+    told["ws"] = None if chain.ws is None else chain.ws.reveal()
+    return chain_source(_spelled("chain", name), db=settings.store.url.reveal(), to=None, follow=True, **told)
+
+
+def market_source_of(settings: Settings, name: str) -> MarketSource:
+    """What `market record` would be told. ConfigError: it cannot be meant."""
+    (market,) = (each for each in settings.market if each.name == name)
+    key, secret = market.key, market.secret
+    if (key is None) != (secret is None):
+        raise ConfigError(f"market.{name}: give key and secret, or neither")
+    return MarketSource(
+        symbols=list(market.symbols),
+        channels=list(market.channels),
+        depth=market.depth,
+        interval=market.interval,
+        journal=market.journal,
+        db=settings.store.url.reveal(),
+        name=market.name,
+        protocol=market.protocol,
+        url=None if market.url is None else market.url.reveal(),
+        keep_days=market.keep_days,
+        journal_max=market.journal_max,
+        rest=market.rest.reveal(),
+        key=None if key is None or secret is None else ApiKey(key.reveal(), secret.reveal()),
+    )
+
+
+def api_options_of(settings: Settings) -> ApiOptions:
+    """What `serve` would be told; what it scrapes are the sockets of the others."""
+    told = {
+        option: getattr(settings.api, key)
+        for option, key in ((each.name, _key_of(each.name)) for each in msgspec.structs.fields(ApiOptions))
+        if option != "scrape"
+    }
+    return ApiOptions(
+        **told, scrape={name: f"unix:{settings.socket(name)}" for name in (SUPERVISOR, *settings.sources)}
+    )
+
+
+def journals_of(settings: Settings) -> tuple[JournalSource, ...]:
+    """What live market streams of the API follow."""
+    return tuple(JournalSource(each.name, each.journal) for each in settings.market)
+
+
+def _key_of(option: str) -> str:
+    """The key of an API's option: units are in the values of a file."""
+    return option.replace("_bytes_max", "_max").removesuffix("_s")
+
+
+def _spelled(*where: str) -> Callable[[str], str]:
+    return lambda key: ".".join((*where, key))
+
+
+def judge(settings: Settings, file: str) -> None:
+    """What no single key is wrong about.
+
+    Raises:
+        ConfigError: a sentence with the file's name.
+    """
+    try:
+        _judge(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _judge(settings: Settings) -> None:
+    names = settings.sources
+    for name in (API, SUPERVISOR):
+        if name in names:
+            raise ConfigError(f"a source is called {name}, which is a name of tidelog's own: give it another")
+    if not names and not settings.api.enabled:
+        raise ConfigError("there is nothing to run: add a [[chain]] or a [[market]]")
+    if len(names) > SOURCES_MAX:
+        raise ConfigError(f"there are {len(names)} sources: {SOURCES_MAX} at most, the others in a file of their own")
+    for name in _repeated(names):
+        raise ConfigError(f"two sources are called {name}: give one another name")
+    if len(settings.chain) > 1:
+        for chain in settings.chain:
+            if chain.chain_id is None:
+                raise ConfigError(f"chain.{chain.name}: there are several chains in one store: give each its chain_id")
+    for chain_id in _repeated(each.chain_id for each in settings.chain):
+        raise ConfigError(f"two sources are chain {chain_id}: one source with the endpoints of both fails over")
+    for journal in _repeated(os.path.realpath(each.journal) for each in settings.market):
+        raise ConfigError(f"two recordings write {journal}: give each a journal of its own")
+    for chain in settings.chain:
+        chain_source_of(settings, chain.name)
+    for market in settings.market:
+        market_source_of(settings, market.name)
+    api_options_of(settings)
+    for name in (*settings.names, SUPERVISOR):
+        if len(os.fsencode(settings.socket(name))) > SOCKET_PATH_MAX:
+            raise ConfigError(
+                f"run.directory: {settings.socket(name)} is longer than {SOCKET_PATH_MAX} bytes, which is the longest "
+                "path of a socket: give a shorter one, such as /run/tidelog"
+            )
+
+
+def _repeated(values: Iterable[T | None]) -> list[T]:
+    return [value for value, count in Counter(values).items() if count > 1 and value is not None]
