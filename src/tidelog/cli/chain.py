@@ -9,12 +9,14 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.batch import BLOCKS, CHAINS, INT_MAX, LOGS, REORGS, Value
+from tidelog.chain.health import BEHIND_BLOCKS
 from tidelog.chain.ledger import Ledger, read_block
 from tidelog.chain.position import decode_position, source_of
 from tidelog.chain.profiles import decode_profile
 from tidelog.chain.repair import repair_block
 from tidelog.chain.verify import Report, verify_jobs
 from tidelog.cli.chain_source import HASH, ChainSource, at_least, chain_source, hexadecimal, pool_of, sync_chain
+from tidelog.cli.status import StatusAddress
 from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import DEFAULT_DB, ChainId, Db, flag, opened, the_chain
 from tidelog.errors import ConfigError, Corruption
@@ -52,6 +54,8 @@ def sync(
     poll: float = 1.0,
     reorg_patience: float = 30.0,
     jobs: int | None = None,
+    status: StatusAddress = None,
+    ready_behind: int = BEHIND_BLOCKS,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Take a chain's blocks into the store, each one proven, and follow its head through reorgs.
@@ -73,6 +77,7 @@ def sync(
         poll: seconds between looks at the head.
         reorg_patience: seconds until a head that no endpoint knows any more is given up for a lower one.
         jobs: processes that decode and prove history beside this one; one for each further core if not given.
+        ready_behind: blocks that may be missing up to the head while /readyz still says yes.
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
@@ -92,14 +97,15 @@ def sync(
         poll=poll,
         reorg_patience=reorg_patience,
         jobs=jobs,
+        ready_behind=ready_behind,
     )
-    sys.exit(run(_sync(source)))
+    sys.exit(run(_sync(source, status)))
 
 
-async def _sync(source: ChainSource) -> int:
+async def _sync(source: ChainSource, status: str | None) -> int:
     stop = Stop()
     stop.on_signals()
-    return await sync_chain(source, stop)
+    return await sync_chain(source, stop, status)
 
 
 @app.command

@@ -6,16 +6,19 @@ Checks what a user said, in the words of where it was said: a flag, or a key of 
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from msgspec import Struct
 
+from tidelog.chain.health import Limits, readiness
 from tidelog.chain.pool import Pool
 from tidelog.chain.rpc import LATEST, Endpoint
 from tidelog.chain.sync import Options, Progress, Sync
 from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.cli.progress import Display
+from tidelog.cli.status import StoreSize, status_served
 from tidelog.cli.stopping import INTERRUPTED, Stop
 from tidelog.cli.stores import opened
 from tidelog.config import EndpointUrl
@@ -37,6 +40,7 @@ class ChainSource(Struct, frozen=True):
     options: Options
     ws: str | None
     jobs: int
+    limits: Limits
 
 
 def chain_source(
@@ -56,6 +60,7 @@ def chain_source(
     poll: float,
     reorg_patience: float,
     jobs: int | None,
+    ready_behind: int,
 ) -> ChainSource:
     """What was said, checked. `spelled` gives a setting's name as it was said.
 
@@ -80,13 +85,15 @@ def chain_source(
         raise ConfigError(f"{spelled('to')} {to} is below {spelled('from')} {first}")
     if jobs is None:
         jobs = max(0, (os.cpu_count() or 1) - 1)
-    return ChainSource(rpc, db, options, ws, at_least(spelled("jobs"), jobs, 0))
+    limits = Limits(behind_blocks=at_least(spelled("ready_behind"), ready_behind, 0))
+    return ChainSource(rpc, db, options, ws, at_least(spelled("jobs"), jobs, 0), limits)
 
 
-async def sync_chain(source: ChainSource, stop: Stop, *, live: bool = True) -> int:
+async def sync_chain(source: ChainSource, stop: Stop, status: str | None, *, live: bool = True) -> int:
     """Sync until it is done or asked to stop; the exit code.
 
     Args:
+        status: where to serve metrics and readiness, if anywhere.
         live: show a status line where standard error is a terminal.
     """
     runtime, metrics = SystemRuntime(jobs=source.jobs), ChainMetrics()
@@ -97,20 +104,29 @@ async def sync_chain(source: ChainSource, stop: Stop, *, live: bool = True) -> i
     ):
         with Display(runtime, live=live) as display:
             syncing = Sync(store, pool, runtime, metrics, source.options, on_progress=display.update)
-            running = asyncio.ensure_future(syncing.run())
-            stop.then(lambda: _stop(syncing, running))
-            watcher = None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, syncing.wake).run())
-            try:
-                await asyncio.wait((running,))
-            finally:
-                for task in (running, watcher):
-                    if task is not None:
-                        task.cancel()
-                        await asyncio.gather(task, return_exceptions=True)
-                runtime.close()
+            size = StoreSize(metrics.store_size, runtime, store)
+            async with status_served(status, metrics.registry, lambda: readiness(syncing.facts, source.limits), size):
+                running = asyncio.ensure_future(syncing.run())
+                stop.then(lambda: _stop(syncing, running))
+                try:
+                    await _beside(running, None if heads is None else HeadsWatcher(heads, runtime, syncing.wake).run())
+                finally:
+                    runtime.close()
         if not running.cancelled():
             display.tell(running.result(), "stopped" if syncing.stopping else "done")
     return INTERRUPTED if stop.asked and not source.options.follow else 0
+
+
+async def _beside(running: asyncio.Future[Progress], watching: Coroutine[Any, Any, None] | None) -> None:
+    """Wait for the sync's end, with a watcher beside it."""
+    watcher = None if watching is None else asyncio.create_task(watching)
+    try:
+        await asyncio.wait((running,))
+    finally:
+        for task in (running, watcher):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 def _stop(syncing: Sync, running: asyncio.Future[Progress]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from tidelog.backoff import delays
 from tidelog.cli.run.channel import Order, Report, decode_report, line
 from tidelog.cli.run.policy import REASONS, Verdict, verdict
+from tidelog.errors import TidelogError
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 
@@ -67,14 +68,16 @@ class Child:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(line(order))
 
-    async def stop(self, timeout_s: float) -> None:
-        """End it: in order, and by force when the time is over."""
+    async def stop(self, timeout_s: float, hurry: asyncio.Event) -> None:
+        """End it: in order, and by force when the time is over or `hurry` is set."""
         self._stopping.set()
         self._signal(signal.SIGTERM)
         if self._task is None:
             return
-        done, _ = await asyncio.wait((self._task,), timeout=max(0.0, timeout_s))
-        if not done:
+        hurried = asyncio.create_task(hurry.wait())
+        await asyncio.wait((self._task, hurried), timeout=max(0.0, timeout_s), return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not self._task.done():
             _log.warning("child_killed", child=self.name, pid=self.pid, after_s=round(timeout_s, 1))
             self._signal(signal.SIGKILL)
         await self._task
@@ -116,14 +119,18 @@ class Child:
 
     async def _once(self) -> int:
         """Start it, and wait for its end; its exit code."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._environ,
-            start_new_session=True,  # Ctrl-C on a terminal is ours to pass on, in order
-            limit=LINE_BYTES_MAX,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._environ,
+                start_new_session=True,  # Ctrl-C on a terminal is ours to pass on, in order
+                limit=LINE_BYTES_MAX,
+            )
+        except OSError as error:
+            self.trouble = f"it could not be started: {error.strerror}"
+            return TidelogError.exit_code
         self._process = process
         _log.info("child_started", child=self.name, pid=process.pid)
         if self._stopping.is_set():

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -11,10 +11,11 @@ from tidelog.api.options import ApiOptions, JournalSource
 from tidelog.cli.chain_source import ChainSource, chain_source
 from tidelog.cli.market_source import MarketSource
 from tidelog.cli.run.settings import API, SOURCES_MAX, SUPERVISOR, Settings
+from tidelog.config import Loaded, load
 from tidelog.errors import ConfigError
 from tidelog.market.kraken.auth import ApiKey
 
-__all__ = ["api_options_of", "chain_source_of", "journals_of", "judge", "market_source_of"]
+__all__ = ["api_options_of", "chain_source_of", "checked", "journals_of", "judge", "market_source_of", "told"]
 
 SOCKET_PATH_MAX = 107  # bytes that the system has room for
 
@@ -56,19 +57,29 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
 
 def api_options_of(settings: Settings) -> ApiOptions:
     """What `serve` would be told; what it scrapes are the sockets of the others."""
-    told = {
+    options = {
         option: getattr(settings.api, key)
         for option, key in ((each.name, _key_of(each.name)) for each in msgspec.structs.fields(ApiOptions))
         if option != "scrape"
     }
     return ApiOptions(
-        **told, scrape={name: f"unix:{settings.socket(name)}" for name in (SUPERVISOR, *settings.sources)}
+        **options, scrape={name: f"unix:{settings.socket(name)}" for name in (SUPERVISOR, *settings.sources)}
     )
 
 
 def journals_of(settings: Settings) -> tuple[JournalSource, ...]:
     """What live market streams of the API follow."""
     return tuple(JournalSource(each.name, each.journal) for each in settings.market)
+
+
+def told(settings: Settings) -> dict[str, Hashable]:
+    """What each process is told, by name, in the order of their start: one whose part changes has to start anew."""
+    shared = (settings.store, settings.logs.format)
+    parts: dict[str, Hashable] = {chain.name: (chain, shared) for chain in settings.chain}
+    parts |= {market.name: (market, shared) for market in settings.market}
+    if settings.api.enabled:
+        parts[API] = (settings.api, settings.sources, journals_of(settings), shared)
+    return parts
 
 
 def _key_of(option: str) -> str:
@@ -78,6 +89,13 @@ def _key_of(option: str) -> str:
 
 def _spelled(*where: str) -> Callable[[str], str]:
     return lambda key: ".".join((*where, key))
+
+
+def checked(file: str, environ: Mapping[str, str]) -> Loaded[Settings]:
+    """The file, if it can be run. ConfigError: why it cannot."""
+    loaded = load(file, Settings, environ)
+    judge(loaded.value, file)
+    return loaded
 
 
 def judge(settings: Settings, file: str) -> None:

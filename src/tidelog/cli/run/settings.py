@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Meta, Struct, field
 
 from tidelog.api.options import ApiOptions
+from tidelog.chain.health import BEHIND_BLOCKS
 from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
 from tidelog.config.values import Pause, SocketUrl
 from tidelog.market.tokens import REST_URL
@@ -119,6 +120,9 @@ class ChainSettings(Struct, frozen=True, kw_only=True):
             examples=[1],
         ),
     ] = None
+    ready_behind: Annotated[
+        int, Meta(description="Blocks that may be missing up to the head while it counts as ready.", ge=0)
+    ] = BEHIND_BLOCKS
 
 
 class MarketSettings(Struct, frozen=True, kw_only=True):
