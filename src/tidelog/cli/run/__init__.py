@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from tidelog.runtime import SystemRuntime
 from tidelog.runtime import run as run_loop
+from tidelog.telemetry import logger
 
 ConfigFile = Annotated[str, Parameter(name=["--config", "-c"], help="The file.", env_var="TIDELOG_CONFIG")]
 DEFAULT_FILE = "tidelog.toml"
@@ -18,12 +19,15 @@ def run(*, config: ConfigFile = DEFAULT_FILE) -> None:
     SIGTERM and Ctrl-C end it in order within run.stop_timeout, SIGHUP reads the file again.
     """
     from tidelog.cli.run import logs
-    from tidelog.cli.run.processes import checked
+    from tidelog.cli.run.processes import checked, warnings_of
     from tidelog.cli.run.settings import SUPERVISOR
     from tidelog.cli.run.supervisor import Supervisor
 
     loaded = checked(config, os.environ)
     logs.configure(loaded.value.logs, SUPERVISOR)
+
+    for warning in warnings_of(loaded, config):
+        logger("run").warning("configuration", reason=warning)
 
     async def main() -> None:
         await Supervisor(config, loaded, dict(os.environ), SystemRuntime()).run()

@@ -1,6 +1,7 @@
 """What the settings mean: which processes there are, what each of them is told, and what cannot be meant."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
@@ -15,7 +16,16 @@ from tidelog.config import Loaded, load
 from tidelog.errors import ConfigError
 from tidelog.market.kraken.auth import ApiKey
 
-__all__ = ["api_options_of", "chain_source_of", "checked", "journals_of", "judge", "market_source_of", "told"]
+__all__ = [
+    "api_options_of",
+    "chain_source_of",
+    "checked",
+    "journals_of",
+    "judge",
+    "market_source_of",
+    "told",
+    "warnings_of",
+]
 
 SOCKET_PATH_MAX = 107  # bytes that the system has room for
 
@@ -96,6 +106,17 @@ def checked(file: str, environ: Mapping[str, str]) -> Loaded[Settings]:
     loaded = load(file, Settings, environ)
     judge(loaded.value, file)
     return loaded
+
+
+def warnings_of(loaded: Loaded[Settings], file: str) -> list[str]:
+    """What is no mistake, and not good either."""
+    warnings = []
+    if loaded.exposed and os.stat(file).st_mode & stat.S_IROTH:
+        key = ".".join(loaded.exposed[0])
+        warnings.append(f"everybody on this machine can read {file}, and {key} has a secret in it: chmod 600 {file}")
+    if not loaded.value.sources:
+        warnings.append(f"{file} has no [[chain]] and no [[market]]: only what is in the store is served")
+    return warnings
 
 
 def judge(settings: Settings, file: str) -> None:
