@@ -1,33 +1,56 @@
 """The application: every group of routes, behind one guard, with one shape of errors. No server in here."""
 
+import asyncio
+
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import chains
+from tidelog.api import blocks, chains, changes, docs, logs, transactions
 from tidelog.api.backend import Backend
 from tidelog.api.guard import authorize
+from tidelog.api.parameters import known_only
 from tidelog.api.problems import EXCEPTION_HANDLERS
 
 __all__ = ["create_app", "route_handlers"]
 
 
 def route_handlers() -> list[ControllerRouterHandler]:
-    """All routes. A module of routes exports `ROUTES`, and is named here."""
+    """All routes. A module of routes exports `ROUTES`, and is named here.
+
+    Each is guarded (`guard.py`) unless it says otherwise.
+    """
     return [
         *chains.ROUTES,
+        *blocks.ROUTES,
+        *transactions.ROUTES,
+        *logs.ROUTES,
+        *changes.ROUTES,
+        *docs.ROUTES,
     ]
 
 
 def create_app(backend: Backend) -> Litestar:
-    """The application over a store that its caller opens and closes."""
+    """The application over a store that its caller opens and closes.
+
+    Its state has the `backend`, and `stopping`, an event that is set when the server ends: streams end then.
+    """
+    cors = CORSConfig(
+        allow_origins=list(backend.options.cors),
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "if-none-match"],
+        expose_headers=["etag"],
+    )
     return Litestar(
         route_handlers=route_handlers(),
         guards=[authorize],
+        before_request=known_only,
+        cors_config=cors if backend.options.cors else None,
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
-        state=State({"backend": backend}),
+        state=State({"backend": backend, "stopping": asyncio.Event()}),
         request_max_body_size=backend.options.body_bytes_max,
         openapi_config=None,
         logging_config=None,
