@@ -104,7 +104,7 @@ async def sync_chain(source: ChainSource, stop: Stop, status: str | None, *, liv
     ):
         with Display(runtime, live=live) as display:
             syncing = Sync(store, pool, runtime, metrics, source.options, on_progress=display.update)
-            size = StoreSize(metrics.store_size, runtime, store)
+            size = StoreSize(metrics.store_size, runtime, lambda: store)
             async with status_served(status, metrics.registry, lambda: readiness(syncing.facts, source.limits), size):
                 running = asyncio.ensure_future(syncing.run())
                 stop.then(lambda: _stop(syncing, running))

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tidelog.cli.market_queries import candles, coverage, trades
 from tidelog.cli.market_source import MarketSource, listed, record_market
+from tidelog.cli.status import StatusAddress
 from tidelog.cli.stopping import Stop
 from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
@@ -64,6 +65,7 @@ def record(
     url: Url = None,
     keep_days: float | None = None,
     rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
+    status: StatusAddress = None,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Record an exchange: every frame into the journal, books proven on the way.
@@ -99,7 +101,7 @@ def record(
         rest=rest,
         key=_key(),
     )
-    run(_record(source))
+    run(_record(source, status))
 
 
 def _key() -> ApiKey | None:
@@ -108,10 +110,10 @@ def _key() -> ApiKey | None:
     return ApiKey(key, secret) if key and secret else None
 
 
-async def _record(source: MarketSource) -> None:
+async def _record(source: MarketSource, status: str | None) -> None:
     stop = Stop()
     stop.on_signals()
-    recorded, digest = await record_market(source, stop)
+    recorded, digest = await record_market(source, stop, status)
     print(f"run {recorded.last.run}: {recorded.frames} frames, {recorded.mismatches} mismatches, digest {digest}")
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tidelog.cli.recording_health import RecordingHealth
+from tidelog.cli.status import StoreSize, status_served
 from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import opened
 from tidelog.market.events import EventId
@@ -19,7 +21,8 @@ from tidelog.market.replay import load_entries
 from tidelog.market.tokens import REST_URL, KrakenTokens
 from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime
-from tidelog.telemetry import logger
+from tidelog.store import Store
+from tidelog.telemetry import MarketMetrics, logger
 
 STATUS_S = 0.5  # between updates of the status line
 LOG_S = 10.0  # ... and between structured lines where there is no terminal
@@ -46,22 +49,27 @@ class MarketSource(Struct, frozen=True, kw_only=True):
     key: ApiKey | None = None  # for private channels
 
 
-async def record_market(source: MarketSource, stop: Stop, *, live: bool = True) -> tuple[Progress, str]:
+async def record_market(
+    source: MarketSource, stop: Stop, status: str | None, *, live: bool = True
+) -> tuple[Progress, str]:
     """Record until asked to stop; where it ended, and the digest of its events.
 
     Args:
+        status: where to serve metrics and readiness, if anywhere.
         live: show a status line where standard error is a terminal.
     """
-    runtime, http = SystemRuntime(), AioHttp()
+    runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
     loaded, ended = _Loaded(), False
     loading: asyncio.Task[None] | None = None
     try:
-        feed = _feed(source, loaded, runtime, http)
-        async with feed:
+        feed = _feed(source, loaded, runtime, http, metrics)
+        health = RecordingHealth(feed, metrics, runtime, loading=source.db is not None)
+        size = StoreSize(metrics.store_size, runtime, lambda: loaded.store)
+        async with feed, status_served(status, metrics.registry, health.readiness, size):
             if source.db is not None:
-                loading = asyncio.create_task(_load(runtime, source, source.db, loaded, lambda: ended))
+                loading = asyncio.create_task(_load(runtime, source, source.db, loaded, metrics, lambda: ended))
             stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
-            showing = asyncio.create_task(_show(feed, runtime, live=live))
+            showing = asyncio.gather(_show(feed, runtime, live=live), health.watch())
             waited = [task for task in (stopped, finished, loading) if task is not None]
             try:
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -77,7 +85,7 @@ async def record_market(source: MarketSource, stop: Stop, *, live: bool = True) 
     return feed.progress, str(feed.digest)
 
 
-def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHttp) -> Feed:
+def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHttp, metrics: MarketMetrics) -> Feed:
     retention = None
     if source.keep_days is not None or source.journal_max is not None:
         age_s = None if source.keep_days is None else source.keep_days * DAY_S
@@ -95,6 +103,7 @@ def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHt
         tokens=None if source.key is None else KrakenTokens(source.key, http, runtime, source.rest),
         retention=retention,
         digest=True,
+        metrics=metrics,
         runtime=runtime,
     )
 
@@ -103,22 +112,33 @@ class _Loaded:
     """How far the store is."""
 
     committed: EventId = EventId(0, 0)
+    store: Store | None = None  # once it is open
 
 
-async def _load(runtime: Runtime, source: MarketSource, db: str, loaded: _Loaded, ending: Callable[[], bool]) -> None:
+async def _load(
+    runtime: Runtime,
+    source: MarketSource,
+    db: str,
+    loaded: _Loaded,
+    metrics: MarketMetrics,
+    ending: Callable[[], bool],
+) -> None:
     """Load the journal into a store, as it grows."""
     from tidelog.market.loader import Loader
 
     async with opened(db, readonly=False, runtime=runtime) as store:
-        loader = await Loader.open(store, runtime, source.name)
-        loaded.committed = loader.committed
+        loader = await Loader.open(store, runtime, source.name, metrics=metrics)
+        loaded.committed, loaded.store = loader.committed, store
 
         async def entries() -> AsyncIterator[Folded]:
             async for entry in load_entries(source.journal, runtime, after=loader.committed, ending=ending):
                 loaded.committed = loader.committed
                 yield entry
 
-        await loader.run(entries())
+        try:
+            await loader.run(entries())
+        finally:
+            loaded.store = None
 
 
 async def _show(feed: Feed, runtime: Runtime, *, live: bool) -> None:

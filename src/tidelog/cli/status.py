@@ -26,19 +26,19 @@ StatusAddress = Annotated[
 class StoreSize:
     """Keeps a gauge at the size of a store; it is looked at when somebody asks, and not each time."""
 
-    def __init__(self, gauge: Gauge, runtime: Runtime, store: Store | None = None) -> None:
-        self.store = store  # None until it is open
+    def __init__(self, gauge: Gauge, runtime: Runtime, store: Callable[[], Store | None]) -> None:
+        self._store = store  # gives None while it is not open
         self._gauge = gauge
         self._runtime = runtime
         self._looked: float | None = None
 
     async def refresh(self) -> None:
-        now = self._runtime.monotonic()
-        if self.store is None or (self._looked is not None and now - self._looked < SIZE_S):
+        now, store = self._runtime.monotonic(), self._store()
+        if store is None or (self._looked is not None and now - self._looked < SIZE_S):
             return
         self._looked = now
         try:
-            self._gauge.set((await self.store.info()).size_bytes)
+            self._gauge.set((await store.info()).size_bytes)
         except StoreError:  # it is busy or away, which other metrics tell
             return
 

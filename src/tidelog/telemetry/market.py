@@ -30,6 +30,8 @@ class FeedReading(Struct, frozen=True):
     books: tuple[str, ...]  # symbols whose books are followed
     unproven: int  # of the books
     frames: Mapping[str, int]  # by channel
+    malformed: int
+    connects: int
     subscribers: int
     lag: int  # of the subscriber that is furthest behind
     pending: int  # of all subscribers
@@ -39,6 +41,8 @@ class FeedReading(Struct, frozen=True):
     pending_bytes: int  # handed over and not committed
     unsynced: int  # records
     stalled: bool  # the journal takes no frame, or cannot commit
+    committed_bytes: int  # of the journal, in this run, unpacked
+    commits: Distribution  # of the journal
     durable_us: int  # time of the last record that is committed, 0: none yet
 
 
@@ -52,11 +56,9 @@ class MarketMetrics(Collector):
         self.resyncs: defaultdict[str, int] = defaultdict(int)  # by channel
         self.reconnects: defaultdict[str, int] = defaultdict(int)  # by reason, of a fixed set
         self.refused: defaultdict[str, int] = defaultdict(int)  # connections that could not be had, likewise
-        self.connects = self.malformed = self.journal_stalls = 0
+        self.journal_stalls = 0
         self.latency = Distribution(LATENCY_BUCKETS_S)
         self.handling = Distribution(HANDLING_BUCKETS_S)
-        self.journal_commits = Distribution(COMMIT_BUCKETS_S)
-        self.journal_bytes = 0  # committed in this run, before compression
         self.loader_commits = Distribution(COMMIT_BUCKETS_S)
         self.loaded: defaultdict[str, int] = defaultdict(int)  # rows by table
         self.gaps = 0
@@ -84,8 +86,6 @@ class MarketMetrics(Collector):
             "tidelog_market_reconnects", "Connections that ended against our will.", self.reconnects, "reason"
         )
         yield counter("tidelog_market_connects_refused", "Connections that could not be had.", self.refused, "reason")
-        yield _total("tidelog_market_connects", "Connections made.", self.connects)
-        yield _total("tidelog_market_malformed_frames", "Frames that could not be read.", self.malformed)
         yield histogram(
             "tidelog_market_event_latency_seconds",
             "From the exchange's time stamp to receipt, by both clocks; at most one frame a millisecond.",
@@ -96,9 +96,7 @@ class MarketMetrics(Collector):
             "From receipt to publication: journal hand-off, parsing, book, checksum; at most one frame a millisecond.",
             self.handling,
         )
-        yield _total("tidelog_market_journal_written_bytes", "Bytes committed, uncompressed.", self.journal_bytes)
         yield _total("tidelog_market_journal_stalls", "Times that the journal took no more.", self.journal_stalls)
-        yield histogram("tidelog_market_journal_commit_seconds", "Duration of commits.", self.journal_commits)
         yield from self._of_loader()
 
     def _of_loader(self) -> Iterator[Metric]:
@@ -119,6 +117,8 @@ def _of_feed(reading: FeedReading) -> Iterator[Metric]:
     for state in reading.states:
         states.add_metric([state], state == reading.state)
     yield states
+    yield _total("tidelog_market_connects", "Connections made.", reading.connects)
+    yield _total("tidelog_market_malformed_frames", "Frames that could not be read.", reading.malformed)
     yield counter("tidelog_market_frames", "Frames received, by what they are about.", reading.frames, "channel")
     for name, documentation, value in (
         ("subscriptions_wanted", "Subscriptions that are wanted.", reading.wanted),
@@ -138,3 +138,5 @@ def _of_feed(reading: FeedReading) -> Iterator[Metric]:
         "tidelog_market_subscriber_dropped_events", "Events that consumers were too slow for.", reading.dropped
     )
     yield _total("tidelog_market_subscriber_conflated_events", "Events replaced by newer ones.", reading.conflated)
+    yield _total("tidelog_market_journal_written_bytes", "Bytes committed, before packing.", reading.committed_bytes)
+    yield histogram("tidelog_market_journal_commit_seconds", "Duration of the journal's commits.", reading.commits)

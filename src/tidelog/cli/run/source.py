@@ -140,7 +140,9 @@ class _Process:
         return lambda: self._record(status)
 
     async def _record(self, status: str) -> int:
-        progress, digest = await record_market(market_source_of(self._settings, self._name), self._stop, live=False)
+        progress, digest = await record_market(
+            market_source_of(self._settings, self._name), self._stop, status, live=False
+        )
         _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
         return 0
 
