@@ -18,7 +18,7 @@ from msgspec.inspect import (
     VarTupleType,
 )
 
-from tidelog.config.values import ConfigValue, Secret, refers
+from tidelog.config.values import ConfigValue, Secret, Verbatim, refers
 
 Path = tuple[str, ...]  # of a key: fields' names, and for one of a list its name, else its index
 Key = tuple[str | int, ...]  # the same as positions in the tree
@@ -109,7 +109,7 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
         raise Wrong(key, f"write this table as [[{key[-1]}]]: there may be several")
     elif isinstance(shape, LiteralType) and tree not in shape.values:
         raise Wrong(key, f"give one of {', '.join(map(str, shape.values))}")
-    elif isinstance(tree, str):
+    elif isinstance(tree, str) and not isinstance(tree, Verbatim):
         cls = value_class(shape)
         if cls is not None and issubclass(cls, Secret):
             exposed += [key] if cls.exposed(tree) else []

@@ -79,10 +79,14 @@ class Duration(float, ConfigValue):
         """ValueError if it is out of range."""
 
     def shown(self) -> str:
-        for unit, size in _SECONDS.items():
-            if self >= size and self % size == 0:
-                return f"{self / size:g}{unit}"
-        return f"{float(self):g}s"
+        thousandths = round(self * 1000)
+        if thousandths == 0 or thousandths / 1000 != self:
+            return f"{float(self):g}s"
+        return next(
+            f"{thousandths // size}{unit}"
+            for unit, size in ((unit, round(seconds * 1000)) for unit, seconds in _SECONDS.items())
+            if thousandths % size == 0
+        )
 
 
 class Pause(Duration):
@@ -107,10 +111,9 @@ class Size(int, ConfigValue):
         return cls(int(size))
 
     def shown(self) -> str:
-        for unit, size in _BYTES.items():
-            if self >= size and self % size == 0:
-                return f"{int(self) // size}{unit}"
-        return f"{int(self)}B"
+        exact = [(int(self) // size, unit) for unit, size in _BYTES.items() if self % size == 0]
+        count, unit = min(exact, key=lambda each: each[0])
+        return f"{count}{unit}"
 
 
 def _amount(given: object, units: Mapping[str, float], default: str) -> float | None:

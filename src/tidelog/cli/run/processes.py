@@ -93,8 +93,8 @@ def told(settings: Settings) -> dict[str, Hashable]:
 
 
 def _key_of(option: str) -> str:
-    """The key of an API's option: units are in the values of a file."""
-    return option.replace("_bytes_max", "_max").removesuffix("_s")
+    """The key of an API's option: units of time are in the values of a file."""
+    return {"hosts": "allow_host"}.get(option, option.removesuffix("_s"))
 
 
 def _spelled(*where: str) -> Callable[[str], str]:

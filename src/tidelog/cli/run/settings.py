@@ -167,7 +167,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         _defaults.host
     )
     port: Annotated[int, Meta(description="0 takes any free one.", ge=0, le=65_535)] = _defaults.port
-    hosts: Annotated[
+    allow_host: Annotated[
         tuple[str, ...],
         Meta(description="Names under which it may be reached, beside the bound one.", examples=[["api.example"]]),
     ] = _defaults.hosts
@@ -177,8 +177,10 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     ] = _defaults.cors
     page_default: Annotated[int, Meta(description="Rows of a page.", ge=1)] = _defaults.page_default
     page_max: Annotated[int, Meta(description="Rows of a page at most.", ge=1)] = _defaults.page_max
-    body_max: Annotated[Size, Meta(description="Of a request's body.")] = Size(_defaults.body_bytes_max)
-    head_max: Annotated[Size, Meta(description="Of a request's line and headers.")] = Size(_defaults.head_bytes_max)
+    body_bytes_max: Annotated[Size, Meta(description="Of a request's body.")] = Size(_defaults.body_bytes_max)
+    head_bytes_max: Annotated[Size, Meta(description="Of a request's line and headers.")] = Size(
+        _defaults.head_bytes_max
+    )
     addresses_max: Annotated[int, Meta(description="Of one log filter.", ge=1)] = _defaults.addresses_max
     topics_max: Annotated[int, Meta(description="Alternatives of one position.", ge=1)] = _defaults.topics_max
     block_range_max: Annotated[int, Meta(description="Blocks that a log filter spans.", ge=1)] = (
