@@ -8,9 +8,9 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import blocks, chains, changes, docs, logs, transactions
+from tidelog.api import blocks, chains, changes, docs, logs, market_books, markets, stats, transactions
 from tidelog.api.backend import Backend
-from tidelog.api.guard import authorize
+from tidelog.api.guard import TokenList, authorize
 from tidelog.api.parameters import known_only
 from tidelog.api.problems import EXCEPTION_HANDLERS
 
@@ -28,6 +28,9 @@ def route_handlers() -> list[ControllerRouterHandler]:
         *transactions.ROUTES,
         *logs.ROUTES,
         *changes.ROUTES,
+        *markets.ROUTES,
+        *market_books.ROUTES,
+        *stats.ROUTES,
         *docs.ROUTES,
     ]
 
@@ -50,7 +53,7 @@ def create_app(backend: Backend) -> Litestar:
         cors_config=cors if backend.options.cors else None,
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
-        state=State({"backend": backend, "stopping": asyncio.Event()}),
+        state=State({"backend": backend, "stopping": asyncio.Event(), "tokens": TokenList(backend)}),
         request_max_body_size=backend.options.body_bytes_max,
         openapi_config=None,
         logging_config=None,

@@ -32,6 +32,8 @@ app.command("tidelog.cli.run:run", name="run", help="Run everything of a file: s
 app.command("tidelog.cli.run.config:app", name="config", help="The file of `run`: check, show.")
 app.command("tidelog.cli.run.config:init", name="init", help="Write a commented file for `run`.")
 app.command("tidelog.cli.run.source:run_source", name="run-source", show=False)
+app.command("tidelog.cli.serve:serve", name="serve", help="Answer queries of a store over HTTP.")
+app.command("tidelog.cli.token:app", name="token", help="Who may query: create, list, revoke.")
 app.command("tidelog.cli.sim:app", name="sim", help="Peers to test and play against: an EVM node that can lie.")
 app.command("tidelog.cli.demo:demo", name="demo", help="Both main jobs, against lies, a reorg, faults and kill -9.")
 

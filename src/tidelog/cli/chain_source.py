@@ -89,12 +89,20 @@ def chain_source(
     return ChainSource(rpc, db, options, ws, at_least(spelled("jobs"), jobs, 0), limits)
 
 
-async def sync_chain(source: ChainSource, stop: Stop, status: str | None, *, live: bool = True) -> int:
+async def sync_chain(
+    source: ChainSource,
+    stop: Stop,
+    status: str | None,
+    *,
+    live: bool = True,
+    running: Callable[[], None] = lambda: None,
+) -> int:
     """Sync until it is done or asked to stop; the exit code.
 
     Args:
         status: where to serve metrics and readiness, if anywhere.
         live: show a status line where standard error is a terminal.
+        running: called when the store is open and it begins.
     """
     runtime, metrics = SystemRuntime(jobs=source.jobs), ChainMetrics()
     heads = None if source.ws is None else EndpointUrl(source.ws, schemes=("ws", "wss"))
@@ -106,14 +114,15 @@ async def sync_chain(source: ChainSource, stop: Stop, status: str | None, *, liv
             syncing = Sync(store, pool, runtime, metrics, source.options, on_progress=display.update)
             size = StoreSize(metrics.store_size, runtime, lambda: store)
             async with status_served(status, metrics.registry, lambda: readiness(syncing.facts, source.limits), size):
-                running = asyncio.ensure_future(syncing.run())
-                stop.then(lambda: _stop(syncing, running))
+                task = asyncio.ensure_future(syncing.run())
+                stop.then(lambda: _stop(syncing, task))
+                running()
                 try:
-                    await _beside(running, None if heads is None else HeadsWatcher(heads, runtime, syncing.wake).run())
+                    await _beside(task, None if heads is None else HeadsWatcher(heads, runtime, syncing.wake).run())
                 finally:
                     runtime.close()
-        if not running.cancelled():
-            display.tell(running.result(), "stopped" if syncing.stopping else "done")
+        if not task.cancelled():
+            display.tell(task.result(), "stopped" if syncing.stopping else "done")
     return INTERRUPTED if stop.asked and not source.options.follow else 0
 
 

@@ -50,13 +50,19 @@ class MarketSource(Struct, frozen=True, kw_only=True):
 
 
 async def record_market(
-    source: MarketSource, stop: Stop, status: str | None, *, live: bool = True
+    source: MarketSource,
+    stop: Stop,
+    status: str | None,
+    *,
+    live: bool = True,
+    running: Callable[[], None] = lambda: None,
 ) -> tuple[Progress, str]:
     """Record until asked to stop; where it ended, and the digest of its events.
 
     Args:
         status: where to serve metrics and readiness, if anywhere.
         live: show a status line where standard error is a terminal.
+        running: called when the journal is open and it begins.
     """
     runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
     loaded, ended = _Loaded(), False
@@ -70,6 +76,7 @@ async def record_market(
                 loading = asyncio.create_task(_load(runtime, source, source.db, loaded, metrics, lambda: ended))
             stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
             showing = asyncio.gather(_show(feed, runtime, live=live), health.watch())
+            running()
             waited = [task for task in (stopped, finished, loading) if task is not None]
             try:
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

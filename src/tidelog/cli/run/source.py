@@ -110,7 +110,6 @@ class _Process:
             with FileLock(os.path.join(self._settings.run.directory, f"{self._name}.lock")) as lock:
                 if not await self._take(lock, runtime):
                     return 0
-                _tell(self._reports, Report(running=True))
                 return await self._work()()
         finally:
             if hearing is not None:
@@ -133,16 +132,18 @@ class _Process:
         if self._name == API:
             from tidelog.cli.run.api import serve_api  # here, as no other process needs a web framework
 
-            return lambda: serve_api(self._settings, self._stop)
+            return lambda: serve_api(self._settings, self._stop, lambda url: self._runs())
         if any(chain.name == self._name for chain in self._settings.chain):
             source = chain_source_of(self._settings, self._name)
-            return lambda: sync_chain(source, self._stop, status, live=False)
+            return lambda: sync_chain(source, self._stop, status, live=False, running=self._runs)
         return lambda: self._record(status)
 
+    def _runs(self) -> None:
+        _tell(self._reports, Report(running=True))
+
     async def _record(self, status: str) -> int:
-        progress, digest = await record_market(
-            market_source_of(self._settings, self._name), self._stop, status, live=False
-        )
+        source = market_source_of(self._settings, self._name)
+        progress, digest = await record_market(source, self._stop, status, live=False, running=self._runs)
         _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
         return 0
 
@@ -161,3 +162,4 @@ class _Process:
     def _carry_out(self, order: Order) -> None:
         if order.level is not None:
             logs.configure(self._settings.logs, self._name, level=order.level)
+            _log.info("log_level", level=order.level)

@@ -173,7 +173,8 @@ class Supervisor:
         await self._end((*found.removed, *found.changed, *again), new.run.stop_timeout)
         for child in self._children.values():
             child.config, child.stable_s = loaded.text, new.run.stable
-            child.tell(Order(level=new.logs.level))
+            if new.logs.level != old.logs.level:
+                child.tell(Order(level=new.logs.level))
         for name in what:
             if name not in self._children and not self._stop.is_set():
                 self._start(name, what[name])
