@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import blocks, chains, changes, docs, logs, market_books, markets, stats, transactions
+from tidelog.api import blocks, chains, changes, docs, health, logs, market_books, markets, stats, transactions
 from tidelog.api.backend import Backend
 from tidelog.api.guard import TokenList, authorize
 from tidelog.api.parameters import known_only
@@ -31,6 +31,7 @@ def route_handlers() -> list[ControllerRouterHandler]:
         *markets.ROUTES,
         *market_books.ROUTES,
         *stats.ROUTES,
+        *health.ROUTES,
         *docs.ROUTES,
     ]
 

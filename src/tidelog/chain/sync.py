@@ -23,6 +23,7 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.position import chain_row
 from tidelog.chain.probe import profile_for
 from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.chain.proof import CHECKS
 from tidelog.chain.rpc import LATEST
 from tidelog.errors import ConfigError, ProofFailure, Pruned, SourceError, Unreachable
 from tidelog.runtime import Runtime
@@ -156,6 +157,8 @@ class Sync:
             reorg_patience_s=self._options.reorg_patience_s,
             on_blocks=self._count,
         )
+        for check in CHECKS:
+            self._metrics.lowered.labels(chain_id, check)  # there from the start, so that a first one shows
         self.progress = Progress(chain_id, profile)
         self._profile = profile
         self._report(None)

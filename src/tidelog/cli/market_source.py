@@ -161,7 +161,7 @@ async def _show(feed: Feed, runtime: Runtime, *, live: bool) -> None:
             rate = (progress.frames - before.frames) / max(0.001, now_s - told_s)
             before, told_s = progress, now_s
             if display is None:
-                _log.info("progress", rate=round(rate, 1), **_facts(progress))
+                _log.info("recording", rate=round(rate, 1), **_facts(progress))
             else:
                 facts = "  ".join(f"{name} {value}" for name, value in _facts(progress).items())
                 display.update(Text(f"{rate:,.0f} frames/s  {facts}"), refresh=True)

@@ -1,6 +1,7 @@
 """How a sync shows where it is: a live line on a terminal, one structured line per interval otherwise."""
 
 from types import TracebackType
+from typing import Literal
 
 from rich.console import Console
 from rich.live import Live
@@ -49,23 +50,32 @@ class Display:
             self._told = now
             self.tell(progress)
 
-    def tell(self, progress: Progress, event: str = "progress") -> None:
+    def tell(self, progress: Progress, event: Literal["progress", "stopped", "done"] = "progress") -> None:
         """One structured line."""
+        facts = self._facts(progress)
+        match event:
+            case "progress":
+                _log.info("progress", **facts)
+            case "stopped":
+                _log.info("stopped", **facts)
+            case "done":
+                _log.info("done", **facts)
+
+    def _facts(self, progress: Progress) -> dict[str, object]:
         blocks_per_s, transactions_per_s = self._rates()
-        _log.info(
-            event,
-            chain=progress.chain_id,
-            first=progress.first,
-            head=progress.head,
-            goal=progress.goal,
-            behind=_behind(progress),
-            finalized=progress.finalized,
-            blocks=progress.blocks,
-            transactions=progress.transactions,
-            logs=progress.logs,
-            blocks_per_s=round(blocks_per_s, 1),
-            transactions_per_s=round(transactions_per_s, 1),
-        )
+        return {
+            "chain": progress.chain_id,
+            "first": progress.first,
+            "head": progress.head,
+            "goal": progress.goal,
+            "behind": _behind(progress),
+            "finalized": progress.finalized,
+            "blocks": progress.blocks,
+            "transactions": progress.transactions,
+            "logs": progress.logs,
+            "blocks_per_s": round(blocks_per_s, 1),
+            "transactions_per_s": round(transactions_per_s, 1),
+        }
 
     def _rates(self) -> tuple[float, float]:
         (start, blocks, transactions), (now, more_blocks, more_transactions) = self._samples[0], self._samples[-1]

@@ -103,7 +103,9 @@ class Loader:
             made = ", ".join(map(str, state.intervals_s))
             raise ConfigError(f"{checkpoint.source} has candles of {made} s: go on with these, or take another name")
         state.intervals_s = options.intervals_s
-        return cls(store, runtime, checkpoint, state, options, metrics or MarketMetrics())
+        metrics = metrics or MarketMetrics()
+        metrics.loaded_us = state.at_us or None
+        return cls(store, runtime, checkpoint, state, options, metrics)
 
     @property
     def committed(self) -> EventId:

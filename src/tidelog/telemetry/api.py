@@ -22,7 +22,7 @@ class ApiMetrics:
         self.request_seconds = Histogram(
             "tidelog_api_request_seconds",
             "From a request's head to the end of its answer; streams are not among them.",
-            ["route", "method"],
+            ["route"],
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
         )
@@ -51,10 +51,11 @@ class ApiMetrics:
             self.stream_events.labels(kind)
             self.stream_lagged.labels(kind)
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one request. `route` is its template."""
+    def answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """Count one request. `route` is its template, `method` one that there is; no `seconds` for a stream."""
         self.requests.labels(route, method, str(status)).inc()
-        self.request_seconds.labels(route, method).observe(seconds)
+        if seconds is not None:
+            self.request_seconds.labels(route).observe(seconds)
         reason = REJECTIONS.get(status)
         if reason is not None:
             self.rejected.labels(reason).inc()

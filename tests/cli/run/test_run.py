@@ -258,7 +258,7 @@ def lines(system: System) -> list[str]:
 @pytest.mark.parametrize("hangs", [False, True], ids=["in order", "by force, for who hangs"])
 def test_sigterm_ends_everything(hangs: bool, system: System) -> None:
     run, before = system.up(), system.pids()
-    stopped, killed = len(run.events("stopped")), len(run.events("child_killed"))
+    stopped, killed = len(run.events("run_stopped")), len(run.events("child_killed"))
     if hangs:
         system.reload(system.text.replace('stop_timeout = "20s"', 'stop_timeout = "3s"'))
         os.kill(before["kraken"], signal.SIGSTOP)
@@ -268,7 +268,7 @@ def test_sigterm_ends_everything(hangs: bool, system: System) -> None:
     assert not any(map(alive, before.values()))
     assert "STOPPING=1" in system.told()
     assert len(run.events("child_killed")) - killed == int(hangs)
-    assert len(run.events("stopped")) - stopped == 2  # the supervisor, and the chain after its commit
+    assert len(run.events("run_stopped")) - stopped == 1
     order = [event["child"] for event in run.events("child_ended")][-3:]
     assert order[0] == "api"
     assert not list((system.folder / "run").glob("*.sock")) or hangs

@@ -12,6 +12,8 @@ from tidelog.telemetry import logger
 ConfigFile = Annotated[str, Parameter(name=["--config", "-c"], help="The file.", env_var="TIDELOG_CONFIG")]
 DEFAULT_FILE = "tidelog.toml"
 
+_log = logger("run")
+
 
 def run(*, config: ConfigFile = DEFAULT_FILE) -> None:
     """Run everything that a file says: a process for each source and one for the API, started again when they fail.
@@ -27,7 +29,7 @@ def run(*, config: ConfigFile = DEFAULT_FILE) -> None:
     logs.configure(loaded.value.logs, SUPERVISOR)
 
     for warning in warnings_of(loaded, config):
-        logger("run").warning("configuration", reason=warning)
+        _log.warning("configuration", reason=warning)
 
     async def main() -> None:
         await Supervisor(config, loaded, dict(os.environ), SystemRuntime()).run()

@@ -82,7 +82,7 @@ class Supervisor:
         for name, what in told(self._settings).items():
             self._start(name, what)
         self._notifier.ready(self._summary())
-        _log.info("running", file=self._file, children=list(self._children))
+        _log.info("run_started", file=self._file, children=list(self._children))
         watchdog = asyncio.create_task(self._feed_watchdog())
         try:
             await self._until_stopped()
@@ -91,7 +91,7 @@ class Supervisor:
             await self._end(tuple(self._children), self._settings.run.stop_timeout)
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
-        _log.info("stopped")
+        _log.info("run_stopped")
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()
