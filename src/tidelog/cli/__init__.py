@@ -29,6 +29,7 @@ app.command(
 app.command("tidelog.cli.db:app", name="db", help="A store as a whole: info, digest, migrate.")
 app.command("tidelog.cli.market:app", name="market", help="Exchanges: record, replay, follow, and what was recorded.")
 app.command("tidelog.cli.run:run", name="run", help="Run everything of a file: sources and the API, supervised.")
+app.command("tidelog.cli.run.status:status", name="status", help="Whether what `run` runs is well.")
 app.command("tidelog.cli.run.config:app", name="config", help="The file of `run`: check, show.")
 app.command("tidelog.cli.run.config:init", name="init", help="Write a commented file for `run`.")
 app.command("tidelog.cli.run.source:run_source", name="run-source", show=False)
