@@ -13,18 +13,18 @@ import structlog
 
 
 def configure_logs(
-    *, stream: TextIO | None = None, level: str = "info", form: str = "auto", source: str | None = None
+    *, stream: TextIO | None = None, level: str = "info", form: str = "auto", process: str | None = None
 ) -> None:
     """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default.
 
     Args:
         form: human or json, whatever the stream is.
-        source: each event says that it is of this one of several processes.
+        process: each event says that it is of this one of several.
     """
     target = stream if stream is not None else sys.stderr
 
     def named(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return event if source is None else {"source": source, **event}
+        return event if process is None else {"process": process, **event}
 
     structlog.configure(
         processors=[named, *_processors(target, form)],

@@ -22,7 +22,6 @@ def test_each_message(manager: socket.socket) -> None:
     says: list[tuple[Callable[[], None], str]] = [
         (lambda: notifier.ready("up"), "READY=1\nSTATUS=up"),
         (lambda: notifier.reloading(12.5), "RELOADING=1\nMONOTONIC_USEC=12500000"),
-        (lambda: notifier.status("busy"), "STATUS=busy"),
         (notifier.alive, "WATCHDOG=1"),
         (notifier.stopping, "STOPPING=1\nSTATUS=stopping"),
     ]

@@ -108,6 +108,7 @@ MISTAKES = [
     (MARKET + 'key = "k"\nsecret = "no base64"\n', "not base64"),
     (CHAIN + 'from = "ten"\n', "chain.main.from 'ten': give a block number, or latest"),
     (CHAIN + 'anchor = "0x12"\n', "chain.main.anchor '0x12': give a hash of 32 bytes"),
+    (CHAIN + "[run]\nstable = 0.5\n", "run.stable: give 1s or more"),
     (CHAIN + "[api]\npage_max = 5\n", "page_default is 100, above page_max 5"),
     (CHAIN + '[api]\ncors = ["*"]\n', "origin '*'"),
     (CHAIN + f'[run]\ndirectory = "{"a" * 90}"\n', "run.directory: /x/aaa"),

@@ -36,9 +36,6 @@ class Notifier:
     def alive(self) -> None:
         self._send("WATCHDOG=1")
 
-    def status(self, text: str) -> None:
-        self._send(f"STATUS={text}")
-
     def _send(self, *lines: str) -> None:
         if self._socket is not None:
             with suppress(OSError):

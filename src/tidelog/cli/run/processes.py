@@ -27,6 +27,7 @@ __all__ = [
     "warnings_of",
 ]
 
+STABLE_S_MIN = 1.0  # below it a process that fails at once would be started again without a pause
 SOCKET_PATH_MAX = 107  # bytes that the system has room for
 
 T = TypeVar("T", bound=Hashable)
@@ -150,6 +151,8 @@ def _judge(settings: Settings) -> None:
         raise ConfigError(f"two sources are chain {chain_id}: one source with the endpoints of both fails over")
     for journal in _repeated(os.path.realpath(each.journal) for each in settings.market):
         raise ConfigError(f"two recordings write {journal}: give each a journal of its own")
+    if settings.run.stable < STABLE_S_MIN:
+        raise ConfigError(f"run.stable: give {STABLE_S_MIN:g}s or more")
     for chain in settings.chain:
         chain_source_of(settings, chain.name)
     for market in settings.market:

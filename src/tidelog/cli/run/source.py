@@ -151,8 +151,14 @@ class _Process:
         """Carry out orders; their end is the supervisor's."""
         orders = asyncio.StreamReader(limit=LINE_BYTES_MAX)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-        while said := await orders.readline():
-            self._carry_out(decode_order(said))
+        while True:
+            try:
+                said = await orders.readline()
+                if not said:
+                    break
+                self._carry_out(decode_order(said))
+            except (ValueError, msgspec.DecodeError):  # too long, or no order: it must not keep us from hearing the end
+                continue
         if not self._stop.asked:
             _log.warning("supervisor_gone")
         # what hangs would go on for ever: nobody is left who could kill it
