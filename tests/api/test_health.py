@@ -84,6 +84,8 @@ async def test_metrics_tell_what_the_store_holds(tmp_path: Path) -> None:
             ("tidelog_store_chain_first_block", CHAIN, "api"): 3,
             ("tidelog_store_chain_indexed_block", CHAIN, "api"): 17,
             ("tidelog_store_chain_blocks", CHAIN, "api"): 15,
+            ("tidelog_store_chain_transactions", CHAIN, "api"): position.transactions,
+            ("tidelog_store_chain_logs", CHAIN, "api"): position.logs,
             ("tidelog_store_chain_changes_seq", CHAIN, "api"): position.changes,
             ("tidelog_store_recording_run", "api", "kraken"): 2,
             ("tidelog_store_recording_seq", "api", "kraken"): 77,

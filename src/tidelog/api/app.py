@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 from tidelog.api import blocks, chains, changes, docs, health, logs, market_books, markets, stats, transactions
 from tidelog.api.backend import Backend
 from tidelog.api.guard import TokenList, authorize
-from tidelog.api.parameters import known_only
+from tidelog.api.media import admit
 from tidelog.api.problems import EXCEPTION_HANDLERS
 
 __all__ = ["create_app", "route_handlers"]
@@ -50,7 +50,7 @@ def create_app(backend: Backend) -> Litestar:
     return Litestar(
         route_handlers=route_handlers(),
         guards=[authorize],
-        before_request=known_only,
+        before_request=admit,
         cors_config=cors if backend.options.cors else None,
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal, TypeAlias
 
+import msgspec
 from litestar import Request, Response, post
-from litestar.params import Body
+from litestar.di import NamedDependency
+from litestar.params import RawBody
 from msgspec import Meta, Struct
 
 from tidelog.api.answers import ChainAnswer, ChainState, NoChain, chain_state, unstored
@@ -15,9 +17,10 @@ from tidelog.api.chain_fields import Log, log_of
 from tidelog.api.cursors import CURSOR_MAX, open_cursor, seal
 from tidelog.api.options import ApiOptions
 from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex, page_size
-from tidelog.api.problems import Refused
+from tidelog.api.problems import Refused, read_body
 from tidelog.batch import BLOCKS, INT_MAX, LOGS, TRANSACTIONS, Row
 from tidelog.store import Condition, Snapshot
+from tidelog.store.merged import merged
 from tidelog.store.query import key_of
 
 __all__ = ["ROUTES"]
@@ -51,6 +54,9 @@ class LogFilter(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[CursorText | None, Meta(description="`next` of the answer before, as it was.")] = None
 
 
+_FILTER = msgspec.json.Decoder(LogFilter)
+
+
 class Logs(ChainAnswer, frozen=True, kw_only=True):
     """Logs in order."""
 
@@ -73,12 +79,14 @@ class _Search(Struct, frozen=True):
     summary="Logs by addresses and topics",
     tags=["chain"],
     status_code=200,
+    opt={"body": LogFilter},
 )
 async def search_logs(
-    request: Request[Any, Any, Any], backend: Backend, chain: Chain, data: Annotated[LogFilter, Body()]
+    request: Request[Any, Any, Any], backend: NamedDependency[Backend], chain: Chain, body: RawBody
 ) -> Response[Logs]:
     """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
     options = backend.options
+    data = read_body(body, _FILTER)
     size = page_size(data.limit, options.page_default, options.page_max)
     search = _read(data, options)
     identity = (
@@ -114,7 +122,7 @@ def _read(data: LogFilter, options: ApiOptions) -> _Search:
     for position, given in enumerate(data.topics):
         wanted = _alternatives(given, f"topics[{position}]", options.topics_max)
         if wanted:
-            where[TOPICS[position]] = wanted
+            where[TOPICS[position]] = wanted if len(wanted) > 1 or position == 0 else wanted[0]
     return _Search(addresses, where, len(data.topics), data.order == "desc")
 
 
@@ -166,22 +174,20 @@ async def _matching(
 async def _selected(
     snapshot: Snapshot, chain: int, search: _Search, span: tuple[int, int], after: Row | None, limit: int
 ) -> list[Row]:
-    """One search for each address: each reads its index in order, and no more than is wanted of it."""
-    rows: list[Row] = []
-    for address in search.addresses or (None,):
-        rows += await snapshot.select(
-            LOGS,
-            scope=chain,
-            low=span[0],
-            high=span[1],
-            where=search.where if address is None else {"address": address, **search.where},
-            after=after,
-            descending=search.descending,
-            limit=limit,
-        )
-    if len(search.addresses) > 1:
-        rows.sort(key=lambda row: row[1:3], reverse=search.descending)
-    return rows[:limit]
+    """By the condition with an index that names the fewest logs: an address, else the first topic."""
+    where = dict(search.where)
+    column, values = "address", search.addresses
+    topics = where.get("topic0")
+    if not values and isinstance(topics, tuple):
+        column, values = "topic0", topics
+        del where["topic0"]
+    low, high = span
+    order: dict[str, Any] = {"scope": chain, "low": low, "high": high, "after": after, "descending": search.descending}
+    if len(values) > 1:
+        return await merged(snapshot, LOGS, column=column, values=values, where=where, limit=limit, **order)
+    if values:
+        where[column] = values[0]
+    return await snapshot.select(LOGS, where=where, limit=limit, **order)
 
 
 async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: bool) -> list[Log]:

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tidelog.batch import Checkpoint
-from tidelog.chain.position import decode_position
+from tidelog.chain.position import counts, decode_position
 from tidelog.errors import Corruption
 from tidelog.market.fold import decode_state
 from tidelog.store import Store, StoreInfo
@@ -66,6 +66,8 @@ class _Stored(Collector):
         indexed = _chain_gauge("indexed_block", "Highest block stored.")
         finalized = _chain_gauge("finalized_block", "Highest block stored as final.")
         blocks = _chain_gauge("blocks", "Blocks stored.")
+        transactions = _chain_gauge("transactions", "Transactions stored.")
+        logs = _chain_gauge("logs", "Logs stored.")
         changes = _chain_gauge("changes_seq", "The last number of the outbox.")
         for checkpoint in self._reading.checkpoints:
             if not checkpoint.source.startswith(CHAIN):
@@ -83,12 +85,17 @@ class _Stored(Collector):
             changes.add_metric(label, position.changes)
             if position.finalized is not None:
                 finalized.add_metric(label, position.finalized)
-        yield from (first, indexed, finalized, blocks, changes)
+            held = counts(position)
+            if held is not None:
+                transactions.add_metric(label, held.transactions)
+                logs.add_metric(label, held.logs)
+        yield from (first, indexed, finalized, blocks, transactions, logs, changes)
 
     def _recordings(self) -> Iterator[Metric]:
         run = _recording_gauge("run", "The journal's run that is loaded.")
         seq = _recording_gauge("seq", "The last record of that run that is loaded.")
         loaded = _recording_gauge("loaded_timestamp_seconds", "Time of the last record that is loaded, Unix time.")
+        trades = GaugeMetricFamily("tidelog_store_recording_trades", "Trades stored.", labels=["recording", "symbol"])
         for checkpoint in self._reading.checkpoints:
             if checkpoint.position is None or not checkpoint.source.startswith(MARKET):
                 continue
@@ -97,10 +104,13 @@ class _Stored(Collector):
             except msgspec.DecodeError:
                 continue
             label = [checkpoint.source.removeprefix(MARKET)]
+            for symbol, held in state.symbols.items():
+                if held.trades is not None:
+                    trades.add_metric([*label, symbol], held.trades)
             run.add_metric(label, state.run)
             seq.add_metric(label, state.seq)
             loaded.add_metric(label, state.at_us / 1e6)
-        yield from (run, seq, loaded)
+        yield from (run, seq, loaded, trades)
 
 
 def _chain_gauge(name: str, documentation: str) -> GaugeMetricFamily:
