@@ -18,15 +18,15 @@ _log = logger("sync")
 
 
 class Display:
-    """Give `update` to `Sync` as `on_progress`."""
+    """Give `update` to `Sync` as `on_progress`. Without `live`, there are structured lines on a terminal too."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, live: bool = True) -> None:
         self._runtime = runtime
         self._started = runtime.monotonic()
         self._told = self._started
         self._samples: list[tuple[float, int, int]] = [(self._started, 0, 0)]
         console = Console(stderr=True)
-        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=8) if live and console.is_terminal else None
 
     def __enter__(self) -> "Display":
         if self._live is not None:

@@ -6,28 +6,41 @@ as Python's own logging does it. A program that uses structlog itself gets tidel
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
 
-def configure_logs(*, stream: TextIO | None = None, level: str = "info") -> None:
-    """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default."""
+def configure_logs(
+    *, stream: TextIO | None = None, level: str = "info", form: str = "auto", process: str | None = None
+) -> None:
+    """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default.
+
+    Args:
+        form: human or json, whatever the stream is.
+        process: each event says that it is of this one of several.
+    """
     target = stream if stream is not None else sys.stderr
+
+    def named(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return event if process is None else {"process": process, **event}
+
     structlog.configure(
-        processors=_processors(target),
+        processors=[named, *_processors(target, form)],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
 
 
-def _processors(target: TextIO) -> list[Any]:
+def _processors(target: TextIO, form: str = "auto") -> list[Any]:
+    human = target.isatty() if form == "auto" else form == "human"
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        structlog.dev.ConsoleRenderer() if target.isatty() else structlog.processors.JSONRenderer(),
+        structlog.dev.ConsoleRenderer(colors=target.isatty()) if human else structlog.processors.JSONRenderer(),
     ]
 
 
