@@ -1,0 +1,117 @@
+"""Everything live in one server: the tails of its journals, the watches on its store, who may listen, and the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from tidelog.api.backend import Backend
+from tidelog.api.live.books import book_stream
+from tidelog.api.live.candles import candle_stream
+from tidelog.api.live.changes import change_stream
+from tidelog.api.live.messages import Messages
+from tidelog.api.live.tail import JournalTail
+from tidelog.api.live.topics import Book, Candles, Changes, Topic, Trades
+from tidelog.api.live.trades import trade_stream
+from tidelog.api.live.watch import Watches
+from tidelog.api.problems import Refused
+
+__all__ = ["Live"]
+
+RESUMES_AT_ONCE = 4  # journals read for listeners that come back: each is a thread, and a server's restart brings all
+MARKET = "market:"  # what the checkpoints of recordings begin with
+
+
+class Live:
+    """Made with the application, started and closed with it. `stop` ends every stream, in order."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.stopping = asyncio.Event()
+        self._backend = backend
+        self._watches = Watches(backend.store, backend.runtime)
+        self._resumes = asyncio.Semaphore(RESUMES_AT_ONCE)
+        self.tails = {source.name: JournalTail(source, backend.runtime) for source in backend.journals}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._open = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Live"]:
+        """Follow the journals for as long as the context lasts."""
+        self._tasks = [asyncio.create_task(tail.run()) for tail in self.tails.values()]
+        try:
+            yield self
+        finally:
+            self.stop()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Tell every stream to end. A server calls this before it waits for its connections."""
+        self.stopping.set()
+
+    def admit(self) -> None:
+        """Refused unless one more connection may stay open."""
+        limit = self._backend.options.streams_max
+        if self.stopping.is_set():
+            raise Refused(503, "the server is stopping: connect again", headers={"retry-after": "1"})
+        if self._open >= limit:
+            raise Refused(503, f"{limit} live streams are open, which is the limit", headers={"retry-after": "5"})
+
+    @asynccontextmanager
+    async def counted(self, kind: str) -> AsyncIterator[None]:
+        """One connection that stays open: "sse" or "websocket"."""
+        gauge = self._backend.metrics.streams.labels(kind)
+        self._open += 1
+        gauge.inc()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            gauge.dec()
+
+    def tail(self, recording: str | None) -> JournalTail:
+        """The tail of a recording, or of the only one.
+
+        Raises:
+            Refused: this server follows no such journal.
+        """
+        return self.tails[_the_one(recording, self.tails, "follows", "journal of a recording")]
+
+    async def open(self, topic: Topic) -> Messages:
+        """The stream of a topic. It has to be closed by whoever reads it.
+
+        Raises:
+            Refused: there is none, in a sentence.
+        """
+        backend = self._backend
+        match topic:
+            case Changes():
+                return await change_stream(backend.store, backend.runtime, self._watches, topic)
+            case Trades():
+                return await trade_stream(self.tail(topic.recording), backend.runtime, self._resumes, topic)
+            case Book():
+                return await book_stream(self.tail(topic.recording), topic)
+            case Candles():
+                recording = await self._stored(topic.recording)
+                return await candle_stream(backend.store, backend.runtime, self._watches, recording, topic)
+
+    async def _stored(self, recording: str | None) -> str:
+        """A recording in the store, or the only one."""
+        if recording is not None:
+            return recording
+        async with self._backend.store.snapshot() as snapshot:
+            held = [one.source for one in await snapshot.checkpoints() if one.source.startswith(MARKET)]
+        return _the_one(None, [source.removeprefix(MARKET) for source in held], "has", "recording in its store")
+
+
+def _the_one(recording: str | None, held: Iterable[str], has: str, what: str) -> str:
+    names = sorted(held)
+    if recording in names:
+        assert recording is not None
+        return recording
+    if recording is None and len(names) == 1:
+        return names[0]
+    if not names:
+        raise Refused(404, f"this server {has} no {what}")
+    wanted = f"no {what} named {recording[:40]}" if recording is not None else f"more than one {what}: say recording"
+    raise Refused(404 if recording is not None else 400, f"this server {has} {wanted}; it has {', '.join(names[:20])}")
