@@ -14,11 +14,12 @@ from tidelog.market import journal as journal_module
 from tidelog.market.core import Core
 from tidelog.market.events import BookDelta, Connected, Disconnected, Event, Malformed, Resync, Started, Trades
 from tidelog.market.fanout import Item, Policy, Subscription
-from tidelog.market.feed import Feed, Retention
+from tidelog.market.feed import Feed
 from tidelog.market.journal_file import JournalReader, JournalWriter
 from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay import Summary, replay
+from tidelog.market.retention import Retention
 from tidelog.market.subscriptions import State
 from tidelog.net.websocket import MESSAGE_BYTES_MAX
 from tidelog.runtime import SystemRuntime

@@ -20,6 +20,7 @@ from tidelog.market.events import EventId
 from tidelog.market.journal import Journal, follow, open_journal
 from tidelog.market.journal_export import export_journal, import_journal
 from tidelog.market.journal_file import JournalReader, JournalWriter
+from tidelog.market.journal_retention import Bounds
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import SystemRuntime, ThreadWorker
 
@@ -217,7 +218,7 @@ async def test_retention_begins_at_a_restart_point_and_spares_the_slowest_fold(
         journal.append(Kind.MARK if starts else Kind.IN, payload(seq), 1_000 + seq, restart=starts)
         if seq % 10 in (4, 9):
             await journal.wait_durable(journal.last)
-    await journal.prune(before_us=before_us, bytes_max=bytes_max, restart=restart)
+    await journal.prune(Bounds(before_us, bytes_max, restart))
     assert [record.id.seq for record in read(path)] == list(range(first, 96 if journal.durable.seq == 95 else 95))
     reader = JournalReader(str(path))
     assert reader.restart_point(EventId(1, 94)) == EventId(1, 90)
@@ -230,10 +231,96 @@ async def test_retention_drops_whole_runs(tmp_path: Path) -> None:
     for at_us in (1_000, 2_000, 3_000):
         await write(path, 5, at_us=at_us)
     journal = await open_journal(str(path), SystemRuntime())
-    assert await journal.prune(before_us=2_500, bytes_max=None, restart=None) == 2
+    assert await journal.prune(Bounds(before_us=2_500)) == 2
     await journal.close()
     assert [record.id.run for record in read(path)] == [3] * 5
-    assert read(path, EventId(1, 2)) == read(path)
+    lost = Record(EventId(2, 5), 2_005, Kind.LOST, b"journal_pruned")
+    # what was read   so it is told
+    for after, told in [
+        (BEGINNING, []),  # whoever asks from there asks for what there is
+        (EventId(1, 2), [lost]),
+        (EventId(2, 4), [lost]),
+        (EventId(2, 5), []),  # everything that is gone
+    ]:
+        assert read(path, after) == told + read(path)
+
+
+async def test_a_reader_learns_exactly_whether_something_is_gone_that_it_had_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = await written_in_blocks(path)
+    whole = read(path)
+    for cut in (20, 50):
+        restart = EventId(1, 1)  # the slowest fold has read next to nothing
+        assert await journal.prune(Bounds(None, size_to_drop(path, cut), restart)) == 0
+        assert await journal.prune(Bounds(None, size_to_drop(path, cut), restart, at_all_costs=True)) > 0
+        gone = journal.dropped
+        assert gone is not None
+        assert (gone.id, gone.reason) == (EventId(1, cut - 1), "journal_full")
+        for after in whole[1:]:
+            rest = [record for record in whole if record.id > after.id and record.id.seq >= cut]
+            lost = [Record(gone.id, 1_000 + cut - 1, Kind.LOST, b"journal_full")] if after.id < gone.id else []
+            assert read(path, after.id) == lost + rest
+    await journal.close()
+
+
+async def test_at_all_costs_the_oldest_goes_up_to_the_first_restart_point_that_is_late_enough(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = await written_in_blocks(path)
+    at_all_costs = Bounds(bytes_max=journal.used_bytes, at_all_costs=True)
+    assert await journal.prune(at_all_costs) == 0, "it is not over its size"
+    assert await journal.prune(Bounds(bytes_max=1, at_all_costs=True)) == 0, "no restart point is late enough for that"
+    assert await journal.prune(Bounds(bytes_max=journal.used_bytes - 1, at_all_costs=True)) == 2
+    assert read(path)[0] == Record(EventId(1, 10), 1_010, Kind.MARK, payload(10), restart=True)
+    gone = journal.dropped
+    assert gone is not None
+    assert gone.reason == "journal_pruned", "nobody is known to miss it"
+    await journal.close()
+
+
+async def test_a_journal_of_before_says_by_its_first_run_what_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = await written_in_blocks(path)
+    await journal.prune(Bounds(before_us=1_055))
+    await journal.close()
+    first = read(path)[0].id
+    damage(path, "DROP TABLE dropped")
+    assert read(path)[0].id == first == EventId(1, 50)
+    assert [record.kind for record in read(path, EventId(1, 48))][:2] == [Kind.LOST, Kind.MARK]
+    assert read(path, EventId(1, 49)) == read(path)
+    again = await open_journal(str(path), SystemRuntime())
+    again.append(Kind.MARK, b"{}", 5_000, restart=True)
+    await again.close()
+    assert read(path, EventId(1, 7))[0].id == EventId(1, 49)
+
+
+async def test_a_restart_point_begins_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    await write(path, 30, restart_every=7)
+    connection = apsw.Connection(str(path))
+    blocks = connection.execute("SELECT first_seq, restart_seq FROM blocks ORDER BY first_seq").fetchall()
+    connection.close()
+    assert blocks == [(seq, seq) for seq in (1, 7, 14, 21, 28)]
+
+
+async def written_in_blocks(path: Path) -> Journal:
+    """A run of 94 records in blocks of five, every tenth a restart point."""
+    journal = await open_journal(str(path), SystemRuntime())
+    for seq in range(1, 95):
+        starts = seq % 10 == 0 or seq == 1
+        journal.append(Kind.MARK if starts else Kind.IN, payload(seq), 1_000 + seq, restart=starts)
+        if seq % 10 in (4, 9):
+            await journal.wait_durable(journal.last)
+    return journal
+
+
+def size_to_drop(path: Path, before: int) -> int:
+    """The bytes that the file may have in use, so that the blocks before a record are one byte too much."""
+    connection = apsw.Connection(str(path))
+    packed = connection.execute("SELECT sum(length(frames)) FROM blocks WHERE first_seq < ?", (before - 5,)).get
+    used: int = connection.pragma("page_count") - connection.pragma("freelist_count")
+    used *= connection.pragma("page_size")
+    connection.close()
+    return used - int(packed) - 1
 
 
 async def test_restart_points_and_markers_are_found_without_reading_everything(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from tidelog.errors import ConfigError, Corruption
 from tidelog.market.book import Check
 from tidelog.market.books import Books
 from tidelog.market.core import Core, Entry
-from tidelog.market.events import BookSnapshot, Disconnected, EventId, Resync, Started, Trades
+from tidelog.market.events import BookSnapshot, Disconnected, EventId, Missed, Resync, Started, Trades
 from tidelog.market.feed import Feed
 from tidelog.market.folded import Marker
 from tidelog.market.journal import open_journal
 from tidelog.market.journal_file import JournalReader
+from tidelog.market.journal_retention import Bounds
 from tidelog.market.kraken import v2
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.replay import Summary, entries, follow_entries, load_entries, read_recording, read_source, replay
@@ -189,12 +190,16 @@ async def test_a_position_that_retention_has_passed_is_told_by_the_first_event(t
     path = tmp_path / "journal"
     records = await journaled(path)
     journal = await open_journal(str(path), SystemRuntime())
-    await journal.prune(before_us=records[-1].at_us + 1, bytes_max=None, restart=None)
+    await journal.prune(Bounds(before_us=records[-1].at_us + 1))
     await journal.close()
     reader = JournalReader(str(path))
-    first = next(entries(reader, EventId(1, 5)))
+    missed, first, *_ = entries(reader, EventId(1, 5))
+    last_of_run = max(record.id for record in records if record.id.run == 1)
+    assert (missed.id, missed.event) == (last_of_run, Missed("journal_pruned"))
     assert first.id == EventId(2, 1)
     assert isinstance(first.event, Started)
+    assert next(entries(reader, last_of_run)) == first, "nothing is gone that was not read"
+    assert next(entries(reader)) == first
     reader.close()
 
 

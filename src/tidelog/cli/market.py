@@ -23,7 +23,7 @@ from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
 from tidelog.market.core import Entry
 from tidelog.market.events import EventId
-from tidelog.market.feed import BookView, Feed, Progress, Retention, view_of
+from tidelog.market.feed import BookView, Feed, Progress, view_of
 from tidelog.market.folded import Folded
 from tidelog.market.journal import follow as follow_records
 from tidelog.market.journal_export import export_journal, import_journal
@@ -31,6 +31,7 @@ from tidelog.market.journal_file import JournalReader
 from tidelog.market.kraken.auth import ApiKey
 from tidelog.market.replay import Summary, at_the_end, follow_entries, load_entries, read_source
 from tidelog.market.replay import replay as replay_records
+from tidelog.market.retention import Retention, size_of
 from tidelog.market.tokens import REST_URL, KrakenTokens
 from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime, run
@@ -67,6 +68,7 @@ def record(
     protocol: Protocol = "v2",
     url: Url = None,
     keep_days: float | None = None,
+    journal_max: str | None = None,
     rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
@@ -85,14 +87,15 @@ def record(
         db: also load trades, candles, books and coverage into this store.
         name: of the recording in the store.
         keep_days: drop what is older from the journal; not what the store has not got yet.
+        journal_max: the size that the journal may have, such as 500MiB or 10GiB; what is logged beside it takes some
+            16 MiB more. At that size the oldest goes: first what the store has got already, and if the database is
+            away for too long also what it has not. The store then has a gap journal_full there, and goes on behind it.
         rest: where tokens for private channels are had.
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
-    retention = None if keep_days is None else Retention(age_s=keep_days * 86_400)
     loaded = _Loaded()
-    if retention is not None and db is not None:
-        retention = Retention(age_s=retention.age_s, restart=lambda: loaded.committed)
+    retention = _retention(keep_days, journal_max, (lambda: None) if db is None else (lambda: loaded.committed))
     runtime, http = SystemRuntime(), AioHttp()
     feed = Feed(
         _listed(symbols),
@@ -108,6 +111,16 @@ def record(
         runtime=runtime,
     )
     run(_record(feed, runtime, http, journal, db, name, loaded))
+
+
+def _retention(
+    keep_days: float | None, journal_max: str | None, restart: Callable[[], EventId | None]
+) -> Retention | None:
+    """How much of the journal is kept; None: all."""
+    if keep_days is None and journal_max is None:
+        return None
+    age_s = None if keep_days is None else keep_days * 86_400
+    return Retention(age_s, None if journal_max is None else size_of(journal_max), restart)
 
 
 def _tokens(http: AioHttp, runtime: Runtime, rest: str) -> KrakenTokens | None:

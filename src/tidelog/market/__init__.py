@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tidelog.market.fanout import Item, Lagged, Policy
-    from tidelog.market.feed import BookView, Feed, Progress, Retention
+    from tidelog.market.feed import BookView, Feed, Progress
+    from tidelog.market.retention import Retention
 
 __all__ = ["BookView", "Feed", "Item", "Lagged", "Policy", "Progress", "Retention"]
 
-_HOMES = dict.fromkeys(("Item", "Lagged", "Policy"), "fanout") | dict.fromkeys(
-    ("BookView", "Feed", "Progress", "Retention"), "feed"
+_HOMES = (
+    dict.fromkeys(("Item", "Lagged", "Policy"), "fanout")
+    | dict.fromkeys(("BookView", "Feed", "Progress"), "feed")
+    | {"Retention": "retention"}
 )
 
 

@@ -1,7 +1,7 @@
 """The core: records of a journal to events, one after the other. The same for a live feed and for any replay.
 
 No I/O, no clock, no chance: what comes out, and what is held after it, is a function of the records alone. It
-begins at a restart point and skips what comes before it.
+begins at a restart point and skips what comes before it. Where records are lost, it begins anew at the next one.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from tidelog.market.events import (
     Event,
     EventId,
     Malformed,
+    Missed,
     Request,
     Resync,
     Started,
@@ -92,13 +93,16 @@ class Core:
     """
 
     def __init__(self, *, digest: bool = False) -> None:
+        self.at = EventId(0, 0)  # the last record
+        self._digesting = digest
+        self._forget()
+
+    def _forget(self) -> None:
         self.session = Session()
         self.books = Books(v2.decode)
         self.codec: Codec = v2
         self.protocol: str | None = None  # None: no restart point was seen yet
         self.digest: EventDigest | None = None
-        self.at = EventId(0, 0)  # the last record
-        self._digesting = digest
 
     def take(self, record: Record) -> Entry | None:
         """Take the next record in; the event that it is, if it is one.
@@ -119,6 +123,9 @@ class Core:
             entry = Entry(record.id, record.at_us, event, check)
         elif record.kind is Kind.OUT:
             return None
+        elif record.kind is Kind.LOST:
+            self._forget()
+            return Entry(record.id, record.at_us, Missed(record.payload.decode()), None)
         else:
             mark = decode_mark(record.payload)
             self._apply(mark, record.at_us)

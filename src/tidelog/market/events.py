@@ -354,6 +354,15 @@ class Resync(Struct, frozen=True, gc=False, tag=True):
     until_us: int
 
 
+class Missed(Struct, frozen=True, gc=False, tag=True):
+    """Events are missing here: the journal had to drop them before they were read. Every book begins anew after it.
+
+    Only who reads a journal can meet one; it is in no journal, and in no digest.
+    """
+
+    reason: str  # journal_full | journal_pruned
+
+
 Event: TypeAlias = (
     BookSnapshot
     | BookDelta
@@ -375,6 +384,7 @@ Event: TypeAlias = (
     | Connected
     | Disconnected
     | Resync
+    | Missed
 )
 
 

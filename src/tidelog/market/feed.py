@@ -42,6 +42,7 @@ from tidelog.market.marks import (
     ended_in_order,
 )
 from tidelog.market.records import Kind, Record
+from tidelog.market.retention import Keeper, Retention
 from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
 from tidelog.market.subscriptions import Phase, State
 from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport
@@ -57,14 +58,6 @@ TOKEN_S = 15.0  # for a token to be had
 Tokens = Callable[[], Awaitable[str]]
 
 _log = logger("market")
-
-
-class Retention(Struct, frozen=True):
-    """How much of the journal is kept. `restart` says how far the slowest fold is, None: there is none."""
-
-    age_s: float | None = None
-    bytes_max: int | None = None
-    restart: Callable[[], EventId | None] = lambda: None
 
 
 class BookView(Struct, frozen=True):
@@ -189,7 +182,7 @@ class Feed:
         self._limit: asyncio.Timeout | None = None  # of what the task waits for
         self._task: asyncio.Task[None] | None = None
         self._state_us = 0  # when the last full state was written
-        self._pruning: asyncio.Task[None] | None = None
+        self._keeper: Keeper | None = None  # None: everything is kept
         self._frames = self._malformed = self._connects = self._resyncs = self._mismatches = 0
 
     # For the user.
@@ -262,7 +255,9 @@ class Feed:
     async def __aenter__(self) -> "Feed":
         now_us = self._clock.now_us()
         last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
-        self._journal = await open_journal(self._path, self._runtime, on_durable=self._fanout.durable)
+        self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable)
+        if self._retention is not None:
+            self._keeper = Keeper(self._retention, self._journal, self._clock.now_us, self._write_state)
         clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
         previous_us = None if last is None else last.at_us
         attempts = attempts_of([(mark.at_us, mark.payload) for mark in marks])
@@ -307,6 +302,8 @@ class Feed:
         try:
             await self._task
         finally:
+            if self._keeper is not None:
+                await self._keeper.close()
             await self._journal.close()
 
     # The task.
@@ -331,7 +328,8 @@ class Feed:
                 self._note(decision)
                 await self._carry_out(decision)
             if session.state is not State.CLOSED:
-                self._write_state()
+                if self._clock.now_us() - self._state_us >= STATE_EVERY_US:
+                    self._write_state()
                 await self._wait()
         except JournalStalled as error:
             _log.warning("journal_stalled", error=str(error))
@@ -441,8 +439,8 @@ class Feed:
         self._journal.append(Kind.OUT, request.redacted, self._clock.now_us())
         self._socket.send(request.frame)
 
-    def _note(self, mark: Mark, *, restart: bool = False) -> None:
-        """Journal a marker, and let it take effect."""
+    def _note(self, mark: Mark, *, restart: bool = False) -> int:
+        """Journal a marker, and let it take effect; how many bytes it has."""
         assert self._journal is not None
         payload, at_us = encode_mark(mark), self._clock.now_us()
         id_ = self._journal.append(Kind.MARK, payload, at_us, restart=restart)
@@ -450,6 +448,7 @@ class Feed:
         if entry is not None:
             self._count(entry)
             self._fanout.publish(id_, entry.event)
+        return len(payload)
 
     def _count(self, entry: Entry) -> None:
         match entry.event:
@@ -462,23 +461,16 @@ class Feed:
                 self._resyncs += 1
                 _log.info("resync", channel=channel, symbol=symbol, reason=reason)
 
-    def _write_state(self) -> None:
-        """Write the full state, if it is time for that."""
-        now_us = self._clock.now_us()
-        if now_us - self._state_us < STATE_EVERY_US:
-            return
-        self._state_us = now_us
-        self._note(self._core.full_state(), restart=True)
-        if self._retention is not None and (self._pruning is None or self._pruning.done()):
-            self._pruning = asyncio.create_task(self._prune(self._retention, now_us))
+    def _on_durable(self, through: EventId) -> None:
+        self._fanout.durable(through)
+        if self._keeper is not None:
+            self._keeper.committed()
 
-    async def _prune(self, retention: Retention, now_us: int) -> None:
-        assert self._journal is not None
-        before_us = None if retention.age_s is None else now_us - int(retention.age_s * 1_000_000)
-        try:
-            while await self._journal.prune(
-                before_us=before_us, bytes_max=retention.bytes_max, restart=retention.restart()
-            ):
-                pass
-        except StoreError as error:
-            _log.warning("journal_prune_failed", error=str(error))
+    def _write_state(self) -> None:
+        """Write the full state, unless the run has ended: nothing comes after its last marker."""
+        if self._core.session.state is State.CLOSED:
+            return
+        self._state_us = self._clock.now_us()
+        size = self._note(self._core.full_state(), restart=True)
+        if self._keeper is not None:
+            self._keeper.state_written(size)

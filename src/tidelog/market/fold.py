@@ -7,7 +7,8 @@ begun again, the rows come out the same.
 Only the levels of the books are not in the state. A stream therefore begins at or before the place where
 the fold stands: of entries up to there, only the books are built. A reader that does not want to go back to
 a book's last snapshot gives the book as it was then as a `BookSnapshot`, whole, its numbers written with all
-of their decimals, under any such id and its time.
+of their decimals, under any such id and its time. One that has to begin later, because what came before is
+gone, says so by a marker of a gap, and gives each book as it is there as a `Standing`, before anything else.
 """
 
 import msgspec
@@ -30,7 +31,7 @@ from tidelog.market.book import CHECKED_LEVELS, Book, Check
 from tidelog.market.candles import bucket
 from tidelog.market.coverage import GAP, PROVEN, UNPROVEN, Interval, loss_between, turn
 from tidelog.market.events import NOTHING, Ack, BookDelta, BookSnapshot, EventId, Instruments, Trade, Trades, micros
-from tidelog.market.folded import DISCONNECTED, RESYNC, Folded, Marker
+from tidelog.market.folded import DISCONNECTED, RESYNC, Folded, Marker, Standing
 from tidelog.market.folded import GAP as GAP_MARK
 from tidelog.market.rows import book_row, instrument_row, trade_row
 from tidelog.market.trade_ids import Held, Missing, take
@@ -146,6 +147,9 @@ class Fold:
                 they came without, or the other way.
         """
         state, event = self.state, entry.event
+        if isinstance(event, Standing):
+            self._stand(event)
+            return
         if entry.id <= state.id:
             if entry.at_us > state.at_us:
                 raise ConfigError(
@@ -238,6 +242,14 @@ class Fold:
         held = self.state.symbols.get(event.symbol)
         if held is not None:
             self._book(event, held.depth).apply(event)
+
+    def _stand(self, standing: Standing) -> None:
+        """Know a book, without having seen a message of it that could be stored, or prove anything."""
+        symbol = standing.book.symbol
+        if self._admits(symbol):
+            held = self._symbol(symbol)
+            held.depth = held.acked_depth = standing.depth
+            self._book(standing.book, held.depth).apply(standing.book)
 
     def _take_book(self, entry: Folded, event: BookSnapshot | BookDelta, at_us: int) -> None:
         held = self._symbol(event.symbol)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from tidelog.market.book import Check
-from tidelog.market.events import Event, EventId
+from tidelog.market.events import BookSnapshot, Event, EventId
 
 CONNECTED, DISCONNECTED, GAP, RESYNC = "connected", "disconnected", "gap", "resync"
 
@@ -26,7 +26,17 @@ class Marker(Struct, frozen=True, gc=False):
     detail: str = ""
 
 
-FoldedEvent: TypeAlias = Event | Marker
+class Standing(Struct, frozen=True, gc=False):
+    """A book as it stands where a reader begins in the middle: news to a fold that has not seen how it came so.
+
+    Its id and time mean nothing.
+    """
+
+    depth: int  # as it is subscribed
+    book: BookSnapshot  # whole, its numbers written with all of their decimals
+
+
+FoldedEvent: TypeAlias = Event | Marker | Standing
 
 
 class Folded(Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from tidelog.backoff import delays
 from tidelog.errors import Corruption, Fenced, JournalStalled, StoreError
 from tidelog.market.events import EventId
 from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.journal_retention import Bounds, Dropped
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import Runtime, Worker
 from tidelog.telemetry import logger
@@ -60,6 +61,21 @@ class Journal:
         """Records that a crash would lose now."""
         return self._filling.last_seq - self.durable.seq
 
+    @property
+    def used_bytes(self) -> int:
+        """Of the file, as of the last commit: see `journal_retention`."""
+        return self._writer.used_bytes
+
+    @property
+    def written_bytes(self) -> int:
+        """Blocks of this run that were committed, packed."""
+        return self._writer.written_bytes
+
+    @property
+    def dropped(self) -> Dropped | None:
+        """What retention has dropped in this run, up to where."""
+        return self._writer.dropped
+
     def append(self, kind: Kind, payload: bytes, at_us: int, *, restart: bool = False) -> EventId:
         """Hand a record over; its id. Times may not go back.
 
@@ -76,6 +92,8 @@ class Journal:
             )
         if self._ended:
             raise self._over()
+        if restart and self._filling.entries:
+            self._seal()  # so that the file can begin with the restart point, and nothing is cut with it
         block = self._filling
         block.entries.append((kind.value, at_us, payload))
         seq = block.first_seq + len(block.entries) - 1
@@ -115,10 +133,9 @@ class Journal:
                 raise self._over()
             await self._moved.wait()
 
-    async def prune(self, *, before_us: int | None, bytes_max: int | None, restart: EventId | None) -> int:
+    async def prune(self, bounds: Bounds) -> int:
         """See `JournalWriter.prune`."""
-        call = partial(self._writer.prune, before_us=before_us, bytes_max=bytes_max, restart=restart)
-        return await self._worker.call(call)
+        return await self._worker.call(partial(self._writer.prune, bounds))
 
     async def close(self) -> None:
         """Commit what was handed over and close the file; what that raises if it cannot be done."""
@@ -209,6 +226,8 @@ async def follow(
     ending: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[list[Record]]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
+
+    Where records that were not read yet have been dropped, one `Kind.LOST` comes in their place.
 
     Args:
         ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.

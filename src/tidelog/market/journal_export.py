@@ -42,6 +42,8 @@ def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNI
     count = 0
     with open(path, "xb") as file, zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out:
         for record in reader.records(after):
+            if record.kind is Kind.LOST:
+                continue  # an export has what is there
             out.write(_encode(_line(record)) + b"\n")
             count += 1
         out.write(_encode(_Line(records=count)) + b"\n")
@@ -100,7 +102,7 @@ def import_journal(source: str, path: str) -> int:
         block: Block | None = None
         for record in read_export(source):
             run, seq = record.id
-            if block is not None and (run != block.run or block.size >= IMPORT_BLOCK_BYTES):
+            if block is not None and (run != block.run or block.size >= IMPORT_BLOCK_BYTES or record.restart):
                 if run == block.run and seq != block.last_seq + 1:
                     raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
                 writer.import_run([block])

@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption, Fenced
 from tidelog.market.events import EventId
-from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.market.journal_retention import DROPPED_DDL, Bounds, Dropped, dropped_of, prune, used_bytes
+from tidelog.market.records import BEGINNING, JOURNALED, Kind, Record
 from tidelog.store.sqlite.connection import (
     READ_ONLY,
     READ_WRITE,
@@ -35,7 +36,6 @@ BLOCK_RAW_BYTES_MAX = 64 * 1024 * 1024  # unpacked: far above what a block is fi
 CHECKPOINT_PAGES = 4_000  # 16 MB: at this size the log is copied into the file
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 LOCK_WAIT_MS = 5_000  # for another writer that is just leaving
-PRUNED_BLOCKS_MAX = 5_000  # per call, so that a commit never waits long behind it
 
 _DDL = """
 CREATE TABLE runs (
@@ -59,10 +59,11 @@ CREATE TABLE blocks (
 _COLUMNS = "run, first_seq, count, first_us, last_us, marks, restart_seq, sha256, frames"
 
 
-_KINDS = {kind.value: kind for kind in Kind}
+_KINDS = {kind.value: kind for kind in JOURNALED}
 
 
 Entry = tuple[int, int, bytes]  # kind, at_us, payload
+_Row = tuple[int, int, int, int, int, int, int | None, bytes, bytes]  # as _COLUMNS
 
 
 class Block(Struct):
@@ -92,6 +93,9 @@ class JournalWriter:
     """The writing connection. Opening it begins a run, and fences whoever wrote before."""
 
     run: int
+    used_bytes: int  # of the file, as of the last commit: see `journal_retention`
+    written_bytes = 0  # blocks of this run, packed
+    dropped: Dropped | None = None  # by this writer, last
 
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self._path = path
@@ -120,8 +124,10 @@ class JournalWriter:
                 connection.execute(_DDL)
                 connection.pragma("application_id", JOURNAL_ID)
                 connection.pragma("user_version", SCHEMA_VERSION)
+            connection.execute(DROPPED_DDL)  # an older journal has no such table yet
             self.run = connection.execute("SELECT coalesce(max(run), 0) + 1 FROM runs").get
             connection.execute("INSERT INTO runs VALUES (?, 1, 0)", (self.run,))
+            self.used_bytes = used_bytes(connection)
 
     def commit(self, blocks: Sequence[Block]) -> None:
         """Write the blocks, which follow on what is there, as one transaction.
@@ -137,8 +143,11 @@ class JournalWriter:
                 raise Fenced(f"{self._path}: run {newest} has taken the journal over from run {self.run}")
             self._connection.executemany(f"INSERT INTO blocks ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
             self._connection.execute("UPDATE runs SET last_seq = ? WHERE run = ?", (blocks[-1].last_seq, self.run))
+            used = used_bytes(self._connection)
+        self.used_bytes = used
+        self.written_bytes += sum([len(row[-1]) for row in rows])
 
-    def _row(self, block: Block) -> tuple[int | bytes | None, ...]:
+    def _row(self, block: Block) -> _Row:
         frames = self._compress(_encode_entries(block.entries))
         first_us, last_us = block.entries[0][1], block.entries[-1][1]
         fields = (block.run, block.first_seq, len(block.entries), first_us, last_us, block.marks, block.restart_seq)
@@ -160,43 +169,13 @@ class JournalWriter:
         with translated(self._path):
             self._connection.execute("DELETE FROM runs WHERE run = ? AND last_seq = 0", (self.run,))
 
-    def prune(self, *, before_us: int | None, bytes_max: int | None, restart: EventId | None) -> int:
-        """Drop the oldest blocks; how many. At most PRUNED_BLOCKS_MAX: call again while there are some.
-
-        Args:
-            before_us: what is older may go.
-            bytes_max: above so many bytes the oldest may go.
-            restart: how far the slowest fold is; nothing that it needs to go on from there goes.
-        """
+    def prune(self, bounds: Bounds) -> int:
+        """Drop the oldest blocks; how many. Not all that could go in one call: call again while there are some."""
         with translated(self._path), transaction(self._connection):
-            excess = 0 if bytes_max is None else self._used_bytes() - bytes_max
-            cut: EventId | None = None
-            passed_at_cut = dropped_bytes = 0
-            oldest = self._connection.execute(
-                "SELECT run, first_seq, count, last_us, restart_seq, length(frames) FROM blocks "
-                "ORDER BY run, first_seq LIMIT ?",
-                (PRUNED_BLOCKS_MAX + 1,),
-            )
-            for passed, (run, first_seq, count, last_us, restart_seq, size) in enumerate(oldest):
-                if restart_seq is not None and (restart is None or EventId(run, restart_seq) <= restart):
-                    cut, passed_at_cut = EventId(run, first_seq), passed
-                old = before_us is not None and last_us < before_us
-                needed = restart is not None and EventId(run, first_seq + count - 1) >= restart
-                if needed or not (old or dropped_bytes < excess):
-                    break
-                dropped_bytes += size
-            if cut is None or passed_at_cut == 0:
-                return 0
-            self._connection.execute("DELETE FROM blocks WHERE (run, first_seq) < (?, ?)", cut)
-            self._connection.execute("DELETE FROM runs WHERE run < ?", (cut.run,))
-            self._connection.execute("UPDATE runs SET first_seq = ? WHERE run = ?", (cut.seq, cut.run))
-            return passed_at_cut
-
-    def _used_bytes(self) -> int:
-        connection = self._connection
-        pages: int = connection.pragma("page_count") - connection.pragma("freelist_count")
-        size: int = connection.pragma("page_size")
-        return pages * size
+            blocks = prune(self._connection, bounds)
+            used, dropped = used_bytes(self._connection), dropped_of(self._connection)
+        self.used_bytes, self.dropped = used, dropped
+        return blocks
 
     def close(self) -> None:
         self._connection.close()
@@ -229,12 +208,16 @@ class JournalReader:
     def block(self, after: EventId) -> list[Record]:
         """The rest of the block in which the record after `after` is; empty at the end of the journal.
 
-        Where retention has dropped what would come next, the first that is still here.
+        Where retention has dropped what would come next, a record of that, `Kind.LOST`, which is in no file: it has
+        the id and the time of the last that was dropped. Whoever asks from the beginning asks for what is here.
         """
         run: int | None
         run, seq = after
         records: list[Record] = []
         with translated(self._path), self._connection:  # one read transaction
+            gone = None if after <= BEGINNING else dropped_of(self._connection)
+            if gone is not None and after < gone.id:
+                return [Record(gone.id, gone.at_us, Kind.LOST, gone.reason.encode())]
             while run is not None and not records:
                 held = self._connection.execute("SELECT first_seq, last_seq FROM runs WHERE run = ?", (run,)).get
                 if held is not None and held[1] > seq:
@@ -252,7 +235,7 @@ class JournalReader:
             raise Corruption(f"{self._path}: record {run}.{seq} is missing")
         return [record for record in self._unpack(row) if record.id.seq >= seq]
 
-    def _unpack(self, row: tuple[int, int, int, int, int, int, int | None, bytes, bytes]) -> list[Record]:
+    def _unpack(self, row: _Row) -> list[Record]:
         fields, sha256, frames = row[:7], row[7], row[8]
         run, first_seq, count, _, _, _, restart_seq = fields
         if _digest(*fields, frames=frames) != sha256:
@@ -290,6 +273,11 @@ class JournalReader:
                 at,
             ).get
         return None if row is None else EventId(row[0], row[2])
+
+    def dropped(self) -> Dropped | None:
+        """What is gone from this journal; None: nothing."""
+        with translated(self._path):
+            return dropped_of(self._connection)
 
     def ends(self) -> tuple[EventId, EventId] | None:
         """The first and the last record that are here; None of an empty journal."""

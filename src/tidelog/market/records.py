@@ -13,6 +13,10 @@ class Kind(enum.Enum):
     IN = 0  # a frame as it was received
     OUT = 1  # a frame that was sent, without its token
     MARK = 2  # something that the feed noticed or decided
+    LOST = 3  # records that the reader had not read are gone, and this stands where they were; never written
+
+
+JOURNALED = (Kind.IN, Kind.OUT, Kind.MARK)
 
 
 class Record(Struct, frozen=True, gc=False):

@@ -19,14 +19,16 @@ from tidelog.market.events import (
     Connected,
     Disconnected,
     EventId,
+    Missed,
     Resync,
     Started,
     Stream,
     micros,
 )
-from tidelog.market.folded import CONNECTED, DISCONNECTED, RESYNC, Folded, Marker
+from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
 from tidelog.market.journal import follow
 from tidelog.market.journal_file import JournalReader
+from tidelog.market.journal_retention import Reason
 from tidelog.market.marks import Connect, Mark, Subscribe, Wanted, encode_mark
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.streams import DEPTHS
@@ -41,21 +43,63 @@ _TIME_V2 = re.compile(rb'"timestamp":"([^"]{20,32})"')
 def resume(reader: JournalReader, after: EventId, *, digest: bool = False) -> tuple[Core, EventId]:
     """A fold that can go on from a position, and where to read on: what is folded up to `after` is known already.
 
+    Where the journal has dropped what that would take, the fold is an empty one, and begins where the journal does.
+
     Raises:
         Corruption: nothing in the journal says how things were there.
     """
     core = Core(digest=digest)
     start = reader.restart_point(after)
-    if start is None:
-        return core, after if after <= BEGINNING else _expect_no_past(reader, after)
-    return core, EventId(start.run, start.seq - 1)
-
-
-def _expect_no_past(reader: JournalReader, after: EventId) -> EventId:
+    if start is not None:
+        return core, EventId(start.run, start.seq - 1)
     ends = reader.ends()
-    if ends is not None and ends[0] <= after:
+    if after > BEGINNING and ends is not None and ends[0] <= after and reader.dropped() is None:
         raise Corruption(f"the journal has no restart point at or before record {after.run}.{after.seq}")
-    return after
+    return core, after
+
+
+class _Standing(Struct, frozen=True):
+    """A book as it is at a position. `is_news`: what it came from was not read, but dropped before."""
+
+    id: EventId
+    at_us: int
+    depth: int
+    book: BookSnapshot
+    is_news: bool
+
+
+class _Reading:
+    """Records to the events after a position, told apart from those that are folded silently to come there."""
+
+    def __init__(self, core: Core, after: EventId) -> None:
+        self._core = core
+        self._after = after
+        self._at_us = 0  # of the last record
+        self._books_due = True
+        self._is_late = False  # the fold has begun beyond the position, or will
+        self._is_behind = False  # it has lost what came next, which was told
+
+    def take(self, record: Record) -> Iterator[Entry | _Standing]:
+        """What the next record comes to; before the first event after the position, the books as they are there."""
+        core = self._core
+        if self._books_due and record.id > self._after and core.protocol is not None:
+            yield from _standing(core, self._after, self._at_us, is_news=self._is_late)
+            self._books_due = False
+        lost, waits = record.kind is Kind.LOST, core.protocol is None
+        entry = core.take(record)
+        self._at_us = record.at_us
+        if lost or (waits and core.protocol is None):
+            # what is dropped is missed; and so is what cannot be understood, for want of what came before it
+            if record.id > self._after and not self._is_behind and (lost or self._after > BEGINNING):
+                self._is_behind = self._is_late = self._books_due = True
+                self._after = record.id
+                reason = record.payload.decode() if lost else Reason.PRUNED.value
+                yield Entry(record.id, record.at_us, Missed(reason), None)
+            return
+        self._is_behind = False
+        self._is_late = self._is_late or (waits and record.id > self._after)
+        if entry is not None and entry.id > self._after:
+            yield entry
 
 
 def at_the_end(path: str) -> tuple[Core, EventId]:
@@ -71,10 +115,9 @@ def at_the_end(path: str) -> tuple[Core, EventId]:
 def entries(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[Entry]:
     """The events after a position, in order, up to the end of the journal."""
     core, start = resume(reader, after)
+    reading = _Reading(core, after)
     for record in reader.records(start):
-        item = core.take(record)
-        if item is not None and record.id > after:
-            yield item
+        yield from (item for item in reading.take(record) if isinstance(item, Entry))
 
 
 async def follow_entries(
@@ -87,10 +130,26 @@ async def follow_entries(
 ) -> AsyncIterator[list[Entry]]:
     """The events after a position, group by group, and those that come from now on.
 
+    Where the journal had to drop events that were not read yet, a `Missed` stands in their place.
+
     Args:
         ending: as of `follow`.
-        books: begin with the books as they were at that position, each as a snapshot under the position's id.
+        books: begin with the books as they were at that position, each as a snapshot under the position's id; and so
+            again after each `Missed`, under its id.
     """
+    async for items in _follow(path, runtime, after, ending):
+        fresh = [
+            item if isinstance(item, Entry) else Entry(item.id, item.at_us, item.book, None)
+            for item in items
+            if books or isinstance(item, Entry)
+        ]
+        if fresh:
+            yield fresh
+
+
+async def _follow(
+    path: str, runtime: Runtime, after: EventId, ending: Callable[[], bool]
+) -> AsyncIterator[list[Entry | _Standing]]:
     worker = runtime.worker("journal-reader")
 
     def begin() -> tuple[Core, EventId]:
@@ -104,30 +163,23 @@ async def follow_entries(
         core, start = await worker.call(begin)
     finally:
         await worker.close()
-    at_us = 0
+    reading = _Reading(core, after)
     async for records in follow(path, runtime, after=start, ending=ending):
-        fresh: list[Entry] = []
-        for record in records:
-            if books and record.id > after:
-                fresh, books = _snapshots(core, after, at_us), False
-            item = core.take(record)
-            at_us = record.at_us
-            if item is not None and item.id > after:
-                fresh.append(item)
-        if fresh:
-            yield fresh
+        yield [item for record in records for item in reading.take(record)]
 
 
 async def load_entries(
     path: str, runtime: Runtime, *, after: EventId = BEGINNING, ending: Callable[[], bool] = lambda: False
 ) -> AsyncIterator[Folded]:
     """What the loader takes: as `follow_entries` with books, one by one, the feed's own events as markers."""
-    async for items in follow_entries(path, runtime, after=after, ending=ending, books=True):
+    async for items in _follow(path, runtime, after, ending):
         for item in items:
             yield _as_loaded(item)
 
 
-def _as_loaded(item: Entry) -> Folded:
+def _as_loaded(item: Entry | _Standing) -> Folded:
+    if isinstance(item, _Standing):
+        return Folded(item.id, item.at_us, Standing(item.depth, item.book) if item.is_news else item.book)
     match item.event:
         case Connected():
             marker = Marker(CONNECTED)
@@ -139,6 +191,8 @@ def _as_loaded(item: Entry) -> Folded:
             marker = Marker(f"{RESYNC} {channel}", symbol or "")
         case Started():
             marker = Marker("started")
+        case Missed(reason):
+            marker = Marker(GAP, reason)
         case _:
             return Folded(item.id, item.at_us, item.event, item.check)
     return Folded(item.id, item.at_us, marker)
@@ -151,9 +205,8 @@ class _Written(Struct, frozen=True):
     qty_text: str
 
 
-def _snapshots(core: Core, at: EventId, at_us: int) -> list[Entry]:
+def _standing(core: Core, at: EventId, at_us: int, *, is_news: bool) -> Iterator[_Standing]:
     """The books as they are, as messages."""
-    items = []
     for book in core.books.by_symbol.values():
         if not book.state.ready:
             continue
@@ -162,8 +215,7 @@ def _snapshots(core: Core, at: EventId, at_us: int) -> list[Entry]:
             for side in (book.bids, book.asks)
         )
         checksum = book.checksum() if book.proven else None
-        items.append(Entry(at, at_us, BookSnapshot(book.symbol, bids, asks, checksum), None))
-    return items
+        yield _Standing(at, at_us, book.depth, BookSnapshot(book.symbol, bids, asks, checksum), is_news)
 
 
 def _text(number: int, scale: int) -> str:
@@ -281,4 +333,6 @@ async def replay(
             summary.add(item)
             if core.digest is not None:
                 summary.digests[item.id.run] = core.digest
+            elif isinstance(item.event, Missed):  # of that run there is a part only
+                summary.digests.pop(item.id.run, None)
         yield item

@@ -1,0 +1,142 @@
+"""What a journal's file drops, and how it says so. SQL alone; `journal_file` owns the connection.
+
+A journal begins at a restart point and nowhere else, so a cut is made only there. What has been dropped is
+recorded exactly, in the same commit: a reader that had not come so far can tell, and nobody else has to care.
+
+https://sqlite.org/pragma.html#pragma_freelist_count: what is freed is used again; the file never shrinks.
+"""
+
+import enum
+
+import apsw
+from msgspec import Struct
+
+from tidelog.market.events import EventId
+
+PRUNED_BLOCKS_MAX = 5_000  # per call, so that a commit never waits long behind it
+
+DROPPED_DDL = """
+CREATE TABLE IF NOT EXISTS dropped (
+    one INTEGER PRIMARY KEY CHECK (one = 1), -- there is one row, or none as long as nothing was dropped
+    run INTEGER NOT NULL,                    -- the last record that was dropped
+    seq INTEGER NOT NULL,
+    at_us INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+"""
+
+
+class Reason(enum.Enum):
+    PRUNED = "journal_pruned"  # by age or size, and no fold that is known of had still to read it
+    FULL = "journal_full"  # at the size cap, and one had
+
+
+class Dropped(Struct, frozen=True):
+    """The last record that is gone from a journal, with its time; all before it are gone too."""
+
+    id: EventId
+    at_us: int
+    reason: str
+
+
+class Bounds(Struct, frozen=True):
+    """What may go, and what has to.
+
+    before_us: what is older may go.
+    bytes_max: above so many bytes the oldest may go.
+    restart: how far the slowest fold is; nothing that it needs to go on from there goes.
+    at_all_costs: above `bytes_max` the oldest goes, even if that passes `restart`; `before_us` is not looked at.
+    """
+
+    before_us: int | None = None
+    bytes_max: int | None = None
+    restart: EventId | None = None
+    at_all_costs: bool = False
+
+
+def used_bytes(connection: apsw.Connection) -> int:
+    """Bytes of the file that are in use; what is beside that is written to before the file grows."""
+    pages: int = connection.pragma("page_count") - connection.pragma("freelist_count")
+    size: int = connection.pragma("page_size")
+    return pages * size
+
+
+def dropped_of(connection: apsw.Connection) -> Dropped | None:
+    """What is gone; None: nothing. Of journals of before this was recorded, what their first run says of it."""
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'dropped'").get is not None:
+        row = connection.execute("SELECT run, seq, at_us, reason FROM dropped").get
+        if row is not None:
+            return Dropped(EventId(row[0], row[1]), row[2], row[3])
+    first = connection.execute("SELECT run, first_seq FROM runs ORDER BY run LIMIT 1").get
+    if first is None or first[1] <= 1:
+        return None
+    return Dropped(EventId(first[0], first[1] - 1), 0, Reason.PRUNED.value)
+
+
+class _Cut(Struct, frozen=True):
+    """The journal is to begin here; so many blocks are before it."""
+
+    at: EventId
+    blocks: int
+
+
+def prune(connection: apsw.Connection, bounds: Bounds) -> int:
+    """Drop the oldest blocks, within a transaction of the caller's; how many. Some PRUNED_BLOCKS_MAX at most."""
+    excess = 0 if bounds.bytes_max is None else used_bytes(connection) - bounds.bytes_max
+    cut = _forced_cut(connection, excess) if bounds.at_all_costs else _cut(connection, bounds, excess)
+    if cut is None or cut.blocks == 0:
+        return 0
+    last = connection.execute(
+        "SELECT run, first_seq + count - 1, last_us FROM blocks WHERE (run, first_seq) < (?, ?) "
+        "ORDER BY run DESC, first_seq DESC LIMIT 1",
+        cut.at,
+    ).get
+    passes = bounds.restart is not None and EventId(last[0], last[1]) > bounds.restart
+    reason = Reason.FULL if passes else Reason.PRUNED
+    connection.execute("INSERT OR REPLACE INTO dropped VALUES (1, ?, ?, ?, ?)", (*last, reason.value))
+    connection.execute("DELETE FROM blocks WHERE (run, first_seq) < (?, ?)", cut.at)
+    connection.execute("DELETE FROM runs WHERE run < ?", (cut.at.run,))
+    connection.execute("UPDATE runs SET first_seq = ? WHERE run = ?", (cut.at.seq, cut.at.run))
+    return cut.blocks
+
+
+def _cut(connection: apsw.Connection, bounds: Bounds, excess: int) -> _Cut | None:
+    """The last restart point up to which everything may go."""
+    restart, before_us = bounds.restart, bounds.before_us
+    cut: _Cut | None = None
+    dropped_bytes = 0
+    oldest = connection.execute(
+        "SELECT run, first_seq, count, last_us, restart_seq, length(frames) FROM blocks "
+        "ORDER BY run, first_seq LIMIT ?",
+        (PRUNED_BLOCKS_MAX + 1,),
+    )
+    for passed, (run, first_seq, count, last_us, restart_seq, size) in enumerate(oldest):
+        if restart_seq is not None and (restart is None or EventId(run, restart_seq) <= restart):
+            cut = _Cut(EventId(run, first_seq), passed)
+        old = before_us is not None and last_us < before_us
+        needed = restart is not None and EventId(run, first_seq + count - 1) >= restart
+        if needed or not (old or dropped_bytes < excess):
+            break
+        dropped_bytes += size
+    return cut
+
+
+def _forced_cut(connection: apsw.Connection, excess: int) -> _Cut | None:
+    """The first restart point before which as much as has to go is; None if there is none so late.
+
+    Where that would be many blocks, one on the way there: the rest is for the next call.
+    """
+    if excess <= 0:
+        return None
+    cut: _Cut | None = None
+    dropped_bytes = 0
+    oldest = connection.execute(
+        "SELECT run, first_seq, restart_seq, length(frames) FROM blocks ORDER BY run, first_seq"
+    )
+    for passed, (run, first_seq, restart_seq, size) in enumerate(oldest):
+        if restart_seq is not None and passed:
+            cut = _Cut(EventId(run, first_seq), passed)
+            if dropped_bytes >= excess or passed >= PRUNED_BLOCKS_MAX:
+                return cut
+        dropped_bytes += size
+    return None
