@@ -52,6 +52,7 @@ class _Block(NamedTuple):
     last: EventId
     size: int  # records
     trades: list[tuple[EventId, Trades]]
+    lost: bool = False  # it stands for records that were dropped
 
 
 async def missed_trades(
@@ -69,8 +70,12 @@ async def missed_trades(
         count, at = 0, after
         place = EventId(after.run, after.seq - 1)  # the record itself comes again, for its trades
         while block := await worker.call(partial(reading.next, place)):
-            if block.first > at and not follows(at, block.first):
-                yield Gone(f"the journal has dropped what came before {place_text(block.first)}")
+            if block.lost or (block.first > at and not follows(at, block.first)):
+                if block.last > at:
+                    yield Gone(f"the journal has dropped what came before {place_text(block.first)}")
+                place = at = max(at, block.last)
+                if block.lost:
+                    continue
             overlap = next((trades for id_, trades in block.trades if id_ == after), None)
             yield Found([(id_, trades) for id_, trades in block.trades if id_ > after], block.last, overlap)
             place = at = block.last
@@ -107,6 +112,8 @@ class _Reading:
         records = self._reader.block(after)
         if not records:
             return None
+        if records[0].kind is Kind.LOST:
+            return _Block(records[0].id, records[0].id, 0, [], lost=True)
         found: list[tuple[EventId, Trades]] = []
         for record in records:
             if record.kind is Kind.MARK:

@@ -16,7 +16,7 @@ from tidelog.api.live.signal import Signal
 from tidelog.api.live.topics import place_text
 from tidelog.api.options import JournalSource
 from tidelog.backoff import delays
-from tidelog.errors import TidelogError
+from tidelog.errors import ConfigError, Corruption, StoreError, TidelogError
 from tidelog.market.core import Core, Entry
 from tidelog.market.events import BookDelta, BookSnapshot, EventId, Stream, Trades
 from tidelog.market.fanout import FanOut, Policy, Subscription
@@ -165,20 +165,19 @@ class JournalTail:
             begun = self._runtime.monotonic()
             try:
                 await self._follow()
-            except _Lost as lost:
-                self._fail(str(lost))
-            except TidelogError as error:
-                self._fail(str(error))
+            except (_Lost, TidelogError) as error:
+                self._fail(error)
             except Exception as error:  # a mistake of ours must not end the others' streams
                 _log.error("journal_tail_failed", recording=self.name, exc_info=error)
-                self._fail("a fault in tidelog: its log says more")
+                self._fail(error)
             if self._runtime.monotonic() - begun > RETRY_S_MAX:
                 pauses = delays(self._runtime.random("tail"), max_s=RETRY_S_MAX)
             await self._runtime.sleep(next(pauses))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, error: Exception) -> None:
+        reason = _sentence(error)
         if reason != self._failure:
-            _log.warning("journal_not_followed", recording=self.name, reason=reason)
+            _log.warning("journal_not_followed", recording=self.name, reason=str(error))
         self._failure = reason
         self._begin_again()
 
@@ -236,7 +235,7 @@ class JournalTail:
     async def _take(self, records: list[Record]) -> None:
         for number, record in enumerate(records, 1):
             before = self._core.at
-            if before != BEGINNING and not follows(before, record.id):
+            if record.kind is Kind.LOST or (before != BEGINNING and not follows(before, record.id)):
                 raise _Lost("records were dropped before they were read")
             entry = self._core.take(record)
             self._at_us = record.at_us
@@ -265,6 +264,20 @@ def _begin(reader: JournalReader) -> tuple[Core, EventId, EventId]:
     ends = reader.ends()
     end = BEGINNING if ends is None else ends[1]
     return *resume(reader, end), end
+
+
+def _sentence(error: Exception) -> str:
+    """What clients are told: the log has the paths."""
+    match error:
+        case _Lost():
+            return str(error)
+        case ConfigError():
+            return "there is no journal that can be opened"
+        case Corruption():
+            return "the journal is damaged"
+        case StoreError():
+            return "the journal cannot be read now"
+    return "a fault in tidelog: its log says more"
 
 
 def _identity(path: str) -> tuple[int, int] | None:
