@@ -15,7 +15,9 @@ from tidelog.store import Store, open_store
 class Opener(Protocol):
     """Opens the test's database, any number of times; closes all of them at the end."""
 
-    def __call__(self, *, readonly: bool = False) -> Awaitable[Store]: ...
+    def __call__(
+        self, *, readonly: bool = False, statement_timeout_s: float | None = None, readers: int | None = None
+    ) -> Awaitable[Store]: ...
 
 
 @pytest.fixture
@@ -37,8 +39,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def opener(url: str) -> AsyncIterator[Opener]:
     stores: list[Store] = []
 
-    async def open_one(*, readonly: bool = False) -> Store:
-        store = await open_store(url, SystemRuntime(), readonly=readonly)
+    async def open_one(
+        *, readonly: bool = False, statement_timeout_s: float | None = None, readers: int | None = None
+    ) -> Store:
+        store = await open_store(
+            url, SystemRuntime(), readonly=readonly, statement_timeout_s=statement_timeout_s, readers=readers
+        )
         stores.append(store)
         return store
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import aclosing
 
+import apsw
+import asyncpg
 import pytest
 
 from tests.store.conftest import Opener
@@ -25,6 +27,7 @@ from tidelog.batch import (
     WITHDRAWALS,
     Batch,
     Checkpoint,
+    Column,
     ContentDigest,
     Kind,
     Outcome,
@@ -35,9 +38,9 @@ from tidelog.batch import (
     Value,
     uint256,
 )
-from tidelog.errors import ConfigError, Corruption, Fenced
+from tidelog.errors import ConfigError, Corruption, Fenced, TimedOut
 from tidelog.runtime import SystemRuntime
-from tidelog.store import SCAN_ROWS, Condition, Store, open_store
+from tidelog.store import SCAN_ROWS, Condition, Snapshot, Store, open_store
 from tidelog.store.migrations import shipped
 
 RNG = random.Random(7)
@@ -417,6 +420,82 @@ class TestSnapshot:
     async def test_many_at_once_wait_their_turn(self, store: Store) -> None:
         await grown(store, 2)
         assert await asyncio.gather(*(heights(store) for _ in range(20))) == [[0, 1]] * 20
+
+
+ENDLESS = Table("endless", (Column("number", Kind.INT),), key=("number",))
+
+
+async def with_endless_table(url: str) -> None:
+    """Give the database a table of which no read ever ends."""
+    if url.startswith("sqlite"):
+        connection = apsw.Connection(url.removeprefix("sqlite:///"))
+        connection.execute(
+            "CREATE VIEW endless AS WITH RECURSIVE n (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n)"
+            " SELECT number FROM n"
+        )
+        connection.close()
+    else:
+        admin = await asyncpg.connect(url)
+        await admin.execute("CREATE VIEW endless AS SELECT 1::bigint AS number FROM pg_sleep(3600)")
+        await admin.close()
+
+
+class TestTimeLimit:
+    async def read(self, how: str, snapshot: Snapshot) -> None:
+        if how == "select":
+            await snapshot.select(ENDLESS, limit=1)
+        elif how == "count":
+            await snapshot.count(ENDLESS)
+        else:
+            async for _ in snapshot.scan(ENDLESS):
+                pass
+
+    @pytest.mark.parametrize("how", ["select", "count", "scan"])
+    async def test_a_read_that_takes_longer_is_ended(self, url: str, opener: Opener, how: str) -> None:
+        await grown(await opener(), 2)
+        await with_endless_table(url)
+        store = await opener(readonly=True, statement_timeout_s=0.05, readers=1)
+        for _ in range(3):
+            async with store.snapshot() as snapshot:
+                with pytest.raises(TimedOut, match="ask for less"):
+                    await self.read(how, snapshot)
+            assert await heights(store) == [0, 1]  # by the same reader: there is one
+
+    async def test_a_short_read_is_not(self, opener: Opener) -> None:
+        await grown(await opener(), 2)
+        store = await opener(readonly=True, statement_timeout_s=60.0)
+        assert await heights(store) == [0, 1]
+
+    async def test_a_cancelled_caller_leaves_no_read_behind(self, url: str, opener: Opener) -> None:
+        await grown(await opener(), 2)
+        await with_endless_table(url)
+        store = await opener(readonly=True, readers=1)
+
+        async def endless() -> None:
+            async with store.snapshot() as snapshot:
+                await snapshot.select(ENDLESS)
+
+        for delay_s in (0.0, 0.01, 0.1):  # before the statement has begun, about then, and within it
+            task = asyncio.create_task(endless())
+            await asyncio.sleep(delay_s)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            async with asyncio.timeout(30):
+                assert await heights(store) == [0, 1]
+
+    async def test_so_many_snapshots_at_once_as_there_are_readers(self, opener: Opener) -> None:
+        store = await opener(readers=2)
+        await grown(store, 1)
+        async with store.snapshot(), store.snapshot():
+            third = asyncio.create_task(heights(store))
+            assert await asyncio.wait({third}, timeout=0.05) == (set(), {third})
+        assert await third == [0]
+
+    @pytest.mark.parametrize("wrong", [{"statement_timeout_s": 0.0}, {"readers": 0}])
+    async def test_nothing_is_no_limit(self, url: str, wrong: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match="cannot"):
+            await open_store(url, SystemRuntime(), **wrong)  # type: ignore[arg-type]
 
 
 A, B = (bytes([n]) * 20 for n in (0xA, 0xB))

@@ -1,17 +1,64 @@
 """`/v1/chains`: which chains the store holds, and how far each is."""
 
-from litestar import get
+from typing import Any
 
+from litestar import Request, Response, get
+from msgspec import Struct
+
+from tidelog.api.answers import BlockRef, Commit, chain_state, unstored
 from tidelog.api.backend import Backend
+from tidelog.api.cursors import open_cursor, seal
+from tidelog.api.parameters import Cursor, Limit, page_size
 from tidelog.batch import CHAINS
+from tidelog.chain.profiles import decode_profile
 
 __all__ = ["ROUTES"]
 
 
-@get("/v1/chains", operation_id="listChains", summary="The chains that the store holds.")
-async def list_chains(backend: Backend) -> list[int]:
+class Chain(Struct, frozen=True):
+    """A chain, the checks that hold on it, and the range that is held."""
+
+    chain_id: int
+    profile: str
+    checks: list[str]
+    genesis_hash: str | None
+    head: BlockRef | None
+    checkpoint: Commit | None
+
+
+class Chains(Struct, frozen=True):
+    """Chains, by id."""
+
+    data: list[Chain]
+    next: str | None
+
+
+@get("/v1/chains", operation_id="list_chains", summary="Chains that the store holds", tags=["chain"])
+async def list_chains(
+    request: Request[Any, Any, Any], backend: Backend, limit: Limit = None, cursor: Cursor = None
+) -> Response[Chains]:
+    """By id. `checkpoint` says which blocks are held, and what is final."""
+    size = page_size(limit, backend.options.page_default, backend.options.page_max)
+    after = open_cursor(cursor, CHAINS, ("chains",))
     async with backend.store.snapshot() as snapshot:
-        return [int(str(row[0])) for row in await snapshot.select(CHAINS)]
+        rows = await snapshot.select(CHAINS, after=after, limit=size + 1)
+        states = [await chain_state(snapshot, int(str(row[0]))) for row in rows[:size]]
+    found = []
+    for row, state in zip(rows, states, strict=False):
+        profile = decode_profile(str(row[2]))
+        envelope = {"head": None, "checkpoint": None} if state is None else state.envelope(0)
+        found.append(
+            Chain(
+                int(str(row[0])),
+                profile.name,
+                list(profile.checks),
+                "0x" + row[1].hex() if isinstance(row[1], bytes) else None,
+                envelope["head"],
+                envelope["checkpoint"],
+            )
+        )
+    following = seal(CHAINS, ("chains",), rows[size - 1][:1]) if len(rows) > size else None
+    return unstored(Chains(found, following))
 
 
 ROUTES = [list_chains]

@@ -4,9 +4,11 @@ A message is one sentence for a person: what is wrong, where, what to do. It nev
 alone knows: paths, statements, stack traces. What is a fault of ours is logged, and told as "internal".
 """
 
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
@@ -14,7 +16,7 @@ from msgspec import Struct
 from tidelog.errors import Busy, ConfigError, StoreError, TimedOut
 from tidelog.telemetry import logger
 
-__all__ = ["EXCEPTION_HANDLERS", "Error", "ErrorAnswer", "Refused", "problem"]
+__all__ = ["EXCEPTION_HANDLERS", "Error", "ErrorAnswer", "Refused", "body_of", "problem"]
 
 RETRY_AFTER_S = 1  # of a 503: a database that restarts is back within a few
 
@@ -29,7 +31,6 @@ CODES = {
     408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
-    421: "wrong_host",
     429: "too_many_requests",
     431: "headers_too_large",
     500: "internal",
@@ -73,6 +74,11 @@ def problem(status: int, message: str, headers: Mapping[str, str] | None = None)
     )
 
 
+def body_of(status: int, message: str) -> bytes:
+    """The same as bytes, for where no application answers."""
+    return msgspec.json.encode(ErrorAnswer(Error(CODES.get(status, "error"), message)))
+
+
 def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[ErrorAnswer]:
     return problem(error.status, error.message, error.headers)
 
@@ -97,12 +103,14 @@ _SENTENCES = {
 def _shape_sentence(error: ValidationException) -> str:
     """Which parameter is wrong, and how. `extra` is a list of {message, key, source}."""
     extra = error.extra if isinstance(error.extra, list) else []
-    parts = [
-        f"{each.get('key') or each.get('source') or 'request'}: {_one_line(str(each.get('message')))}"
-        for each in extra
-        if isinstance(each, dict)
-    ]
+    parts = [f"{_name(each)}: {_one_line(str(each.get('message')))}" for each in extra if isinstance(each, dict)]
     return "; ".join(parts) or "the request does not have the shape that this route takes"
+
+
+def _name(each: dict[Any, Any]) -> str:
+    """As the client wrote it: `from` is a word of Python's, so that its argument is `from_`."""
+    name = str(each.get("key") or each.get("source") or "request").rstrip("_")
+    return "body" if name == "data" else name.removeprefix("data.")
 
 
 def _one_line(text: str) -> str:
@@ -128,7 +136,8 @@ def _too_deep(request: Request[Any, Any, Any], error: RecursionError) -> Respons
 
 def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorAnswer]:
     """A mistake of ours: the log has it, the client learns that it is one."""
-    _log.error("request_failed", route=_route(request), error=type(error).__name__, exc_info=error)
+    trace = "".join(traceback.format_exception(error))  # as text: a renderer would show what variables hold
+    _log.error("request_failed", route=_route(request), error=type(error).__name__, trace=trace)
     return problem(500, "a fault in tidelog: its log says more")
 
 

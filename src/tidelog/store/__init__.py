@@ -38,7 +38,11 @@ class StoreInfo(Struct, frozen=True):
 
 
 class Snapshot(Protocol):
-    """One consistent, read-only view. Keep it short: it holds the database's old state alive."""
+    """One consistent, read-only view. Keep it short: it holds the database's old state alive.
+
+    A read that takes longer than the store's `statement_timeout_s` is ended and raises `TimedOut`; the view
+    is then of no further use, the store is. A caller that is cancelled ends its read too, wherever that runs.
+    """
 
     async def checkpoint(self, source: str) -> Checkpoint | None: ...
 
@@ -128,20 +132,40 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-async def open_store(url: str, runtime: Runtime, *, readonly: bool = False) -> Store:
+async def open_store(
+    url: str,
+    runtime: Runtime,
+    *,
+    readonly: bool = False,
+    statement_timeout_s: float | None = None,
+    readers: int | None = None,
+) -> Store:
     """Open the store at `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
 
     A writing store is created or migrated as needed; a read-only one must exist and be up to date.
+
+    Args:
+        statement_timeout_s: how long one read of a snapshot may take; None: as long as it needs (SQLite), or
+            the five minutes that any statement has (PostgreSQL).
+        readers: how many snapshots may be open at once; None: a few, see READERS_MAX of the backend.
     """
+    if statement_timeout_s is not None and statement_timeout_s <= 0:
+        raise ValueError(f"a statement cannot end within {statement_timeout_s} s")
+    if readers is not None and readers < 1:
+        raise ValueError(f"{readers} readers cannot read")
     scheme, separator, _ = url.partition("://")
     if separator and scheme == "sqlite":
         from tidelog.store.sqlite import open_sqlite
 
-        return await open_sqlite(url, runtime, readonly=readonly)
+        return await open_sqlite(
+            url, runtime, readonly=readonly, statement_timeout_s=statement_timeout_s, readers=readers
+        )
     if separator and scheme in ("postgresql", "postgres"):
         from tidelog.store.postgres import open_postgres
 
-        return await open_postgres(url, runtime, readonly=readonly)
+        return await open_postgres(
+            url, runtime, readonly=readonly, statement_timeout_s=statement_timeout_s, readers=readers
+        )
     raise ConfigError(
         f"--db {url.split('@')[-1]!r} names no store: write sqlite:///tidelog.db or postgresql://user@host/name"
     )

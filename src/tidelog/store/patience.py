@@ -1,6 +1,6 @@
 """Try again while a store is `Busy`, for a bounded time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from tidelog.backoff import delays
@@ -18,11 +18,12 @@ RETRY_MAX_S = 0.5  # a server that restarts is back within a second or two
 async def patiently(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, patience_s: float) -> T:
     """The result of the first `attempt` that is not `Busy`; the last `Busy` when `patience_s` are over."""
     deadline = runtime.monotonic() + patience_s
-    waits = delays(runtime.random("store"), first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
+    waits: Iterator[float] | None = None  # made when it is needed: a random source costs a tenth of a read
     while True:
         try:
             return await attempt()
         except Busy:
+            waits = waits or delays(runtime.random("store"), first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
             delay_s = next(waits)
             if runtime.monotonic() + delay_s > deadline:
                 raise

@@ -7,13 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
-import uvicorn
 
-from tidelog.api.app import create_app
 from tidelog.api.backend import Backend
-from tidelog.api.live.connections import StreamHttp, StreamWebSocket
 from tidelog.api.live.hub import Live
 from tidelog.api.options import ApiOptions, JournalSource
+from tidelog.api.serve import ApiServer
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store
 from tidelog.telemetry import ApiMetrics
@@ -29,49 +27,28 @@ class Event(NamedTuple):
     data: Any
 
 
-class Served:
-    """A server that runs; `url` is where."""
+class Served(NamedTuple):
+    """A server that runs."""
 
-    def __init__(self, server: uvicorn.Server, live: Live, backend: Backend) -> None:
-        self._server = server
-        self.live = live
-        self.backend = backend
-        port = server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.port = port
-
-    def stop(self) -> None:
-        self.live.stop()
-        self._server.should_exit = True
+    url: str
+    live: Live
+    backend: Backend
+    server: ApiServer
 
 
 @asynccontextmanager
 async def serving(store: Store, *journals: JournalSource, options: ApiOptions | None = None) -> AsyncIterator[Served]:
-    backend = Backend(store, SystemRuntime(), options or ApiOptions(), journals, ApiMetrics())
-    app = create_app(backend)
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        http=StreamHttp,
-        ws=StreamWebSocket,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
-    server = uvicorn.Server(config)
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    running = asyncio.create_task(server.main_loop())
-    served = Served(server, app.state.live, backend)
+    backend = Backend(store, SystemRuntime(), options or ApiOptions(port=0), journals, ApiMetrics())
+    server = ApiServer(backend)
+    listens = asyncio.Event()
+    running = asyncio.create_task(server.run(lambda url: listens.set()))
     try:
-        yield served
+        async with asyncio.timeout(READ_S):
+            await listens.wait()
+        yield Served(server.url, server._app.state.live, backend, server)
     finally:
-        served.stop()
+        server.stop()
         await running
-        await server.shutdown()
 
 
 @asynccontextmanager

@@ -4,17 +4,35 @@ Nothing waits in between: a listener that is slow is told the latest when it com
 proven, or may be another by now, is told as such, and why.
 """
 
-from typing import Any
+from collections.abc import Sequence
+
+from msgspec import Struct
 
 from tidelog.api.live.messages import Messages, message
-from tidelog.api.live.rows import time_text
 from tidelog.api.live.tail import JournalTail, LiveBook
 from tidelog.api.live.topics import Book, place_text
+from tidelog.api.market_fields import Level
+from tidelog.api.parameters import time_text
 from tidelog.api.problems import Refused
-from tidelog.market.book import Units
+from tidelog.market.book import Precision, Units
 from tidelog.market.rows import decimal_text
 
-__all__ = ["book_object", "book_stream"]
+__all__ = ["LiveTop", "book_stream", "levels_of", "live_book"]
+
+
+class LiveTop(Struct, frozen=True):
+    """A book's best levels. `at` is the journal's record; `reason` says why it is not proven."""
+
+    symbol: str
+    at: str
+    proven: bool
+    proven_depth: int
+    reason: str | None
+    time: str | None
+    time_us: int  # of its last message; 0: none came on this connection
+    age_ms: int | None
+    bids: list[Level]
+    asks: list[Level]
 
 
 async def book_stream(tail: JournalTail, topic: Book) -> Messages:
@@ -40,40 +58,32 @@ async def _tops(tail: JournalTail, topic: Book) -> Messages:
         now = None if book is None else (book.view.bids, book.view.asks, book.proven, book.reason)
         if shown is None or now != shown:
             shown = now or ()
-            yield [message("book", _absent(tail, topic.symbol) if book is None else book_object(book))]
+            yield [message("book", _absent(tail, topic.symbol) if book is None else live_book(book))]
         await signal.beyond(version)
 
 
-def book_object(book: LiveBook) -> dict[str, Any]:
-    """A book as clients read it: levels are [price, quantity], exact decimals, best first."""
+def live_book(book: LiveBook) -> LiveTop:
+    """A book as clients read it."""
     view = book.view
-    return {
-        "symbol": view.symbol,
-        "at": place_text(book.id),
-        "proven": book.proven,
-        "proven_depth": view.proven_depth if book.proven else 0,
-        "reason": book.reason,
-        "time": time_text(view.data_us) if view.data_us else None,
-        "age_ms": None if book.age_us is None else book.age_us // 1_000,
-        "bids": [_level(level, view.precision.price, view.precision.qty) for level in view.bids],
-        "asks": [_level(level, view.precision.price, view.precision.qty) for level in view.asks],
-    }
+    return LiveTop(
+        view.symbol,
+        place_text(book.id),
+        book.proven,
+        view.proven_depth if book.proven else 0,
+        book.reason,
+        time_text(view.data_us) if view.data_us else None,
+        view.data_us,
+        None if book.age_us is None else book.age_us // 1_000,
+        levels_of(view.bids, view.precision),
+        levels_of(view.asks, view.precision),
+    )
 
 
-def _absent(tail: JournalTail, symbol: str) -> dict[str, Any]:
+def _absent(tail: JournalTail, symbol: str) -> LiveTop:
     """A book that is not recorded any more, or whose recording has to be begun again."""
-    return {
-        "symbol": symbol,
-        "at": place_text(tail.at),
-        "proven": False,
-        "proven_depth": 0,
-        "reason": tail.health.reason or "it is not recorded any more",
-        "time": None,
-        "age_ms": None,
-        "bids": [],
-        "asks": [],
-    }
+    reason = tail.health.reason or "it is not recorded any more"
+    return LiveTop(symbol, place_text(tail.at), False, 0, reason, None, 0, None, [], [])
 
 
-def _level(level: Units, price_scale: int, qty_scale: int) -> tuple[str, str]:
-    return decimal_text(level.price, price_scale), decimal_text(level.qty, qty_scale)
+def levels_of(side: Sequence[Units], precision: Precision) -> list[Level]:
+    return [Level(decimal_text(price, precision.price), decimal_text(qty, precision.qty)) for price, qty in side]

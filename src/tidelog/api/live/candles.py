@@ -4,12 +4,12 @@ A candle is sent whole each time, and replaces the one of its time. Late trades 
 LOOK_BACK are looked at with each commit, and sent again to whoever resumes.
 """
 
-from msgspec import DecodeError
+from msgspec import DecodeError, Struct
 
-from tidelog.api.live.messages import Messages, message
-from tidelog.api.live.rows import candle_object
+from tidelog.api.live.messages import Message, Messages, message
 from tidelog.api.live.topics import Candles
 from tidelog.api.live.watch import Watches
+from tidelog.api.market_fields import Candle, candle_of
 from tidelog.api.problems import Refused
 from tidelog.batch import CANDLES, INT_MAX, Checkpoint, Row
 from tidelog.errors import StoreError
@@ -25,6 +25,14 @@ PAGE_ROWS = 500  # of one read, and of one send
 RETRY_S = 1.0  # after a read that failed
 
 _TIME = CANDLES.index("time_us")
+
+
+class LiveCandle(Struct, frozen=True):
+    """A candle as it is after a commit."""
+
+    symbol: str
+    interval_s: int
+    candle: Candle
 
 
 async def candle_stream(store: Store, runtime: Runtime, watches: Watches, recording: str, topic: Candles) -> Messages:
@@ -90,12 +98,16 @@ async def _follow(
                 sent = _latest(sent | fresh)
                 if fresh:
                     last = str(max(sent))
-                    yield [message("candle", candle_object(row), last) for row in fresh.values()]
+                    yield [_message(topic, row, last) for row in fresh.values()]
                 if len(rows) < PAGE_ROWS:
                     break
                 after_us = _begin(rows[-1]) + 1
             first_us = max(first_us, min(sent, default=0))
             await watch.signal.beyond(version)
+
+
+def _message(topic: Candles, row: Row, last: str) -> Message:
+    return message("candle", LiveCandle(topic.symbol, topic.interval_s, candle_of(row)), last)
 
 
 def _latest(sent: dict[int, Row]) -> dict[int, Row]:

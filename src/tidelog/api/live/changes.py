@@ -6,9 +6,11 @@ numbers have no gaps; whoever stores each with its effect has every change once.
 
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
+from tidelog.api.chain_fields import Block, Change, block_of, hex_text
 from tidelog.api.live.messages import Message, Messages
 from tidelog.api.live.messages import message as make
-from tidelog.api.live.rows import header_of
 from tidelog.api.live.topics import Changes
 from tidelog.api.live.watch import Watches
 from tidelog.api.problems import Refused
@@ -24,6 +26,12 @@ PAGE_ROWS = 200  # of one read, and of one send: 50 kB, or with headers 400 kB
 RETRY_S = 1.0  # after a read that failed: a database that restarts is back within a few
 
 _NUMBER, _HASH = BLOCKS.index("number"), BLOCKS.index("hash")
+
+
+class LiveChange(Change, frozen=True, kw_only=True):
+    """A change, with the block's header where that was asked for; null where it is reverted, or was since."""
+
+    block: Block | UnsetType | None = UNSET
 
 
 async def change_stream(store: Store, runtime: Runtime, watches: Watches, topic: Changes) -> Messages:
@@ -76,13 +84,13 @@ def _expect_next(chain: int, after: int, rows: list[Row]) -> None:
         raise Corruption(f"the changes of chain {chain} have a hole after {after}")
 
 
-async def _headers(snapshot: Snapshot, chain: int, rows: list[Row]) -> dict[Any, dict[str, Any]]:
+async def _headers(snapshot: Snapshot, chain: int, rows: list[Row]) -> dict[Any, Block]:
     """The headers of the blocks that are applied and still held, by hash."""
     numbers = sorted({number for _, _, kind, number, *_ in rows if kind == APPLY and isinstance(number, int)})
     found: list[Row] = []
     for low, high in _stretches(numbers):
         found += await snapshot.select(BLOCKS, scope=chain, low=low, high=high)
-    return {row[_HASH]: header_of(row) for row in found}
+    return {row[_HASH]: block_of(row) for row in found}
 
 
 def _stretches(numbers: list[int]) -> list[tuple[int, int]]:
@@ -96,15 +104,8 @@ def _stretches(numbers: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _message(row: Any, headers: dict[Any, dict[str, Any]] | None) -> Message:
+def _message(row: Any, headers: dict[Any, Block] | None) -> Message:
     _, seq, kind, number, block_hash, parent_hash = row
-    data = {
-        "seq": seq,
-        "kind": kind,
-        "number": number,
-        "hash": f"0x{block_hash.hex()}",
-        "parent_hash": f"0x{parent_hash.hex()}",
-    }
-    if headers is not None:
-        data["block"] = headers.get(block_hash) if kind == APPLY else None  # None: it was reverted since
-    return make(kind, data, str(seq))
+    block = UNSET if headers is None else headers.get(block_hash) if kind == APPLY else None
+    told = LiveChange(seq, kind, number, hex_text(block_hash), hex_text(parent_hash), block=block)
+    return make(kind, told, str(seq))

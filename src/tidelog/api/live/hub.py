@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from tidelog.api.backend import Backend
-from tidelog.api.live.books import book_stream
+from tidelog.api.live.books import book_stream, levels_of
 from tidelog.api.live.candles import candle_stream
 from tidelog.api.live.changes import change_stream
 from tidelog.api.live.messages import Messages
@@ -13,19 +13,21 @@ from tidelog.api.live.tail import JournalTail
 from tidelog.api.live.topics import Book, Candles, Changes, Topic, Trades
 from tidelog.api.live.trades import trade_stream
 from tidelog.api.live.watch import Watches
+from tidelog.api.market_books import BookView
+from tidelog.api.market_view import SOURCE_PREFIX
+from tidelog.api.parameters import time_text
 from tidelog.api.problems import Refused
 
 __all__ = ["Live"]
 
 RESUMES_AT_ONCE = 4  # journals read for listeners that come back: each is a thread, and a server's restart brings all
-MARKET = "market:"  # what the checkpoints of recordings begin with
 
 
 class Live:
     """Made with the application, started and closed with it. `stop` ends every stream, in order."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.stopping = asyncio.Event()
+    def __init__(self, backend: Backend, stopping: asyncio.Event) -> None:
+        self.stopping = stopping
         self._backend = backend
         self._watches = Watches(backend.store, backend.runtime)
         self._resumes = asyncio.Semaphore(RESUMES_AT_ONCE)
@@ -77,6 +79,25 @@ class Live:
         """
         return self.tails[_the_one(recording, self.tails, "follows", "journal of a recording")]
 
+    def book(self, recording: str, symbol: str) -> BookView | None:
+        """A book at the journal's end, as `market_books.LiveBooks` wants it; None where none is followed now."""
+        tail = self.tails.get(recording)
+        found = tail.book(symbol) if tail is not None and tail.ready else None
+        if found is None or not found.view.data_us:
+            return None
+        view = found.view
+        return BookView(
+            "journal",
+            time_text(view.data_us),
+            view.data_us,
+            None,
+            (found.age_us or 0) // 1_000,
+            view.proven_depth if found.proven else 0,
+            found.depth,
+            levels_of(view.bids, view.precision),
+            levels_of(view.asks, view.precision),
+        )
+
     async def open(self, topic: Topic) -> Messages:
         """The stream of a topic. It has to be closed by whoever reads it.
 
@@ -100,8 +121,8 @@ class Live:
         if recording is not None:
             return recording
         async with self._backend.store.snapshot() as snapshot:
-            held = [one.source for one in await snapshot.checkpoints() if one.source.startswith(MARKET)]
-        return _the_one(None, [source.removeprefix(MARKET) for source in held], "has", "recording in its store")
+            held = [one.source for one in await snapshot.checkpoints() if one.source.startswith(SOURCE_PREFIX)]
+        return _the_one(None, [source.removeprefix(SOURCE_PREFIX) for source in held], "has", "recording in its store")
 
 
 def _the_one(recording: str | None, held: Iterable[str], has: str, what: str) -> str:

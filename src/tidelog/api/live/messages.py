@@ -3,8 +3,8 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html has the form. Data is JSON on one line.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import AsyncGenerator, Iterable
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -31,7 +31,7 @@ class Message(Struct, frozen=True, gc=False):
 Messages: TypeAlias = AsyncGenerator[list[Message], None]  # what a stream is; a list is sent in one go, and bounded
 
 
-def message(event: str, data: Mapping[str, Any], id_: str | None = None) -> Message:
+def message(event: str, data: object, id_: str | None = None) -> Message:
     return Message(event, _encode(data), id_)
 
 

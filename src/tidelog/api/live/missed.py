@@ -55,9 +55,7 @@ class _Block(NamedTuple):
     lost: bool = False  # it stands for records that were dropped
 
 
-async def missed_trades(
-    path: str, runtime: Runtime, symbol: str, after: EventId, *, records_max: int = RECORDS_MAX
-) -> AsyncIterator[Found | Gone]:
+async def missed_trades(path: str, runtime: Runtime, symbol: str, after: EventId) -> AsyncIterator[Found | Gone]:
     """The trades after a record. What this raises, the journal's reader raises."""
     worker = runtime.worker("journal-reader")
     reading: _Reading | None = None
@@ -80,8 +78,8 @@ async def missed_trades(
             yield Found([(id_, trades) for id_, trades in block.trades if id_ > after], block.last, overlap)
             place = at = block.last
             count += block.size
-            if count >= records_max:
-                reason = f"more than {records_max} records were missed: those after {place_text(at)} are left out"
+            if count >= RECORDS_MAX:
+                reason = f"more than {RECORDS_MAX} records were missed: those after {place_text(at)} are left out"
                 yield Gone(reason, ends=True)
                 return
     finally:

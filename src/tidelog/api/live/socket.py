@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from litestar import WebSocket, websocket
-from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
 
 from tidelog.api.live.commands import Ping, Subscribe, Unsubscribe, answer, event, parse
@@ -33,7 +32,8 @@ _log = logger("live")
 
 
 @websocket("/v1/live")
-async def live_socket(socket: WebSocket[Any, Any, Any], live: NamedDependency[Live]) -> None:
+async def live_socket(socket: WebSocket[Any, Any, Any]) -> None:
+    live: Live = socket.app.state.live
     await socket.accept()
     try:
         live.admit()

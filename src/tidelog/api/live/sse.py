@@ -5,11 +5,10 @@ when the server stops; a client that reads nothing for SEND_S is cut off. Both c
 """
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import get
-from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
+from litestar import Request, get
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
@@ -29,6 +28,7 @@ from tidelog.api.live.topics import (
     place_of,
     symbol_of,
 )
+from tidelog.api.parameters import Chain, Recording, Symbol
 from tidelog.errors import TidelogError
 from tidelog.telemetry import logger
 
@@ -42,7 +42,6 @@ _log = logger("live")
 
 After = Annotated[str | None, QueryParameter(name="after", description="The id of the last event that you have.")]
 LastId = Annotated[str | None, HeaderParameter(name="last-event-id", description="The same, as a browser says it.")]
-Recording = Annotated[str | None, QueryParameter(name="recording", description="Needed where there are several.")]
 
 
 class EventStream(ASGIResponse):
@@ -97,20 +96,22 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-async def _answer(live: Live, topic: Topic) -> EventStream:
+async def _answer(request: Request[Any, Any, Any], topic: Topic) -> EventStream:
+    live: Live = request.app.state.live
     live.admit()
     return EventStream(await live.open(topic), live)
 
 
 @get(
-    "/v1/chains/{chain:int}/live/changes",
+    "/v1/chains/{chain:str}/live/changes",
     operation_id="liveChanges",
     summary="Blocks as they are applied and reverted, as server-sent events.",
     opt=STREAM,
+    include_in_schema=False,
 )
 async def live_changes(
-    live: NamedDependency[Live],
-    chain: FromPath[int],
+    request: Request[Any, Any, Any],
+    chain: Chain,
     after: After = None,
     last_id: LastId = None,
     blocks: FromQuery[Literal["header"] | None] = None,
@@ -118,7 +119,7 @@ async def live_changes(
     """`after=0` begins with the first change; without `after` with the next one. `blocks=header` adds headers."""
     given = last_id or after
     topic = Changes(chain, None if given is None else number_of("after", given), blocks is not None)
-    return await _answer(live, topic)
+    return await _answer(request, topic)
 
 
 @get(
@@ -126,17 +127,18 @@ async def live_changes(
     operation_id="liveTrades",
     summary="A symbol's trades, as server-sent events.",
     opt=STREAM,
+    include_in_schema=False,
 )
 async def live_trades(
-    live: NamedDependency[Live],
-    symbol: FromPath[str],
+    request: Request[Any, Any, Any],
+    symbol: Symbol,
     recording: Recording = None,
     after: After = None,
     last_id: LastId = None,
 ) -> EventStream:
     given = last_id or after
     place = None if given is None else place_of("after", given)
-    return await _answer(live, Trades(symbol_of(symbol), recording, place))
+    return await _answer(request, Trades(symbol_of(symbol), recording, place))
 
 
 @get(
@@ -144,14 +146,15 @@ async def live_trades(
     operation_id="liveBook",
     summary="A book's best levels whenever they change, as server-sent events.",
     opt=STREAM,
+    include_in_schema=False,
 )
 async def live_book(
-    live: NamedDependency[Live],
-    symbol: FromPath[str],
+    request: Request[Any, Any, Any],
+    symbol: Symbol,
     recording: Recording = None,
     levels: FromQuery[int] = LEVELS_DEFAULT,
 ) -> EventStream:
-    return await _answer(live, Book(symbol_of(symbol), recording, levels))
+    return await _answer(request, Book(symbol_of(symbol), recording, levels))
 
 
 @get(
@@ -159,10 +162,11 @@ async def live_book(
     operation_id="liveCandles",
     summary="A symbol's candles whenever they change, as server-sent events.",
     opt=STREAM,
+    include_in_schema=False,
 )
 async def live_candles(
-    live: NamedDependency[Live],
-    symbol: FromPath[str],
+    request: Request[Any, Any, Any],
+    symbol: Symbol,
     recording: Recording = None,
     interval: FromQuery[str] = "1m",
     after: After = None,
@@ -171,7 +175,7 @@ async def live_candles(
     """`after` is the time at which a candle begins, in microseconds; 0 begins with the first."""
     given = last_id or after
     after_us = None if given is None else number_of("after", given)
-    return await _answer(live, Candles(symbol_of(symbol), recording, interval_of(interval), after_us))
+    return await _answer(request, Candles(symbol_of(symbol), recording, interval_of(interval), after_us))
 
 
 ROUTES = [live_changes, live_trades, live_book, live_candles]

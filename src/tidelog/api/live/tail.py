@@ -44,6 +44,7 @@ class LiveBook(Struct, frozen=True):
 
     id: EventId  # of the last record
     view: BookView
+    depth: int  # as subscribed
     proven: bool
     reason: str | None  # why it is not
     age_us: int | None  # since its last message; None: there was none on this connection
@@ -131,7 +132,8 @@ class JournalTail:
         if view is None:
             return None
         reason = self._doubt(view)
-        return LiveBook(self.at, view, reason is None, reason, self._age_us(view.data_us))
+        depth = self._core.books.by_symbol[symbol].depth
+        return LiveBook(self.at, view, depth, reason is None, reason, self._age_us(view.data_us))
 
     def _doubt(self, view: BookView) -> str | None:
         if (failed := self.health.reason) is not None:

@@ -5,14 +5,17 @@ an exchange repeats after it was reconnected (a snapshot of the last trades) is 
 """
 
 import asyncio
-from typing import Any
 
+from msgspec import Struct
+
+from tidelog.api.chain_fields import whole
 from tidelog.api.live.messages import Message, Messages, lagged, message, place, reset
 from tidelog.api.live.missed import Gone, missed_trades
-from tidelog.api.live.rows import time_text
 from tidelog.api.live.tail import JournalTail
 from tidelog.api.live.topics import Trades as Topic
 from tidelog.api.live.topics import place_text
+from tidelog.api.market_fields import Trade as Shown
+from tidelog.api.parameters import time_text
 from tidelog.api.problems import Refused
 from tidelog.errors import TidelogError
 from tidelog.market.events import EventId, Trade, Trades, micros
@@ -23,6 +26,14 @@ __all__ = ["trade_stream"]
 
 BATCH_EVENTS = 100  # sent at once: what is taken out of the fan-out is not bounded by it any more
 PLACE_S = 15.0  # of nothing, then the place is told: it moves on, and a later resume has less to read
+
+
+class LiveTrades(Struct, frozen=True):
+    """The trades of one frame. `snapshot`: the exchange repeats its last ones; some may have been told before."""
+
+    symbol: str
+    snapshot: bool
+    trades: list[Shown]
 
 
 async def trade_stream(tail: JournalTail, runtime: Runtime, resumes: asyncio.Semaphore, topic: Topic) -> Messages:
@@ -129,8 +140,8 @@ class _Stream:
         trades = self._fresh(event)
         if not trades:
             return None
-        data = {"symbol": self._symbol, "snapshot": event.snapshot, "trades": [_trade(trade) for trade in trades]}
-        return message("trades", data, place_text(id_))
+        told = LiveTrades(self._symbol, event.snapshot, _shown(trades))
+        return message("trades", told, place_text(id_))
 
     def _fresh(self, event: Trades) -> list[Trade]:
         """Those that it has not got; notes that it has them now."""
@@ -148,13 +159,23 @@ class _Stream:
         return place(place_text(self._at, self._trade_id))
 
 
-def _trade(trade: Trade) -> dict[str, Any]:
-    return {
-        "time": time_text(micros(trade.timestamp)),
-        "time_us": micros(trade.timestamp),
-        "side": trade.side,
-        "price": f"{trade.price:f}",
-        "qty": f"{trade.qty:f}",
-        "ord_type": trade.ord_type,
-        "trade_id": trade.trade_id,
-    }
+def _shown(trades: list[Trade]) -> list[Shown]:
+    """As the store will have them: the ordinals too, see `fold`."""
+    made: list[Shown] = []
+    ordinals: dict[int, int] = {}
+    for trade in trades:
+        time_us = micros(trade.timestamp)
+        ordinal = ordinals[time_us] = ordinals.get(time_us, -1) + 1
+        made.append(
+            Shown(
+                time_text(time_us),
+                time_us,
+                whole(trade.trade_id),
+                ordinal if trade.trade_id is None else whole(trade.trade_id),
+                trade.side,
+                trade.ord_type,
+                f"{trade.price:f}",
+                f"{trade.qty:f}",
+            )
+        )
+    return made

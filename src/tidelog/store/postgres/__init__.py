@@ -96,14 +96,21 @@ async def _index_complaints(link: Link) -> list[str]:
     return complaints
 
 
-async def open_postgres(url: str, runtime: Runtime, *, readonly: bool = False) -> PostgresStore:
+async def open_postgres(
+    url: str,
+    runtime: Runtime,
+    *,
+    readonly: bool = False,
+    statement_timeout_s: float | None = None,
+    readers: int | None = None,
+) -> PostgresStore:
     """Open the store in the database that `url` names."""
     address = address_of(url)
-    readers = ReaderPool(address, runtime)
+    pool = ReaderPool(address, runtime, readers=readers, statement_timeout_s=statement_timeout_s)
     if readonly:
-        await readers.check_schema()
-        return PostgresStore(address, runtime, readers, None)
-    store = PostgresStore(address, runtime, readers, Writer(address, runtime.reached))
+        await pool.check_schema()
+        return PostgresStore(address, runtime, pool, None)
+    store = PostgresStore(address, runtime, pool, Writer(address, runtime.reached))
     try:
         await store.migrate()
     except BaseException:

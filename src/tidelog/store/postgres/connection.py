@@ -4,7 +4,7 @@ Knows nothing of rows. A password never leaves `Address`.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -157,6 +157,16 @@ class Link:
     async def fetch(self, text: str, *values: Any) -> "list[asyncpg.Record]":
         return await self.run(self.connection.fetch(text, *values))
 
+    async def read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
+        """The rows of a query in a reader's transaction, by the short way.
+
+        No COPY is under way, so asyncpg notices by itself that the connection has died. A caller that is
+        cancelled ends the query: asyncpg asks the server to, and the next call on the connection waits for
+        that.
+        """
+        with translated(self._location):
+            return await self.connection.fetch(text, *values, timeout=CALL_TIMEOUT_S)
+
     async def end_transaction(self) -> None:
         """Roll back what is open; a connection that cannot is abandoned."""
         if self.is_open and self.connection.is_in_transaction():
@@ -175,10 +185,11 @@ class Link:
                 await self.connection.close(timeout=UNWIND_TIMEOUT_S)
 
 
-async def connect(address: Address) -> Link:
-    """Open a connection: the only place that does."""
+async def connect(address: Address, settings: Mapping[str, str] | None = None) -> Link:
+    """Open a connection: the only place that does. `settings` override those of SESSION."""
+    session = {**SESSION, **(settings or {})}
     with translated(address.location):
-        connection = await asyncpg.connect(address.dsn, timeout=CONNECT_TIMEOUT_S, server_settings=SESSION)
+        connection = await asyncpg.connect(address.dsn, timeout=CONNECT_TIMEOUT_S, server_settings=session)
     link = Link(connection, address.location)
     try:
         await link.run(

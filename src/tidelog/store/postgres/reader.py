@@ -7,9 +7,12 @@ short; the server ends one that is idle for too long (see `SESSION`).
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
 
 from tidelog.batch import Checkpoint, Row, Table
-from tidelog.errors import ConfigError
+from tidelog.errors import Busy, ConfigError, TimedOut
 from tidelog.runtime import Runtime
 from tidelog.store import Condition, migrations
 from tidelog.store.patience import patiently
@@ -21,6 +24,10 @@ __all__ = ["ReaderPool"]
 
 READERS_MAX = 4  # snapshots at once: a server has a hundred connections for everybody. Others wait.
 READ_PATIENCE_S = 10.0  # a restart of the server takes some seconds
+RELEASE_TIMEOUT_S = 5.0  # for the end of a transaction; a connection that cannot end it by then is cut
+
+# The first query of a transaction is what fixes the state that it shows. Both are one message to the server.
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 
 
 class _Snapshot:
@@ -29,12 +36,20 @@ class _Snapshot:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    async def _fetch(self, text: str, *values: Any) -> "list[asyncpg.Record]":
+        try:
+            return await self._link.read(text, *values)
+        except Busy as error:
+            if isinstance(error.__cause__, asyncpg.QueryCanceledError):
+                raise TimedOut("a read took longer than it may: ask for less at once") from error
+            raise
+
     async def checkpoint(self, source: str) -> Checkpoint | None:
-        rows = await self._link.fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source)
+        rows = await self._fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source)
         return to_checkpoint(rows[0]) if rows else None
 
     async def checkpoints(self) -> list[Checkpoint]:
-        rows = await self._link.fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints ORDER BY source")
+        rows = await self._fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints ORDER BY source")
         return [to_checkpoint(row) for row in rows]
 
     async def select(
@@ -60,7 +75,7 @@ class _Snapshot:
             descending=descending,
             limit=limit,
         )
-        return [tuple(record) for record in await self._link.fetch(text, *values)]
+        return [tuple(record) for record in await self._fetch(text, *values)]
 
     def scan(
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
@@ -71,26 +86,40 @@ class _Snapshot:
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
     ) -> int:
         text, values = count_query(table, mark="$", scope=scope, low=low, high=high)
-        count = (await self._link.fetch(text, *values))[0][0]
+        count = (await self._fetch(text, *values))[0][0]
         assert isinstance(count, int)
         return count
 
 
 class ReaderPool:
-    """At most READERS_MAX connections, made as they are needed; `_idle` are those that nobody uses."""
+    """A few connections, made as they are needed.
 
-    def __init__(self, address: Address, runtime: Runtime) -> None:
+    `_idle` are those that nobody uses; `_endings` are the tasks that end a transaction, which nobody can
+    cancel.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        runtime: Runtime,
+        *,
+        readers: int | None = None,
+        statement_timeout_s: float | None = None,
+    ) -> None:
         self._address = address
         self._runtime = runtime
+        self._settings: dict[str, str] = {}
+        if statement_timeout_s is not None:
+            self._settings["statement_timeout"] = f"{max(1, round(statement_timeout_s * 1000))}ms"
         self._idle: list[Link] = []
-        self._slots = asyncio.Semaphore(READERS_MAX)
+        self._slots = asyncio.Semaphore(readers or READERS_MAX)
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def _begin(self) -> Link:
-        """A connection in a transaction whose state is fixed: the first read is what fixes it."""
-        link = self._idle.pop() if self._idle else await connect(self._address)
+        """A connection in a transaction whose state is fixed."""
+        link = self._idle.pop() if self._idle else await connect(self._address, self._settings)
         try:
-            await link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            await link.fetch("SELECT count(*) FROM checkpoints")
+            await link.execute(BEGIN)
         except BaseException:
             link.abandon()
             raise
@@ -98,16 +127,31 @@ class ReaderPool:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
-        async with self._slots:
+        await self._slots.acquire()
+        try:
             link = await patiently(self._runtime, self._begin, patience_s=READ_PATIENCE_S)
-            try:
-                yield _Snapshot(link)
-            except BaseException:
-                link.abandon()  # also when cancelled: nothing is awaited that could be cancelled again
-                raise
-            await link.end_transaction()
+        except BaseException:
+            self._slots.release()
+            raise
+        try:
+            yield _Snapshot(link)
+        finally:
+            # Whoever had the connection has its rows, or was cancelled, and need not wait for this.
+            ending = asyncio.ensure_future(self._release(link))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+
+    async def _release(self, link: Link) -> None:
+        """End the transaction, and with it a query that is under way, and give the connection back."""
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                await link.end_transaction()
+        except TimeoutError:
+            link.abandon()
+        finally:
             if link.is_open:
                 self._idle.append(link)
+            self._slots.release()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Link]:
@@ -130,5 +174,6 @@ class ReaderPool:
         return max(applied)
 
     async def close(self) -> None:
+        await asyncio.gather(*self._endings)
         while self._idle:
             await self._idle.pop().close()

@@ -82,19 +82,27 @@ class SqliteStore:
             await worker.close()
 
 
-async def open_sqlite(url: str, runtime: Runtime, *, readonly: bool = False, vfs: str | None = None) -> SqliteStore:
+async def open_sqlite(
+    url: str,
+    runtime: Runtime,
+    *,
+    readonly: bool = False,
+    statement_timeout_s: float | None = None,
+    readers: int | None = None,
+    vfs: str | None = None,
+) -> SqliteStore:
     """Open the store in the file that `url` names; `vfs` is SQLite's name of another file system."""
     path = path_of(url)
     if vfs is None:
         refuse_stub(path)
-    readers = ReaderPool(path, runtime, vfs)
+    pool = ReaderPool(path, runtime, vfs, readers=readers, statement_timeout_s=statement_timeout_s)
     if readonly:
         try:
-            await readers.call(lambda reader: reader.check_schema())
+            await pool.call(lambda reader: reader.check_schema())
         except BaseException:
-            await readers.close()
+            await pool.close()
             raise
-        return SqliteStore(path, runtime, readers, None)
+        return SqliteStore(path, runtime, pool, None)
     worker = runtime.worker("store")
     try:
         writer = await patiently(
@@ -103,7 +111,7 @@ async def open_sqlite(url: str, runtime: Runtime, *, readonly: bool = False, vfs
     except BaseException:
         await worker.close()
         raise
-    store = SqliteStore(path, runtime, readers, (worker, writer))
+    store = SqliteStore(path, runtime, pool, (worker, writer))
     try:
         await store.migrate()
     except BaseException:

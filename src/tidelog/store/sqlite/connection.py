@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import apsw
 
-from tidelog.errors import Busy, ConfigError, Corruption, Full, StoreError
+from tidelog.errors import Busy, ConfigError, Corruption, Full, StoreError, TimedOut
 
 __all__ = [
     "APPLICATION_ID",
@@ -112,6 +112,8 @@ def translated(path: str) -> Iterator[None]:
         yield
     except (apsw.BusyError, apsw.LockedError) as error:
         raise Busy(f"{path} is locked by another writer") from error
+    except apsw.InterruptError as error:
+        raise TimedOut(f"{path}: a read was ended before it had its answer") from error
     except apsw.FullError as error:
         raise Full(f"{path}: no room is left on the disk") from error
     except apsw.IOError as error:

@@ -1,6 +1,9 @@
 """Read-only connections of a SQLite store: a few, each on its own worker thread, and the snapshots they give.
 
 A snapshot is a read transaction. It keeps SQLite from reusing its log, so that it should be short.
+
+A read that nobody waits for any more is interrupted, and again until it has ended: an interrupt that comes
+before its statement has begun does nothing (https://sqlite.org/c3ref/interrupt.html).
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from typing import Any, TypeVar
 import apsw
 
 from tidelog.batch import Checkpoint, Row, Table, Value
-from tidelog.errors import ConfigError, Corruption
+from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
 from tidelog.store import Condition, migrations
 from tidelog.store.patience import patiently
@@ -27,13 +30,18 @@ READERS_MAX = 4  # snapshots at once; each has a thread and a page cache. Furthe
 CACHE_KIB = 16_384
 READ_PATIENCE_S = 5.0  # a reader meets a lock only while another process recovers or removes the log
 MESSAGES_MAX = 100  # of an integrity check: one damaged page can cause thousands
+INTERRUPT_EVERY_S = 0.005  # until a read that was given up has ended
 
 
 class _Reader:
-    """A read-only connection. Synchronous: lives on one worker thread."""
+    """A read-only connection. Synchronous: lives on one worker thread, all but `interrupt`.
+
+    `_reading` is True while the rows of a query are fetched: what an interrupt may end.
+    """
 
     def __init__(self, path: str, vfs: str | None) -> None:
         self._path = path
+        self._reading = False
         with translated(path):
             self.connection = connect(path, READ_ONLY, vfs)
             try:
@@ -50,7 +58,7 @@ class _Reader:
             self.end()
             self.connection.execute("BEGIN DEFERRED")
             try:
-                self.connection.execute("SELECT count(*) FROM checkpoints").get  # noqa: B018
+                self.connection.execute("SELECT 1 FROM checkpoints LIMIT 1").get  # noqa: B018
             except BaseException:
                 self.end()
                 raise
@@ -61,9 +69,18 @@ class _Reader:
                 self.connection.execute("ROLLBACK")
 
     def rows(self, text: str, values: list[Value]) -> list[Row]:
-        with translated(self._path):
-            found: list[Any] = self.connection.execute(text, values).fetchall()
+        self._reading = True
+        try:
+            with translated(self._path):
+                found: list[Any] = self.connection.execute(text, values).fetchall()
+        finally:
+            self._reading = False
         return found
+
+    def interrupt(self) -> None:
+        """End the query that is under way, if there is one. From any thread."""
+        if self._reading:
+            self.connection.interrupt()
 
     def checkpoints(self, source: str | None) -> list[Checkpoint]:
         with translated(self._path):
@@ -99,9 +116,23 @@ class _Reader:
 class _Snapshot:
     """`tidelog.store.Snapshot` on a reader that is in a read transaction."""
 
-    def __init__(self, worker: Worker, reader: _Reader) -> None:
+    def __init__(self, pool: "ReaderPool", worker: Worker, reader: _Reader) -> None:
+        self._pool = pool
         self._worker = worker
         self._reader = reader
+
+    async def _rows(self, text: str, values: list[Value]) -> list[Row]:
+        """The rows of one query, within its time. Whoever stops waiting for them ends the query."""
+        limit_s = self._pool.statement_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._worker.call(lambda: self._reader.rows(text, values))
+        except TimeoutError:
+            await self._pool.halt(self._worker, self._reader)
+            raise TimedOut(f"a read took longer than the {limit_s:g} s that it may: ask for less at once") from None
+        except asyncio.CancelledError:
+            await self._pool.halt(self._worker, self._reader)
+            raise
 
     async def checkpoint(self, source: str) -> Checkpoint | None:
         found = await self._worker.call(lambda: self._reader.checkpoints(source))
@@ -133,7 +164,7 @@ class _Snapshot:
             descending=descending,
             limit=limit,
         )
-        return await self._worker.call(lambda: self._reader.rows(text, values))
+        return await self._rows(text, values)
 
     def scan(
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
@@ -144,25 +175,34 @@ class _Snapshot:
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
     ) -> int:
         text, values = count_query(table, mark="?", scope=scope, low=low, high=high)
-        rows = await self._worker.call(lambda: self._reader.rows(text, values))
-        count = rows[0][0]
+        count = (await self._rows(text, values))[0][0]
         assert isinstance(count, int)
         return count
 
 
 class ReaderPool:
-    """At most READERS_MAX readers, opened as they are needed.
+    """A few readers, opened as they are needed.
 
-    `_idle` holds the readers that nobody uses; `_slots` counts how many more may be in use.
+    `_idle` holds the readers that nobody uses; `_slots` counts how many more may be in use; `_endings` are
+    the tasks that put a reader in order again, which nobody can cancel.
     """
 
-    def __init__(self, path: str, runtime: Runtime, vfs: str | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        runtime: Runtime,
+        vfs: str | None,
+        *,
+        readers: int | None = None,
+        statement_timeout_s: float | None = None,
+    ) -> None:
+        self.statement_timeout_s = statement_timeout_s
         self._path = path
         self._runtime = runtime
         self._vfs = vfs
         self._idle: list[tuple[Worker, _Reader]] = []
-        self._slots = asyncio.Semaphore(READERS_MAX)
-        self._releases: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(readers or READERS_MAX)
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def _open(self) -> tuple[Worker, _Reader]:
         worker = self._runtime.worker("store-reader")
@@ -184,22 +224,30 @@ class ReaderPool:
             yield held
         finally:
             # The read transaction has to end even if this task is cancelled meanwhile, and nobody may
-            # have the reader before: so a task of its own ends it and then gives it back.
-            release = asyncio.ensure_future(self._release(*held))
-            self._releases.add(release)
-            release.add_done_callback(self._releases.discard)
-            await asyncio.shield(release)
+            # have the reader before: so a task of its own ends it and then gives it back. Whoever had
+            # the reader has its rows, and need not wait for that.
+            self._in_background(self._release(*held))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+        return task
 
     async def _release(self, worker: Worker, reader: _Reader) -> None:
         await worker.call(reader.end)
         self._idle.append((worker, reader))
         self._slots.release()
 
+    async def halt(self, worker: Worker, reader: _Reader) -> None:
+        """End what the reader is at, and wait until it has ended."""
+        await asyncio.shield(self._in_background(_halt(worker, reader)))
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
         async with self._reader() as (worker, reader):
             await self._patiently(lambda: worker.call(reader.begin))
-            yield _Snapshot(worker, reader)
+            yield _Snapshot(self, worker, reader)
 
     async def call(self, function: Callable[[_Reader], T]) -> T:
         """Run one function on a reader, outside a snapshot."""
@@ -211,8 +259,15 @@ class ReaderPool:
 
     async def close(self) -> None:
         """Close the readers. Snapshots have to be over by now."""
-        await asyncio.gather(*self._releases)
+        await asyncio.gather(*self._endings)
         while self._idle:
             worker, reader = self._idle.pop()
             await worker.call(reader.close)
             await worker.close()
+
+
+async def _halt(worker: Worker, reader: _Reader) -> None:
+    ended = asyncio.ensure_future(worker.call(lambda: None))
+    while not ended.done():
+        reader.interrupt()
+        await asyncio.wait({ended}, timeout=INTERRUPT_EVERY_S)

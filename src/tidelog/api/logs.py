@@ -1,0 +1,209 @@
+"""`POST /v1/chains/{chain}/logs`: logs by block range or block, addresses and topics, as eth_getLogs means them."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Annotated, Any, Literal, TypeAlias
+
+from litestar import Request, Response, post
+from litestar.params import Body
+from msgspec import Meta, Struct
+
+from tidelog.api.answers import ChainAnswer, ChainState, NoChain, chain_state, unstored
+from tidelog.api.backend import Backend
+from tidelog.api.blocks import find_block
+from tidelog.api.chain_fields import Log, log_of
+from tidelog.api.cursors import CURSOR_MAX, open_cursor, seal
+from tidelog.api.options import ApiOptions
+from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex, page_size
+from tidelog.api.problems import Refused
+from tidelog.batch import BLOCKS, INT_MAX, LOGS, TRANSACTIONS, Row
+from tidelog.store import Condition, Snapshot
+from tidelog.store.query import key_of
+
+__all__ = ["ROUTES"]
+
+BLOCKS_AT_ONCE = 8  # whose transactions are looked up in one statement: a row in eight of it is wanted, or better
+TOPICS = ("topic0", "topic1", "topic2", "topic3")
+
+BlockNumber: TypeAlias = Annotated[int, Meta(ge=0, le=INT_MAX)]
+Bound: TypeAlias = BlockNumber | Literal["latest", "safe", "finalized"]
+AddressText: TypeAlias = Annotated[str, Meta(pattern=ADDRESS)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+CursorText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=CURSOR_MAX)]
+HashText: TypeAlias = Annotated[str, Meta(pattern=HASH)]
+
+
+class LogFilter(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which logs. What is left out matches all, but for the range: that is the latest block."""
+
+    from_block: Annotated[Bound | None, Meta(description="The lowest block; latest, if it is left out.")] = None
+    to_block: Annotated[Bound | None, Meta(description="The highest block; latest, if it is left out.")] = None
+    block_hash: Annotated[HashText | None, Meta(description="One block by its hash, in place of a range.")] = None
+    address: Annotated[AddressText | list[AddressText] | None, Meta(description="One, or any of several.")] = None
+    topics: Annotated[
+        list[HashText | list[HashText] | None],
+        Meta(max_length=4, description="By position: a topic, any of several, or null for any topic at all."),
+    ] = []
+    order: Annotated[Literal["asc", "desc"], Meta(description="asc: the oldest first.")] = "asc"
+    at_most: Annotated[Literal["latest", "safe", "finalized"], Meta(description="Show nothing above.")] = "latest"
+    hashes: Annotated[bool, Meta(description="Also each log's block and transaction hash.")] = True
+    limit: Annotated[Count | None, Meta(description="How many at most, of one answer.")] = None
+    cursor: Annotated[CursorText | None, Meta(description="`next` of the answer before, as it was.")] = None
+
+
+class Logs(ChainAnswer, frozen=True, kw_only=True):
+    """Logs in order."""
+
+    data: list[Log]
+    next: str | None
+
+
+class _Search(Struct, frozen=True):
+    """A filter, read."""
+
+    addresses: tuple[bytes, ...]
+    where: dict[str, Condition]
+    least: int  # topics that a log must have: `[A, null]` is no log of one topic
+    descending: bool
+
+
+@post(
+    "/v1/chains/{chain:str}/logs",
+    operation_id="search_logs",
+    summary="Logs by addresses and topics",
+    tags=["chain"],
+    status_code=200,
+)
+async def search_logs(
+    request: Request[Any, Any, Any], backend: Backend, chain: Chain, data: Annotated[LogFilter, Body()]
+) -> Response[Logs]:
+    """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
+    options = backend.options
+    size = page_size(data.limit, options.page_default, options.page_max)
+    search = _read(data, options)
+    identity = (
+        *("logs", chain, data.from_block, data.to_block, data.block_hash, data.order),
+        *(search.where, search.addresses, search.least),
+    )
+    after = open_cursor(data.cursor, LOGS, identity)
+    rows: list[Row] = []
+    found: list[Log] = []
+    span: tuple[int, int] | str = (0, 0)
+    async with backend.store.snapshot() as snapshot:
+        state = await chain_state(snapshot, chain)
+        if state is not None:
+            span = await _span(snapshot, state, data, options.block_range_max)
+            if not isinstance(span, str):
+                rows = await _matching(snapshot, chain, search, span, after, size + 1)
+                found = await _told(snapshot, chain, rows[:size], data.hashes)
+    if state is None:
+        raise NoChain(chain)
+    if isinstance(span, str):
+        raise Refused(404 if data.block_hash else 400, span)
+    more = len(rows) > size
+    following = seal(LOGS, identity, key_of(LOGS, rows[size - 1])) if more else None
+    highest = found[-1].block_number if more and not search.descending else span[1]
+    return unstored(Logs(data=found, next=following, **state.envelope(highest)))
+
+
+def _read(data: LogFilter, options: ApiOptions) -> _Search:
+    if data.block_hash is not None and (data.from_block is not None or data.to_block is not None):
+        raise Refused(400, "block_hash: it stands in place of from_block and to_block; give one or the other")
+    addresses = _alternatives(data.address, "address", options.addresses_max)
+    where: dict[str, Condition] = {}
+    for position, given in enumerate(data.topics):
+        wanted = _alternatives(given, f"topics[{position}]", options.topics_max)
+        if wanted:
+            where[TOPICS[position]] = wanted
+    return _Search(addresses, where, len(data.topics), data.order == "desc")
+
+
+def _alternatives(given: str | Sequence[str] | None, name: str, most: int) -> tuple[bytes, ...]:
+    """Sorted, each once: two spellings of one filter are one list."""
+    texts = [] if given is None else [given] if isinstance(given, str) else given
+    if len(texts) > most:
+        raise Refused(400, f"{name}: {len(texts)} are given, at most {most} go in one filter")
+    return tuple(sorted({from_hex(text) for text in texts}))
+
+
+async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: int) -> tuple[int, int] | str:
+    """The blocks that are searched, both ends included; a sentence where there are none such."""
+    if data.block_hash is not None:
+        row = await find_block(snapshot, state, data.block_hash, data.at_most)
+        if row is None:
+            return f"block_hash: chain {state.chain_id} has no such block in what is shown"
+        number = int(str(row[BLOCKS.index("number")]))
+        return number, number
+    bound = state.bound(data.at_most)
+    low, high = (
+        state.bound(each or "latest") if each is None or isinstance(each, str) else each
+        for each in (data.from_block, data.to_block)
+    )
+    if low > high:
+        return f"from_block: {low} is above to_block, {high}"
+    low, high = max(low, state.position.first), min(high, bound)
+    if high - low >= most:
+        return f"to_block: blocks {low} to {high} are {high - low + 1}, at most {most} go in one search"
+    return low, high
+
+
+async def _matching(
+    snapshot: Snapshot, chain: int, search: _Search, span: tuple[int, int], after: Row | None, limit: int
+) -> list[Row]:
+    """The first `limit` matching logs behind `after`."""
+    if span[0] > span[1]:
+        return []
+    found: list[Row] = []
+    while True:
+        wanted = limit - len(found)
+        rows = await _selected(snapshot, chain, search, span, after, wanted)
+        found += [row for row in rows if search.least == 0 or row[LOGS.index(TOPICS[search.least - 1])] is not None]
+        if len(rows) < wanted or len(found) == limit:
+            return found
+        after = key_of(LOGS, rows[-1])
+
+
+async def _selected(
+    snapshot: Snapshot, chain: int, search: _Search, span: tuple[int, int], after: Row | None, limit: int
+) -> list[Row]:
+    """One search for each address: each reads its index in order, and no more than is wanted of it."""
+    rows: list[Row] = []
+    for address in search.addresses or (None,):
+        rows += await snapshot.select(
+            LOGS,
+            scope=chain,
+            low=span[0],
+            high=span[1],
+            where=search.where if address is None else {"address": address, **search.where},
+            after=after,
+            descending=search.descending,
+            limit=limit,
+        )
+    if len(search.addresses) > 1:
+        rows.sort(key=lambda row: row[1:3], reverse=search.descending)
+    return rows[:limit]
+
+
+async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: bool) -> list[Log]:
+    """The logs as answers have them."""
+    if not hashes or not rows:
+        return [log_of(row) for row in rows]
+    places = {(row[1], row[3]) for row in rows}
+    numbers = sorted({number for number, _ in places if isinstance(number, int)})
+    blocks = await snapshot.select(BLOCKS, scope=chain, low=numbers[0], high=numbers[-1], where={"number": numbers})
+    block_hashes = {row[1]: row[2] for row in blocks}
+    transactions: dict[tuple[Any, Any], Any] = {}
+    remaining = iter(numbers)
+    while some := list(islice(remaining, BLOCKS_AT_ONCE)):
+        wanted = sorted({index for number, index in places if number in some and isinstance(index, int)})
+        where: dict[str, Condition] = {"block_number": some, "tx_index": wanted}
+        found = await snapshot.select(TRANSACTIONS, scope=chain, low=some[0], high=some[-1], where=where)
+        transactions |= {(row[1], row[2]): row[3] for row in found}
+    return [log_of(row, _bytes(block_hashes.get(row[1])), _bytes(transactions.get((row[1], row[3])))) for row in rows]
+
+
+def _bytes(value: object) -> bytes | None:
+    return value if isinstance(value, bytes) else None
+
+
+ROUTES = [search_logs]

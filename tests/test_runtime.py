@@ -1,0 +1,62 @@
+"""The worker thread: one call after the other, and nobody waits for what nobody wants."""
+
+import asyncio
+import threading
+
+import pytest
+
+from tidelog.runtime import ThreadWorker
+
+
+async def test_calls_run_in_order_on_one_thread_of_their_own() -> None:
+    worker = ThreadWorker("test")
+    seen: list[tuple[int, int]] = []
+    await asyncio.gather(*(worker.call(lambda n=n: seen.append((n, threading.get_ident()))) for n in range(50)))
+    await worker.close()
+    assert [number for number, _ in seen] == list(range(50))
+    assert len({thread for _, thread in seen} - {threading.get_ident()}) == 1
+
+
+async def test_results_and_errors_come_back() -> None:
+    worker = ThreadWorker("test")
+    assert await worker.call(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await worker.call(lambda: 1 // 0)
+    assert await worker.call(lambda: 8) == 8
+    await worker.close()
+
+
+async def test_a_call_that_had_begun_runs_to_its_end_though_its_caller_is_gone() -> None:
+    worker, begun, go = ThreadWorker("test"), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    done: list[str] = []
+
+    def slow() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait()
+        done.append("slow")
+
+    first = asyncio.ensure_future(worker.call(slow))
+    await begun.wait()
+    second = asyncio.ensure_future(worker.call(lambda: done.append("never begun")))
+    await asyncio.sleep(0)
+    for task in (first, second):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    go.set()
+    await worker.call(lambda: done.append("next"))
+    assert done == ["slow", "next"]
+    await worker.close()
+
+
+async def test_closing_waits_for_the_calls_that_were_made() -> None:
+    worker, done = ThreadWorker("test"), list[int]()
+    calls = [asyncio.ensure_future(worker.call(lambda n=n: done.append(n))) for n in range(5)]
+    await asyncio.sleep(0)
+    await worker.close()
+    assert done == list(range(5))
+    await asyncio.gather(*calls)
+    await worker.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await worker.call(lambda: None)
