@@ -46,6 +46,7 @@ class ApiServer:
             http=protocol,
             ws=StreamWebSocket,
             ws_max_size=WS_MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,  # what it saves is not worth its memory for each connection
             loop="none",
             lifespan="on",
             log_config=None,

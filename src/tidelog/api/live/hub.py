@@ -33,7 +33,7 @@ class Live:
         self._resumes = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.tails = {source.name: JournalTail(source, backend.runtime) for source in backend.journals}
         self._tasks: list[asyncio.Task[None]] = []
-        self._open = 0
+        self.connections = 0  # that stay open
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Live"]:
@@ -56,19 +56,19 @@ class Live:
         limit = self._backend.options.streams_max
         if self.stopping.is_set():
             raise Refused(503, "the server is stopping: connect again", headers={"retry-after": "1"})
-        if self._open >= limit:
+        if self.connections >= limit:
             raise Refused(503, f"{limit} live streams are open, which is the limit", headers={"retry-after": "5"})
 
     @asynccontextmanager
     async def counted(self, kind: str) -> AsyncIterator[None]:
         """One connection that stays open: "sse" or "websocket"."""
         gauge = self._backend.metrics.streams.labels(kind)
-        self._open += 1
+        self.connections += 1
         gauge.inc()
         try:
             yield
         finally:
-            self._open -= 1
+            self.connections -= 1
             gauge.dec()
 
     def tail(self, recording: str | None) -> JournalTail:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from litestar import WebSocket, websocket
-from litestar.exceptions import WebSocketDisconnect
 
 from tidelog.api.live.commands import Ping, Subscribe, Unsubscribe, answer, event, parse
 from tidelog.api.live.hub import Live
@@ -77,13 +76,12 @@ class _Connection:
 
     async def _hear(self) -> None:
         """Carry out commands until the client leaves."""
-        with suppress(WebSocketDisconnect):
-            while True:
-                text = await self._socket.receive_data(mode="text")
-                try:
-                    await self._obey(text)
-                except Refused as refused:
-                    await self._send(answer("refused", error=refused.message))
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            said: Any = message.get("text") or message.get("bytes") or ""
+            try:
+                await self._obey(said)
+            except Refused as refused:
+                await self._send(answer("refused", error=refused.message))
 
     async def _obey(self, text: str | bytes) -> None:
         match parse(text):
