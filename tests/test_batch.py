@@ -21,6 +21,7 @@ from tidelog.batch import (
     MARKET_TABLES,
     REORGS,
     TABLES,
+    TOKENS,
     TRADES,
     TRANSACTIONS,
     WITHDRAWALS,
@@ -158,7 +159,7 @@ def test_what_holds_for_every_table(table: Table) -> None:
 
 def test_the_tables() -> None:
     chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
-    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES) == TABLES
+    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS) == TABLES
     assert list(content_tables()) == [*chain, INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS]
     assert table_map(TABLES) == {table.name: table for table in TABLES}
     assert len(table_map(TABLES)) == len(TABLES)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,11 @@ from tidelog.runtime import ThreadWorker
 async def test_calls_run_in_order_on_one_thread_of_their_own() -> None:
     worker = ThreadWorker("test")
     seen: list[tuple[int, int]] = []
-    await asyncio.gather(*(worker.call(lambda n=n: seen.append((n, threading.get_ident()))) for n in range(50)))
+
+    def see(number: int) -> None:
+        seen.append((number, threading.get_ident()))
+
+    await asyncio.gather(*(worker.call(partial(see, number)) for number in range(50)))
     await worker.close()
     assert [number for number, _ in seen] == list(range(50))
     assert len({thread for _, thread in seen} - {threading.get_ident()}) == 1
@@ -52,7 +57,7 @@ async def test_a_call_that_had_begun_runs_to_its_end_though_its_caller_is_gone()
 
 async def test_closing_waits_for_the_calls_that_were_made() -> None:
     worker, done = ThreadWorker("test"), list[int]()
-    calls = [asyncio.ensure_future(worker.call(lambda n=n: done.append(n))) for n in range(5)]
+    calls = [asyncio.ensure_future(worker.call(partial(done.append, n))) for n in range(5)]
     await asyncio.sleep(0)
     await worker.close()
     assert done == list(range(5))

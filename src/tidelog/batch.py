@@ -477,6 +477,20 @@ COVERAGE = Table(
     content=False,
 )
 
+TOKENS = Table(
+    "tokens",
+    (
+        _text("name"),
+        _bytes("hash"),  # SHA-256 of the token, which itself is nowhere
+        _text("scopes"),  # in order, with a space between: read | metrics
+        _int("created_at"),  # Unix time, milliseconds, and the next two
+        _int("expires_at", nullable=True),
+        _int("revoked_at", nullable=True),
+    ),
+    key=("name",),
+    content=False,
+)
+
 BLOCK_TABLES = (
     LOGS,
     TRANSACTIONS,
@@ -484,7 +498,7 @@ BLOCK_TABLES = (
     BLOCKS,
 )  # the order in which a rollback deletes: children first
 MARKET_TABLES = (INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS, COVERAGE)
-TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS, *MARKET_TABLES)
+TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS)
 
 
 def content_tables(tables: Iterable[Table] = TABLES) -> Iterator[Table]:

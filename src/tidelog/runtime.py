@@ -170,7 +170,7 @@ class SystemRuntime:
         return time.monotonic()
 
     def random(self, component: str) -> random.Random:
-        return random.Random()
+        return random.SystemRandom()  # fit for secrets too: tokens are drawn from it
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -43,4 +43,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
     assert [(each.number, each.name) for each in shipped(f"tidelog.store.{backend}")] == [
         (1, "chain"),
         (2, "market"),
+        (3, "serving"),
     ]

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import random
+import re
 import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -16,6 +18,7 @@ from tests.store.rows import SOURCE, Chain, make_row, wide_block
 from tidelog.batch import (
     BLOCKS,
     CANDLES,
+    CHANGES,
     INT_MAX,
     LOGS,
     TABLES,
@@ -35,9 +38,12 @@ from tidelog.batch import (
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
+from tidelog.store.migrations import shipped
+from tidelog.store.postgres import reader
 from tidelog.store.postgres.connection import Lost, address_of
 from tidelog.store.postgres.partitions import PARTITION_BLOCKS, Partition, needed_partitions
 from tidelog.store.postgres.uint256 import decode_numeric, encode_numeric
+from tidelog.store.query import select_query
 
 RNG = random.Random(11)
 
@@ -378,6 +384,68 @@ class TestPartitions:
         assert "logs_1_1000000" in plan
         assert "logs_1_500000" not in plan
         assert "logs_2_" not in plan
+
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+X = b"x" * 20
+
+
+class TestPlans:
+    """What the server does for the reads of an API, in a reader's session, with a partition that is empty."""
+
+    cases: tuple[tuple[Table, dict[str, Any], str], ...] = (
+        (TRANSACTIONS, {"where": {"from_address": X}, "descending": True}, "from_address"),
+        (TRANSACTIONS, {"where": {"from_address": X}, "descending": True, "after": (1, 9, 1)}, "from_address"),
+        (TRANSACTIONS, {"where": {"from_address": X}, "low": 5, "high": 30}, "from_address"),
+        (TRANSACTIONS, {"where": {"to_address": X}, "descending": True}, "to_address"),
+        (TRANSACTIONS, {"where": {"to_address": X}, "descending": True, "after": (1, 9, 1)}, "to_address"),
+        (TRANSACTIONS, {"where": {"contract_address": X}, "descending": True}, "contract_address"),
+        (TRANSACTIONS, {"where": {"contract_address": X}, "after": (1, 9, 1)}, "contract_address"),
+        (LOGS, {"where": {"address": X, "topic1": X}, "low": 5, "high": 30}, "address"),
+        (LOGS, {"where": {"address": X}, "after": (1, 9, 1)}, "address"),
+        (LOGS, {"where": {"topic0": X}, "low": 5, "high": 30}, "topic0"),
+        (LOGS, {"low": 5, "high": 30}, "pkey"),
+        (BLOCKS, {"low": 5, "high": 5}, "pkey"),
+        (CHANGES, {"after": (1, 9)}, "pkey"),
+    )
+
+    @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+    async def test_are_one_range_of_an_index_each_and_no_sort(self, store: Store, admin: Admin, mode: str) -> None:
+        held, addresses = await store.acquire(SOURCE), [RNG.randbytes(20) for _ in range(50)]
+        blocks = [wide_block(number, RNG, addresses) for number in range(8)]
+        add = [Rows(table, [row for block in blocks for row in block[table.name]]) for table in (TRANSACTIONS, LOGS)]
+        await store.commit(Batch(held, held.advanced("x"), add=tuple(add)))
+        await admin.execute("ANALYZE")
+        for name, value in {**reader.SESSION, "plan_cache_mode": mode}.items():
+            await admin.execute(f"SET {name} = {value}")
+        for table, arguments, index in self.cases:
+            text, values = select_query(table, mark="$", scope=1, limit=9, **arguments)
+            plan = "\n".join([row[0] for row in await admin.fetch(f"EXPLAIN {text}", *values)])
+            assert "Sort" not in plan, plan
+            scans = re.findall(r"Scan .*?using (\S+)", plan)
+            assert scans, plan
+            assert all(f"_{index}" in scan for scan in scans), plan
+
+    async def test_the_indexes_come_to_partitions_old_and_new(
+        self, postgres_url: str, admin: Admin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("tidelog.store.migrations.shipped", lambda package: shipped(package)[:2])
+            older = await open_store(postgres_url, SystemRuntime())
+            chain = Chain(await older.acquire(SOURCE))
+            await older.commit(chain.extend(2))
+            await older.close()
+        store = await open_store(postgres_url, SystemRuntime())
+        held = await store.acquire(SOURCE)
+        later = make_row(TRANSACTIONS, RNG, chain_id=1, block_number=PARTITION_BLOCKS)
+        await store.commit(Batch(held, held.advanced("x"), add=(Rows(TRANSACTIONS, [later]),)))
+        await store.close()
+        rows = await admin.fetch(
+            "SELECT i.indrelid::regclass::text, count(*) FROM pg_partition_tree('transactions') t"
+            " JOIN pg_index i ON i.indrelid = t.relid WHERE i.indisvalid GROUP BY 1 ORDER BY 1"
+        )
+        leaves = [f"transactions_1_{n * PARTITION_BLOCKS}" for n in range(3)]
+        assert {name: count for name, count in rows} == dict.fromkeys(["transactions", "transactions_1", *leaves], 5)
 
 
 class TestSchema:

@@ -198,11 +198,46 @@ class TestSchema:
             ),
             (LOGS, {"where": {"topic0": b"a", "address": b"a"}}, "logs_address (chain_id=? AND address=?"),
             (TRANSACTIONS, {"where": {"hash": b"a"}}, "transactions_hash (chain_id=? AND hash=?)"),
+            (
+                TRANSACTIONS,
+                {"where": {"from_address": b"a"}, "descending": True},
+                "transactions_from (chain_id=? AND from_address=?)",
+            ),
+            (
+                TRANSACTIONS,
+                {"where": {"from_address": b"a"}, "descending": True, "after": (1, 5, 1)},
+                "transactions_from (chain_id=? AND from_address=? AND block_number<?)",
+            ),
+            (
+                TRANSACTIONS,
+                {"where": {"to_address": b"a"}, "descending": True, "after": (1, 5, 1)},
+                "transactions_to (chain_id=? AND to_address=? AND block_number<?)",
+            ),
+            (
+                TRANSACTIONS,
+                {"where": {"to_address": b"a"}, "low": 5, "high": 9},
+                "transactions_to (chain_id=? AND to_address=? AND block_number>? AND block_number<?)",
+            ),
+            (
+                TRANSACTIONS,
+                {"where": {"contract_address": b"a"}, "descending": True, "after": (1, 5, 1)},
+                "transactions_contract (chain_id=? AND contract_address=? AND block_number<?)",
+            ),
+            (
+                LOGS,
+                {"where": {"address": b"a", "topic1": b"t"}, "low": 5, "high": 9},
+                "logs_address (chain_id=? AND address=? AND block_number>? AND block_number<?)",
+            ),
             (BLOCKS, {"where": {"hash": b"a"}}, "sqlite_autoindex_blocks_2 (chain_id=? AND hash=?)"),
             (
                 TRADES,
                 {"where": {"symbol": "a"}, "low": 5, "high": 9},
                 "PRIMARY KEY (source=? AND symbol=? AND time_us>? AND time_us<?)",
+            ),
+            (
+                TRADES,
+                {"where": {"symbol": "a"}, "descending": True, "after": (1, "a", 5, 5, 5, 5, "buy", "limit")},
+                "PRIMARY KEY (source=? AND symbol=?)",
             ),
             (
                 CANDLES,

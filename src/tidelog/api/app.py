@@ -10,7 +10,7 @@ from litestar.types import ControllerRouterHandler
 
 from tidelog.api import blocks, chains, changes, docs, logs, market_books, markets, stats, transactions
 from tidelog.api.backend import Backend
-from tidelog.api.guard import authorize
+from tidelog.api.guard import TokenList, authorize
 from tidelog.api.live import socket, sse
 from tidelog.api.live.hub import Live
 from tidelog.api.parameters import known_only
@@ -61,7 +61,15 @@ def create_app(backend: Backend) -> Litestar:
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[lambda app: live.running()],
-        state=State({"backend": backend, "stopping": stopping, "live": live, "live_books": live}),
+        state=State(
+            {
+                "backend": backend,
+                "stopping": stopping,
+                "tokens": TokenList(backend),
+                "live": live,
+                "live_books": live,
+            }
+        ),
         request_max_body_size=backend.options.body_bytes_max,
         openapi_config=None,
         logging_config=None,

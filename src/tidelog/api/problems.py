@@ -54,14 +54,12 @@ class ErrorAnswer(Struct, frozen=True):
     error: Error
 
 
-class Refused(Exception):
-    """A request that gets no answer but this one."""
+class Refused(HTTPException):
+    """A request that gets no answer but this one. On a WebSocket it is a close with code 4000 + status."""
 
     def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, message)
-        self.status = status
+        super().__init__(detail=message, status_code=status, headers=dict(headers or {}))
         self.message = message
-        self.headers = dict(headers or {})
 
 
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response[ErrorAnswer]:
@@ -80,7 +78,7 @@ def body_of(status: int, message: str) -> bytes:
 
 
 def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[ErrorAnswer]:
-    return problem(error.status, error.message, error.headers)
+    return problem(error.status_code, error.message, error.headers)
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorAnswer]:

@@ -28,6 +28,8 @@ app.command(
 )
 app.command("tidelog.cli.db:app", name="db", help="A store as a whole: info, digest, migrate.")
 app.command("tidelog.cli.market:app", name="market", help="Exchanges: record, replay, follow, and what was recorded.")
+app.command("tidelog.cli.serve:serve", name="serve", help="Answer queries of a store over HTTP.")
+app.command("tidelog.cli.token:app", name="token", help="Who may query: create, list, revoke.")
 app.command("tidelog.cli.sim:app", name="sim", help="Peers to test and play against: an EVM node that can lie.")
 app.command("tidelog.cli.demo:demo", name="demo", help="Both main jobs, against lies, a reorg, faults and kill -9.")
 

@@ -133,12 +133,12 @@ class Link:
     def is_open(self) -> bool:
         return not self._gone.done() and not self.connection.is_closed()
 
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float = CALL_TIMEOUT_S) -> T:
         """The result of one call of the connection."""
         task = asyncio.ensure_future(work)
         ends: set[asyncio.Future[Any]] = {task, self._gone}
         try:
-            await asyncio.wait(ends, timeout=CALL_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 raise Lost(f"{self._location}: the connection ended, or the server was silent for too long")
         except BaseException:

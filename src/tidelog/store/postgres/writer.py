@@ -29,6 +29,7 @@ __all__ = ["Writer", "applied_migrations", "to_checkpoint"]
 
 PORTION_BYTES_MAX = 8_000_000  # of one COPY: what we gather in memory, and one statement's time
 VALUE_BYTES = 12  # a number with its length word
+MIGRATION_TIMEOUT_S = 86_400.0  # a new index of a whole chain's transactions takes its hours
 
 OWNER_COMMENT = "tidelog: migrations that were applied"  # tells our table from another program's
 MIGRATIONS_DDL = f"""
@@ -114,8 +115,9 @@ class Writer:
                 numbers.append(missing[0].number)
 
     async def _apply(self, link: Link, migration: migrations.Migration) -> None:
+        await link.execute("SET LOCAL statement_timeout = 0")
         try:
-            await link.run(link.connection.execute(migration.sql))
+            await link.run(link.connection.execute(migration.sql), timeout_s=MIGRATION_TIMEOUT_S)
         except Exception as error:
             if isinstance(error.__cause__, asyncpg.DuplicateTableError):
                 raise ConfigError(
