@@ -44,8 +44,8 @@ class Followed:
         self._connection.executescript(
             """
             BEGIN IMMEDIATE;
-            CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash TEXT NOT NULL, parent_hash TEXT NOT NULL);
-            CREATE TABLE IF NOT EXISTS position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER, applied INTEGER);
+            CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash TEXT, parent_hash TEXT);
+            CREATE TABLE IF NOT EXISTS position (one INTEGER PRIMARY KEY, seq INTEGER, applied INTEGER);
             INSERT OR IGNORE INTO position VALUES (1, 0, 0);
             COMMIT;
             """
