@@ -11,7 +11,7 @@ from ethereum_rlp import rlp
 
 from tests.sim.asking import ask
 from tidelog.batch import BLOCKS, CHANGES, LOGS, TRANSACTIONS, WITHDRAWALS, Table, Value
-from tidelog.chain.position import Position, decode_position, source_of
+from tidelog.chain.position import Position, counts, decode_position, source_of
 from tidelog.chain.verify import verify_jobs
 from tidelog.runtime import Runtime
 from tidelog.sim.node import SimNode
@@ -236,6 +236,7 @@ async def assert_equals_node(
             links[height] = (raw(block["hash"]), raw(block["parentHash"]))
         for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS):
             assert await snapshot.count(table, scope=chain_id) == sizes[table.name], "nothing lies outside of the range"
+        assert counts(position) == tuple(sizes[table.name] for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS))
         assert await folded_changes(snapshot, chain_id) == links
     assert position.head_hash == "0x" + links[last][0].hex()
     report = await verify_jobs("", store, runtime, chain_id, low=None, high=None, jobs=1, findings_max=5)

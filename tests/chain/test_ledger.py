@@ -11,6 +11,7 @@ from tests.chain.rig import CHAIN_ID, Rig, a_node, rig
 from tidelog.batch import BLOCKS, REORGS, Batch, Outcome
 from tidelog.chain import ledger as module
 from tidelog.chain.ledger import STORE_PATIENCE_S, Ledger, links_between, read_block
+from tidelog.chain.position import counts
 from tidelog.errors import Busy, ConfigError, Corruption, Fenced
 
 HEAD = 30  # of which 22 are final
@@ -75,6 +76,38 @@ async def test_a_checkpoint_that_its_blocks_do_not_bear_out(r: Rig, tmp_path: Pa
     with pytest.raises(Corruption):
         await r.once()
     assert await r.digest() == before, "nothing is mended silently"
+
+
+# -- counting --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_chain_that_an_older_tidelog_left_is_counted_once(r: Rig, tmp_path: Path) -> None:
+    counted, digest = counts(await r.position()), await r.digest()
+    assert counted is not None
+    assert min(counted) > 0
+    connection = apsw.Connection(str(tmp_path / "chain.db"))
+    connection.execute(
+        "UPDATE checkpoints SET position = json_remove(position, '$.transactions', '$.logs', '$.withdrawals')"
+    )
+    connection.close()
+    assert counts(await r.position()) is None
+    await opened(r)
+    assert counts(await r.position()) == counted
+    assert await r.digest() == digest
+    await r.assert_equals_node()
+
+
+@pytest.mark.parametrize("damage", ["SET log_count = log_count + 5", "SET miner = zeroblob(20)"])
+async def test_a_repair_leaves_the_counts_right(r: Rig, tmp_path: Path, damage: str) -> None:
+    async with r.store.snapshot() as snapshot:
+        block = await read_block(snapshot, CHAIN_ID, 25)
+    assert block is not None
+    connection = apsw.Connection(str(tmp_path / "chain.db"))
+    connection.execute(f"UPDATE blocks {damage} WHERE number = 25")
+    connection.execute("DELETE FROM logs WHERE block_number = 25")
+    connection.close()
+    await (await opened(r)).repair(block)
+    await r.assert_equals_node()
 
 
 # -- rewinding -------------------------------------------------------------------------------------------------------

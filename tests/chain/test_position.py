@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,14 +31,18 @@ from tidelog.chain.position import (
     REVERT,
     REWIND,
     SHRINK,
+    Counts,
     Move,
     Position,
     append,
     chain_row,
+    counts,
+    counts_of,
     decode_position,
     encode_position,
     finalize,
     prepend,
+    recount,
     repair,
     replace,
     source_of,
@@ -61,6 +66,16 @@ def block_of(link: Link) -> BlockRows:
     }
     row = tuple(names.get(name, value) for name, value in zip(BLOCKS.names, _TEMPLATE, strict=True))
     return BlockRows(row, [], [], [])
+
+
+def full_block_of(link: Link) -> BlockRows:
+    """The same with some rows, of which only the keys are right; how many, its name says."""
+    sizes = (link.hash[-1] % 3, link.hash[-1] % 5, link.hash[15] % 2 if link.number % 4 else None)
+    row = list(block_of(link).block)
+    for name, size in zip(("transaction_count", "log_count", "withdrawal_count"), sizes, strict=True):
+        row[BLOCKS.index(name)] = size
+    groups: list[list[Row]] = [[(CHAIN, link.number, i) for i in range(size or 0)] for size in sizes]
+    return BlockRows(tuple(row), *groups)
 
 
 def name_of(number: int, branch: int) -> bytes:
@@ -95,7 +110,7 @@ def test_the_first_blocks_begin_the_range_and_come_with_the_chain_s_row() -> Non
     row = chain_row(CHAIN, b"\x01" * 32, PROFILES[1])
     batch, position = append(CHAIN, EMPTY, [block_of(link) for link in links], chain=row)
     assert position == Position(
-        5, "0x" + links[0].parent_hash.hex(), 7, "0x" + links[-1].hash.hex(), None, None, changes=3
+        5, "0x" + links[0].parent_hash.hex(), 7, "0x" + links[-1].hash.hex(), None, None, 3, 0, 0, 0
     )
     assert batch.before == EMPTY
     assert batch.after == Checkpoint(EMPTY.source, 3, 1, encode_position(position))
@@ -228,6 +243,34 @@ def test_a_repair_replaces_one_block_s_rows_and_nothing_else() -> None:
     assert not rows_of(batch, TRANSACTIONS)
 
 
+def test_what_is_not_counted_stays_so_until_it_is() -> None:
+    """A position of an older tidelog, and a replacement that does not know what it drops."""
+    (first, position), links = started()
+    assert counts(position) == (4, 0, 0, 0)
+    more = links_on(links[1], 1, 1)
+    _, unknown = replace(
+        CHAIN, first.after, keep=links[1], dropped=links[2:], links=more, rows=(), reason=REORG, at_ms=0
+    )
+    assert counts(unknown) is None
+    older = msgspec.structs.replace(position, transactions=None, logs=None, withdrawals=None)
+    before = Checkpoint(EMPTY.source, 3, 1, encode_position(older))
+    assert "logs" not in encode_position(older)
+    after = append(CHAIN, before, [full_block_of(link) for link in links_on(links[-1], 2, 2)])
+    assert counts(after.position) is None
+    batch, counted = recount(after.batch.after, Counts(6, 7, 8, 9))
+    assert counts(counted) == (6, 7, 8, 9)
+    assert (batch.row_count, batch.rollback) == (0, None)
+    assert (counted.head, counted.changes) == (after.position.head, after.position.changes)
+
+
+def test_a_repair_counts_what_it_finds_if_that_can_be_told() -> None:
+    links = links_on(base(4), 3, 2)
+    first = append(CHAIN, EMPTY, [full_block_of(link) for link in links])
+    assert counts(first.position) == (3, 6, 6, 2)
+    for gone, logs in ((Counts(1, 2, 1, 0), 7), (None, 6)):
+        assert repair(CHAIN, first.batch.after, full_block_of(links[0]), gone).position.logs == logs
+
+
 def test_nothing_but_blocks_can_be_the_first_commit() -> None:
     moves: tuple[Callable[[], Move], ...] = (
         lambda: finalize(EMPTY, 1, bytes(32)),
@@ -251,6 +294,7 @@ class Chain(RuleBasedStateMachine):
         self.checkpoint = EMPTY
         self.model: list[Link] = []
         self.blocks: dict[int, Row] = {}
+        self.others: list[tuple[str, Row]] = []  # their other rows, each with its table's name
         self.changes: list[Row] = []
         self.reorgs: list[Row] = []
         self.branch = 0
@@ -263,11 +307,14 @@ class Chain(RuleBasedStateMachine):
         if batch.rollback is not None:
             gone = range(batch.rollback.keep + 1, min(batch.rollback.last, 10_000) + 1)
             self.blocks = {number: row for number, row in self.blocks.items() if number not in gone}
+            self.others = [(name, row) for name, row in self.others if row[1] not in gone]
         for rows in batch.add:
             for row in rows.rows:
                 if rows.table == BLOCKS:
                     assert row[1] not in self.blocks, "a row of `add` is new"
                     self.blocks[int(row[1] or 0)] = row
+                elif rows.table in BLOCK_TABLES:
+                    self.others.append((rows.table.name, row))
         self.changes += rows_of(batch, CHANGES)
         self.reorgs += rows_of(batch, REORGS)
         self.checkpoint = batch.after
@@ -279,7 +326,7 @@ class Chain(RuleBasedStateMachine):
     @rule(count=st.integers(1, 4))
     def extend(self, count: int) -> None:
         links = self.fresh(self.model[-1] if self.model else base(49), count)
-        self.commit(append(CHAIN, self.checkpoint, [block_of(link) for link in links]))
+        self.commit(append(CHAIN, self.checkpoint, [full_block_of(link) for link in links]))
         self.model += links
 
     @precondition(lambda self: self.model)
@@ -290,10 +337,20 @@ class Chain(RuleBasedStateMachine):
         links = self.fresh(keep or Link(self.model[0].number - 1, name_of(0, 77), b""), count)
         if not dropped and not links:
             return
-        rows = block_rows([block_of(link) for link in links])
-        self.commit(
-            replace(CHAIN, self.checkpoint, keep=keep, dropped=dropped, links=links, rows=rows, reason=REORG, at_ms=5)
+        rows = block_rows([full_block_of(link) for link in links])
+        gone = counts_of([self.blocks[link.number] for link in dropped])
+        move = replace(
+            CHAIN,
+            self.checkpoint,
+            keep=keep,
+            dropped=dropped,
+            links=links,
+            rows=rows,
+            reason=REORG,
+            at_ms=5,
+            gone=gone,
         )
+        self.commit(move)
         self.model = [*self.model[:kept], *links]
 
     @precondition(lambda self: self.model and self.model[0].number > 3)
@@ -305,7 +362,9 @@ class Chain(RuleBasedStateMachine):
             below = links[-1].hash if links else name_of(number - 1, 0)
             name = first.parent_hash if at == count - 1 else name_of(number + at, 0)
             links.append(Link(number + at, name, below))
-        self.commit(prepend(CHAIN, self.checkpoint, [block_of(link) for link in links], block_of(first).block))
+        self.commit(
+            prepend(CHAIN, self.checkpoint, [full_block_of(link) for link in links], full_block_of(first).block)
+        )
         self.model = [*links, *self.model]
 
     @precondition(lambda self: self.model)
@@ -321,7 +380,7 @@ class Chain(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(data=st.data())
     def mend(self, data: st.DataObject) -> None:
-        self.commit(repair(CHAIN, self.checkpoint, block_of(data.draw(st.sampled_from(self.model)))))
+        self.commit(repair(CHAIN, self.checkpoint, full_block_of(data.draw(st.sampled_from(self.model)))))
 
     @invariant()
     def the_changes_fold_to_the_chain(self) -> None:
@@ -348,6 +407,8 @@ class Chain(RuleBasedStateMachine):
         assert position.base.hash == self.model[0].parent_hash
         if position.finalized is not None:
             assert position.finalized <= position.head
+        names = [name for name, _ in self.others]
+        assert counts(position) == (len(self.blocks), *map(names.count, ("transactions", "logs", "withdrawals")))
 
     @invariant()
     def every_reorg_is_a_row(self) -> None:

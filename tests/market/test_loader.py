@@ -4,9 +4,11 @@ import asyncio
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.market.conftest import Recording as Frames
@@ -31,6 +33,7 @@ from tidelog.market import loader as loader_module
 from tidelog.market.candles import bars, bucket
 from tidelog.market.events import Trades
 from tidelog.market.fanout import NOTHING, EventId
+from tidelog.market.fold import decode_state, encode_state
 from tidelog.market.folded import Folded
 from tidelog.market.kraken import v1
 from tidelog.market.loader import INTERVALS_S, Loader, Options, source_of
@@ -62,6 +65,73 @@ async def loaded(store: Store, entries: Sequence[Folded], name: str = "test") ->
     loader = await Loader.open(store, RUNTIME, name)
     await loader.run(given(list(entries)))
     return loader
+
+
+def without_ids(entries: Sequence[Folded]) -> list[Folded]:
+    """The same as version 1 of the exchange's protocol tells it."""
+    told = []
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Trades):
+            trades = tuple(msgspec.structs.replace(trade, trade_id=None) for trade in event.trades)
+            event = msgspec.structs.replace(event, trades=trades)
+        told.append(msgspec.structs.replace(entry, event=event))
+    return told
+
+
+async def counted(store: Store, source: str = SOURCE) -> dict[str, int | None]:
+    """The counts in the checkpoint, after a look that they are right."""
+    async with store.snapshot() as snapshot:
+        checkpoint = await snapshot.checkpoint(source)
+        rows = await snapshot.select(TRADES, scope=source)
+    assert checkpoint is not None
+    found = {symbol: held.trades for symbol, held in decode_state(checkpoint.position or "{}").symbols.items()}
+    stored = Counter(str(row[TRADES.index("symbol")]) for row in rows)
+    assert found == {symbol: stored[symbol] for symbol in found}
+    assert stored.keys() <= found.keys()
+    return found
+
+
+class TestCounts:
+    @pytest.mark.parametrize("told", [list, without_ids])
+    @pytest.mark.parametrize("intervals_s", [INTERVALS_S, (60,), ()])
+    async def test_are_those_of_the_stored_trades_however_they_came(
+        self, store: Store, told: Callable[[Sequence[Folded]], list[Folded]], intervals_s: tuple[int, ...]
+    ) -> None:
+        entries, rng, at = told(journal(9, 150)), random.Random(9), 0
+        while at < len(entries):
+            loader = await Loader.open(store, RUNTIME, "test", Options(intervals_s))
+            for _ in range(rng.randrange(1, 4)):  # of what it is given, much came before, and some twice
+                end = at + rng.randrange(1, 30)
+                await loader.load(entries[max(0, at - 20) : end])
+                at = end
+            await counted(store)
+        assert min((await counted(store)).values()) > 10  # type: ignore[type-var, operator]
+
+    async def test_the_same_trades_by_another_run_count_once(self, store: Store) -> None:
+        entries = without_ids(journal(10, 100))
+        await loaded(store, entries)
+        before = await counted(store)
+        last = entries[-1]
+        again = [
+            Folded(EventId(last.id.run + 1, n), last.at_us + n, entry.event)
+            for n, entry in enumerate(entries, 1)
+            if isinstance(entry.event, Trades)
+        ]
+        await loaded(store, again)
+        assert await counted(store) == before
+
+    async def test_what_an_older_tidelog_left_is_counted_once(self, store: Store) -> None:
+        entries = journal(11, 120)
+        await loaded(store, entries[:80])
+        before = await store.acquire(SOURCE)
+        state = decode_state(before.position or "")
+        for held in state.symbols.values():
+            held.trades = None
+        assert '"trades"' not in encode_state(state)
+        await store.commit(Batch(before, before.advanced(encode_state(state))))
+        await loaded(store, entries)
+        assert all((await counted(store)).values())
 
 
 class TestLoading:

@@ -445,7 +445,7 @@ class TestPlans:
             " JOIN pg_index i ON i.indrelid = t.relid WHERE i.indisvalid GROUP BY 1 ORDER BY 1"
         )
         leaves = [f"transactions_1_{n * PARTITION_BLOCKS}" for n in range(3)]
-        assert {name: count for name, count in rows} == dict.fromkeys(["transactions", "transactions_1", *leaves], 5)
+        assert {str(row[0]): row[1] for row in rows} == dict.fromkeys(["transactions", "transactions_1", *leaves], 5)
 
 
 class TestSchema:

@@ -13,7 +13,7 @@ from tidelog.api.backend import Backend
 from tidelog.api.guard import TokenList, authorize
 from tidelog.api.live import socket, sse
 from tidelog.api.live.hub import Live
-from tidelog.api.parameters import known_only
+from tidelog.api.media import admit
 from tidelog.api.problems import EXCEPTION_HANDLERS
 
 __all__ = ["create_app", "route_handlers"]
@@ -56,7 +56,7 @@ def create_app(backend: Backend) -> Litestar:
     return Litestar(
         route_handlers=route_handlers(),
         guards=[authorize],
-        before_request=known_only,
+        before_request=admit,
         cors_config=cors if backend.options.cors else None,
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from msgspec import structs
 
@@ -58,7 +59,7 @@ class Blocks(ChainAnswer, frozen=True, kw_only=True):
 )
 async def list_blocks(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     chain: Chain,
     from_: From = None,
     to: To = None,
@@ -102,7 +103,7 @@ async def list_blocks(
 )
 async def get_block(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     chain: Chain,
     block: BlockId,
     transactions: Detail = "none",

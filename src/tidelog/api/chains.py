@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from msgspec import Struct
 
 from tidelog.api.answers import BlockRef, Commit, chain_state, unstored
@@ -35,7 +36,7 @@ class Chains(Struct, frozen=True):
 
 @get("/v1/chains", operation_id="list_chains", summary="Chains that the store holds", tags=["chain"])
 async def list_chains(
-    request: Request[Any, Any, Any], backend: Backend, limit: Limit = None, cursor: Cursor = None
+    request: Request[Any, Any, Any], backend: NamedDependency[Backend], limit: Limit = None, cursor: Cursor = None
 ) -> Response[Chains]:
     """By id. `checkpoint` says which blocks are held, and what is final."""
     size = page_size(limit, backend.options.page_default, backend.options.page_max)

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from tidelog.api.answers import ChainAnswer, NoChain, chain_state, unstored
@@ -43,7 +44,7 @@ class Reorgs(ChainAnswer, frozen=True, kw_only=True):
 )
 async def list_changes(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     chain: Chain,
     after: After = None,
     limit: Limit = None,
@@ -72,7 +73,7 @@ async def list_changes(
 @get("/v1/chains/{chain:str}/reorgs", operation_id="list_reorgs", summary="Reorganisations", tags=["chain"])
 async def list_reorgs(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     chain: Chain,
     order: Order = "desc",
     limit: Limit = None,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
+from litestar.di import NamedDependency
 from openapi_ui_bundles import swagger_ui
 
 from tidelog.api.backend import Backend
@@ -41,7 +42,7 @@ KEPT = {"cache-control": "private, max-age=3600"}
 
 
 @get("/openapi.json", include_in_schema=False)
-async def get_openapi(request: Request[Any, Any, Any], backend: Backend) -> Response[bytes]:
+async def get_openapi(request: Request[Any, Any, Any], backend: NamedDependency[Backend]) -> Response[bytes]:
     """The document of this API; made when it is first asked for."""
     from tidelog.api.openapi import document  # which names every route, these too
 

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Annotated, Any, Literal, TypeAlias
 
 from litestar import Request, Response, post
+from litestar.di import NamedDependency
 from litestar.params import Body
 from msgspec import Meta, Struct
 
@@ -18,6 +19,7 @@ from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex, page_size
 from tidelog.api.problems import Refused
 from tidelog.batch import BLOCKS, INT_MAX, LOGS, TRANSACTIONS, Row
 from tidelog.store import Condition, Snapshot
+from tidelog.store.merged import merged
 from tidelog.store.query import key_of
 
 __all__ = ["ROUTES"]
@@ -75,7 +77,7 @@ class _Search(Struct, frozen=True):
     status_code=200,
 )
 async def search_logs(
-    request: Request[Any, Any, Any], backend: Backend, chain: Chain, data: Annotated[LogFilter, Body()]
+    request: Request[Any, Any, Any], backend: NamedDependency[Backend], chain: Chain, data: Annotated[LogFilter, Body()]
 ) -> Response[Logs]:
     """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
     options = backend.options
@@ -114,7 +116,7 @@ def _read(data: LogFilter, options: ApiOptions) -> _Search:
     for position, given in enumerate(data.topics):
         wanted = _alternatives(given, f"topics[{position}]", options.topics_max)
         if wanted:
-            where[TOPICS[position]] = wanted
+            where[TOPICS[position]] = wanted if len(wanted) > 1 or position == 0 else wanted[0]
     return _Search(addresses, where, len(data.topics), data.order == "desc")
 
 
@@ -166,22 +168,20 @@ async def _matching(
 async def _selected(
     snapshot: Snapshot, chain: int, search: _Search, span: tuple[int, int], after: Row | None, limit: int
 ) -> list[Row]:
-    """One search for each address: each reads its index in order, and no more than is wanted of it."""
-    rows: list[Row] = []
-    for address in search.addresses or (None,):
-        rows += await snapshot.select(
-            LOGS,
-            scope=chain,
-            low=span[0],
-            high=span[1],
-            where=search.where if address is None else {"address": address, **search.where},
-            after=after,
-            descending=search.descending,
-            limit=limit,
-        )
-    if len(search.addresses) > 1:
-        rows.sort(key=lambda row: row[1:3], reverse=search.descending)
-    return rows[:limit]
+    """By the condition with an index that names the fewest logs: an address, else the first topic."""
+    where = dict(search.where)
+    column, values = "address", search.addresses
+    topics = where.get("topic0")
+    if not values and isinstance(topics, tuple):
+        column, values = "topic0", topics
+        del where["topic0"]
+    low, high = span
+    order: dict[str, Any] = {"scope": chain, "low": low, "high": high, "after": after, "descending": search.descending}
+    if len(values) > 1:
+        return await merged(snapshot, LOGS, column=column, values=values, where=where, limit=limit, **order)
+    if values:
+        where[column] = values[0]
+    return await snapshot.select(LOGS, where=where, limit=limit, **order)
 
 
 async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: bool) -> list[Log]:

@@ -7,6 +7,7 @@ moment. Whoever does that puts a `LiveBooks` into the application's state as `li
 from typing import Annotated, Any, Literal, Protocol
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
@@ -78,7 +79,7 @@ class Gaps(MarketAnswer, frozen=True, kw_only=True):
 @get("/v1/markets/{symbol:str}/book", operation_id="get_book", summary="The latest book of a symbol", tags=["market"])
 async def get_book(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     symbol: Symbol,
     recording: Recording = None,
     depth: Depth = SAMPLED_LEVELS,
@@ -155,7 +156,7 @@ def _cut(book: BookView, depth: int) -> BookView:
 )
 async def list_coverage(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     symbol: Symbol,
     recording: Recording = None,
     from_: Since = None,
@@ -214,7 +215,7 @@ def _scopes(symbol: str) -> tuple[str, ...]:
 @get("/v1/markets/{symbol:str}/gaps", operation_id="list_gaps", summary="What is missing of a symbol", tags=["market"])
 async def list_gaps(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     symbol: Symbol,
     recording: Recording = None,
     order: Order = "asc",

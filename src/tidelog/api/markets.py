@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Struct
 
@@ -53,7 +54,7 @@ class Candles(MarketAnswer, frozen=True, kw_only=True):
 @get("/v1/markets", operation_id="list_markets", summary="Recordings and their symbols", tags=["market"])
 async def list_markets(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     recording: Recording = None,
     limit: Limit = None,
     cursor: Cursor = None,
@@ -80,7 +81,7 @@ async def list_markets(
 @get("/v1/markets/{symbol:str}/trades", operation_id="list_trades", summary="Trades of a symbol", tags=["market"])
 async def list_trades(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     symbol: Symbol,
     recording: Recording = None,
     from_: Since = None,
@@ -98,7 +99,7 @@ async def list_trades(
 @get("/v1/markets/{symbol:str}/candles", operation_id="list_candles", summary="Candles of a symbol", tags=["market"])
 async def list_candles(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     symbol: Symbol,
     interval: Interval = "1m",
     recording: Recording = None,

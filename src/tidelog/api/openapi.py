@@ -32,7 +32,9 @@ _BOUNDS = {"minimum": "ge", "maximum": "le", "minLength": "min_length", "maxLeng
 
 def document(options: ApiOptions) -> bytes:
     """The document, as JSON. Making it takes a tenth of a second: keep it."""
-    config = OpenAPIConfig(title="tidelog", version=tidelog.__version__, description=DESCRIPTION.strip())
+    config = OpenAPIConfig(
+        title="tidelog", version=tidelog.__version__, description=DESCRIPTION.strip(), use_handler_docstrings=True
+    )
     nothing = Provide(lambda: None, sync_to_thread=False)
     app = Litestar(
         route_handlers=route_handlers(),

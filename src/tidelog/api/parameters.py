@@ -5,8 +5,9 @@ no route knows, and one given twice.
 """
 
 import difflib
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl
 
 from litestar import Request
@@ -129,19 +130,20 @@ def time_text(at_us: int) -> str | None:
 _NOT_QUERY = {"backend", "request", "socket", "data", "body", "state", "headers", "scope", "query"}
 
 
-def _known(handler: Any) -> frozenset[str]:
-    """The names of a route's query parameters; `opt={"query": names}` adds those that it reads by itself."""
-    found = set(handler.opt.get("query", ()))
+def _known(handler: Any) -> dict[str, bool]:
+    """A route's query parameters, and whether each is a number; `opt={"query": names}` are those it reads itself."""
+    found = dict.fromkeys(handler.opt.get("query", ()), False)
     for name, field in handler.parsed_fn_signature.parameters.items():
         kwarg = field.kwarg_definition
         if name in _NOT_QUERY or isinstance(kwarg, PathParameter | BodyKwarg):
             continue
         if kwarg is None or isinstance(kwarg, QueryParameter):
-            found.add((kwarg.name if isinstance(kwarg, ParameterKwarg) else None) or name)
-    return frozenset(found)
+            named = (kwarg.name if isinstance(kwarg, ParameterKwarg) else None) or name
+            found[named] = int in (field.annotation, *get_args(field.annotation))
+    return found
 
 
-_known_by_handler: dict[Any, frozenset[str]] = {}
+_known_by_handler: dict[Any, dict[str, bool]] = {}
 
 
 async def known_only(request: Request[Any, Any, Any]) -> None:
@@ -160,15 +162,17 @@ async def known_only(request: Request[Any, Any, Any]) -> None:
     except ValueError:
         raise Refused(400, f"the query cannot be read: UTF-8, percent-encoded, {FIELDS_MAX} fields at most") from None
     seen: set[str] = set()
-    for name, _ in pairs:
+    for name, value in pairs:
         if name not in known:
             raise Refused(400, _unknown(name, known))
         if name in seen:
             raise Refused(400, f"{name}: given twice")
+        if known[name] and not (value.isascii() and value.isdecimal()):  # msgspec takes "null" for None
+            raise Refused(400, f"{name}: give a whole number")
         seen.add(name)
 
 
-def _unknown(name: str, known: frozenset[str]) -> str:
+def _unknown(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     shown = name[:40].encode("unicode_escape").decode()
     if near:

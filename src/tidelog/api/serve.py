@@ -32,7 +32,7 @@ class ApiServer:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         options = backend.options
-        self._app = create_app(backend)
+        self.app = create_app(backend)
         self._socket = listening(options)
         host, port = self._socket.getsockname()[:2]
         self.host, self.port = str(host), int(port)
@@ -42,7 +42,7 @@ class ApiServer:
             connections_max=options.connections_max,
         )
         config = uvicorn.Config(
-            Door(self._app, backend),  # type: ignore[arg-type]
+            Door(self.app, backend),  # type: ignore[arg-type]
             http=protocol,
             ws=StreamWebSocket,
             ws_max_size=WS_MESSAGE_BYTES_MAX,
@@ -57,7 +57,7 @@ class ApiServer:
             timeout_keep_alive=max(1, int(options.keep_alive_s)),
             timeout_graceful_shutdown=max(1, int(options.stop_s)),
         )
-        self._server = _Server(config, lambda: self._app.state.stopping.set())
+        self._server = _Server(config, lambda: self.app.state.stopping.set())
         for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):  # it speaks of what clients do wrong
             logging.getLogger(name).setLevel(logging.CRITICAL)
 

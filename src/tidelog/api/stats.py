@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
 from tidelog.api.answers import BlockRef, chain_state, unstored
@@ -11,6 +12,7 @@ from tidelog.api.chain_fields import Time
 from tidelog.api.market_view import market_states
 from tidelog.api.parameters import time_text
 from tidelog.batch import CHAINS
+from tidelog.chain.position import counts
 
 __all__ = ["ROUTES"]
 
@@ -48,7 +50,7 @@ class Stats(Struct, frozen=True):
 
 
 @get("/v1/stats", operation_id="get_stats", summary="How much the store holds", tags=["store"])
-async def get_stats(request: Request[Any, Any, Any], backend: Backend) -> Response[Stats]:
+async def get_stats(request: Request[Any, Any, Any], backend: NamedDependency[Backend]) -> Response[Stats]:
     """All of it is of one commit, and costs the same however much there is."""
     async with backend.store.snapshot() as snapshot:
         ids = [int(str(row[0])) for row in await snapshot.select(CHAINS, limit=CHAINS_MAX)]
@@ -58,13 +60,14 @@ async def get_stats(request: Request[Any, Any, Any], backend: Backend) -> Respon
     for state in filter(None, states):
         envelope = state.envelope(0)
         position = state.position
+        held = counts(position)
         chains.append(
             ChainStats(
                 state.chain_id,
                 state.checkpoint.commit_seq,
                 position.head - position.first + 1,
-                None,
-                None,
+                None if held is None else held.transactions,
+                None if held is None else held.logs,
                 position.changes,
                 envelope["head"],
                 envelope["checkpoint"].finalized,
@@ -75,12 +78,17 @@ async def get_stats(request: Request[Any, Any, Any], backend: Backend) -> Respon
             view.recording,
             view.checkpoint.commit_seq,
             len(view.state.symbols),
-            None,
+            _sum([symbol.trades for symbol in view.state.symbols.values()]),
             time_text(view.state.at_us) if view.state.at_us else None,
         )
         for view in recordings
     ]
     return unstored(Stats(chains, told))
+
+
+def _sum(counted: list[int | None]) -> int | None:
+    known = [each for each in counted if each is not None]
+    return sum(known) if len(known) == len(counted) else None
 
 
 ROUTES = [get_stats]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 
 from tidelog.api.answers import CONDITIONAL, ChainAnswer, NoChain, chain_state, revalidated
 from tidelog.api.backend import Backend
@@ -12,10 +13,12 @@ from tidelog.api.parameters import Address, AtMost, Chain, Cursor, From, Hash, L
 from tidelog.api.problems import Refused
 from tidelog.batch import LOGS, TRANSACTIONS, Row
 from tidelog.store import Snapshot
+from tidelog.store.merged import merged
 from tidelog.store.query import key_of
 
 __all__ = ["ROUTES"]
 
+PARTIES = ("from_address", "to_address", "contract_address")
 _NUMBER, _INDEX = TRANSACTIONS.index("block_number"), TRANSACTIONS.index("tx_index")
 
 
@@ -40,7 +43,11 @@ class Transactions(ChainAnswer, frozen=True, kw_only=True):
     opt=CONDITIONAL,
 )
 async def get_transaction(
-    request: Request[Any, Any, Any], backend: Backend, chain: Chain, tx_hash: Hash, at_most: AtMost = "latest"
+    request: Request[Any, Any, Any],
+    backend: NamedDependency[Backend],
+    chain: Chain,
+    tx_hash: Hash,
+    at_most: AtMost = "latest",
 ) -> Response[TransactionAnswer]:
     """With its receipt and its logs."""
     row: Row | None = None
@@ -79,7 +86,7 @@ async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:
 )
 async def list_address_transactions(
     request: Request[Any, Any, Any],
-    backend: Backend,
+    backend: NamedDependency[Backend],
     chain: Chain,
     address: Address,
     from_: From = None,
@@ -89,35 +96,37 @@ async def list_address_transactions(
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response[Transactions]:
-    """Sent from it or to it, the newest first unless `order` says otherwise. Internal calls leave no trace here."""
+    """Sent from it or to it, or creating it; the newest first, unless `order` says otherwise.
+
+    Calls from contract to contract are in no list of a block's, and in none here.
+    """
     size = page_size(limit, backend.options.page_default, backend.options.page_max)
     identity = ("address", chain, address.lower(), from_, to, order)
     after = open_cursor(cursor, TRANSACTIONS, identity)
     descending = order == "desc"
-    found: dict[Row, Row] = {}
+    rows: list[Row] = []
     async with backend.store.snapshot() as snapshot:
         state = await chain_state(snapshot, chain)
         if state is not None:
             high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
-            for column in ("from_address", "to_address"):  # two searches in an index each, and no scan for both
-                rows = await snapshot.select(
-                    TRANSACTIONS,
-                    scope=chain,
-                    low=from_,
-                    high=high,
-                    where={column: from_hex(address)},
-                    after=after,
-                    descending=descending,
-                    limit=size + 1,
-                )
-                found |= {key_of(TRANSACTIONS, row): row for row in rows}
+            rows = await merged(
+                snapshot,
+                TRANSACTIONS,
+                column=PARTIES,
+                values=[from_hex(address)],
+                limit=size + 1,
+                scope=chain,
+                low=from_,
+                high=high,
+                after=after,
+                descending=descending,
+            )
     if state is None:
         raise NoChain(chain)
-    keys = sorted(found, key=lambda key: key[1:], reverse=descending)
-    more, keys = len(keys) > size, keys[:size]
-    following = seal(TRANSACTIONS, identity, keys[-1]) if more else None
-    highest = int(str(keys[-1][1])) if more and not descending else high
-    answer = Transactions(data=[transaction_of(found[key]) for key in keys], next=following, **state.envelope(highest))
+    more, rows = len(rows) > size, rows[:size]
+    following = seal(TRANSACTIONS, identity, key_of(TRANSACTIONS, rows[-1])) if more else None
+    highest = _int(rows[-1], _NUMBER) if more and not descending else high
+    answer = Transactions(data=[transaction_of(row) for row in rows], next=following, **state.envelope(highest))
     final = answer.finality == "finalized" and to is not None and to <= high
     return revalidated(request, answer, final=final, named=False)
 

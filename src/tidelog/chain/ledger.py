@@ -4,13 +4,14 @@ What is held in memory changes only after a commit has succeeded, so that it nev
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from tidelog.backoff import delays
 from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Checkpoint, Row, Rows, Value
 from tidelog.chain import position as moves
 from tidelog.chain.lineage import Link, is_linked
-from tidelog.chain.position import Move, Position, decode_position, source_of
+from tidelog.chain.position import Counts, Move, Position, counts, counts_of, decode_position, source_of
 from tidelog.chain.proof import NOT_APPLICABLE, Proof, parse_proof, with_parent
 from tidelog.chain.rows import BlockRows, with_proof
 from tidelog.chain.spool import Spool
@@ -21,6 +22,8 @@ from tidelog.telemetry import ChainMetrics, logger
 
 HELD_MAX = 16_384  # unfinalized links kept: beyond the deepest reorg on record (Ethereum Classic, 2020: 7,000)
 STORE_PATIENCE_S = 600.0  # how long a database may be away before the process gives up and says so
+
+T = TypeVar("T")
 
 _log = logger("ledger")
 
@@ -72,6 +75,22 @@ class Ledger:
                 "lead there: run `tidelog chain verify`"
             )
         self._tell()
+        if counts(position) is None:  # an older tidelog did not count: this once, all blocks are read
+            held = await self._counted(position.first, position.head)
+            _log.info("counted", chain=self.chain_id, **held._asdict())
+            await self._commit(moves.recount(self._checkpoint, held))
+
+    async def _counted(self, low: int, high: int) -> Counts:
+        """How many rows the stored blocks `low` to `high` have."""
+
+        async def count() -> Counts:
+            found = Counts()
+            async with self._store.snapshot() as snapshot:
+                async for rows in snapshot.scan(BLOCKS, scope=self.chain_id, low=low, high=high):
+                    found = found.plus(counts_of(rows))
+            return found
+
+        return await self._patiently(count)
 
     # -- what is held ---------------------------------------------------------------------------------------
 
@@ -121,6 +140,8 @@ class Ledger:
         kept = self._links[: len(self._links) - len(dropped)]
         if not is_linked([*kept[-1:], *links]):
             raise AssertionError("a branch that does not link reached a commit")
+        old_head = self._required().head
+        gone = await self._counted(old_head - len(dropped) + 1, old_head)
         move = moves.replace(
             self.chain_id,
             self._checkpoint,
@@ -130,8 +151,8 @@ class Ledger:
             rows=spool.rows(),
             reason=reason,
             at_ms=int(self._runtime.now() * 1000),
+            gone=gone,
         )
-        old_head = self._required().head
         await self._commit(move)
         self._hold([*kept, *links])
         if reason != moves.REWIND:
@@ -185,7 +206,11 @@ class Ledger:
 
     async def repair(self, block: BlockRows) -> None:
         """Put one block's rows in the place of the stored ones."""
-        await self._commit(moves.repair(self.chain_id, self._checkpoint, block))
+        async with self._store.snapshot() as snapshot:
+            stored = await read_block(snapshot, self.chain_id, block.number)
+        sound = stored is not None and stored.digest() == stored.stored_digest
+        gone = counts_of([stored.block]) if stored is not None and sound else None
+        await self._commit(moves.repair(self.chain_id, self._checkpoint, block, gone))
 
     def _hold(self, links: list[Link]) -> None:
         position = self._required()
@@ -211,21 +236,25 @@ class Ledger:
     async def _commit_patiently(self, move: Move) -> None:
         """Commit, and wait for a database that is busy or away."""
         started = self._runtime.monotonic()
-        pauses = delays(self._runtime.random("ledger"), max_s=10.0)
         self._runtime.reached("ledger.before_commit")
-        while True:
-            try:
-                await self._store.commit(move.batch)
-                break
-            except Busy as error:
-                if self._runtime.monotonic() - started > STORE_PATIENCE_S:
-                    raise
-                _log.warning("store_busy", chain=self.chain_id, error=str(error))
-                await self._runtime.sleep(next(pauses))
+        await self._patiently(lambda: self._store.commit(move.batch))
         self._runtime.reached("ledger.after_commit")
         self._checkpoint, self._position = move.batch.after, move.position
         self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
         self._metrics.rows.labels(self.chain_id).inc(move.batch.row_count)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the database is there, and not busy."""
+        started = self._runtime.monotonic()
+        pauses = delays(self._runtime.random("ledger"), max_s=10.0)
+        while True:
+            try:
+                return await attempt()
+            except Busy as error:
+                if self._runtime.monotonic() - started > STORE_PATIENCE_S:
+                    raise
+                _log.warning("store_busy", chain=self.chain_id, error=str(error))
+            await self._runtime.sleep(next(pauses))
 
 
 _LINK_COLUMNS = tuple(BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))

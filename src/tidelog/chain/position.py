@@ -6,7 +6,7 @@ that the store holds and gives the batch that leads to the next. Applied and rev
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +17,10 @@ from tidelog.batch import (
     BLOCKS,
     CHAINS,
     CHANGES,
+    LOGS,
     REORGS,
+    TRANSACTIONS,
+    WITHDRAWALS,
     Batch,
     Checkpoint,
     Rollback,
@@ -38,6 +41,7 @@ class Position(Struct, frozen=True, omit_defaults=True):
     """The range held: blocks `first` to `head`, contiguous and linked. Hashes are 0x text, for people.
 
     `finalized` is the highest block that is final, None while none is; `changes` the last number given out.
+    The last three say how many rows the blocks have; None in what a tidelog has left that did not count them.
     """
 
     first: int
@@ -47,6 +51,9 @@ class Position(Struct, frozen=True, omit_defaults=True):
     finalized: int | None = None
     finalized_hash: str | None = None
     changes: int = 0
+    transactions: int | None = None
+    logs: int | None = None
+    withdrawals: int | None = None
 
     @property
     def head_link_hash(self) -> bytes:
@@ -56,6 +63,39 @@ class Position(Struct, frozen=True, omit_defaults=True):
     def base(self) -> Link:
         """A link that stands for the parent of the first block."""
         return Link(self.first - 1, bytes.fromhex(self.first_parent_hash[2:]), b"")
+
+
+class Counts(NamedTuple):
+    """How many rows of each kind there are."""
+
+    blocks: int = 0
+    transactions: int = 0
+    logs: int = 0
+    withdrawals: int = 0
+
+    def plus(self, other: "Counts") -> "Counts":
+        return Counts(*map(sum, zip(self, other, strict=True)))
+
+    def minus(self, other: "Counts") -> "Counts":
+        return Counts(*(mine - others for mine, others in zip(self, other, strict=True)))
+
+
+def counts(position: Position) -> Counts | None:
+    """How much the chain holds, exactly; None if that was not counted yet: opening the ledger does."""
+    if position.transactions is None or position.logs is None or position.withdrawals is None:
+        return None
+    return Counts(position.head - position.first + 1, position.transactions, position.logs, position.withdrawals)
+
+
+_COUNT_COLUMNS = tuple(BLOCKS.index(name) for name in ("transaction_count", "log_count", "withdrawal_count"))
+
+
+def counts_of(blocks: Iterable[Row]) -> Counts:
+    """How many rows these blocks have, as their rows of `blocks` say."""
+    found = Counts()
+    for row in blocks:
+        found = found.plus(Counts(1, *(int(row[column] or 0) for column in _COUNT_COLUMNS)))
+    return found
 
 
 def source_of(chain_id: int) -> str:
@@ -88,6 +128,11 @@ def _check(position: Position) -> None:
         raise ValueError("its numbers contradict each other")
     if (position.finalized is None) != (position.finalized_hash is None):
         raise ValueError("finality is a number and a hash")
+    if min(position.transactions or 0, position.logs or 0, position.withdrawals or 0) < 0:
+        raise ValueError("there cannot be less than nothing of something")
+
+
+_NONE = Counts()
 
 
 class Move(NamedTuple):
@@ -104,8 +149,31 @@ def _move(
     add: tuple[Rows, ...] = (),
     put: tuple[Rows, ...] = (),
     rollback: Rollback | None = None,
+    dropped: Counts | None = _NONE,
 ) -> Move:
+    """The move to `position`, its counts brought up to date: what was held, what goes, what comes.
+
+    Args:
+        dropped: what the rollback deletes; None if that is not known.
+    """
+    held = counts(position)
+    if held is not None:
+        held = None if dropped is None else held.minus(dropped).plus(_added(add))
+        position = _with_counts(position, held)
     return Move(Batch(before, before.advanced(encode_position(position)), add, put, rollback), position)
+
+
+def _added(groups: Sequence[Rows]) -> Counts:
+    found = dict.fromkeys((BLOCKS.name, TRANSACTIONS.name, LOGS.name, WITHDRAWALS.name), 0)
+    for rows in groups:
+        if rows.table.name in found:
+            found[rows.table.name] += len(rows.rows)
+    return Counts(*found.values())
+
+
+def _with_counts(position: Position, held: Counts | None) -> Position:
+    _, transactions, logs, withdrawals = (None, None, None, None) if held is None else held
+    return msgspec.structs.replace(position, transactions=transactions, logs=logs, withdrawals=withdrawals)
 
 
 def chain_row(chain_id: int, genesis_hash: bytes | None, profile: Profile) -> Rows:
@@ -134,6 +202,7 @@ def replace(
     rows: Sequence[Rows],
     reason: str,
     at_ms: int,
+    gone: Counts | None = None,
 ) -> Move:
     """Drop the blocks above `keep` and add the new branch: rollback, rows, outbox and audit row at once.
 
@@ -142,6 +211,7 @@ def replace(
         dropped: what goes, oldest first.
         links: the new branch, oldest first; it may be empty.
         rows: its rows, as `block_rows` makes them.
+        gone: what the dropped blocks had; None if that is not known: then nothing is, until it is counted.
     """
     old = _required(before)
     kept = Link(old.first - 1, links[0].parent_hash, b"") if keep is None else keep
@@ -178,6 +248,7 @@ def replace(
         position,
         rollback=Rollback(BLOCK_TABLES, chain_id, kept.number),
         add=(*rows, events, Rows(REORGS, [audit])),
+        dropped=gone,
     )
 
 
@@ -196,14 +267,26 @@ def finalize(before: Checkpoint, number: int, block_hash: bytes) -> Move:
     return _move(before, msgspec.structs.replace(old, finalized=number, finalized_hash=_hex(block_hash)))
 
 
-def repair(chain_id: int, before: Checkpoint, block: BlockRows) -> Move:
-    """Put one block's rows in the place of what stands there now; the chain stays as it was."""
+def recount(before: Checkpoint, held: Counts) -> Move:
+    """Put down what was counted; nothing else changes."""
+    return _move(before, _with_counts(_required(before), held))
+
+
+def repair(chain_id: int, before: Checkpoint, block: BlockRows, gone: Counts | None = None) -> Move:
+    """Put one block's rows in the place of what stands there now; the chain stays as it was.
+
+    Args:
+        gone: what the rows there counted as; None if they cannot tell any more: the block is the same one,
+            so that it counts as before.
+    """
     number = block.number
+    rows = block_rows([block])
     return _move(
         before,
         _required(before),
         rollback=Rollback(BLOCK_TABLES, chain_id, number - 1, number),
-        add=block_rows([block]),
+        add=rows,
+        dropped=_added(rows) if gone is None else gone,
     )
 
 
@@ -217,7 +300,8 @@ def _required(before: Checkpoint) -> Position:
 def _extended(old: Position | None, links: Sequence[Link]) -> Position:
     if old is None:
         first = links[0]
-        old = Position(first.number, _hex(first.parent_hash), first.number - 1, _hex(first.parent_hash))
+        parent_hash = _hex(first.parent_hash)
+        old = Position(first.number, parent_hash, first.number - 1, parent_hash, transactions=0, logs=0, withdrawals=0)
     if not links:
         return old
     return msgspec.structs.replace(old, head=links[-1].number, head_hash=_hex(links[-1].hash))

@@ -52,6 +52,7 @@ class SymbolState(Struct, omit_defaults=True):
     acked_depth: int | None = None  # of its next book, as an ack said
     depth: int = DEPTHS[0]  # of its book
     sampled_us: int | None = None  # when its book was last stored
+    trades: int | None = None  # that are stored: the loader's count; None where an older tidelog did not count
 
 
 class Outage(Struct, frozen=True):
@@ -337,7 +338,7 @@ class Fold:
     def _symbol(self, symbol: str) -> SymbolState:
         held = self.state.symbols.get(symbol)
         if held is None:
-            held = self.state.symbols[symbol] = SymbolState()
+            held = self.state.symbols[symbol] = SymbolState(trades=0)
         return held
 
     def _turn(self, symbol: str, channel: str, state: str, at_us: int, reason: str | None = None) -> None:

@@ -6,7 +6,8 @@ what comes. All decisions are in `fold`, the candles' arithmetic in `candles`; t
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tidelog.backoff import delays
-from tidelog.batch import CANDLES, TRADES, Batch, Checkpoint, Row, Rows
+from tidelog.batch import CANDLES, TRADES, Batch, Checkpoint, Row, Rows, Value
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.market.candles import Bar, bars, bucket, coarser
 from tidelog.market.events import EventId
@@ -84,6 +85,8 @@ class Loader:
             made = ", ".join(map(str, state.intervals_s))
             raise ConfigError(f"{checkpoint.source} has candles of {made} s: go on with these, or take another name")
         state.intervals_s = options.intervals_s
+        if any(held.trades is None for held in state.symbols.values()):
+            await _count_once(store, checkpoint.source, state)
         return cls(store, runtime, checkpoint, state, options)
 
     @property
@@ -127,7 +130,9 @@ class Loader:
         if self._fold.refused > refused:
             _log.warning("rows_refused", source=self._checkpoint.source, rows=self._fold.refused - refused)
         changes = self._fold.drain()
-        candles = await self._patiently(lambda: self._candles(changes))
+        candles, added = await self._patiently(lambda: self._candles(changes))
+        for symbol, count in added.items():
+            state.symbols[symbol].trades = (state.symbols[symbol].trades or 0) + count
         put = (*changes.replaced, Rows(CANDLES, candles)) if candles else changes.replaced
         batch = Batch(self._checkpoint, self._checkpoint.advanced(encode_state(state)), changes.add, put)
         self._runtime.reached("loader.before_commit")
@@ -135,26 +140,35 @@ class Loader:
         self._runtime.reached("loader.after_commit")
         self._checkpoint, self._committed = batch.after, state.id
 
-    async def _candles(self, changes: Changes) -> list[Row]:
-        """The candles that the trades touch, made of all their trades: those stored, and these."""
+    async def _candles(self, changes: Changes) -> tuple[list[Row], dict[str, int]]:
+        """The candles that the trades touch, made of all their trades: those stored, and these.
+
+        And, by symbol, how many of these are not stored yet.
+        """
         by_symbol: dict[str, list[Row]] = {}
         for row in changes.trades:
             by_symbol.setdefault(str(row[TRADES.index("symbol")]), []).append(row)
         rows: list[Row] = []
+        added: dict[str, int] = {}
         if by_symbol:
+            finest_us = min(self._options.intervals_s, default=1) * 1_000_000
             async with self._store.snapshot() as snapshot:
                 for symbol, trades in by_symbol.items():
-                    rows += await self._candles_of(snapshot, symbol, trades)
-        return rows
+                    by_key = await self._stored(snapshot, symbol, trades, finest_us)
+                    stored = len(by_key)
+                    by_key.update((row[: len(TRADES.key)], row) for row in trades)
+                    added[symbol] = len(by_key) - stored
+                    rows += await self._candles_of(snapshot, symbol, by_key.values())
+        return rows, added
 
-    async def _candles_of(self, snapshot: Snapshot, symbol: str, trades: list[Row]) -> list[Row]:
+    async def _candles_of(self, snapshot: Snapshot, symbol: str, trades: Collection[Row]) -> list[Row]:
         source = self._checkpoint.source
         made: dict[int, Bar] = {}  # of the interval before
         rows: list[Row] = []
         for before_s, interval_s in zip((None, *self._options.intervals_s), self._options.intervals_s, strict=False):
             interval_us = interval_s * 1_000_000
             if before_s is None:
-                made = await self._finest(snapshot, symbol, trades, interval_us)
+                made = {bar.begin_us: bar for bar in bars(map(tick_of_row, trades), interval_us)}
             else:
                 touched = {bucket(begin, interval_us) for begin in made}
                 parts: dict[int, Bar] = {}
@@ -171,7 +185,8 @@ class Loader:
                     rows.append(row)
         return rows
 
-    async def _finest(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[int, Bar]:
+    async def _stored(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[Row, Row]:
+        """The stored trades, by key, of the intervals in which these lie."""
         times = [row[TRADES.index("time_us")] for row in trades]
         touched = {bucket(time_us, interval_us) for time_us in times if isinstance(time_us, int)}
         by_key: dict[Row, Row] = {}
@@ -179,8 +194,7 @@ class Loader:
             where = {"symbol": symbol}
             held = await snapshot.select(TRADES, scope=self._checkpoint.source, low=low, high=high, where=where)
             by_key.update((row[: len(TRADES.key)], row) for row in held)
-        by_key.update((row[: len(TRADES.key)], row) for row in trades)
-        return {bar.begin_us: bar for bar in bars(map(tick_of_row, by_key.values()), interval_us)}
+        return by_key
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until the database is there, and not busy."""
@@ -194,6 +208,17 @@ class Loader:
                     raise
                 _log.warning("store_busy", source=self._checkpoint.source, error=str(error))
             await self._runtime.sleep(next(pauses))
+
+
+async def _count_once(store: Store, source: str, state: State) -> None:
+    """Count the trades that an older tidelog has stored; the next commit keeps what was counted."""
+    symbol = TRADES.index("symbol")
+    found: Counter[Value] = Counter()
+    async with store.snapshot() as snapshot:
+        async for rows in snapshot.scan(TRADES, scope=source):
+            found.update([row[symbol] for row in rows])
+    for name, held in state.symbols.items():
+        held.trades = found[name]
 
 
 def _stretches(begins: Iterable[int], interval_us: int) -> list[tuple[int, int]]:

@@ -1,0 +1,80 @@
+"""The page that documents the API, opened in a browser that has no internet: it loads, asks, and shows the answer."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.served import Filled, Served
+from tests.command import until
+from tests.conftest import missing
+
+BROWSER_S = 60.0
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,1600"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # what is asked of others fails at once
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        missing("chromium and chromium-driver are not installed: apt-get install chromium chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(program)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path}/profile"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=Service(str(driver)))
+    opened.set_page_load_timeout(BROWSER_S)
+    try:
+        yield opened
+    finally:
+        opened.quit()
+
+
+def test_a_request_is_sent_from_the_page_and_its_answer_shown(small: Filled, browser: Any) -> None:
+    def found(selector: str) -> Any:
+        return until(lambda: browser.find_elements("css selector", selector), selector, timeout_s=BROWSER_S)[0]
+
+    def click(selector: str) -> None:
+        element = found(selector)
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        browser.execute_script("arguments[0].click()", element)
+
+    with Served(small.url) as api:
+        browser.get(f"{api.server.url}/docs")
+        operation = "#operations-chain-list_chains"
+        click(f"{operation} button.opblock-summary-control")
+        click(f"{operation} button.try-out__btn")
+        click(f"{operation} button.execute")
+        shown = until(
+            lambda: browser.find_elements("css selector", f"{operation} .live-responses-table td.response-col_status"),
+            "the answer",
+            timeout_s=BROWSER_S,
+        )
+        assert shown[0].text.startswith("200")
+        body = found(f"{operation} .live-responses-table .highlight-code").text
+        assert '"chain_id": 1337' in body
+        complaints = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert complaints == []  # nothing was asked of others, and the page's own policy lets all of it work
+
+
+def test_its_parts_come_from_this_server(small: Filled) -> None:
+    with Served(small.url) as api:
+        page = api.get("/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert b"http" not in page.body
+        for part, kind in (("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css")):
+            reply = api.get(f"/docs/{part}")
+            assert reply.headers["content-type"].startswith(kind)
+            assert len(reply.body) > 10_000
+        assert api.get("/docs/..%2F..%2Fetc%2Fpasswd").status == 404
