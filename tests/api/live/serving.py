@@ -45,7 +45,7 @@ async def serving(store: Store, *journals: JournalSource, options: ApiOptions | 
     try:
         async with asyncio.timeout(READ_S):
             await listens.wait()
-        yield Served(server.url, server._app.state.live, backend, server)
+        yield Served(server.url, server.app.state.live, backend, server)
     finally:
         server.stop()
         await running

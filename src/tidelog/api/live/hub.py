@@ -3,8 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar.connection import ASGIConnection
 
 from tidelog.api.backend import Backend
+from tidelog.api.guard import authorize
 from tidelog.api.live.books import book_stream, levels_of
 from tidelog.api.live.candles import candle_stream
 from tidelog.api.live.changes import change_stream
@@ -17,9 +21,11 @@ from tidelog.api.market_books import BookView
 from tidelog.api.market_view import SOURCE_PREFIX
 from tidelog.api.parameters import time_text
 from tidelog.api.problems import Refused
+from tidelog.errors import TidelogError
 
 __all__ = ["Live"]
 
+RECHECK_S = 5.0  # how long a stream may outlive its token
 RESUMES_AT_ONCE = 4  # journals read for listeners that come back: each is a thread, and a server's restart brings all
 
 
@@ -70,6 +76,17 @@ class Live:
         finally:
             self.connections -= 1
             gauge.dec()
+
+    async def barred(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+        """Return, with the sentence, once a connection may not use its route any more: its token was revoked."""
+        while True:
+            await self._backend.runtime.sleep(RECHECK_S)
+            try:
+                await authorize(connection, connection.route_handler)
+            except Refused as refused:
+                return refused.message
+            except TidelogError:  # the store is away: nobody new is let in, and nobody who was is put out
+                continue
 
     def tail(self, recording: str | None) -> JournalTail:
         """The tail of a recording, or of the only one.

@@ -25,7 +25,7 @@ SUBSCRIPTIONS_MAX = 32  # of one connection: a desk's symbols, or a task and a b
 SEND_S = 30.0  # that a client may read nothing: beyond any pause of a healthy one
 SILENCE_S = 3_600.0  # a subscription's own silence means nothing here: WebSocket pings show who is there
 
-GOING_AWAY, TOO_SLOW, TRY_LATER = 1001, 1008, 1013  # RFC 6455, 7.4.1, and its registry
+GOING_AWAY, TOO_SLOW, BARRED, TRY_LATER = 1001, 1008, 1008, 1013  # RFC 6455, 7.4.1, and its registry
 
 _log = logger("live")
 
@@ -58,11 +58,12 @@ class _Connection:
         """Until either side ends it."""
         hearing = asyncio.create_task(self._hear())
         stopping = asyncio.create_task(self._live.stopping.wait())
-        waited: list[asyncio.Future[Any]] = [hearing, stopping, self._leaving]
+        barring = asyncio.create_task(self._live.barred(self._socket))
+        waited: list[asyncio.Future[Any]] = [hearing, stopping, barring, self._leaving]
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            tasks = [hearing, stopping, *self._tasks.values()]
+            tasks: list[asyncio.Task[Any]] = [hearing, stopping, barring, *self._tasks.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -71,6 +72,8 @@ class _Connection:
         code, reason = (GOING_AWAY, "the server stops: connect again")
         if self._leaving.done():
             code, reason = self._leaving.result()
+        elif barring.done() and not barring.cancelled():
+            code, reason = BARRED, barring.result()
         with suppress(Exception):  # it may be gone meanwhile
             await self._socket.close(code=code, reason=reason)
 

@@ -5,6 +5,7 @@ when the server stops; a client that reads nothing for SEND_S is cut off. Both c
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from litestar import Request, get
@@ -49,25 +50,33 @@ class EventStream(ASGIResponse):
 
     _should_set_content_length = False
 
-    def __init__(self, stream: Messages, live: Live) -> None:
+    def __init__(self, stream: Messages, live: Live, request: Request[Any, Any, Any]) -> None:
         super().__init__(
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
         self._stream = stream
         self._live = live
+        self._request = request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = list(self.encoded_headers)
+        headers = list(self.encode_headers())
         async with self._live.counted("sse"):
             sending = asyncio.create_task(self._send(send, headers))
             leaving = asyncio.create_task(_left(receive))
+            barring = asyncio.create_task(self._live.barred(self._request))
+            tasks = (sending, leaving, barring)
             try:
-                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (sending, leaving):
+                for task in tasks:
                     task.cancel()
-                outcome, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+                outcome, _, barred = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(barred, str):
+            with suppress(TimeoutError):
+                await _in_time(send, as_events([error_message(barred)]))
+            abort(scope)  # a stream of many is never whole
+            return
         if isinstance(outcome, TimeoutError):
             _log.info("client_too_slow", seconds=SEND_S)
             abort(scope)
@@ -99,7 +108,7 @@ async def _left(receive: Receive) -> None:
 async def _answer(request: Request[Any, Any, Any], topic: Topic) -> EventStream:
     live: Live = request.app.state.live
     live.admit()
-    return EventStream(await live.open(topic), live)
+    return EventStream(await live.open(topic), live, request)
 
 
 @get(
