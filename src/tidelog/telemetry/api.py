@@ -39,8 +39,8 @@ class ApiMetrics:
             "tidelog_api_stream_events", "Events sent on live streams.", ["kind"], registry=self.registry
         )
         self.stream_lagged = Counter(
-            "tidelog_api_stream_lagged_events",
-            "Events that slow readers of live streams missed, and were told so.",
+            "tidelog_api_stream_lagged",
+            "Times that readers of live streams missed events, and were told so.",
             ["kind"],
             registry=self.registry,
         )
