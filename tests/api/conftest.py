@@ -1,12 +1,17 @@
 """Stores that were filled once, on both backends, and servers over them. Tests that write fill their own."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from tests.api.held import HEAD, fill
 from tests.api.served import Filled, Served, filled, sqlite_url
 from tests.postgres import PostgresServer
 from tests.store.conftest import postgres_url, url
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store, open_store
 
 __all__ = ["postgres_url", "url"]
 
@@ -31,3 +36,28 @@ def api(full: Filled) -> Iterator[Served]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     """The same store in a file, for what the backend has no part in."""
     return filled(sqlite_url(tmp_path_factory.mktemp("small")))
+
+
+# -- a part of a chain, for JSON-RPC -----------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def empty(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store that holds nothing."""
+    store = await open_store(f"sqlite:///{tmp_path}/store.db", SystemRuntime())
+    yield store
+    await store.close()
+
+
+@pytest_asyncio.fixture
+async def whole(empty: Store) -> Store:
+    """All of the chain, final up to block 8."""
+    await fill(empty, 0, HEAD, finalized=8)
+    return empty
+
+
+@pytest_asyncio.fixture
+async def part(empty: Store) -> Store:
+    """Blocks 4 to the head, none of them known to be final."""
+    await fill(empty, 4, HEAD)
+    return empty

@@ -24,8 +24,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_migrate_makes_the_schema_once(empty: str, cli: Cli) -> None:
-    assert cli("db", "migrate", "--db", empty) == (0, "applied 1, 2; the schema is at 2\n", "")
-    assert cli("db", "migrate", "--db", empty) == (0, "nothing to do; the schema is at 2\n", "")
+    assert cli("db", "migrate", "--db", empty) == (0, "applied 1, 2, 3; the schema is at 3\n", "")
+    assert cli("db", "migrate", "--db", empty) == (0, "nothing to do; the schema is at 3\n", "")
 
 
 def test_both_backends_have_one_digest(empty: str, cli: Cli, node: Simulated, db: str) -> None:
@@ -44,7 +44,7 @@ def test_info(empty: str, cli: Cli, node: Simulated) -> None:
     assert cli("chain", "sync", "--rpc", node.url, "--db", empty).code == 0
     told = json.loads(cli("db", "info", "--db", empty, "--json").out)
     assert told["backend"] == empty.partition(":")[0]
-    assert (told["schema"], told["chains"]) == (2, [1337])
+    assert (told["schema"], told["chains"]) == (3, [1337])
     assert told["size_bytes"] > 100_000
     (source,) = told["sources"]
     assert (source["source"], source["epoch"], source["position"]["head"]) == ("chain:1337", 1, BLOCKS)

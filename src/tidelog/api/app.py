@@ -8,7 +8,19 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import blocks, chains, changes, docs, health, logs, market_books, markets, stats, transactions
+from tidelog.api import (
+    blocks,
+    chains,
+    changes,
+    docs,
+    health,
+    logs,
+    market_books,
+    markets,
+    rpc_route,
+    stats,
+    transactions,
+)
 from tidelog.api.backend import Backend
 from tidelog.api.guard import TokenList, authorize
 from tidelog.api.live import socket, sse
@@ -26,6 +38,7 @@ def route_handlers() -> list[ControllerRouterHandler]:
     """
     return [
         *chains.ROUTES,
+        *rpc_route.ROUTES,
         *blocks.ROUTES,
         *transactions.ROUTES,
         *logs.ROUTES,

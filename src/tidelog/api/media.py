@@ -7,10 +7,11 @@ from litestar import Request
 from tidelog.api.parameters import known_only
 from tidelog.api.problems import Refused
 
-__all__ = ["admit"]
+__all__ = ["ANY_CONTENT_TYPE", "admit"]
 
 JSON = ("application/json", "application/*", "*/*")
 STREAM = "text/event-stream"
+ANY_CONTENT_TYPE = "any_content_type"  # a route's `opt` by which it takes a body whatever it is said to be
 
 
 async def admit(request: Request[Any, Any, Any]) -> None:
@@ -34,7 +35,7 @@ _NEVER = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 def _check_content_type(request: Request[Any, Any, Any]) -> None:
-    if request.scope["method"] != "POST":
+    if request.scope["method"] != "POST" or request.scope["route_handler"].opt.get(ANY_CONTENT_TYPE):
         return
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json":

@@ -190,6 +190,14 @@ def logs_bloom(logs: Iterable[Log]) -> int:
     return bloom
 
 
+def items_bloom(items: Iterable[bytes]) -> int:
+    """The bloom over addresses and topics that are no `Log` yet, as an integer of 2048 bits."""
+    bits = 0
+    for item in items:
+        bits |= _bloom_bits(item)
+    return bits
+
+
 @lru_cache(maxsize=BLOOM_CACHE)
 def _bloom_bits(item: bytes) -> int:
     digest = keccak(item)

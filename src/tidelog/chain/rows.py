@@ -242,10 +242,10 @@ def to_bundle(rows: BlockRows) -> Bundle:
 
 def _bundle(rows: BlockRows) -> Bundle:
     block = dict(zip(BLOCKS.names, rows.block, strict=True))
-    header = _header(block)
+    header = read_header(rows.block)
     logs = _logs_by_transaction(rows, header)
-    pairs = [_transaction(dict(zip(TRANSACTIONS.names, row, strict=True)), header, logs) for row in rows.transactions]
-    withdrawals = [Withdrawal(*_withdrawal(row)) for row in rows.withdrawals]
+    pairs = [_transaction(row, header, logs) for row in rows.transactions]
+    withdrawals = [read_withdrawal(row) for row in rows.withdrawals]
     for name, count in (
         ("transaction_count", len(pairs)),
         ("log_count", len(rows.logs)),
@@ -268,7 +268,9 @@ def _bundle(rows: BlockRows) -> Bundle:
     )
 
 
-def _header(block: dict[str, int | str | bytes | None]) -> Header:
+def read_header(row: Row) -> Header:
+    """The header of a block's row; Corruption if a value cannot be one."""
+    block = dict(zip(BLOCKS.names, row, strict=True))
     return Header(
         number=_int(block["number"]),
         hash=_sized(block["hash"], 32),
@@ -324,16 +326,16 @@ def _logs_by_transaction(rows: BlockRows, header: Header) -> dict[int, list[Log]
     return logs
 
 
-def _transaction(
-    row: dict[str, int | str | bytes | None], header: Header, logs: dict[int, list[Log]]
-) -> tuple[Transaction, Receipt]:
+def read_transaction(values: Row, header: Header) -> Transaction:
+    """The transaction of a row of the block with this header; Corruption or ValueError if it cannot be one."""
+    row = dict(zip(TRANSACTIONS.names, values, strict=True))
     index, tx_hash = _int(row["tx_index"]), _sized(row["hash"], 32)
     tx_type = _int(row["type"])
     if tx_type > TYPE_MAX:
         raise Corruption(f"transaction {index} is of type {tx_type}, and types are one byte")
     access_list, hashes = row["access_list"], row["blob_versioned_hashes"]
     authorizations = row["authorization_list"]
-    transaction = Transaction(
+    return Transaction(
         block_hash=header.hash,
         block_number=_int(row["block_number"]),
         index=index,
@@ -350,9 +352,9 @@ def _transaction(
         max_fee_per_blob_gas=_optional_uint(row["max_fee_per_blob_gas"]),
         input=_optional_bytes(row["input"]),
         chain_id=_optional_int(row["signed_chain_id"]),
-        access_list=None if access_list is None else _access_list(_bytes(access_list)),
-        blob_versioned_hashes=None if hashes is None else _hashes(rlp.decode(_bytes(hashes))),
-        authorization_list=None if authorizations is None else _authorizations(_bytes(authorizations)),
+        access_list=None if access_list is None else read_access_list(_bytes(access_list)),
+        blob_versioned_hashes=None if hashes is None else read_hashes(_bytes(hashes)),
+        authorization_list=None if authorizations is None else read_authorizations(_bytes(authorizations)),
         v=_optional_int(row["v"]),
         r=_optional_uint(row["r"]),
         s=_optional_uint(row["s"]),
@@ -361,15 +363,20 @@ def _transaction(
         is_system_tx=None if row["is_system_tx"] is None else bool(row["is_system_tx"]),
         extra=None,
     )
+
+
+def _transaction(values: Row, header: Header, logs: dict[int, list[Log]]) -> tuple[Transaction, Receipt]:
+    transaction = read_transaction(values, header)
+    row, index = dict(zip(TRANSACTIONS.names, values, strict=True)), transaction.index
     own = logs.get(index, [])
     if row["log_count"] != len(own):
         raise ValueError(f"transaction {index} has {len(own)} logs, its row says {row['log_count']!r}")
     receipt = Receipt(
         block_hash=header.hash,
         block_number=transaction.block_number,
-        transaction_hash=tx_hash,
+        transaction_hash=transaction.hash,
         transaction_index=index,
-        type=tx_type,
+        type=transaction.type,
         status=_optional_int(row["status"]),
         root=_optional_sized(row["root"], 32),
         cumulative_gas_used=_int(row["cumulative_gas_used"]),
@@ -385,23 +392,28 @@ def _transaction(
     return transaction, receipt
 
 
-def _withdrawal(row: Row) -> tuple[int, int, bytes, int]:
+def read_withdrawal(row: Row) -> Withdrawal:
     _, _, _, index, validator, address, amount = row
-    return _int(index), _int(validator), _sized(address, 20), _int(amount)
+    return Withdrawal(_int(index), _int(validator), _sized(address, 20), _int(amount))
 
 
-def _access_list(encoded: bytes) -> tuple[AccessEntry, ...]:
+def read_access_list(encoded: bytes) -> tuple[AccessEntry, ...]:
+    """A stored access list; ValueError or Corruption if it is none. So do the next two."""
     return tuple(
         AccessEntry(_sized(address, 20), _hashes(keys))
         for address, keys in (_items(entry, 2) for entry in _items(rlp.decode(encoded)))
     )
 
 
-def _authorizations(encoded: bytes) -> tuple[Authorization, ...]:
+def read_authorizations(encoded: bytes) -> tuple[Authorization, ...]:
     return tuple(
         Authorization(_uint(chain_id), _sized(address, 20), _uint(nonce), _uint(y_parity), _uint(r), _uint(s))
         for chain_id, address, nonce, y_parity, r, s in (_items(item, 6) for item in _items(rlp.decode(encoded)))
     )
+
+
+def read_hashes(encoded: bytes) -> tuple[bytes, ...]:
+    return _hashes(rlp.decode(encoded))
 
 
 def _hashes(item: rlp.Item) -> tuple[bytes, ...]:

@@ -1,0 +1,144 @@
+"""eth_getLogs: a filter to the logs of the store, within limits that say which range would do instead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tidelog.api.envelope import INVALID_PARAMS, LIMIT_EXCEEDED, NOT_FOUND, Refusal
+from tidelog.api.rpc_params import LogFilter
+from tidelog.api.rpc_view import View
+from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, Row
+from tidelog.chain.answers import Place, logs_answer, place_of
+from tidelog.chain.columns import BlockColumns, LogColumns, TransactionColumns
+from tidelog.errors import TimedOut
+from tidelog.store import Condition
+from tidelog.store.merged import ALTERNATIVES_MAX, merged
+from tidelog.store.query import key_of
+
+PAGE_LOGS = 1_000  # read at once: a few MB of the widest, so that a limit of bytes can stop the reading
+PAGE_BLOCKS = 1_000  # whose rows are read at once
+PAGE_HASHES = 8  # blocks whose transactions are looked up at once: their indexes are combined, so not too many
+LOG_BYTES = 640  # of a log in an answer, beside its data
+
+
+async def logs(view: View, asked: LogFilter) -> bytes:
+    """The JSON of the logs that match, in the order of the chain."""
+    bounds = await _bounds(view, asked)
+    if bounds is None:
+        return b"[]"
+    low, high = bounds
+    try:
+        found = await _matching(view, asked, low, high)
+        return logs_answer(found, await _places(view, found), await _hashes(view, found))
+    except TimedOut:
+        half = low + (high - low) // 2
+        raise _narrower("query takes longer than it may", low, half, ends_view=True) from None
+
+
+async def _bounds(view: View, asked: LogFilter) -> tuple[int, int] | None:
+    if asked.block_hash is not None:
+        block = await view.block(asked.block_hash)
+        if block is None:
+            raise Refusal(NOT_FOUND, "unknown block")
+        number = BlockColumns._make(block).number
+        return number, number
+    if isinstance(asked.low, int) and isinstance(asked.high, int) and asked.low > asked.high:
+        raise Refusal(INVALID_PARAMS, f"fromBlock {asked.low} is above toBlock {asked.high}")
+    low, high = view.number(asked.low), view.number(asked.high)
+    if low is None:
+        raise Refusal(NOT_FOUND, f"{view.range_text}: fromBlock is above them")
+    if high is None:
+        high = view.position.head
+    if low > high:
+        return None
+    if high - low >= view.limits.blocks_max:
+        spans = f"query spans {high - low + 1} blocks, at most {view.limits.blocks_max}"
+        raise _narrower(spans, low, low + view.limits.blocks_max - 1)
+    return low, high
+
+
+def _narrower(reason: str, low: int, high: int, *, ends_view: bool = False) -> Refusal:
+    """In the words and the data of a large provider, since clients look for them and try again by themselves."""
+    bounds = f"[{hex(low)}, {hex(high)}]"
+    data = {"from": hex(low), "to": hex(high)}
+    return Refusal(LIMIT_EXCEEDED, f"{reason}. Try with this block range {bounds}.", data, ends_view=ends_view)
+
+
+def _conditions(asked: LogFilter) -> dict[str, Condition]:
+    columns = (("address", asked.addresses), *((f"topic{i}", topic) for i, topic in enumerate(asked.topics)))
+    return {name: values[0] if len(values) == 1 else values for name, values in columns if values}
+
+
+async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[Row]:
+    """The rows that match. One block's are always given: there is no narrower range to ask for."""
+    limits, where = view.limits, _conditions(asked)
+    found: list[Row] = []
+    size, after = 0, None
+    while True:
+        page = await _page(view, where, low, high, after)
+        found += page
+        size += sum(LOG_BYTES + 2 * len(LogColumns._make(row).data) for row in page)
+        if low < high and (len(found) > limits.logs_max or size > limits.response_bytes_max):
+            raise _too_many(found, limits.logs_max, limits.response_bytes_max, low)
+        if len(page) < PAGE_LOGS:
+            return found
+        after = key_of(LOGS, page[-1])
+
+
+async def _page(view: View, where: Mapping[str, Condition], low: int, high: int, after: Row | None) -> list[Row]:
+    """The next logs, by an index of addresses or of first topics if the filter names one of these."""
+    scope, limit = view.chain_id, PAGE_LOGS
+    indexed = "address" if "address" in where else "topic0"
+    values = where.get(indexed)
+    if not isinstance(values, tuple) or len(values) > ALTERNATIVES_MAX:
+        return await view.snapshot.select(LOGS, scope=scope, low=low, high=high, where=where, after=after, limit=limit)
+    others = {name: condition for name, condition in where.items() if name != indexed}
+    return await merged(
+        view.snapshot,
+        LOGS,
+        column=indexed,
+        values=values,
+        scope=scope,
+        low=low,
+        high=high,
+        where=others,
+        after=after,
+        limit=limit,
+    )
+
+
+def _too_many(found: Sequence[Row], count_max: int, bytes_max: int, low: int) -> Refusal:
+    size = 0
+    for count, log in enumerate(map(LogColumns._make, found), 1):
+        size += LOG_BYTES + 2 * len(log.data)
+        if count > count_max or size > bytes_max:
+            break
+    reason = f"query returned more than {count_max if count > count_max else count - 1} results"
+    return _narrower(reason, low, max(low, log.block_number - 1))
+
+
+async def _places(view: View, found: Sequence[Row]) -> dict[int, Place]:
+    """Of every block that has one of the logs."""
+    numbers = list(dict.fromkeys(LogColumns._make(row).block_number for row in found))
+    places: dict[int, Place] = {}
+    for part in _parts(numbers, PAGE_BLOCKS):
+        rows = await view.snapshot.select(BLOCKS, scope=view.chain_id, where={"number": part})
+        places |= {BlockColumns._make(row).number: place_of(row) for row in rows}
+    return places
+
+
+async def _hashes(view: View, found: Sequence[Row]) -> dict[tuple[int, int], bytes]:
+    """Of every transaction that made one of the logs."""
+    indexes: dict[int, set[int]] = {}
+    for log in map(LogColumns._make, found):
+        indexes.setdefault(log.block_number, set()).add(log.tx_index)
+    hashes: dict[tuple[int, int], bytes] = {}
+    for part in _parts(list(indexes), PAGE_HASHES):
+        wanted = sorted(set().union(*(indexes[number] for number in part)))
+        where: dict[str, Condition] = {"block_number": part, "tx_index": wanted}
+        rows = await view.snapshot.select(TRANSACTIONS, scope=view.chain_id, where=where)
+        for tx in map(TransactionColumns._make, rows):
+            hashes[tx.block_number, tx.tx_index] = tx.hash
+    return hashes
+
+
+def _parts(numbers: list[int], size: int) -> Iterable[list[int]]:
+    return (numbers[start : start + size] for start in range(0, len(numbers), size))

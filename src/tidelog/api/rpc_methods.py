@@ -1,0 +1,167 @@
+"""What each JSON-RPC method reads: one view of the store to the JSON of a result. Reads only.
+
+What the store does not hold is refused with the range that it does hold, never answered wrongly. Where it
+holds everything from block 0 on, answers are those of a node at the store's head: null for what is not there.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from tidelog import __version__
+from tidelog.api import rpc_logs, rpc_params
+from tidelog.api.envelope import METHOD_NOT_FOUND, NULL, Refusal, quoted
+from tidelog.api.rpc_view import View
+from tidelog.batch import LOGS, TRANSACTIONS, WITHDRAWALS, Row
+from tidelog.chain.answers import block_answer, place_of, receipt_answer, receipts_answer, transaction_answer
+from tidelog.chain.columns import BlockColumns, TransactionColumns
+from tidelog.chain.rows import BlockRows
+
+Params: TypeAlias = Sequence[Raw]
+
+
+async def _chain_id(view: View, params: Params) -> bytes:
+    return _text(hex(view.chain_id))
+
+
+async def _net_version(view: View, params: Params) -> bytes:
+    return _text(str(view.chain_id))
+
+
+async def _client_version(view: View, params: Params) -> bytes:
+    return _text(f"tidelog/v{__version__}")
+
+
+async def _syncing(view: View, params: Params) -> bytes:
+    """false, always: how far behind a node the store is, only the process that fills it knows."""
+    return b"false"
+
+
+async def _block_number(view: View, params: Params) -> bytes:
+    return _text(hex(view.position.head))
+
+
+async def _block_by_number(view: View, params: Params) -> bytes:
+    number, full = rpc_params.block_number(params[0]), rpc_params.flag(params[1])
+    return await _block(view, await view.block(number), full=full)
+
+
+async def _block_by_hash(view: View, params: Params) -> bytes:
+    block_hash, full = _block_hash(params[0]), rpc_params.flag(params[1])
+    return await _block(view, await view.block(block_hash), full=full)
+
+
+async def _block(view: View, block: Row | None, *, full: bool) -> bytes:
+    if block is None:
+        return NULL
+    row = BlockColumns._make(block)
+    transactions = await view.children(TRANSACTIONS, row.number) if row.transaction_count else []
+    withdrawals = await view.children(WITHDRAWALS, row.number) if row.withdrawal_count else []
+    return block_answer(BlockRows(block, transactions, [], withdrawals), full=full)
+
+
+async def _count_by_number(view: View, params: Params) -> bytes:
+    return _count(await view.block(rpc_params.block_number(params[0])))
+
+
+async def _count_by_hash(view: View, params: Params) -> bytes:
+    return _count(await view.block(_block_hash(params[0])))
+
+
+def _count(block: Row | None) -> bytes:
+    return NULL if block is None else _text(hex(BlockColumns._make(block).transaction_count))
+
+
+async def _block_receipts(view: View, params: Params) -> bytes:
+    block = await view.block(rpc_params.block_id(params[0]))
+    if block is None:
+        return NULL
+    row = BlockColumns._make(block)
+    transactions = await view.children(TRANSACTIONS, row.number) if row.transaction_count else []
+    logs = await view.children(LOGS, row.number) if row.log_count else []
+    return receipts_answer(place_of(block), transactions, logs)
+
+
+async def _transaction_by_number(view: View, params: Params) -> bytes:
+    number, index = rpc_params.block_number(params[0]), rpc_params.index(params[1])
+    return await _transaction_at(view, await view.block(number), index)
+
+
+async def _transaction_by_block_hash(view: View, params: Params) -> bytes:
+    block_hash, index = _block_hash(params[0]), rpc_params.index(params[1])
+    return await _transaction_at(view, await view.block(block_hash), index)
+
+
+async def _transaction_at(view: View, block: Row | None, index: int) -> bytes:
+    if block is None or index >= BlockColumns._make(block).transaction_count:
+        return NULL
+    found = await view.children(TRANSACTIONS, BlockColumns._make(block).number, tx_index=index)
+    return transaction_answer(place_of(block), found[0])
+
+
+async def _transaction_by_hash(view: View, params: Params) -> bytes:
+    row = await view.transaction(_transaction_hash(params[0]))
+    if row is None:
+        return NULL
+    return transaction_answer(place_of(await view.held(TransactionColumns._make(row).block_number)), row)
+
+
+async def _receipt(view: View, params: Params) -> bytes:
+    row = await view.transaction(_transaction_hash(params[0]))
+    if row is None:
+        return NULL
+    tx = TransactionColumns._make(row)
+    logs = await view.children(LOGS, tx.block_number, tx_index=tx.tx_index) if tx.log_count else []
+    return receipt_answer(place_of(await view.held(tx.block_number)), row, logs)
+
+
+async def _logs(view: View, params: Params) -> bytes:
+    return await rpc_logs.logs(view, rpc_params.log_filter(params[0], view.limits))
+
+
+def _block_hash(raw: Raw) -> bytes:
+    return rpc_params.hash32(raw, "hash of the block")
+
+
+def _transaction_hash(raw: Raw) -> bytes:
+    return rpc_params.hash32(raw, "hash of the transaction")
+
+
+def _text(value: str) -> bytes:
+    return msgspec.json.encode(value)
+
+
+class Method(NamedTuple):
+    """How a method is answered, and how many parameters it takes."""
+
+    answer: Callable[[View, Params], Awaitable[bytes]]
+    params: int
+
+
+METHODS: Mapping[str, Method] = {
+    "eth_blockNumber": Method(_block_number, 0),
+    "eth_chainId": Method(_chain_id, 0),
+    "eth_getBlockByHash": Method(_block_by_hash, 2),
+    "eth_getBlockByNumber": Method(_block_by_number, 2),
+    "eth_getBlockReceipts": Method(_block_receipts, 1),
+    "eth_getBlockTransactionCountByHash": Method(_count_by_hash, 1),
+    "eth_getBlockTransactionCountByNumber": Method(_count_by_number, 1),
+    "eth_getLogs": Method(_logs, 1),
+    "eth_getTransactionByBlockHashAndIndex": Method(_transaction_by_block_hash, 2),
+    "eth_getTransactionByBlockNumberAndIndex": Method(_transaction_by_number, 2),
+    "eth_getTransactionByHash": Method(_transaction_by_hash, 1),
+    "eth_getTransactionReceipt": Method(_receipt, 1),
+    "eth_syncing": Method(_syncing, 0),
+    "net_version": Method(_net_version, 0),
+    "web3_clientVersion": Method(_client_version, 0),
+}
+
+
+async def result_of(view: View, name: str, params: Params) -> bytes:
+    """The JSON of the method's result; Refusal if there is none."""
+    method = METHODS.get(name)
+    if method is None:
+        raise Refusal(METHOD_NOT_FOUND, f"{quoted(name)} is not served here: a store answers what it holds, read only")
+    return await method.answer(view, rpc_params.counted(params, method.params))
