@@ -17,7 +17,7 @@ from tests.market.exchange import until
 from tidelog.api.live import sse, tail, trades
 
 PENDING_MAX = 50  # for these tests
-FRAMES = 400
+FRAMES = 200
 TRADES = 20  # of a frame: some 3 kB as an event
 HELD_MAX = 2_000_000  # bytes: the bound's events, decoded, and one batch; all frames would be five times that
 
