@@ -187,6 +187,8 @@ class TestLogs:
             ({"topics": [None] * 5}, 400, "topics"),
             ({"address": "0x12"}, 400, "address"),
             ({"fromBlock": 1}, 400, "unknown field `fromBlock`"),
+            ({"from_block": "5"}, 400, "from_block"),
+            ({"hashes": 0}, 400, "hashes"),
             ({"limit": 1_001}, 400, "the most of one answer"),
             ([], 400, "body"),
         ],
@@ -343,10 +345,10 @@ def test_methods_and_media_types(api: Served) -> None:
         assert api.ask("GET", "/v1/chains", headers={"accept": accept}).status == status
     for given, status in (("application/json; charset=utf-8", 200), ("text/plain", 415), ("", 415)):
         assert api.ask("POST", f"{CHAIN}/logs", headers={"content-type": given}, body=b"{}").status == status
-    assert (
-        "nested"
-        in api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=b"[" * 5_000).error
-    )
+    for body in (b"[" * 5_000, b'{"topics": ' + b"[" * 5_000, b"{", b"null", b"\xff", b'{"limit": 1e400}'):
+        reply = api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=body)
+        assert reply.status == 400
+        assert reply.error
     assert "body" in api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=b"").error
     large = api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=b" " * 300_000)
     assert large.status == 413

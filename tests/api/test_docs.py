@@ -56,7 +56,9 @@ def test_a_request_is_sent_from_the_page_and_its_answer_shown(small: Filled, bro
         click(f"{operation} button.try-out__btn")
         click(f"{operation} button.execute")
         shown = until(
-            lambda: browser.find_elements("css selector", f"{operation} .live-responses-table td.response-col_status"),
+            lambda: browser.find_elements(
+                "css selector", f"{operation} .live-responses-table tr.response td.response-col_status"
+            ),
             "the answer",
             timeout_s=BROWSER_S,
         )

@@ -86,7 +86,7 @@ class Door:
     async def _too_late(self, scope: Scope, answer: "_Answer") -> None:
         if answer.status:
             return  # the connection is closed: the answer ends short of its length
-        if answer.received:
+        if not answer.reading:
             _log.warning("request_timed_out", route=str(scope.get("path_template") or "none"))
             await _refuse(scope, answer.receive, answer.send, 504, "the answer took too long: ask for less at once")
         else:
@@ -112,13 +112,14 @@ class _Answer:
         self._send = send
         self._on_stream = on_stream
         self.clock: asyncio.Timeout | None = None
-        self.received = False  # the whole of its body
+        self.reading = False  # it waits for more of the request's body
         self.status = 0  # once it is answered
         self.streams = False
 
     async def receive(self) -> Message:
+        self.reading = True
         message = await self._receive()
-        self.received = self.received or not message.get("more_body", False)
+        self.reading = False
         return message
 
     async def send(self, message: Message) -> None:

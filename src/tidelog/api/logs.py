@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal, TypeAlias
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
-from litestar.params import Body
+from litestar.params import RawBody
 from msgspec import Meta, Struct
 
 from tidelog.api.answers import ChainAnswer, ChainState, NoChain, chain_state, unstored
@@ -16,7 +17,7 @@ from tidelog.api.chain_fields import Log, log_of
 from tidelog.api.cursors import CURSOR_MAX, open_cursor, seal
 from tidelog.api.options import ApiOptions
 from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex, page_size
-from tidelog.api.problems import Refused
+from tidelog.api.problems import Refused, read_body
 from tidelog.batch import BLOCKS, INT_MAX, LOGS, TRANSACTIONS, Row
 from tidelog.store import Condition, Snapshot
 from tidelog.store.merged import merged
@@ -53,6 +54,9 @@ class LogFilter(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[CursorText | None, Meta(description="`next` of the answer before, as it was.")] = None
 
 
+_FILTER = msgspec.json.Decoder(LogFilter)
+
+
 class Logs(ChainAnswer, frozen=True, kw_only=True):
     """Logs in order."""
 
@@ -75,12 +79,14 @@ class _Search(Struct, frozen=True):
     summary="Logs by addresses and topics",
     tags=["chain"],
     status_code=200,
+    opt={"body": LogFilter},
 )
 async def search_logs(
-    request: Request[Any, Any, Any], backend: NamedDependency[Backend], chain: Chain, data: Annotated[LogFilter, Body()]
+    request: Request[Any, Any, Any], backend: NamedDependency[Backend], chain: Chain, body: RawBody
 ) -> Response[Logs]:
     """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
     options = backend.options
+    data = read_body(body, _FILTER)
     size = page_size(data.limit, options.page_default, options.page_max)
     search = _read(data, options)
     identity = (

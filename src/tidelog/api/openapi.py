@@ -85,6 +85,10 @@ def _describe(operation: dict[str, Any], handler: HTTPRouteHandler, options: Api
     responses = {status: answer for status, answer in operation["responses"].items() if not status.startswith("4")}
     if handler.opt.get("conditional"):
         responses["304"] = {"description": "What `If-None-Match` names has not changed."}
+    body = handler.opt.get("body")
+    if body is not None:
+        shape = {"$ref": REFERENCE.format(name=body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shape}}}
     has_body = "requestBody" in operation
     for status in CODES:
         if has_body or status not in BODY_ERRORS:
@@ -104,9 +108,8 @@ def _shapes(handlers: list[HTTPRouteHandler]) -> dict[str, Any]:
     """The components, by name: those that answers and bodies have, and what they have in them."""
     types: list[type] = [ErrorAnswer]
     for handler in handlers:
-        signature = handler.parsed_fn_signature
-        fields = [signature.return_type, *filter(None, [signature.parameters.get("data")])]
-        named = [each.annotation for field in fields for each in (field, *field.inner_types)]
+        answer = handler.parsed_fn_signature.return_type
+        named = [each.annotation for each in (answer, *answer.inner_types)] + [handler.opt.get("body")]
         types += [each for each in named if isinstance(each, type) and issubclass(each, Struct)]
     _, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
     return components

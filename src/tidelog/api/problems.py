@@ -6,7 +6,7 @@ alone knows: paths, statements, stack traces. What is a fault of ours is logged,
 
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import MediaType, Request, Response
@@ -16,7 +16,9 @@ from msgspec import Struct
 from tidelog.errors import Busy, ConfigError, StoreError, TimedOut
 from tidelog.telemetry import logger
 
-__all__ = ["EXCEPTION_HANDLERS", "Error", "ErrorAnswer", "Refused", "body_of", "problem"]
+__all__ = ["EXCEPTION_HANDLERS", "Error", "ErrorAnswer", "Refused", "body_of", "problem", "read_body"]
+
+T = TypeVar("T")
 
 RETRY_AFTER_S = 1  # of a 503: a database that restarts is back within a few
 
@@ -72,6 +74,16 @@ def problem(status: int, message: str, headers: Mapping[str, str] | None = None)
     )
 
 
+def read_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """A request's body as its type, strictly: "1" is no number, and 0 is not false. Refused for what is not."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Refused(400, f"body: {_one_line(str(error))}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused(400, "body: this is no JSON document") from None
+
+
 def body_of(status: int, message: str) -> bytes:
     """The same as bytes, for where no application answers."""
     return msgspec.json.encode(ErrorAnswer(Error(CODES.get(status, "error"), message)))
@@ -107,8 +119,7 @@ def _shape_sentence(error: ValidationException) -> str:
 
 def _name(each: dict[Any, Any]) -> str:
     """As the client wrote it: `from` is a word of Python's, so that its argument is `from_`."""
-    name = str(each.get("key") or each.get("source") or "request").rstrip("_")
-    return "body" if name == "data" else name.removeprefix("data.")
+    return str(each.get("key") or each.get("source") or "request").rstrip("_")
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from tidelog.api.problems import RETRY_AFTER_S, body_of
 
 __all__ = ["limited_protocol"]
 
+HEADER_EXTRA = 4  # ": " and the line's end
 REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 REASONS[503] = b"Service Unavailable"
 
@@ -28,6 +29,7 @@ class _LimitedProtocol(StreamHttp):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
+        self._arrived = 0  # bytes of the latest read, in which a request may begin
         self._in_head = True
         self._patience: TimerHandle | None = None
 
@@ -45,22 +47,22 @@ class _LimitedProtocol(StreamHttp):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._arrived = len(data)
+        self._head_bytes += self._arrived
         super().data_received(data)
         if self._in_head and self._head_bytes > self.head_bytes_max and not self.transport.is_closing():
             self._refuse(431, f"the request line and headers are longer than {self.head_bytes_max} bytes")
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._arrived
         self._await_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_waiting()
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = len(self.url) + sum(len(name) + len(value) + HEADER_EXTRA for name, value in self.headers)
         if size > self.head_bytes_max:
             self._refuse(431, f"the request line and headers are longer than {self.head_bytes_max} bytes")
             return

@@ -1,0 +1,256 @@
+"""What stands before the routes: hosts, how many at once, how long, and what is on every answer."""
+
+import asyncio
+import gzip
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import zstandard
+
+from tests.api.served import CHAIN, Filled, Reply, Served
+from tests.command import until
+from tidelog.api.compression import chosen
+from tidelog.api.door import allowed_hosts
+from tidelog.api.options import ApiOptions
+from tidelog.errors import Busy, Corruption, TimedOut
+
+
+@pytest.fixture
+def own(small: Filled) -> Iterator[Served]:
+    with Served(small.url) as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, {"localhost", "127.0.0.1", "::1"}),
+        ({"host": "127.0.0.5"}, {"localhost", "127.0.0.1", "::1", "127.0.0.5"}),
+        ({"host": "::1", "hosts": ("Tide.local",)}, {"localhost", "127.0.0.1", "::1", "tide.local"}),
+        ({"host": "0.0.0.0"}, None),  # its names are not known here, and a token is asked for
+        ({"host": "10.0.0.1", "hosts": ("api.example",)}, {"10.0.0.1", "api.example"}),
+    ],
+)
+def test_the_names_of_a_server(options: dict[str, Any], names: set[str] | None) -> None:
+    assert allowed_hosts(ApiOptions(**options)) == names
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8420", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8420", 200),
+        ("evil.example", 403),
+        ("evil.example:8420", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_of_another_name_reads_nothing(own: Served, host: str, status: int) -> None:
+    """DNS rebinding: the page's own name points here, and the browser tells it."""
+    reply = own.ask("GET", "/v1/chains", headers={"host": host})
+    assert reply.status == status
+    if status == 403:
+        assert "--allow-host" in reply.error
+
+
+def test_pages_of_other_origins_read_nothing_unless_they_are_named(small: Filled, own: Served) -> None:
+    asked = {"origin": "https://app.example", "access-control-request-method": "GET"}
+    assert "access-control-allow-origin" not in own.ask("GET", "/v1/chains", headers=asked).headers
+    with Served(small.url, cors=("https://app.example",)) as api:
+        assert api.ask("GET", "/v1/chains", headers=asked).headers["access-control-allow-origin"] == asked["origin"]
+        assert api.ask("OPTIONS", "/v1/chains", headers=asked).status == 204
+        other = asked | {"origin": "https://evil.example"}
+        assert "access-control-allow-origin" not in api.ask("GET", "/v1/chains", headers=other).headers
+
+
+def test_every_answer_tells_browsers_what_it_is_not(own: Served) -> None:
+    for path in ("/v1/chains", "/v1/nothing", f"{CHAIN}/blocks/x"):
+        headers = own.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+
+
+class _Held:
+    """In the place of a store: snapshots that are given when a test says so, or that fail."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.free = asyncio.Event()
+        self.waiting = 0
+        self.failure: Exception | None = None
+
+    @asynccontextmanager
+    async def snapshot(self) -> Any:
+        self.waiting += 1
+        if self.failure is not None:
+            raise self.failure
+        await self.free.wait()
+        async with self._inner.snapshot() as snapshot:
+            yield snapshot
+
+
+@pytest.fixture
+def held(small: Filled) -> Iterator[tuple[Served, _Held]]:
+    with Served(small.url, requests_max=2, request_timeout_s=0.5, tokens_s=1e9) as api:
+        assert api.get("/v1/chains").status == 200  # the tokens are read
+        inner, store = api.store, _Held(api.store)
+        for name in ("snapshot",):
+            setattr(inner, name, store.snapshot)
+        store._inner = type("Inner", (), {"snapshot": lambda self: type(inner).snapshot(inner)})()
+        try:
+            yield api, store
+        finally:
+            del inner.snapshot
+
+
+def test_beyond_the_most_requests_the_next_comes_back_later(held: tuple[Served, _Held]) -> None:
+    api, store = held
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(api.get, "/v1/chains") for _ in range(2)]
+        until(lambda: store.waiting == 2, "both to be inside")
+        reply = api.get("/v1/chains")
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert reply.error
+        api.run(_set(store.free))
+        assert [each.result().status for each in slow] == [200, 200]
+    assert api.get("/v1/chains").status == 200
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
+def test_what_takes_too_long_ends(held: tuple[Served, _Held]) -> None:
+    api, _ = held
+    reply = api.get("/v1/chains")
+    assert reply.status == 504
+    assert "too long" in reply.error
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [
+        (TimedOut("SELECT canary"), 504, "less at once"),
+        (Busy("postgresql://canary"), 503, "try again"),
+        (Corruption("/canary/path"), 500, "a fault"),
+        (RuntimeError("canary"), 500, "a fault"),
+    ],
+)
+def test_a_store_that_fails_is_told_without_its_words(
+    held: tuple[Served, _Held], failure: Exception, status: int, said: str
+) -> None:
+    api, store = held
+    store.failure = failure
+    reply = api.get("/v1/chains")
+    assert reply.status == status
+    assert said in reply.error
+    assert "canary" not in reply.body.decode()
+
+
+class TestCompression:
+    @pytest.mark.parametrize(
+        ("accepted", "coding"),
+        [
+            ("", None),
+            ("gzip", "gzip"),
+            ("gzip, deflate, br, zstd", "zstd"),
+            ("zstd;q=0, gzip;q=0.5", "gzip"),
+            ("zstd;q=0.2, gzip;q=0.5", "gzip"),
+            ("*", "zstd"),
+            ("*;q=0", None),
+            ("gzip;q=0, *", "zstd"),
+            ("br", None),
+            ("gzip;q=x", None),
+            ("GZIP", "gzip"),
+        ],
+    )
+    def test_the_coding(self, accepted: str, coding: str | None) -> None:
+        assert chosen(accepted) == coding
+
+    def test_an_answer_is_the_same_in_each(self, own: Served) -> None:
+        def read(accepted: str) -> Reply:
+            return own.ask("GET", f"{CHAIN}/blocks?to=20", headers={"accept-encoding": accepted})
+
+        plain = read("identity")
+        assert plain.headers["vary"] == "accept-encoding"
+        for coding, decompress in (
+            ("gzip", gzip.decompress),
+            ("zstd", zstandard.ZstdDecompressor().decompress),
+        ):
+            reply = read(coding)
+            assert reply.headers["content-encoding"] == coding
+            assert len(reply.body) < len(plain.body) / 2
+            assert json.loads(decompress(reply.body)) == plain.json
+            assert reply.headers["etag"] == plain.headers["etag"]
+        assert (
+            "content-encoding" not in own.ask("GET", "/v1/chains/1/blocks", headers={"accept-encoding": "gzip"}).headers
+        )
+
+
+class TestTheWire:
+    """Before there is a request: what is sent byte by byte."""
+
+    def exchange(self, api: Served, *parts: bytes) -> tuple[int, Any]:
+        with socket.create_connection((api.server.host, api.server.port), timeout=30) as connection:
+            for part in parts:
+                try:
+                    connection.sendall(part)
+                except OSError:
+                    break  # it has refused already
+            received = b""
+            try:
+                while data := connection.recv(65_536):
+                    received += data
+            except ConnectionResetError:
+                pass
+        head, _, body = received.partition(b"\r\n\r\n")
+        return int(head.split(b" ")[1]), json.loads(body)["error"]["code"]
+
+    @pytest.mark.parametrize(
+        ("parts", "answer"),
+        [
+            ((b"nonsense\r\n\r\n",), (400, "bad_request")),
+            ((b"GET / HTTP/1.1\r\nhost: localhost\r\n x\r\n\r\n",), (400, "bad_request")),
+            ((b"GET /" + b"a" * 40_000,), (431, "headers_too_large")),
+            ((b"GET / HTTP/1.1\r\n", b"x: " + b"y" * 40_000), (431, "headers_too_large")),
+            ((b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 8_000 + b"\r\n",), (431, "headers_too_large")),
+            ((b"GET / HTTP/1.1\r\nhost: localhost\r\n",), (408, "request_timeout")),
+            ((), (408, "request_timeout")),
+            (
+                (
+                    b"POST /v1/chains/1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n",
+                    b"content-length: 9\r\n\r\n{",
+                ),
+                (408, "request_timeout"),
+            ),
+        ],
+    )
+    def test_what_is_no_request(self, small: Filled, parts: tuple[bytes, ...], answer: tuple[int, str]) -> None:
+        with Served(small.url, request_timeout_s=0.3) as api:
+            assert self.exchange(api, *parts) == answer
+            assert api.get("/v1/chains").status == 200
+
+    def test_beyond_the_most_connections_the_next_comes_back_later(self, small: Filled) -> None:
+        with Served(small.url, connections_max=2) as api:
+            open_ones = [socket.create_connection((api.server.host, api.server.port)) for _ in range(2)]
+            assert self.exchange(api, b"GET /v1/chains HTTP/1.1\r\nhost: localhost\r\n\r\n") == (503, "unavailable")
+            for each in open_ones:
+                each.close()
+            until(lambda: _status(api) == 200, "the connections to be gone")
+
+
+def _status(api: Served) -> int:
+    try:
+        return api.get("/v1/chains").status
+    except OSError:
+        return 0

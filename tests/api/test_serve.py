@@ -1,0 +1,177 @@
+"""`tidelog serve` and `tidelog token` as commands, and a server beside a sync that commits as fast as it can."""
+
+import asyncio
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.served import CHAIN, Filled, Served, fill
+from tests.chain.rig import Rig, a_node
+from tests.cli.conftest import Cli, cli
+from tests.cli.conftest import environment as clean
+from tests.command import environment, tidelog, until
+from tests.runtime import FakeRuntime
+from tidelog.runtime import SystemRuntime
+from tidelog.store import open_store
+
+__all__ = ["clean", "cli"]  # fixtures
+
+END_S = 20.0  # a server ends within five, or else is cut off
+
+
+class Command:
+    """`tidelog serve` in a process of its own; `address` is what it has printed."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tidelog", "serve", "--port", "0", *arguments],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        assert said.startswith("listening on http://127.0.0.1:"), said
+        self.port = int(said.rsplit(":", 1)[1])
+
+    def get(self, path: str, token: str | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=END_S)
+        connection.request("GET", path, headers={} if token is None else {"authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        return answer.status, body
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """The exit code, and what it logged."""
+        self.process.send_signal(number)
+        _, logged = self.process.communicate(timeout=END_S)
+        return self.process.returncode, logged
+
+
+@pytest.fixture
+def command(small: Filled) -> Iterator[Command]:
+    made = Command("--db", small.url)
+    try:
+        yield made
+    finally:
+        made.process.kill()
+        made.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_answers_and_ends_in_order(command: Command, number: signal.Signals) -> None:
+    status, body = command.get(f"{CHAIN}/blocks/latest")
+    assert (status, body["data"]["number"]) == (200, 41)
+    idle = socket.create_connection(("127.0.0.1", command.port))  # a connection that asks nothing
+    code, logged = command.end(number)
+    idle.close()
+    assert code == 0
+    assert [json.loads(line)["event"] for line in logged.splitlines()] == ["api_listening", "api_stopped"]
+
+
+def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path) -> None:
+    db = f"sqlite:///{tmp_path}/tokens.db"
+    tidelog("db", "migrate", "--db", db)
+    command = Command("--db", db)
+    try:
+        assert command.get("/v1/chains")[0] == 200
+        token = tidelog("token", "create", "me", "--scope", "read", "--expires", "30d", "--db", db).out.strip()
+        assert token.startswith("tl_")
+        until(lambda: command.get("/v1/chains")[0] == 401, "the server to ask for a token")
+        assert command.get("/v1/chains", token)[0] == 200
+        listed = json.loads(tidelog("token", "list", "--json", "--db", db).out)
+        assert (listed["name"], listed["scopes"], listed["state"]) == ("me", ["read"], "valid")
+        assert tidelog("token", "revoke", "me", "--db", db).out == "me is revoked\n"
+        until(lambda: command.get("/v1/chains", token)[0] == 401, "the token to be given up")
+        _, logged = command.end(signal.SIGTERM)
+        assert token not in logged
+    finally:
+        command.process.kill()
+        command.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve", "--db", "sqlite:///{path}/none.db"), "there is no such file"),
+        (("serve", "--db", "{db}", "--host", "192.0.2.1"), "192.0.2.1:8420 cannot be listened on"),
+        (("serve", "--db", "{db}", "--page-max", "0"), "give 1 or more"),
+        (("serve", "--db", "{db}", "--journal", "kraken={path}/none"), "there is no such file"),
+        (("serve", "--db", "{db}", "--cors", "*"), "give one such as https://app.example"),
+        (("token", "create", "a b", "--scope", "read", "--db", "{db}"), "cannot be a token's name"),
+        (("token", "create", "a", "--scope", "write", "--db", "{db}"), "write"),
+        (("token", "create", "a", "--scope", "read", "--expires", "soon", "--db", "{db}"), "--expires 'soon'"),
+        (("token", "revoke", "a", "--db", "{db}"), "no token 'a'"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    small: Filled, tmp_path: Path, cli: Cli, arguments: tuple[str, ...], said: str
+) -> None:
+    done = cli(*(each.format(path=tmp_path, db=small.url) for each in arguments))
+    assert done.code == 2, done
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_answers_are_whole_while_blocks_are_committed_and_replaced(url: str) -> None:
+    """Each answer is of one commit: what it says of itself fits what it holds, and none fails."""
+    node = a_node(30)
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    async def begin() -> None:
+        store = await open_store(url, SystemRuntime())
+        await fill(store, node)
+        await store.close()
+
+    async def write() -> None:
+        store = await open_store(url, SystemRuntime())
+        rig = Rig(store, node, FakeRuntime(), ("http://replica-0",))
+        for turn in range(12):
+            rig.ledger.extend(8)
+            if turn % 3 == 2:
+                rig.ledger.reorg(4, 6)
+            await rig.once()
+        await store.close()
+
+    def writing() -> None:
+        try:
+            asyncio.run(write())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            done.set()
+
+    asyncio.run(begin())
+    writer = threading.Thread(target=writing)
+    seen: set[int] = set()
+    with Served(url) as api:
+        writer.start()
+        while not done.is_set():
+            block = api.get(f"{CHAIN}/blocks/latest", transactions="full")
+            told = block.data
+            assert block.json["head"] == {"number": told["number"], "hash": told["hash"]}
+            assert told["transaction_count"] == len(told["transactions"])
+            assert told["log_count"] == sum(each["receipt"]["log_count"] for each in told["transactions"])
+            page = api.get(f"{CHAIN}/blocks", limit=20)
+            assert page.json["head"]["hash"] == page.data[0]["hash"]
+            for child, parent in zip(page.data, page.data[1:], strict=False):
+                assert child["parent_hash"] == parent["hash"]
+            logs = api.post(f"{CHAIN}/logs", {"from_block": page.data[-1]["number"], "limit": 1_000})
+            assert all(each["transaction_hash"] and each["block_hash"] for each in logs.data)
+            seen.add(block.json["checkpoint"]["commit_seq"])
+        writer.join()
+        assert failures == []
+        assert api.get(f"{CHAIN}/blocks/latest").data["hash"] == "0x" + node.chain.head.hash.hex()
+    assert len(seen) > 2  # it did read between commits
