@@ -43,7 +43,7 @@ async def book_stream(tail: JournalTail, topic: Book) -> Messages:
     """
     if not tail.ready:
         raise Refused(503, f"the recording {tail.name} is not followed now: {tail.health.reason}")
-    if tail.book(topic.symbol, 1) is None:
+    if not tail.records("book", topic.symbol):
         held = ", ".join(tail.listed("book")[:20]) or "none"
         raise Refused(404, f"the recording {tail.name} has no book of {topic.symbol[:40]}; it has those of: {held}")
     return _tops(tail, topic)
@@ -80,8 +80,9 @@ def live_book(book: LiveBook) -> LiveTop:
 
 
 def _absent(tail: JournalTail, symbol: str) -> LiveTop:
-    """A book that is not recorded any more, or whose recording has to be begun again."""
-    reason = tail.health.reason or "it is not recorded any more"
+    """A book that is not there yet, or not any more."""
+    held = "no snapshot of it has come yet" if tail.records("book", symbol) else "it is not recorded any more"
+    reason = tail.health.reason or held
     return LiveTop(symbol, place_text(tail.at), False, 0, reason, None, 0, None, [], [])
 
 

@@ -5,7 +5,6 @@ when the server stops; a client that reads nothing for SEND_S is cut off. Both c
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from litestar import Request, get
@@ -73,9 +72,11 @@ class EventStream(ASGIResponse):
                     task.cancel()
                 outcome, _, barred = await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(barred, str):
-            with suppress(TimeoutError):
+            try:
                 await _in_time(send, as_events([error_message(barred)]))
-            abort(scope)  # a stream of many is never whole
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except TimeoutError:
+                abort(scope)
             return
         if isinstance(outcome, TimeoutError):
             _log.info("client_too_slow", seconds=SEND_S)
