@@ -1,20 +1,23 @@
 """What the settings mean: which processes there are, what each of them is told, and what cannot be meant."""
 
+from __future__ import annotations
+
 import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from tidelog.api.options import ApiOptions, JournalSource
-from tidelog.cli.chain_source import ChainSource, chain_source
-from tidelog.cli.market_source import MarketSource
 from tidelog.cli.run.settings import API, SOURCES_MAX, SUPERVISOR, Settings
 from tidelog.config import Loaded, load
 from tidelog.errors import ConfigError
-from tidelog.market.kraken.auth import ApiKey
+
+if TYPE_CHECKING:  # a process of one kind of source does not load what the others run on
+    from tidelog.cli.chain_source import ChainSource
+    from tidelog.cli.market_source import MarketSource
 
 __all__ = [
     "api_options_of",
@@ -35,6 +38,8 @@ T = TypeVar("T", bound=Hashable)
 
 def chain_source_of(settings: Settings, name: str) -> ChainSource:
     """What `chain sync --follow` would be told. ConfigError: it cannot be meant."""
+    from tidelog.cli.chain_source import chain_source
+
     (chain,) = (each for each in settings.chain if each.name == name)
     told = {each.name: getattr(chain, each.name) for each in msgspec.structs.fields(chain)}
     del told["name"]
@@ -45,6 +50,9 @@ def chain_source_of(settings: Settings, name: str) -> ChainSource:
 
 def market_source_of(settings: Settings, name: str) -> MarketSource:
     """What `market record` would be told. ConfigError: it cannot be meant."""
+    from tidelog.cli.market_source import MarketSource
+    from tidelog.market.kraken.auth import ApiKey
+
     (market,) = (each for each in settings.market if each.name == name)
     key, secret = market.key, market.secret
     if (key is None) != (secret is None):

@@ -4,7 +4,7 @@ A key that an option of `chain sync`, `market record` or `serve` has too has its
 """
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta, Struct, field
@@ -19,6 +19,7 @@ __all__ = ["API", "SUPERVISOR", "ApiSettings", "ChainSettings", "MarketSettings"
 
 API = "api"  # the name of the API's process
 SUPERVISOR = "supervisor"  # and of the one that starts the others
+JOURNAL_BYTES_MIN = 1024 * 1024  # below that a journal of a busy market holds seconds
 SOURCES_MAX = 64  # a process each, some 100 MB: more is a job for several machines
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -70,6 +71,19 @@ class StoreUrl(Secret):
 
     def by_default(self) -> str:
         return self.reveal()
+
+
+class JournalSize(Size):
+    """What a journal may have at most."""
+
+    wanted = 'a size of 1MiB or more, such as "500MiB" or "10GiB"'
+
+    @classmethod
+    def read(cls, given: object, reading: Reading) -> Self:
+        size = super().read(given, reading)
+        if size < JOURNAL_BYTES_MIN:
+            raise ValueError(f"give {cls.wanted}")
+        return size
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -146,7 +160,7 @@ class MarketSettings(Struct, frozen=True, kw_only=True):
     rest: Annotated[PeerUrl, Meta(description="Where tokens for private channels are had.")] = PeerUrl(REST_URL)
     journal: Annotated[FilePath, Meta(description="The file of raw frames.")] = FilePath("market.journal")
     journal_max: Annotated[
-        Size | None, Meta(description="Drop the oldest where the journal is longer.", examples=["10GiB"])
+        JournalSize | None, Meta(description="Drop the oldest where the journal is longer.", examples=["10GiB"])
     ] = None
     keep_days: Annotated[
         Days | None,

@@ -14,8 +14,6 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from tidelog.cli.chain_source import sync_chain
-from tidelog.cli.market_source import record_market
 from tidelog.cli.run import logs
 from tidelog.cli.run.channel import Order, Report, decode_order, line
 from tidelog.cli.run.lock import FileLock
@@ -49,7 +47,8 @@ def run_source(
     reports = _reports() if supervised else None
     text = _first_order() if supervised else read_text(config)
     settings = parse(text, Settings, file=config, environ=os.environ).value
-    judge(settings, config)
+    if not supervised:  # else the supervisor has
+        judge(settings, config)
     if name not in settings.names:
         raise ConfigError(f"{config} has no source {name}; there are {', '.join(settings.names) or 'none'}")
     logs.configure(settings.logs, name)
@@ -128,12 +127,15 @@ class _Process:
         return True
 
     def _work(self) -> Callable[[], Awaitable[int]]:
+        """Loads what this kind of process runs on, and nothing of the others."""
         status = f"unix:{self._settings.socket(self._name)}"
         if self._name == API:
-            from tidelog.cli.run.api import serve_api  # here, as no other process needs a web framework
+            from tidelog.cli.run.api import serve_api
 
             return lambda: serve_api(self._settings, self._stop, lambda url: self._runs())
         if any(chain.name == self._name for chain in self._settings.chain):
+            from tidelog.cli.chain_source import sync_chain
+
             source = chain_source_of(self._settings, self._name)
             return lambda: sync_chain(source, self._stop, status, live=False, running=self._runs)
         return lambda: self._record(status)
@@ -142,6 +144,8 @@ class _Process:
         _tell(self._reports, Report(running=True))
 
     async def _record(self, status: str) -> int:
+        from tidelog.cli.market_source import record_market
+
         source = market_source_of(self._settings, self._name)
         progress, digest = await record_market(source, self._stop, status, live=False, running=self._runs)
         _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
