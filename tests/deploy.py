@@ -79,6 +79,6 @@ async def _true(value: bool) -> bool:
 async def eventually(look: Callable[[], Awaitable[T]]) -> T:
     """Look again until it gives something true."""
     async with asyncio.timeout(WAIT_S):
-        while not (found := await look()):
+        while not (found := await look()):  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.02)
         return found
