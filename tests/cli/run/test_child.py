@@ -27,7 +27,7 @@ def child(program: str, *, stable_s: float = 60.0, config: str = CONFIG) -> Chil
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.005)
 
 
