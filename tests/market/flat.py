@@ -120,6 +120,7 @@ class Rig:
         await self._until_proven()
         self._wanted = self.feed.progress.last
         await self._until(lambda: self.loaded >= self._wanted)
+        self.script.requests.clear()  # the exchange's own memory
 
 
 async def grows_by(hurry: Hurried, folder: Path, rounds: int) -> int:
