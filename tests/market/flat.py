@@ -27,7 +27,7 @@ TROUBLE_EVERY = 20  # rounds: then the connection is lost, or a checksum is wron
 PENDING_MAX = 20
 BATCH = 100  # of the loader
 CAP_BYTES = 200_000  # of the journal, so that it drops what is old all the time
-UNTIL_S = 60.0  # no round takes a second of it on a machine that has time
+UNTIL_S = 600.0  # that the loader may take for a long stretch, on a machine that has no time
 MEASURED = [
     tracemalloc.Filter(False, pattern)  # frames as the exchange made them count too: who keeps one, keeps its memory
     for pattern in ("*/_pytest/*", "*/tracemalloc.py", "*/linecache.py", "<*")
@@ -50,9 +50,11 @@ class Rig:
         self.script = wire.script
         self.loaded = EventId(0, 0)
         self.ended = False
+        self.loading: asyncio.Task[None] | None = None
         self.never = feed.events(pending_max=PENDING_MAX)
         self._wanted = EventId(0, 0)  # in the store, soon
         self._rounds = 0
+        self._traded: dict[str, int] = {}  # the last id by symbol
 
     async def load(self, url: str, journal: Path) -> None:
         runtime = SystemRuntime()
@@ -82,22 +84,30 @@ class Rig:
         enough = self.feed.progress.frames + ROUND_FRAMES
         for number in range(ROUND_FRAMES // 2 - 2):
             symbol = SYMBOLS[number % 2]
-            wire.push(script.update(symbol, 3 + number + self._rounds % 7), script.trade(symbol))
+            wire.push(script.update(symbol, 3 + number + self._rounds % 7), self._trade(symbol))
         if self._rounds % TROUBLE_EVERY == 10:
-            script.trade_id += 3  # lost
+            self._trade("A/USD")  # lost
         wire.push(
             b"null",
             b'{"channel":"never heard of %d","type":"update","data":[]}' % self._rounds,
-            script.trade(f"X{self._rounds % 50}/USD"),
+            self._trade(f"X{self._rounds % 5}/USD"),
             script.update("A/USD", 2, wrong=self._rounds % TROUBLE_EVERY == 5),
         )
         await self._until(lambda: self.feed.progress.frames >= enough)
         if self._rounds % TROUBLE_EVERY == 0:
             wire.cut(f"reset number {self._rounds}")
 
+    def _trade(self, symbol: str) -> bytes:
+        """The symbol's next."""
+        self.script.trade_id = self._traded.get(symbol, 0)
+        self._traded[symbol] = self.script.trade_id + 1
+        return self.script.trade(symbol)
+
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(UNTIL_S):
-            while not condition():  # noqa: ASYNC110 - of state that nobody announces
+            while not condition():
+                if self.loading is not None and self.loading.done():
+                    self.loading.result()
                 await asyncio.sleep(0.002)
 
     async def _until_proven(self) -> None:
@@ -110,6 +120,7 @@ class Rig:
         await self._until_proven()
         self._wanted = self.feed.progress.last
         await self._until(lambda: self.loaded >= self._wanted)
+        self.script.requests.clear()  # the exchange's own memory
 
 
 async def grows_by(hurry: Hurried, folder: Path, rounds: int) -> int:
@@ -128,7 +139,7 @@ async def grows_by(hurry: Hurried, folder: Path, rounds: int) -> int:
                 asyncio.create_task(rig.read_slowly(feed.events(policy, pending_max=PENDING_MAX)))
                 for policy in (Policy.DROP_OLDEST, Policy.CONFLATE)
             ]
-            loading = asyncio.create_task(rig.load(f"sqlite:///{folder}/store.db", journal))
+            loading = rig.loading = asyncio.create_task(rig.load(f"sqlite:///{folder}/store.db", journal))
             await rig.stretch(rounds)
             first = used()
             await rig.stretch(rounds)
