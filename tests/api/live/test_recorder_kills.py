@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.api.live.recorder import source
@@ -63,10 +64,8 @@ async def test_killed_and_begun_again_nothing_is_lost_and_each_book_is_the_journ
 
                 hearing = [asyncio.create_task(hear(name)) for name in ("trades", "book")]
                 for run in range(1, KILLS + 2):
-                    begun = len(numbers(heard))
-                    await waited(
-                        lambda: tail.at.run == run and len(numbers(heard)) > begun + 20 and books[-1].data["proven"]
-                    )
+                    wanted = len(numbers(heard)) + 20
+                    await waited(partial(goes_on, tail, run, heard, wanted, books))
                     if run <= KILLS:
                         recorder.kill9()
                         recorder = Running(*record, log=log)

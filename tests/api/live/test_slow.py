@@ -18,6 +18,7 @@ from tidelog.api.live import sse, tail, trades
 
 PENDING_MAX = 50  # for these tests
 FRAMES = 200
+FULL_AT = 80  # its bound and all buffers are full by then
 TRADES = 20  # of a frame: some 3 kB as an event
 HELD_MAX = 2_000_000  # bytes: the bound's events, decoded, and one batch; all frames would be five times that
 
@@ -80,7 +81,7 @@ async def test_one_that_never_reads_costs_its_bound_and_nobody_else_anything(tmp
                     for at in range(0, FRAMES, 20):
                         await recorder.push(*frames(at, 20))
                         await until(lambda: all_told(server))
-                        if at == FRAMES // 4:  # from here on it is full
+                        if at == FULL_AT:
                             before, _ = tracemalloc.get_traced_memory()
                     assert await hearing == FRAMES * TRADES  # the other one lost nothing
                     held, _ = tracemalloc.get_traced_memory()

@@ -187,9 +187,9 @@ class TestWhatIsLost:
         monkeypatch.setattr(missed_module, "RECORDS_MAX", 5)
         path = tmp_path / "journal"
         async with recording(path) as recorder, served(tmp_path, path) as server:
-            await ready(server)
             for _ in range(3):
                 await recorder.trade(6)
+            await until(lambda: server.live.tails["journal"].at == recorder.feed.progress.last)
             async with listening(server.url + PATH, after="0-0") as stream:
                 events = [await anext(stream)]
                 while events[-1].name != "place":

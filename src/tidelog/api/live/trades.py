@@ -20,6 +20,7 @@ from tidelog.api.problems import Refused
 from tidelog.errors import TidelogError
 from tidelog.market.events import EventId, Trade, Trades, micros
 from tidelog.market.fanout import Item, Lagged, Subscription
+from tidelog.market.records import BEGINNING
 from tidelog.runtime import Runtime
 
 __all__ = ["trade_stream"]
@@ -61,6 +62,7 @@ class _Stream:
         self._runtime = runtime
         self._resumes = resumes
         self._symbol = topic.symbol
+        self._told_through = BEGINNING  # read out of the journal up to here: the tail may be behind that
         self._at = None if topic.after is None else topic.after.record
         self._trade_id = None if topic.after is None else topic.after.trade_id  # of the last trade that it has
 
@@ -80,7 +82,7 @@ class _Stream:
                     async for found in self._missed(self._at):
                         yield found
                 if self._at is None or self._at < begin:
-                    self._at = begin
+                    self._at = max(begin, self._told_through)
                 yield [self._place()]
                 async for live in self._live(subscription):
                     yield live
@@ -94,12 +96,13 @@ class _Stream:
                 async for found in missed_trades(self._tail.path, self._runtime, self._symbol, after):
                     if isinstance(found, Gone):
                         self._at = None if found.ends else self._at
+                        self._told_through = BEGINNING if found.elsewhere else self._told_through
                         yield [reset(found.reason) if found.elsewhere else lagged(None, found.reason)]
                         continue
                     if found.overlap is not None:
                         self._fresh(found.overlap)
                     messages = [made for id_, trades in found.trades if (made := self._message(id_, trades))]
-                    self._at = found.through
+                    self._at = self._told_through = found.through
                     if messages:
                         yield messages
             except TidelogError:  # the tail reads the same file, and says what is wrong with it
