@@ -102,5 +102,13 @@ def test_a_source_that_is_not_in_the_file(cli: Cli, file: str) -> None:
     assert_one_sentence(cli("run-source", "x", "-c", file), "has no source x; there are mainnet, kraken, api")
 
 
+def test_status_of_what_does_not_run(cli: Cli, file: str) -> None:
+    done = cli("status", "-c", file)
+    assert (done.code, done.err) == (3, "")
+    assert [line.split(maxsplit=1) for line in done.out.splitlines()] == [
+        [name, "does not answer"] for name in ("supervisor", "mainnet", "kraken")
+    ]
+
+
 def test_the_documentation_has_every_key() -> None:
     assert reference_table() in DOCS.read_text()

@@ -186,6 +186,11 @@ def test_the_api_shows_all_processes(system: System) -> None:
     text = system.api("/metrics")[1].decode()
     for process in ("supervisor", *NAMES):
         assert f'tidelog_up{{process="{process}"}} 1' in text
+    done = tidelog("status", "-c", str(system.file), env={"NODE_KEY": CANARY})
+    assert (done.code, [line.split() for line in done.out.splitlines()]) == (
+        0,
+        [["supervisor", "ready"], ["sim", "ready"], ["kraken", "ready"]],
+    )
     for sample in (
         'tidelog_chain_indexed_block{process="sim",chain="1337"}',
         'tidelog_run_up{process="supervisor",source="sim"} 1.0',
