@@ -46,6 +46,8 @@ bench: $(INSTALLED) ## measurements, as ratios against something run beside them
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.market
 	$(BIN)/python -m bench.market_path
+	$(BIN)/python -m bench.serve
+	$(BIN)/python -m bench.rpc
 
 torture: $(INSTALLED) $(ANVIL) ## long searches: hundreds of kills
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)
