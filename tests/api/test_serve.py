@@ -20,6 +20,8 @@ from tests.cli.conftest import Cli, cli
 from tests.cli.conftest import environment as clean
 from tests.command import environment, tidelog, until
 from tests.runtime import FakeRuntime
+from tidelog.api.options import ApiOptions
+from tidelog.api.serve import listening
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -78,6 +80,12 @@ def test_it_says_where_it_listens_answers_and_ends_in_order(command: Command, nu
     idle.close()
     assert code == 0
     assert [json.loads(line)["event"] for line in logged.splitlines()] == ["api_listening", "api_stopped"]
+
+
+def test_an_answer_is_sent_without_delay() -> None:
+    """A head and a body are two writes: where the second waits for the first one's receipt, that takes 40 ms."""
+    with listening(ApiOptions(port=0)) as made:
+        assert made.proto == socket.IPPROTO_TCP  # what asyncio looks at
 
 
 def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path) -> None:
