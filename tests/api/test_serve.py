@@ -20,8 +20,12 @@ from tests.cli.conftest import Cli, cli
 from tests.cli.conftest import environment as clean
 from tests.command import environment, tidelog, until
 from tests.runtime import FakeRuntime
+from tidelog.api.backend import Backend
+from tidelog.api.options import ApiOptions
+from tidelog.api.serve import ApiServer, listening
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
+from tidelog.telemetry import ApiMetrics
 
 __all__ = ["clean", "cli"]  # fixtures
 
@@ -78,6 +82,42 @@ def test_it_says_where_it_listens_answers_and_ends_in_order(command: Command, nu
     idle.close()
     assert code == 0
     assert [json.loads(line)["event"] for line in logged.splitlines()] == ["api_listening", "api_stopped"]
+
+
+def test_an_answer_is_sent_without_delay() -> None:
+    """A head and a body are two writes: where the second waits for the first one's receipt, that takes 40 ms."""
+    with listening(ApiOptions(port=0)) as made:
+        assert made.proto == socket.IPPROTO_TCP  # what asyncio looks at
+
+
+def test_it_ends_in_time_whatever_is_open(small: Filled) -> None:
+    with Served(small.url, stop_s=1.0) as api:
+        half = socket.create_connection((api.server.host, api.server.port))
+        half.sendall(
+            b"POST /v1/chains/1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: 9\r\n\r\n{"
+        )
+        assert api.get("/v1/chains").status == 200
+    with half:  # the server is gone, and so is the request that never came
+        half.settimeout(END_S)
+        assert b" 200 " not in half.recv(100)
+
+
+def test_a_server_that_is_cancelled_is_gone(small: Filled) -> None:
+    async def serve() -> None:
+        store = await open_store(small.url, SystemRuntime(), readonly=True)
+        server = ApiServer(Backend(store, SystemRuntime(), ApiOptions(port=0), (), ApiMetrics()))
+        begun = asyncio.Event()
+        running = asyncio.ensure_future(server.run(lambda url: begun.set()))
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await store.close()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((server.host, server.port))
+
+    asyncio.run(serve())
 
 
 def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def create_app(backend: Backend) -> Litestar:
     cors = CORSConfig(
         allow_origins=list(backend.options.cors),
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "if-none-match"],
+        allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
         expose_headers=["etag"],
     )
     return Litestar(

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests import command
+from tests.api.served import Served, fill
+from tests.chain.rig import a_node
 from tests.command import Running, environment
 from tests.simulated import Simulated
 from tests.system.sql import opened, position
@@ -180,20 +182,27 @@ def test_through_dozens_of_them(tmp_path: Path, seed: int) -> None:
     kill_everybody_in_turn(tmp_path, kills=60, seed=seed)
 
 
+async def sync(db: str) -> None:
+    """Five blocks above the genesis, in this process."""
+    store = await open_store(db, SystemRuntime())
+    try:
+        await fill(store, a_node(blocks=5))
+    finally:
+        await store.close()
+
+
 def test_a_place_that_the_server_does_not_know_ends_it_with_a_sentence(tmp_path: Path) -> None:
-    db, port = f"sqlite:///{tmp_path}/chain.db", free_port()
-    with Simulated(Ledger(seed=3, blocks=5)) as node:
-        with Running("chain", "sync", "--rpc", node.url, "--db", db, log=tmp_path / "log") as sync:
-            assert sync.wait() == 0
-        with (
-            Running("serve", "--db", db, "--port", str(port), log=tmp_path / "log"),
-            following(f"http://127.0.0.1:{port}", tmp_path / "followed.db", tmp_path / "follower.log") as follower,
-        ):
-            until(lambda: follower.position() == (6, 6), "all changes")
-            follower.kill9()
-            with closing(sqlite3.connect(follower.path)) as file, file:
-                file.execute("UPDATE position SET seq = 60")
-            follower.start()
-            assert follower.process is not None
-            assert follower.process.wait(30) == 2
+    db = f"sqlite:///{tmp_path}/chain.db"
+    asyncio.run(sync(db))
+    with (
+        Served(db) as api,
+        following(api.server.url, tmp_path / "followed.db", tmp_path / "follower.log") as follower,
+    ):
+        until(lambda: follower.position() == (6, 6), "all changes")
+        follower.kill9()
+        with closing(sqlite3.connect(follower.path)) as file, file:
+            file.execute("UPDATE position SET seq = 60")
+        follower.start()
+        assert follower.process is not None
+        assert follower.process.wait(30) == 2
     assert "after is 60, and the last change of chain 1337 is 6" in (tmp_path / "follower.log").read_text()

@@ -100,14 +100,16 @@ def judge_books(path: Path, books: list[Event]) -> None:
             core.take(record)
             if (data := told.get(record.id)) is not None:
                 view = view_of(core, SYMBOL, 10)
-                assert view is not None
-                assert data["proven"] == view.proven
+                found += 1
+                if view is None:  # a run has just begun
+                    assert (data["proven"], data["bids"], data["asks"]) == (False, [], [])
+                    continue
+                assert view.proven or not data["proven"]
                 for side, levels in (("bids", view.bids), ("asks", view.asks)):
                     assert [(each["price"], each["qty"]) for each in data[side]] == [
                         (decimal_text(level.price, view.precision.price), decimal_text(level.qty, view.precision.qty))
                         for level in levels
                     ]
-                found += 1
     finally:
         reader.close()
     assert found == len(told) > KILLS

@@ -13,8 +13,11 @@ from tests.api.live.test_tail import damage
 from tests.market.exchange import Script, until
 from tidelog.api.live import missed as missed_module
 from tidelog.api.live import trades as trades_module
+from tidelog.api.live.messages import Message, Messages
+from tidelog.api.live.tail import JournalTail
 from tidelog.api.live.topics import Trades as Topic
 from tidelog.api.live.topics import place_of
+from tidelog.market.journal_file import JournalReader
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -38,6 +41,19 @@ def numbers(events: list[Event]) -> list[int]:
 
 async def ready(server: Served) -> None:
     await until(lambda: all(tail.ready for tail in server.live.tails.values()))
+
+
+def topic_after(text: str) -> Topic:
+    return Topic(A, None, place_of("after", text))
+
+
+async def until_place(stream: Messages) -> AsyncIterator[Message]:
+    """The messages up to the one that says where a stream goes on live."""
+    async for messages in stream:
+        for message in messages:
+            yield message
+        if messages[-1].event == "place":
+            return
 
 
 async def until_number(stream: AsyncIterator[Event], number: int) -> list[Event]:
@@ -200,6 +216,30 @@ class TestWhatIsLost:
                 assert len(numbers(events)) < 18
                 await recorder.trade(1)
                 assert numbers(await take(stream, 1)) == [19]
+
+    async def test_and_what_was_read_ahead_of_the_tail_is_told_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(missed_module, "RECORDS_MAX", 30)
+        path = tmp_path / "journal"
+        async with recording(path) as recorder:
+            tail = JournalTail(source(path), SystemRuntime())
+            running = asyncio.create_task(tail.run())
+            await until(lambda: tail.at == recorder.feed.progress.last)
+            running.cancel()  # it stands still here, while the journal goes on
+            await asyncio.gather(running, return_exceptions=True)
+            for _ in range(8):
+                await recorder.trade(5)
+            stream = await trades_module.trade_stream(tail, SystemRuntime(), asyncio.Semaphore(1), topic_after("0-0"))
+            told = [message async for message in until_place(stream)]
+            assert "lagged" in [message.event for message in told]
+            reader = JournalReader(str(path))
+            await tail._take(list(reader.records(tail.at)))
+            reader.close()
+            told += await anext(stream)
+            await stream.aclose()
+        ids = [message.id for message in told if message.event == "trades"]
+        assert len(ids) == len(set(ids)) == 40
 
     async def test_is_said_where_the_journal_has_dropped_it(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"
