@@ -18,7 +18,7 @@ from tests.api.served import CHAIN, Filled, Served, fill
 from tests.chain.rig import Rig, a_node
 from tests.cli.conftest import Cli, cli
 from tests.cli.conftest import environment as clean
-from tests.command import environment, tidelog, until
+from tests.command import environment, until
 from tests.runtime import FakeRuntime
 from tidelog.api.backend import Backend
 from tidelog.api.options import ApiOptions
@@ -120,19 +120,19 @@ def test_a_server_that_is_cancelled_is_gone(small: Filled) -> None:
     asyncio.run(serve())
 
 
-def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path) -> None:
+def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path, cli: Cli) -> None:
     db = f"sqlite:///{tmp_path}/tokens.db"
-    tidelog("db", "migrate", "--db", db)
+    cli("db", "migrate", "--db", db)
     command = Command("--db", db)
     try:
         assert command.get("/v1/chains")[0] == 200
-        token = tidelog("token", "create", "me", "--scope", "read", "--expires", "30d", "--db", db).out.strip()
+        token = cli("token", "create", "me", "--scope", "read", "--expires", "30d", "--db", db).out.strip()
         assert token.startswith("tl_")
         until(lambda: command.get("/v1/chains")[0] == 401, "the server to ask for a token")
         assert command.get("/v1/chains", token)[0] == 200
-        listed = json.loads(tidelog("token", "list", "--json", "--db", db).out)
+        listed = json.loads(cli("token", "list", "--json", "--db", db).out)
         assert (listed["name"], listed["scopes"], listed["state"]) == ("me", ["read"], "valid")
-        assert tidelog("token", "revoke", "me", "--db", db).out == "me is revoked\n"
+        assert cli("token", "revoke", "me", "--db", db).out == "me is revoked\n"
         until(lambda: command.get("/v1/chains", token)[0] == 401, "the token to be given up")
         _, logged = command.end(signal.SIGTERM)
         assert token not in logged
@@ -178,7 +178,7 @@ def test_answers_are_whole_while_blocks_are_committed_and_replaced(url: str) -> 
     async def write() -> None:
         store = await open_store(url, SystemRuntime())
         rig = Rig(store, node, FakeRuntime(), ("http://replica-0",))
-        for turn in range(12):
+        for turn in range(9):
             rig.ledger.extend(8)
             if turn % 3 == 2:
                 rig.ledger.reorg(4, 6)
