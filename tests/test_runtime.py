@@ -1,6 +1,8 @@
 """The worker thread: one call after the other, and nobody waits for what nobody wants."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -65,3 +67,35 @@ async def test_closing_waits_for_the_calls_that_were_made() -> None:
     await worker.close()
     with pytest.raises(RuntimeError, match="closed"):
         await worker.call(lambda: None)
+
+
+FAILS = """
+import asyncio, threading
+from tidelog.runtime import ThreadWorker
+
+begun, gone = threading.Event(), threading.Event()
+
+def slow():
+    begun.set()
+    gone.wait()
+    threading.Event().wait(0.05)  # into the interpreter's end, if that does not wait
+    print("ended")
+
+async def main():
+    worker = ThreadWorker("test")
+    calls = [asyncio.ensure_future(worker.call(call)) for call in (slow, lambda: print("never begun"))]
+    await asyncio.to_thread(begun.wait)
+    raise RuntimeError("a fault")
+
+try:
+    asyncio.run(main())
+finally:
+    gone.set()
+"""
+
+
+def test_a_program_that_fails_ends_after_the_call_that_had_begun() -> None:
+    """A thread that is inside a library while the interpreter is taken apart may crash the process."""
+    done = subprocess.run([sys.executable, "-c", FAILS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "ended\n"), done.stderr
+    assert done.stderr.endswith("RuntimeError: a fault\n")

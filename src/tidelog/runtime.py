@@ -5,6 +5,7 @@ run under a simulated one. Nothing else in tidelog reads a clock, draws a random
 """
 
 import asyncio
+import atexit
 import os
 import queue
 import random
@@ -94,14 +95,17 @@ class ThreadWorker:
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
-        # a daemon, so that a program that fails before it closes its workers ends all the same
+        self._abandoned = False
+        # a daemon, so that a program that fails before it closes its workers is not waited for; see `end`
         self._thread = threading.Thread(target=self._work, name=f"tidelog-{name}", daemon=True)
+        _working.add(self)
         self._thread.start()
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
+        while (call := self._calls.get()) is not None and not self._abandoned:
             with suppress(RuntimeError):  # the loop that waited is closed
                 call()
+        _working.discard(self)
 
     async def call(self, function: Callable[[], T]) -> T:
         if self._closed:
@@ -127,6 +131,22 @@ class ThreadWorker:
             self._closed = True
             self._calls.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    def end(self) -> None:
+        """Wait for the call that has begun, leave out those behind it, and end the thread."""
+        self._closed = self._abandoned = True
+        self._calls.put(None)
+        self._thread.join()
+
+
+_working: set[ThreadWorker] = set()  # whose threads run
+
+
+@atexit.register
+def _end_workers() -> None:
+    """A thread inside SQLite, while the interpreter takes the connection apart under it, would crash the process."""
+    for worker in list(_working):
+        worker.end()
 
 
 def _answer(future: asyncio.Future[T], result: T) -> None:
