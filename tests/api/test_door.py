@@ -62,6 +62,29 @@ def test_a_page_of_another_name_reads_nothing(own: Served, host: str, status: in
         assert "--allow-host" in reply.error
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 101),  # no page: a program
+        ("http://127.0.0.1:8420", 101),  # the page of this server
+        ("https://app.example", 101),
+        ("http://app.example", 403),
+        ("https://evil.example", 403),
+        ("http://127.0.0.1:8421", 403),
+        ("http://127.0.0.1", 403),
+        ("null", 403),  # a page in a sandbox, or a file
+        ("", 403),
+    ],
+)
+def test_a_page_of_another_origin_listens_to_nothing(small: Filled, origin: str | None, status: int) -> None:
+    """A browser opens a WebSocket for any page, whatever CORS says."""
+    upgrade = {"connection": "upgrade", "upgrade": "websocket", "host": "127.0.0.1:8420"}
+    key = {"sec-websocket-version": "13", "sec-websocket-key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+    said = {} if origin is None else {"origin": origin}
+    with Served(small.url, cors=("https://app.example",)) as api:
+        assert api.ask("GET", "/v1/live", headers=upgrade | key | said).status == status
+
+
 def test_pages_of_other_origins_read_nothing_unless_they_are_named(small: Filled, own: Served) -> None:
     asked = {"origin": "https://app.example", "access-control-request-method": "GET"}
     assert "access-control-allow-origin" not in own.ask("GET", "/v1/chains", headers=asked).headers

@@ -1,8 +1,11 @@
 """What stands before the routes: who is asked for, how many at once, and for how long. Plain ASGI.
 
 The name in `Host` has to be one of ours: a page in a browser whose own name was made to point at this machine
-(DNS rebinding) names itself there. Requests beyond the limit are turned away at once, with a time to come
-back; one that takes too long ends. A stream of events counts, and is timed, only until it begins.
+(DNS rebinding) names itself there. A browser opens a WebSocket for any page and asks nobody, unlike for other requests:
+so the page's own address, in `Origin`, is looked at here.
+
+Requests beyond the limit are turned away at once, with a time to come back; one that takes too long ends. A stream of
+events counts, and is timed, only until it begins.
 """
 
 import asyncio
@@ -46,6 +49,8 @@ class Door:
         elif not self._is_ours(scope):
             self._turned_away(scope, 403)
             await _refuse(scope, receive, send, 403, "this server does not answer under that host: say --allow-host")
+        elif scope["type"] == "websocket" and not self._may_listen(scope):
+            await _refuse(scope, receive, send, 403, "pages of that origin may not listen: say --cors")
         elif scope["type"] == "websocket":
             await self._app(scope, receive, send)
         elif self._inside >= self._options.requests_max:
@@ -57,8 +62,15 @@ class Door:
     def _is_ours(self, scope: Scope) -> bool:
         if self._hosts is None:
             return True
-        given = [value for name, value in scope["headers"] if name == b"host"]
-        return len(given) == 1 and _host(given[0].decode("latin-1")) in self._hosts
+        given = _given(scope, b"host")
+        return len(given) == 1 and _host(given[0]) in self._hosts
+
+    def _may_listen(self, scope: Scope) -> bool:
+        """Programs have no origin; a page has to be of this server, or of an origin that may read."""
+        own = _given(scope, b"host")
+        return all(
+            origin in self._options.cors or origin.partition("://")[2] in own for origin in _given(scope, b"origin")
+        )
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(receive, send, self._leave)
@@ -152,6 +164,10 @@ def allowed_hosts(options: ApiOptions) -> frozenset[str] | None:
         return None
     own = ("localhost", "127.0.0.1", "::1") if options.loopback else ()
     return frozenset(name.lower().strip("[]") for name in (*own, options.host, *options.hosts))
+
+
+def _given(scope: Scope, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
 def _host(text: str) -> str:
