@@ -263,6 +263,16 @@ class TestTheWire:
             assert self.exchange(api, *parts) == answer
             assert api.get("/v1/chains").status == 200
 
+    def test_a_client_that_leaves_in_the_middle_is_no_fault(self, own: Served) -> None:
+        body = b"POST /rpc/1337 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n["
+        with socket.create_connection((own.server.host, own.server.port)) as connection:
+            connection.sendall(body)
+        asked = own.metrics.requests
+        status = until(
+            lambda: {each.labels["status"] for metric in asked.collect() for each in metric.samples}, "the end of it"
+        )
+        assert status == {"400"}  # a 5xx is counted as a fault of the server, and wakes somebody up
+
     def test_beyond_the_most_connections_the_next_comes_back_later(self, small: Filled) -> None:
         with Served(small.url, connections_max=2) as api:
             open_ones = [socket.create_connection((api.server.host, api.server.port)) for _ in range(2)]

@@ -71,10 +71,10 @@ MISTAKES = [
         {"SOURCE__A__MODE": "fast", "SOURCE__0__MODE": "fast"},
         "TIDELOG__SOURCE__A__MODE and TIDELOG__SOURCE__0__MODE set the same key",
     ),
-    ({"SERVER__PORT": "many"}, "t.toml: server.port: give a whole number, not text in quotes"),
-    ({"SERVER__PORT": "70000"}, "t.toml: server.port: give a whole number, 65535 or less"),
-    ({"SOURCE__A__MODE": "slow"}, "t.toml: source.a.mode: give one of fast, safe"),
-    ({"SOURCE__A__URLS": "[1"}, "t.toml: source.a.urls: give a list in [ ], not text in quotes"),
+    ({"SERVER__PORT": "many"}, "TIDELOG__SERVER__PORT: give a whole number"),
+    ({"SERVER__PORT": "70000"}, "TIDELOG__SERVER__PORT: give a whole number, 65535 or less"),
+    ({"SOURCE__A__MODE": "slow"}, "TIDELOG__SOURCE__A__MODE: give one of fast, safe"),
+    ({"SOURCE__A__URLS": "[1"}, "TIDELOG__SOURCE__A__URLS: give a list in [ ]"),
 ]
 
 

@@ -96,25 +96,42 @@ def _refused(request: Request[Any, Any, Any], error: Refused) -> Response[ErrorA
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorAnswer]:
     """What Litestar refuses: unknown routes, other methods, parameters of another shape."""
     status = error.status_code
+    if status == 500 and error.detail == _LEFT:
+        return problem(400, "the client left before its request was whole")  # no fault, and nobody reads this
     if status >= 500 or status not in CODES:
         return _fault(request, error)
     allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     if isinstance(error, ValidationException):
-        return problem(400, _shape_sentence(error))
+        return problem(400, _shape_sentence(request, error))
+    if status == 413:
+        return problem(413, f"the body is longer than {request.app.state.backend.options.body_bytes_max} bytes")
     return problem(status, _SENTENCES.get(status) or _one_line(error.detail), allowed)
 
 
+_LEFT = "client disconnected prematurely"  # so Litestar says it, as a fault of the server
 _SENTENCES = {
     404: "there is no such route: /openapi.json lists all of them",
     405: "this route does not take that method",
 }
 
 
-def _shape_sentence(error: ValidationException) -> str:
+def _shape_sentence(request: Request[Any, Any, Any], error: ValidationException) -> str:
     """Which parameter is wrong, and how. `extra` is a list of {message, key, source}."""
     extra = error.extra if isinstance(error.extra, list) else []
-    parts = [f"{_name(each)}: {_one_line(str(each.get('message')))}" for each in extra if isinstance(each, dict)]
+    parts = [f"{_name(each)}: {_wrong(request, each)}" for each in extra if isinstance(each, dict)]
     return "; ".join(parts) or "the request does not have the shape that this route takes"
+
+
+def _wrong(request: Request[Any, Any, Any], each: dict[Any, Any]) -> str:
+    """In our words, where the decoder's are a regular expression or a type of Python's."""
+    message = _one_line(str(each.get("message")))
+    if message == "Expected `int`, got `str`":
+        return "give a whole number"
+    if "matching regex" not in message:
+        return message
+    field = request.scope["route_handler"].parsed_fn_signature.parameters.get(str(each.get("key")))
+    meant = getattr(field and field.kwarg_definition, "description", None) or "something else"
+    return f"this is not what it has to be: {meant[0].lower()}{meant[1:].rstrip('.')}"
 
 
 def _name(each: dict[Any, Any]) -> str:

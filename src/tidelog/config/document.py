@@ -32,6 +32,7 @@ _WORDS = {
     "array": "a list in [ ]",
     "object": "a table",
 }
+_NOT_TEXT = ", not text in quotes"  # which all is that a variable of the environment holds
 _BOUNDS = {">=": "{} or more", "<=": "{} or less", ">": "more than {}", "<": "less than {}"}
 
 
@@ -80,6 +81,7 @@ def parse(text: str, kind: type[T], *, file: str, environ: Mapping[str, str]) ->
     shape = shape_of(kind)
     tree = _tree(text, file)
     reading = Reading(os.path.dirname(os.path.abspath(file)), environ)
+    overrides: dict[Key, str] = {}
     try:
         exposed = examine(tree, shape)
         given = frozenset(named(key, tree) for key in _leaves(tree))
@@ -88,6 +90,9 @@ def parse(text: str, kind: type[T], *, file: str, environ: Mapping[str, str]) ->
         fill(tree, shape)
         value = _converted(tree, kind, reading)
     except Wrong as wrong:
+        for length in range(len(wrong.key), 0, -1):
+            if variable := overrides.get(wrong.key[:length]):
+                raise ConfigError(f"{variable}: {wrong.sentence.removesuffix(_NOT_TEXT)}") from None
         raise ConfigError(f"{file}: {'.'.join(named(wrong.key, tree))}: {wrong.sentence}") from None
     return Loaded(
         value,

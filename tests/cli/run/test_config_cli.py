@@ -95,7 +95,10 @@ def test_a_bad_file_is_one_sentence_everywhere(cli: Cli, tmp_path: Path) -> None
     for command in (("config", "check"), ("config", "show"), ("run",), ("run-source", "main")):
         words = f"{file}: chain.main.confirmation: there is no such key; did you mean confirmations?"
         assert_one_sentence(cli(*command, "-c", str(file)), words)
-    assert_one_sentence(cli("run", "-c", str(tmp_path / "none")), "none cannot be read: No such file or directory")
+    assert_one_sentence(
+        cli("run", "-c", str(tmp_path / "none")),
+        "none cannot be read: No such file or directory; `tidelog init` writes one",
+    )
 
 
 def test_a_source_that_is_not_in_the_file(cli: Cli, file: str) -> None:

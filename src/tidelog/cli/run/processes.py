@@ -112,6 +112,8 @@ def _spelled(*where: str) -> Callable[[str], str]:
 
 def checked(file: str, environ: Mapping[str, str]) -> Loaded[Settings]:
     """The file, if it can be run. ConfigError: why it cannot."""
+    if not os.path.exists(file):
+        raise ConfigError(f"{file} cannot be read: No such file or directory; `tidelog init` writes one")
     loaded = load(file, Settings, environ)
     judge(loaded.value, file)
     return loaded
