@@ -69,7 +69,7 @@ class _Operation(Operation):
     def __post_init__(self) -> None:
         self.request_body = RequestBody(
             content={"application/json": OpenAPIMediaType(schema=_BODY)},
-            required=True,
+            required=False,  # as everything that is no call, an empty one is answered by JSON-RPC's own error
             description="A JSON-RPC 2.0 call, or a batch of calls.",
         )
         self.responses = {
