@@ -1,5 +1,6 @@
 """The page that documents the API, opened in a browser that has no internet: it loads, asks, and shows the answer."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.api.served import Filled, Served
+from tests.api.served import Filled, Served, filled, sqlite_url
 from tests.command import until
 from tests.conftest import missing
+from tidelog.runtime import SystemRuntime
+from tidelog.store import open_store, tokens
 
 BROWSER_S = 60.0
 FLAGS = (
@@ -40,7 +43,8 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         opened.quit()
 
 
-def test_a_request_is_sent_from_the_page_and_its_answer_shown(small: Filled, browser: Any) -> None:
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_request_is_sent_from_the_page_and_its_answer_shown(guarded: bool, tmp_path: Path, browser: Any) -> None:
     def found(selector: str) -> Any:
         return until(lambda: browser.find_elements("css selector", selector), selector, timeout_s=BROWSER_S)[0]
 
@@ -49,7 +53,12 @@ def test_a_request_is_sent_from_the_page_and_its_answer_shown(small: Filled, bro
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         browser.execute_script("arguments[0].click()", element)
 
-    with Served(small.url) as api:
+    url = filled(sqlite_url(tmp_path)).url
+    token = asyncio.run(_token(url)) if guarded else None
+    with Served(url) as api:
+        if token is not None:  # what a person types into the browser's own question
+            browser.get(api.server.url.replace("//", f"//me:{token}@") + "/docs")
+            browser.get_log("browser")
         browser.get(f"{api.server.url}/docs")
         operation = "#operations-chain-list_chains"
         click(f"{operation} button.opblock-summary-control")
@@ -67,6 +76,14 @@ def test_a_request_is_sent_from_the_page_and_its_answer_shown(small: Filled, bro
         assert '"chain_id": 1337' in body
         complaints = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
         assert complaints == []  # nothing was asked of others, and the page's own policy lets all of it work
+
+
+async def _token(url: str) -> str:
+    store = await open_store(url, SystemRuntime())
+    try:
+        return await tokens.create(store, SystemRuntime(), "mine", ("read",), None)
+    finally:
+        await store.close()
 
 
 def test_its_parts_come_from_this_server(small: Filled) -> None:

@@ -1,6 +1,7 @@
 """Who is let in: every route, with each kind of token and without one; the routes are those that the app has."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tidelog.store import open_store, tokens
 from tidelog.telemetry import ApiMetrics
 
 DAY_MS = 86_400_000
-OPEN = {"/livez"}  # the only routes that ask for no token, and only to say that the process lives
+OPEN = {"/livez", "/readyz"}  # the only routes that ask for no token: they say whether, and not why
 
 
 class Keys:
@@ -113,12 +114,34 @@ def test_every_route_asks_for_its_token(own_keys: Keys) -> None:
                 headers = {} if shown is None else {"authorization": shown}
                 reply = api.ask(method, address, headers=headers)
                 assert reply.status == 401, (method, address, shown, reply)
-                assert reply.headers["www-authenticate"].startswith("Bearer")
+                by_people = method == "GET" and address.startswith(("/docs", "/openapi.json"))
+                assert reply.headers["www-authenticate"].startswith("Basic" if by_people else "Bearer")
                 assert reply.error
             for other, token in held.items():
                 reply = api.ask(method, address, headers=bearer(token))
                 assert (reply.status == 403) == (other != scope), (method, address, other, reply)
                 assert reply.status not in (401, 500), (method, address, reply)
+
+
+def test_a_browser_shows_its_token_as_a_password(own_keys: Keys) -> None:
+    token = own_keys.make("only", READ)
+
+    def status(path: str, said: str) -> int:
+        return api.ask("GET", path, headers={"authorization": f"Basic {b64encode(said.encode()).decode()}"}).status
+
+    with Served(own_keys.url) as api:
+        for said, answer in (
+            (f":{token}", 200),
+            (f"anybody:{token}", 200),
+            (token, 401),
+            (f"{token}:", 401),
+            (f":{token}x", 401),
+            (f":{token}:", 401),
+            (":", 401),
+            ("", 401),
+        ):
+            assert status("/docs", said) == status("/v1/chains", said) == answer, said
+        assert status("/metrics", f":{token}") == 403
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -38,10 +38,11 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+BY_PEOPLE = {"login": True}  # a browser that has no token asks for one
 KEPT = {"cache-control": "private, max-age=3600"}
 
 
-@get("/openapi.json", include_in_schema=False)
+@get("/openapi.json", include_in_schema=False, opt=BY_PEOPLE)
 async def get_openapi(request: Request[Any, Any, Any], backend: NamedDependency[Backend]) -> Response[bytes]:
     """The document of this API; made when it is first asked for."""
     from tidelog.api.openapi import document  # which names every route, these too
@@ -52,14 +53,14 @@ async def get_openapi(request: Request[Any, Any, Any], backend: NamedDependency[
     return Response(kept["openapi"], media_type=MediaType.JSON, headers={"cache-control": "no-store"})
 
 
-@get("/docs", include_in_schema=False)
+@get("/docs", include_in_schema=False, opt=BY_PEOPLE)
 async def get_docs() -> Response[str]:
     """The page."""
     headers = {**KEPT, "content-security-policy": PAGE_POLICY}
     return Response(PAGE, media_type=MediaType.HTML, headers=headers)
 
 
-@get("/docs/{asset:str}", include_in_schema=False)
+@get("/docs/{asset:str}", include_in_schema=False, opt=BY_PEOPLE)
 async def get_asset(asset: Asset) -> Response[bytes]:
     """What the page is made of."""
     if asset == "start.js":

@@ -5,9 +5,15 @@ new route is guarded before anybody thinks of it. `opt={"scope": None}` opens a 
 
 A server that only this machine reaches asks for no token until there is one; any other server asks from the
 start. A token that is shown has to be good in either case.
+
+A browser cannot be told to send `Bearer`, so that a page would be out of reach. The token is taken as the password of
+`Basic` as well, with any name, and a route that a person opens (`opt={"login": True}`) makes the browser ask for it.
+It then sends it to this server by itself, whichever page asks: that does no harm, since nothing is changed here, and
+pages of other origins read nothing.
 """
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +29,9 @@ __all__ = ["DEFAULT_SCOPE", "METRICS", "READ", "TokenList", "authorize", "scope_
 READ, METRICS = "read", "metrics"
 DEFAULT_SCOPE = READ
 CHALLENGE = {"www-authenticate": 'Bearer realm="tidelog"'}
+LOGIN = {
+    "www-authenticate": 'Basic realm="tidelog", charset="UTF-8"'
+}  # alone: browsers ask by the first that they know
 TOKEN_BYTES_MAX = 200  # a token has 46 characters: what is longer is none, and is not hashed
 
 
@@ -66,13 +75,14 @@ async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     tokens: TokenList = connection.app.state.tokens
     held = await tokens.current()
     shown = [value for name, value in connection.scope["headers"] if name == b"authorization"]
+    challenge = LOGIN if handler.opt.get("login") else CHALLENGE
     if not shown:
         if held or not backend.options.loopback:
-            raise Refused(401, "a token is needed: send Authorization: Bearer tl_...", headers=CHALLENGE)
+            raise Refused(401, "a token is needed: send Authorization: Bearer tl_...", headers=challenge)
         return
     token = _checked(shown, held, int(backend.runtime.now() * 1_000))
     if token is None:
-        raise Refused(401, "this token is not valid: it is unknown, expired or revoked", headers=CHALLENGE)
+        raise Refused(401, "this token is not valid: it is unknown, expired or revoked", headers=challenge)
     if scope not in token.scopes:
         raise Refused(403, f"this token lacks the scope {scope!r}")
 
@@ -81,4 +91,17 @@ def _checked(shown: list[bytes], held: Sequence[Token], now_ms: int) -> Token | 
     if len(shown) != 1 or len(shown[0]) > TOKEN_BYTES_MAX:
         return None
     scheme, _, text = shown[0].decode("latin-1").partition(" ")
-    return check(text.strip(), held, now_ms) if scheme.lower() == "bearer" else None
+    match scheme.lower():
+        case "bearer":
+            return check(text.strip(), held, now_ms)
+        case "basic":
+            return check(_password(text.strip()), held, now_ms)
+    return None
+
+
+def _password(text: str) -> str:
+    """Of RFC 7617: base64 of a name, a colon and the password; nothing, where it is none."""
+    try:
+        return b64decode(text, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
