@@ -1,5 +1,6 @@
 """The API's own status, the store's, and that of the processes that fill it, over the application itself."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chain.rig import Rig, a_node, rig
-from tidelog.api import health
+from tidelog.api import guard, health
 from tidelog.api.app import create_app
 from tidelog.api.backend import Backend
 from tidelog.api.options import ApiOptions
@@ -28,8 +29,10 @@ CHAIN = str(NODE.chain.chain_id)
 
 
 @asynccontextmanager
-async def served(r: Rig, scrape: Mapping[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    options = ApiOptions(scrape=scrape or {})
+async def served(
+    r: Rig, scrape: Mapping[str, str] | None = None, *, tokens_s: float = 1.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    options = ApiOptions(scrape=scrape or {}, tokens_s=tokens_s)
     backend = Backend(r.store, r.runtime, options, (), ApiMetrics())
     app = create_app(backend)
     async with httpx.AsyncClient(
@@ -165,18 +168,37 @@ async def test_reasons_are_for_those_who_may_read_metrics(tmp_path: Path, monkey
     assert (answer.status_code, msgspec.json.decode(answer.content, type=Readiness)) == (503, Readiness(False))
 
 
+@asynccontextmanager
+async def silent() -> AsyncIterator[None]:
+    await asyncio.Event().wait()
+    yield
+
+
+def away() -> Any:
+    raise StoreError("postgresql://secret@host is away")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reason"),
+    [(away, "api: the store cannot be read"), (silent, "api: the store has not answered within 0.05 s")],
+)
 async def test_a_store_that_cannot_be_read_is_a_reason_and_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snapshot: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with rig(tmp_path, NODE) as r, served(r) as client:
-
-        def away() -> Any:
-            raise StoreError("postgresql://secret@host is away")
-
-        assert (await client.get("/metrics")).status_code == 200  # the tokens are known from now on
-        monkeypatch.setattr(r.store, "snapshot", away)
+    monkeypatch.setattr(health, "STORE_S", 0.05)
+    monkeypatch.setattr(guard, "LOOK_S", 0.05)
+    async with rig(tmp_path, NODE) as r, served(r, tokens_s=1e-9) as client:
+        monkeypatch.setattr(r.store, "snapshot", snapshot)
         answer = await client.get("/readyz")
-        assert (answer.status_code, answer.json()["reasons"]) == (503, ["api: the store cannot be read"])
+        assert (answer.status_code, answer.json()["reasons"]) == (503, [])  # who asks is not known
+        assert (await client.get("/metrics")).status_code == 503
+        monkeypatch.undo()
+        assert (await client.get("/metrics")).status_code == 200  # the tokens are known from now on
+        monkeypatch.setattr(health, "STORE_S", 0.05)
+        monkeypatch.setattr(guard, "LOOK_S", 0.05)
+        monkeypatch.setattr(r.store, "snapshot", snapshot)
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["reasons"]) == (503, [reason])
         found = await samples(client)
         assert found["tidelog_up", "api"] == 1
         assert ("tidelog_store_size_bytes", "api") not in found

@@ -22,6 +22,7 @@ from litestar.handlers import BaseRouteHandler
 
 from tidelog.api.backend import Backend
 from tidelog.api.problems import Refused
+from tidelog.errors import Busy, StoreError
 from tidelog.store.tokens import Token, check, listed
 
 __all__ = ["DEFAULT_SCOPE", "METRICS", "READ", "TokenList", "authorize", "scope_of"]
@@ -32,6 +33,7 @@ CHALLENGE = {"www-authenticate": 'Bearer realm="tidelog"'}
 LOGIN = {
     "www-authenticate": 'Basic realm="tidelog", charset="UTF-8"'
 }  # alone: browsers ask by the first that they know
+LOOK_S = 1.0  # for the tokens, where those that were read last would do
 TOKEN_BYTES_MAX = 200  # a token has 46 characters: what is longer is none, and is not hashed
 
 
@@ -61,6 +63,22 @@ class TokenList:
                     self._read_s = begun_s
         return self._tokens
 
+    async def known(self) -> Sequence[Token]:
+        """The same; while the store is away those that were read last, since who revokes one needs the store too.
+
+        For what needs no store: the metrics are wanted most when it is away.
+        """
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await self.current()
+        except TimeoutError:
+            error: StoreError = Busy("the store has not told its tokens in time")
+        except StoreError as away:
+            error = away
+        if self._read_s is None:
+            raise error
+        return self._tokens
+
     def _is_stale(self) -> bool:
         read_s = self._read_s
         return read_s is None or self._backend.runtime.monotonic() - read_s > self._backend.options.tokens_s
@@ -73,7 +91,7 @@ async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         return
     backend: Backend = connection.app.state.backend
     tokens: TokenList = connection.app.state.tokens
-    held = await tokens.current()
+    held = await (tokens.known() if scope == METRICS else tokens.current())
     shown = [value for name, value in connection.scope["headers"] if name == b"authorization"]
     challenge = LOGIN if handler.opt.get("login") else CHALLENGE
     if not shown:
