@@ -13,13 +13,15 @@ from tests.simulated import Simulated
 from tidelog.api.backend import Backend
 from tidelog.api.options import ApiOptions
 from tidelog.api.serve import ApiServer
+from tidelog.cli.run.child import Child
+from tidelog.cli.run.metrics import RunMetrics
 from tidelog.errors import Unreachable
-from tidelog.net.status import ask
+from tidelog.net.status import StatusServer, ask
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
 from tidelog.store import open_store
-from tidelog.telemetry import ApiMetrics
+from tidelog.telemetry import ApiMetrics, Readiness, rendered
 
 T = TypeVar("T")
 
@@ -43,7 +45,18 @@ async def exposition(folder: Path) -> str:
                 await eventually(lambda: _is_ready(chain))
                 for qty in range(1, 50):
                     exchange.push(script.update("A/USD", qty), script.trade("B/USD"))
-                return await _read(db, {"chain": chain, "market": market})
+                supervisor = StatusServer(f"unix:{folder}/run.sock", metrics=_supervised, ready=lambda: Readiness(True))
+                async with supervisor:
+                    return await _read(db, {"chain": chain, "market": market, "supervisor": supervisor.address})
+
+
+async def _supervised() -> bytes:
+    """What a supervisor shows of a process that has ended once."""
+    ended = Child("chain", [], {}, "", SystemRuntime(), 60.0)
+    ended.last_exit, ended.restarts = 1, 1
+    metrics = RunMetrics()
+    metrics.look([ended])
+    return rendered(metrics.registry)
 
 
 async def _read(db: str, scrape: dict[str, str]) -> str:

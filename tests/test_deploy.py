@@ -153,6 +153,7 @@ def test_every_area_of_the_issue_has_an_alert() -> None:
     watched = {name for rule in alerts() for name in Names(rule["expr"]).series}
     assert watched >= {
         "tidelog_up",
+        "tidelog_run_stays_down",
         "up",
         "tidelog_chain_blocks_behind",
         "tidelog_chain_head_stalled",
