@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.market.exchange import Script, serve, until
+from tidelog.cli import market_source
 from tidelog.cli.market import app, ladder, record
 from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
@@ -117,3 +118,18 @@ def test_a_ladder_says_whether_it_is_proven() -> None:
     shown = capture.get()
     for text in ("A/USD: proven to 10 levels, 2 mismatches", "99.9", "0.05", "100.1", "2.50", "B/USD: not followed"):
         assert text in shown
+
+
+async def test_a_store_that_is_away_holds_the_end_up_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market_source, "LOADING_S", 0.01)
+    away = asyncio.create_task(asyncio.Event().wait())
+    await market_source.finished_loading(away)  # type: ignore[arg-type]
+    assert away.cancelled()
+
+
+async def test_what_loading_ends_with_is_what_recording_ends_with() -> None:
+    async def refused() -> None:
+        raise ConfigError("the recording is another one's")
+
+    with pytest.raises(ConfigError, match="another one's"):
+        await market_source.finished_loading(asyncio.create_task(refused()))

@@ -28,6 +28,7 @@ from tidelog.telemetry import MarketMetrics, logger
 STATUS_S = 0.5  # between updates of the status line
 LOG_S = 10.0  # ... and between structured lines where there is no terminal
 DAY_S = 86_400
+LOADING_S = 15.0  # at the end, for what the store has not got: half of what `run` gives a process, and ten batches
 
 _log = logger("market")
 
@@ -89,8 +90,19 @@ async def record_market(
         ended = True
         await http.close()
         if loading is not None:
-            await loading
+            await finished_loading(loading)
     return feed.progress, str(feed.digest)
+
+
+async def finished_loading(loading: asyncio.Task[None]) -> None:
+    """Wait for the store to have all of the journal, and no longer than LOADING_S: the next run goes on from there."""
+    done, _ = await asyncio.wait({loading}, timeout=LOADING_S)
+    if not done:
+        _log.warning("loading_left", seconds=LOADING_S)
+        loading.cancel()
+        await asyncio.wait({loading})
+    elif not loading.cancelled():
+        loading.result()
 
 
 def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHttp, metrics: MarketMetrics) -> Feed:
