@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -177,6 +178,9 @@ async def test_connections_are_limited(tmp_path: Path) -> None:
     async with with_chain(tmp_path, streams_max=1) as (_, server):
         async with client(server) as one:
             assert await one.ask(op="ping") == {"op": "pong"}
+            async with httpx.AsyncClient(base_url=server.url) as http:
+                refused = await http.get(f"/v1/chains/{CHAIN}/live/changes")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
             async with client(server) as two:
                 with pytest.raises(ConnectionClosed) as closed:
                     await two.hear()

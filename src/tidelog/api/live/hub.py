@@ -63,7 +63,7 @@ class Live:
         if self.stopping.is_set():
             raise Refused(503, "the server is stopping: connect again", headers={"retry-after": "1"})
         if self.connections >= limit:
-            raise Refused(503, f"{limit} live streams are open, which is the limit", headers={"retry-after": "5"})
+            raise Refused(429, f"{limit} live streams are open, which is the limit", headers={"retry-after": "5"})
 
     @asynccontextmanager
     async def counted(self, kind: str) -> AsyncIterator[None]:
