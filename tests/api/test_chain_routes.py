@@ -350,5 +350,8 @@ def test_methods_and_media_types(api: Served) -> None:
         assert reply.status == 400
         assert reply.error
     assert "body" in api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=b"").error
+    assert api.post(f"{CHAIN}/logs", {"from_block": "0x1"}).error == (
+        "body: from_block: '0x1' is not among what it may be; a number has no quotes, and is decimal"
+    )
     large = api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=b" " * 300_000)
     assert (large.status, large.error) == (413, "the body is longer than 262144 bytes")

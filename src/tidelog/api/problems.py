@@ -4,6 +4,7 @@ A message is one sentence for a person: what is wrong, where, what to do. It nev
 alone knows: paths, statements, stack traces. What is a fault of ours is logged, and told as "internal".
 """
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -79,9 +80,20 @@ def read_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Refused(400, f"body: {_one_line(str(error))}") from None
+        raise Refused(400, f"body: {_plain(_one_line(str(error)))}") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Refused(400, "body: this is no JSON document") from None
+
+
+def _plain(message: str) -> str:
+    """Text where one of a few words may stand is a number in quotes, most of the time."""
+    found = _NO_SUCH_WORD.fullmatch(message)
+    if found is None:
+        return message
+    return f"{found[2]}: {found[1][:80]} is not among what it may be; a number has no quotes, and is decimal"
+
+
+_NO_SUCH_WORD = re.compile(r"Invalid enum value (.*) - at `\$\.(\w+)`")
 
 
 def body_of(status: int, message: str) -> bytes:
