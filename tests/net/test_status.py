@@ -89,6 +89,20 @@ async def test_it_shows_metrics_life_and_readiness(kind: str, tmp_path: Path) ->
         assert (await ask(address, "/nothing")).status == 404
 
 
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        *(("localhost", 200), ("LocalHost:80", 200), ("127.0.0.1:9464", 200), ("[::1]:9464", 200)),
+        *(("evil.example:9464", 403), ("127.0.0.1.evil.example", 403), ("10.0.0.1", 403)),
+    ],
+)
+async def test_a_page_of_another_name_reads_nothing(host: str, answer: int) -> None:
+    async with served() as (_, address), aiohttp.ClientSession(headers={"host": host}) as session:
+        for path in ("/metrics", "/livez", "/readyz"):
+            async with session.get(f"http://{address}{path}") as reply:
+                assert reply.status == answer
+
+
 async def test_the_content_type_is_prometheus_own() -> None:
     async with served() as (_, address), aiohttp.ClientSession() as session:
         async with session.get(f"http://{address}/metrics") as response:

@@ -73,6 +73,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+@web.middleware
+async def _for_this_machine(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """A page in a browser, whose own name was made to point here, names itself in `Host`, and reads nothing."""
+    host = request.host
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if not _is_loopback(name.lower()):
+        raise web.HTTPForbidden(text="this server answers to the names of this machine alone\n")
+    return await handler(request)
+
+
 class StatusServer:
     """Serves the status of this process. An async context manager, or `start` and `close`.
 
@@ -108,7 +120,8 @@ class StatusServer:
         Raises:
             ConfigError: the address is in use, or may not be listened on.
         """
-        application = web.Application(client_max_size=1)
+        middlewares = [_for_this_machine] if isinstance(self._parsed, TcpAddress) else []
+        application = web.Application(client_max_size=1, middlewares=middlewares)
         for path, handler in (("/metrics", self._show_metrics), ("/livez", self._live), ("/readyz", self._show_ready)):
             application.router.add_get(path, handler)
         self._runner = web.AppRunner(
