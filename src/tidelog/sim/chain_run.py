@@ -5,6 +5,7 @@ wrong does; then comes the quiet phase, in which the store has to become the nod
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import apsw
@@ -14,7 +15,7 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.rpc import Endpoint
 from tidelog.chain.sync import Options, Sync
 from tidelog.config import EndpointUrl
-from tidelog.errors import Busy, Corruption, TidelogError
+from tidelog.errors import Busy, Corruption, Fenced, TidelogError
 from tidelog.sim import schedule as plan
 from tidelog.sim.control import Place
 from tidelog.sim.disk import Mount
@@ -80,7 +81,9 @@ class ChainRun:
         self.links = Links()
         self.uncertain = 0
         self.syncing: Sync | None = None
-        self.process: Process | None = None
+        self._lives: list[Process] = []  # those that run, the oldest first
+        self._taken_over = False
+        self._extra: list[asyncio.Task[None]] = []  # lives beside the one that is always there
         self._standing: Standing | None = None
         self._observer = Mount(world.disk, faulty=False)
         self._quiet_at: float | None = None
@@ -100,12 +103,13 @@ class ChainRun:
             await self._script()
         finally:
             self._over = True
+            tasks += self._extra
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self.process is not None:
-                self.process.kill("the end")
-                self.process._clean_up()
+            for process in self._lives:
+                process.kill("the end")
+                process.clean_up()
             self._observer.close_connections()
             self._observer.unregister()
         for task in tasks:
@@ -134,10 +138,10 @@ class ChainRun:
             self.world.violated(f"recovers by itself: after {QUIET_S:g} s without faults the store is at {at}, "
                                 f"the node at {self.ledger.head.number}")  # fmt: skip
 
-    async def _until(self, condition: "asyncio.Future[bool] | object", seconds: float) -> bool:
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = self.world.loop.time() + seconds
         while self.world.loop.time() < deadline and not self.world.violations:
-            if condition():  # type: ignore[operator]
+            if condition():
                 return True
             await asyncio.sleep(LOOK_S)
         return False
@@ -150,19 +154,31 @@ class ChainRun:
     async def _live(self) -> None:
         """Start the program whenever it does not run."""
         while not self._over:
-            self.process = Process(self.world, "sync")
-            failure = await self.process.run(self._main)
-            if isinstance(failure, Killed):
-                self.faults.bury()
-            elif isinstance(failure, Corruption) or not isinstance(failure, TidelogError | None):
-                self.world.violated(f"the program ended by {describe(failure)} {failure!r}")
-                return
-            elif failure is not None and self._quiet_at is not None:
-                calm = self.world.loop.time() > self._quiet_at + CALM_S
-                if calm:
-                    self.world.violated(f"without faults the program ended by {describe(failure)}")
-            self._look()
+            if any(process.alive for process in self._lives):
+                await asyncio.sleep(RESTART_S)
+                continue
+            await self._one_life()
             await asyncio.sleep(RESTART_S)
+
+    async def _one_life(self) -> None:
+        process = Process(self.world, "sync")
+        self._lives.append(process)
+        failure = await process.run(self._main)
+        self._lives.remove(process)
+        if isinstance(failure, Killed):
+            self.faults.bury()
+        elif isinstance(failure, Corruption) or not isinstance(failure, TidelogError | None):
+            self.world.violated(f"the program ended by {describe(failure)} {failure!r}")
+        elif isinstance(failure, Fenced) and not self._taken_over:
+            self.world.violated("the program was fenced, and nobody had taken over")
+        elif failure is not None and self._is_calm:
+            self.world.violated(f"without faults the program ended by {describe(failure)}")
+        self._look()
+
+    @property
+    def _is_calm(self) -> bool:
+        """Whether what went wrong is long over."""
+        return self._quiet_at is not None and self.world.loop.time() > self._quiet_at + CALM_S
 
     async def _main(self, process: Process) -> None:
         runtime, metrics = SimRuntime(process), ChainMetrics()
@@ -187,8 +203,8 @@ class ChainRun:
                 self.ledger.extend(1)
 
     def _kill(self, why: str) -> None:
-        if self.process is not None:
-            self.process.kill(why)
+        for process in self._lives[:]:
+            process.kill(why)
 
     def _on_point(self, process: Process, name: str, nth: int) -> None:
         if name == "store.committed":
@@ -220,6 +236,9 @@ class ChainRun:
                 return lambda: self.node.act(Place(replica))
             case plan.Uncertain(times):
                 self.uncertain += times
+            case plan.Takeover():
+                self._taken_over = True
+                self._extra.append(asyncio.create_task(self._one_life()))
             case plan.Restart():
                 if self.syncing is not None:
                     self.syncing.stop()

@@ -33,8 +33,9 @@ def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
         (1, lambda: plan.Down(_replica(rng, replicas), _span(rng))),
         (1, lambda: plan.Slow(rng.randrange(replicas), round(rng.uniform(0.5, 40.0), 1), _span(rng))),
         (1, lambda: plan.Lag(rng.randrange(replicas), rng.randint(1, 6), _span(rng))),
-        (3, lambda: _crash(rng)),
+        (5, lambda: _crash(rng)),
         (1, lambda: plan.Restart()),
+        (1, lambda: plan.Takeover()),
         (1, lambda: plan.Jump(round(rng.uniform(-86_400, 86_400), 1))),
         (2, lambda: _disk(rng)),
         (1, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
@@ -65,11 +66,11 @@ def _event(
 def _inside(rng: random.Random, points: tuple[str, ...], may_step: bool) -> plan.Trigger:
     """Not a moment but a place: a point of the code, a request, a step between two awaits."""
     if may_step and rng.random() < 0.5:
-        return plan.Step(rng.randint(1, 3), rng.randint(1, 2_000))
+        return plan.Step(rng.randint(1, 4), rng.randint(1, 900))
     if rng.random() < 0.3:
         return plan.Point("request", rng.randint(1, 150))
     name = rng.choice(points)
-    return plan.Point(name, rng.randint(1, 2 if name == "store.rolled_back" else 25))
+    return plan.Point(name, rng.randint(1, 30))
 
 
 def _span(rng: random.Random) -> float:

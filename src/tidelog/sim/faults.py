@@ -100,9 +100,7 @@ class Faults:
             return
         self._rival_mount = Mount(self._world.disk, faulty=False)
         try:
-            self._rival = apsw.Connection(
-                self._database, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._rival_mount.name
-            )
+            self._rival = apsw.Connection(self._database, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._rival_mount.name)
             self._rival.execute("BEGIN IMMEDIATE")
         except apsw.Error:  # there is no database yet, or somebody else holds it
             self._unlock()

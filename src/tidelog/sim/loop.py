@@ -15,11 +15,13 @@ import threading
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Executor
 from contextvars import Context, ContextVar
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 STEPS_MAX = 2_000_000  # of one run: what takes more will never end
 IDLE_STEPS_MAX = 200_000  # without time passing: somebody turns without waiting for anything
@@ -65,7 +67,9 @@ class SimLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._now
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         self._check_thread()
         context = contextvars.copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
@@ -73,17 +77,17 @@ class SimLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         self._check_thread()
         context = contextvars.copy_context() if context is None else context
@@ -126,8 +130,8 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     # -- running --------------------------------------------------------------------------------------------
 
-    def run_until_complete(self, future: Awaitable[T]) -> T:
-        main = asyncio.ensure_future(future, loop=self)
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
+        main: asyncio.Future[T] = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         previous = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._finalize)
         events._set_running_loop(self)
@@ -144,7 +148,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
         """A generator that nobody closed was collected: close it, unless its process is gone."""
         if not self._closed and DOMAIN.get() not in self._dead:
-            self.create_task(generator.aclose())  # type: ignore[arg-type]
+            self.create_task(generator.aclose())
 
     def _turn(self) -> None:
         """Run what is ready; where nothing is, let time pass to the next timer."""
@@ -187,7 +191,7 @@ class SimLoop(asyncio.AbstractEventLoop):
                 try:
                     assert coro is not None
                     coro.throw(Killed())
-                except BaseException:  # noqa: BLE001 - nobody is left to hear of it
+                except BaseException:  # nobody is left to hear of it
                     break
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             del self._tasks[task]
@@ -217,5 +221,5 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._timers.clear()
         self._closed = True
 
-    def run_in_executor(self, executor: Any, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        raise Escaped(f"{function} was to run on a thread: work goes through Runtime")
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        raise Escaped(f"{func} was to run on a thread: work goes through Runtime")

@@ -43,7 +43,7 @@ def standing(connection: apsw.Connection, ledger: Ledger, before: Standing | Non
         before: what an earlier look has given.
     """
     chain_id = ledger.chain_id
-    found = connection.execute(
+    found: list[Any] = connection.execute(
         "SELECT epoch, commit_seq, position FROM checkpoints WHERE source = ?", (f"chain:{chain_id}",)
     ).fetchall()
     blocks: list[Any] = connection.execute(
@@ -99,7 +99,9 @@ def _folded(connection: apsw.Connection, chain_id: int, changes: int) -> list[tu
     rows: list[Any] = connection.execute(
         "SELECT seq, kind, number, hash, parent_hash FROM changes WHERE chain_id = ? ORDER BY seq", (chain_id,)
     ).fetchall()
-    require([row[0] for row in rows] == list(range(1, changes + 1)), "the outbox has no gap, and ends at the checkpoint")
+    require(
+        [row[0] for row in rows] == list(range(1, changes + 1)), "the outbox has no gap, and ends at the checkpoint"
+    )
     held: dict[int, tuple[bytes, bytes]] = {}
     for _, kind, number, block_hash, parent_hash in rows:
         link = (block_hash, parent_hash)

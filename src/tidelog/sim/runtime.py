@@ -107,7 +107,7 @@ class SimWorker:
             result = function()
         except Killed:
             return
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+        except BaseException as error:  # it belongs to the caller
             failure = error
         delay_s = self._process.world.disk.take_owed() + self._rng.random() * WORK_S_MAX
         self._process.world.loop.call_later(delay_s, self._answer, future, result, failure)

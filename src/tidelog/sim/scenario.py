@@ -5,6 +5,7 @@ after the seed and the component. `shrunk` takes events away for as long as the 
 """
 
 import gc
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ class Verdict(Struct, frozen=True):
 def play(schedule: plan.Schedule) -> Verdict:
     """Run it."""
     folder = tempfile.mkdtemp(prefix="tidelog-sim-", dir=_folders())
-    loop = SimLoop()
+    loop = SimLoop()  # type: ignore[abstract]  # what is left out is an error to ask for
     world = World(loop, schedule.seed, folder)
     collecting = gc.isenabled()
     gc.disable()  # when it runs depends on everything else in the process, and generators are closed by it
@@ -78,8 +79,6 @@ def _runner(schedule: plan.Schedule) -> Callable[[World], Any]:
 
 
 def _folders() -> str | None:
-    import os
-
     return FOLDERS if os.path.isdir(FOLDERS) and os.access(FOLDERS, os.W_OK) else None
 
 

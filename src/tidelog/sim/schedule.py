@@ -47,6 +47,10 @@ class Restart(Struct, frozen=True, tag="restart"):
     """Ask the process to end in order; it is started again."""
 
 
+class Takeover(Struct, frozen=True, tag="takeover"):
+    """The program is started though it runs already: the newer one fences the older."""
+
+
 class Jump(Struct, frozen=True, tag="jump"):
     """The wall clock jumps."""
 
@@ -149,7 +153,7 @@ class Reload(Struct, frozen=True, tag="reload"):
 
 
 Action: TypeAlias = (
-    Crash | Restart | Jump | DiskFault | SlowDisk | Rival | Uncertain
+    Crash | Restart | Takeover | Jump | DiskFault | SlowDisk | Rival | Uncertain
     | Grow | Fork | Lie | Down | Slow | Lag
     | Fault | Cut | Refuse | Churn | Reload
 )  # fmt: skip

@@ -29,7 +29,7 @@ class World:
     def __init__(self, loop: SimLoop, seed: int, folder: str) -> None:
         self.loop = loop
         self.seed = seed
-        self.trace = Trace(loop.time)
+        self.trace = Trace(loop.time, folder)
         self.disk = Disk(folder, self.random("disk"))
         self.skew_s = 0.0  # of the wall clock: it jumps, the monotonic one does not
         self.points: Counter[str] = Counter()  # how often each was reached, by any process
@@ -78,8 +78,12 @@ class Process:
         task.add_done_callback(self._done)
         failure = await self._ended
         self.world.trace.add(f"end {self.name} {describe(failure)}")
-        self._clean_up()
+        self.clean_up()
         return failure
+
+    @property
+    def alive(self) -> bool:
+        return not (self.dead or self._ended.done())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if not self._ended.done():
@@ -87,14 +91,14 @@ class Process:
 
     def kill(self, why: str) -> None:
         """End at once. Where the process's own code is running, the caller raises `Killed` next."""
-        if self.dead or self._ended.done():
+        if not self.alive:
             return
         self.dead = True
         self.world.trace.add(f"kill {self.name} {why}")
         self.world.loop.kill(self.domain)
         self._ended.set_result(Killed())
 
-    def _clean_up(self) -> None:
+    def clean_up(self) -> None:
         """What the operating system does for a process that has ended."""
         self.dead = True
         self.world.loop.kill(self.domain)
