@@ -141,6 +141,7 @@ class Feed:
         tokens: gives a token for the private channels; asked at each connection.
         retention: what of the journal may be dropped; nothing, if it is not given.
         digest: compute the digest of the events while they come, as a replay does.
+        vfs: SQLite's name of another file system, for the journal.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Feed:
         digest: bool = False,
         runtime: Runtime | None = None,
         transport: WebSocketTransport | None = None,
+        vfs: str | None = None,
     ) -> None:
         self._codec = codec_of(protocol)
         self._protocol = protocol
@@ -176,7 +178,7 @@ class Feed:
         self._url = EndpointUrl(url or urls[protocol], schemes=("ws", "wss"))
         self._tokens = tokens
         self._token: str | None = None
-        self._path = journal
+        self._path, self._vfs = journal, vfs
         self._retention = retention
         self._runtime = runtime or SystemRuntime()
         self._transport = transport or PicoWebSocket()
@@ -262,7 +264,7 @@ class Feed:
     async def __aenter__(self) -> "Feed":
         now_us = self._clock.now_us()
         last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
-        self._journal = await open_journal(self._path, self._runtime, on_durable=self._fanout.durable)
+        self._journal = await open_journal(self._path, self._runtime, on_durable=self._fanout.durable, vfs=self._vfs)
         clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
         previous_us = None if last is None else last.at_us
         attempts = attempts_of([(mark.at_us, mark.payload) for mark in marks])
@@ -278,7 +280,7 @@ class Feed:
         def read() -> tuple[Record | None, list[Record]]:
             if not os.path.exists(self._path):
                 return None, []
-            reader = JournalReader(self._path)
+            reader = JournalReader(self._path, self._vfs)
             try:
                 return reader.last(), list(reader.marks(since_us))
             finally:

@@ -163,7 +163,9 @@ class Journal:
         pauses = delays(self._runtime.random("journal"), max_s=RETRY_S_MAX)
         while True:
             try:
+                self._runtime.reached("journal.before_commit")
                 await self._worker.call(partial(self._writer.commit, blocks))
+                self._runtime.reached("journal.after_commit")
                 break
             except StoreError as error:
                 self.failure = error
@@ -207,16 +209,18 @@ async def follow(
     after: EventId = BEGINNING,
     poll_s: float = FOLLOW_POLL_S,
     ending: Callable[[], bool] = lambda: False,
+    vfs: str | None = None,
 ) -> AsyncIterator[list[Record]]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
 
     Args:
         ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.
+        vfs: SQLite's name of another file system.
     """
     worker = runtime.worker("journal-reader")
     reader: JournalReader | None = None
     try:
-        reader = await worker.call(lambda: JournalReader(path))
+        reader = await worker.call(lambda: JournalReader(path, vfs))
         while True:
             last_look = ending()
             records = await worker.call(partial(reader.block, after))

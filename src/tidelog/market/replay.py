@@ -84,17 +84,19 @@ async def follow_entries(
     after: EventId = BEGINNING,
     ending: Callable[[], bool] = lambda: False,
     books: bool = False,
+    vfs: str | None = None,
 ) -> AsyncIterator[list[Entry]]:
     """The events after a position, group by group, and those that come from now on.
 
     Args:
         ending: as of `follow`.
         books: begin with the books as they were at that position, each as a snapshot under the position's id.
+        vfs: SQLite's name of another file system.
     """
     worker = runtime.worker("journal-reader")
 
     def begin() -> tuple[Core, EventId]:
-        reader = JournalReader(path)
+        reader = JournalReader(path, vfs)
         try:
             return resume(reader, after)
         finally:
@@ -105,7 +107,7 @@ async def follow_entries(
     finally:
         await worker.close()
     at_us = 0
-    async for records in follow(path, runtime, after=start, ending=ending):
+    async for records in follow(path, runtime, after=start, ending=ending, vfs=vfs):
         fresh: list[Entry] = []
         for record in records:
             if books and record.id > after:
@@ -119,10 +121,15 @@ async def follow_entries(
 
 
 async def load_entries(
-    path: str, runtime: Runtime, *, after: EventId = BEGINNING, ending: Callable[[], bool] = lambda: False
+    path: str,
+    runtime: Runtime,
+    *,
+    after: EventId = BEGINNING,
+    ending: Callable[[], bool] = lambda: False,
+    vfs: str | None = None,
 ) -> AsyncIterator[Folded]:
     """What the loader takes: as `follow_entries` with books, one by one, the feed's own events as markers."""
-    async for items in follow_entries(path, runtime, after=after, ending=ending, books=True):
+    async for items in follow_entries(path, runtime, after=after, ending=ending, books=True, vfs=vfs):
         for item in items:
             yield _as_loaded(item)
 

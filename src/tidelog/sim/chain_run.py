@@ -15,19 +15,19 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.rpc import Endpoint
 from tidelog.chain.sync import Options, Sync
 from tidelog.config import EndpointUrl
-from tidelog.errors import Busy, Corruption, Fenced, TidelogError
+from tidelog.errors import Busy
 from tidelog.sim import schedule as plan
 from tidelog.sim.control import Place
 from tidelog.sim.disk import Mount
 from tidelog.sim.faults import Faults
 from tidelog.sim.forge import Shape
+from tidelog.sim.keeper import Keeper
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.links import LinkedHttp, Links
-from tidelog.sim.loop import Killed
 from tidelog.sim.node import SimNode
 from tidelog.sim.oracle import Standing, equals_node, require, standing
 from tidelog.sim.runtime import SimRuntime
-from tidelog.sim.world import Process, Violation, World, describe
+from tidelog.sim.world import Process, Violation, World
 from tidelog.store import Store
 from tidelog.store.sqlite import open_sqlite
 from tidelog.telemetry import ChainMetrics
@@ -37,9 +37,7 @@ SMALL = Shape(transactions=(0, 2), logs=(0, 2), withdrawals=(0, 1))
 BLOCK_S = 3.0  # between blocks
 FINALIZED_DEPTH = 12
 PATIENCE_S = 10.0  # for a lower chain
-RESTART_S = 1.0  # before a program that has ended is started again
 QUIET_S = 600.0  # in which all has to be well again
-CALM_S = 120.0  # of the quiet phase in which a program may still end, by what it met before
 LOOK_S = 0.5
 
 
@@ -81,13 +79,8 @@ class ChainRun:
         self.links = Links()
         self.uncertain = 0
         self.syncing: Sync | None = None
-        self._lives: list[Process] = []  # those that run, the oldest first
-        self._taken_over = False
-        self._extra: list[asyncio.Task[None]] = []  # lives beside the one that is always there
         self._standing: Standing | None = None
         self._observer = Mount(world.disk, faulty=False)
-        self._quiet_at: float | None = None
-        self._over = False
         self._growing = True
         self.faults = Faults(world, schedule.events, self._act, self._kill, self._path)
 
@@ -98,23 +91,17 @@ class ChainRun:
     async def run(self) -> None:
         self.world.on_point = self._on_point
         self.world.on_step = self.faults.on_step
-        tasks = [asyncio.create_task(task) for task in (self._live(), self._mine(), self.faults.play())]
+        self.keeper = Keeper(self.world, "sync", self._main, on_end=self._ended)
+        tasks = [asyncio.create_task(task) for task in (self._mine(), self.faults.play())]
         try:
             await self._script()
         finally:
-            self._over = True
-            tasks += self._extra
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for process in self._lives:
-                process.kill("the end")
-                process.clean_up()
+            await self.keeper.close()
             self._observer.close_connections()
             self._observer.unregister()
-        for task in tasks:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
 
     async def _script(self) -> None:
         await self._until(lambda: False, self.schedule.busy_s)
@@ -128,7 +115,7 @@ class ChainRun:
         if self.schedule.grows_at_end:
             self.ledger.extend(1)
         self.uncertain = 0
-        self._quiet_at = self.world.loop.time()
+        self.keeper.quiet_at = self.world.loop.time()
         self.world.trace.add("quiet")
         if await self._until(self._caught_up, QUIET_S) and not self.world.violations:
             self._judge_end()
@@ -150,35 +137,6 @@ class ChainRun:
         return self._standing is not None and self._standing.head_hash == self.ledger.head.hash
 
     # -- the program ------------------------------------------------------------------------------------------
-
-    async def _live(self) -> None:
-        """Start the program whenever it does not run."""
-        while not self._over:
-            if any(process.alive for process in self._lives):
-                await asyncio.sleep(RESTART_S)
-                continue
-            await self._one_life()
-            await asyncio.sleep(RESTART_S)
-
-    async def _one_life(self) -> None:
-        process = Process(self.world, "sync")
-        self._lives.append(process)
-        failure = await process.run(self._main)
-        self._lives.remove(process)
-        if isinstance(failure, Killed):
-            self.faults.bury()
-        elif isinstance(failure, Corruption) or not isinstance(failure, TidelogError | None):
-            self.world.violated(f"the program ended by {describe(failure)} {failure!r}")
-        elif isinstance(failure, Fenced) and not self._taken_over:
-            self.world.violated("the program was fenced, and nobody had taken over")
-        elif failure is not None and self._is_calm:
-            self.world.violated(f"without faults the program ended by {describe(failure)}")
-        self._look()
-
-    @property
-    def _is_calm(self) -> bool:
-        """Whether what went wrong is long over."""
-        return self._quiet_at is not None and self.world.loop.time() > self._quiet_at + CALM_S
 
     async def _main(self, process: Process) -> None:
         runtime, metrics = SimRuntime(process), ChainMetrics()
@@ -203,8 +161,12 @@ class ChainRun:
                 self.ledger.extend(1)
 
     def _kill(self, why: str) -> None:
-        for process in self._lives[:]:
-            process.kill(why)
+        self.keeper.kill(why)
+
+    def _ended(self, process: Process, killed: bool) -> None:
+        if killed:
+            self.faults.bury()
+        self._look()
 
     def _on_point(self, process: Process, name: str, nth: int) -> None:
         if name == "store.committed":
@@ -237,8 +199,7 @@ class ChainRun:
             case plan.Uncertain(times):
                 self.uncertain += times
             case plan.Takeover():
-                self._taken_over = True
-                self._extra.append(asyncio.create_task(self._one_life()))
+                self.keeper.take_over()
             case plan.Restart():
                 if self.syncing is not None:
                     self.syncing.stop()
@@ -263,6 +224,8 @@ class ChainRun:
         try:
             if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'blocks'").get:
                 self._standing = standing(connection, self.ledger, self._standing)
+        except apsw.IOError:
+            pass  # a rollback is due, which only a writer may do: the program's next start does it
         except Violation as violation:
             self.world.violated(str(violation))
         finally:

@@ -148,6 +148,7 @@ class Mount(apsw.VFS):
             faulty: meets the disk's faults; an observer does not.
         """
         self.faulty = faulty
+        self.touched: Callable[[str], None] = lambda point: None  # before each write and sync
         self.name = f"tidelog-disk-{next(_names)}"
         self.disk = disk
         self.refuse = refuse
@@ -201,6 +202,7 @@ class MountedFile(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         self._mount.refuse()
+        self._mount.touched("disk.write")
         fault = self._meet("write")
         if fault is not None:
             if fault.kind == "short_write":
@@ -221,6 +223,7 @@ class MountedFile(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         self._mount.refuse()
+        self._mount.touched("disk.sync")
         self._disk.owed_s += self._disk.sync_s
         if self._meet("sync") is not None:
             raise _io_error(apsw.SQLITE_IOERR_FSYNC, "sync")

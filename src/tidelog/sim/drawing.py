@@ -42,7 +42,7 @@ def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
         (1, lambda: plan.Rival(_span(rng))),
         (1, lambda: plan.Uncertain(rng.randint(1, 2))),
     ]
-    events = [_event(rng, busy_s, draw, CHAIN_POINTS) for _ in range(count)]
+    events = [_event(rng, busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
     return plan.Schedule(
         plan.CHAIN,
         seed,
@@ -55,20 +55,27 @@ def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
 
 
 def _event(
-    rng: random.Random, busy_s: float, draw: list[tuple[int, Callable[[], plan.Action]]], points: tuple[str, ...]
+    rng: random.Random,
+    busy_s: float,
+    draw: list[tuple[int, Callable[[], plan.Action]]],
+    points: tuple[str, ...],
+    peer: str,
 ) -> plan.Event:
     action = rng.choices([make for _, make in draw], [weight for weight, _ in draw])[0]()
-    if isinstance(action, plan.Crash | plan.Fork) and rng.random() < 0.5:
-        return plan.Event(_inside(rng, points, isinstance(action, plan.Crash)), action)
+    if isinstance(action, plan.Crash | plan.Fork) and rng.random() < 0.6:
+        return plan.Event(_inside(rng, points, peer, isinstance(action, plan.Crash)), action)
     return plan.Event(plan.Time(round(rng.uniform(0.0, busy_s), 3)), action)
 
 
-def _inside(rng: random.Random, points: tuple[str, ...], may_step: bool) -> plan.Trigger:
+def _inside(rng: random.Random, points: tuple[str, ...], peer: str, kills: bool) -> plan.Trigger:
     """Not a moment but a place: a point of the code, a request, a step between two awaits."""
-    if may_step and rng.random() < 0.5:
+    if kills and rng.random() < 0.5:
         return plan.Step(rng.randint(1, 4), rng.randint(1, 900))
-    if rng.random() < 0.3:
-        return plan.Point("request", rng.randint(1, 150))
+    place = rng.random()
+    if place < 0.2:
+        return plan.Point(peer, rng.randint(1, 150))
+    if place < 0.5 and kills:
+        return rng.choice((plan.Point("disk.write", rng.randint(1, 500)), plan.Point("disk.sync", rng.randint(1, 60))))
     name = rng.choice(points)
     return plan.Point(name, rng.randint(1, 30))
 

@@ -61,6 +61,7 @@ class Process:
         self.name = f"{program}.{self.domain}"
         self.dead = False
         self.mount = Mount(world.disk, self.check)
+        self.mount.touched = self._touched
         self._ended: asyncio.Future[BaseException | None] = world.loop.create_future()
         world.processes[self.domain] = self
 
@@ -69,12 +70,22 @@ class Process:
         if self.dead:
             raise Killed
 
-    async def run(self, main: Callable[["Process"], Coroutine[Any, Any, None]]) -> BaseException | None:
-        """Live; None after an end in order, `Killed` after a death, else the error that ended it."""
+    def _touched(self, point: str) -> None:
+        """A write or a sync is about to be done: too many to be in the trace."""
+        self.world.points[point] += 1
+        self.world.on_point(self, point, self.world.points[point])
+        self.check()
+
+    def spawn(self, coro: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Another task of this process."""
         context = copy_context()
         context.run(DOMAIN.set, self.domain)
+        return self.world.loop.create_task(coro, context=context)
+
+    async def run(self, main: Callable[["Process"], Coroutine[Any, Any, None]]) -> BaseException | None:
+        """Live; None after an end in order, `Killed` after a death, else the error that ended it."""
         self.world.trace.add(f"start {self.name}")
-        task = self.world.loop.create_task(main(self), context=context)
+        task = self.spawn(main(self))
         task.add_done_callback(self._done)
         failure = await self._ended
         self.world.trace.add(f"end {self.name} {describe(failure)}")
