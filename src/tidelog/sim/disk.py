@@ -189,6 +189,17 @@ class MountedFile(apsw.VFSFile):
         self._path = path
         self._file = _File() if path is None else mount.disk.file(path)
         super().__init__("unix", name, flags)
+        self._read_only = bool(flags[1] & apsw.SQLITE_OPEN_READONLY)
+
+    def xLock(self, level: int) -> None:  # noqa: N802
+        try:
+            super().xLock(level)
+        except apsw.IOError:
+            if not self._read_only:
+                raise
+            # a reader that closes last tries for a lock that its file cannot have: SQLite passes over that, while
+            # the exception would come out of `Connection.close`
+            raise apsw.BusyError from None
 
     def _meet(self, operation: str) -> Fault | None:
         if not self._disk.faults or not self._mount.faulty:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from tidelog.sim import schedule as plan
 from tidelog.sim.disk import FAULTS as DISK_FAULTS
+from tidelog.sim.exchange import FAULTS
 from tidelog.sim.lies import LIES
 
 EVENTS = (4, 14)
@@ -15,12 +16,20 @@ BLOCKS = (0, 25)
 CHAIN_LIES = sorted(name for name in LIES if name != "pruned" and not name.startswith("new_heads"))
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
+MARKET_BUSY_S = (20.0, 45.0)
+# Left out: faults of private channels, of compression and size, which a wire without bytes does not have.
+MARKET_FAULTS = sorted(FAULTS.keys() - {"sequence_gap", "huge", "nesting", "trickle", "fragments"})
+MARKET_POINTS = (
+    "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
+    "store.written", "store.committed",
+)  # fmt: skip
+
 
 def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     """The schedule of a seed; `steps` is how many events it has, if that is not drawn as well."""
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
-    return _chain(rng, seed, count)
+    return _chain(rng, seed, count) if kind == plan.CHAIN else _market(rng, seed, count)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -52,6 +61,27 @@ def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
         blocks=rng.randint(*BLOCKS),
         grows_at_end=rng.random() < 0.5,
     )
+
+
+def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
+    busy_s = round(rng.uniform(*MARKET_BUSY_S), 1)
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (8, lambda: plan.Fault(rng.choice(MARKET_FAULTS), rng.choice((0.02, 0.1, 0.5)), _span(rng))),
+        (2, lambda: plan.Cut(rng.choice((1000, 1006, 1011, 1012, 1013)))),
+        (2, lambda: plan.Refuse(_span(rng))),
+        (5, lambda: _crash(rng)),
+        (1, lambda: plan.Restart()),
+        (1, lambda: plan.Takeover()),
+        (1, lambda: plan.Jump(round(rng.uniform(-86_400, 86_400), 1))),
+        (3, lambda: _disk(rng)),
+        (2, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
+        (1, lambda: plan.Rival(_span(rng))),
+        (2, lambda: plan.Churn(rng.randint(3, 20), rng.choice((None, "BTC/USD", "ETH/USD")))),
+        (2, lambda: plan.Reload()),
+    ]
+    events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
+    protocol = "v2" if rng.random() < 0.7 else "v1"
+    return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
 
 
 def _event(

@@ -19,6 +19,7 @@ from tidelog.sim import schedule as plan
 from tidelog.sim.chain_run import ChainRun
 from tidelog.sim.drawing import drawn
 from tidelog.sim.loop import Deadlock, Escaped, SimLoop
+from tidelog.sim.market_run import MarketRun, small_limits
 from tidelog.sim.world import World
 
 __all__ = ["Verdict", "drawn", "play", "shrunk"]
@@ -50,7 +51,7 @@ def play(schedule: plan.Schedule) -> Verdict:
     collecting = gc.isenabled()
     gc.disable()  # when it runs depends on everything else in the process, and generators are closed by it
     try:
-        with _logging_to(world):
+        with _logging_to(world), small_limits():
             try:
                 loop.run_until_complete(_runner(schedule)(world))
             except (Deadlock, Escaped) as error:
@@ -75,7 +76,9 @@ def play(schedule: plan.Schedule) -> Verdict:
 
 
 def _runner(schedule: plan.Schedule) -> Callable[[World], Any]:
-    return lambda world: ChainRun(world, schedule).run()
+    if schedule.kind == plan.CHAIN:
+        return lambda world: ChainRun(world, schedule).run()
+    return lambda world: MarketRun(world, schedule).run()
 
 
 def _folders() -> str | None:
