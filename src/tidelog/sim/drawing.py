@@ -16,7 +16,7 @@ BLOCKS = (0, 25)
 CHAIN_LIES = sorted(name for name in LIES if name != "pruned" and not name.startswith("new_heads"))
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
-MARKET_BUSY_S = (20.0, 45.0)
+MARKET_BUSY_S = (15.0, 35.0)
 # Left out: faults of private channels, of compression and size, which a wire without bytes does not have.
 MARKET_FAULTS = sorted(FAULTS.keys() - {"sequence_gap", "huge", "nesting", "trickle", "fragments"})
 MARKET_POINTS = (

@@ -39,8 +39,8 @@ NAME = "sim"
 SYMBOLS = ("BTC/USD", "ETH/USD")
 LEVELS = 30  # a side: more than are subscribed, so that levels fall out of the window and come back
 DEPTH = 10
-RATE = 6.0  # moments of a market per second
-TICK_S = 0.1
+RATE = 4.0  # moments of a market per second
+TICK_S = 0.25
 QUIET_S = 600.0
 PROVEN_AGAIN = 3  # frames of each book, after all is back
 END_S = 60.0  # for the program to end in order
@@ -48,10 +48,11 @@ LOOK_S = 0.5
 SECOND = 1_000_000
 
 # Limits that a small run can reach. What they bound is in the code that they are patched into.
-SMALL: tuple[tuple[Any, str, int], ...] = (
+SMALL: tuple[tuple[Any, str, Any], ...] = (
     (journal, "HANDOFF_BYTES_MAX", 48 * 1024),
     (journal, "HANDOFF_BYTES_LOW", 24 * 1024),
     (feeds, "STATE_EVERY_US", 10 * SECOND),
+    (decisions, "STALE_US", {**decisions.STALE_US, "trade": 60 * SECOND}),
     (decisions, "ATTEMPTS_MAX", 12),
     (decisions, "ATTEMPTS_WINDOW_US", 120 * SECOND),
     (feeds, "ATTEMPTS_WINDOW_US", 120 * SECOND),
@@ -204,6 +205,8 @@ class MarketRun:
                 try:
                     while True:
                         if loading is None or (self._reloading and loading.done()):
+                            if loading is not None and not loading.cancelled():
+                                loading.exception()  # it was told to go, and met a fault on the way
                             self._reloading = False
                             loading = asyncio.create_task(self._load(process, runtime, lambda: ended))
                             self._loading = loading
@@ -256,7 +259,7 @@ class MarketRun:
             self._stop.set()
 
     def _on_point(self, process: Process, name: str, nth: int) -> None:
-        if name in ("store.committed", "journal.after_commit"):
+        if name == "store.committed":
             self._look()
         self.faults.on_point(name, nth)
 
