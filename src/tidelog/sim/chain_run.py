@@ -169,7 +169,7 @@ class ChainRun:
         self._look()
 
     def _on_point(self, process: Process, name: str, nth: int) -> None:
-        if name == "store.committed":
+        if name in ("store.written", "store.committed"):  # a reader may come at either
             self._look()
         self.faults.on_point(name, nth)
 

@@ -41,8 +41,8 @@ LEVELS = 30  # a side: more than are subscribed, so that levels fall out of the 
 DEPTH = 10
 RATE = 4.0  # moments of a market per second
 TICK_S = 0.25
-QUIET_S = 600.0
-PROVEN_AGAIN = 3  # frames of each book, after all is back
+QUIET_S = 300.0
+PROVEN_AGAIN = 15  # frames of each book, after all is back
 END_S = 60.0  # for the program to end in order
 LOOK_S = 0.5
 SECOND = 1_000_000
@@ -53,7 +53,7 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (journal, "HANDOFF_BYTES_LOW", 24 * 1024),
     (feeds, "STATE_EVERY_US", 10 * SECOND),
     (decisions, "STALE_US", {**decisions.STALE_US, "trade": 60 * SECOND}),
-    (decisions, "ATTEMPTS_MAX", 12),
+    (decisions, "ATTEMPTS_MAX", 8),
     (decisions, "ATTEMPTS_WINDOW_US", 120 * SECOND),
     (feeds, "ATTEMPTS_WINDOW_US", 120 * SECOND),
     (exchange_core, "ATTEMPTS_US", 120 * SECOND),
@@ -86,7 +86,7 @@ class MarketRun:
             limits=Limits(attempts=1_000),  # ours is the budget that is judged
             start_us=int(START_S * SECOND),
         )
-        self.wires = Wires(world, self.exchange, schedule.protocol)
+        self.wires = Wires(world, self.exchange, schedule.protocol, DEPTH)
         self.feed: Feed | None = None
         self.runtime: SimRuntime | None = None
         self.process: Process | None = None
@@ -131,10 +131,12 @@ class MarketRun:
         if not await self._until(self._is_whole, QUIET_S):
             self._not_recovered("everything is held and proven")
             return
-        before = self.wires.proven.copy()
+        before, mismatches = self.wires.proven.copy(), self._mismatches
         if not await self._until(lambda: self._is_whole() and self._has_gone_on(before), QUIET_S):
             self._not_recovered("every book is proven again and again")
             return
+        if self._mismatches > mismatches:
+            self.world.violated("the books of an honest exchange match their checksums")
         self.keeper.no_more()
         self._ask_to_stop()
         if not await self._until(lambda: not self.keeper.lives, END_S):
@@ -142,6 +144,10 @@ class MarketRun:
             return
         if not self.world.violations:
             await self._judge_end()
+
+    @property
+    def _mismatches(self) -> int:
+        return 0 if self.feed is None else self.feed.progress.mismatches
 
     def _not_recovered(self, promise: str) -> None:
         if not self.world.violations:
@@ -222,9 +228,12 @@ class MarketRun:
             ended = True
             if self.feed is feed:
                 self.feed = self._stop = self._loading = None
+            if loading is not None and self._reloading:
+                await asyncio.gather(loading, return_exceptions=True)
+                loading = asyncio.create_task(self._load(process, runtime, lambda: True))
+                self._reloading = False
             if loading is not None:
-                with suppress(asyncio.CancelledError):
-                    await loading
+                await loading
 
     async def _load(self, process: Process, runtime: SimRuntime, ending: Callable[[], bool]) -> None:
         store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=process.mount.name)

@@ -22,14 +22,16 @@ from tidelog.sim.runtime import SimRuntime
 from tidelog.sim.world import Process, World
 
 LATENCY_S = 0.05  # of a handshake
+TOP = 10  # levels of each side that are proven
 
 
 class Wires:
     """What lies between the exchange and whichever program runs."""
 
-    def __init__(self, world: World, exchange: SimExchange, protocol: str) -> None:
+    def __init__(self, world: World, exchange: SimExchange, protocol: str, depth: int) -> None:
         self.world = world
         self.exchange = exchange
+        self.depth = depth  # of the books that are followed
         self.decode = codec_of(protocol).decode
         self.refusing = False
         self.attempts_us: list[int] = []  # moments of all attempts to connect, by the exchange's clock
@@ -47,9 +49,11 @@ class Wires:
         except Rejected:
             return  # it did not reach the book
         if isinstance(event, BookDelta | BookSnapshot) and event.symbol == top.symbol:
-            view = shown(event.symbol, 10)
+            view = shown(event.symbol, self.depth + 1)
+            if view is not None and max(len(view.bids), len(view.asks)) > self.depth:
+                self.world.violated(f"the book of {event.symbol} is no deeper than was asked for")
             if view is not None and view.proven:
-                if (view.bids, view.asks) != (top.bids, top.asks):
+                if (view.bids[:TOP], view.asks[:TOP]) != (top.bids, top.asks):
                     self.world.violated(f"the top 10 of {event.symbol}, shown as proven, are the exchange's")
                 self.proven[event.symbol] += 1
 
