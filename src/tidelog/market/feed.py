@@ -9,7 +9,6 @@ the journal, then through the fold, and is then carried out. What a replay sees 
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 
@@ -263,8 +262,13 @@ class Feed:
 
     async def __aenter__(self) -> "Feed":
         now_us = self._clock.now_us()
-        last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
+        # the writer first: it alone can mend a file whose making, or last commit, was cut short
         self._journal = await open_journal(self._path, self._runtime, on_durable=self._fanout.durable, vfs=self._vfs)
+        try:
+            last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
+        except BaseException:
+            await self._journal.close()
+            raise
         clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
         previous_us = None if last is None else last.at_us
         attempts = attempts_of([(mark.at_us, mark.payload) for mark in marks])
@@ -278,8 +282,6 @@ class Feed:
         """The last record that earlier runs have left, and their markers since a time."""
 
         def read() -> tuple[Record | None, list[Record]]:
-            if not os.path.exists(self._path):
-                return None, []
             reader = JournalReader(self._path, self._vfs)
             try:
                 return reader.last(), list(reader.marks(since_us))

@@ -199,7 +199,8 @@ class JournalWriter:
         return pages * size
 
     def close(self) -> None:
-        self._connection.close()
+        with translated(self._path):
+            self._connection.close()
 
 
 class JournalReader:
@@ -307,7 +308,8 @@ class JournalReader:
         return None if ends is None else self._read(*ends[1])[-1]
 
     def close(self) -> None:
-        self._connection.close()
+        with translated(self._path):
+            self._connection.close()
 
 
 def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:

@@ -148,6 +148,7 @@ class Mount(apsw.VFS):
             faulty: meets the disk's faults; an observer does not.
         """
         self.faulty = faulty
+        self.ended = False  # the process is gone: what is still closed meanwhile reaches nothing, silently
         self.touched: Callable[[str], None] = lambda point: None  # before each write and sync
         self.name = f"tidelog-disk-{next(_names)}"
         self.disk = disk
@@ -159,6 +160,8 @@ class Mount(apsw.VFS):
         return MountedFile(self, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        if self.ended:
+            return
         self.refuse()
         super().xDelete(filename, syncdir)
         self.disk.files.pop(filename, None)
@@ -169,6 +172,7 @@ class Mount(apsw.VFS):
 
     def close_connections(self) -> None:
         """Close what the process has left open; nothing more reaches the disk."""
+        self.ended = True
         for connection in apsw.connections():
             try:
                 mine = connection.open_vfs == self.name
@@ -212,6 +216,8 @@ class MountedFile(apsw.VFSFile):
         return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        if self._mount.ended:
+            return
         self._mount.refuse()
         self._mount.touched("disk.write")
         fault = self._meet("write")
@@ -228,11 +234,15 @@ class MountedFile(apsw.VFSFile):
         self._file.volatile.append((offset, bytes(data)))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
+        if self._mount.ended:
+            return
         self._mount.refuse()
         super().xTruncate(newsize)
         self._file.volatile.append((newsize, None))
 
     def xSync(self, flags: int) -> None:  # noqa: N802
+        if self._mount.ended:
+            return
         self._mount.refuse()
         self._mount.touched("disk.sync")
         self._disk.owed_s += self._disk.sync_s

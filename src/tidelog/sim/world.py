@@ -111,7 +111,7 @@ class Process:
 
     def clean_up(self) -> None:
         """What the operating system does for a process that has ended."""
-        self.dead = True
+        self.dead = self.mount.ended = True
         self.world.loop.kill(self.domain)
         self.world.loop.bury(self.domain)
         self.mount.close_connections()
