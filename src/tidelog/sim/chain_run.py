@@ -79,7 +79,8 @@ class ChainRun:
         self.links = Links()
         self.uncertain = 0
         self.syncing: Sync | None = None
-        self._standing: Standing | None = None
+        self._standing: Standing | None = None  # as of the last look
+        self._floor: Standing | None = None  # as of the last commit that was reported: nothing may fall behind it
         self._observer = Mount(world.disk, faulty=False)
         self._growing = True
         self.faults = Faults(world, schedule.events, self._act, self._kill, self._path)
@@ -170,7 +171,7 @@ class ChainRun:
 
     def _on_point(self, process: Process, name: str, nth: int) -> None:
         if name in ("store.written", "store.committed"):  # a reader may come at either
-            self._look()
+            self._look(reported=name == "store.committed")
         self.faults.on_point(name, nth)
 
     def _act(self, action: plan.Action) -> object:
@@ -215,16 +216,22 @@ class ChainRun:
     def _open(self) -> apsw.Connection:
         return apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._observer.name)
 
-    def _look(self) -> None:
-        """Judge what is committed now."""
+    def _look(self, *, reported: bool = False) -> None:
+        """Judge what is committed now.
+
+        Args:
+            reported: the program was told that this commit is done. One whose sync failed may show, and go again.
+        """
         try:
             connection = self._open()
         except apsw.CantOpenError:
             return  # nothing was ever written
         try:
             if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'blocks'").get:
-                self._standing = standing(connection, self.ledger, self._standing)
-        except apsw.IOError:
+                self._standing = standing(connection, self.ledger, self._floor)
+                if reported:
+                    self._floor = self._standing
+        except (apsw.IOError, apsw.ReadOnlyError):
             pass  # a rollback is due, which only a writer may do: the program's next start does it
         except Violation as violation:
             self.world.violated(str(violation))

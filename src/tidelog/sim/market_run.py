@@ -317,7 +317,7 @@ class MarketRun:
             if self._has(store, "checkpoints") and self._has(journaled, "runs"):
                 place = committed_is_journaled(store, journaled, source_of(NAME))
                 self.world.trace.add(f"store {place} journal {end_of_journal(journaled)}")
-        except (apsw.CantOpenError, apsw.IOError):
+        except (apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError):
             pass  # there is none yet, or a rollback is due, which only a writer may do
         except Violation as violation:
             self.world.violated(str(violation))
