@@ -28,7 +28,7 @@ def test_a_recording(seed: int) -> None:
 
 
 def test_the_same_seed_takes_the_same_steps_in_another_process() -> None:
-    command = [sys.executable, "-m", "tidelog", "sim", "run", "--seed", str(SAME)]
+    command = [sys.executable, "-m", "tidelog", "sim", "run", "--seed", str(SAME), "--chain", "--market"]
     environment = os.environ | {"PYTHONHASHSEED": "99"}  # the order of sets is another there
     there = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100, check=True).stdout
     lines = there.splitlines()
