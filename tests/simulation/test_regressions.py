@@ -19,6 +19,12 @@ FOUND = {
         '{"at":{"type":"time","s":4.522},"do":{"type":"fault","name":"invalid_utf8","probability":0.5,"for_s":14.9}},'
         '{"at":{"type":"time","s":3.848},"do":{"type":"restart"}}]}'
     ),
+    # The last record of the journal's past was read outside of what turns SQLite's errors into ours.
+    "a disk that cannot read the journal's end": (
+        '{"kind":"market","seed":3043,"busy_s":18.4,"protocol":"v2","events":['
+        '{"at":{"type":"time","s":14.456},"do":{"type":"takeover"}},'
+        '{"at":{"type":"time","s":14.451},"do":{"type":"disk","kind":"read_error","skip":6,"times":3}}]}'
+    ),
 }
 
 

@@ -305,7 +305,8 @@ class JournalReader:
     def last(self) -> Record | None:
         """The last record; None of an empty journal."""
         ends = self.ends()
-        return None if ends is None else self._read(*ends[1])[-1]
+        with translated(self._path):
+            return None if ends is None else self._read(*ends[1])[-1]
 
     def close(self) -> None:
         with translated(self._path):
