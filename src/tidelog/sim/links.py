@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from tidelog.chain.rpc import IN_FLIGHT_MAX
 from tidelog.errors import Unreachable
 from tidelog.net.http import HttpResponse
 from tidelog.sim.inprocess import InProcessHttp
@@ -34,6 +36,7 @@ class LinkedHttp:
         self._rng = runtime.random("links")
         self._reached = runtime.reached
         self._inner = InProcessHttp(node, now=runtime.now)
+        self._open: Counter[int] = Counter()  # requests under way, by replica
 
     @asynccontextmanager
     async def post(
@@ -42,6 +45,19 @@ class LinkedHttp:
         self._process.check()
         replica = int(url.rpartition("replica-")[2].partition("/")[0])
         self._process.world.trace.add(f"ask {replica} {hashlib.sha256(body).hexdigest()[:16]}")
+        self._open[replica] += 1
+        if self._open[replica] > IN_FLIGHT_MAX:
+            self._process.world.violated(f"at most {IN_FLIGHT_MAX} requests are under way at an endpoint")
+        try:
+            async with self._answer(replica, url, body, headers, timeout_s) as response:
+                yield response
+        finally:
+            self._open[replica] -= 1
+
+    @asynccontextmanager
+    async def _answer(
+        self, replica: int, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[HttpResponse]:
         latency_s = self._rng.random() * LATENCY_S + self._links.slow_s.get(replica, 0.0)
         await asyncio.sleep(min(latency_s, timeout_s))
         self._process.check()

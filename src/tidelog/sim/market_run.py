@@ -47,12 +47,13 @@ PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
 END_S = 60.0  # for the program to end in order
 LOOK_S = 0.5
+OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound: its last message, and markers
 SECOND = 1_000_000
 
 # Limits that a small run can reach. What they bound is in the code that they are patched into.
 SMALL: tuple[tuple[Any, str, Any], ...] = (
-    (journal, "HANDOFF_BYTES_MAX", 48 * 1024),
-    (journal, "HANDOFF_BYTES_LOW", 24 * 1024),
+    (journal, "HANDOFF_BYTES_MAX", 28 * 1024),
+    (journal, "HANDOFF_BYTES_LOW", 14 * 1024),
     (feeds, "STATE_EVERY_US", 10 * SECOND),
     (decisions, "STALE_US", {**decisions.STALE_US, "trade": 60 * SECOND}),
     (decisions, "ATTEMPTS_MAX", 8),
@@ -94,7 +95,7 @@ class MarketRun:
         self.process: Process | None = None
         self._stop: asyncio.Event | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._reloading = False
+        self._told_to_go: list[asyncio.Task[None]] = []  # loaders that are to be replaced
         self._kills = 0
         self._digests: dict[int, str | None] = {}  # of runs that ended in order
         self._observer = Mount(world.disk, faulty=False)
@@ -217,14 +218,13 @@ class MarketRun:
                 stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
                 try:
                     while True:
-                        if loading is None or (self._reloading and loading.done()):
+                        if loading is None or (loading in self._told_to_go and loading.done()):
                             if loading is not None and not loading.cancelled():
                                 loading.exception()  # it was told to go, and met a fault on the way
-                            self._reloading = False
                             loading = asyncio.create_task(self._load(process, runtime, lambda: ended))
                             self._loading = loading
                         await asyncio.wait((stopped, finished, loading), return_when=asyncio.FIRST_COMPLETED)
-                        if stopped.done() or finished.done() or not self._reloading:
+                        if stopped.done() or finished.done() or loading not in self._told_to_go:
                             break
                 finally:
                     for task in (stopped, finished):
@@ -235,10 +235,9 @@ class MarketRun:
             ended = True
             if self.feed is feed:
                 self.feed = self._stop = self._loading = None
-            if loading is not None and self._reloading:
+            if loading in self._told_to_go:
                 await asyncio.gather(loading, return_exceptions=True)
                 loading = asyncio.create_task(self._load(process, runtime, lambda: True))
-                self._reloading = False
             if loading is not None:
                 await loading
 
@@ -259,6 +258,9 @@ class MarketRun:
         while True:
             await asyncio.sleep(TICK_S)
             self.exchange.tick(int((START_S + self.world.loop.time()) * SECOND))
+            held = None if self.feed is None else self.feed._journal
+            if held is not None and held._held_bytes > journal.HANDOFF_BYTES_MAX + OVER_BYTES:
+                self.world.violated(f"{held._held_bytes} bytes wait for the journal's disk")
 
     def _kill(self, why: str) -> None:
         self.keeper.kill(why)
@@ -295,7 +297,7 @@ class MarketRun:
                 self._ask_to_stop()
             case plan.Reload():
                 if self._loading is not None and not self._loading.done():
-                    self._reloading = True
+                    self._told_to_go.append(self._loading)
                     self._loading.cancel()
             case plan.Churn(reads, symbol):
                 if self.feed is not None and self.process is not None and self.runtime is not None:
