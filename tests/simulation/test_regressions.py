@@ -6,6 +6,12 @@ from tidelog.sim import schedule as plan
 from tidelog.sim.scenario import play
 
 FOUND = {
+    # The simulated node itself fell over a lie about an answer that another lie had cut.
+    "two lies about one answer": (
+        '{"kind":"chain","seed":35,"busy_s":15.0,"blocks":5,"events":['
+        '{"at":{"type":"time","s":3.0},"do":{"type":"lie","name":"truncated","replica":0,"probability":1.0,"for_s":9.0}},'
+        '{"at":{"type":"time","s":4.0},"do":{"type":"lie","name":"batch_short","replica":0,"probability":1.0,"for_s":9.0}}]}'
+    ),
     # The feed read the journal's past before it opened the journal for writing: a file whose making was cut short is an
     # empty database, "not a journal", and no later start could get past it.
     "a journal whose making was cut short": (
