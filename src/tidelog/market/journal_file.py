@@ -9,6 +9,7 @@ or the marker of a full state): a fold can begin there, and retention lets a jou
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
@@ -235,7 +236,7 @@ class JournalReader:
         run: int | None
         run, seq = after
         records: list[Record] = []
-        with translated(self._path), self._connection:  # one read transaction
+        with translated(self._path), _reading(self._connection):  # one read transaction
             while run is not None and not records:
                 held = self._connection.execute("SELECT first_seq, last_seq FROM runs WHERE run = ?", (run,)).get
                 if held is not None and held[1] > seq:
@@ -294,7 +295,7 @@ class JournalReader:
 
     def ends(self) -> tuple[EventId, EventId] | None:
         """The first and the last record that are here; None of an empty journal."""
-        with translated(self._path), self._connection:
+        with translated(self._path), _reading(self._connection):
             runs: list[Any] = self._connection.execute(
                 "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
             ).fetchall()
@@ -311,6 +312,18 @@ class JournalReader:
     def close(self) -> None:
         with translated(self._path):
             self._connection.close()
+
+
+@contextmanager
+def _reading(connection: apsw.Connection) -> Iterator[None]:
+    """One read transaction. What ends it by itself, a disk that cannot be read, is what is told."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            with suppress(apsw.Error):  # SQLite may have ended it meanwhile
+                connection.execute("ROLLBACK")
 
 
 def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:
