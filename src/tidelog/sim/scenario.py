@@ -8,11 +8,9 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import structlog
 from msgspec import Struct
 
 from tidelog.sim import schedule as plan
@@ -21,6 +19,7 @@ from tidelog.sim.drawing import drawn
 from tidelog.sim.loop import Deadlock, Escaped, SimLoop
 from tidelog.sim.market_run import MarketRun, small_limits
 from tidelog.sim.world import World
+from tidelog.telemetry import diverted_logs
 
 __all__ = ["Verdict", "drawn", "play", "shrunk"]
 
@@ -51,7 +50,10 @@ def play(schedule: plan.Schedule) -> Verdict:
     collecting = gc.isenabled()
     gc.disable()  # when it runs depends on everything else in the process, and generators are closed by it
     try:
-        with _logging_to(world), small_limits():
+        with (
+            diverted_logs(lambda level, event: world.trace.add(f"log {level} {sorted(event.items())}")),
+            small_limits(),
+        ):
             try:
                 loop.run_until_complete(_runner(schedule)(world))
             except (Deadlock, Escaped) as error:
@@ -83,22 +85,6 @@ def _runner(schedule: plan.Schedule) -> Callable[[World], Any]:
 
 def _folders() -> str | None:
     return FOLDERS if os.path.isdir(FOLDERS) and os.access(FOLDERS, os.W_OK) else None
-
-
-@contextmanager
-def _logging_to(world: World) -> Iterator[None]:
-    """What the program logs goes into the trace, and nowhere else."""
-
-    def into_trace(logger: Any, method: str, event: Any) -> Any:
-        world.trace.add(f"log {method} {sorted(event.items())}")
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    structlog.configure(processors=[into_trace], cache_logger_on_first_use=False)
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
 
 
 def shrunk(schedule: plan.Schedule, fails: Callable[[plan.Schedule], bool]) -> plan.Schedule:
