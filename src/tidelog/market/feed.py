@@ -9,7 +9,6 @@ the journal, then through the fold, and is then carried out. What a replay sees 
 """
 
 import asyncio
-import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
@@ -160,6 +159,7 @@ class Feed:
         retention: what of the journal may be dropped; nothing, if it is not given.
         digest: compute the digest of the events while they come, as a replay does.
         metrics: what counts; one of the feed's own, if it is not given.
+        vfs: SQLite's name of another file system, for the journal.
     """
 
     def __init__(
@@ -178,6 +178,7 @@ class Feed:
         metrics: MarketMetrics | None = None,
         runtime: Runtime | None = None,
         transport: WebSocketTransport | None = None,
+        vfs: str | None = None,
     ) -> None:
         self._codec = codec_of(protocol)
         self._protocol = protocol
@@ -196,7 +197,7 @@ class Feed:
         self._url = EndpointUrl(url or urls[protocol], schemes=("ws", "wss"))
         self._tokens = tokens
         self._token: str | None = None
-        self._path = journal
+        self._path, self._vfs = journal, vfs
         self._retention = retention
         self._runtime = runtime or SystemRuntime()
         self._transport = transport or PicoWebSocket()
@@ -331,8 +332,13 @@ class Feed:
 
     async def __aenter__(self) -> "Feed":
         now_us = self._clock.now_us()
-        last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
-        self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable)
+        # the writer first: it alone can mend a file whose making, or last commit, was cut short
+        self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable, vfs=self._vfs)
+        try:
+            last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
+        except BaseException:
+            await self._journal.close()
+            raise
         if self._retention is not None:
             self._keeper = Keeper(self._retention, self._journal, self._clock.now_us, self._write_state)
         clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
@@ -348,9 +354,7 @@ class Feed:
         """The last record that earlier runs have left, and their markers since a time."""
 
         def read() -> tuple[Record | None, list[Record]]:
-            if not os.path.exists(self._path):
-                return None, []
-            reader = JournalReader(self._path)
+            reader = JournalReader(self._path, self._vfs)
             try:
                 return reader.last(), list(reader.marks(since_us))
             finally:

@@ -196,7 +196,9 @@ class Journal:
         started = self._runtime.monotonic()
         while True:
             try:
+                self._runtime.reached("journal.before_commit")
                 await self._worker.call(partial(self._writer.commit, blocks))
+                self._runtime.reached("journal.after_commit")
                 break
             except StoreError as error:
                 self.failure = error
@@ -244,6 +246,7 @@ async def follow(
     after: EventId = BEGINNING,
     poll_s: float = FOLLOW_POLL_S,
     ending: Callable[[], bool] = lambda: False,
+    vfs: str | None = None,
 ) -> AsyncGenerator[list[Record], None]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
 
@@ -251,11 +254,12 @@ async def follow(
 
     Args:
         ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.
+        vfs: SQLite's name of another file system.
     """
     worker = runtime.worker("journal-reader")
     reader: JournalReader | None = None
     try:
-        reader = await worker.call(lambda: JournalReader(path))
+        reader = await worker.call(lambda: JournalReader(path, vfs))
         while True:
             last_look = ending()
             records = await worker.call(partial(reader.block, after))

@@ -9,6 +9,7 @@ or the marker of a full state): a fold can begin there, and retention lets a jou
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
@@ -178,7 +179,8 @@ class JournalWriter:
         return blocks
 
     def close(self) -> None:
-        self._connection.close()
+        with translated(self._path):
+            self._connection.close()
 
 
 class JournalReader:
@@ -214,7 +216,7 @@ class JournalReader:
         run: int | None
         run, seq = after
         records: list[Record] = []
-        with translated(self._path), self._connection:  # one read transaction
+        with translated(self._path), _reading(self._connection):  # one read transaction
             gone = None if after <= BEGINNING else dropped_of(self._connection)
             if gone is not None and after < gone.id:
                 return [Record(gone.id, gone.at_us, Kind.LOST, gone.reason.encode())]
@@ -281,7 +283,7 @@ class JournalReader:
 
     def ends(self) -> tuple[EventId, EventId] | None:
         """The first and the last record that are here; None of an empty journal."""
-        with translated(self._path), self._connection:
+        with translated(self._path), _reading(self._connection):
             runs: list[Any] = self._connection.execute(
                 "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
             ).fetchall()
@@ -292,10 +294,24 @@ class JournalReader:
     def last(self) -> Record | None:
         """The last record; None of an empty journal."""
         ends = self.ends()
-        return None if ends is None else self._read(*ends[1])[-1]
+        with translated(self._path):
+            return None if ends is None else self._read(*ends[1])[-1]
 
     def close(self) -> None:
-        self._connection.close()
+        with translated(self._path):
+            self._connection.close()
+
+
+@contextmanager
+def _reading(connection: apsw.Connection) -> Iterator[None]:
+    """One read transaction. What ends it by itself, a disk that cannot be read, is what is told."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            with suppress(apsw.Error):  # SQLite may have ended it meanwhile
+                connection.execute("ROLLBACK")
 
 
 def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:

@@ -7,7 +7,7 @@ conventions; docs/metrics.md and docs/events.md list all of them, and tests hold
 from tidelog.telemetry.api import ApiMetrics
 from tidelog.telemetry.chain import ChainMetrics
 from tidelog.telemetry.exposition import CONTENT_TYPE, merged, new_registry, rendered
-from tidelog.telemetry.logs import Logger, configure_logs, logger
+from tidelog.telemetry.logs import Logger, configure_logs, diverted_logs, logger
 from tidelog.telemetry.market import MarketMetrics
 from tidelog.telemetry.readiness import Readiness
 
@@ -19,6 +19,7 @@ __all__ = [
     "MarketMetrics",
     "Readiness",
     "configure_logs",
+    "diverted_logs",
     "logger",
     "merged",
     "new_registry",

@@ -6,7 +6,8 @@ as Python's own logging does it. A program that uses structlog itself gets tidel
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
@@ -32,6 +33,24 @@ def configure_logs(
         logger_factory=structlog.PrintLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def diverted_logs(take: Callable[[str, MutableMapping[str, Any]], None]) -> Iterator[None]:
+    """Meanwhile every event goes to `take`, with its level, and nowhere else."""
+    before = structlog.get_config() if structlog.is_configured() else None
+
+    def diverted(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        take(method, event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[diverted], cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        if before is not None:
+            structlog.configure(**before)
 
 
 def _processors(target: TextIO, form: str = "auto") -> list[Any]:
