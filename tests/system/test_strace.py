@@ -19,6 +19,7 @@ from tests.simulated import Simulated
 from tests.system.sql import opened
 from tests.system.traced import Driver, Fault, Traced, unable
 from tests.system.truth import assert_whole
+from tidelog.errors import StoreError
 from tidelog.sim.ledger import Ledger
 
 CHAIN_ID = 1337
@@ -119,3 +120,42 @@ def test_a_sync_killed_at_its_writes(syncing: Syncing) -> None:
 @pytest.mark.timeout(3600)
 def test_a_sync_killed_at_each_of_its_writes(syncing: Syncing) -> None:
     assert kill_a_sync(syncing, 1) > 60
+
+
+# -- calls that fail ------------------------------------------------------------------------------------------------
+
+
+def told(ended: Traced) -> str:
+    """The one sentence that a command has ended with."""
+    sentences = [line for line in ended.err.splitlines() if line.startswith("tidelog: ")]
+    assert len(sentences) == 1, ended.err
+    assert "Traceback" not in ended.err
+    return sentences[0]
+
+
+def fail_a_sync(syncing: Syncing, every: int, errors: tuple[str, ...]) -> Counter[int]:
+    """Let calls fail, one in each run; how the runs ended."""
+    codes: Counter[int] = Counter()
+    for error in errors:
+        for call, nth in points(syncing.undisturbed.calls, every):
+            fault = Fault(call, nth, f"error={error}")
+            ended = syncing.disturbed(fault)
+            # a log that could not be copied or removed at the end is no harm: the next one does it
+            assert ended.code in (0, StoreError.exit_code), f"{fault}: {ended}"
+            if ended.code:
+                assert "store.db" in told(ended), fault
+            codes[ended.code] += 1
+            syncing.judge(fault)
+    return codes
+
+
+def test_a_sync_whose_disk_fails_once(syncing: Syncing) -> None:
+    codes = fail_a_sync(syncing, 2 * EVERY, ("ENOSPC", "EIO"))
+    assert codes[StoreError.exit_code] >= 4
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+def test_a_sync_whose_disk_fails_once_at_each_of_its_writes(syncing: Syncing) -> None:
+    codes = fail_a_sync(syncing, 1, ("ENOSPC", "EIO"))
+    assert codes[StoreError.exit_code] > 40

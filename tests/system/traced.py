@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -69,13 +70,19 @@ class Started:
 
     def wait(self) -> Traced:
         code = self._driver.answer()
+        self._driver.running = None
         calls: Counter[tuple[str, str]] = Counter()
         if self._tracer is not None:
-            self._tracer.communicate(timeout=COMMAND_S)
+            self.close()
             for line in self._driver.trace.read_text().splitlines():
                 if found := WRITTEN.match(line):
                     calls[found[1], Path(found[2]).name] += 1
         return Traced(code, self._driver.err.read_text(), calls)
+
+    def close(self) -> None:
+        """End the tracer, which ends with what it traces."""
+        if self._tracer is not None:
+            self._tracer.communicate(timeout=COMMAND_S)
 
 
 class Driver:
@@ -83,6 +90,7 @@ class Driver:
 
     def __init__(self, folder: Path) -> None:
         self.err, self.trace, self._tracer_err = folder / "err", folder / "trace", folder / "tracer"
+        self.running: Started | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.system.forking"],
             env=environment(),
@@ -97,6 +105,10 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.running is not None:  # a test has failed meanwhile
+            with suppress(ProcessLookupError):
+                os.kill(self.running.pid, signal.SIGKILL)
+            self.running.close()
         self._process.kill()
         self._process.communicate()
 
@@ -118,7 +130,8 @@ class Driver:
         pid = self.answer()
         tracer = self._attach(pid, files, fault) if files else None
         self._tell(b"")
-        return Started(self, pid, tracer)
+        self.running = Started(self, pid, tracer)
+        return self.running
 
     def run(self, *arguments: str, files: Sequence[Path] = (), fault: Fault | None = None) -> Traced:
         return self.start(*arguments, files=files, fault=fault).wait()

@@ -9,7 +9,6 @@ the journal, then through the fold, and is then carried out. What a replay sees 
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 
@@ -254,8 +253,13 @@ class Feed:
 
     async def __aenter__(self) -> "Feed":
         now_us = self._clock.now_us()
-        last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
+        # the writer first: it alone can mend a file whose making, or last commit, was cut short
         self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable)
+        try:
+            last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
+        except BaseException:
+            await self._journal.close()
+            raise
         if self._retention is not None:
             self._keeper = Keeper(self._retention, self._journal, self._clock.now_us, self._write_state)
         clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
@@ -271,8 +275,6 @@ class Feed:
         """The last record that earlier runs have left, and their markers since a time."""
 
         def read() -> tuple[Record | None, list[Record]]:
-            if not os.path.exists(self._path):
-                return None, []
             reader = JournalReader(self._path)
             try:
                 return reader.last(), list(reader.marks(since_us))
