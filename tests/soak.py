@@ -118,7 +118,7 @@ def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[str]]:
         time.sleep(2)  # until it has its tables: `serve` refuses a store without
         jobs.append(started(folder, "serve", "serve", "--port", "0", "--db", chain_db, "--log-level", "warning"))
         keep(jobs[2].process)
-        port = until(lambda: port_in(folder / "serve.log"), "the server")
+        port = until(lambda: port_in(folder / "serve.log"), "the server") or 0
         begun = time.monotonic()
         while (second := time.monotonic() - begun) < minutes * 60:
             for job in jobs:

@@ -65,6 +65,7 @@ _KINDS = {kind.value: kind for kind in JOURNALED}
 
 Entry = tuple[int, int, bytes]  # kind, at_us, payload
 _Row = tuple[int, int, int, int, int, int, int | None, bytes, bytes]  # as _COLUMNS
+_Run = int | None
 _Span = tuple[int, int]  # the first and the last seq of a run
 
 
@@ -254,13 +255,22 @@ class JournalReader:
             " ORDER BY first_seq DESC LIMIT 1) FROM blocks WHERE run = ?1",
             (run,),
         ).get
-        if edges != (None, None) and not span[0] <= edges[0] <= edges[1] <= span[1]:
-            raise Corruption(f"{self._path}: run {run} has records {edges[0]} to {edges[1]}, which it knows nothing of")
+        if edges != (None, None):
+            first, last = msgspec.convert(edges, _Span)
+            if not span[0] <= first <= last <= span[1]:
+                raise Corruption(f"{self._path}: run {run} has records {first} to {last}, which it knows nothing of")
         return span
 
     def _run_after(self, run: int) -> int | None:
-        following: int | None = self._connection.execute("SELECT min(run) FROM runs WHERE run > ?", (run,)).get
-        written: int | None = self._connection.execute("SELECT min(run) FROM blocks WHERE run > ?", (run,)).get
+        """The next run; a table that leads back would be read for ever."""
+        following: _Run
+        written: _Run
+        following, written = (
+            msgspec.convert(self._connection.execute(f"SELECT min(run) FROM {table} WHERE run > ?", (run,)).get, _Run)  # noqa: S608
+            for table in ("runs", "blocks")
+        )
+        if following is not None and following <= run:
+            raise Corruption(f"{self._path} is damaged: run {following} follows run {run}")
         if written is not None and (following is None or written < following):
             raise Corruption(f"{self._path}: there are records of run {written}, and no such run")
         return following
@@ -270,9 +280,10 @@ class JournalReader:
             f"SELECT {_COLUMNS} FROM blocks WHERE run = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",  # noqa: S608
             (run, seq),
         ).get
-        if row is None or row[1] + row[2] <= seq:
+        block = [] if row is None else self._unpack(row)
+        if not block or not block[0].id <= EventId(run, seq) <= block[-1].id:  # a damaged index leads elsewhere
             raise Corruption(f"{self._path}: record {run}.{seq} is missing")
-        return [record for record in self._unpack(row) if record.id.seq >= seq]
+        return [record for record in block if record.id.seq >= seq]
 
     def _unpack(self, found: Any) -> list[Record]:
         row = msgspec.convert(found, _Row)
