@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ANVIL := .anvil/.installed
 WORKERS ?= 2
+SEEDS ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lint types torture clean
+.PHONY: help demo test check bench lint types simulate mutants torture clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +47,14 @@ bench: $(INSTALLED) ## measurements, as ratios against something run beside them
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.market
 	$(BIN)/python -m bench.market_path
+	$(BIN)/python -m bench.serve
+	$(BIN)/python -m bench.rpc
+
+simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
+	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) - 1)) --jobs $(WORKERS)
+
+mutants: $(INSTALLED) ## deliberate faults in the code, each to be found by the simulation
+	$(BIN)/python -m tests.simulation.mutants
 
 torture: $(INSTALLED) $(ANVIL) ## long searches: hundreds of kills
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)

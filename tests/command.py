@@ -81,12 +81,12 @@ class Running:
     Its standard error goes to the file `log`, which several runs may share.
     """
 
-    def __init__(self, *arguments: str, log: Path) -> None:
+    def __init__(self, *arguments: str, log: Path, env: Mapping[str, str] | None = None) -> None:
         self._log = log
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tidelog", *arguments],
-                env=environment(),
+                env=environment(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

@@ -18,10 +18,14 @@ from tests.api.served import CHAIN, Filled, Served, fill
 from tests.chain.rig import Rig, a_node
 from tests.cli.conftest import Cli, cli
 from tests.cli.conftest import environment as clean
-from tests.command import environment, tidelog, until
+from tests.command import environment, until
 from tests.runtime import FakeRuntime
+from tidelog.api.backend import Backend
+from tidelog.api.options import ApiOptions
+from tidelog.api.serve import ApiServer, listening
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
+from tidelog.telemetry import ApiMetrics
 
 __all__ = ["clean", "cli"]  # fixtures
 
@@ -80,19 +84,55 @@ def test_it_says_where_it_listens_answers_and_ends_in_order(command: Command, nu
     assert [json.loads(line)["event"] for line in logged.splitlines()] == ["api_listening", "api_stopped"]
 
 
-def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path) -> None:
+def test_an_answer_is_sent_without_delay() -> None:
+    """A head and a body are two writes: where the second waits for the first one's receipt, that takes 40 ms."""
+    with listening(ApiOptions(port=0)) as made:
+        assert made.proto == socket.IPPROTO_TCP  # what asyncio looks at
+
+
+def test_it_ends_in_time_whatever_is_open(small: Filled) -> None:
+    with Served(small.url, stop_s=1.0) as api:
+        half = socket.create_connection((api.server.host, api.server.port))
+        half.sendall(
+            b"POST /v1/chains/1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: 9\r\n\r\n{"
+        )
+        assert api.get("/v1/chains").status == 200
+    with half:  # the server is gone, and so is the request that never came
+        half.settimeout(END_S)
+        assert b" 200 " not in half.recv(100)
+
+
+def test_a_server_that_is_cancelled_is_gone(small: Filled) -> None:
+    async def serve() -> None:
+        store = await open_store(small.url, SystemRuntime(), readonly=True)
+        server = ApiServer(Backend(store, SystemRuntime(), ApiOptions(port=0), (), ApiMetrics()))
+        begun = asyncio.Event()
+        running = asyncio.ensure_future(server.run(lambda url: begun.set()))
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await store.close()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((server.host, server.port))
+
+    asyncio.run(serve())
+
+
+def test_tokens_are_made_listed_and_revoked_while_it_runs(tmp_path: Path, cli: Cli) -> None:
     db = f"sqlite:///{tmp_path}/tokens.db"
-    tidelog("db", "migrate", "--db", db)
+    cli("db", "migrate", "--db", db)
     command = Command("--db", db)
     try:
         assert command.get("/v1/chains")[0] == 200
-        token = tidelog("token", "create", "me", "--scope", "read", "--expires", "30d", "--db", db).out.strip()
+        token = cli("token", "create", "me", "--scope", "read", "--expires", "30d", "--db", db).out.strip()
         assert token.startswith("tl_")
         until(lambda: command.get("/v1/chains")[0] == 401, "the server to ask for a token")
         assert command.get("/v1/chains", token)[0] == 200
-        listed = json.loads(tidelog("token", "list", "--json", "--db", db).out)
+        listed = json.loads(cli("token", "list", "--json", "--db", db).out)
         assert (listed["name"], listed["scopes"], listed["state"]) == ("me", ["read"], "valid")
-        assert tidelog("token", "revoke", "me", "--db", db).out == "me is revoked\n"
+        assert cli("token", "revoke", "me", "--db", db).out == "me is revoked\n"
         until(lambda: command.get("/v1/chains", token)[0] == 401, "the token to be given up")
         _, logged = command.end(signal.SIGTERM)
         assert token not in logged
@@ -138,7 +178,7 @@ def test_answers_are_whole_while_blocks_are_committed_and_replaced(url: str) -> 
     async def write() -> None:
         store = await open_store(url, SystemRuntime())
         rig = Rig(store, node, FakeRuntime(), ("http://replica-0",))
-        for turn in range(12):
+        for turn in range(9):
             rig.ledger.extend(8)
             if turn % 3 == 2:
                 rig.ledger.reorg(4, 6)

@@ -131,4 +131,4 @@ async def test_a_short_chain(tmp_path: Path) -> None:
 async def test_it_is_said_loudly(tmp_path: Path, capsys: Any) -> None:
     async with rig(tmp_path, strange()) as r:
         await probed(r)
-    assert "chain_probed" in capsys.readouterr().out
+    assert "chain_probed" in capsys.readouterr().err

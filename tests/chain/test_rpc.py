@@ -16,7 +16,7 @@ from tests.runtime import START, FakeRuntime
 from tests.sim.asking import FULL, ask
 from tidelog.chain import rpc
 from tidelog.chain.jsonrpc import Call
-from tidelog.chain.rpc import IN_FLIGHT_MAX, RECEIPTS_PER_BATCH, Concurrency, Endpoint
+from tidelog.chain.rpc import IN_FLIGHT_MAX, RECEIPTS_PER_BATCH, Concurrency, Endpoint, outcome_of
 from tidelog.chain.wire import decode_block, decode_receipts
 from tidelog.config import EndpointUrl
 from tidelog.errors import (
@@ -400,9 +400,41 @@ async def test_requests_are_counted_by_outcome() -> None:
     with pytest.raises(Throttled):
         await one.chain_id()
     value = one._metrics.registry.get_sample_value
-    assert value("tidelog_rpc_requests_total", {"endpoint": "http://node", "outcome": "ok"}) == 1
-    assert value("tidelog_rpc_requests_total", {"endpoint": "http://node", "outcome": "throttled"}) == 1
-    assert value("tidelog_rpc_request_seconds_count", {"endpoint": "http://node"}) == 2
+    for outcome in ("ok", "throttled"):
+        labels = {"method": "eth_chainId", "endpoint": "http://node", "outcome": outcome}
+        assert value("tidelog_rpc_requests_total", labels) == 1
+        assert value("tidelog_rpc_request_seconds_count", labels) == 1
+
+
+async def test_the_calls_of_a_batch_are_counted_one_by_one() -> None:
+    one, _ = endpoint(results("0x1", (-32601, "method not found"), "0x2"))
+    await one.request([Call("a"), Call("a"), Call("b")])
+    value = one._metrics.registry.get_sample_value
+    seen = {
+        (method, outcome): value(
+            "tidelog_rpc_requests_total", {"method": method, "endpoint": "http://node", "outcome": outcome}
+        )
+        for method in "ab"
+        for outcome in ("ok", "unsupported")
+    }
+    assert seen == {("a", "ok"): 1, ("a", "unsupported"): 1, ("b", "ok"): 1, ("b", "unsupported"): None}
+    assert value("tidelog_rpc_request_seconds_count", {"method": "b", "endpoint": "http://node", "outcome": "ok"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (Unreachable, "unreachable"),
+        (Throttled, "throttled"),
+        (Rejected, "rejected"),
+        (TooLarge, "too_large"),
+        (Unsupported, "unsupported"),
+        (Pruned, "pruned"),
+        (SourceError, "failed"),
+    ],
+)
+def test_outcomes_are_a_few_words(error: type[SourceError], word: str) -> None:
+    assert outcome_of(error("whatever an endpoint says")) == word
 
 
 async def test_what_the_endpoint_echoes_is_redacted() -> None:

@@ -25,14 +25,16 @@ from tests.chain.rig import WatchedHttp, a_node, rig
 from tests.runtime import FakeRuntime
 from tests.sim.asking import FULL
 from tidelog.chain import wakeup
+from tidelog.chain.health import Limits, readiness
 from tidelog.config import EndpointUrl
 from tidelog.errors import SourceError, TidelogError
 from tidelog.net.http import HttpResponse
+from tidelog.net.status import StatusServer, ask
 from tidelog.sim.answers import JSON_HEADERS
 from tidelog.sim.lies import LIES
 from tidelog.sim.node import SimNode
 from tidelog.sim.server import NodeServer
-from tidelog.telemetry import configure_logs
+from tidelog.telemetry import Readiness, configure_logs, merged, rendered
 
 CANARIES = ("CANARY0user0aaaaaaaa", "CANARY0pass0bbbbbbbb", "CANARY0path0cccccccc", "CANARY0query0dddddddd")
 URL = "http://{}:{}@replica-0/v2/{}?token={}&mode=fast".format(*CANARIES)
@@ -175,6 +177,28 @@ async def test_through_the_nodes_own_lies(tmp_path: Path, logs: io.StringIO, nam
         with pytest.raises(TidelogError) as failure:
             await r.once(give_up_s=5.0)
     assert_no_canary(logs.getvalue(), *of_exception(failure.value), generate_latest(r.metrics.registry).decode())
+
+
+async def test_what_a_status_server_answers(tmp_path: Path) -> None:
+    """Metrics and readiness of a sync whose endpoint says nothing but its own URL."""
+    async with rig(tmp_path, a_node(5), urls=[URL]) as r:
+        r.http = Echoing(r.node, r.runtime, share=1.0)
+        run = r.sync(give_up_s=5.0)
+
+        async def metrics() -> bytes:
+            return rendered(r.metrics.registry)
+
+        def ready() -> Readiness:
+            return readiness(run.facts, Limits())
+
+        async with StatusServer(f"unix:{tmp_path}/s.sock", metrics=metrics, ready=ready) as server:
+            with pytest.raises(SourceError):
+                await run.run()
+            answers = [(await ask(server.address, path)).body.decode() for path in ("/metrics", "/readyz", "/livez")]
+    assert 'endpoint="http://replica-0"' in answers[0]
+    assert "tidelog_rpc_requests_total" in answers[0]
+    merged_text = merged({"mainnet": answers[0].encode()}).decode()
+    assert_no_canary(*answers, merged_text)
 
 
 async def test_the_command_line(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.simulated import Simulated
 from tests.system.sql import Sql, opened, position
 from tests.system.truth import standing
 from tidelog.chain import pool, sync
-from tidelog.cli.chain import STOP_GRACE_S
+from tidelog.cli.chain_source import STOP_GRACE_S
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.server import HOST
 from tidelog.store import sqlite as sqlite_store

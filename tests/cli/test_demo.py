@@ -22,18 +22,18 @@ def told(folder: Path) -> str:
     """What it prints, as one line of words."""
     done = tidelog("demo", "--keep", cwd=folder, timeout_s=DEMO_S)
     assert (done.code, done.err) == (0, "")
-    assert [int(step) for step in re.findall(r"^(\d+)\. ", done.out, re.MULTILINE)] == [*range(1, 14)]
+    assert [int(step) for step in re.findall(r"^(\d+)\. ", done.out, re.MULTILINE)] == [*range(1, 15)]
     return " ".join(done.out.split())
 
 
 @pytest.fixture
 def chain(told: str) -> str:
-    return told.partition(" 8. ")[0]
+    return told.partition(" 9. ")[0]
 
 
 @pytest.fixture
 def market(told: str) -> str:
-    return told.partition(" 8. ")[2]
+    return told.partition(" 9. ")[2]
 
 
 def test_the_chain_survives_a_kill_a_reorg_and_lies(chain: str) -> None:
@@ -49,6 +49,12 @@ def test_the_damage_is_found_and_what_is_not_proven_is_said(chain: str) -> None:
     assert re.search(r"block \d+ differs from the chain's commitment", chain)
     assert "Proven: every block against its own header" in chain
     assert "Not proven: that this is the chain which the network's consensus chose" in chain
+
+
+def test_the_store_answers_as_the_node(chain: str) -> None:
+    same = re.findall(r"(eth_\w+): the same, ([\d,]+) bytes", chain)
+    assert [method for method, _ in same] == ["eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs"]
+    assert all(int(size.replace(",", "")) > 1_000 for _, size in same)
 
 
 def test_the_market_survives_a_mismatch_a_disconnect_and_a_kill(market: str) -> None:

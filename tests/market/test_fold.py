@@ -278,7 +278,7 @@ class TestBooks:
             made.ack("book", 10, "unsubscribe")
         else:
             made.note(BookDelta(SYMBOL, (), (), 1), check=Check.REFUSED)
-        made.book(levels([96]), [])
+        made.book(levels([96]), [], whole=spoil == "refused")  # then nothing but a snapshot can prove it again
         state = "gap" if spoil == "unsubscribed" else "unproven"
         assert coverage(folded(made.entries), "book") == [
             "2 2.001 proven None None",

@@ -291,8 +291,8 @@ class TestLog:
             sizes.append(log.stat().st_size)
         await store.close()
         assert grown > 100 * writer.PAGE_BYTES
-        assert sizes[0] < grown  # it was cut as soon as the reader had gone
-        assert max(sizes) < 200 * writer.PAGE_BYTES
+        assert min(sizes[:5]) < grown  # it was cut soon after the reader had gone, which ends in the background
+        assert max(sizes[5:]) < 200 * writer.PAGE_BYTES
 
 
 async def read_all(store: Store) -> None:
@@ -305,9 +305,8 @@ class TestDisk:
     async def test_a_damaged_page_is_corruption(self, path: Path) -> None:
         await filled(path, 200)
         content = bytearray(path.read_bytes())
-        content[len(content) // 4 : -writer.PAGE_BYTES] = b"\xff" * (
-            len(content) - writer.PAGE_BYTES - len(content) // 4
-        )
+        begin = len(content) // 2  # behind what says which tables there are
+        content[begin : -writer.PAGE_BYTES] = b"\xff" * (len(content) - writer.PAGE_BYTES - begin)
         path.write_bytes(content)
         store = await opened(path, readonly=True)
         with pytest.raises(Corruption, match="damaged"):
@@ -318,7 +317,7 @@ class TestDisk:
         await store.close()
 
     def test_a_full_disk_changes_nothing(self, path: Path) -> None:
-        """The child may not make a file larger than 400 kB: it fills the store until that is `Full`."""
+        """The child may not make a file larger than 600 kB: it fills the store until that is `Full`."""
         child = subprocess.run(
             [sys.executable, "-m", "tests.store.sqlite_child", str(path), "full"],
             capture_output=True,

@@ -569,10 +569,20 @@ class TestSelect:
             rows = await snapshot.select(CHANGES, scope=2, low=2, high=3)
             assert [row[:2] for row in rows] == [(2, 2), (2, 3)]
 
+    async def test_of_a_row_only_the_columns_that_are_asked_for(self, store: Store) -> None:
+        await searchable(store)
+        async with store.snapshot() as snapshot:
+            whole = await snapshot.select(LOGS, scope=1, where={"address": A})
+            some = await snapshot.select(LOGS, scope=1, where={"address": A}, columns=("topic0", "log_index"))
+        position = LOGS.index("topic0")
+        assert some == [(row[position], row[2]) for row in whole]
+
     async def test_a_column_that_does_not_exist_is_refused(self, store: Store) -> None:
         async with store.snapshot() as snapshot:
             with pytest.raises(ValueError, match="tuple"):
                 await snapshot.select(BLOCKS, where={'hash" IS NULL --': 1})
+            with pytest.raises(ValueError, match="tuple"):
+                await snapshot.select(BLOCKS, columns=("hash", '1" FROM blocks --'))
 
     async def test_256_bit_integers_and_text_can_be_asked_for(self, store: Store) -> None:
         chain = await grown(store, 0)

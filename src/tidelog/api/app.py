@@ -8,9 +8,23 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from tidelog.api import blocks, chains, changes, docs, logs, market_books, markets, rpc_route, stats, transactions
+from tidelog.api import (
+    blocks,
+    chains,
+    changes,
+    docs,
+    health,
+    logs,
+    market_books,
+    markets,
+    rpc_route,
+    stats,
+    transactions,
+)
 from tidelog.api.backend import Backend
 from tidelog.api.guard import TokenList, authorize
+from tidelog.api.live import socket, sse
+from tidelog.api.live.hub import Live
 from tidelog.api.media import admit
 from tidelog.api.problems import EXCEPTION_HANDLERS
 
@@ -32,6 +46,9 @@ def route_handlers() -> list[ControllerRouterHandler]:
         *markets.ROUTES,
         *market_books.ROUTES,
         *stats.ROUTES,
+        *health.ROUTES,
+        *sse.ROUTES,
+        *socket.ROUTES,
         *docs.ROUTES,
     ]
 
@@ -39,12 +56,15 @@ def route_handlers() -> list[ControllerRouterHandler]:
 def create_app(backend: Backend) -> Litestar:
     """The application over a store that its caller opens and closes.
 
-    Its state has the `backend`, and `stopping`, an event that is set when the server ends: streams end then.
+    Its state has the `backend`, `stopping`, an event that is set when the server ends: streams end then; and what
+    is `live`.
     """
+    stopping = asyncio.Event()
+    live = Live(backend, stopping)
     cors = CORSConfig(
         allow_origins=list(backend.options.cors),
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "if-none-match"],
+        allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
         expose_headers=["etag"],
     )
     return Litestar(
@@ -54,7 +74,16 @@ def create_app(backend: Backend) -> Litestar:
         cors_config=cors if backend.options.cors else None,
         dependencies={"backend": Provide(lambda: backend, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
-        state=State({"backend": backend, "stopping": asyncio.Event(), "tokens": TokenList(backend)}),
+        lifespan=[lambda app: live.running()],
+        state=State(
+            {
+                "backend": backend,
+                "stopping": stopping,
+                "tokens": TokenList(backend),
+                "live": live,
+                "live_books": live,
+            }
+        ),
         request_max_body_size=backend.options.body_bytes_max,
         openapi_config=None,
         logging_config=None,

@@ -4,6 +4,7 @@ Bytes are 0x hex. A 256-bit number is a decimal string always; another integer i
 what a JSON parser must keep exact (2^53 - 1). Times are RFC 3339 beside the integer that the chain has.
 """
 
+import functools
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -220,10 +221,15 @@ def block_of(row: Row) -> Block:
         base_fee_per_gas=_optional_decimal(cells["base_fee_per_gas"]),
         time=time_text(cells["timestamp"] * 1_000_000),
         uncles=[hex_text(uncles[i : i + 32]) for i in range(0, len(uncles), 32)],
-        proof={name: _OUTCOMES[result.outcome.value] for name, result in parse_proof(cells["proof"]).results.items()},
+        proof=_outcomes(cells["proof"]),
         extra=_json(cells["extra"]),
         ingested_at=ms_text(cells["ingested_at"]),
     )
+
+
+@functools.lru_cache(maxsize=1_000)  # a chain's blocks have some dozen proofs: each is read once
+def _outcomes(proof: str) -> dict[str, Outcome]:
+    return {name: _OUTCOMES[result.outcome.value] for name, result in parse_proof(proof).results.items()}
 
 
 _OUTCOMES: dict[str, Outcome] = {"+": "passed", "?": "not_computable", "-": "not_applicable"}

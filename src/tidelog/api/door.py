@@ -44,10 +44,12 @@ class Door:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif not self._is_ours(scope):
+            self._turned_away(scope, 403)
             await _refuse(scope, receive, send, 403, "this server does not answer under that host: say --allow-host")
         elif scope["type"] == "websocket":
             await self._app(scope, receive, send)
         elif self._inside >= self._options.requests_max:
+            self._turned_away(scope, 503)
             await _refuse(scope, receive, send, 503, "too many requests are being answered: try again")
         else:
             await self._timed(scope, receive, send)
@@ -63,6 +65,7 @@ class Door:
         begun_s = self._backend.runtime.monotonic()
         self._keep_slashes(scope)
         self._inside += 1
+        self._backend.metrics.in_flight.set(self._inside)
         try:
             async with asyncio.timeout(self._options.request_timeout_s) as answer.clock:
                 await self._app(scope, answer.receive, Compressed(scope, answer.send))
@@ -73,15 +76,21 @@ class Door:
         finally:
             if not answer.streams:
                 self._leave()
-            route = str(scope.get("path_template") or "none")
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._backend.metrics.requests.labels(route, method, str(answer.status)).inc()
-            if not answer.streams:
-                spent_s = self._backend.runtime.monotonic() - begun_s
-                self._backend.metrics.request_seconds.labels(route).observe(spent_s)
+            spent_s = self._backend.runtime.monotonic() - begun_s
+            self._count(scope, answer.status, None if answer.streams else spent_s)
+
+    def _turned_away(self, scope: Scope, status: int) -> None:
+        if scope["type"] == "http":
+            self._count(scope, status, None)
 
     def _leave(self) -> None:
         self._inside -= 1
+        self._backend.metrics.in_flight.set(self._inside)
+
+    def _count(self, scope: Scope, status: int, seconds: float | None) -> None:
+        """By the route's template: what a client asked for has no bounds. 0 is the status of one that left."""
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._backend.metrics.answered(str(scope.get("path_template") or "none"), method, status, seconds)
 
     async def _too_late(self, scope: Scope, answer: "_Answer") -> None:
         if answer.status:

@@ -40,6 +40,7 @@ class TokenList:
         self._tokens: Sequence[Token] = ()
         self._read_s: float | None = None  # when, by the monotonic clock; None: never
         self._reading = asyncio.Lock()
+        self.needed = not backend.options.loopback  # also while there is none
 
     async def current(self) -> Sequence[Token]:
         """All of them. Whatever hinders the reading is raised: who cannot be checked is not let in."""
@@ -67,7 +68,7 @@ async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     held = await tokens.current()
     shown = [value for name, value in connection.scope["headers"] if name == b"authorization"]
     if not shown:
-        if held or not backend.options.loopback:
+        if held or tokens.needed:
             raise Refused(401, "a token is needed: send Authorization: Bearer tl_...", headers=CHALLENGE)
         return
     token = _checked(shown, held, int(backend.runtime.now() * 1_000))

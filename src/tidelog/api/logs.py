@@ -1,7 +1,6 @@
 """`POST /v1/chains/{chain}/logs`: logs by block range or block, addresses and topics, as eth_getLogs means them."""
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -17,15 +16,15 @@ from tidelog.api.chain_fields import Log, log_of
 from tidelog.api.cursors import CURSOR_MAX, open_cursor, seal
 from tidelog.api.options import ApiOptions
 from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex, page_size
+from tidelog.api.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.api.problems import Refused, read_body
-from tidelog.batch import BLOCKS, INT_MAX, LOGS, TRANSACTIONS, Row
+from tidelog.batch import BLOCKS, INT_MAX, LOGS, Row
 from tidelog.store import Condition, Snapshot
 from tidelog.store.merged import merged
 from tidelog.store.query import key_of
 
 __all__ = ["ROUTES"]
 
-BLOCKS_AT_ONCE = 8  # whose transactions are looked up in one statement: a row in eight of it is wanted, or better
 TOPICS = ("topic0", "topic1", "topic2", "topic3")
 
 BlockNumber: TypeAlias = Annotated[int, Meta(ge=0, le=INT_MAX)]
@@ -194,22 +193,11 @@ async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: boo
     """The logs as answers have them."""
     if not hashes or not rows:
         return [log_of(row) for row in rows]
-    places = {(row[1], row[3]) for row in rows}
-    numbers = sorted({number for number, _ in places if isinstance(number, int)})
-    blocks = await snapshot.select(BLOCKS, scope=chain, low=numbers[0], high=numbers[-1], where={"number": numbers})
-    block_hashes = {row[1]: row[2] for row in blocks}
-    transactions: dict[tuple[Any, Any], Any] = {}
-    remaining = iter(numbers)
-    while some := list(islice(remaining, BLOCKS_AT_ONCE)):
-        wanted = sorted({index for number, index in places if number in some and isinstance(index, int)})
-        where: dict[str, Condition] = {"block_number": some, "tx_index": wanted}
-        found = await snapshot.select(TRANSACTIONS, scope=chain, low=some[0], high=some[-1], where=where)
-        transactions |= {(row[1], row[2]): row[3] for row in found}
-    return [log_of(row, _bytes(block_hashes.get(row[1])), _bytes(transactions.get((row[1], row[3])))) for row in rows]
-
-
-def _bytes(value: object) -> bytes | None:
-    return value if isinstance(value, bytes) else None
+    places: Any = {(row[1], row[3]) for row in rows}
+    facts: Mapping[Any, BlockFacts] = await block_facts(snapshot, chain, (number for number, _ in places))
+    transactions: Mapping[Any, bytes] = await transaction_hashes(snapshot, chain, places)
+    blocks = {number: fact.hash for number, fact in facts.items()}
+    return [log_of(row, blocks.get(row[1]), transactions.get((row[1], row[3]))) for row in rows]
 
 
 ROUTES = [search_logs]

@@ -1,21 +1,20 @@
 """eth_getLogs: a filter to the logs of the store, within limits that say which range would do instead."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tidelog.api.envelope import INVALID_PARAMS, LIMIT_EXCEEDED, NOT_FOUND, Refusal
+from tidelog.api.places import block_facts, transaction_hashes
 from tidelog.api.rpc_params import LogFilter
 from tidelog.api.rpc_view import View
-from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, Row
-from tidelog.chain.answers import Place, logs_answer, place_of
-from tidelog.chain.columns import BlockColumns, LogColumns, TransactionColumns
+from tidelog.batch import LOGS, Row
+from tidelog.chain.answers import logs_answer, place_at
+from tidelog.chain.columns import BlockColumns, LogColumns
 from tidelog.errors import TimedOut
 from tidelog.store import Condition
 from tidelog.store.merged import ALTERNATIVES_MAX, merged
 from tidelog.store.query import key_of
 
 PAGE_LOGS = 1_000  # read at once: a few MB of the widest, so that a limit of bytes can stop the reading
-PAGE_BLOCKS = 1_000  # whose rows are read at once
-PAGE_HASHES = 8  # blocks whose transactions are looked up at once: their indexes are combined, so not too many
 LOG_BYTES = 640  # of a log in an answer, beside its data
 
 
@@ -27,7 +26,11 @@ async def logs(view: View, asked: LogFilter) -> bytes:
     low, high = bounds
     try:
         found = await _matching(view, asked, low, high)
-        return logs_answer(found, await _places(view, found), await _hashes(view, found))
+        logs = [LogColumns._make(row) for row in found]
+        facts = await block_facts(view.snapshot, view.chain_id, (log.block_number for log in logs))
+        positions = ((log.block_number, log.tx_index) for log in logs)
+        hashes = await transaction_hashes(view.snapshot, view.chain_id, positions)
+        return logs_answer(found, {number: place_at(*fact) for number, fact in facts.items()}, hashes)
     except TimedOut:
         half = low + (high - low) // 2
         raise _narrower("query takes longer than it may", low, half, ends_view=True) from None
@@ -113,32 +116,3 @@ def _too_many(found: Sequence[Row], count_max: int, bytes_max: int, low: int) ->
             break
     reason = f"query returned more than {count_max if count > count_max else count - 1} results"
     return _narrower(reason, low, max(low, log.block_number - 1))
-
-
-async def _places(view: View, found: Sequence[Row]) -> dict[int, Place]:
-    """Of every block that has one of the logs."""
-    numbers = list(dict.fromkeys(LogColumns._make(row).block_number for row in found))
-    places: dict[int, Place] = {}
-    for part in _parts(numbers, PAGE_BLOCKS):
-        rows = await view.snapshot.select(BLOCKS, scope=view.chain_id, where={"number": part})
-        places |= {BlockColumns._make(row).number: place_of(row) for row in rows}
-    return places
-
-
-async def _hashes(view: View, found: Sequence[Row]) -> dict[tuple[int, int], bytes]:
-    """Of every transaction that made one of the logs."""
-    indexes: dict[int, set[int]] = {}
-    for log in map(LogColumns._make, found):
-        indexes.setdefault(log.block_number, set()).add(log.tx_index)
-    hashes: dict[tuple[int, int], bytes] = {}
-    for part in _parts(list(indexes), PAGE_HASHES):
-        wanted = sorted(set().union(*(indexes[number] for number in part)))
-        where: dict[str, Condition] = {"block_number": part, "tx_index": wanted}
-        rows = await view.snapshot.select(TRANSACTIONS, scope=view.chain_id, where=where)
-        for tx in map(TransactionColumns._make, rows):
-            hashes[tx.block_number, tx.tx_index] = tx.hash
-    return hashes
-
-
-def _parts(numbers: list[int], size: int) -> Iterable[list[int]]:
-    return (numbers[start : start + size] for start in range(0, len(numbers), size))

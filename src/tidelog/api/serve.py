@@ -12,6 +12,7 @@ import uvicorn
 from tidelog.api.app import create_app
 from tidelog.api.backend import Backend
 from tidelog.api.door import Door
+from tidelog.api.live.connections import StreamWebSocket
 from tidelog.api.options import ApiOptions
 from tidelog.api.wire import limited_protocol
 from tidelog.errors import ConfigError
@@ -43,8 +44,9 @@ class ApiServer:
         config = uvicorn.Config(
             Door(self.app, backend),  # type: ignore[arg-type]
             http=protocol,
-            ws="websockets-sansio",
+            ws=StreamWebSocket,
             ws_max_size=WS_MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,  # what it saves is not worth its memory for each connection
             loop="none",
             lifespan="on",
             log_config=None,

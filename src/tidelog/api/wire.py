@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidelog.api.live.connections import StreamHttp
 from tidelog.api.problems import RETRY_AFTER_S, body_of
 
 __all__ = ["limited_protocol"]
@@ -18,7 +19,7 @@ REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header F
 REASONS[503] = b"Service Unavailable"
 
 
-class _LimitedProtocol(HttpToolsProtocol):
+class _LimitedProtocol(StreamHttp):
     """`_head_bytes` counts what came since the last request's end, while no headers are complete."""
 
     head_bytes_max: ClassVar[int]

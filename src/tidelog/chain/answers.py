@@ -36,7 +36,11 @@ class Place(NamedTuple):
 
 def place_of(block: Row) -> Place:
     row = BlockColumns._make(block)
-    return Place(_data(row.hash), hex(row.number), hex(row.timestamp))
+    return place_at(row.number, row.hash, row.timestamp)
+
+
+def place_at(number: int, block_hash: bytes, timestamp: int) -> Place:
+    return Place(_data(block_hash), hex(number), hex(timestamp))
 
 
 # -- the JSON shapes: a field that is UNSET is absent ------------------------------------------------------

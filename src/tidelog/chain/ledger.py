@@ -40,6 +40,7 @@ class Ledger:
         self._metrics = metrics
         self._checkpoint = checkpoint
         self._position = decode_position(checkpoint)
+        self._committing_since: float | None = None  # by the monotonic clock
         self._links: list[Link] = []  # from the finalized block (or the first, or HELD_MAX below) to the head
 
     @classmethod
@@ -56,6 +57,8 @@ class Ledger:
     @classmethod
     async def acquire(cls, store: Store, runtime: Runtime, metrics: ChainMetrics, chain_id: int) -> "Ledger":
         """The same without a look at the blocks: for `repair`, where one of them is known to be damaged."""
+        metrics.reorgs.labels(chain_id)  # there from the start, so that a first one shows
+        metrics.reorg_depth.labels(chain_id)
         return cls(store, runtime, metrics, chain_id, await store.acquire(source_of(chain_id)))
 
     async def _load(self) -> None:
@@ -110,6 +113,12 @@ class Ledger:
         if position.finalized is None and self._links[0].number == position.first and position.first > 0:
             return [position.base, *self._links], False
         return self._links, True
+
+    @property
+    def committing_s(self) -> float:
+        """How long the commit that is under way has taken so far; 0 when there is none."""
+        since = self._committing_since
+        return 0.0 if since is None else self._runtime.monotonic() - since
 
     def link(self, number: int) -> Link | None:
         """The held link of that number, if it is in the window."""
@@ -235,13 +244,15 @@ class Ledger:
 
     async def _commit_patiently(self, move: Move) -> None:
         """Commit, and wait for a database that is busy or away."""
-        started = self._runtime.monotonic()
+        started = self._committing_since = self._runtime.monotonic()
         self._runtime.reached("ledger.before_commit")
         await self._patiently(lambda: self._store.commit(move.batch))
         self._runtime.reached("ledger.after_commit")
+        self._committing_since = None
         self._checkpoint, self._position = move.batch.after, move.position
         self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
-        self._metrics.rows.labels(self.chain_id).inc(move.batch.row_count)
+        for rows in (*move.batch.add, *move.batch.put):
+            self._metrics.rows.labels(self.chain_id, rows.table.name).inc(len(rows.rows))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until the database is there, and not busy."""

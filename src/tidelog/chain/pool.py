@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from tidelog.chain.proof import CHECKS
 from tidelog.chain.rpc import Endpoint
 from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.telemetry import ChainMetrics, logger
+from tidelog.telemetry.chain import EndpointReading
 
 T = TypeVar("T")
 
@@ -53,6 +55,26 @@ class Pool:
         self._runtime = runtime
         self._metrics = metrics
         self._random = runtime.random("pool")
+        metrics.endpoints = self._readings
+        for endpoint in self.endpoints:
+            for check in CHECKS:
+                metrics.proof_failures.labels(check, endpoint.name)  # there from the start, so that a first one shows
+
+    def _readings(self) -> list[EndpointReading]:
+        now = self._runtime.monotonic()
+        return [
+            EndpointReading(
+                endpoint.name,
+                standing.verified,
+                standing.benched_until > now,
+                standing.quarantined,
+                standing.strikes,
+                endpoint.concurrency.in_flight,
+                int(endpoint.concurrency.limit),
+            )
+            for endpoint in self.endpoints
+            for standing in (self._standing[endpoint.name],)
+        ]
 
     # -- one question to one endpoint, with failover -------------------------------------------------------
 

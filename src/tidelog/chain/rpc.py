@@ -5,7 +5,8 @@ happens after a failure, is decided in `pool`. Every text that leaves this modul
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -17,7 +18,7 @@ from tidelog.chain.encoding import encode_header, keccak
 from tidelog.chain.jsonrpc import Call
 from tidelog.chain.wire import decode_header
 from tidelog.config import EndpointUrl
-from tidelog.errors import Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
 from tidelog.net.http import HttpTransport
 from tidelog.runtime import Runtime
 from tidelog.telemetry import ChainMetrics
@@ -236,22 +237,29 @@ class Endpoint:
             return []
         async with self.concurrency.slot():
             started = self._runtime.monotonic()
-            outcome = "ok"
+            outcomes = Counter((call.method, "cancelled") for call in calls)
             try:
                 results = jsonrpc.decode(await self._post(jsonrpc.encode(calls)), calls)
+                outcomes = Counter(
+                    (call.method, outcome_of(answer)) for call, answer in zip(calls, results, strict=True)
+                )
             except SourceError as error:
-                outcome = type(error).__name__.lower()
+                outcomes = Counter((call.method, outcome_of(error)) for call in calls)
                 if isinstance(error, Throttled | Unreachable):
                     self.concurrency.refused()
                 raise self._named(error) from None
             finally:
-                self._metrics.requests.labels(self.name, outcome).inc()
-                self._metrics.request_seconds.labels(self.name).observe(self._runtime.monotonic() - started)
+                self._count(outcomes, self._runtime.monotonic() - started)
         if any(isinstance(result, Throttled) for result in results):
             self.concurrency.refused()  # some say so call by call
         else:
             self.concurrency.succeeded()
         return [self._named(result) if isinstance(result, SourceError) else result for result in results]
+
+    def _count(self, outcomes: Mapping[tuple[str, str], int], seconds: float) -> None:
+        for (method, outcome), calls in outcomes.items():
+            self._metrics.requests.labels(method, self.name, outcome).inc(calls)
+            self._metrics.request_seconds.labels(method, self.name, outcome).observe(seconds)
 
     async def _post(self, body: bytes) -> bytes:
         url = self._url.reveal()
@@ -274,6 +282,21 @@ class Endpoint:
         error.endpoint = self.name
         error.args = (error.reason,)
         return error
+
+
+_OUTCOMES = {
+    Unreachable: "unreachable",
+    Throttled: "throttled",
+    Rejected: "rejected",
+    TooLarge: "too_large",
+    Unsupported: "unsupported",
+    Pruned: "pruned",
+}
+
+
+def outcome_of(answer: Raw | SourceError) -> str:
+    """What a metric calls it: one of a few words, never what the endpoint said."""
+    return _OUTCOMES.get(type(answer), "failed") if isinstance(answer, SourceError) else "ok"
 
 
 class _TransactionHash(Struct):

@@ -14,6 +14,7 @@ from tidelog.backoff import delays
 from tidelog.batch import CHAINS, Rows
 from tidelog.chain.blocks import Header
 from tidelog.chain.follow import Follower, Step, View
+from tidelog.chain.health import Facts
 from tidelog.chain.history import Fetcher
 from tidelog.chain.intake import Proven, Rules
 from tidelog.chain.ledger import Ledger, links_between
@@ -22,6 +23,7 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.position import chain_row
 from tidelog.chain.probe import profile_for
 from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.chain.proof import CHECKS
 from tidelog.chain.rpc import LATEST
 from tidelog.errors import ConfigError, ProofFailure, Pruned, SourceError, Unreachable
 from tidelog.runtime import Runtime
@@ -101,7 +103,8 @@ class Sync:
         self._on_progress = on_progress
         self.wake = asyncio.Event()
         self._stopping = False
-        self._head_seen: tuple[int, float] | None = None
+        self._head_seen: tuple[int, float] | None = None  # since when it is the head
+        self._told_at: float | None = None  # when an endpoint last told a head
         self._stalled = False
         self._unlinked = 0  # times in a row that history did not link
 
@@ -113,6 +116,20 @@ class Sync:
     @property
     def stopping(self) -> bool:
         return self._stopping
+
+    @property
+    def facts(self) -> Facts:
+        """For `health.readiness`, at any time."""
+        told_at = self._told_at
+        if told_at is None:  # before the first look, which comes when all else is there
+            return Facts()
+        return Facts(
+            self.progress.chain_id,
+            self.progress.head,
+            self.progress.goal,
+            self._runtime.monotonic() - told_at,
+            self._ledger.committing_s,
+        )
 
     # -- the run --------------------------------------------------------------------------------------------
 
@@ -140,6 +157,8 @@ class Sync:
             reorg_patience_s=self._options.reorg_patience_s,
             on_blocks=self._count,
         )
+        for check in CHECKS:
+            self._metrics.lowered.labels(chain_id, check)  # there from the start, so that a first one shows
         self.progress = Progress(chain_id, profile)
         self._profile = profile
         self._report(None)
@@ -360,6 +379,7 @@ class Sync:
                     return
                 if now - settled_at >= 10 * COMMIT_INTERVAL_S:
                     view = await self._follower.look()
+                    self._observe(view)
                     await self._follower.settle_finality(view)
                     settled_at = now
         await self._append(batch)
@@ -457,8 +477,10 @@ class Sync:
         highest, now, chain = view.highest, self._runtime.monotonic(), self._ledger.chain_id
         if highest is None:
             return
+        self._told_at = now
         self.progress.highest = highest
         self._metrics.head.labels(chain).set(highest)
+        self._metrics.head_seen.labels(chain).set(self._runtime.now())
         if self._head_seen is None or self._head_seen[0] != highest:
             self._head_seen, self._stalled = (highest, now), False
         elif now - self._head_seen[1] > self._profile.stall_s and not self._stalled:

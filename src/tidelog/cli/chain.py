@@ -1,33 +1,25 @@
 """`tidelog chain`: sync a chain, look at what is stored, prove it again, mend it."""
 
-import asyncio
 import json
-import os
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from tidelog.batch import BLOCKS, CHAINS, INT_MAX, LOGS, REORGS, Value
+from tidelog.chain.health import BEHIND_BLOCKS
 from tidelog.chain.ledger import Ledger, read_block
-from tidelog.chain.pool import Pool
 from tidelog.chain.position import decode_position, source_of
 from tidelog.chain.profiles import decode_profile
 from tidelog.chain.repair import repair_block
-from tidelog.chain.rpc import LATEST, Endpoint
-from tidelog.chain.sync import Options, Progress, Sync
 from tidelog.chain.verify import Report, verify_jobs
-from tidelog.chain.wakeup import HeadsWatcher
-from tidelog.cli.progress import Display
-from tidelog.cli.stores import DEFAULT_DB, ChainId, Db, opened, the_chain
-from tidelog.config import EndpointUrl
+from tidelog.cli.chain_source import HASH, ChainSource, at_least, chain_source, hexadecimal, pool_of, sync_chain
+from tidelog.cli.status import StatusAddress
+from tidelog.cli.stopping import Stop
+from tidelog.cli.stores import DEFAULT_DB, ChainId, Db, flag, opened, the_chain
 from tidelog.errors import ConfigError, Corruption
-from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime, run
 from tidelog.telemetry import ChainMetrics, configure_logs
 
@@ -41,9 +33,7 @@ Rpc = Annotated[
         env_var="TIDELOG_RPC",
     ),
 ]
-STOP_GRACE_S = 2.0  # after Ctrl-C: what is on its way is still committed, what an endpoint holds back is not
 LIST_MAX = 10_000  # rows that `blocks` and `logs` print at most: more is a job for SQL
-_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -64,6 +54,8 @@ def sync(
     poll: float = 1.0,
     reorg_patience: float = 30.0,
     jobs: int | None = None,
+    status: StatusAddress = None,
+    ready_behind: int = BEHIND_BLOCKS,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Take a chain's blocks into the store, each one proven, and follow its head through reorgs.
@@ -85,86 +77,35 @@ def sync(
         poll: seconds between looks at the head.
         reorg_patience: seconds until a head that no endpoint knows any more is given up for a lower one.
         jobs: processes that decode and prove history beside this one; one for each further core if not given.
+        ready_behind: blocks that may be missing up to the head while /readyz still says yes.
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
-    options = Options(
-        first=None if from_ in (None, LATEST) else _number("--from", from_ or ""),
-        first_latest=from_ == LATEST,
-        to=_not_negative("--to", to),
+    source = chain_source(
+        flag,
+        rpc=rpc,
+        db=db,
+        from_=from_,
+        to=to,
         follow=follow,
         finality=finality,
-        confirmations=_not_negative("--confirmations", confirmations) or 0,
-        anchor=None if anchor is None else _bytes("--anchor", anchor, _HASH, "a hash of 32 bytes"),
+        confirmations=confirmations,
+        anchor=anchor,
         senders=senders,
         chain_id=chain_id,
-        poll_s=_positive("--poll", poll),
-        reorg_patience_s=_positive("--reorg-patience", reorg_patience),
+        ws=ws,
+        poll=poll,
+        reorg_patience=reorg_patience,
+        jobs=jobs,
+        ready_behind=ready_behind,
     )
-    if options.first is not None and options.to is not None and options.to < options.first:
-        raise ConfigError(f"--to {options.to} is below --from {options.first}")
-    if jobs is None:
-        jobs = max(0, (os.cpu_count() or 1) - 1)
-    sys.exit(run(_sync(rpc, db, options, ws, _at_least("--jobs", jobs, 0))))
+    sys.exit(run(_sync(source, status)))
 
 
-async def _sync(rpc: tuple[str, ...], db: str, options: Options, ws: str | None, jobs: int) -> int:
-    runtime, metrics = SystemRuntime(jobs=jobs), ChainMetrics()
-    heads = None if ws is None else EndpointUrl(ws, schemes=("ws", "wss"))
-    async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
-        with Display(runtime) as display:
-            syncing = Sync(store, pool, runtime, metrics, options, on_progress=display.update)
-            running = asyncio.ensure_future(syncing.run())
-            interrupted = _stop_on_signals(syncing, running)
-            watcher = None if heads is None else asyncio.create_task(HeadsWatcher(heads, runtime, syncing.wake).run())
-            try:
-                await asyncio.wait((running,))
-            finally:
-                for task in (running, watcher):
-                    if task is not None:
-                        task.cancel()
-                        await asyncio.gather(task, return_exceptions=True)
-                runtime.close()
-        if not running.cancelled():
-            display.tell(running.result(), "stopped" if syncing.stopping else "done")
-    return 130 if interrupted and not options.follow else 0
-
-
-def _stop_on_signals(syncing: Sync, running: asyncio.Future[Progress]) -> list[int]:
-    """Stop in order on the first signal, at once on the second; the signals that came.
-
-    In order means after the commit that is under way, which cancelling does not cut short.
-    """
-    received: list[int] = []
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            os._exit(130)  # a commit that is under way is whole or absent: that is what the store is for
-        syncing.stop()
-        loop.call_later(STOP_GRACE_S, running.cancel)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
-    return received
-
-
-@asynccontextmanager
-async def _pool(rpc: tuple[str, ...], runtime: SystemRuntime, metrics: ChainMetrics) -> AsyncIterator[Pool]:
-    if not rpc:
-        raise ConfigError("no endpoint is given: say --rpc URL, or set TIDELOG_RPC")
-    http = AioHttp()
-    names: dict[str, int] = {}
-    endpoints = []
-    for url in map(EndpointUrl, rpc):
-        names[url.name] = names.get(url.name, 0) + 1
-        name = url.name if names[url.name] == 1 else f"{url.name}#{names[url.name]}"
-        endpoints.append(Endpoint(url, http, runtime, metrics, name=name))
-    try:
-        yield Pool(endpoints, runtime, metrics)
-    finally:
-        await http.close()
+async def _sync(source: ChainSource, status: str | None) -> int:
+    stop = Stop()
+    stop.on_signals()
+    return await sync_chain(source, stop, status)
 
 
 @app.command
@@ -241,7 +182,7 @@ def verify(
         jobs: processes that prove side by side.
         findings: stop after so many findings.
     """
-    report = run(_verify(db, chain_id, from_, to, _at_least("--jobs", jobs, 1), _at_least("--findings", findings, 1)))
+    report = run(_verify(db, chain_id, from_, to, at_least("--jobs", jobs, 1), at_least("--findings", findings, 1)))
     print(
         f"chain {report.chain_id}: {report.blocks} blocks ({report.first} to {report.last}), "
         f"{report.transactions} transactions, {report.logs} logs verified"
@@ -296,7 +237,7 @@ def repair(number: int, *, rpc: Rpc, db: Db = DEFAULT_DB, chain_id: ChainId = No
 
 async def _repair(number: int, rpc: tuple[str, ...], db: str, chain_id: int | None) -> None:
     runtime, metrics = SystemRuntime(), ChainMetrics()
-    async with _pool(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
+    async with pool_of(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         chain = await the_chain(store, chain_id)
         block = await repair_block(store, pool, runtime, metrics, chain, number)
     print(f"block {number}: stored again as 0x{block.link.hash.hex()}, {block.proof_text}")
@@ -356,9 +297,9 @@ def logs(
     """
     where: dict[str, list[bytes]] = {}
     if address:
-        where["address"] = [_bytes("--address", text, _ADDRESS, "an address of 20 bytes") for text in address]
+        where["address"] = [hexadecimal("--address", text, _ADDRESS, "an address of 20 bytes") for text in address]
     if topic0:
-        where["topic0"] = [_bytes("--topic0", text, _HASH, "a topic of 32 bytes") for text in topic0]
+        where["topic0"] = [hexadecimal("--topic0", text, HASH, "a topic of 32 bytes") for text in topic0]
     low, high = _height("--from", from_), _height("--to", to)
     run(_logs(db, chain_id, where, low, high, _limit(limit), as_json))
 
@@ -389,31 +330,9 @@ def _print_rows(rows: list[dict[str, Value]], as_json: bool) -> None:
             print("  ".join(f"{name}={value}" for name, value in shown.items() if value is not None))
 
 
-def _number(flag: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise ConfigError(f"{flag} {text!r}: give a block number, or latest")
-    return int(text)
-
-
 def _height(flag: str, value: int | None) -> int | None:
     if value is not None and not 0 <= value <= INT_MAX:
         raise ConfigError(f"{flag} {value}: give a block number")
-    return value
-
-
-def _not_negative(flag: str, value: int | None) -> int | None:
-    return value if value is None else _at_least(flag, value, 0)
-
-
-def _at_least(flag: str, value: int, least: int) -> int:
-    if value < least:
-        raise ConfigError(f"{flag} {value}: give {least} or more")
-    return value
-
-
-def _positive(flag: str, value: float) -> float:
-    if not 0 < value < 86_400:
-        raise ConfigError(f"{flag} {value:g}: give more than 0 seconds and less than a day")
     return value
 
 
@@ -421,9 +340,3 @@ def _limit(value: int) -> int:
     if not 1 <= value <= LIST_MAX:
         raise ConfigError(f"--limit {value}: give 1 to {LIST_MAX}")
     return value
-
-
-def _bytes(flag: str, text: str, pattern: re.Pattern[str], what: str) -> bytes:
-    if not pattern.fullmatch(text):
-        raise ConfigError(f"{flag} {text[:80]!r}: give {what}, as 0x and hex digits")
-    return bytes.fromhex(text[2:])

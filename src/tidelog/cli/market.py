@@ -2,38 +2,35 @@
 
 import asyncio
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import cyclopts
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from tidelog.cli.market_queries import candles, coverage, trades
-from tidelog.cli.stores import opened
+from tidelog.cli.market_source import MarketSource, listed, record_market
+from tidelog.cli.status import StatusAddress
+from tidelog.cli.stopping import Stop
 from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
 from tidelog.market.core import Entry
 from tidelog.market.events import EventId
-from tidelog.market.feed import BookView, Feed, Progress, view_of
-from tidelog.market.folded import Folded
+from tidelog.market.feed import BookView, Feed, view_of
 from tidelog.market.journal import follow as follow_records
 from tidelog.market.journal_export import export_journal, import_journal
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.kraken.auth import ApiKey
-from tidelog.market.replay import Summary, at_the_end, follow_entries, load_entries, read_source
+from tidelog.market.replay import Summary, at_the_end, follow_entries, read_source
 from tidelog.market.replay import replay as replay_records
-from tidelog.market.retention import Retention, size_of
-from tidelog.market.tokens import REST_URL, KrakenTokens
-from tidelog.net.http import AioHttp
+from tidelog.market.retention import size_of
+from tidelog.market.tokens import REST_URL
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs, logger
 
@@ -70,6 +67,7 @@ def record(
     keep_days: float | None = None,
     journal_max: str | None = None,
     rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
+    status: StatusAddress = None,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> None:
     """Record an exchange: every frame into the journal, books proven on the way.
@@ -94,137 +92,35 @@ def record(
         log_level: the least severe events that are logged, to standard error.
     """
     configure_logs(level=log_level)
-    loaded = _Loaded()
-    retention = _retention(keep_days, journal_max, (lambda: None) if db is None else (lambda: loaded.committed))
-    runtime, http = SystemRuntime(), AioHttp()
-    feed = Feed(
-        _listed(symbols),
-        _listed(channels),
-        journal=journal,
+    source = MarketSource(
+        symbols=listed(symbols),
+        channels=listed(channels),
         depth=depth,
         interval=interval,
+        journal=journal,
+        db=db,
+        name=name,
         protocol=protocol,
         url=url,
-        tokens=_tokens(http, runtime, rest),
-        retention=retention,
-        digest=True,
-        runtime=runtime,
+        keep_days=keep_days,
+        journal_max=None if journal_max is None else size_of(journal_max),
+        rest=rest,
+        key=_key(),
     )
-    run(_record(feed, runtime, http, journal, db, name, loaded))
+    run(_record(source, status))
 
 
-def _retention(
-    keep_days: float | None, journal_max: str | None, restart: Callable[[], EventId | None]
-) -> Retention | None:
-    """How much of the journal is kept; None: all."""
-    if keep_days is None and journal_max is None:
-        return None
-    age_s = None if keep_days is None else keep_days * 86_400
-    return Retention(age_s, None if journal_max is None else size_of(journal_max), restart)
-
-
-def _tokens(http: AioHttp, runtime: Runtime, rest: str) -> KrakenTokens | None:
-    """What gives tokens, if the environment has a key."""
+def _key() -> ApiKey | None:
+    """What the environment has."""
     key, secret = os.environ.get("TIDELOG_KRAKEN_KEY"), os.environ.get("TIDELOG_KRAKEN_SECRET")
-    return KrakenTokens(ApiKey(key, secret), http, runtime, rest) if key and secret else None
+    return ApiKey(key, secret) if key and secret else None
 
 
-class _Loaded:
-    """How far the store is."""
-
-    committed: EventId = EventId(0, 0)
-
-
-async def _record(
-    feed: Feed, runtime: Runtime, http: AioHttp, journal: str, db: str | None, name: str, loaded: _Loaded
-) -> None:
-    ended = False
-    loading: asyncio.Task[None] | None = None
-    try:
-        async with feed:
-            if db is not None:
-                loading = asyncio.create_task(_load(runtime, journal, db, name, loaded, lambda: ended))
-            stopped, finished = asyncio.create_task(_stop_signal()), asyncio.create_task(feed.finished())
-            showing = asyncio.create_task(_show(feed, runtime))
-            waited = [task for task in (stopped, finished, loading) if task is not None]
-            try:
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (stopped, finished, showing):
-                    task.cancel()
-                await asyncio.gather(stopped, finished, showing, return_exceptions=True)
-    finally:
-        ended = True
-        await http.close()
-        if loading is not None:
-            await loading
-    progress = feed.progress
-    print(f"run {progress.last.run}: {progress.frames} frames, {progress.mismatches} mismatches, digest {feed.digest}")
-
-
-async def _load(
-    runtime: Runtime, journal: str, db: str, name: str, loaded: _Loaded, ending: Callable[[], bool]
-) -> None:
-    """Load the journal into a store, as it grows."""
-    from tidelog.market.loader import Loader
-
-    async with opened(db, readonly=False, runtime=runtime) as store:
-        loader = await Loader.open(store, runtime, name)
-        loaded.committed = loader.committed
-
-        async def entries() -> AsyncIterator[Folded]:
-            async with aclosing(load_entries(journal, runtime, after=loader.committed, ending=ending)) as found:
-                async for entry in found:
-                    loaded.committed = loader.committed
-                    yield entry
-
-        await loader.run(entries())
-
-
-async def _stop_signal() -> None:
-    """Return on the first signal; a second one ends the process at once, which the journal is made for."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(130)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    await stop.wait()
-
-
-async def _show(feed: Feed, runtime: Runtime) -> None:
-    """A status line on a terminal, structured lines otherwise."""
-    console = Console(stderr=True)
-    before, told_s = feed.progress, runtime.monotonic()
-    interval_s = STATUS_S if console.is_terminal else LOG_S
-    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
-        while True:
-            await runtime.sleep(interval_s)
-            progress, now_s = feed.progress, runtime.monotonic()
-            rate = (progress.frames - before.frames) / max(0.001, now_s - told_s)
-            before, told_s = progress, now_s
-            if live is None:
-                _log.info("progress", rate=round(rate, 1), **_facts(progress))
-            else:
-                facts = "  ".join(f"{name} {value}" for name, value in _facts(progress).items())
-                live.update(Text(f"{rate:,.0f} frames/s  {facts}"), refresh=True)
-
-
-def _facts(progress: Progress) -> dict[str, object]:
-    return {
-        "state": progress.state.value,
-        "subscriptions": f"{progress.held}/{progress.subscriptions}",
-        "frames": progress.frames,
-        "mismatches": progress.mismatches,
-        "malformed": progress.malformed,
-        "resyncs": progress.resyncs,
-        "connects": progress.connects,
-        "unsynced": progress.unsynced,
-    }
+async def _record(source: MarketSource, status: str | None) -> None:
+    stop = Stop()
+    stop.on_signals()
+    recorded, digest = await record_market(source, stop, status)
+    print(f"run {recorded.last.run}: {recorded.frames} frames, {recorded.mismatches} mismatches, digest {digest}")
 
 
 @app.command
@@ -425,7 +321,3 @@ def _shown(level: Units, precision: Precision) -> tuple[str, str]:
 def _decimal(number: int, scale: int) -> str:
     digits = f"{number:0{scale + 1}}"
     return f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

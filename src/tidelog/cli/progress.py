@@ -1,6 +1,7 @@
 """How a sync shows where it is: a live line on a terminal, one structured line per interval otherwise."""
 
 from types import TracebackType
+from typing import Literal
 
 from rich.console import Console
 from rich.live import Live
@@ -17,15 +18,15 @@ _log = logger("sync")
 
 
 class Display:
-    """Give `update` to `Sync` as `on_progress`."""
+    """Give `update` to `Sync` as `on_progress`. Without `live`, there are structured lines on a terminal too."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, live: bool = True) -> None:
         self._runtime = runtime
         self._started = runtime.monotonic()
         self._told = self._started
         self._samples: list[tuple[float, int, int]] = [(self._started, 0, 0)]
         console = Console(stderr=True)
-        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=8) if live and console.is_terminal else None
 
     def __enter__(self) -> "Display":
         if self._live is not None:
@@ -49,23 +50,32 @@ class Display:
             self._told = now
             self.tell(progress)
 
-    def tell(self, progress: Progress, event: str = "progress") -> None:
+    def tell(self, progress: Progress, event: Literal["progress", "stopped", "done"] = "progress") -> None:
         """One structured line."""
+        facts = self._facts(progress)
+        match event:
+            case "progress":
+                _log.info("progress", **facts)
+            case "stopped":
+                _log.info("stopped", **facts)
+            case "done":
+                _log.info("done", **facts)
+
+    def _facts(self, progress: Progress) -> dict[str, object]:
         blocks_per_s, transactions_per_s = self._rates()
-        _log.info(
-            event,
-            chain=progress.chain_id,
-            first=progress.first,
-            head=progress.head,
-            goal=progress.goal,
-            behind=_behind(progress),
-            finalized=progress.finalized,
-            blocks=progress.blocks,
-            transactions=progress.transactions,
-            logs=progress.logs,
-            blocks_per_s=round(blocks_per_s, 1),
-            transactions_per_s=round(transactions_per_s, 1),
-        )
+        return {
+            "chain": progress.chain_id,
+            "first": progress.first,
+            "head": progress.head,
+            "goal": progress.goal,
+            "behind": _behind(progress),
+            "finalized": progress.finalized,
+            "blocks": progress.blocks,
+            "transactions": progress.transactions,
+            "logs": progress.logs,
+            "blocks_per_s": round(blocks_per_s, 1),
+            "transactions_per_s": round(transactions_per_s, 1),
+        }
 
     def _rates(self) -> tuple[float, float]:
         (start, blocks, transactions), (now, more_blocks, more_transactions) = self._samples[0], self._samples[-1]

@@ -1,8 +1,7 @@
 """`tidelog serve`: answer queries of a store over HTTP, until it is told to end."""
 
-import asyncio
 import os
-import signal
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -11,6 +10,7 @@ from tidelog.api import options as limits
 from tidelog.api.backend import Backend
 from tidelog.api.options import ApiOptions, JournalSource
 from tidelog.api.serve import ApiServer
+from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import DEFAULT_DB, Db
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, SystemRuntime, run
@@ -83,7 +83,15 @@ def serve(
         connections_max=connections_max,
         streams_max=streams_max,
     )
-    run(serve_until_signal(db, SystemRuntime(), options, tuple(map(_journal, journal)), ApiMetrics()))
+    run(_serve(db, options, tuple(map(_journal, journal))))
+
+
+async def _serve(db: str, options: ApiOptions, journals: tuple[JournalSource, ...]) -> None:
+    stop = Stop()
+    stop.on_signals()
+    await serve_until(
+        stop, db, SystemRuntime(), options, journals, ApiMetrics(), lambda url: print(f"listening on {url}", flush=True)
+    )
 
 
 def _journal(text: str) -> JournalSource:
@@ -97,10 +105,16 @@ def _journal(text: str) -> JournalSource:
     return JournalSource(name, path)
 
 
-async def serve_until_signal(
-    db: str, runtime: Runtime, options: ApiOptions, journals: tuple[JournalSource, ...], metrics: ApiMetrics
+async def serve_until(
+    stop: Stop,
+    db: str,
+    runtime: Runtime,
+    options: ApiOptions,
+    journals: tuple[JournalSource, ...],
+    metrics: ApiMetrics,
+    listening: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; what is open then has `options.stop_s` to end.
+    """Serve until it is asked to stop; what is open then has `options.stop_s` to end.
 
     Raises:
         ConfigError: there is no such store, it is not up to date, or the address cannot be had.
@@ -114,21 +128,7 @@ async def serve_until_signal(
             tokens = await listed(snapshot)
         if not tokens and not options.loopback:
             _log.warning("no_token", advice="every request is refused until `tidelog token create` has made one")
-        _stop_on_signals(server)
-        await server.run(lambda url: print(f"listening on {url}", flush=True))
+        stop.then(server.stop)
+        await server.run(listening)
     finally:
         await store.close()
-
-
-def _stop_on_signals(server: ApiServer) -> None:
-    """In order on the first signal, at once on the second: nothing here needs to be finished."""
-    received: list[int] = []
-
-    def on_signal(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            os._exit(130)
-        server.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)

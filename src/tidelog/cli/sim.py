@@ -1,4 +1,4 @@
-"""`tidelog sim`: peers to play against, on this machine."""
+"""`tidelog sim`: peers to play against, on this machine; `run` is in `sim_run`."""
 
 import asyncio
 import signal
@@ -27,7 +27,8 @@ REPLICAS_MAX = 64
 EVENTS_PER_S_MAX = 5_000  # of an exchange: half of what one process makes while it also serves
 BLOCKS_MAX = 100_000  # made before the node listens; some 0.3 ms and 10 kB each with small blocks
 
-app = cyclopts.App(name="sim", help="Peers to test and play against: an EVM node, an exchange.")
+app = cyclopts.App(name="sim", help="Peers to test and play against, and the engine under simulation.")
+app.command("tidelog.cli.sim_run:run", name="run")
 
 
 @app.command

@@ -42,3 +42,8 @@ async def the_chain(store: Store, chain_id: int | None) -> int:
 
 def _listed(held: list[int | str | bytes | None]) -> str:
     return ", ".join(map(str, held)) or "none"
+
+
+def flag(name: str) -> str:
+    """A setting's name as the command line has it."""
+    return "--" + name.replace("_", "-")

@@ -164,6 +164,7 @@ class FanOut:
         self._patient: dict[Subscription, None] = {}  # those of durable events only
         self._undurable: deque[_Published] = deque()  # what the patient have not got yet
         self._closed = False
+        self._gone = [0, 0, 0]  # delivered, dropped and conflated of those that have left
 
     def subscribe(
         self,
@@ -189,6 +190,21 @@ class FanOut:
         else:
             (self._patient if durable_only else self._subscriptions)[subscription] = None
         return subscription
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscriptions) + len(self._patient)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of all subscriptions together, those that have left included; `lag` is that of the slowest."""
+        delivered, dropped, conflated = self._gone
+        pending = lag = 0
+        for subscription in (*self._subscriptions, *self._patient):
+            one = subscription.statistics
+            pending, lag = pending + one.pending, max(lag, one.lag)
+            delivered, dropped, conflated = delivered + one.delivered, dropped + one.dropped, conflated + one.conflated
+        return Statistics(pending, delivered, dropped, conflated, lag)
 
     def publish(self, id_: EventId, event: Event) -> None:
         """Hand an event to everybody. Ids grow from call to call."""
@@ -230,6 +246,10 @@ class FanOut:
         self._undurable.clear()
 
     def _forget(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions or subscription in self._patient:
+            left = subscription.statistics
+            for at, count in enumerate((left.delivered, left.dropped, left.conflated)):
+                self._gone[at] += count
         self._subscriptions.pop(subscription, None)
         self._patient.pop(subscription, None)
         if not self._patient:

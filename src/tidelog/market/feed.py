@@ -9,6 +9,7 @@ the journal, then through the fold, and is then carried out. What a replay sees 
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 
@@ -19,8 +20,30 @@ from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError,
 from tidelog.market.book import Check, Precision, Units
 from tidelog.market.core import Core, Entry, codec_of
 from tidelog.market.decisions import ATTEMPTS_WINDOW_US
-from tidelog.market.events import Connected, Disconnected, Event, EventId, Malformed, Request, Resync, Started, Stream
+from tidelog.market.events import (
+    BookDelta,
+    BookSnapshot,
+    Connected,
+    Disconnected,
+    Event,
+    EventId,
+    Malformed,
+    Request,
+    Resync,
+    Started,
+    Stream,
+)
 from tidelog.market.fanout import PENDING_MAX, FanOut, Policy, Subscription
+from tidelog.market.figures import (
+    CHANNELS,
+    CLOSING,
+    RECONNECT_REASONS,
+    REFUSED_REASONS,
+    exchange_time,
+    journal_bytes,
+    reconnect_reason,
+    refused_reason,
+)
 from tidelog.market.journal import Journal, open_journal
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.marks import (
@@ -46,7 +69,9 @@ from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_pr
 from tidelog.market.subscriptions import Phase, State
 from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport
 from tidelog.runtime import Runtime, SystemRuntime
-from tidelog.telemetry import logger
+from tidelog.telemetry import MarketMetrics, logger
+from tidelog.telemetry.distribution import Distribution
+from tidelog.telemetry.market import LATENCY_EVERY_US, FeedReading
 
 CONNECT_S = 10.0
 STATE_EVERY_US = 60_000_000  # between full states: what a fold has to read again at most, on restarting
@@ -133,6 +158,8 @@ class Feed:
         tokens: gives a token for the private channels; asked at each connection.
         retention: what of the journal may be dropped; nothing, if it is not given.
         digest: compute the digest of the events while they come, as a replay does.
+        metrics: what counts; one of the feed's own, if it is not given.
+        vfs: SQLite's name of another file system, for the journal.
     """
 
     def __init__(
@@ -148,8 +175,10 @@ class Feed:
         tokens: Tokens | None = None,
         retention: Retention | None = None,
         digest: bool = False,
+        metrics: MarketMetrics | None = None,
         runtime: Runtime | None = None,
         transport: WebSocketTransport | None = None,
+        vfs: str | None = None,
     ) -> None:
         self._codec = codec_of(protocol)
         self._protocol = protocol
@@ -168,7 +197,7 @@ class Feed:
         self._url = EndpointUrl(url or urls[protocol], schemes=("ws", "wss"))
         self._tokens = tokens
         self._token: str | None = None
-        self._path = journal
+        self._path, self._vfs = journal, vfs
         self._retention = retention
         self._runtime = runtime or SystemRuntime()
         self._transport = transport or PicoWebSocket()
@@ -182,7 +211,17 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
         self._state_us = 0  # when the last full state was written
         self._keeper: Keeper | None = None  # None: everything is kept
-        self._frames = self._malformed = self._connects = self._resyncs = self._mismatches = 0
+        self._frames: defaultdict[type[Event], int] = defaultdict(int)  # by kind of event
+        self._malformed = self._connects = self._resyncs = self._mismatches = 0
+        self._metrics = metrics or MarketMetrics()
+        self._metrics.feed = self._reading
+        self._timed_from_us = 0  # no frame is timed before
+        for words, counts in (
+            (RECONNECT_REASONS, self._metrics.reconnects),
+            (REFUSED_REASONS, self._metrics.refused),
+            (self._channels, self._metrics.resyncs),
+        ):
+            counts.update(dict.fromkeys(words, 0))  # there from the start, so that a first one shows
 
     # For the user.
 
@@ -227,7 +266,7 @@ class Feed:
             session.state,
             len(session.held.subscriptions),
             len(held),
-            self._frames,
+            sum(self._frames.values()),
             self._mismatches,
             self._malformed,
             self._connects,
@@ -235,6 +274,46 @@ class Feed:
             0 if self._journal is None else self._journal.unsynced_frames,
             self._core.at,
         )
+
+    def _reading(self) -> FeedReading:
+        progress, fanout, journal = self.progress, self._fanout.statistics, self._journal
+        frames: defaultdict[str, int] = defaultdict(int)
+        for kind, count in self._frames.items():
+            frames[CHANNELS.get(kind, "unknown")] += count
+        books = self._core.books.by_symbol
+        return FeedReading(
+            state=progress.state.value,
+            states=tuple([state.value for state in State]),
+            wanted=progress.subscriptions,
+            held=progress.held,
+            books=tuple(books),
+            unproven=len(self.unproven),
+            frames=frames,
+            malformed=progress.malformed,
+            connects=progress.connects,
+            subscribers=self._fanout.subscribers,
+            lag=fanout.lag,
+            pending=fanout.pending,
+            dropped=fanout.dropped,
+            conflated=fanout.conflated,
+            journal_bytes=journal_bytes(self._path),
+            pending_bytes=0 if journal is None else journal.waiting_bytes,
+            unsynced=progress.unsynced,
+            stalled=self.stalled,
+            durable_us=0 if journal is None else journal.durable_us,
+            committed_bytes=0 if journal is None else journal.committed_bytes,
+            commits=Distribution(()) if journal is None else journal.commits,
+        )
+
+    @property
+    def unproven(self) -> list[str]:
+        """Symbols whose books the last message did not prove."""
+        return [symbol for symbol, book in self._core.books.by_symbol.items() if not book.proven]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the journal takes no frame, or could not commit."""
+        return self._journal is not None and self._journal.stalled
 
     @property
     def digest(self) -> str | None:
@@ -254,7 +333,7 @@ class Feed:
     async def __aenter__(self) -> "Feed":
         now_us = self._clock.now_us()
         # the writer first: it alone can mend a file whose making, or last commit, was cut short
-        self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable)
+        self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable, vfs=self._vfs)
         try:
             last, marks = await self._history(now_us - ATTEMPTS_WINDOW_US)
         except BaseException:
@@ -275,7 +354,7 @@ class Feed:
         """The last record that earlier runs have left, and their markers since a time."""
 
         def read() -> tuple[Record | None, list[Record]]:
-            reader = JournalReader(self._path)
+            reader = JournalReader(self._path, self._vfs)
             try:
                 return reader.last(), list(reader.marks(since_us))
             finally:
@@ -334,6 +413,7 @@ class Feed:
                     self._write_state()
                 await self._wait()
         except JournalStalled as error:
+            self._metrics.journal_stalls += 1
             _log.warning("journal_stalled", error=str(error))
             if self._socket is not None:
                 self._note(Drop("journal_stalled"))
@@ -388,6 +468,8 @@ class Feed:
         except (SourceError, TimeoutError) as error:
             after_s = error.retry_after_s if isinstance(error, Throttled) else None
             reason = self._url.redact(error.reason) if isinstance(error, SourceError) else "closing"
+            if isinstance(error, SourceError):
+                self._metrics.refused[refused_reason(error)] += 1
             _log.warning("connect_failed", endpoint=self._url.name, reason=reason)
             self._note(Refused(reason, int((after_s or 0) * 1_000_000)))
             return
@@ -428,12 +510,26 @@ class Feed:
         id_ = self._journal.append(Kind.IN, frame, at_us)
         entry = self._core.take(Record(id_, at_us, Kind.IN, frame))
         assert entry is not None
-        self._frames += 1
+        event = entry.event
+        self._frames[type(event)] += 1
         if entry.check is Check.MISMATCHED:
             self._mismatches += 1
-        elif type(entry.event) is Malformed:
+            assert isinstance(event, BookDelta | BookSnapshot)
+            self._metrics.mismatches[event.symbol] += 1
+        elif type(event) is Malformed:
             self._malformed += 1
-        self._fanout.publish(id_, entry.event)
+        self._fanout.publish(id_, event)
+        if at_us >= self._timed_from_us:
+            self._time(event, at_us)
+
+    def _time(self, event: Event, at_us: int) -> None:
+        """Note how long a frame took from the exchange to us, and from us to the consumers."""
+        self._timed_from_us = at_us + LATENCY_EVERY_US
+        handling_s = (self._clock.now_us() - at_us) / 1_000_000
+        self._metrics.handling.observe(handling_s)
+        stamp = exchange_time(event)
+        if stamp is not None:  # by the wall clock: ours does not follow its corrections
+            self._metrics.latency.observe(max(0.0, self._runtime.now() - handling_s - stamp.timestamp()))
 
     def _send(self, request: Request) -> None:
         assert self._journal is not None
@@ -458,9 +554,12 @@ class Feed:
                 self._connects += 1
                 _log.info("connected", endpoint=self._url.name)
             case Disconnected(reason):
+                if (word := reconnect_reason(reason)) != CLOSING:
+                    self._metrics.reconnects[word] += 1
                 _log.info("disconnected", endpoint=self._url.name, reason=reason)
             case Resync(channel, symbol, _, reason):
                 self._resyncs += 1
+                self._metrics.resyncs[channel] += 1
                 _log.info("resync", channel=channel, symbol=symbol, reason=reason)
 
     def _on_durable(self, through: EventId) -> None:

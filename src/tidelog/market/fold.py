@@ -258,7 +258,11 @@ class Fold:
             size = max(len(event.bids), len(event.asks))
             held.depth = held.acked_depth or next((depth for depth in DEPTHS if depth >= size), DEPTHS[-1])
         book = self._book(event, held.depth)
-        own = book.apply(event)
+        if entry.check in (None, Check.REFUSED):
+            book.clear()  # as the reader's copy, which is all that a fold that begins here can know of
+            own = Check.REFUSED
+        else:
+            own = book.apply(event)
         proven = entry.check is Check.MATCHED and book.proven
         if proven:
             self._turn(event.symbol, BOOK, PROVEN, at_us)

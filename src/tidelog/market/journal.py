@@ -17,6 +17,8 @@ from tidelog.market.journal_retention import Bounds, Dropped
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import Runtime, Worker
 from tidelog.telemetry import logger
+from tidelog.telemetry.distribution import Distribution
+from tidelog.telemetry.market import COMMIT_BUCKETS_S
 
 WINDOW_S = 0.05  # what a power cut may cost
 BLOCK_BYTES = 1024 * 1024  # a group is committed at once when it has this size: compresses well, unpacks quickly
@@ -38,6 +40,9 @@ class Journal:
         self.run = writer.run
         self.durable = EventId(self.run, 0)  # every record up to here is on the disk
         self.failure: StoreError | Corruption | None = None  # of the last commit: None once one succeeds
+        self.commits = Distribution(COMMIT_BUCKETS_S)  # their durations, in seconds
+        self.committed_bytes = 0  # of this run, unpacked
+        self.durable_us = 0  # the time of the last record that is on the disk; 0: there is none of this run
         self._runtime = runtime
         self._worker = worker
         self._writer = writer
@@ -60,6 +65,16 @@ class Journal:
     def unsynced_frames(self) -> int:
         """Records that a crash would lose now."""
         return self._filling.last_seq - self.durable.seq
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was handed over and is not committed."""
+        return self._held_bytes
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it takes no frame, or its last commit failed."""
+        return self.failure is not None or self._held_bytes >= HANDOFF_BYTES_MAX
 
     @property
     def used_bytes(self) -> int:
@@ -178,9 +193,12 @@ class Journal:
     async def _commit(self, blocks: list[Block]) -> None:
         """Commit, for as long as it takes, unless the journal is lost or closing."""
         pauses = delays(self._runtime.random("journal"), max_s=RETRY_S_MAX)
+        started = self._runtime.monotonic()
         while True:
             try:
+                self._runtime.reached("journal.before_commit")
                 await self._worker.call(partial(self._writer.commit, blocks))
+                self._runtime.reached("journal.after_commit")
                 break
             except StoreError as error:
                 self.failure = error
@@ -192,7 +210,11 @@ class Journal:
                 raise
             await self._runtime.sleep(next(pauses))
         self.failure = None
-        self._held_bytes -= sum(block.size for block in blocks)
+        size = sum(block.size for block in blocks)
+        self.commits.observe(self._runtime.monotonic() - started)
+        self.committed_bytes += size
+        self._held_bytes -= size
+        self.durable_us = blocks[-1].entries[-1][1]
         self.durable = EventId(self.run, blocks[-1].last_seq)
         if self._on_durable is not None:
             self._on_durable(self.durable)
@@ -224,6 +246,7 @@ async def follow(
     after: EventId = BEGINNING,
     poll_s: float = FOLLOW_POLL_S,
     ending: Callable[[], bool] = lambda: False,
+    vfs: str | None = None,
 ) -> AsyncGenerator[list[Record], None]:
     """The records after an id, block by block, and those that are committed from now on, by any process.
 
@@ -231,11 +254,12 @@ async def follow(
 
     Args:
         ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.
+        vfs: SQLite's name of another file system.
     """
     worker = runtime.worker("journal-reader")
     reader: JournalReader | None = None
     try:
-        reader = await worker.call(lambda: JournalReader(path))
+        reader = await worker.call(lambda: JournalReader(path, vfs))
         while True:
             last_look = ending()
             records = await worker.call(partial(reader.block, after))

@@ -9,7 +9,7 @@ or the marker of a full state): a fold can begin there, and retention lets a jou
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
@@ -93,7 +93,7 @@ def _digest(*fields: int | None, frames: bytes) -> bytes:
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[None]:
+def _sound(path: str) -> Iterator[None]:
     """As `translated`; a file to which the reader's own questions make no sense, or with other types, is damaged."""
     try:
         with translated(path):
@@ -204,7 +204,7 @@ class JournalReader:
 
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self._path = path
-        with _reading(path):
+        with _sound(path):
             self._connection = connect(path, READ_ONLY, vfs)
             try:
                 self._connection.set_busy_timeout(LOCK_WAIT_MS)
@@ -232,7 +232,7 @@ class JournalReader:
         run: int | None
         run, seq = after
         records: list[Record] = []
-        with _reading(self._path), self._connection:  # one read transaction
+        with _sound(self._path), _reading(self._connection):  # one read transaction
             gone = None if after <= BEGINNING else dropped_of(self._connection)
             if gone is not None and after < gone.id:
                 return [Record(gone.id, gone.at_us, Kind.LOST, gone.reason.encode())]
@@ -305,19 +305,19 @@ class JournalReader:
 
     def marks(self, since_us: int) -> Iterator[Record]:
         """Markers of that time and later, from blocks that hold some: little is read."""
-        with _reading(self._path):
+        with _sound(self._path):
             rows: list[Any] = self._connection.execute(
                 "SELECT run, first_seq FROM blocks WHERE marks > 0 AND last_us >= ? ORDER BY run, first_seq",
                 (since_us,),
             ).fetchall()
         for run, first_seq in rows:
-            with _reading(self._path):
+            with _sound(self._path):
                 block = self._read(run, first_seq)
             yield from (record for record in block if record.kind is Kind.MARK and record.at_us >= since_us)
 
     def restart_point(self, at: EventId) -> EventId | None:
         """The last restart point of a run up to and including `at`, which a fold has to start at to be there."""
-        with _reading(self._path):
+        with _sound(self._path):
             row = self._connection.execute(
                 "SELECT run, first_seq, restart_seq FROM blocks WHERE restart_seq IS NOT NULL AND run <= ?1 "
                 "AND (run, restart_seq) <= (?1, ?2) ORDER BY run DESC, first_seq DESC LIMIT 1",
@@ -327,12 +327,12 @@ class JournalReader:
 
     def dropped(self) -> Dropped | None:
         """What is gone from this journal; None: nothing."""
-        with _reading(self._path):
+        with _sound(self._path):
             return dropped_of(self._connection)
 
     def ends(self) -> tuple[EventId, EventId] | None:
         """The first and the last record that are here; None of an empty journal."""
-        with _reading(self._path), self._connection:
+        with _sound(self._path), _reading(self._connection):
             runs: list[Any] = self._connection.execute(
                 "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
             ).fetchall()
@@ -343,11 +343,24 @@ class JournalReader:
     def last(self) -> Record | None:
         """The last record; None of an empty journal."""
         ends = self.ends()
-        return None if ends is None else self._read(*ends[1])[-1]
+        with translated(self._path):
+            return None if ends is None else self._read(*ends[1])[-1]
 
     def close(self) -> None:
         with translated(self._path):
             self._connection.close()
+
+
+@contextmanager
+def _reading(connection: apsw.Connection) -> Iterator[None]:
+    """One read transaction. What ends it by itself, a disk that cannot be read, is what is told."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            with suppress(apsw.Error):  # SQLite may have ended it meanwhile
+                connection.execute("ROLLBACK")
 
 
 def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tidelog.backoff import delays
-from tidelog.batch import CANDLES, TRADES, Batch, Checkpoint, Row, Rows, Value
+from tidelog.batch import CANDLES, GAPS, TRADES, Batch, Checkpoint, Row, Rows, Value
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.market.candles import Bar, bars, bucket, coarser
 from tidelog.market.events import EventId
@@ -24,7 +24,7 @@ from tidelog.market.folded import Folded
 from tidelog.market.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.runtime import Runtime
 from tidelog.store import Condition, Snapshot, Store
-from tidelog.telemetry import logger
+from tidelog.telemetry import MarketMetrics, logger
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ TURN_ENTRIES = 200  # folded at a stretch: some 5 ms, then the event loop's othe
 BATCH_AGE_S = 1.0  # the longest that an entry waits for others to be committed with
 STORE_PATIENCE_S = 86_400.0  # how long a database may be away: the journal is what runs out first, and says so
 INTERVALS_S = (60, 300, 900, 3_600, 14_400, 86_400)
+
+_CLOSED_AT = GAPS.index("closed_at")
 
 _log = logger("loader")
 
@@ -59,16 +61,33 @@ def source_of(name: str) -> str:
 class Loader:
     """The one writer of a recording's rows. Once a method has raised, open another."""
 
-    def __init__(self, store: Store, runtime: Runtime, checkpoint: Checkpoint, state: State, options: Options) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        checkpoint: Checkpoint,
+        state: State,
+        options: Options,
+        metrics: MarketMetrics,
+    ) -> None:
         self._store = store
         self._runtime = runtime
         self._checkpoint = checkpoint
         self._options = options
         self._fold = Fold(checkpoint.source, state, options.sample_s * 1_000_000)
         self._committed = state.id
+        self._metrics = metrics
 
     @classmethod
-    async def open(cls, store: Store, runtime: Runtime, name: str, options: Options | None = None) -> "Loader":
+    async def open(
+        cls,
+        store: Store,
+        runtime: Runtime,
+        name: str,
+        options: Options | None = None,
+        *,
+        metrics: MarketMetrics | None = None,
+    ) -> "Loader":
         """Become the writer of the recording `name`; any earlier one is fenced.
 
         Raises:
@@ -87,7 +106,9 @@ class Loader:
         state.intervals_s = options.intervals_s
         if any(held.trades is None for held in state.symbols.values()):
             await _count_once(store, checkpoint.source, state)
-        return cls(store, runtime, checkpoint, state, options)
+        metrics = metrics or MarketMetrics()
+        metrics.loaded_us = state.at_us or None
+        return cls(store, runtime, checkpoint, state, options, metrics)
 
     @property
     def committed(self) -> EventId:
@@ -127,6 +148,7 @@ class Loader:
         state = self._fold.state
         if state.id == self._committed:
             return  # they were here already
+        started = self._runtime.monotonic()
         if self._fold.refused > refused:
             _log.warning("rows_refused", source=self._checkpoint.source, rows=self._fold.refused - refused)
         changes = self._fold.drain()
@@ -139,6 +161,16 @@ class Loader:
         await self._patiently(lambda: self._store.commit(batch))
         self._runtime.reached("loader.after_commit")
         self._checkpoint, self._committed = batch.after, state.id
+        self._count(batch, entries[-1].at_us, self._runtime.monotonic() - started)
+
+    def _count(self, batch: Batch, at_us: int, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.loader_commits.observe(seconds)
+        metrics.loaded_us = at_us
+        for rows in (*batch.add, *batch.put):
+            metrics.loaded[rows.table.name] += len(rows.rows)
+            if rows.table is GAPS:
+                metrics.gaps += sum(1 for row in rows.rows if row[_CLOSED_AT] is None)
 
     async def _candles(self, changes: Changes) -> tuple[list[Row], dict[str, int]]:
         """The candles that the trades touch, made of all their trades: those stored, and these.

@@ -128,6 +128,7 @@ async def follow_entries(
     after: EventId = BEGINNING,
     ending: Callable[[], bool] = lambda: False,
     books: bool = False,
+    vfs: str | None = None,
 ) -> AsyncGenerator[list[Entry], None]:
     """The events after a position, group by group, and those that come from now on.
 
@@ -137,8 +138,9 @@ async def follow_entries(
         ending: as of `follow`.
         books: begin with the books as they were at that position, each as a snapshot under the position's id; and so
             again after each `Missed`, under its id.
+        vfs: SQLite's name of another file system.
     """
-    async with aclosing(_follow(path, runtime, after, ending)) as groups:
+    async with aclosing(_follow(path, runtime, after, ending, vfs)) as groups:
         async for items in groups:
             fresh = [
                 item if isinstance(item, Entry) else Entry(item.id, item.at_us, item.book, None)
@@ -150,12 +152,12 @@ async def follow_entries(
 
 
 async def _follow(
-    path: str, runtime: Runtime, after: EventId, ending: Callable[[], bool]
+    path: str, runtime: Runtime, after: EventId, ending: Callable[[], bool], vfs: str | None
 ) -> AsyncGenerator[list[Entry | _Standing], None]:
     worker = runtime.worker("journal-reader")
 
     def begin() -> tuple[Core, EventId]:
-        reader = JournalReader(path)
+        reader = JournalReader(path, vfs)
         try:
             return resume(reader, after)
         finally:
@@ -166,16 +168,21 @@ async def _follow(
     finally:
         await worker.close()
     reading = _Reading(core, after)
-    async with aclosing(follow(path, runtime, after=start, ending=ending)) as blocks:
+    async with aclosing(follow(path, runtime, after=start, ending=ending, vfs=vfs)) as blocks:
         async for records in blocks:
             yield [item for record in records for item in reading.take(record)]
 
 
 async def load_entries(
-    path: str, runtime: Runtime, *, after: EventId = BEGINNING, ending: Callable[[], bool] = lambda: False
+    path: str,
+    runtime: Runtime,
+    *,
+    after: EventId = BEGINNING,
+    ending: Callable[[], bool] = lambda: False,
+    vfs: str | None = None,
 ) -> AsyncGenerator[Folded, None]:
     """What the loader takes: as `follow_entries` with books, one by one, the feed's own events as markers."""
-    async with aclosing(_follow(path, runtime, after, ending)) as groups:
+    async with aclosing(_follow(path, runtime, after, ending, vfs)) as groups:
         async for items in groups:
             for item in items:
                 yield _as_loaded(item)

@@ -59,8 +59,9 @@ class Snapshot(Protocol):
         after: Row | None = None,
         descending: bool = False,
         limit: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
-        """Rows in key order (or its reverse), whole, as `table.columns` has them.
+        """Rows in key order (or its reverse), whole, as `table.columns` has them, unless `columns` says less.
 
         Args:
             scope: only rows whose `table.scope` column is this.
@@ -69,6 +70,7 @@ class Snapshot(Protocol):
             where: only rows whose named columns equal the value, or one of the values.
             after: only rows whose key comes after this key (before it when descending): a keyset cursor.
             limit: at most so many.
+            columns: only these, in this order: less to read, and to convert.
         """
         ...
 

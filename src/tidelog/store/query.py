@@ -84,6 +84,7 @@ def select_query(
     after: Row | None = None,
     descending: bool = False,
     limit: int | None = None,
+    columns: Sequence[str] | None = None,
 ) -> tuple[str, list[Value]]:
     """The text and the parameters of `Snapshot.select`."""
     conditions = _Where(mark)
@@ -109,7 +110,10 @@ def select_query(
     direction = " DESC" if descending else ""
     order = ", ".join(f'"{name}"{direction}' for name in table.key)
     bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
-    text = f'SELECT {column_list(table.names)} FROM "{table.name}"{conditions} ORDER BY {order}{bound}'
+    for name in columns or ():
+        table.index(name)
+    names = table.names if columns is None else columns
+    text = f'SELECT {column_list(names)} FROM "{table.name}"{conditions} ORDER BY {order}{bound}'
     return text, conditions.values
 
 

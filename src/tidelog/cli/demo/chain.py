@@ -9,9 +9,8 @@ from typing import Any
 
 import apsw
 
-from tidelog.chain.jsonrpc import Call, decode, encode
 from tidelog.chain.position import decode_position
-from tidelog.cli.demo.stage import NOT_YET, STEP_S, Stage, events, failed
+from tidelog.cli.demo.stage import NOT_YET, Stage, events, failed
 from tidelog.cli.stores import opened
 
 BLOCKS = 3_000  # at the start: some seconds of history, time enough to kill it in the middle
@@ -28,7 +27,7 @@ class ChainStory:
         self._url = ""
 
     async def play(self) -> None:
-        line = await self._stage.serve("node", "--port", "0", "--seed", "7", "--blocks", str(BLOCKS))
+        line = await self._stage.listening("sim", "node", "--port", "0", "--seed", "7", "--blocks", str(BLOCKS))
         self._url = line.split()[0]
         self._stage.say(f"A simulated node serves a chain of {BLOCKS} blocks with true hashes, roots and signatures.")
         self._stage.note(line)
@@ -39,6 +38,7 @@ class ChainStory:
         await self._prove()
         await self._damage()
         await self._query()
+        await self._serve()
 
     async def _crash(self) -> Process:
         self._stage.say(
@@ -96,6 +96,23 @@ class ChainStory:
         self._stage.say("What is stored can be asked for.")
         await self._stage.show("chain", "blocks", "--db", self._db, "--limit", "2")
         await self._stage.show("chain", "logs", "--db", self._db, "--limit", "2")
+
+    async def _serve(self) -> None:
+        self._stage.say("It is served over HTTP: the node and the store are asked the same, by JSON-RPC.")
+        line = await self._stage.listening("serve", "--db", self._db, "--port", "0")
+        url = line.split()[-1]
+        chain, head = json.loads(await self._stage.ask(self._url, "eth_chainId")), hex(BLOCKS + 5)
+        for method, *params in (
+            ("eth_getBlockByNumber", head, False),
+            ("eth_getBlockReceipts", head),
+            ("eth_getLogs", {"fromBlock": hex(BLOCKS - 50), "toBlock": head}),
+        ):
+            theirs = json.loads(await self._stage.ask(self._url, method, *params))
+            answer = await self._stage.ask(f"{url}/rpc/{int(chain, 16)}", method, *params)
+            if json.loads(answer) != theirs:
+                raise failed(f"the store answers {method} otherwise than the node")
+            self._stage.note(f"{method}: the same, {len(answer):,} bytes")
+        self._stage.note(f"{line}; its page /docs shows all that can be asked")
         print("\nProven: every block against its own header, and each header against the next one's parent hash.")
         print("Not proven: that this is the chain which the network's consensus chose; that is the node's word.")
 
@@ -118,8 +135,4 @@ class ChainStory:
         await self._stage.until(self._head, reached, self._log)
 
     async def _node(self, method: str, *params: Any) -> None:
-        call = Call(method, params)
-        async with self._stage.http.post(self._url, encode([call]), headers={}, timeout_s=STEP_S) as response:
-            (result,) = decode(b"".join([chunk async for chunk in response.chunks()]), [call])
-        if isinstance(result, Exception):
-            raise result
+        await self._stage.ask(self._url, method, *params)

@@ -28,7 +28,7 @@ class MarketStory:
         self._urls: dict[str, str] = {}
 
     async def play(self) -> None:
-        line = await self._stage.serve("exchange", "--port", "0", "--seed", "7", "--rate", str(RATE))
+        line = await self._stage.listening("sim", "exchange", "--port", "0", "--seed", "7", "--rate", str(RATE))
         self._urls = dict(re.findall(r"(\w+) (\w+://\S+?)(?:,|$)", line.replace("private ", "private_")))
         self._stage.say(
             "A simulated exchange speaks Kraken's protocol. tidelog journals each frame, and proves each book."

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tidelog.chain.jsonrpc import Call, decode, encode
 from tidelog.errors import Busy, ConfigError, TidelogError
 from tidelog.net.http import AioHttp
 
@@ -61,13 +62,13 @@ class Stage:
         self._processes.append(process)
         return process
 
-    async def serve(self, *arguments: str) -> str:
-        """Run a peer in the background; the line that says where it listens."""
-        process = await self.start("sim", *arguments)
+    async def listening(self, *arguments: str) -> str:
+        """Run a server in the background; the line that says where it listens."""
+        process = await self.start(*arguments)
         assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), STEP_S)).decode().strip()
         if not line:
-            raise failed(f"`tidelog sim {' '.join(arguments)}` did not come up")
+            raise failed(f"`tidelog {' '.join(arguments)}` did not come up")
         return line
 
     async def end(self, process: Process, number: int) -> str:
@@ -84,6 +85,16 @@ class Stage:
         if process.returncode != expect:
             raise failed(f"`tidelog {' '.join(arguments)}` ended with {process.returncode}")
         return output.decode()
+
+    async def ask(self, url: str, method: str, *params: Any) -> bytes:
+        """The result of one JSON-RPC call, as it was answered."""
+        call = Call(method, params)
+        headers = {"content-type": "application/json"}
+        async with self.http.post(url, encode([call]), headers=headers, timeout_s=STEP_S) as response:
+            (result,) = decode(b"".join([chunk async for chunk in response.chunks()]), [call])
+        if isinstance(result, Exception):
+            raise result
+        return bytes(result)
 
     async def show(self, *arguments: str, expect: int = 0) -> str:
         """The same, for everybody to see."""

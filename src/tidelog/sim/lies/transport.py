@@ -146,13 +146,23 @@ def _throttled(retry_after: str | None) -> Answer:
 
 
 def _rewritten(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Answer:
-    replies = msgspec.json.decode(answer.body)
+    replies = _replies(answer)
+    if replies is None:
+        return answer
     changed = [change(reply) for reply in replies] if isinstance(replies, list) else change(replies)
     return replace(answer, body=msgspec.json.encode(changed))
 
 
 def _rebatched(answer: Answer, change: Callable[[list[Any]], Any]) -> Answer:
-    replies = msgspec.json.decode(answer.body)
+    replies = _replies(answer)
     if not isinstance(replies, list) or len(replies) < 2:
         return answer
     return replace(answer, body=msgspec.json.encode(change(replies)))
+
+
+def _replies(answer: Answer) -> Any:
+    """What a lie before this one has left of the JSON; None if it is none any more."""
+    try:
+        return msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -5,7 +5,7 @@ short; the server ends one that is idle for too long (see `SESSION`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -67,6 +67,7 @@ class _Snapshot:
         after: Row | None = None,
         descending: bool = False,
         limit: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
         text, values = select_query(
             table,
@@ -78,6 +79,7 @@ class _Snapshot:
             after=after,
             descending=descending,
             limit=limit,
+            columns=columns,
         )
         return [tuple(record) for record in await self._fetch(text, *values)]
 

@@ -7,7 +7,7 @@ before its statement has begun does nothing (https://sqlite.org/c3ref/interrupt.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -152,6 +152,7 @@ class _Snapshot:
         after: Row | None = None,
         descending: bool = False,
         limit: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[Row]:
         text, values = select_query(
             table,
@@ -163,6 +164,7 @@ class _Snapshot:
             after=after,
             descending=descending,
             limit=limit,
+            columns=columns,
         )
         return await self._rows(text, values)
 

@@ -1,4 +1,4 @@
-"""What the user configures, as frozen values, and secrets that never print."""
+"""The URL of a peer, which may carry keys: it never prints them."""
 
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -38,6 +38,11 @@ class EndpointUrl:
 
     def reveal(self) -> str:
         return self._url
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether anything in it may be a key."""
+        return bool(self._secrets)
 
     def redact(self, text: str) -> str:
         """`text` without anything of this URL that may be a key, a key cut short at its end included."""

@@ -1,0 +1,161 @@
+"""Everything live in one server: the tails of its journals, the watches on its store, who may listen, and the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+from tidelog.api.backend import Backend
+from tidelog.api.guard import authorize
+from tidelog.api.live.books import book_stream, levels_of
+from tidelog.api.live.candles import candle_stream
+from tidelog.api.live.changes import change_stream
+from tidelog.api.live.messages import LAGGED, Message, Messages
+from tidelog.api.live.tail import JournalTail
+from tidelog.api.live.topics import Book, Candles, Changes, Topic, Trades
+from tidelog.api.live.trades import trade_stream
+from tidelog.api.live.watch import Watches
+from tidelog.api.market_books import BookView
+from tidelog.api.market_view import SOURCE_PREFIX
+from tidelog.api.parameters import time_text
+from tidelog.api.problems import Refused
+from tidelog.errors import TidelogError
+
+__all__ = ["Live"]
+
+RECHECK_S = 5.0  # how long a stream may outlive its token
+RESUMES_AT_ONCE = 4  # journals read for listeners that come back: each is a thread, and a server's restart brings all
+
+
+class Live:
+    """Made with the application, started and closed with it. `stop` ends every stream, in order."""
+
+    def __init__(self, backend: Backend, stopping: asyncio.Event) -> None:
+        self.stopping = stopping
+        self._backend = backend
+        self._watches = Watches(backend.store, backend.runtime)
+        self._resumes = asyncio.Semaphore(RESUMES_AT_ONCE)
+        self.tails = {source.name: JournalTail(source, backend.runtime) for source in backend.journals}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.connections = 0  # that stay open
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Live"]:
+        """Follow the journals for as long as the context lasts."""
+        self._tasks = [asyncio.create_task(tail.run()) for tail in self.tails.values()]
+        try:
+            yield self
+        finally:
+            self.stop()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Tell every stream to end. A server calls this before it waits for its connections."""
+        self.stopping.set()
+
+    def admit(self) -> None:
+        """Refused unless one more connection may stay open."""
+        limit = self._backend.options.streams_max
+        if self.stopping.is_set():
+            raise Refused(503, "the server is stopping: connect again", headers={"retry-after": "1"})
+        if self.connections >= limit:
+            raise Refused(503, f"{limit} live streams are open, which is the limit", headers={"retry-after": "5"})
+
+    @asynccontextmanager
+    async def counted(self, kind: str) -> AsyncIterator[None]:
+        """One connection that stays open: "sse" or "websocket"."""
+        gauge = self._backend.metrics.streams.labels(kind)
+        self.connections += 1
+        gauge.inc()
+        try:
+            yield
+        finally:
+            self.connections -= 1
+            gauge.dec()
+
+    def sent(self, kind: str, batch: Sequence[Message]) -> None:
+        """Count what a connection was sent."""
+        metrics = self._backend.metrics
+        metrics.stream_events.labels(kind).inc(len(batch))
+        metrics.stream_lagged.labels(kind).inc(sum(1 for each in batch if each.event == LAGGED))
+
+    async def barred(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+        """Return, with the sentence, once a connection may not use its route any more: its token was revoked."""
+        while True:
+            await self._backend.runtime.sleep(RECHECK_S)
+            try:
+                await authorize(connection, connection.route_handler)
+            except Refused as refused:
+                return refused.message
+            except TidelogError:  # the store is away: nobody new is let in, and nobody who was is put out
+                continue
+
+    def tail(self, recording: str | None) -> JournalTail:
+        """The tail of a recording, or of the only one.
+
+        Raises:
+            Refused: this server follows no such journal.
+        """
+        return self.tails[_the_one(recording, self.tails, "follows", "journal of a recording")]
+
+    def book(self, recording: str, symbol: str) -> BookView | None:
+        """A book at the journal's end, as `market_books.LiveBooks` wants it; None where none is followed now."""
+        tail = self.tails.get(recording)
+        found = tail.book(symbol) if tail is not None and tail.ready else None
+        if found is None or not found.view.data_us:
+            return None
+        view = found.view
+        return BookView(
+            "journal",
+            time_text(view.data_us),
+            view.data_us,
+            None,
+            (found.age_us or 0) // 1_000,
+            view.proven_depth if found.proven else 0,
+            found.depth,
+            levels_of(view.bids, view.precision),
+            levels_of(view.asks, view.precision),
+        )
+
+    async def open(self, topic: Topic) -> Messages:
+        """The stream of a topic. It has to be closed by whoever reads it.
+
+        Raises:
+            Refused: there is none, in a sentence.
+        """
+        backend = self._backend
+        match topic:
+            case Changes():
+                return await change_stream(backend.store, backend.runtime, self._watches, topic)
+            case Trades():
+                return await trade_stream(self.tail(topic.recording), backend.runtime, self._resumes, topic)
+            case Book():
+                return await book_stream(self.tail(topic.recording), topic)
+            case Candles():
+                recording = await self._stored(topic.recording)
+                return await candle_stream(backend.store, backend.runtime, self._watches, recording, topic)
+
+    async def _stored(self, recording: str | None) -> str:
+        """A recording in the store, or the only one."""
+        if recording is not None:
+            return recording
+        async with self._backend.store.snapshot() as snapshot:
+            held = [one.source for one in await snapshot.checkpoints() if one.source.startswith(SOURCE_PREFIX)]
+        return _the_one(None, [source.removeprefix(SOURCE_PREFIX) for source in held], "has", "recording in its store")
+
+
+def _the_one(recording: str | None, held: Iterable[str], has: str, what: str) -> str:
+    names = sorted(held)
+    if recording in names:
+        assert recording is not None
+        return recording
+    if recording is None and len(names) == 1:
+        return names[0]
+    if not names:
+        raise Refused(404, f"this server {has} no {what}")
+    wanted = f"no {what} named {recording[:40]}" if recording is not None else f"more than one {what}: say recording"
+    raise Refused(404 if recording is not None else 400, f"this server {has} {wanted}; it has {', '.join(names[:20])}")

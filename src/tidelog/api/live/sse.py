@@ -1,0 +1,192 @@
+"""The live streams as server-sent events: one route for each, one response that carries any of them.
+
+A stream sends a comment when it was silent for HEARTBEAT_S, so that proxies and clients know that it lives. It ends
+when the server stops; a client that reads nothing for SEND_S is cut off. Both come back with `Last-Event-ID`.
+"""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from litestar import Request, get
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from tidelog.api.live.connections import abort
+from tidelog.api.live.hub import Live
+from tidelog.api.live.messages import HEARTBEAT, Messages, as_events, error_message
+from tidelog.api.live.pace import paced
+from tidelog.api.live.topics import (
+    LEVELS_DEFAULT,
+    Book,
+    Candles,
+    Changes,
+    Topic,
+    Trades,
+    interval_of,
+    number_of,
+    place_of,
+    symbol_of,
+)
+from tidelog.api.parameters import Chain, Recording, Symbol
+from tidelog.errors import TidelogError
+from tidelog.telemetry import logger
+
+__all__ = ["HEARTBEAT_S", "ROUTES", "SEND_S"]
+
+HEARTBEAT_S = 15.0  # below the 30 s to 60 s after which proxies give a silent connection up
+SEND_S = 30.0  # that a client may read nothing: beyond any pause of a healthy one
+STREAM = {"stream": True}  # for what bounds or compresses answers: these have no end
+
+_log = logger("live")
+
+After = Annotated[str | None, QueryParameter(name="after", description="The id of the last event that you have.")]
+LastId = Annotated[str | None, HeaderParameter(name="last-event-id", description="The same, as a browser says it.")]
+
+
+class EventStream(ASGIResponse):
+    """An answer that goes on until its stream, its client or the server ends."""
+
+    _should_set_content_length = False
+
+    def __init__(self, stream: Messages, live: Live, request: Request[Any, Any, Any]) -> None:
+        super().__init__(
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+        self._stream = stream
+        self._live = live
+        self._request = request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = list(self.encode_headers())
+        async with self._live.counted("sse"):
+            sending = asyncio.create_task(self._send(send, headers))
+            leaving = asyncio.create_task(_left(receive))
+            barring = asyncio.create_task(self._live.barred(self._request))
+            tasks = (sending, leaving, barring)
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                outcome, _, barred = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(barred, str):
+            try:
+                await _in_time(send, as_events([error_message(barred)]))
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except TimeoutError:
+                abort(scope)
+            return
+        if isinstance(outcome, TimeoutError):
+            _log.info("client_too_slow", seconds=SEND_S)
+            abort(scope)
+        elif isinstance(outcome, Exception):
+            raise outcome
+
+    async def _send(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        try:
+            async for batch in paced(self._stream, self._live.stopping, HEARTBEAT_S):
+                await _in_time(send, as_events(batch) or HEARTBEAT)
+                self._live.sent("sse", batch)
+        except TidelogError as error:
+            _log.error("stream_failed", error=str(error))
+            await _in_time(send, as_events([error_message("the stream cannot go on: the server's log says why")]))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _in_time(send: Send, body: bytes) -> None:
+    """TimeoutError where the client reads nothing."""
+    async with asyncio.timeout(SEND_S):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(request: Request[Any, Any, Any], topic: Topic) -> EventStream:
+    live: Live = request.app.state.live
+    live.admit()
+    return EventStream(await live.open(topic), live, request)
+
+
+@get(
+    "/v1/chains/{chain:str}/live/changes",
+    operation_id="liveChanges",
+    summary="Blocks as they are applied and reverted, as server-sent events.",
+    opt=STREAM,
+    include_in_schema=False,
+)
+async def live_changes(
+    request: Request[Any, Any, Any],
+    chain: Chain,
+    after: After = None,
+    last_id: LastId = None,
+    blocks: FromQuery[Literal["header"] | None] = None,
+) -> EventStream:
+    """`after=0` begins with the first change; without `after` with the next one. `blocks=header` adds headers."""
+    given = last_id or after
+    topic = Changes(chain, None if given is None else number_of("after", given), blocks is not None)
+    return await _answer(request, topic)
+
+
+@get(
+    "/v1/markets/{symbol:str}/live/trades",
+    operation_id="liveTrades",
+    summary="A symbol's trades, as server-sent events.",
+    opt=STREAM,
+    include_in_schema=False,
+)
+async def live_trades(
+    request: Request[Any, Any, Any],
+    symbol: Symbol,
+    recording: Recording = None,
+    after: After = None,
+    last_id: LastId = None,
+) -> EventStream:
+    given = last_id or after
+    place = None if given is None else place_of("after", given)
+    return await _answer(request, Trades(symbol_of(symbol), recording, place))
+
+
+@get(
+    "/v1/markets/{symbol:str}/live/book",
+    operation_id="liveBook",
+    summary="A book's best levels whenever they change, as server-sent events.",
+    opt=STREAM,
+    include_in_schema=False,
+)
+async def live_book(
+    request: Request[Any, Any, Any],
+    symbol: Symbol,
+    recording: Recording = None,
+    levels: FromQuery[int] = LEVELS_DEFAULT,
+) -> EventStream:
+    return await _answer(request, Book(symbol_of(symbol), recording, levels))
+
+
+@get(
+    "/v1/markets/{symbol:str}/live/candles",
+    operation_id="liveCandles",
+    summary="A symbol's candles whenever they change, as server-sent events.",
+    opt=STREAM,
+    include_in_schema=False,
+)
+async def live_candles(
+    request: Request[Any, Any, Any],
+    symbol: Symbol,
+    recording: Recording = None,
+    interval: FromQuery[str] = "1m",
+    after: After = None,
+    last_id: LastId = None,
+) -> EventStream:
+    """`after` is the time at which a candle begins, in microseconds; 0 begins with the first."""
+    given = last_id or after
+    after_us = None if given is None else number_of("after", given)
+    return await _answer(request, Candles(symbol_of(symbol), recording, interval_of(interval), after_us))
+
+
+ROUTES = [live_changes, live_trades, live_book, live_candles]

@@ -1,0 +1,112 @@
+"""What can be listened to, as values: the same for a path with its query and for a WebSocket's command. No I/O."""
+
+import re
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tidelog.api.problems import Refused
+from tidelog.batch import INT_MAX
+from tidelog.market.events import EventId
+
+__all__ = [
+    "Book",
+    "Candles",
+    "Changes",
+    "Place",
+    "Topic",
+    "Trades",
+    "interval_of",
+    "number_of",
+    "place_of",
+    "place_text",
+    "symbol_of",
+]
+
+LEVELS_DEFAULT = 10  # what the exchange's checksum proves
+LEVELS_MAX = 100  # of each side: some 4 kB a message; a whole book is a job for the journal
+SYMBOL_CHARS_MAX = 40
+
+_PLACE = re.compile(r"(\d{1,18})-(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,19}", re.ASCII)
+_INTERVAL = re.compile(r"(\d{1,6})([smhd]?)", re.ASCII)
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class Place(Struct, frozen=True):
+    """A record of a journal, and the last trade that a listener had by then, where that is known."""
+
+    record: EventId
+    trade_id: int | None = None
+
+
+class Changes(Struct, frozen=True):
+    """The blocks that a chain's commits apply and revert."""
+
+    chain: int
+    after: int | None = None  # the seq that the client has; 0: none of them; None: begin now
+    header: bool = False  # with each applied block's header
+
+
+class Trades(Struct, frozen=True):
+    symbol: str
+    recording: str | None = None  # None: the only one that there is
+    after: Place | None = None
+
+
+class Book(Struct, frozen=True):
+    """The best levels. It has no past: whoever comes is told how it is."""
+
+    symbol: str
+    recording: str | None = None
+    levels: int = LEVELS_DEFAULT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.levels <= LEVELS_MAX:
+            raise Refused(400, f"levels is {self.levels}: give 1 to {LEVELS_MAX}")
+
+
+class Candles(Struct, frozen=True):
+    symbol: str
+    recording: str | None = None
+    interval_s: int = 60
+    after_us: int | None = None  # when the last candle began that the client has
+
+
+Topic: TypeAlias = Changes | Trades | Book | Candles
+
+
+def symbol_of(text: str) -> str:
+    """`BTC/USD`, of that or of `BTC-USD`, which needs no encoding in a path."""
+    if not 1 <= len(text) <= SYMBOL_CHARS_MAX or "\0" in text:
+        raise Refused(400, "the symbol is none: give one such as BTC-USD")
+    text = text.replace("%2F", "/")  # as a path has it
+    return text if "/" in text else text.replace("-", "/", 1)
+
+
+def number_of(name: str, text: str) -> int:
+    """A sequence number, or a time in microseconds."""
+    number = int(text) if _NUMBER.fullmatch(text) else -1
+    if not 0 <= number <= INT_MAX:
+        raise Refused(400, f"{name} {text[:40]!r} is no place in this stream: give the id of an event, or 0 for all")
+    return number
+
+
+def place_of(name: str, text: str) -> Place:
+    """`RUN-SEQ`, as events have it, or `RUN-SEQ-TRADE`."""
+    if (found := _PLACE.fullmatch(text)) is None:
+        raise Refused(400, f"{name} {text[:40]!r} is no place in this stream: give the id of an event, such as 3-1200")
+    return Place(EventId(int(found[1]), int(found[2])), None if found[3] is None else int(found[3]))
+
+
+def place_text(id_: EventId, trade_id: int | None = None) -> str:
+    return f"{id_.run}-{id_.seq}" if trade_id is None else f"{id_.run}-{id_.seq}-{trade_id}"
+
+
+def interval_of(text: str) -> int:
+    """Seconds, of `60`, `1m`, `1h`, `1d`."""
+    found = _INTERVAL.fullmatch(text)
+    interval_s = 0 if found is None else int(found[1]) * _UNITS[found[2]]
+    if interval_s == 0:
+        raise Refused(400, f"interval {text[:40]!r} is no length of time: give one such as 1m, 1h or 1d")
+    return interval_s

@@ -1,0 +1,188 @@
+"""An exchange as a source: what it is told, and how it is recorded. `market record` and `run` share it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, nullcontext
+
+from msgspec import Struct
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tidelog.cli.recording_health import RecordingHealth
+from tidelog.cli.status import StoreSize, status_served
+from tidelog.cli.stopping import Stop
+from tidelog.cli.stores import opened
+from tidelog.market.events import EventId
+from tidelog.market.feed import Feed, Progress
+from tidelog.market.folded import Folded
+from tidelog.market.kraken.auth import ApiKey
+from tidelog.market.replay import load_entries
+from tidelog.market.retention import Retention
+from tidelog.market.tokens import REST_URL, KrakenTokens
+from tidelog.net.http import AioHttp
+from tidelog.runtime import Runtime, SystemRuntime
+from tidelog.store import Store
+from tidelog.telemetry import MarketMetrics, logger
+
+STATUS_S = 0.5  # between updates of the status line
+LOG_S = 10.0  # ... and between structured lines where there is no terminal
+DAY_S = 86_400
+
+_log = logger("market")
+
+
+class MarketSource(Struct, frozen=True, kw_only=True):
+    """One recording: into a journal, and from there into a store if one is given."""
+
+    symbols: list[str]
+    channels: list[str]
+    depth: int
+    interval: int
+    journal: str
+    db: str | None
+    name: str
+    protocol: str
+    url: str | None
+    keep_days: float | None = None
+    journal_max: int | None = None  # bytes
+    rest: str = REST_URL
+    key: ApiKey | None = None  # for private channels
+
+
+async def record_market(
+    source: MarketSource,
+    stop: Stop,
+    status: str | None,
+    *,
+    live: bool = True,
+    running: Callable[[], None] = lambda: None,
+) -> tuple[Progress, str]:
+    """Record until asked to stop; where it ended, and the digest of its events.
+
+    Args:
+        status: where to serve metrics and readiness, if anywhere.
+        live: show a status line where standard error is a terminal.
+        running: called when the journal is open and it begins.
+    """
+    runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
+    loaded, ended = _Loaded(), False
+    loading: asyncio.Task[None] | None = None
+    try:
+        feed = _feed(source, loaded, runtime, http, metrics)
+        health = RecordingHealth(feed, metrics, runtime, loading=source.db is not None)
+        size = StoreSize(metrics.store_size, runtime, lambda: loaded.store)
+        async with feed, status_served(status, metrics.registry, health.readiness, size):
+            if source.db is not None:
+                loading = asyncio.create_task(_load(runtime, source, source.db, loaded, metrics, lambda: ended))
+            stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
+            showing = asyncio.gather(_show(feed, runtime, live=live), health.watch())
+            running()
+            waited = [task for task in (stopped, finished, loading) if task is not None]
+            try:
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (stopped, finished, showing):
+                    task.cancel()
+                await asyncio.gather(stopped, finished, showing, return_exceptions=True)
+    finally:
+        ended = True
+        await http.close()
+        if loading is not None:
+            await loading
+    return feed.progress, str(feed.digest)
+
+
+def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHttp, metrics: MarketMetrics) -> Feed:
+    retention = None
+    if source.keep_days is not None or source.journal_max is not None:
+        age_s = None if source.keep_days is None else source.keep_days * DAY_S
+        retention = Retention(age_s, source.journal_max)
+        if source.db is not None:
+            retention = Retention(age_s, source.journal_max, restart=lambda: loaded.committed)
+    return Feed(
+        source.symbols,
+        source.channels,
+        journal=source.journal,
+        depth=source.depth,
+        interval=source.interval,
+        protocol=source.protocol,
+        url=source.url,
+        tokens=None if source.key is None else KrakenTokens(source.key, http, runtime, source.rest),
+        retention=retention,
+        digest=True,
+        metrics=metrics,
+        runtime=runtime,
+    )
+
+
+class _Loaded:
+    """How far the store is."""
+
+    committed: EventId = EventId(0, 0)
+    store: Store | None = None  # once it is open
+
+
+async def _load(
+    runtime: Runtime,
+    source: MarketSource,
+    db: str,
+    loaded: _Loaded,
+    metrics: MarketMetrics,
+    ending: Callable[[], bool],
+) -> None:
+    """Load the journal into a store, as it grows."""
+    from tidelog.market.loader import Loader
+
+    async with opened(db, readonly=False, runtime=runtime) as store:
+        loader = await Loader.open(store, runtime, source.name, metrics=metrics)
+        loaded.committed, loaded.store = loader.committed, store
+
+        async def entries() -> AsyncIterator[Folded]:
+            after = loader.committed
+            async with aclosing(load_entries(source.journal, runtime, after=after, ending=ending)) as found:
+                async for entry in found:
+                    loaded.committed = loader.committed
+                    yield entry
+
+        try:
+            await loader.run(entries())
+        finally:
+            loaded.store = None
+
+
+async def _show(feed: Feed, runtime: Runtime, *, live: bool) -> None:
+    """A status line on a terminal, structured lines otherwise."""
+    console = Console(stderr=True)
+    live = live and console.is_terminal
+    before, told_s = feed.progress, runtime.monotonic()
+    interval_s = STATUS_S if live else LOG_S
+    with Live(console=console, auto_refresh=False) if live else nullcontext() as display:
+        while True:
+            await runtime.sleep(interval_s)
+            progress, now_s = feed.progress, runtime.monotonic()
+            rate = (progress.frames - before.frames) / max(0.001, now_s - told_s)
+            before, told_s = progress, now_s
+            if display is None:
+                _log.info("recording", rate=round(rate, 1), **_facts(progress))
+            else:
+                facts = "  ".join(f"{name} {value}" for name, value in _facts(progress).items())
+                display.update(Text(f"{rate:,.0f} frames/s  {facts}"), refresh=True)
+
+
+def _facts(progress: Progress) -> dict[str, object]:
+    return {
+        "state": progress.state.value,
+        "subscriptions": f"{progress.held}/{progress.subscriptions}",
+        "frames": progress.frames,
+        "mismatches": progress.mismatches,
+        "malformed": progress.malformed,
+        "resyncs": progress.resyncs,
+        "connects": progress.connects,
+        "unsynced": progress.unsynced,
+    }
+
+
+def listed(text: str) -> list[str]:
+    """What stands between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,175 @@
+"""`tidelog run-source`: the process of one source, or of the API, as `tidelog run` starts it.
+
+It gets its configuration from the supervisor, tells it when it runs and why it fails, and ends in order when it is told
+to or when the supervisor is gone.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from tidelog.cli.run import logs
+from tidelog.cli.run.channel import Order, Report, decode_order, line
+from tidelog.cli.run.lock import FileLock
+from tidelog.cli.run.processes import chain_source_of, judge, market_source_of
+from tidelog.cli.run.settings import API, Settings
+from tidelog.cli.stopping import Stop
+from tidelog.config import parse, read_text
+from tidelog.errors import Busy, ConfigError, TidelogError
+from tidelog.runtime import Runtime, SystemRuntime, run
+from tidelog.telemetry import logger
+
+LOCK_POLL_S = 0.05  # between looks whether the process before us has ended
+LINE_BYTES_MAX = 64 * 1024  # of an order, beside the first
+
+_log = logger("run")
+
+
+def run_source(
+    name: str,
+    *,
+    config: Annotated[str, Parameter(name=["--config", "-c"])] = "tidelog.toml",
+    supervised: bool = False,
+) -> None:
+    """Run one source of a configuration, or its API, in this process.
+
+    Args:
+        name: of the source, or api.
+        config: the file.
+        supervised: standard input has the configuration's text and orders, and its end is an order to end.
+    """
+    reports = _reports() if supervised else None
+    text = _first_order() if supervised else read_text(config)
+    settings = parse(text, Settings, file=config, environ=os.environ).value
+    if not supervised:  # else the supervisor has
+        judge(settings, config)
+    if name not in settings.names:
+        raise ConfigError(f"{config} has no source {name}; there are {', '.join(settings.names) or 'none'}")
+    logs.configure(settings.logs, name)
+    try:
+        code = run(_Process(name, settings, reports).main())
+    except TidelogError as error:
+        _log.error("failed", reason=str(error), code=error.exit_code)
+        _tell(reports, Report(failed=str(error)))
+        code = error.exit_code
+    except Exception as error:
+        _log.error("crashed", exc_info=True)
+        _tell(reports, Report(failed=f"a fault in tidelog ({type(error).__name__})"))
+        code = TidelogError.exit_code
+    sys.exit(code)
+
+
+def _reports() -> int:
+    """Where reports go: standard output, which from here on is standard error for everybody else."""
+    reports = os.dup(1)
+    os.dup2(2, 1)
+    return reports
+
+
+def _tell(reports: int | None, report: Report) -> None:
+    if reports is not None:
+        with suppress(OSError):  # nobody is there to hear it
+            os.write(reports, line(report))
+
+
+def _first_order() -> str:
+    with open(0, "rb", buffering=0, closefd=False) as orders:  # unbuffered: what follows is for the loop to read
+        first = orders.readline()
+    try:
+        text = decode_order(first).config
+    except msgspec.DecodeError:
+        text = None
+    if text is None:
+        raise ConfigError("--supervised is for `tidelog run` alone: standard input has no configuration")
+    return text
+
+
+class _Process:
+    """What every such process does beside its work."""
+
+    def __init__(self, name: str, settings: Settings, reports: int | None) -> None:
+        self._name = name
+        self._settings = settings
+        self._reports = reports
+        self._stop = Stop()
+
+    async def main(self) -> int:
+        """Work until it is done or asked to end; the exit code."""
+        runtime = SystemRuntime()
+        self._stop.on_signals()
+        os.makedirs(self._settings.run.directory, mode=0o700, exist_ok=True)
+        hearing = None if self._reports is None else asyncio.create_task(self._hear())
+        try:
+            with FileLock(os.path.join(self._settings.run.directory, f"{self._name}.lock")) as lock:
+                if not await self._take(lock, runtime):
+                    return 0
+                return await self._work()()
+        finally:
+            if hearing is not None:
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _take(self, lock: FileLock, runtime: Runtime) -> bool:
+        """Wait for the end of the process before us, whose supervisor may be gone; False: asked to end meanwhile."""
+        limit_s = runtime.monotonic() + self._settings.run.stop_timeout
+        while not lock.take():
+            if self._stop.asked:
+                return False
+            if runtime.monotonic() > limit_s:
+                raise Busy(f"process {lock.holder()}, which ran {self._name} before, has not ended")
+            await runtime.sleep(LOCK_POLL_S)
+        return True
+
+    def _work(self) -> Callable[[], Awaitable[int]]:
+        """Loads what this kind of process runs on, and nothing of the others."""
+        status = f"unix:{self._settings.socket(self._name)}"
+        if self._name == API:
+            from tidelog.cli.run.api import serve_api
+
+            return lambda: serve_api(self._settings, self._stop, lambda url: self._runs())
+        if any(chain.name == self._name for chain in self._settings.chain):
+            from tidelog.cli.chain_source import sync_chain
+
+            source = chain_source_of(self._settings, self._name)
+            return lambda: sync_chain(source, self._stop, status, live=False, running=self._runs)
+        return lambda: self._record(status)
+
+    def _runs(self) -> None:
+        _tell(self._reports, Report(running=True))
+
+    async def _record(self, status: str) -> int:
+        from tidelog.cli.market_source import record_market
+
+        source = market_source_of(self._settings, self._name)
+        progress, digest = await record_market(source, self._stop, status, live=False, running=self._runs)
+        _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
+        return 0
+
+    async def _hear(self) -> None:
+        """Carry out orders; their end is the supervisor's."""
+        orders = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+        while True:
+            try:
+                said = await orders.readline()
+                if not said:
+                    break
+                self._carry_out(decode_order(said))
+            except (ValueError, msgspec.DecodeError):  # too long, or no order: it must not keep us from hearing the end
+                continue
+        if not self._stop.asked:
+            _log.warning("supervisor_gone")
+        # what hangs would go on for ever: nobody is left who could kill it
+        asyncio.get_running_loop().call_later(self._settings.run.stop_timeout, os._exit, TidelogError.exit_code)
+        self._stop.ask()
+
+    def _carry_out(self, order: Order) -> None:
+        if order.level is not None:
+            logs.configure(self._settings.logs, self._name, level=order.level)
+            _log.info("log_level", level=order.level)

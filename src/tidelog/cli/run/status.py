@@ -1,0 +1,46 @@
+"""`tidelog status`: asks a `tidelog run` on this machine how it is."""
+
+import asyncio
+import os
+import sys
+
+import msgspec
+
+from tidelog.cli.run import DEFAULT_FILE, ConfigFile
+from tidelog.cli.run.processes import checked
+from tidelog.cli.run.settings import API, SUPERVISOR, Settings
+from tidelog.errors import SourceError
+from tidelog.net.status import ask
+from tidelog.runtime import run
+from tidelog.telemetry import Readiness
+
+ANSWER_S = 2.0  # a process on the same machine that takes longer does not answer
+ANSWER_BYTES_MAX = 64 * 1024  # reasons are a few sentences
+
+
+def status(*, config: ConfigFile = DEFAULT_FILE, live: bool = False) -> None:
+    """Say whether everything of a file runs and has caught up; exit code 0 if so, else 3.
+
+    Args:
+        live: only whether it runs: what has yet to catch up is no reason for another exit code.
+    """
+    settings = checked(config, os.environ).value
+    found = run(_ask(settings))
+    for name, readiness in found.items():
+        print(f"{name:12} {'ready' if readiness.ready else '; '.join(readiness.reasons)}")
+    judged = [found[SUPERVISOR]] if live else list(found.values())
+    sys.exit(0 if all(readiness.ready for readiness in judged) else SourceError.exit_code)
+
+
+async def _ask(settings: Settings) -> dict[str, Readiness]:
+    names = [SUPERVISOR, *(name for name in settings.names if name != API)]  # the API's is that of the others
+    found = await asyncio.gather(*(_readiness(f"unix:{settings.socket(name)}") for name in names))
+    return dict(zip(names, found, strict=True))
+
+
+async def _readiness(address: str) -> Readiness:
+    try:
+        answer = await ask(address, "/readyz", timeout_s=ANSWER_S, bytes_max=ANSWER_BYTES_MAX)
+        return msgspec.json.decode(answer.body, type=Readiness)
+    except (SourceError, msgspec.DecodeError):
+        return Readiness(ready=False, reasons=("does not answer",))

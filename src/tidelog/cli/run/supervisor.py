@@ -1,0 +1,197 @@
+"""`tidelog run`, at work: starts a process per source and the API, keeps them up, follows the file, ends in order.
+
+Decides nothing by itself: `policy` says what a death and a new file mean.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Hashable, Iterable, Mapping
+
+import msgspec
+
+from tidelog.cli.run import logs
+from tidelog.cli.run.channel import Order
+from tidelog.cli.run.child import Child, command_of
+from tidelog.cli.run.lock import FileLock
+from tidelog.cli.run.metrics import RunMetrics
+from tidelog.cli.run.notify import VARIABLES, Notifier
+from tidelog.cli.run.policy import changes
+from tidelog.cli.run.processes import checked, told
+from tidelog.cli.run.settings import API, SUPERVISOR, Settings
+from tidelog.config import Loaded
+from tidelog.errors import ConfigError
+from tidelog.net.status import StatusServer
+from tidelog.runtime import Runtime
+from tidelog.telemetry import Readiness, logger, rendered
+
+API_SHARE = 1 / 3  # of the time to stop, that the API may take before the sources are told
+KILL_S = 1.0  # of the time to stop, kept for what has to be killed
+
+_log = logger("run")
+
+
+class Supervisor:
+    """Everything of one file.
+
+    Args:
+        file: read again on SIGHUP.
+        environ: what overrides the file, and what the processes get.
+    """
+
+    def __init__(self, file: str, loaded: Loaded[Settings], environ: Mapping[str, str], runtime: Runtime) -> None:
+        self._file = file
+        self._loaded = loaded
+        self._settings = loaded.value
+        self._environ = environ
+        self._runtime = runtime
+        self._children: dict[str, Child] = {}
+        self._told: dict[str, Hashable] = {}
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._notifier = Notifier(environ, os.getpid())
+        self._metrics = RunMetrics()
+
+    async def run(self) -> None:
+        """Until a signal ends it.
+
+        Raises:
+            ConfigError: another one runs this file.
+        """
+        directory = self._settings.run.directory
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the folder {directory} cannot be made: {error.strerror}") from None
+        with FileLock(os.path.join(directory, "lock")) as lock:
+            if not lock.take():
+                raise ConfigError(
+                    f"process {lock.holder()} runs with {directory} already: stop it, or give run.directory another "
+                    "folder"
+                )
+            self._on_signals()
+            status = StatusServer(
+                f"unix:{self._settings.socket(SUPERVISOR)}", metrics=self._exposition, ready=self.readiness
+            )
+            async with status:
+                await self._supervise()
+        self._notifier.close()
+
+    async def _supervise(self) -> None:
+        for name, what in told(self._settings).items():
+            self._start(name, what)
+        self._notifier.ready(self._summary())
+        _log.info("run_started", file=self._file, children=list(self._children))
+        watchdog = asyncio.create_task(self._feed_watchdog())
+        try:
+            await self._until_stopped()
+        finally:
+            self._notifier.stopping()
+            await self._end(tuple(self._children), self._settings.run.stop_timeout)
+            watchdog.cancel()
+            await asyncio.gather(watchdog, return_exceptions=True)
+        _log.info("run_stopped")
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ask)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _ask(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _until_stopped(self) -> None:
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            while not self._stop.is_set():
+                wanted = asyncio.create_task(self._reload.wait())
+                await asyncio.wait((stopped, wanted), return_when=asyncio.FIRST_COMPLETED)
+                wanted.cancel()
+                if self._reload.is_set() and not self._stop.is_set():
+                    self._reload.clear()
+                    await self._read_again()
+        finally:
+            stopped.cancel()
+
+    async def _feed_watchdog(self) -> None:
+        while self._notifier.watchdog_s is not None:
+            self._notifier.alive()
+            await self._runtime.sleep(self._notifier.watchdog_s)
+
+    def _start(self, name: str, what: Hashable) -> None:
+        environ = {key: value for key, value in self._environ.items() if key not in VARIABLES}
+        child = Child(
+            name,
+            command_of(name, self._file),
+            environ,
+            self._loaded.text,
+            self._runtime,
+            self._settings.run.stable,
+        )
+        self._children[name] = child
+        self._told[name] = what
+        child.start()
+
+    async def _end(self, names: Iterable[str], timeout_s: float) -> None:
+        """In order: the API first, so that nobody asks any more, then the sources, all at once."""
+        limit_s = self._runtime.monotonic() + max(0.0, timeout_s - KILL_S)
+        ending = [self._children.pop(name) for name in names]
+        ranks = ([child for child in ending if child.name == API], [child for child in ending if child.name != API])
+        for rank, share in zip(ranks, (API_SHARE, 1.0), strict=True):
+            left_s = (limit_s - self._runtime.monotonic()) * share
+            await asyncio.gather(*(child.stop(left_s, self._hurry) for child in rank))
+        for child in ending:
+            del self._told[child.name]
+            self._metrics.forget(child.name)
+
+    async def _read_again(self) -> None:
+        """Follow the file, if it is good."""
+        self._notifier.reloading(self._runtime.monotonic())
+        try:
+            loaded = checked(self._file, self._environ)
+        except ConfigError as error:
+            _log.error("reload_refused", reason=str(error))
+        else:
+            await self._follow(loaded)
+        self._notifier.ready(self._summary())
+
+    async def _follow(self, loaded: Loaded[Settings]) -> None:
+        old, new = self._settings, loaded.value
+        if new.run.directory != old.run.directory:
+            _log.warning("reload_incomplete", reason="run.directory is changed by a restart alone")
+            new = msgspec.structs.replace(new, run=msgspec.structs.replace(new.run, directory=old.run.directory))
+        self._loaded, self._settings = loaded, new
+        logs.configure(new.logs, SUPERVISOR)
+        what = told(new)
+        found = changes(self._told, what)
+        again = [name for name in found.same if self._children[name].down is not None]
+        _log.info("reloaded", **msgspec.structs.asdict(found), again=again)
+        await self._end((*found.removed, *found.changed, *again), new.run.stop_timeout)
+        for child in self._children.values():
+            child.config, child.stable_s = loaded.text, new.run.stable
+            if new.logs.level != old.logs.level:
+                child.tell(Order(level=new.logs.level))
+        for name in what:
+            if name not in self._children and not self._stop.is_set():
+                self._start(name, what[name])
+
+    def readiness(self) -> Readiness:
+        """Ready when every process runs; whether it has caught up, it says itself."""
+        reasons = []
+        for name, child in self._children.items():
+            if child.down is not None:
+                reasons.append(f"{name} stays down: {child.down}")
+            elif not child.running:
+                reasons.append(f"{name} does not run" + (f": {child.trouble}" if child.trouble else " yet"))
+        return Readiness.of(reasons)
+
+    async def _exposition(self) -> bytes:
+        self._metrics.look(self._children.values())
+        return rendered(self._metrics.registry)
+
+    def _summary(self) -> str:
+        return f"supervises {', '.join(self._children)}"

@@ -1,0 +1,67 @@
+"""Whether a recording is ready: connected, holding what is wanted, proven, journaling, and loading. Pure."""
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from tidelog.market.subscriptions import State
+from tidelog.telemetry.readiness import Readiness
+
+UNPROVEN_S = 30.0  # that a book may be unproven: the time in which a feed notices that its data stopped
+LOADER_LAG_S = 30.0  # that the store may be behind the journal: thirty times what a batch waits for company
+
+
+class Limits(Struct, frozen=True):
+    """Beyond which a recording is not ready."""
+
+    unproven_s: float = UNPROVEN_S
+    loader_lag_s: float = LOADER_LAG_S
+
+
+class Facts(Struct, frozen=True):
+    """Where a recording is."""
+
+    state: State
+    wanted: int  # subscriptions
+    held: int  # of them
+    unproven: Collection[str] = ()  # symbols of books that are unproven for longer than the limit
+    journal_stalled: bool = False
+    loading: bool = False  # into a store
+    loader_lag_s: float | None = None  # None: nothing was loaded yet
+
+
+class Unproven:
+    """Since when each book is unproven, as far as looks tell: one that was proven at any look begins anew."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}  # by symbol, on the monotonic clock
+
+    def look(self, symbols: Collection[str], now: float) -> None:
+        """Take note of the symbols whose books are unproven now."""
+        self._since = {symbol: self._since.get(symbol, now) for symbol in symbols}
+
+    def longer_than(self, limit_s: float, now: float) -> list[str]:
+        return sorted([symbol for symbol, since in self._since.items() if now - since > limit_s])
+
+
+def readiness(facts: Facts, limits: Limits) -> Readiness:
+    """Ready, or the reasons why not."""
+    reasons = []
+    if facts.state is not State.LIVE:
+        reasons.append(f"the session is {facts.state.value.replace('_', ' ')}, and not live")
+    if facts.held < facts.wanted:
+        reasons.append(f"{facts.held} of {facts.wanted} subscriptions are held")
+    if facts.unproven:
+        symbols = sorted(facts.unproven)
+        shown = ", ".join(symbols[:5]) + (f" and {len(symbols) - 5} more" if len(symbols) > 5 else "")
+        reasons.append(f"for more than {limits.unproven_s:.0f} s no message has proven the book of {shown}")
+    if facts.journal_stalled:
+        reasons.append("the journal cannot commit, or is full of what waits for its disk")
+    if facts.loading and facts.loader_lag_s is None:
+        reasons.append("nothing has been loaded into the store yet")
+    elif facts.loading and facts.loader_lag_s is not None and facts.loader_lag_s > limits.loader_lag_s:
+        reasons.append(
+            f"the store is {facts.loader_lag_s:.0f} s behind the journal, and at most {limits.loader_lag_s:.0f} s "
+            "are allowed"
+        )
+    return Readiness.of(reasons)

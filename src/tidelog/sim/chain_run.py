@@ -1,0 +1,254 @@
+"""A chain sync under simulation: a node with replicas, links, a disk, and a program that is started again and again.
+
+`Sync`, the pool, the proofs, the ledger and the SQLite store are those of production. What the schedule says goes
+wrong does; then comes the quiet phase, in which the store has to become the node's chain without a hand.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import apsw
+
+from tidelog.batch import Batch, Checkpoint, Outcome
+from tidelog.chain.pool import Pool
+from tidelog.chain.rpc import Endpoint
+from tidelog.chain.sync import Options, Sync
+from tidelog.config import EndpointUrl
+from tidelog.errors import Busy
+from tidelog.sim import schedule as plan
+from tidelog.sim.control import Place
+from tidelog.sim.disk import Mount
+from tidelog.sim.faults import Faults
+from tidelog.sim.forge import Shape
+from tidelog.sim.keeper import Keeper
+from tidelog.sim.ledger import Ledger
+from tidelog.sim.links import LinkedHttp, Links
+from tidelog.sim.node import SimNode
+from tidelog.sim.oracle import Standing, equals_node, require, standing
+from tidelog.sim.runtime import SimRuntime
+from tidelog.sim.world import Process, Violation, World
+from tidelog.store import Store
+from tidelog.store.sqlite import open_sqlite
+from tidelog.telemetry import ChainMetrics
+
+CHAIN_ID = 1337
+SMALL = Shape(transactions=(0, 2), logs=(0, 2), withdrawals=(0, 1))
+BLOCK_S = 3.0  # between blocks
+FINALIZED_DEPTH = 12
+PATIENCE_S = 10.0  # for a lower chain
+QUIET_S = 600.0  # in which all has to be well again
+LOOK_S = 0.5
+
+
+class UncertainStore:
+    """A store whose connection may be lost between a commit and its answer; `left` counts how often."""
+
+    def __init__(self, store: Store, run: "ChainRun") -> None:
+        self._store = store
+        self._run = run
+
+    async def acquire(self, source: str) -> Checkpoint:
+        return await self._store.acquire(source)
+
+    async def commit(self, batch: Batch) -> Outcome:
+        outcome = await self._store.commit(batch)
+        if self._run.uncertain > 0:
+            self._run.uncertain -= 1
+            raise Busy("simulated: the connection was lost after COMMIT")
+        return outcome
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+class ChainRun:
+    """One scenario. `run` gives nothing: what it found is in `world.violations`."""
+
+    def __init__(self, world: World, schedule: plan.Schedule) -> None:
+        self.world = world
+        self.schedule = schedule
+        self.ledger = Ledger(
+            seed=schedule.seed,
+            shape=SMALL,
+            blocks=schedule.blocks,
+            finalized_depth=FINALIZED_DEPTH,
+            safe_depth=FINALIZED_DEPTH // 2,
+        )
+        self.node = SimNode(self.ledger, seed=schedule.seed, replicas=schedule.replicas)
+        self.links = Links()
+        self.uncertain = 0
+        self.syncing: Sync | None = None
+        self._standing: Standing | None = None  # as of the last look
+        self._floor: Standing | None = None  # as of the last commit that was reported: nothing may fall behind it
+        self._observer = Mount(world.disk, faulty=False)
+        self._growing = True
+        self.faults = Faults(world, schedule.events, self._act, self._kill, self._path)
+
+    @property
+    def _path(self) -> str:
+        return self.world.disk.path("chain.db")
+
+    async def run(self) -> None:
+        self.world.on_point = self._on_point
+        self.world.on_step = self.faults.on_step
+        self.keeper = Keeper(self.world, "sync", self._main, on_end=self._ended)
+        tasks = [asyncio.create_task(task) for task in (self._mine(), self.faults.play())]
+        try:
+            await self._script()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.keeper.close()
+            self._observer.close_connections()
+            self._observer.unregister()
+
+    async def _script(self) -> None:
+        await self._until(lambda: False, self.schedule.busy_s)
+        self._growing = False
+        self.faults.end()
+        self.node.honest()
+        self.links.down.clear()
+        self.links.slow_s.clear()
+        for replica in range(self.schedule.replicas):
+            self.node.act(Place(replica))
+        if self.schedule.grows_at_end:
+            self.ledger.extend(1)
+        self.uncertain = 0
+        self.keeper.quiet_at = self.world.loop.time()
+        self.world.trace.add("quiet")
+        if await self._until(self._caught_up, QUIET_S) and not self.world.violations:
+            self._judge_end()
+        elif not self.world.violations:
+            held = self._standing
+            at = "nothing" if held is None else f"block {held.head}"
+            self.world.violated(f"recovers by itself: after {QUIET_S:g} s without faults the store is at {at}, "
+                                f"the node at {self.ledger.head.number}")  # fmt: skip
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = self.world.loop.time() + seconds
+        while self.world.loop.time() < deadline and not self.world.violations:
+            if condition():
+                return True
+            await asyncio.sleep(LOOK_S)
+        return False
+
+    def _caught_up(self) -> bool:
+        return self._standing is not None and self._standing.head_hash == self.ledger.head.hash
+
+    # -- the program ------------------------------------------------------------------------------------------
+
+    async def _main(self, process: Process) -> None:
+        runtime, metrics = SimRuntime(process), ChainMetrics()
+        http = LinkedHttp(self.node, self.links, process, runtime)
+        urls = [EndpointUrl(f"http://replica-{index}") for index in range(self.schedule.replicas)]
+        pool = Pool([Endpoint(url, http, runtime, metrics) for url in urls], runtime, metrics)
+        store = await open_sqlite(f"sqlite:///{self._path}", runtime, vfs=process.mount.name)
+        try:
+            options = Options(follow=True, senders=True, chain_id=CHAIN_ID, reorg_patience_s=PATIENCE_S)
+            self.syncing = Sync(UncertainStore(store, self), pool, runtime, metrics, options)  # type: ignore[arg-type]
+            await self.syncing.run()
+        finally:
+            self.syncing = None
+            await store.close()
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    async def _mine(self) -> None:
+        while True:
+            await asyncio.sleep(BLOCK_S)
+            if self._growing:
+                self.ledger.extend(1)
+
+    def _kill(self, why: str) -> None:
+        self.keeper.kill(why)
+
+    def _ended(self, process: Process, killed: bool) -> None:
+        if killed:
+            self.faults.bury()
+        self._look()
+
+    def _on_point(self, process: Process, name: str, nth: int) -> None:
+        if name in ("store.written", "store.committed"):  # a reader may come at either
+            self._look(reported=name == "store.committed")
+        self.faults.on_point(name, nth)
+
+    def _act(self, action: plan.Action) -> object:
+        """Carry out what is the chain's own; what undoes it, if that is due later."""
+        match action:
+            case plan.Grow(count):
+                self.ledger.extend(count)
+            case plan.Fork(depth, length):
+                deepest = self.ledger.head.number - (self.ledger.finalized or 0)
+                depth = min(depth, deepest)
+                if depth:
+                    self.ledger.reorg(depth, length)
+            case plan.Lie(name, replica, probability):
+                self.node.tell(name, replica=replica, probability=probability)
+                return lambda: self._silence(name, replica)
+            case plan.Down(replica):
+                replicas = {replica} if replica is not None else set(range(self.schedule.replicas))
+                self.links.down |= replicas
+                return lambda: self.links.down.difference_update(replicas)
+            case plan.Slow(replica, by_s):
+                self.links.slow_s[replica] = by_s
+                return lambda: self.links.slow_s.pop(replica, None)
+            case plan.Lag(replica, blocks):
+                self.node.act(Place(replica, lag=blocks))
+                return lambda: self.node.act(Place(replica))
+            case plan.Uncertain(times):
+                self.uncertain += times
+            case plan.Takeover():
+                self.keeper.take_over()
+            case plan.Restart():
+                if self.syncing is not None:
+                    self.syncing.stop()
+        return None
+
+    def _silence(self, name: str, replica: int | None) -> None:
+        for index, one in enumerate(self.node.replicas):
+            if replica in (None, index):
+                one.tellings.pop(name, None)
+
+    # -- judging ------------------------------------------------------------------------------------------------
+
+    def _open(self) -> apsw.Connection:
+        return apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._observer.name)
+
+    def _look(self, *, reported: bool = False) -> None:
+        """Judge what is committed now.
+
+        Args:
+            reported: the program was told that this commit is done. One whose sync failed may show, and go again.
+        """
+        try:
+            connection = self._open()
+        except apsw.CantOpenError:
+            return  # nothing was ever written
+        try:
+            if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'blocks'").get:
+                self._standing = standing(connection, self.ledger, self._floor)
+                if reported:
+                    self._floor = self._standing
+        except (apsw.IOError, apsw.ReadOnlyError):
+            pass  # a rollback is due, which only a writer may do: the program's next start does it
+        except Violation as violation:
+            self.world.violated(str(violation))
+        finally:
+            _close(connection)
+
+    def _judge_end(self) -> None:
+        connection = self._open()
+        try:
+            require(connection.pragma("integrity_check") == "ok", "the database finds itself sound")
+            equals_node(connection, self.ledger, first=0)
+        except Violation as violation:
+            self.world.violated(str(violation))
+        finally:
+            _close(connection)
+
+
+def _close(connection: apsw.Connection) -> None:
+    with suppress(apsw.Error):  # SQLite would tidy up, which a reader may not: it is closed all the same
+        connection.close()

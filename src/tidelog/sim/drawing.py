@@ -1,0 +1,130 @@
+"""Draw a schedule from a seed. What may go wrong, how often, and for how long is decided here and nowhere else."""
+
+import random
+from collections.abc import Callable
+
+from tidelog.sim import schedule as plan
+from tidelog.sim.disk import FAULTS as DISK_FAULTS
+from tidelog.sim.exchange import FAULTS
+from tidelog.sim.lies import LIES
+
+EVENTS = (4, 14)
+BUSY_S = (30.0, 70.0)
+BLOCKS = (0, 25)
+
+# Left out: what a peer says of itself for good is believed for good (`pruned`); nobody is subscribed to heads.
+CHAIN_LIES = sorted(name for name in LIES if name != "pruned" and not name.startswith("new_heads"))
+CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
+
+MARKET_BUSY_S = (15.0, 35.0)
+# Left out: faults of private channels, of compression and size, which a wire without bytes does not have.
+MARKET_FAULTS = sorted(FAULTS.keys() - {"sequence_gap", "huge", "nesting", "trickle", "fragments"})
+MARKET_POINTS = (
+    "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
+    "store.written", "store.committed",
+)  # fmt: skip
+
+
+def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
+    """The schedule of a seed; `steps` is how many events it has, if that is not drawn as well."""
+    rng = random.Random(f"{seed} {kind} schedule")
+    count = rng.randint(*EVENTS) if steps is None else steps
+    return _chain(rng, seed, count) if kind == plan.CHAIN else _market(rng, seed, count)
+
+
+def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
+    busy_s = round(rng.uniform(*BUSY_S), 1)
+    replicas = rng.choice((1, 2, 3, 3))
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (3, lambda: plan.Fork(depth := rng.randint(1, 10), max(0, depth + rng.choice((-2, -1, 0, 1, 1, 2))))),
+        (1, lambda: plan.Grow(rng.randint(2, 20))),
+        (4, lambda: _lie(rng, replicas)),
+        (1, lambda: plan.Down(_replica(rng, replicas), _span(rng))),
+        (1, lambda: plan.Slow(rng.randrange(replicas), round(rng.uniform(0.5, 40.0), 1), _span(rng))),
+        (1, lambda: plan.Lag(rng.randrange(replicas), rng.randint(1, 6), _span(rng))),
+        (5, lambda: _crash(rng)),
+        (1, lambda: plan.Restart()),
+        (1, lambda: plan.Takeover()),
+        (1, lambda: plan.Jump(round(rng.uniform(-86_400, 86_400), 1))),
+        (2, lambda: _disk(rng)),
+        (1, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
+        (1, lambda: plan.Rival(_span(rng))),
+        (1, lambda: plan.Uncertain(rng.randint(1, 2))),
+    ]
+    events = [_event(rng, busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return plan.Schedule(
+        plan.CHAIN,
+        seed,
+        busy_s,
+        tuple(events),
+        replicas=replicas,
+        blocks=rng.randint(*BLOCKS),
+        grows_at_end=rng.random() < 0.5,
+    )
+
+
+def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
+    busy_s = round(rng.uniform(*MARKET_BUSY_S), 1)
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (8, lambda: plan.Fault(rng.choice(MARKET_FAULTS), rng.choice((0.02, 0.1, 0.5)), _span(rng))),
+        (2, lambda: plan.Cut(rng.choice((1000, 1006, 1011, 1012, 1013)))),
+        (2, lambda: plan.Refuse(_span(rng))),
+        (5, lambda: _crash(rng)),
+        (1, lambda: plan.Restart()),
+        (1, lambda: plan.Takeover()),
+        (1, lambda: plan.Jump(round(rng.uniform(-86_400, 86_400), 1))),
+        (3, lambda: _disk(rng)),
+        (2, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
+        (1, lambda: plan.Rival(_span(rng))),
+        (2, lambda: plan.Churn(rng.randint(3, 20), rng.choice((None, "BTC/USD", "ETH/USD")))),
+        (2, lambda: plan.Reload()),
+    ]
+    events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
+    protocol = "v2" if rng.random() < 0.7 else "v1"
+    return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _event(
+    rng: random.Random,
+    busy_s: float,
+    draw: list[tuple[int, Callable[[], plan.Action]]],
+    points: tuple[str, ...],
+    peer: str,
+) -> plan.Event:
+    action = rng.choices([make for _, make in draw], [weight for weight, _ in draw])[0]()
+    if isinstance(action, plan.Crash | plan.Fork) and rng.random() < 0.6:
+        return plan.Event(_inside(rng, points, peer, isinstance(action, plan.Crash)), action)
+    return plan.Event(plan.Time(round(rng.uniform(0.0, busy_s), 3)), action)
+
+
+def _inside(rng: random.Random, points: tuple[str, ...], peer: str, kills: bool) -> plan.Trigger:
+    """Not a moment but a place: a point of the code, a request, a step between two awaits."""
+    if kills and rng.random() < 0.5:
+        return plan.Step(rng.randint(1, 4), rng.randint(1, 900))
+    place = rng.random()
+    if place < 0.2:
+        return plan.Point(peer, rng.randint(1, 150))
+    if place < 0.5 and kills:
+        return rng.choice((plan.Point("disk.write", rng.randint(1, 500)), plan.Point("disk.sync", rng.randint(1, 60))))
+    name = rng.choice(points)
+    return plan.Point(name, rng.randint(1, 30))
+
+
+def _span(rng: random.Random) -> float:
+    return round(rng.uniform(1.0, 20.0), 1)
+
+
+def _replica(rng: random.Random, replicas: int) -> int | None:
+    return None if rng.random() < 0.3 else rng.randrange(replicas)
+
+
+def _lie(rng: random.Random, replicas: int) -> plan.Lie:
+    return plan.Lie(rng.choice(CHAIN_LIES), _replica(rng, replicas), rng.choice((0.2, 0.5, 1.0)), _span(rng))
+
+
+def _crash(rng: random.Random) -> plan.Crash:
+    return plan.Crash(rng.choice((None, 0.0, 0.5, 0.9)))
+
+
+def _disk(rng: random.Random) -> plan.DiskFault:
+    return plan.DiskFault(rng.choice(sorted(DISK_FAULTS)), rng.randint(0, 20), rng.choice((1, 1, 3, 30)))

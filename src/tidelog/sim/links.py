@@ -1,0 +1,97 @@
+"""The network between a simulated process and a simulated node: latency, silence, refusal."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from tidelog.chain.rpc import IN_FLIGHT_MAX
+from tidelog.errors import Unreachable
+from tidelog.net.http import HttpResponse
+from tidelog.sim.inprocess import InProcessHttp
+from tidelog.sim.node import SimNode
+from tidelog.sim.runtime import SimRuntime
+from tidelog.sim.world import Process
+
+LATENCY_S = 0.05  # each way, at most, of a link in order
+QUICK_CHUNKS = 4  # of one body; what goes on after them comes slowly, so that an endless one takes time
+CHUNK_S = 1.0
+
+
+class Links:
+    """What the network does to each replica of a node, whichever process asks."""
+
+    def __init__(self) -> None:
+        self.down: set[int] = set()
+        self.slow_s: dict[int, float] = {}  # added to each answer
+
+
+class LinkedHttp:
+    """`HttpTransport` of one process over the links."""
+
+    def __init__(self, node: SimNode, links: Links, process: Process, runtime: SimRuntime) -> None:
+        self._links = links
+        self._process = process
+        self._rng = runtime.random("links")
+        self._reached = runtime.reached
+        self._inner = InProcessHttp(node, now=runtime.now)
+        self._open: Counter[int] = Counter()  # requests under way, by replica
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[HttpResponse]:
+        self._process.check()
+        replica = int(url.rpartition("replica-")[2].partition("/")[0])
+        self._process.world.trace.add(f"ask {replica} {hashlib.sha256(body).hexdigest()[:16]}")
+        self._open[replica] += 1
+        if self._open[replica] > IN_FLIGHT_MAX:
+            self._process.world.violated(f"at most {IN_FLIGHT_MAX} requests are under way at an endpoint")
+        try:
+            async with self._answer(replica, url, body, headers, timeout_s) as response:
+                yield response
+        finally:
+            self._open[replica] -= 1
+
+    @asynccontextmanager
+    async def _answer(
+        self, replica: int, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[HttpResponse]:
+        latency_s = self._rng.random() * LATENCY_S + self._links.slow_s.get(replica, 0.0)
+        await asyncio.sleep(min(latency_s, timeout_s))
+        self._process.check()
+        self._reached("request")
+        if replica in self._links.down:
+            raise Unreachable("no connection (refused)")
+        if latency_s >= timeout_s:
+            raise Unreachable(f"no complete answer within {timeout_s:g} s")
+        async with self._inner.post(url, body, headers=headers, timeout_s=timeout_s - latency_s) as response:
+            yield _LinkedResponse(response, self._rng.random() * LATENCY_S)
+        self._process.check()
+
+    async def close(self) -> None:
+        self._process.check()
+
+
+class _LinkedResponse:
+    def __init__(self, inner: HttpResponse, latency_s: float) -> None:
+        self._inner = inner
+        self._latency_s = latency_s
+
+    @property
+    def status(self) -> int:
+        return self._inner.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._inner.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        await asyncio.sleep(self._latency_s)
+        number = 0
+        async for chunk in self._inner.chunks():
+            number += 1
+            if number > QUICK_CHUNKS:
+                await asyncio.sleep(CHUNK_S)
+            yield chunk

@@ -1,0 +1,397 @@
+"""A recording under simulation: an exchange, a feed with its journal, a loader and its store, consumers.
+
+Feed, session, books, journal, replay and loader are those of production, put together as `tidelog market record`
+does it. What the schedule says goes wrong does; then comes the quiet phase, in which everything has to be proven
+again without a hand; then the program ends in order, and what it has left is judged.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import apsw
+
+from tidelog.errors import StoreError
+from tidelog.market import decisions, journal
+from tidelog.market import feed as feeds
+from tidelog.market.events import EventId
+from tidelog.market.feed import BookView, Feed
+from tidelog.market.journal_file import JournalReader
+from tidelog.market.loader import Loader, source_of
+from tidelog.market.replay import Summary, load_entries, replay
+from tidelog.sim import schedule as plan
+from tidelog.sim.consumer import consume
+from tidelog.sim.disk import Mount
+from tidelog.sim.exchange import PAIRS, Limits, SimExchange
+from tidelog.sim.exchange import core as exchange_core
+from tidelog.sim.exchange.control import Disconnect
+from tidelog.sim.faults import Faults
+from tidelog.sim.keeper import Keeper
+from tidelog.sim.market_oracle import committed_is_journaled, contents, end_of_journal, every_trade
+from tidelog.sim.oracle import require
+from tidelog.sim.runtime import SimRuntime
+from tidelog.sim.watched import WatchedWire, Wires
+from tidelog.sim.world import START_S, Process, Violation, World
+from tidelog.store.sqlite import open_sqlite
+
+NAME = "sim"
+SYMBOLS = ("BTC/USD", "ETH/USD")
+LEVELS = 30  # a side: more than are subscribed, so that levels fall out of the window and come back
+DEPTH = 10
+RATE = 4.0  # moments of a market per second
+TICK_S = 0.25
+QUIET_S = 300.0
+PROVEN_AGAIN = 15  # frames of each book, after all is back
+ROUNDS = 4  # of these, until one is without a mismatch
+END_S = 60.0  # for the program to end in order
+LOOK_S = 0.5
+OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound: its last message, and markers
+SECOND = 1_000_000
+
+# Limits that a small run can reach. What they bound is in the code that they are patched into.
+SMALL: tuple[tuple[Any, str, Any], ...] = (
+    (journal, "HANDOFF_BYTES_MAX", 28 * 1024),
+    (journal, "HANDOFF_BYTES_LOW", 14 * 1024),
+    (feeds, "STATE_EVERY_US", 10 * SECOND),
+    (decisions, "STALE_US", {**decisions.STALE_US, "trade": 60 * SECOND}),
+    (decisions, "ATTEMPTS_MAX", 8),
+    (decisions, "ATTEMPTS_WINDOW_US", 120 * SECOND),
+    (feeds, "ATTEMPTS_WINDOW_US", 120 * SECOND),
+    (exchange_core, "ATTEMPTS_US", 120 * SECOND),
+)
+
+
+@contextmanager
+def small_limits() -> Iterator[None]:
+    before = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
+    try:
+        for module, name, value in SMALL:
+            setattr(module, name, value)
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+class MarketRun:
+    """One scenario. `run` gives nothing: what it found is in `world.violations`."""
+
+    def __init__(self, world: World, schedule: plan.Schedule) -> None:
+        self.world = world
+        self.schedule = schedule
+        self.exchange = SimExchange(
+            seed=schedule.seed,
+            pairs=[PAIRS[symbol] for symbol in SYMBOLS],
+            rate=RATE,
+            levels=LEVELS,
+            limits=Limits(attempts=1_000),  # ours is the budget that is judged
+            start_us=int(START_S * SECOND),
+        )
+        self.wires = Wires(world, self.exchange, schedule.protocol, DEPTH)
+        self.feed: Feed | None = None
+        self.runtime: SimRuntime | None = None
+        self.process: Process | None = None
+        self._stop: asyncio.Event | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._told_to_go: list[asyncio.Task[None]] = []  # loaders that are to be replaced
+        self._kills = 0
+        self._digests: dict[int, str | None] = {}  # of runs that ended in order
+        self._observer = Mount(world.disk, faulty=False)
+        self.faults = Faults(world, schedule.events, self._act, self._kill, self._store_path)
+
+    @property
+    def _store_path(self) -> str:
+        return self.world.disk.path("store.db")
+
+    @property
+    def _journal_path(self) -> str:
+        return self.world.disk.path("journal")
+
+    async def run(self) -> None:
+        self.world.on_point = self._on_point
+        self.world.on_step = self.faults.on_step
+        self.keeper = Keeper(self.world, "record", self._main, on_end=self._ended)
+        tasks = [asyncio.create_task(task) for task in (self._tick(), self.faults.play())]
+        try:
+            await self._script()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.keeper.close()
+            self._observer.close_connections()
+            self._observer.unregister()
+
+    async def _script(self) -> None:
+        await self._until(lambda: False, self.schedule.busy_s)
+        self.faults.end()
+        self.exchange.honest()
+        self.wires.refusing = False
+        self.keeper.quiet_at = self.world.loop.time()
+        self.world.trace.add("quiet")
+        if not await self._until(self._is_whole, QUIET_S):
+            self._not_recovered("everything is held and proven")
+            return
+        for _ in range(ROUNDS):
+            before, mismatches = self.wires.proven.copy(), self._mismatches
+            if not await self._until(partial(self._has_gone_on, before), QUIET_S):
+                self._not_recovered("every book is proven again and again")
+                return
+            if self._mismatches == mismatches:
+                break  # what was flipped below the top 10 may have come up once more, and was found
+        else:
+            self.world.violated("the books of an honest exchange match their checksums")
+        self.keeper.no_more()
+        self._ask_to_stop()
+        if not await self._until(lambda: not self.keeper.lives, END_S):
+            self._not_recovered("the program ends in order")
+            return
+        if not self.world.violations:
+            await self._judge_end()
+
+    @property
+    def _mismatches(self) -> int:
+        return 0 if self.feed is None else self.feed.progress.mismatches
+
+    def _not_recovered(self, promise: str) -> None:
+        if not self.world.violations:
+            progress = None if self.feed is None else self.feed.progress
+            self.world.violated(f"recovers by itself: {promise}; it is at {progress}")
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = self.world.loop.time() + seconds
+        while self.world.loop.time() < deadline and not self.world.violations:
+            if condition():
+                return True
+            await asyncio.sleep(LOOK_S)
+        return False
+
+    def _is_whole(self) -> bool:
+        """Everything that is wanted is held, every book is proven, and the exchange serves it all."""
+        if self.feed is None:
+            return False
+        progress = self.feed.progress
+        if not progress.subscriptions == progress.held == 2 * len(SYMBOLS):
+            return False
+        served = [
+            one
+            for session in self.exchange.sessions
+            for one in session.subscriptions.values()
+            if not (one.stalled or session.half_open)
+        ]
+        views = [self.feed.book(symbol) for symbol in SYMBOLS]
+        return len(served) == progress.subscriptions and all(view is not None and view.proven for view in views)
+
+    def _has_gone_on(self, before: dict[str, int]) -> bool:
+        return self._is_whole() and all(
+            self.wires.proven[symbol] >= before.get(symbol, 0) + PROVEN_AGAIN for symbol in SYMBOLS
+        )
+
+    # -- the program ------------------------------------------------------------------------------------------
+
+    async def _main(self, process: Process) -> None:
+        runtime = SimRuntime(process)
+        wire = WatchedWire(self.wires, process, runtime, lambda symbol, levels: shown(symbol, levels))
+        feed = Feed(
+            SYMBOLS,
+            ["book", "trade"],
+            journal=self._journal_path,
+            depth=DEPTH,
+            protocol=self.schedule.protocol,
+            url=f"ws://exchange/{'v2' if self.schedule.protocol == 'v2' else ''}",
+            digest=True,
+            runtime=runtime,
+            transport=wire,
+            vfs=process.mount.name,
+        )
+
+        def shown(symbol: str, levels: int) -> BookView | None:
+            return feed.book(symbol, levels)
+
+        stop, ended = asyncio.Event(), False
+        loading: asyncio.Task[None] | None = None
+        try:
+            async with feed:
+                self.feed, self.runtime, self.process, self._stop = feed, runtime, process, stop
+                stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
+                try:
+                    while True:
+                        if loading is None or (loading in self._told_to_go and loading.done()):
+                            if loading is not None and not loading.cancelled():
+                                loading.exception()  # it was told to go, and met a fault on the way
+                            loading = asyncio.create_task(self._load(process, runtime, lambda: ended))
+                            self._loading = loading
+                        await asyncio.wait((stopped, finished, loading), return_when=asyncio.FIRST_COMPLETED)
+                        if stopped.done() or finished.done() or loading not in self._told_to_go:
+                            break
+                finally:
+                    for task in (stopped, finished):
+                        task.cancel()
+                    await asyncio.gather(stopped, finished, return_exceptions=True)
+            self._digests[feed.progress.last.run] = feed.digest
+        finally:
+            ended = True
+            if self.feed is feed:
+                self.feed = self._stop = self._loading = None
+            if loading in self._told_to_go:
+                await asyncio.gather(loading, return_exceptions=True)
+                loading = asyncio.create_task(self._load(process, runtime, lambda: True))
+            if loading is not None:
+                await loading
+
+    async def _load(self, process: Process, runtime: SimRuntime, ending: Callable[[], bool]) -> None:
+        store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=process.mount.name)
+        try:
+            loader = await Loader.open(store, runtime, NAME)
+            entries = load_entries(
+                self._journal_path, runtime, after=loader.committed, ending=ending, vfs=process.mount.name
+            )
+            await loader.run(entries)
+        finally:
+            await store.close()
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.exchange.tick(int((START_S + self.world.loop.time()) * SECOND))
+            held = None if self.feed is None else self.feed._journal
+            if held is not None and held._held_bytes > journal.HANDOFF_BYTES_MAX + OVER_BYTES:
+                self.world.violated(f"{held._held_bytes} bytes wait for the journal's disk")
+
+    def _kill(self, why: str) -> None:
+        self.keeper.kill(why)
+
+    def _ended(self, process: Process, killed: bool) -> None:
+        self.wires.gone(process)
+        if killed:
+            self._kills += 1
+            self.faults.bury()
+        self._look()
+
+    def _ask_to_stop(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+
+    def _on_point(self, process: Process, name: str, nth: int) -> None:
+        if name == "store.committed":
+            self._look()
+        self.faults.on_point(name, nth)
+
+    def _act(self, action: plan.Action) -> object:
+        match action:
+            case plan.Fault(name, probability):
+                self.exchange.tell(name, probability=probability)
+                return lambda: self.exchange.honest(name)
+            case plan.Cut(code):
+                self.exchange.act(Disconnect(code))
+            case plan.Refuse():
+                self.wires.refusing = True
+                return lambda: setattr(self.wires, "refusing", False)
+            case plan.Takeover():
+                self.keeper.take_over()
+            case plan.Restart():
+                self._ask_to_stop()
+            case plan.Reload():
+                if self._loading is not None and not self._loading.done():
+                    self._told_to_go.append(self._loading)
+                    self._loading.cancel()
+            case plan.Churn(reads, symbol):
+                if self.feed is not None and self.process is not None and self.runtime is not None:
+                    self.process.spawn(self._consume(self.feed, self.runtime, reads, symbol))
+        return None
+
+    async def _consume(self, feed: Feed, runtime: SimRuntime, reads: int, symbol: str | None) -> None:
+        try:
+            await consume(feed, runtime, reads, symbol)
+        except Violation as violation:
+            self.world.violated(str(violation))
+        except StoreError:
+            pass  # the feed has ended meanwhile
+
+    # -- judging ------------------------------------------------------------------------------------------------
+
+    def _open(self, path: str) -> apsw.Connection:
+        return apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._observer.name)
+
+    def _look(self) -> None:
+        """Judge what is committed now."""
+        connections: list[apsw.Connection] = []
+        try:
+            connections += [self._open(self._store_path), self._open(self._journal_path)]
+            store, journaled = connections
+            if self._has(store, "checkpoints") and self._has(journaled, "runs"):
+                place = committed_is_journaled(store, journaled, source_of(NAME))
+                self.world.trace.add(f"store {place} journal {end_of_journal(journaled)}")
+        except (apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError):
+            pass  # there is none yet, or a rollback is due, which only a writer may do
+        except Violation as violation:
+            self.world.violated(str(violation))
+        finally:
+            for connection in connections:
+                with suppress(apsw.Error):
+                    connection.close()
+
+    def _has(self, connection: apsw.Connection, table: str) -> bool:
+        return bool(connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (table,)).get)
+
+    async def _judge_end(self) -> None:
+        again = Process(self.world, "again")
+        failure = await again.run(self._fold_again)
+        if failure is not None:
+            self.world.violated(f"the journal can be folded again: {failure!r}")
+            return
+        connections = [self._open(path) for path in (self._store_path, self.world.disk.path("again.db"))]
+        try:
+            self._judge(*connections)
+        except Violation as violation:
+            self.world.violated(str(violation))
+        finally:
+            for connection in connections:
+                with suppress(apsw.Error):
+                    connection.close()
+
+    def _judge(self, store: apsw.Connection, again: apsw.Connection) -> None:
+        source = source_of(NAME)
+        require(store.pragma("integrity_check") == "ok", "the database finds itself sound")
+        held, folded = contents(store, source), contents(again, source)
+        for table, rows in held.items():
+            require(rows == folded[table], f"{table} are a fold of the journal")
+        require(bool(held["trades"]), "something was recorded")
+        names = {event.do.name for event in self.schedule.events if isinstance(event.do, plan.Fault)}
+        if self.schedule.protocol == "v2":
+            every_trade(store, self.exchange, source, bits_flip="corrupt" in names)
+        if not any(isinstance(event.do, plan.Jump | plan.Takeover) for event in self.schedule.events):
+            self._judge_attempts()
+
+    def _judge_attempts(self) -> None:
+        """The exchange's budget of connections is kept, restarts and all; a kill may forget the last attempt."""
+        attempts, window_us = self.wires.attempts_us, decisions.ATTEMPTS_WINDOW_US
+        allowed = decisions.ATTEMPTS_MAX + self._kills
+        for nth, at_us in enumerate(attempts):
+            within = sum(1 for other in attempts[: nth + 1] if other > at_us - window_us)
+            require(within <= allowed, f"{within} attempts to connect within {window_us // SECOND} s")
+
+    async def _fold_again(self, process: Process) -> None:
+        """The journal into an empty store; its digests, run by run, are those of the live runs."""
+        runtime, vfs = SimRuntime(process), process.mount.name
+        store = await open_sqlite(f"sqlite:///{self.world.disk.path('again.db')}", runtime, vfs=vfs)
+        try:
+            loader = await Loader.open(store, runtime, NAME)
+            await loader.run(
+                load_entries(self._journal_path, runtime, after=loader.committed, ending=lambda: True, vfs=vfs)
+            )
+        finally:
+            await store.close()
+        reader, summary = JournalReader(self._journal_path, vfs), Summary()
+        try:
+            async for _ in replay(reader.records(EventId(0, 0)), runtime, summary=summary):
+                pass
+        finally:
+            reader.close()
+        for run, digest in sorted(self._digests.items()):
+            if run in summary.digests and summary.digests[run].hexdigest() != digest:
+                self.world.violated(f"a replay of run {run} gives the digest of the live run")

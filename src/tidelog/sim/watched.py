@@ -1,0 +1,128 @@
+"""The wire between a simulated program and the simulated exchange, which sees what the program makes of each message.
+
+Before a message is handed over, the book that the feed shows after the one before is held against the exchange's
+own at that very frame.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+
+from tidelog.errors import Rejected
+from tidelog.market.core import codec_of
+from tidelog.market.events import BookDelta, BookSnapshot
+from tidelog.market.feed import BookView
+from tidelog.net.websocket import WebSocket
+from tidelog.sim.exchange import SimExchange
+from tidelog.sim.exchange.book import TrueTop
+from tidelog.sim.exchange.session import Session
+from tidelog.sim.exchange.wire import ExchangeWire, WireSocket
+from tidelog.sim.runtime import SimRuntime
+from tidelog.sim.world import Process, World
+
+LATENCY_S = 0.05  # of a handshake
+TOP = 10  # levels of each side that are proven
+
+
+class Wires:
+    """What lies between the exchange and whichever program runs."""
+
+    def __init__(self, world: World, exchange: SimExchange, protocol: str, depth: int) -> None:
+        self.world = world
+        self.exchange = exchange
+        self.depth = depth  # of the books that are followed
+        self.decode = codec_of(protocol).decode
+        self.refusing = False
+        self.attempts_us: list[int] = []  # moments of all attempts to connect, by the exchange's clock
+        self.proven: Counter[str] = Counter()  # by symbol: frames after which the book was shown as proven, and true
+        self.sockets: dict[int, list[WireSocket]] = {}  # of each process
+
+    def gone(self, process: Process) -> None:
+        """The process is gone: its connections are reset."""
+        for socket in self.sockets.pop(process.domain, ()):
+            socket.session.lost()
+
+    def judge(self, message: bytes, top: TrueTop, shown: Callable[[str, int], BookView | None]) -> None:
+        try:
+            event = self.decode(message)
+        except Rejected:
+            return  # it did not reach the book
+        if isinstance(event, BookDelta | BookSnapshot) and event.symbol == top.symbol:
+            view = shown(event.symbol, self.depth + 1)
+            if view is not None and max(len(view.bids), len(view.asks)) > self.depth:
+                self.world.violated(f"the book of {event.symbol} is no deeper than was asked for")
+            if view is not None and view.proven:
+                if (view.bids[:TOP], view.asks[:TOP]) != (top.bids, top.asks):
+                    self.world.violated(f"the top 10 of {event.symbol}, shown as proven, are the exchange's")
+                self.proven[event.symbol] += 1
+
+
+class WatchedWire:
+    """`WebSocketTransport` of one process."""
+
+    def __init__(
+        self, wires: Wires, process: Process, runtime: SimRuntime, shown: Callable[[str, int], BookView | None]
+    ) -> None:
+        """`shown` gives the program's book of a symbol, to so many levels."""
+        self._wires = wires
+        self._process = process
+        self._runtime = runtime
+        self._shown = shown
+        self._wire = ExchangeWire(wires.exchange)
+        self._rng = runtime.random("wire")
+
+    async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
+        self._process.check()
+        self._wires.attempts_us.append(self._wires.exchange.now_us)
+        self._wires.world.trace.add(f"connect {self._process.name}")
+        await asyncio.sleep(self._rng.random() * LATENCY_S)
+        self._wire.refusing = self._wires.refusing
+        socket = await self._wire.connect(url, timeout_s=timeout_s)
+        self._process.check()
+        assert isinstance(socket, WireSocket)
+        self._wires.sockets.setdefault(self._process.domain, []).append(socket)
+        return _WatchedSocket(self._wires, self._process, self._runtime, socket, socket.session, self._shown)
+
+
+class _WatchedSocket:
+    def __init__(
+        self,
+        wires: Wires,
+        process: Process,
+        runtime: SimRuntime,
+        socket: WireSocket,
+        session: Session,
+        shown: Callable[[str, int], BookView | None],
+    ) -> None:
+        self._wires = wires
+        self._process = process
+        self._runtime = runtime
+        self._socket = socket
+        self._connection = session.connection_id
+        self._shown = shown
+        self._index = -1
+        self._message = b""
+
+    async def receive(self) -> bytes:
+        self._process.check()
+        top = self._wires.exchange.truth.top10(self._connection, self._index)
+        if top is not None and self._message:
+            self._wires.judge(self._message, top, self._shown)
+        self._message = b""  # judged once, though a wait for the next may be cancelled and begun again
+        message = await self._socket.receive()
+        self._process.check()
+        self._index += 1
+        self._message = message
+        self._wires.world.trace.add(f"frame {hashlib.sha256(message).hexdigest()[:12]}")
+        self._runtime.reached("frame")
+        return message
+
+    def send(self, message: bytes) -> None:
+        self._process.check()
+        self._wires.world.trace.add(f"send {message.decode()}")
+        self._socket.send(message)
+
+    async def close(self) -> None:
+        self._process.check()
+        await self._socket.close()

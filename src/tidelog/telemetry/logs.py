@@ -1,0 +1,96 @@
+"""Structured logs: human on a terminal, one JSON object a line otherwise; as a library, nearly silent.
+
+Until somebody configures structlog, an event below a warning goes nowhere, and the others go to standard error,
+as Python's own logging does it. A program that uses structlog itself gets tidelog's events in its own way.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import structlog
+
+
+def configure_logs(
+    *, stream: TextIO | None = None, level: str = "info", form: str = "auto", process: str | None = None
+) -> None:
+    """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default.
+
+    Args:
+        form: human or json, whatever the stream is.
+        process: each event says that it is of this one of several.
+    """
+    target = stream if stream is not None else sys.stderr
+
+    def named(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return event if process is None else {"process": process, **event}
+
+    structlog.configure(
+        processors=[named, *_processors(target, form)],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+
+
+@contextmanager
+def diverted_logs(take: Callable[[str, MutableMapping[str, Any]], None]) -> Iterator[None]:
+    """Meanwhile every event goes to `take`, with its level, and nowhere else."""
+    before = structlog.get_config() if structlog.is_configured() else None
+
+    def diverted(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        take(method, event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[diverted], cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        if before is not None:
+            structlog.configure(**before)
+
+
+def _processors(target: TextIO, form: str = "auto") -> list[Any]:
+    human = target.isatty() if form == "auto" else form == "human"
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(colors=target.isatty()) if human else structlog.processors.JSONRenderer(),
+    ]
+
+
+class Logger:
+    """Tells what happens in one component. The first argument is the event's name, from docs/events.md."""
+
+    def __init__(self, component: str) -> None:
+        self._component = component
+
+    def debug(self, event: str, **fields: object) -> None:
+        self._bound().debug(event, **fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        self._bound().info(event, **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._bound().warning(event, **fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        self._bound().error(event, **fields)
+
+    def _bound(self) -> Any:  # structlog's bound loggers have no common static type
+        if structlog.is_configured():
+            return structlog.get_logger(component=self._component)
+        return structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr),
+            processors=_processors(sys.stderr),
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            component=self._component,
+        )
+
+
+def logger(component: str) -> Logger:
+    return Logger(component)

@@ -1,0 +1,90 @@
+"""The application on a real socket, in the test's own event loop, and clients of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from tidelog.api.backend import Backend
+from tidelog.api.live.hub import Live
+from tidelog.api.options import ApiOptions, JournalSource
+from tidelog.api.serve import ApiServer
+from tidelog.runtime import SystemRuntime
+from tidelog.store import Store
+from tidelog.telemetry import ApiMetrics
+
+READ_S = 20.0  # nothing that tests wait for takes a tenth of it
+
+
+class Event(NamedTuple):
+    """A server-sent event."""
+
+    id: str | None
+    name: str
+    data: Any
+
+
+class Served(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    live: Live
+    backend: Backend
+    server: ApiServer
+
+
+@asynccontextmanager
+async def serving(store: Store, *journals: JournalSource, options: ApiOptions | None = None) -> AsyncIterator[Served]:
+    backend = Backend(store, SystemRuntime(), options or ApiOptions(port=0), journals, ApiMetrics())
+    server = ApiServer(backend)
+    listens = asyncio.Event()
+    running = asyncio.create_task(server.run(lambda url: listens.set()))
+    try:
+        async with asyncio.timeout(READ_S):
+            await listens.wait()
+        yield Served(server.url, server.app.state.live, backend, server)
+    finally:
+        server.stop()
+        await running
+
+
+@asynccontextmanager
+async def listening(url: str, after: str | None = None) -> AsyncIterator[AsyncIterator[Event]]:
+    """The events of a stream, those without data included."""
+    headers = {} if after is None else {"Last-Event-ID": after}
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=READ_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield events(answer.content)
+
+
+async def events(lines: Any) -> AsyncIterator[Event]:
+    id_, name, data = None, "message", None
+    async for raw in lines:
+        line = raw.decode().rstrip("\n")
+        field, _, value = line.partition(": ")
+        if field == "id":
+            id_ = value
+        elif field == "event":
+            name = value
+        elif field == "data":
+            data = json.loads(value)
+        elif not line:
+            if data is not None or id_ is not None:
+                yield Event(id_, name if data is not None else "place", data)
+            id_, name, data = None, "message", None
+
+
+async def take(stream: AsyncIterator[Event], count: int) -> list[Event]:
+    async with asyncio.timeout(READ_S):
+        return [await anext(stream) for _ in range(count)]
+
+
+async def refusal(url: str, **headers: str) -> tuple[int, str]:
+    """The status and the sentence of a request that is refused."""
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+        return answer.status, (await answer.json())["error"]["message"]

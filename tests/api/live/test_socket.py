@@ -1,0 +1,252 @@
+"""The WebSocket, by a real client over a real socket: many subscriptions, each as its stream alone would be."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.api.live.recorder import A, B, recording, source
+from tests.api.live.serving import READ_S, Served, serving
+from tests.api.live.test_changes import CHAIN, stored
+from tests.api.live.test_trades import ready, served
+from tests.chain.rig import Rig, a_node, rig
+from tests.market.exchange import until
+from tidelog.api.live import connections as connections_module
+from tidelog.api.live import socket as socket_module
+from tidelog.api.live.socket import SUBSCRIPTIONS_MAX
+from tidelog.api.options import ApiOptions
+
+
+class Client:
+    """What a client says and hears. Events are kept by subscription, everything else comes by `heard`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def say(self, **command: Any) -> None:
+        await self.connection.send(json.dumps(command))
+
+    async def hear(self) -> dict[str, Any]:
+        async with asyncio.timeout(READ_S):
+            heard: dict[str, Any] = json.loads(await self.connection.recv())
+        return heard
+
+    async def ask(self, **command: Any) -> dict[str, Any]:
+        """Say something; the next that is no event."""
+        await self.say(**command)
+        while (heard := await self.hear())["op"] == "event":
+            pass
+        return heard
+
+    async def events(self, id_: str, count: int) -> list[dict[str, Any]]:
+        """Events with data of one subscription; those of others are passed over."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            heard = await self.hear()
+            assert heard["op"] == "event", heard
+            if heard["id"] == id_ and heard["event"] != "place":
+                found.append(heard)
+        return found
+
+
+@asynccontextmanager
+async def client(server: Served, **options: Any) -> AsyncIterator[Client]:
+    url = server.url.replace("http://", "ws://") + "/v1/live"
+    async with connect(url, **options) as connection:
+        yield Client(connection)
+
+
+@asynccontextmanager
+async def with_chain(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Rig, Served]]:
+    async with rig(tmp_path, a_node(blocks=20)) as held:
+        await held.once()
+        async with serving(held.store, options=ApiOptions(port=0, **options)) as server:
+            yield held, server
+
+
+async def test_changes_by_a_subscription(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (held, server), client(server) as one:
+        answer = await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN, after=0)
+        assert answer == {"op": "subscribed", "id": "a"}
+        events = await one.events("a", 21)
+        assert [event["at"] for event in events] == [str(seq) for seq in range(1, 22)]
+        held.ledger.reorg(2)
+        held.ledger.extend(1)
+        await held.once()
+        events += await one.events("a", 6)
+        assert [(event["data"]["seq"], event["event"], event["data"]["number"]) for event in events] == [
+            change[:3] for change in await stored(held.store)
+        ]
+
+
+async def test_many_subscriptions_of_every_kind_on_one_connection(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    async with rig(tmp_path, a_node(blocks=3)) as held, recording(path) as recorder:
+        await held.once()
+        async with serving(held.store, source(path)) as server, client(server) as one:
+            await until(lambda: server.live.tails["test"].at == recorder.feed.progress.last)
+            assert (await one.ask(op="subscribe", channel="changes", chain=CHAIN, after=0))["id"] == "1"
+            assert (await one.ask(op="subscribe", id="a", channel="trades", symbol=A))["op"] == "subscribed"
+            assert (await one.ask(op="subscribe", id="b", channel="trades", symbol="B-USD"))["op"] == "subscribed"
+            assert (await one.ask(op="subscribe", id="top", channel="book", symbol=A, levels=1))["op"] == "subscribed"
+            await recorder.trade(1, B)
+            await recorder.trade(1, A)
+            await recorder.update(7)
+            events: dict[str, list[Any]] = {}
+            while not {"a", "b"} <= set(events) or [level["qty"] for level in events["top"][-1]["bids"]] != [
+                "7.00000000"
+            ]:
+                heard = await one.hear()
+                if heard["event"] != "place":
+                    events.setdefault(heard["id"], []).append(heard["data"])
+            assert [trade["trade_id"] for trade in events["b"][0]["trades"]] == [1]
+            assert [trade["trade_id"] for trade in events["a"][0]["trades"]] == [2]
+            assert events["top"][-1]["proven"]
+
+
+async def test_a_subscription_resumes_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    async with recording(path) as recorder, served(tmp_path, path) as server:
+        await ready(server)
+        async with client(server) as one:
+            await one.ask(op="subscribe", id="a", channel="trades", symbol=A, after="0-0")
+            await recorder.trade(5)
+            events = await one.events("a", 5)
+        await recorder.trade(2)
+        for cut, event in enumerate(events, 1):
+            async with client(server) as one:
+                await one.ask(op="subscribe", id="a", channel="trades", symbol=A, after=event["at"])
+                again = await one.events("a", 7 - cut)
+                assert [told["data"]["trades"][0]["trade_id"] for told in again] == list(range(cut + 1, 8))
+
+
+async def test_after_it_is_given_up_nothing_more_comes_of_it(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (held, server), client(server) as one:
+        await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN)
+        assert await one.ask(op="unsubscribe", id="a") == {"op": "unsubscribed", "id": "a"}
+        held.ledger.extend(3)
+        await held.once()
+        await one.ask(op="subscribe", id="b", channel="changes", chain=CHAIN, after=21)
+        while (heard := await one.hear())["data"]["seq"] < 24:
+            assert heard["id"] == "b"
+        assert (await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN))["op"] == "subscribed"
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ('{"op":"unsubscribe","id":"z"}', "there is no subscription z"),
+        ('{"op":"subscribe","id":"a","channel":"changes","chain":1337}', "there is a subscription a already"),
+        ('{"op":"subscribe","channel":"changes","chain":5}', "the store holds no chain 5"),
+        ('{"op":"subscribe","channel":"changes","chain":1337,"after":99}', "the last change of chain 1337 is 21"),
+        ('{"op":"subscribe","channel":"trades","symbol":"A/USD"}', "this server follows no journal of a recording"),
+        ('{"op":"subscribe","channel":"candles","symbol":"A/USD"}', "this server has no recording in its store"),
+        ("nonsense", "not a command"),
+        (json.dumps({"op": "ping", "id": "x" * 5_000}), "a command has at most 4096 bytes"),
+    ],
+)
+async def test_what_is_refused_ends_nothing(tmp_path: Path, said: str, sentence: str) -> None:
+    async with with_chain(tmp_path) as (_, server), client(server) as one:
+        await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN)
+        await one.connection.send(said)
+        heard = await one.hear()
+        assert (heard["op"], sentence in heard["error"]) == ("refused", True), heard
+        assert await one.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
+        await one.connection.send(said.encode())  # binary or text: it is the same
+        assert sentence in (await one.hear())["error"]
+
+
+async def test_subscriptions_are_limited(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (_, server), client(server) as one:
+        for _ in range(SUBSCRIPTIONS_MAX):
+            assert (await one.ask(op="subscribe", channel="changes", chain=CHAIN))["op"] == "subscribed"
+        refused = await one.ask(op="subscribe", channel="changes", chain=CHAIN)
+        assert f"at most {SUBSCRIPTIONS_MAX} subscriptions" in refused["error"]
+        await one.ask(op="unsubscribe", id="7")
+        assert (await one.ask(op="subscribe", id="new", channel="changes", chain=CHAIN))["op"] == "subscribed"
+
+
+async def test_connections_are_limited(tmp_path: Path) -> None:
+    async with with_chain(tmp_path, streams_max=1) as (_, server):
+        async with client(server) as one:
+            assert await one.ask(op="ping") == {"op": "pong"}
+            async with client(server) as two:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await two.hear()
+                assert closed.value.rcvd is not None
+                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
+                    1013,
+                    "1 live streams are open, which is the limit",
+                )
+        async with client(server) as one:
+            assert await one.ask(op="ping") == {"op": "pong"}
+
+
+async def test_a_message_that_is_far_too_long_ends_the_connection(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (_, server), client(server) as one:
+        await one.connection.send("x" * 200_000)
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.hear()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_clients_learn_that_the_server_stops(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (_, server), client(server) as one:
+        await one.ask(op="subscribe", channel="changes", chain=CHAIN)
+        server.server.stop()
+        with pytest.raises(ConnectionClosed) as closed:
+            await one.hear()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code in (1001, 1012)
+
+
+async def test_a_client_that_reads_nothing_is_let_go_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_module, "SEND_S", 0.3)
+    async with with_chain(tmp_path) as (_, server), client(server) as other, deaf(server) as one:
+        for _ in range(SUBSCRIPTIONS_MAX):  # a megabyte in all: more than the sockets' own buffers
+            await one.say(op="subscribe", channel="changes", chain=CHAIN, after=0, blocks="header")
+        await until(lambda: server.live.connections == 1)
+        one.connection.transport.resume_reading()
+        with pytest.raises(ConnectionClosed):
+            assert [message async for message in one.connection]
+        assert one.connection.close_code == 1008
+        assert one.connection.close_reason == "nothing was read for 0.3 s"
+        assert await other.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
+
+
+async def test_one_that_never_reads_again_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_module, "SEND_S", 0.1)
+    monkeypatch.setattr(connections_module, "LINGER_S", 0.1)
+    async with with_chain(tmp_path) as (_, server), client(server) as other, deaf(server) as one:
+        for _ in range(SUBSCRIPTIONS_MAX):
+            await one.say(op="subscribe", channel="changes", chain=CHAIN, after=0, blocks="header")
+        held = server.server._server.server_state.connections
+        await until(lambda: len(held) == 2)
+        await until(lambda: len(held) == 1)
+        assert await other.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
+
+
+@asynccontextmanager
+async def deaf(server: Served) -> AsyncIterator[Client]:
+    """A client that does not read, with small buffers."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    sock.connect(("127.0.0.1", server.server.port))
+    sock.setblocking(False)
+    async with client(server, sock=sock, ping_interval=None, close_timeout=1, max_queue=None) as one:
+        one.connection.transport.pause_reading()
+        for held in server.server._server.server_state.connections:  # or the kernel takes megabytes
+            ours: Any = held.transport.get_extra_info("socket")
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        yield one
+        one.connection.transport.abort()

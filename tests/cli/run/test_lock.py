@@ -1,0 +1,42 @@
+"""A lock has one holder, and none once that is gone."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tidelog.cli.run.lock import FileLock
+from tidelog.errors import ConfigError
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with FileLock(path) as first, FileLock(path) as second:
+        assert first.take()
+        assert not second.take()
+        assert second.holder().isdecimal()
+        first.release()
+        assert second.take()
+
+
+def test_it_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    holding = multiprocessing.get_context("spawn").Process(target=hold_and_die, args=(path,))
+    holding.start()
+    holding.join(30)
+    assert holding.exitcode == -signal.SIGKILL
+    with FileLock(path) as lock:
+        assert lock.holder() == str(holding.pid)
+        assert lock.take()
+
+
+def hold_and_die(path: str) -> None:
+    assert FileLock(path).take()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_where_it_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be made"):
+        FileLock(str(tmp_path / "none" / "lock")).take()

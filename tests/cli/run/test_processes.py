@@ -1,0 +1,188 @@
+"""What a file means: the same as the command lines it stands for, and what cannot be meant is said."""
+
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tidelog.api.options import ApiOptions
+from tidelog.cli.chain import sync
+from tidelog.cli.market import record
+from tidelog.cli.run.processes import (
+    api_options_of,
+    chain_source_of,
+    checked,
+    journals_of,
+    judge,
+    market_source_of,
+    told,
+    warnings_of,
+)
+from tidelog.cli.run.settings import ApiSettings, ChainSettings, MarketSettings, Settings
+from tidelog.cli.serve import serve
+from tidelog.config import ConfigValue, Secret, parse
+from tidelog.errors import ConfigError
+
+CHAIN = '[[chain]]\nname = "main"\nrpc = ["http://host/v2/abcdefgh"]\n'
+OTHER = '[[chain]]\nname = "other"\nrpc = ["http://host"]\n'
+MARKET = '[[market]]\nname = "kraken"\nsymbols = ["BTC/USD"]\n'
+KEY, API_SECRET = "canarykey", "YWJjZGVmZ2hpamtsbW5vcA=="
+
+
+def settings(text: str, **environ: str) -> Settings:
+    made = parse(text, Settings, file="/x/t.toml", environ=environ).value
+    judge(made, "t.toml")
+    return made
+
+
+# Keys and options are the same thing.
+
+NOT_KEYS = {"db", "to", "follow", "log_level", "status", "journal"}  # of the whole, or not for what runs for ever
+
+
+@pytest.mark.parametrize(("command", "schema"), [(sync, ChainSettings), (record, MarketSettings), (serve, ApiSettings)])
+def test_every_option_is_a_key_with_its_default(command: Any, schema: Any) -> None:
+    options = inspect.signature(command).parameters
+    keys = {field.name: field for field in msgspec.structs.fields(schema)}
+    assert options.keys() - keys.keys() <= NOT_KEYS
+    for name in options.keys() & keys.keys() - {"rpc", "name"}:  # which have to be given
+        default, given = keys[name].default, options[name].default
+        if isinstance(default, tuple) and isinstance(given, str):
+            assert ",".join(default) == given, name
+        else:
+            assert (default.reveal() if isinstance(default, Secret) else default) == given, name
+
+
+def test_every_option_of_the_api_is_a_key_with_its_default() -> None:
+    made = settings(CHAIN)
+    assert api_options_of(made) == ApiOptions(scrape=api_options_of(made).scrape)
+    assert len(msgspec.structs.fields(ApiSettings)) == len(msgspec.structs.fields(ApiOptions))  # enabled, for scrape
+
+
+def test_a_chain_is_told_what_its_table_says() -> None:
+    source = chain_source_of(
+        settings(CHAIN + 'from = 5\nws = "ws://w"\nsenders = true\npoll = "2s"\njobs = 3\n'), "main"
+    )
+    assert (source.rpc, source.db, source.ws, source.jobs) == (
+        ("http://host/v2/abcdefgh",),
+        "sqlite:////x/tidelog.db",
+        "ws://w",
+        3,
+    )
+    options = source.options
+    assert (options.first, options.follow, options.senders, options.poll_s) == (5, True, True, 2.0)
+
+
+def test_a_recording_is_told_what_its_table_says() -> None:
+    made = settings(f'{MARKET}key = "${{K}}"\nsecret = "{API_SECRET}"\nkeep_days = 3\n', K=KEY)
+    source = market_source_of(made, "kraken")
+    assert (source.symbols, source.channels, source.journal) == (["BTC/USD"], ["book", "trade"], "/x/market.journal")
+    assert (source.db, source.name, source.keep_days) == ("sqlite:////x/tidelog.db", "kraken", 3.0)
+    assert source.key is not None
+    assert KEY not in repr(made) + repr(source.key)
+
+
+def test_the_api_scrapes_everybody_else() -> None:
+    made = settings(CHAIN + MARKET)
+    assert api_options_of(made).scrape == {
+        name: f"unix:/x/run/{name}.sock" for name in ("supervisor", "main", "kraken")
+    }
+    assert [(each.name, each.path) for each in journals_of(made)] == [("kraken", "/x/market.journal")]
+
+
+# What cannot be meant.
+
+MISTAKES = [
+    ("[api]\nenabled = false", "there is nothing to run"),
+    (CHAIN + MARKET.replace("kraken", "main"), "two sources are called main"),
+    (CHAIN.replace("main", "api"), "a source is called api, which is a name of tidelog's own"),
+    (MARKET.replace("kraken", "supervisor"), "a source is called supervisor"),
+    (CHAIN + OTHER, "chain.main: there are several chains in one store: give each its chain_id"),
+    (CHAIN + "chain_id = 1\n" + OTHER + "chain_id = 1\n", "two sources are chain 1"),
+    (MARKET + MARKET.replace("kraken", "other"), "two recordings write /x/market.journal"),
+    (MARKET + MARKET.replace("kraken", "other") + 'journal = "y/../market.journal"', "two recordings write"),
+    (MARKET + 'journal_max = "1000KiB"\n', "market.kraken.journal_max: give a size of 1MiB or more"),
+    (MARKET + 'key = "k"\n', "market.kraken: give key and secret, or neither"),
+    (MARKET + 'key = "k"\nsecret = "no base64"\n', "not base64"),
+    (CHAIN + 'from = "ten"\n', "chain.main.from 'ten': give a block number, or latest"),
+    (CHAIN + 'anchor = "0x12"\n', "chain.main.anchor '0x12': give a hash of 32 bytes"),
+    (CHAIN + "[run]\nstable = 0.5\n", "run.stable: give 1s or more"),
+    (CHAIN + "[api]\npage_max = 5\n", "page_default is 100, above page_max 5"),
+    (CHAIN + '[api]\ncors = ["*"]\n', "origin '*'"),
+    (CHAIN + f'[run]\ndirectory = "{"a" * 90}"\n', "run.directory: /x/aaa"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), MISTAKES)
+def test_what_cannot_be_meant_is_said(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(text)
+    assert str(caught.value).removeprefix("/x/").startswith("t.toml: ")
+    assert sentence in str(caught.value)
+
+
+STORES = [  # the URL, as it is kept, as it is shown
+    ("sqlite:///a.db", "sqlite:////x/a.db", "sqlite:////x/a.db"),
+    ("sqlite:////v/a.db", "sqlite:////v/a.db", "sqlite:////v/a.db"),
+    ("postgresql://u@h/n", "postgresql://u@h/n", "postgresql://u@h/n"),
+    ("postgresql://u:canary@h:1/n", "postgresql://u:canary@h:1/n", "postgresql://u:***@h:1/n"),
+    ("postgresql://h/n?password=canary", "postgresql://h/n?password=canary", "postgresql://h/n?***"),
+    ("postgresql://u:${PW}@h/n", "postgresql://u:canary@h/n", "postgresql://u:***@h/n"),
+]
+
+
+@pytest.mark.parametrize(("given", "kept", "as_shown"), STORES)
+def test_where_the_store_is(given: str, kept: str, as_shown: str) -> None:
+    url = settings(f'[store]\nurl = "{given}"\n', PW="canary").store.url
+    assert (url.reveal(), url.shown()) == (kept, as_shown)
+    assert isinstance(url, ConfigValue)
+
+
+# What a change means.
+
+BEFORE = CHAIN + MARKET
+CHANGES = [
+    # the file then                                  who has to start anew
+    (BEFORE, set()),
+    (BEFORE + '[logs]\nlevel = "debug"\n', set()),
+    (BEFORE + '[run]\nstop_timeout = "5s"\n', set()),
+    (BEFORE + "# a comment\n", set()),
+    (BEFORE + "[api]\nport = 1\n", {"api"}),
+    (BEFORE + '[store]\nurl = "sqlite:///y.db"\n', {"main", "kraken", "api"}),
+    (BEFORE + '[logs]\nformat = "json"\n', {"main", "kraken", "api"}),
+    (CHAIN + 'poll = "2s"\n' + MARKET, {"main"}),
+    (CHAIN.replace("abcdefgh", "hgfedcba") + MARKET, {"main"}),
+    (BEFORE + 'journal = "y"\n', {"kraken", "api"}),  # whose live streams follow it
+    (BEFORE + MARKET.replace("kraken", "more") + 'journal = "y"\n', {"api", "more"}),  # which scrapes it
+]
+
+
+@pytest.mark.parametrize(("then", "anew"), CHANGES)
+def test_who_has_to_start_anew(then: str, anew: set[str]) -> None:
+    old, new = told(settings(BEFORE)), told(settings(then))
+    assert {name for name in new if old.get(name) != new[name]} == anew
+
+
+# Files that others can read.
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "warned"),
+    [
+        (0o600, "http://host/v2/abcdefgh", False),
+        (0o640, "http://host/v2/abcdefgh", False),
+        (0o644, "http://host/v2/abcdefgh", True),
+        (0o644, "http://host/v2/${KEY}", False),
+        (0o644, "http://host", False),
+    ],
+)
+def test_a_secret_in_a_file_that_everybody_can_read(mode: int, url: str, warned: bool, tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(f'[[chain]]\nname = "main"\nrpc = ["{url}"]\n[run]\ndirectory = "/r"\n')
+    os.chmod(file, mode)
+    found = warnings_of(checked(str(file), {"KEY": "canary-canary"}), str(file))
+    assert [f"chmod 600 {file}" in warning for warning in found] == [True] * warned
+    assert "abcdefgh" not in str(found)

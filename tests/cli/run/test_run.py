@@ -1,0 +1,311 @@
+"""`tidelog run` with everything: a chain, an exchange and the API, through kill -9 of each, new files and signals."""
+
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.command import Running, tidelog, until
+from tests.simulated import Simulated
+from tests.system.test_market_kill import Exchange
+from tidelog.sim.ledger import Ledger
+
+CANARY = "canary0123456789"
+NAMES = ("sim", "kraken", "api")
+READY_S = 60.0  # three interpreters start at once, on a machine that may do other things
+
+
+class System:
+    """One file, and the `tidelog run` of it that is up."""
+
+    def __init__(self, folder: Path, node: Simulated, exchange: Exchange) -> None:
+        self.folder = folder
+        self.file = folder / "tidelog.toml"
+        self.node = node
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.text = f"""
+[[chain]]
+name = "sim"
+rpc = ["{node.path("v2/${NODE_KEY}")}"]
+jobs = 0
+poll = "100ms"
+[[market]]
+name = "kraken"
+symbols = ["BTC/USD"]
+url = "{exchange.url}"
+[api]
+port = {self.port}
+[run]
+stop_timeout = "20s"
+"""
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(str(folder / "notify"))
+        self.manager.settimeout(READY_S)
+        self.run: Running | None = None
+
+    def write(self, text: str) -> None:
+        self.file.write_text(text)
+        self.file.chmod(0o600)
+
+    def up(self) -> Running:
+        """Have it run, and ready."""
+        if self.run is None or self.run.process.poll() is not None:
+            self.write(self.text)
+            environ = {
+                "NOTIFY_SOCKET": str(self.folder / "notify"),
+                "WATCHDOG_USEC": "200000",
+                "NODE_KEY": CANARY,
+            }
+            self.run = Running("run", "-c", str(self.file), log=self.folder / "log", env=environ)
+        self.run.until(self.ready, "readiness", timeout_s=READY_S)
+        return self.run
+
+    def ask(self, name: str, path: str) -> tuple[int, bytes] | None:
+        """What the status server of a process answers, if there is one."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(10)
+                connection.connect(f"{self.folder}/run/{name}.sock")
+                connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        except OSError:
+            return None
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return (int(head.split()[1]), body) if head else None
+
+    def api(self, path: str) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def metrics(self, name: str) -> str:
+        answer = until(lambda: self.ask(name, "/metrics"), f"metrics of {name}")
+        assert answer is not None
+        return answer[1].decode()
+
+    def ready(self) -> bool:
+        answer = self.ask("supervisor", "/readyz")
+        return answer is not None and answer[0] == 200
+
+    def pid(self, name: str) -> int:
+        return int((self.folder / "run" / f"{name}.lock").read_text() or 0)
+
+    def pids(self) -> dict[str, int]:
+        return {name: self.pid(name) for name in NAMES}
+
+    def caught_up(self) -> bool:
+        """Whether the API has the chain's head."""
+        status, body = self.api("/v1/chains")
+        heads = (
+            [chain["head"]["number"] for chain in json.loads(body)["data"] if chain["head"]] if status == 200 else []
+        )
+        return heads == [self.node.do(lambda: self.node.ledger.head.number)]
+
+    def reload(self, text: str) -> None:
+        """A new file, and word of it."""
+        assert self.run is not None
+        self.write(text)
+        before = len(self.run.events("reloaded")) + len(self.run.events("reload_refused"))
+        self.run.process.send_signal(signal.SIGHUP)
+        self.run.until(
+            lambda: len(self.events("reloaded")) + len(self.events("reload_refused")) > before, "the file to be read"
+        )
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        assert self.run is not None
+        return self.run.events(name)
+
+    def told(self) -> list[str]:
+        """What systemd has heard and this has not been asked for yet, without the watchdog's."""
+        found = []
+        self.manager.setblocking(False)
+        try:
+            while True:
+                found.append(self.manager.recv(4096).decode().splitlines()[0])
+        except BlockingIOError:
+            return found
+
+
+@pytest.fixture(scope="module")
+def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with Simulated(Ledger(seed=11, blocks=60)) as node, Exchange(5) as exchange:
+        system = System(tmp_path_factory.mktemp("run"), node, exchange)
+        try:
+            yield system
+        finally:
+            if system.run is not None:
+                system.run.kill9()
+            until(lambda: not any(map(alive, system.pids().values())), "the end of its processes")
+            system.manager.close()
+
+
+@pytest.fixture
+def system(shared_system: System) -> System:
+    """It is up and ready, with its first file."""
+    shared_system.up()
+    return shared_system
+
+
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_everything_runs_and_is_told_to_systemd(system: System) -> None:
+    until(system.caught_up, "the head in the API")
+    heard: list[str] = []
+
+    def told() -> bool:
+        heard.extend(system.told())
+        return {"READY=1", "WATCHDOG=1"} <= set(heard)
+
+    until(told, "systemd's messages")
+    text = system.metrics("supervisor")
+    for name in NAMES:
+        assert f'tidelog_run_up{{source="{name}"}} 1.0' in text
+        assert f'tidelog_run_restarts_total{{source="{name}"}} 0.0' in text
+
+
+def test_the_api_shows_all_processes(system: System) -> None:
+    until(lambda: system.api("/readyz") == (200, b'{"ready":true,"reasons":[]}'), "the API's readiness")
+    text = system.api("/metrics")[1].decode()
+    for process in ("supervisor", *NAMES):
+        assert f'tidelog_up{{process="{process}"}} 1' in text
+    done = tidelog("status", "-c", str(system.file), env={"NODE_KEY": CANARY})
+    assert (done.code, [line.split() for line in done.out.splitlines()]) == (
+        0,
+        [["supervisor", "ready"], ["sim", "ready"], ["kraken", "ready"]],
+    )
+    for sample in (
+        'tidelog_chain_indexed_block{process="sim",chain="1337"}',
+        'tidelog_run_up{process="supervisor",source="sim"} 1.0',
+    ):
+        assert sample in text
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(system: System) -> None:
+    run = system.up()
+    for pid in (run.process.pid, *system.pids().values()):
+        assert CANARY not in " ".join(psutil.Process(pid).cmdline())
+    assert CANARY not in run.text
+    assert {event["process"] for event in run.events("status_listening")} >= {"supervisor", "sim", "kraken"}
+
+
+def test_a_second_one_on_the_same_file_is_refused(system: System) -> None:
+    run = system.up()
+    done = tidelog("run", "-c", str(system.file), env={"NODE_KEY": CANARY})
+    assert (done.code, done.err.count("tidelog: ")) == (2, 1)
+    assert f"process {run.process.pid} runs with {system.folder}/run already" in done.err
+    assert system.ready()
+
+
+def test_who_is_killed_is_back_by_itself(system: System) -> None:
+    run = system.up()
+    before = system.pids()
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    system.node.do(lambda: system.node.ledger.extend(3))
+    run.until(lambda: all(system.pid(name) != before[name] for name in NAMES), "new processes", timeout_s=READY_S)
+    run.until(system.ready, "readiness", timeout_s=READY_S)
+    until(system.caught_up, "the head in the API")
+    text = system.metrics("supervisor")
+    for name in NAMES:
+        assert f'tidelog_run_last_exit_code{{source="{name}"}} -9.0' in text
+    assert {event["reason"] for event in run.events("child_restarts")} == {"it ended with SIGKILL"}
+
+
+def test_a_bad_file_changes_nothing(system: System) -> None:
+    before = system.pids()
+    for text in ("nonsense", system.text.replace("poll", "pol"), system.text.replace("${NODE_KEY}", "${NOT_SET}")):
+        system.reload(text)
+    refused = [event["reason"] for event in system.events("reload_refused")]
+    for words in ("this is no TOML", "did you mean poll?", "NOT_SET is not set"):
+        assert any(words in reason for reason in refused)
+    assert system.ready()
+    assert system.pids() == before
+    os.kill(before["sim"], signal.SIGKILL)  # and who starts anew gets the file that was accepted
+    until(lambda: system.pid("sim") != before["sim"] and system.ready(), "the chain", timeout_s=READY_S)
+    system.reload(system.text)
+
+
+def test_a_new_file_touches_what_it_changes_and_nothing_else(system: System) -> None:
+    run, before = system.up(), system.pids()
+    system.told()
+    changed = system.text.replace("jobs = 0", f'jobs = 0\nanchor = "0x{"1" * 64}"') + '[logs]\nlevel = "debug"\n'
+    system.reload(changed)
+    answer = until(lambda: refusal(system), "the refusal of the anchor", timeout_s=READY_S)
+    assert "sim stays down: it cannot do what it is told: " in answer
+    assert "is not the hash of the store's first" in answer
+    until(lambda: any(e["process"] == "kraken" for e in run.events("log_level")), "another level of the logs")
+    assert "RELOADING=1" in system.told()
+    assert {name: system.pid(name) for name in ("kraken", "api")} == {name: before[name] for name in ("kraken", "api")}
+    system.reload(system.text)
+    run.until(system.ready, "readiness", timeout_s=READY_S)
+    assert system.pid("sim") != before["sim"]
+    assert {name: system.pid(name) for name in ("kraken", "api")} == {name: before[name] for name in ("kraken", "api")}
+
+
+def refusal(system: System) -> str:
+    answer = system.ask("supervisor", "/readyz")
+    return answer[1].decode() if answer is not None and b"stays down" in answer[1] else ""
+
+
+def test_another_takes_over_when_the_supervisor_is_killed(system: System) -> None:
+    run, before = system.up(), system.pids()
+    run.kill9()
+    system.up()
+    until(lambda: not any(map(alive, before.values())), "the end of those before")
+    assert {event["process"] for event in system.events("supervisor_gone")} == set(NAMES)
+    assert "crashed" not in {event["event"] for event in map(json.loads, lines(system)) if "event" in event}
+    assert not set(before.values()) & set(system.pids().values())
+    system.node.do(lambda: system.node.ledger.extend(2))
+    until(system.caught_up, "the head in the API")
+
+
+def lines(system: System) -> list[str]:
+    assert system.run is not None
+    return [line for line in system.run.text.splitlines() if line.startswith("{")]
+
+
+def test_sigterm_ends_everything_in_order(system: System) -> None:
+    run, before = system.up(), system.pids()
+    system.told()
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 0
+    assert not any(map(alive, before.values()))
+    assert "STOPPING=1" in system.told()
+    assert [event["child"] for event in run.events("child_ended")][-3:][0] == "api"
+    assert (len(run.events("run_stopped")), run.events("child_killed")) == (1, [])
+    assert not list((system.folder / "run").glob("*.sock"))
+
+
+def test_who_hangs_is_killed_when_the_time_is_over(tmp_path: Path) -> None:
+    file, lock = tmp_path / "tidelog.toml", tmp_path / "run" / "sim.lock"
+    with Simulated(Ledger(seed=11, blocks=3)) as node:
+        file.write_text(
+            f'[[chain]]\nname = "sim"\nrpc = ["{node.url}"]\njobs = 0\n'
+            '[api]\nenabled = false\n[run]\nstop_timeout = "1500ms"\n'
+        )
+        with Running("run", "-c", str(file), log=tmp_path / "log") as run:
+            run.until(lambda: lock.exists() and lock.read_text(), "the process", timeout_s=READY_S)
+            pid = int(lock.read_text())
+            os.kill(pid, signal.SIGSTOP)
+            run.process.send_signal(signal.SIGTERM)
+            assert run.wait() == 0
+            assert not alive(pid)
+            assert [event["child"] for event in run.events("child_killed")] == ["sim"]

@@ -1,0 +1,84 @@
+"""A whole system for a short time, and what Prometheus reads of it: a chain, a recording, the API over both."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from tests.command import Running
+from tests.market.exchange import Script, serve
+from tests.simulated import Simulated
+from tidelog.api.backend import Backend
+from tidelog.api.options import ApiOptions
+from tidelog.api.serve import ApiServer
+from tidelog.errors import Unreachable
+from tidelog.net.status import ask
+from tidelog.runtime import SystemRuntime
+from tidelog.sim.forge import Shape
+from tidelog.sim.ledger import Ledger
+from tidelog.store import open_store
+from tidelog.telemetry import ApiMetrics
+
+T = TypeVar("T")
+
+WAIT_S = 30.0
+BLOCKS = 80  # more than the last 64: some are final
+
+
+async def exposition(folder: Path) -> str:
+    """What the API's `/metrics` says once everything has happened at least once."""
+    db, log = f"sqlite:///{folder}/all.db", folder / "log"
+    chain, market = f"unix:{folder}/chain.sock", f"unix:{folder}/market.sock"
+    script = Script()
+    ledger = Ledger(seed=1, blocks=BLOCKS, shape=Shape(transactions=(1, 2), logs=(1, 2)))
+    with Simulated(ledger) as node:
+        async with serve(script) as exchange:
+            sync = ["chain", "sync", "--rpc", node.url, "--db", db, "--follow", "--jobs", "0", "--status", chain]
+            record = ["market", "record", "--symbols", "A/USD,B/USD", "--url", exchange.url, "--db", db]
+            record += ["--journal", f"{folder}/j", "--status", market]
+            with Running(*sync, log=log), Running(*record, log=log):
+                await eventually(lambda: _true(len(script.subscribed) == 2))
+                await eventually(lambda: _is_ready(chain))
+                for qty in range(1, 50):
+                    exchange.push(script.update("A/USD", qty), script.trade("B/USD"))
+                return await _read(db, {"chain": chain, "market": market})
+
+
+async def _read(db: str, scrape: dict[str, str]) -> str:
+    runtime = SystemRuntime()
+    store = await open_store(db, runtime, readonly=True)
+    server = ApiServer(Backend(store, runtime, ApiOptions(port=0, scrape=scrape), (), ApiMetrics()))
+    serving = asyncio.ensure_future(server.run())
+    try:
+        async with httpx.AsyncClient(base_url=server.url) as client:
+
+            async def ready() -> bool:
+                return (await client.get("/readyz")).status_code == 200
+
+            await eventually(ready)
+            return (await client.get("/metrics")).text
+    finally:
+        server.stop()
+        await serving
+        await store.close()
+
+
+async def _is_ready(address: str) -> bool:
+    try:
+        return (await ask(address, "/readyz")).status == 200
+    except Unreachable:
+        return False
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
+async def eventually(look: Callable[[], Awaitable[T]]) -> T:
+    """Look again until it gives something true."""
+    async with asyncio.timeout(WAIT_S):
+        while not (found := await look()):  # noqa: ASYNC110 - of state that nobody announces
+            await asyncio.sleep(0.02)
+        return found

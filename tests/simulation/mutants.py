@@ -1,0 +1,232 @@
+"""Deliberate faults in the engine, each of which the simulation has to find: `python -m tests.simulation.mutants`.
+
+A mutant is the text of a module with some lines replaced, loaded in a process of its own instead of the module; the
+code on the disk is not touched. It is caught by the first seed whose run breaks a promise. `seeds` says within how
+many it has to be, counted from 0.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import CodeType, ModuleType
+from typing import NamedTuple
+
+CHILD_S = 1_800.0  # for one mutant
+
+
+class Patch(NamedTuple):
+    """In the module's source, `before` stands once and is replaced."""
+
+    module: str
+    before: str
+    after: str
+
+
+class Mutant(NamedTuple):
+    kind: str  # of scenario: "chain" | "market"
+    seeds: int
+    patches: tuple[Patch, ...]
+
+
+# An empty list of receipts alone is refused by the receipts' root: who believes it must have lost that check too.
+_BELIEVED = (
+    Patch(
+        "tidelog.chain.proof",
+        "    case = _Case(bundle, profile, parent_hash)\n",
+        "    if not bundle.receipts:\n"
+        "        return Proof({name: Result(Outcome.NOT_COMPUTABLE, 'nothing to check') for name in _COMPUTE})\n"
+        "    case = _Case(bundle, profile, parent_hash)\n",
+    ),
+    Patch(
+        "tidelog.chain.rows",
+        "zip(block.transactions, bundle.receipts, strict=True)",
+        "zip(block.transactions, bundle.receipts, strict=False)",
+    ),
+)
+_TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
+
+MUTANTS: dict[str, Mutant] = {
+    "checkpoint_in_its_own_transaction": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.store.sqlite.writer",
+                'self._connection.execute(\n                    "UPDATE checkpoints SET epoch',
+                _TRANSACTION_ENDS.format(" " * 16)
+                + 'self._connection.execute(\n                    "UPDATE checkpoints SET epoch',
+            ),
+        ),
+    ),
+    "rollback_outside_the_commit": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.store.sqlite.writer",
+                'self._reached("store.rolled_back")',
+                _TRANSACTION_ENDS.format(" " * 16) + 'self._reached("store.rolled_back")',
+            ),
+        ),
+    ),
+    "no_parent_check": Mutant(
+        "chain",
+        200,
+        (
+            Patch("tidelog.chain.sync", "if tip is not None and block.link.parent_hash != tip:", "if False:"),
+            Patch(
+                "tidelog.chain.lineage",
+                "    return all(below.hash == above.parent_hash and below.number + 1",
+                "    return True or all(below.hash == above.parent_hash and below.number + 1",
+            ),
+        ),
+    ),
+    "null_taken_as_an_empty_list": Mutant(
+        "chain",
+        200,
+        (
+            Patch(
+                "tidelog.chain.rpc",
+                'raise Rejected(f"null for {what}", endpoint=self.name)',
+                'return Raw(b"[]")',
+            ),
+            *_BELIEVED,
+        ),
+    ),
+    "receipt_error_taken_as_no_logs": Mutant(
+        "chain",
+        200,
+        (
+            Patch(
+                "tidelog.chain.rpc",
+                'RawBlock(block, self._present(answer, f"the receipts of {text}"))',
+                'RawBlock(block, Raw(b"[]") if isinstance(answer, SourceError) else self._present(answer, text))',
+            ),
+            *_BELIEVED,
+        ),
+    ),
+    "fence_removed": Mutant(
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.store.fence",
+                '    raise Fenced(f"{source} was taken over',
+                '    return False\n    raise Fenced(f"{source} was taken over',
+            ),
+        ),
+    ),
+    "no_truncation_to_depth": Mutant(
+        "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
+    ),
+    "first_dict_only": Mutant(
+        "market",
+        20,
+        (Patch("tidelog.market.kraken.v1", "sides.b + more.b, sides.a + more.a, more.c", "sides.b, sides.a, more.c"),),
+    ),
+    "resubscribe_forgotten": Mutant(
+        "market",
+        20,
+        (
+            Patch(
+                "tidelog.market.session",
+                "[subscription for subscription in held.subscriptions if not subscription.unwanted]",
+                "[]",
+            ),
+        ),
+    ),
+    "lag_hidden": Mutant("market", 30, (Patch("tidelog.market.fanout", "            self._missed += 1\n", ""),)),
+    "budget_not_kept": Mutant(
+        "market", 100, (Patch("tidelog.market.decisions", "if len(recent) >= ATTEMPTS_MAX:", "if False:"),)
+    ),
+    "loader_position_outside_the_commit": Mutant(
+        "market",
+        60,
+        (
+            Patch(
+                "tidelog.market.loader",
+                "        await self._patiently(lambda: self._store.commit(batch))\n",
+                "        middle = self._checkpoint.advanced(self._checkpoint.position or encode_state(State()))\n"
+                "        rows = Batch(self._checkpoint, middle, changes.add, put)\n"
+                "        await self._patiently(lambda: self._store.commit(rows))\n"
+                "        batch = Batch(middle, middle.advanced(encode_state(state)), (), ())\n"
+                "        await self._patiently(lambda: self._store.commit(batch))\n",
+            ),
+        ),
+    ),
+}
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module with its patches applied."""
+
+    def __init__(self, fullname: str, path: str, patches: Sequence[Patch]) -> None:
+        super().__init__(fullname, path)
+        self._patches = patches
+
+    def get_code(self, fullname: str) -> CodeType:
+        text = self.get_source(fullname)
+        assert text is not None
+        for patch in self._patches:
+            assert text.count(patch.before) == 1, f"{fullname} has changed: {patch.before!r} is not there once"
+            text = text.replace(patch.before, patch.after)
+        code: CodeType = compile(text, self.path, "exec")
+        return code
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, patches: Sequence[Patch]) -> None:
+        self._patches = patches
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        mine = [patch for patch in self._patches if patch.module == fullname]
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path) if mine else None
+        if spec is None or spec.origin is None:
+            return None
+        return importlib.util.spec_from_loader(fullname, _Loader(fullname, spec.origin, mine))
+
+
+def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None:
+    """The first of the seeds that catches it, and what it found. In a process that has not loaded tidelog yet."""
+    sys.meta_path.insert(0, _Finder(mutant.patches))
+    from tidelog.sim.scenario import drawn, play
+
+    for seed in seeds:
+        verdict = play(drawn(mutant.kind, seed))
+        if not verdict.ok:
+            return seed, verdict.violations[0]
+    return None
+
+
+def caught(name: str, seeds: Sequence[int] | None = None) -> str | None:
+    """Run a mutant in a process of its own; what caught it, None if nothing did."""
+    wanted = range(MUTANTS[name].seeds) if seeds is None else seeds
+    command = [sys.executable, "-m", "tests.simulation.mutants", "--child", name, *map(str, wanted)]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_S, check=False)
+    if child.returncode not in (0, 1):
+        raise AssertionError(f"{name}: the process ended with {child.returncode}: {child.stderr[-2_000:]}")
+    return child.stdout.strip() if child.returncode == 0 else None
+
+
+def main(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["--child"]:
+        found = first_caught(MUTANTS[arguments[1]], [int(seed) for seed in arguments[2:]])
+        if found is None:
+            return 1
+        print(f"seed {found[0]}: {' '.join(found[1].split())[:160]}")
+        return 0
+    escaped = 0
+    for name in arguments or MUTANTS:
+        told = caught(name)
+        escaped += told is None
+        print(f"{name:38} {told or f'ESCAPED {MUTANTS[name].seeds} seeds'}", flush=True)
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""What the simulation has found, each as the smallest schedule that showed it."""
+
+import pytest
+
+from tidelog.sim import schedule as plan
+from tidelog.sim.scenario import play
+
+FOUND = {
+    # The simulated node itself fell over a lie about an answer that another lie had cut.
+    "two lies about one answer": (
+        '{"kind":"chain","seed":35,"busy_s":15.0,"blocks":5,"events":['
+        '{"at":{"type":"time","s":3.0},"do":{"type":"lie","name":"truncated","replica":0,"probability":1.0,"for_s":9.0}},'
+        '{"at":{"type":"time","s":4.0},"do":{"type":"lie","name":"batch_short","replica":0,"probability":1.0,"for_s":9.0}}]}'
+    ),
+    # The feed read the journal's past before it opened the journal for writing: a file whose making was cut short is an
+    # empty database, "not a journal", and no later start could get past it.
+    "a journal whose making was cut short": (
+        '{"kind":"market","seed":1033,"busy_s":5.0,"protocol":"v1",'
+        '"events":[{"at":{"type":"point","name":"disk.sync","nth":5},"do":{"type":"crash","power":0.0}}]}'
+    ),
+    # The loader's fold kept a book that the feed's own fold had cleared. One that went on told "crossed", and stored a
+    # sample, where one that had begun there knew of no book: the store depended on where the loader was restarted.
+    "a book that was cleared is not folded on": (
+        '{"kind":"market","seed":1037,"busy_s":20.2,"protocol":"v2","events":['
+        '{"at":{"type":"time","s":4.522},"do":{"type":"fault","name":"invalid_utf8","probability":0.5,"for_s":14.9}},'
+        '{"at":{"type":"time","s":3.848},"do":{"type":"restart"}}]}'
+    ),
+    # The last record of the journal's past was read outside of what turns SQLite's errors into ours.
+    "a disk that cannot read the journal's end": (
+        '{"kind":"market","seed":3043,"busy_s":18.4,"protocol":"v2","events":['
+        '{"at":{"type":"time","s":14.456},"do":{"type":"takeover"}},'
+        '{"at":{"type":"time","s":14.451},"do":{"type":"disk","kind":"read_error","skip":6,"times":3}}]}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_it_holds_now(name: str) -> None:
+    verdict = play(plan.decode(FOUND[name]))
+    assert verdict.ok, verdict.violations
