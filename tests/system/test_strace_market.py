@@ -107,7 +107,7 @@ def test_recordings_killed_at_each_of_their_writes(driver: Driver, tmp_path: Pat
     kill_recordings(driver, tmp_path, sqlite_url, ALL)
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("nth", [1, 3])
 def test_a_journal_that_was_killed_while_it_was_made_is_gone_on_with(
     driver: Driver, tmp_path: Path, sqlite_url: str, nth: int
 ) -> None:
@@ -121,9 +121,7 @@ def test_a_journal_that_was_killed_while_it_was_made_is_gone_on_with(
         assert recordings.frames > 0
 
 
-@pytest.mark.parametrize(
-    ("call", "error"), [("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("fdatasync", "EIO"), ("fdatasync", "ENOSPC")]
-)
+@pytest.mark.parametrize(("call", "error"), [("pwrite64", "ENOSPC"), ("fdatasync", "EIO")])
 def test_a_journal_whose_disk_fails_once_goes_on(
     driver: Driver, tmp_path: Path, sqlite_url: str, call: str, error: str
 ) -> None:
