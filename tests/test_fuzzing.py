@@ -31,7 +31,9 @@ from tidelog.chain import rlp
 from tidelog.chain.jsonrpc import Call, decode, http_error
 from tidelog.chain.position import decode_position
 from tidelog.chain.wire import decode_block, decode_header, decode_receipts
+from tidelog.cli.run.settings import Settings
 from tidelog.config import EndpointUrl
+from tidelog.config.document import parse
 from tidelog.errors import ConfigError, Corruption, Rejected, SourceError
 from tidelog.market.kraken import v1, v2
 from tidelog.market.marks import decode_mark
@@ -101,6 +103,11 @@ DECODERS = {
     "a time": Decoder(lambda data: time_us("from", text(data)), (Refused,), (b"2024-05-01T12:30:00Z",)),
     "an endpoint's URL": Decoder(
         lambda data: EndpointUrl(text(data)), (ConfigError,), (b"https://user:key@host:80/v2/KEY?k=v#f",)
+    ),
+    "a configuration": Decoder(
+        lambda data: parse(text(data), Settings, file="tidelog.toml", environ={}),
+        (ConfigError,),
+        (b'[[chain]]\nname = "eth"\nrpc = ["http://h:1/"]\n', b"[api]\nport = 1\n"),
     ),
     "a size": Decoder(lambda data: size_of(text(data)), (ConfigError,), (b"10GiB", b"1.5GB")),
     "a checkpoint": Decoder(
