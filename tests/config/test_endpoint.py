@@ -142,3 +142,8 @@ def test_a_url_that_cannot_be_used_is_refused_without_showing_it(
     assert words in str(caught.value)
     assert KEY not in "".join(traceback.format_exception_only(caught.value))
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_url_without_end_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="characters: at most"):
+        EndpointUrl("http://" + "a:" * 500_000)

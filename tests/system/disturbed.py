@@ -226,6 +226,7 @@ async def recording(
     load_later: bool = False,
     loads: Load | None = None,
     retention: Retention | None = None,
+    route: Callable[[str], str] = str,
 ) -> AsyncIterator[Recording]:
     """A feed of two symbols' books and trades and its loader, running; when left, both have ended in order.
 
@@ -233,6 +234,7 @@ async def recording(
         rate: moments per second of the exchange's time.
         load_later: only once the feed has ended.
         loads: instead of `load`.
+        route: the address at which the feed is to connect, given the exchange's.
     """
     exchange = Exchange(seed=seed, rate=rate, levels=LEVELS, start_us=int(runtime.now() * 1_000_000))
     watched = Watched(exchange, protocol)
@@ -241,8 +243,8 @@ async def recording(
         ended = False
         loading: asyncio.Task[None] | None = None
         async with Feed(
-            SYMBOLS, ["book", "trade"], journal=str(path), depth=DEPTH, protocol=protocol, url=server.url(protocol),
-            digest=True, runtime=runtime, transport=watched, retention=retention,
+            SYMBOLS, ["book", "trade"], journal=str(path), depth=DEPTH, protocol=protocol,
+            url=route(server.url(protocol)), digest=True, runtime=runtime, transport=watched, retention=retention,
         ) as feed:  # fmt: skip
             watched.feed = feed
             if not load_later:

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from tidelog.errors import ConfigError
 
 _NUMBER = 3  # a query's value this short (`?v=2`) is no key, and redacting it would garble other text
+_URL_CHARS_MAX = 8_192  # as web servers take: what is looked for in it takes the square of its length
 _SHORT = 6  # a path segment this short ("v2", "rpc", "mainnet" is longer and is hidden all the same) is no key
 
 
@@ -19,6 +20,8 @@ class EndpointUrl:
     __slots__ = ("_secrets", "_spellings", "_url", "name")
 
     def __init__(self, url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> None:
+        if len(url) > _URL_CHARS_MAX:
+            raise ConfigError(f"an endpoint URL has {len(url)} characters: at most {_URL_CHARS_MAX} are taken")
         try:
             parts = urlsplit(url)
             port = parts.port

@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from tidelog.errors import ConfigError, Corruption, Fenced
+from tidelog.errors import ConfigError, Corruption, Fenced, StoreError
 from tidelog.market.events import EventId
 from tidelog.market.journal_retention import DROPPED_DDL, Bounds, Dropped, dropped_of, prune, used_bytes
 from tidelog.market.records import BEGINNING, JOURNALED, Kind, Record
@@ -65,6 +65,8 @@ _KINDS = {kind.value: kind for kind in JOURNALED}
 
 Entry = tuple[int, int, bytes]  # kind, at_us, payload
 _Row = tuple[int, int, int, int, int, int, int | None, bytes, bytes]  # as _COLUMNS
+_Run = int | None
+_Span = tuple[int, int]  # the first and the last seq of a run
 
 
 class Block(Struct):
@@ -88,6 +90,20 @@ _decode_entries = msgspec.msgpack.Decoder(list[Entry]).decode
 
 def _digest(*fields: int | None, frames: bytes) -> bytes:
     return hashlib.sha256(repr(fields).encode() + frames).digest()
+
+
+@contextmanager
+def _sound(path: str) -> Iterator[None]:
+    """As `translated`; a file to which the reader's own questions make no sense, or with other types, is damaged."""
+    try:
+        with translated(path):
+            yield
+    except StoreError as error:
+        if isinstance(error.__cause__, apsw.SQLError):  # a table, or a column, has another name now
+            raise Corruption(f"{path} is damaged: {error.__cause__}") from error
+        raise
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise Corruption(f"{path} is damaged: a row holds what nobody wrote ({error})") from error
 
 
 class JournalWriter:
@@ -188,7 +204,7 @@ class JournalReader:
 
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self._path = path
-        with translated(path):
+        with _sound(path):
             self._connection = connect(path, READ_ONLY, vfs)
             try:
                 self._connection.set_busy_timeout(LOCK_WAIT_MS)
@@ -216,28 +232,61 @@ class JournalReader:
         run: int | None
         run, seq = after
         records: list[Record] = []
-        with translated(self._path), _reading(self._connection):  # one read transaction
+        with _sound(self._path), _reading(self._connection):  # one read transaction
             gone = None if after <= BEGINNING else dropped_of(self._connection)
             if gone is not None and after < gone.id:
                 return [Record(gone.id, gone.at_us, Kind.LOST, gone.reason.encode())]
             while run is not None and not records:
-                held = self._connection.execute("SELECT first_seq, last_seq FROM runs WHERE run = ?", (run,)).get
-                if held is not None and held[1] > seq:
-                    records = self._read(run, max(seq + 1, held[0]))
-                run = self._connection.execute("SELECT min(run) FROM runs WHERE run > ?", (run,)).get
+                span = self._span(run)
+                if span is not None and span[1] > seq:
+                    records = self._read(run, max(seq + 1, span[0]))
+                run = self._run_after(run)
                 seq = 0
         return records
+
+    def _span(self, run: int) -> _Span | None:
+        """What `runs` says of a run, held against its blocks: a row of it has no checksum of its own."""
+        found = self._connection.execute("SELECT first_seq, last_seq FROM runs WHERE run = ?", (run,)).get
+        if found is None:
+            return None
+        span: _Span = msgspec.convert(found, _Span)
+        edges = self._connection.execute(
+            "SELECT min(first_seq), (SELECT first_seq + count - 1 FROM blocks WHERE run = ?1"
+            " ORDER BY first_seq DESC LIMIT 1) FROM blocks WHERE run = ?1",
+            (run,),
+        ).get
+        if edges != (None, None):
+            first, last = msgspec.convert(edges, _Span)
+            if not span[0] <= first <= last <= span[1]:
+                raise Corruption(f"{self._path}: run {run} has records {first} to {last}, which it knows nothing of")
+        return span
+
+    def _run_after(self, run: int) -> int | None:
+        """The next run; a table that leads back would be read for ever."""
+        following: _Run
+        written: _Run
+        following, written = (
+            msgspec.convert(self._connection.execute(f"SELECT min(run) FROM {table} WHERE run > ?", (run,)).get, _Run)  # noqa: S608
+            for table in ("runs", "blocks")
+        )
+        if following is not None and following <= run:
+            raise Corruption(f"{self._path} is damaged: run {following} follows run {run}")
+        if written is not None and (following is None or written < following):
+            raise Corruption(f"{self._path}: there are records of run {written}, and no such run")
+        return following
 
     def _read(self, run: int, seq: int) -> list[Record]:
         row = self._connection.execute(
             f"SELECT {_COLUMNS} FROM blocks WHERE run = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",  # noqa: S608
             (run, seq),
         ).get
-        if row is None or row[1] + row[2] <= seq:
+        block = [] if row is None else self._unpack(row)
+        if not block or not block[0].id <= EventId(run, seq) <= block[-1].id:  # a damaged index leads elsewhere
             raise Corruption(f"{self._path}: record {run}.{seq} is missing")
-        return [record for record in self._unpack(row) if record.id.seq >= seq]
+        return [record for record in block if record.id.seq >= seq]
 
-    def _unpack(self, row: _Row) -> list[Record]:
+    def _unpack(self, found: Any) -> list[Record]:
+        row = msgspec.convert(found, _Row)
         fields, sha256, frames = row[:7], row[7], row[8]
         run, first_seq, count, _, _, _, restart_seq = fields
         if _digest(*fields, frames=frames) != sha256:
@@ -256,19 +305,19 @@ class JournalReader:
 
     def marks(self, since_us: int) -> Iterator[Record]:
         """Markers of that time and later, from blocks that hold some: little is read."""
-        with translated(self._path):
+        with _sound(self._path):
             rows: list[Any] = self._connection.execute(
                 "SELECT run, first_seq FROM blocks WHERE marks > 0 AND last_us >= ? ORDER BY run, first_seq",
                 (since_us,),
             ).fetchall()
         for run, first_seq in rows:
-            with translated(self._path):
+            with _sound(self._path):
                 block = self._read(run, first_seq)
             yield from (record for record in block if record.kind is Kind.MARK and record.at_us >= since_us)
 
     def restart_point(self, at: EventId) -> EventId | None:
         """The last restart point of a run up to and including `at`, which a fold has to start at to be there."""
-        with translated(self._path):
+        with _sound(self._path):
             row = self._connection.execute(
                 "SELECT run, first_seq, restart_seq FROM blocks WHERE restart_seq IS NOT NULL AND run <= ?1 "
                 "AND (run, restart_seq) <= (?1, ?2) ORDER BY run DESC, first_seq DESC LIMIT 1",
@@ -278,12 +327,12 @@ class JournalReader:
 
     def dropped(self) -> Dropped | None:
         """What is gone from this journal; None: nothing."""
-        with translated(self._path):
+        with _sound(self._path):
             return dropped_of(self._connection)
 
     def ends(self) -> tuple[EventId, EventId] | None:
         """The first and the last record that are here; None of an empty journal."""
-        with translated(self._path), _reading(self._connection):
+        with _sound(self._path), _reading(self._connection):
             runs: list[Any] = self._connection.execute(
                 "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
             ).fetchall()

@@ -9,6 +9,7 @@ https://sqlite.org/pragma.html#pragma_freelist_count: what is freed is used agai
 import enum
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from tidelog.market.events import EventId
@@ -66,7 +67,10 @@ def dropped_of(connection: apsw.Connection) -> Dropped | None:
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'dropped'").get is not None:
         row = connection.execute("SELECT run, seq, at_us, reason FROM dropped").get
         if row is not None:
-            return Dropped(EventId(row[0], row[1]), row[2], row[3])
+            run, seq, at_us, reason = msgspec.convert(
+                row, tuple[int, int, int, str]
+            )  # ValidationError if it is damaged
+            return Dropped(EventId(run, seq), at_us, reason)
     first = connection.execute("SELECT run, first_seq FROM runs ORDER BY run LIMIT 1").get
     if first is None or first[1] <= 1:
         return None

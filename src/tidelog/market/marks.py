@@ -115,7 +115,7 @@ def decode_mark(payload: bytes) -> Mark:
     """Corruption if it is none: a journal's blocks are proven, so nothing but a mistake can have written it."""
     try:
         mark: Mark = _decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Corruption(f"a marker of the journal cannot be read: {error}") from None
     return mark
 
