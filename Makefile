@@ -6,9 +6,10 @@ INSTALLED := $(VENV)/.installed
 ANVIL := .anvil/.installed
 WORKERS ?= 2
 SEEDS ?= 2000
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lint types simulate mutants torture clean
+.PHONY: help demo test check bench lint types simulate mutants soak torture clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,8 +57,11 @@ simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
 mutants: $(INSTALLED) ## deliberate faults in the code, each to be found by the simulation
 	$(BIN)/python -m tests.simulation.mutants
 
+soak: $(INSTALLED) ## both jobs against faulty peers, sampled, with a plot: MINUTES=10
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
 torture: $(INSTALLED) $(ANVIL) ## long searches: hundreds of kills
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .anvil build dist demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .anvil build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
