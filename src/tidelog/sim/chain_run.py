@@ -27,6 +27,7 @@ from tidelog.sim.links import LinkedHttp, Links
 from tidelog.sim.node import SimNode
 from tidelog.sim.oracle import Standing, equals_node, require, standing
 from tidelog.sim.runtime import SimRuntime
+from tidelog.sim.staging import staged
 from tidelog.sim.world import Process, Violation, World
 from tidelog.store import Store
 from tidelog.store.sqlite import open_sqlite
@@ -91,18 +92,8 @@ class ChainRun:
 
     async def run(self) -> None:
         self.world.on_point = self._on_point
-        self.world.on_step = self.faults.on_step
         self.keeper = Keeper(self.world, "sync", self._main, on_end=self._ended)
-        tasks = [asyncio.create_task(task) for task in (self._mine(), self.faults.play())]
-        try:
-            await self._script()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.keeper.close()
-            self._observer.close_connections()
-            self._observer.unregister()
+        await staged(self.world, self.faults, self.keeper, self._observer, self._mine(), self._script())
 
     async def _script(self) -> None:
         await self._until(lambda: False, self.schedule.busy_s)

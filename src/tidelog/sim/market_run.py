@@ -32,6 +32,7 @@ from tidelog.sim.keeper import Keeper
 from tidelog.sim.market_oracle import committed_is_journaled, contents, end_of_journal, every_trade
 from tidelog.sim.oracle import require
 from tidelog.sim.runtime import SimRuntime
+from tidelog.sim.staging import staged
 from tidelog.sim.watched import WatchedWire, Wires
 from tidelog.sim.world import START_S, Process, Violation, World
 from tidelog.store.sqlite import open_sqlite
@@ -111,18 +112,8 @@ class MarketRun:
 
     async def run(self) -> None:
         self.world.on_point = self._on_point
-        self.world.on_step = self.faults.on_step
         self.keeper = Keeper(self.world, "record", self._main, on_end=self._ended)
-        tasks = [asyncio.create_task(task) for task in (self._tick(), self.faults.play())]
-        try:
-            await self._script()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self.keeper.close()
-            self._observer.close_connections()
-            self._observer.unregister()
+        await staged(self.world, self.faults, self.keeper, self._observer, self._tick(), self._script())
 
     async def _script(self) -> None:
         await self._until(lambda: False, self.schedule.busy_s)
