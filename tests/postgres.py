@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["PostgresServer", "binaries"]
 VERSION = 18
 START_TIMEOUT_S = 30.0  # after a kill the shared memory is in use for some seconds, then the log is replayed
 POLL_S = 0.02  # the server tells that it is ready by a line in a file
+# After a crash the server syncs its whole folder, file by file: half a minute, with the databases of all tests in it
+SYNC = "syncfs" if sys.platform == "linux" else "fsync"
 READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
 
 
@@ -67,9 +70,15 @@ class PostgresServer:
             self._run("pg_basebackup", "-D", self._data, "-R", "-c", "fast", "--no-sync", *source)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
-        done = subprocess.run(
-            [self._programs / program, *arguments], capture_output=True, text=True, cwd="/", **self._as_user
-        )
+        """Run a program that has to succeed; a server that recovers from a backend's death is waited for."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            done = subprocess.run(
+                [self._programs / program, *arguments], capture_output=True, text=True, cwd="/", **self._as_user
+            )
+            if "the database system is" not in done.stderr or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S)
         assert done.returncode == 0, done.stderr
 
     def url(self, database: str = "postgres", *, port: int | None = None) -> str:
@@ -97,6 +106,7 @@ class PostgresServer:
                 [
                     *(self._programs / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port)),
                     *("-k", self._folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
+                    *("-c", f"recovery_init_sync_method={SYNC}"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
