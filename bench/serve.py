@@ -31,7 +31,7 @@ from tidelog.batch import BLOCKS, CHAINS, LOGS, TRANSACTIONS, Batch, Checkpoint,
 from tidelog.chain.position import Position, encode_position, source_of
 from tidelog.chain.profiles import PROFILES, encode_profile
 from tidelog.chain.proof import CHECKS, PASSED, Proof
-from tidelog.runtime import SystemRuntime
+from tidelog.runtime import SystemRuntime, run
 from tidelog.store import open_store
 from tidelog.telemetry import ApiMetrics, configure_logs
 
@@ -386,4 +386,4 @@ async def main(logs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000))
+    run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000))
