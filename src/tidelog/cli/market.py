@@ -30,6 +30,7 @@ from tidelog.market.kraken.auth import ApiKey
 from tidelog.market.replay import Summary, at_the_end, follow_entries, read_source
 from tidelog.market.replay import replay as replay_records
 from tidelog.market.retention import size_of
+from tidelog.market.rows import decimal_text
 from tidelog.market.tokens import REST_URL
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs, logger
@@ -315,9 +316,4 @@ def ladder(symbol: str, view: BookView | None) -> Table:
 
 
 def _shown(level: Units, precision: Precision) -> tuple[str, str]:
-    return _decimal(level.price, precision.price), _decimal(level.qty, precision.qty)
-
-
-def _decimal(number: int, scale: int) -> str:
-    digits = f"{number:0{scale + 1}}"
-    return f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
+    return decimal_text(level.price, precision.price), decimal_text(level.qty, precision.qty)

@@ -32,6 +32,7 @@ from tidelog.market.journal_file import JournalReader
 from tidelog.market.journal_retention import Reason
 from tidelog.market.marks import Connect, Mark, Subscribe, Wanted, encode_mark
 from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.market.rows import decimal_text
 from tidelog.market.streams import DEPTHS
 from tidelog.runtime import Runtime
 
@@ -222,16 +223,16 @@ def _standing(core: Core, at: EventId, at_us: int, *, is_news: bool) -> Iterator
         if not book.state.ready:
             continue
         bids, asks = (
-            tuple([_Written(_text(price, book.precision.price), _text(qty, book.precision.qty)) for price, qty in side])
+            tuple(
+                [
+                    _Written(decimal_text(price, book.precision.price), decimal_text(qty, book.precision.qty))
+                    for price, qty in side
+                ]
+            )
             for side in (book.bids, book.asks)
         )
         checksum = book.checksum() if book.proven else None
         yield _Standing(at, at_us, book.depth, BookSnapshot(book.symbol, bids, asks, checksum), is_news)
-
-
-def _text(number: int, scale: int) -> str:
-    digits = f"{number:0{scale + 1}}"
-    return f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
 
 
 def read_recording(path: str) -> Iterator[Record]:
