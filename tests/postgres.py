@@ -13,9 +13,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ __all__ = ["PostgresServer", "binaries"]
 VERSION = 18
 START_TIMEOUT_S = 30.0  # after a kill the shared memory is in use for some seconds, then the log is replayed
 POLL_S = 0.02  # the server tells that it is ready by a line in a file
-# After a crash the server syncs its whole folder, file by file: half a minute, with the databases of all tests in it
-SYNC = "syncfs" if sys.platform == "linux" else "fsync"
+MEMORY = Path("/dev/shm")  # tests kill processes, never the machine: files in memory are as durable, and synced at once
+MEMORY_NEEDED = 4 << 30
 READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
 
 
@@ -47,12 +47,21 @@ def _free_port() -> int:
         return port
 
 
-class PostgresServer:
-    """One server with its own data folder. `process` is the postmaster, None while it is down."""
+def _in_memory() -> Path | None:
+    """The folder for files in memory; None where there is none with room for a server."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED else None
 
-    def __init__(self, programs: Path, *, standby_of: "PostgresServer | None" = None) -> None:
+
+class PostgresServer:
+    """One server with its own data folder. `process` is the postmaster, None while it is down.
+
+    The folder is on a disk: after a crash the server syncs all files in it, and takes its time. `in_memory` puts it
+    into memory, if there is room.
+    """
+
+    def __init__(self, programs: Path, *, in_memory: bool = False, standby_of: "PostgresServer | None" = None) -> None:
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-", dir=_in_memory() if in_memory else None))
         self._data = self._folder / "data"
         self._log = self._folder / "log"
         self._numbers = itertools.count(1)  # of the databases
@@ -66,8 +75,11 @@ class PostgresServer:
         if standby_of is None:
             self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         else:  # a copy of its files, and where to get what follows
-            source = ("-h", "127.0.0.1", "-p", str(standby_of.port), "-U", "tidelog")
-            self._run("pg_basebackup", "-D", self._data, "-R", "-c", "fast", "--no-sync", *source)
+            self._run("pg_basebackup", "-D", self._data, "-R", "-c", "fast", "--no-sync", *standby_of._login)
+
+    @property
+    def _login(self) -> tuple[str, ...]:
+        return ("-h", "127.0.0.1", "-p", str(self.port), "-U", "tidelog")
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         """Run a program that has to succeed; a server that recovers from a backend's death is waited for."""
@@ -87,12 +99,20 @@ class PostgresServer:
     def create_database(self) -> str:
         """The URL of a new, empty database."""
         name = f"test_{next(self._numbers)}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tidelog", name)
+        self._run("createdb", *self._login, name)
         return self.url(name)
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a new, empty database that is dropped at the end: a crash is recovered from the sooner."""
+        url = self.create_database()
+        yield url
+        if self.process is not None:
+            self._run("dropdb", *self._login, "--force", url.rpartition("/")[2])
 
     def standby(self) -> "PostgresServer":
         """Another server, not started yet, that follows this one by streaming replication, for reads."""
-        return PostgresServer(self._programs, standby_of=self)
+        return PostgresServer(self._programs, in_memory=self._folder.parent == MEMORY, standby_of=self)
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
@@ -106,7 +126,6 @@ class PostgresServer:
                 [
                     *(self._programs / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port)),
                     *("-k", self._folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
-                    *("-c", f"recovery_init_sync_method={SYNC}"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,11 +9,11 @@ import pytest_asyncio
 from tests.api.held import HEAD, fill
 from tests.api.served import Filled, Served, filled, sqlite_url
 from tests.postgres import PostgresServer
-from tests.store.conftest import postgres_url, url
+from tests.store.conftest import url
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 
-__all__ = ["postgres_url", "url"]
+__all__ = ["url"]
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

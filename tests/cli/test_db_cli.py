@@ -7,7 +7,6 @@ import apsw
 import pytest
 
 from tests.cli.conftest import BLOCKS, Cli
-from tests.postgres import PostgresServer
 from tests.simulated import Simulated
 from tidelog.batch import content_tables
 
@@ -19,8 +18,8 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database that holds nothing."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/empty.db"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.create_database()
+    url: str = request.getfixturevalue("postgres_url")
+    return url
 
 
 def test_migrate_makes_the_schema_once(empty: str, cli: Cli) -> None:

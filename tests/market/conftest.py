@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.conftest import opener, postgres_url, store, url
+from tests.store.conftest import opener, store, url
 
-__all__ = ["opener", "postgres_url", "store", "url"]  # fixtures: what goes into a store is tested on both kinds
+__all__ = ["opener", "store", "url"]  # fixtures: what goes into a store is tested on both kinds
 
 Recording = Callable[[str], list[bytes]]
 

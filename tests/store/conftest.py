@@ -7,7 +7,6 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from tests.postgres import PostgresServer
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 
@@ -18,12 +17,6 @@ class Opener(Protocol):
     def __call__(
         self, *, readonly: bool = False, statement_timeout_s: float | None = None, readers: int | None = None
     ) -> Awaitable[Store]: ...
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> str:
-    """The address of a new database on the session's server."""
-    return postgres_server.create_database()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from tests.postgres import PostgresServer
 from tests.system.anvil import Anvil, program
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
@@ -44,8 +43,8 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> str:
-    return with_schema(postgres_server.create_database())
+def postgres_url(postgres_url: str) -> str:
+    return with_schema(postgres_url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
