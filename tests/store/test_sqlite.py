@@ -1,5 +1,6 @@
 """What is particular to the SQLite store: files, the log beside them, kills, and a full or broken disk."""
 
+import asyncio
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ from tests.store.rows import SOURCE, Chain, make_row
 from tidelog.batch import BLOCKS, CANDLES, LOGS, TABLES, TRADES, TRANSACTIONS, Kind, Outcome, Table, Value
 from tidelog.errors import Busy, ConfigError, Corruption, Full
 from tidelog.runtime import SystemRuntime
-from tidelog.store import Store, open_store
+from tidelog.store import Snapshot, Store, open_store
 from tidelog.store.query import select_query
 from tidelog.store.sqlite import connection as connections
 from tidelog.store.sqlite import writer
@@ -270,6 +271,18 @@ class TestLock:
         other.execute("ROLLBACK")
         other.close()
         assert await store.commit(batch) is Outcome.COMMITTED
+        await store.close()
+
+
+class TestRead:
+    async def test_may_wait_for_its_snapshot_alone(self, path: Path) -> None:
+        store = await opened(path)
+
+        async def dawdle(snapshot: Snapshot) -> None:
+            await asyncio.sleep(0)
+
+        with pytest.raises(RuntimeError, match="its snapshot alone"):
+            await store.read(dawdle)
         await store.close()
 
 

@@ -440,6 +440,63 @@ async def with_endless_table(url: str) -> None:
         await admin.close()
 
 
+class TestRead:
+    """`Store.read`, which is a snapshot for one function."""
+
+    async def test_gives_what_the_function_makes_of_one_state(self, store: Store) -> None:
+        await grown(store, 3)
+
+        async def look(snapshot: Snapshot) -> tuple[object, ...]:
+            checkpoint = await snapshot.checkpoint(SOURCE)
+            rows = await snapshot.select(BLOCKS, columns=("number",))
+            scanned = [row async for rows in snapshot.scan(BLOCKS) for row in rows]
+            assert checkpoint is not None
+            return checkpoint.commit_seq > 0, [row[0] for row in rows], len(scanned), await snapshot.count(BLOCKS)
+
+        assert await store.read(look) == (True, [0, 1, 2], 3, 3)
+
+    async def test_sees_what_was_committed_before(self, store: Store) -> None:
+        async def counted(snapshot: Snapshot) -> int:
+            return await snapshot.count(BLOCKS)
+
+        assert await store.read(counted) == 0
+        await grown(store, 2)
+        assert await asyncio.gather(*(store.read(counted) for _ in range(20))) == [2] * 20
+
+    async def test_an_error_of_the_function_ends_it(self, opener: Opener) -> None:
+        store = await opener(readers=1)
+        await grown(store, 1)
+
+        async def fail(snapshot: Snapshot) -> None:
+            await snapshot.count(BLOCKS)
+            raise LookupError("not there")
+
+        for _ in range(3):
+            with pytest.raises(LookupError, match="not there"):
+                await store.read(fail)
+        assert await heights(store) == [0]
+
+    async def test_ends_within_its_time_and_when_nobody_waits(self, url: str, opener: Opener) -> None:
+        await grown(await opener(), 2)
+        await with_endless_table(url)
+        store = await opener(readonly=True, statement_timeout_s=0.2, readers=1)
+
+        async def endless(snapshot: Snapshot) -> None:
+            await snapshot.count(BLOCKS)
+            await snapshot.select(ENDLESS)
+
+        for delay_s in (0.0, 0.01, 0.1):
+            with pytest.raises(TimedOut, match="ask for less"):
+                await store.read(endless)
+            task = asyncio.create_task(store.read(endless))
+            await asyncio.sleep(delay_s)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            async with asyncio.timeout(30):
+                assert await heights(store) == [0, 1]
+
+
 class TestTimeLimit:
     async def read(self, how: str, snapshot: Snapshot) -> None:
         if how == "select":

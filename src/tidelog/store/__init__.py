@@ -9,9 +9,9 @@ A store knows tables and checkpoints (`tidelog.batch`), and neither chains nor m
   without U+0000, which PostgreSQL cannot hold.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +20,8 @@ from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime
 
 __all__ = ["Condition", "Snapshot", "Store", "StoreInfo", "open_store"]
+
+T = TypeVar("T")
 
 SCAN_ROWS = 2_000  # rows a `scan` hands over at once: a few MB of the widest rows
 
@@ -123,6 +125,14 @@ class Store(Protocol):
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """A view of the state at the moment of entering. A few may be open at once, further ones wait."""
+        ...
+
+    async def read(self, function: Callable[[Snapshot], Coroutine[Any, Any, T]]) -> T:
+        """What the function makes of a snapshot. For reads that are soon done: it costs the least.
+
+        The function awaits the snapshot's reads and nothing else: it may run on another thread, and from the
+        beginning again where the database was busy.
+        """
         ...
 
     async def info(self) -> StoreInfo: ...

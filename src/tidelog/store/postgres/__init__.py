@@ -4,9 +4,9 @@ Nothing here depends on the connection staying up: a commit that is interrupted 
 reading the checkpoint under its lock on a new connection (`WRITE_PATIENCE_S`).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.errors import ConfigError, Corruption
@@ -56,6 +56,10 @@ class PostgresStore:
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         return self._readers.snapshot()
+
+    async def read(self, function: Callable[[Snapshot], Coroutine[Any, Any, T]]) -> T:
+        async with self._readers.snapshot() as snapshot:
+            return await function(snapshot)
 
     async def info(self) -> StoreInfo:
         schema_version = await self._readers.check_schema()

@@ -4,9 +4,9 @@ Several processes may write one file, each for its own source: SQLite lets one c
 others come again (`WRITE_PATIENCE_S`). Nothing in here holds a lock while it waits for the event loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -58,6 +58,9 @@ class SqliteStore:
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         return self._readers.snapshot()
+
+    async def read(self, function: Callable[[Snapshot], Coroutine[Any, Any, T]]) -> T:
+        return await self._readers.read(function)
 
     async def info(self) -> StoreInfo:
         facts = await self._readers.call(lambda reader: reader.facts())

@@ -9,14 +9,15 @@ before its statement has begun does nothing (https://sqlite.org/c3ref/interrupt.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import apsw
 
 from tidelog.batch import Checkpoint, Row, Table, Value
 from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
-from tidelog.store import Condition, migrations
+from tidelog.store import Condition, Snapshot, migrations
 from tidelog.store.patience import patiently
 from tidelog.store.query import count_query, scan_snapshot, select_query
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
@@ -25,6 +26,7 @@ from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
 __all__ = ["ReaderPool"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 READERS_MAX = 4  # snapshots at once; each has a thread and a page cache. Further ones wait their turn.
 CACHE_KIB = 16_384
@@ -113,33 +115,24 @@ class _Reader:
         self.connection.close()
 
 
+class _Ask(Protocol):
+    """Runs a function on the reader that a snapshot is of."""
+
+    async def __call__(self, query: Callable[[_Reader], T], /) -> T: ...
+
+
 class _Snapshot:
     """`tidelog.store.Snapshot` on a reader that is in a read transaction."""
 
-    def __init__(self, pool: "ReaderPool", worker: Worker, reader: _Reader) -> None:
-        self._pool = pool
-        self._worker = worker
-        self._reader = reader
-
-    async def _rows(self, text: str, values: list[Value]) -> list[Row]:
-        """The rows of one query, within its time. Whoever stops waiting for them ends the query."""
-        limit_s = self._pool.statement_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._worker.call(lambda: self._reader.rows(text, values))
-        except TimeoutError:
-            await self._pool.halt(self._worker, self._reader)
-            raise TimedOut(f"a read took longer than the {limit_s:g} s that it may: ask for less at once") from None
-        except asyncio.CancelledError:
-            await self._pool.halt(self._worker, self._reader)
-            raise
+    def __init__(self, ask: _Ask) -> None:
+        self._ask = ask
 
     async def checkpoint(self, source: str) -> Checkpoint | None:
-        found = await self._worker.call(lambda: self._reader.checkpoints(source))
+        found = await self._ask(lambda reader: reader.checkpoints(source))
         return found[0] if found else None
 
     async def checkpoints(self) -> list[Checkpoint]:
-        return await self._worker.call(lambda: self._reader.checkpoints(None))
+        return await self._ask(lambda reader: reader.checkpoints(None))
 
     async def select(
         self,
@@ -166,7 +159,7 @@ class _Snapshot:
             limit=limit,
             columns=columns,
         )
-        return await self._rows(text, values)
+        return await self._ask(lambda reader: reader.rows(text, values))
 
     def scan(
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
@@ -177,7 +170,7 @@ class _Snapshot:
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
     ) -> int:
         text, values = count_query(table, mark="?", scope=scope, low=low, high=high)
-        count = (await self._rows(text, values))[0][0]
+        count = (await self._ask(lambda reader: reader.rows(text, values)))[0][0]
         assert isinstance(count, int)
         return count
 
@@ -198,7 +191,7 @@ class ReaderPool:
         readers: int | None = None,
         statement_timeout_s: float | None = None,
     ) -> None:
-        self.statement_timeout_s = statement_timeout_s
+        self._statement_timeout_s = statement_timeout_s
         self._path = path
         self._runtime = runtime
         self._vfs = vfs
@@ -241,7 +234,20 @@ class ReaderPool:
         self._idle.append((worker, reader))
         self._slots.release()
 
-    async def halt(self, worker: Worker, reader: _Reader) -> None:
+    async def _limited(self, worker: Worker, reader: _Reader, function: Callable[[_Reader], T]) -> T:
+        """What the function gives, within the time of a read. Whoever stops waiting for it ends it."""
+        limit_s = self._statement_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await worker.call(lambda: function(reader))
+        except TimeoutError:
+            await self._halt(worker, reader)
+            raise TimedOut(f"a read took longer than the {limit_s:g} s that it may: ask for less at once") from None
+        except asyncio.CancelledError:
+            await self._halt(worker, reader)
+            raise
+
+    async def _halt(self, worker: Worker, reader: _Reader) -> None:
         """End what the reader is at, and wait until it has ended."""
         await asyncio.shield(self._in_background(_halt(worker, reader)))
 
@@ -249,7 +255,23 @@ class ReaderPool:
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
         async with self._reader() as (worker, reader):
             await self._patiently(lambda: worker.call(reader.begin))
-            yield _Snapshot(self, worker, reader)
+            yield _Snapshot(partial(self._limited, worker, reader))
+
+    async def read(self, function: Callable[[Snapshot], Coroutine[Any, Any, T]]) -> T:
+        """`Store.read`: all of it in one call to the reader's thread; there and back costs more than a row."""
+
+        def whole(reader: _Reader) -> T:
+            async def ask(query: Callable[[_Reader], U]) -> U:
+                return query(reader)
+
+            reader.begin()
+            try:
+                return _completed(function(_Snapshot(ask)))
+            finally:
+                reader.end()
+
+        async with self._reader() as (worker, reader):
+            return await self._patiently(lambda: self._limited(worker, reader, whole))
 
     async def call(self, function: Callable[[_Reader], T]) -> T:
         """Run one function on a reader, outside a snapshot."""
@@ -266,6 +288,17 @@ class ReaderPool:
             worker, reader = self._idle.pop()
             await worker.call(reader.close)
             await worker.close()
+
+
+def _completed(reading: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        reading.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    reading.close()
+    raise RuntimeError("a read may wait for its snapshot alone")
 
 
 async def _halt(worker: Worker, reader: _Reader) -> None:
