@@ -3,7 +3,8 @@
 A node that reorganises and lies and an exchange that fails are served; a sync follows the one, a recording the other,
 both into one store's folder, and a server answers queries of the first. Once a second the memory, the open handles, the
 threads and the tasks of each are written to samples.csv; at the end there is a plot, soak.svg, and a verdict. The
-verdict is a judgement of growth: the slope of USS over the second half, and whether handles are where they were.
+verdict is a judgement of growth: the slope over the second half of USS without what SQLite holds (its page caches fill
+up, to a bound that each connection sets), and whether handles are where they were.
 """
 
 import argparse
@@ -67,8 +68,8 @@ def sample(job: Job, second: float) -> Sample | None:
     with suppress(psutil.NoSuchProcess):
         seen = psutil.Process(job.process.pid)
         memory = seen.memory_full_info()
-        tasks = int(job.tasks.read_text()) if job.tasks.exists() else 0
-        return Sample(second, job.name, memory.rss, memory.uss, seen.num_fds(), seen.num_threads(), tasks)
+        tasks, sqlite = map(int, job.tasks.read_text().split()) if job.tasks.exists() else (0, 0)
+        return Sample(second, job.name, memory.rss, memory.uss, sqlite, seen.num_fds(), seen.num_threads(), tasks)
     return None
 
 
@@ -152,12 +153,13 @@ def verdicts(samples: Sequence[Sample]) -> dict[str, str]:
     for name in dict.fromkeys(one.name for one in samples):
         own = [one for one in samples if one.name == name]
         late = own[len(own) // 2 :]
-        slope = slope_per_hour([(one.second, one.uss) for one in late]) / 2**20
+        slope = slope_per_hour([(one.second, one.uss - one.sqlite) for one in late]) / 2**20
         before, after = (max(one.handles for one in part) for part in (own[: len(own) // 2], late))
         good = slope < GROWTH_MIB_PER_HOUR and after <= before + HANDLES_MORE
         found[name] = (
-            f"{name}: {'flat' if good else 'GROWS'}: USS {late[-1].uss / 2**20:.1f} MiB, {slope:+.1f} MiB/h"
-            f" over the second half; at most {before} handles in the first half, {after} in the second;"
+            f"{name}: {'flat' if good else 'GROWS'}: USS {late[-1].uss / 2**20:.1f} MiB, of it SQLite"
+            f" {late[-1].sqlite / 2**20:.1f}; without it {slope:+.1f} MiB/h over the second half;"
+            f" at most {before} handles in the first half, {after} in the second;"
             f" {late[-1].threads} threads, {late[-1].tasks} tasks"
         )
     return found

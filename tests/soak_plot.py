@@ -17,6 +17,7 @@ class Sample(NamedTuple):
     name: str
     rss: int
     uss: int
+    sqlite: int
     handles: int
     threads: int
     tasks: int
@@ -24,6 +25,7 @@ class Sample(NamedTuple):
 
 CHARTS: tuple[tuple[str, Callable[[Sample], float]], ...] = (
     ("USS, MiB", lambda one: one.uss / 2**20),
+    ("of it SQLite, MiB", lambda one: one.sqlite / 2**20),
     ("RSS, MiB", lambda one: one.rss / 2**20),
     ("open handles", lambda one: one.handles),
     ("threads", lambda one: one.threads),

@@ -1,10 +1,15 @@
-"""A command of tidelog that also says how many asyncio tasks it has: `python -m tests.soaked FILE ARGUMENTS...`."""
+"""A command of tidelog that also says how many asyncio tasks it has, and how many bytes SQLite holds for it.
+
+`python -m tests.soaked FILE ARGUMENTS...`
+"""
 
 import asyncio
 import gc
 import sys
 import threading
 from pathlib import Path
+
+import apsw
 
 from tidelog.cli import main as command_line
 
@@ -15,7 +20,7 @@ def tell(path: Path, ended: threading.Event) -> None:
     while not ended.wait(EVERY_S):
         tasks = sum(isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects())
         fresh = path.with_suffix(".new")
-        fresh.write_text(str(tasks))
+        fresh.write_text(f"{tasks} {apsw.memory_used()}")
         fresh.rename(path)
 
 
