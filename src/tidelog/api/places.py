@@ -3,16 +3,15 @@
 Reads these columns and no others: a transaction's row is a hundred times as large as its hash.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tidelog.batch import BLOCKS, TRANSACTIONS, Table
-from tidelog.store import Condition, Snapshot
+from tidelog.batch import BLOCKS, TRANSACTIONS
+from tidelog.store import Snapshot
 
 __all__ = ["BlockFacts", "block_facts", "transaction_hashes"]
 
 BLOCKS_AT_ONCE = 1_000  # far below what one statement may name
-HASHED_AT_ONCE = 8  # blocks whose transactions are looked up at once: their indexes are combined, so not too many
 
 
 class BlockFacts(NamedTuple):
@@ -23,9 +22,18 @@ class BlockFacts(NamedTuple):
 
 async def block_facts(snapshot: Snapshot, chain_id: int, numbers: Iterable[int]) -> dict[int, BlockFacts]:
     """Of the blocks of these numbers that are there."""
+    ordered = sorted(set(numbers))
     facts: dict[int, BlockFacts] = {}
-    for part in _parts(numbers, BLOCKS_AT_ONCE):
-        rows = await _named(snapshot, BLOCKS, chain_id, {"number": part}, BlockFacts._fields)
+    for start in range(0, len(ordered), BLOCKS_AT_ONCE):
+        part = ordered[start : start + BLOCKS_AT_ONCE]
+        rows: list[Any] = await snapshot.select(
+            BLOCKS,
+            scope=chain_id,
+            low=part[0],  # the range lets PostgreSQL leave partitions out
+            high=part[-1],
+            where={"number": part},
+            columns=BlockFacts._fields,
+        )
         facts |= {row[0]: BlockFacts._make(row) for row in rows}
     return facts
 
@@ -33,28 +41,22 @@ async def block_facts(snapshot: Snapshot, chain_id: int, numbers: Iterable[int])
 async def transaction_hashes(
     snapshot: Snapshot, chain_id: int, places: Iterable[tuple[int, int]]
 ) -> dict[tuple[int, int], bytes]:
-    """By block number and index: of these, and maybe of others in the same blocks."""
+    """By block number and index.
+
+    Each block is asked for by itself: of several blocks and indexes at once PostgreSQL takes another index.
+    """
     indexes: dict[int, set[int]] = {}
     for number, index in places:
         indexes.setdefault(number, set()).add(index)
     hashes: dict[tuple[int, int], bytes] = {}
-    for part in _parts(indexes, HASHED_AT_ONCE):
-        wanted = sorted(set().union(*(indexes[number] for number in part)))
-        where: dict[str, Condition] = {"block_number": part, "tx_index": wanted}
-        rows = await _named(snapshot, TRANSACTIONS, chain_id, where, ("block_number", "tx_index", "hash"))
-        hashes |= {(number, index): tx_hash for number, index, tx_hash in rows}
+    for number, wanted in sorted(indexes.items()):
+        rows: list[Any] = await snapshot.select(
+            TRANSACTIONS,
+            scope=chain_id,
+            low=number,
+            high=number,
+            where={"tx_index": sorted(wanted)},
+            columns=("tx_index", "hash"),
+        )
+        hashes |= {(number, index): tx_hash for index, tx_hash in rows}
     return hashes
-
-
-async def _named(
-    snapshot: Snapshot, table: Table, chain_id: int, where: dict[str, Condition], columns: Sequence[str]
-) -> list[Any]:
-    """The first condition is of block numbers, which are also given as a range: PostgreSQL leaves partitions out."""
-    numbers: Any = next(iter(where.values()))
-    low, high = numbers[0], numbers[-1]
-    return await snapshot.select(table, scope=chain_id, low=low, high=high, where=where, columns=columns)
-
-
-def _parts(numbers: Iterable[int], size: int) -> list[list[int]]:
-    ordered = sorted(set(numbers))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
