@@ -2,12 +2,14 @@
 parameter's number (`?1`, `$1`). Executes nothing.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import ClassVar
 
 from tidelog.batch import Row, Table, Value
-from tidelog.store import SCAN_ROWS, Condition, Snapshot
+from tidelog.store import SCAN_ROWS, Condition
 
-__all__ = ["column_list", "count_query", "key_of", "scan_snapshot", "select_query"]
+__all__ = ["QuerySnapshot", "column_list", "count_query", "key_of", "select_query"]
 
 CONDITION_VALUES_MAX = 10_000  # values of one condition; both databases take 32,766 parameters at most
 
@@ -128,15 +130,58 @@ def count_query(
     return f'SELECT count(*) FROM "{table.name}"{conditions}', conditions.values
 
 
-async def scan_snapshot(
-    snapshot: Snapshot, table: Table, *, scope: int | str | None, low: int | None, high: int | None
-) -> AsyncIterator[list[Row]]:
-    """`Snapshot.scan` by keyset: each list starts after the last key of the one before."""
-    after: Row | None = None
-    while True:
-        rows = await snapshot.select(table, scope=scope, low=low, high=high, after=after, limit=SCAN_ROWS)
-        if rows:
-            yield rows
-        if len(rows) < SCAN_ROWS:
-            return
-        after = key_of(table, rows[-1])
+class QuerySnapshot(ABC):
+    """The part of `tidelog.store.Snapshot` that is queries: a backend says how it runs one."""
+
+    mark: ClassVar[str]  # before a parameter's number
+
+    @abstractmethod
+    async def _fetch(self, text: str, values: list[Value]) -> list[Row]: ...
+
+    async def select(
+        self,
+        table: Table,
+        *,
+        scope: int | str | None = None,
+        low: int | None = None,
+        high: int | None = None,
+        where: Mapping[str, Condition] | None = None,
+        after: Row | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> list[Row]:
+        text, values = select_query(
+            table,
+            mark=self.mark,
+            scope=scope,
+            low=low,
+            high=high,
+            where=where,
+            after=after,
+            descending=descending,
+            limit=limit,
+            columns=columns,
+        )
+        return await self._fetch(text, values)
+
+    async def scan(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> AsyncIterator[list[Row]]:
+        """By keyset: each list starts after the last key of the one before."""
+        after: Row | None = None
+        while True:
+            rows = await self.select(table, scope=scope, low=low, high=high, after=after, limit=SCAN_ROWS)
+            if rows:
+                yield rows
+            if len(rows) < SCAN_ROWS:
+                return
+            after = key_of(table, rows[-1])
+
+    async def count(
+        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    ) -> int:
+        text, values = count_query(table, mark=self.mark, scope=scope, low=low, high=high)
+        count = (await self._fetch(text, values))[0][0]
+        assert isinstance(count, int)
+        return count

@@ -5,20 +5,20 @@ short; the server ends one that is idle for too long (see `SESSION`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
-from tidelog.batch import Checkpoint, Row, Table
+from tidelog.batch import Checkpoint, Row, Value
 from tidelog.errors import Busy, ConfigError, TimedOut
 from tidelog.runtime import Runtime
-from tidelog.store import Condition, migrations
+from tidelog.store import migrations
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, connect
 from tidelog.store.postgres.writer import CHECKPOINT_COLUMNS, applied_migrations, to_checkpoint
-from tidelog.store.query import count_query, scan_snapshot, select_query
+from tidelog.store.query import QuerySnapshot
 
 __all__ = ["ReaderPool"]
 
@@ -34,13 +34,18 @@ SESSION = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 
 
-class _Snapshot:
+class _Snapshot(QuerySnapshot):
     """`tidelog.store.Snapshot` on a connection that is in a read-only transaction."""
+
+    mark = "$"
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def _fetch(self, text: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _fetch(self, text: str, values: list[Value]) -> list[Row]:
+        return [tuple(record) for record in await self._read(text, *values)]
+
+    async def _read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
         try:
             return await self._link.read(text, *values)
         except Busy as error:
@@ -49,52 +54,12 @@ class _Snapshot:
             raise
 
     async def checkpoint(self, source: str) -> Checkpoint | None:
-        rows = await self._fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source)
+        rows = await self._read(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source)
         return to_checkpoint(rows[0]) if rows else None
 
     async def checkpoints(self) -> list[Checkpoint]:
-        rows = await self._fetch(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints ORDER BY source")
+        rows = await self._read(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints ORDER BY source")
         return [to_checkpoint(row) for row in rows]
-
-    async def select(
-        self,
-        table: Table,
-        *,
-        scope: int | str | None = None,
-        low: int | None = None,
-        high: int | None = None,
-        where: Mapping[str, Condition] | None = None,
-        after: Row | None = None,
-        descending: bool = False,
-        limit: int | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> list[Row]:
-        text, values = select_query(
-            table,
-            mark="$",
-            scope=scope,
-            low=low,
-            high=high,
-            where=where,
-            after=after,
-            descending=descending,
-            limit=limit,
-            columns=columns,
-        )
-        return [tuple(record) for record in await self._fetch(text, *values)]
-
-    def scan(
-        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
-    ) -> AsyncIterator[list[Row]]:
-        return scan_snapshot(self, table, scope=scope, low=low, high=high)
-
-    async def count(
-        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
-    ) -> int:
-        text, values = count_query(table, mark="$", scope=scope, low=low, high=high)
-        count = (await self._fetch(text, *values))[0][0]
-        assert isinstance(count, int)
-        return count
 
 
 class ReaderPool:

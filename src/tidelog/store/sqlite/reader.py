@@ -7,19 +7,19 @@ before its statement has begun does nothing (https://sqlite.org/c3ref/interrupt.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from tidelog.batch import Checkpoint, Row, Table, Value
+from tidelog.batch import Checkpoint, Row, Value
 from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
-from tidelog.store import Condition, Snapshot, migrations
+from tidelog.store import Snapshot, migrations
 from tidelog.store.patience import patiently
-from tidelog.store.query import count_query, scan_snapshot, select_query
+from tidelog.store.query import QuerySnapshot
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
 from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
 
@@ -121,8 +121,10 @@ class _Ask(Protocol):
     async def __call__(self, query: Callable[[_Reader], T], /) -> T: ...
 
 
-class _Snapshot:
+class _Snapshot(QuerySnapshot):
     """`tidelog.store.Snapshot` on a reader that is in a read transaction."""
+
+    mark = "?"
 
     def __init__(self, ask: _Ask) -> None:
         self._ask = ask
@@ -134,45 +136,8 @@ class _Snapshot:
     async def checkpoints(self) -> list[Checkpoint]:
         return await self._ask(lambda reader: reader.checkpoints(None))
 
-    async def select(
-        self,
-        table: Table,
-        *,
-        scope: int | str | None = None,
-        low: int | None = None,
-        high: int | None = None,
-        where: Mapping[str, Condition] | None = None,
-        after: Row | None = None,
-        descending: bool = False,
-        limit: int | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> list[Row]:
-        text, values = select_query(
-            table,
-            mark="?",
-            scope=scope,
-            low=low,
-            high=high,
-            where=where,
-            after=after,
-            descending=descending,
-            limit=limit,
-            columns=columns,
-        )
+    async def _fetch(self, text: str, values: list[Value]) -> list[Row]:
         return await self._ask(lambda reader: reader.rows(text, values))
-
-    def scan(
-        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
-    ) -> AsyncIterator[list[Row]]:
-        return scan_snapshot(self, table, scope=scope, low=low, high=high)
-
-    async def count(
-        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
-    ) -> int:
-        text, values = count_query(table, mark="?", scope=scope, low=low, high=high)
-        count = (await self._ask(lambda reader: reader.rows(text, values)))[0][0]
-        assert isinstance(count, int)
-        return count
 
 
 class ReaderPool:
