@@ -31,7 +31,7 @@ demo: $(INSTALLED) ## both main jobs on the embedded store, told step by step
 	@$(BIN)/tidelog demo
 
 test: $(INSTALLED) $(ANVIL) ## every test
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not torture" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not torture" $(ARGS)
 
 lint: $(INSTALLED) ## style and import rules
 	$(BIN)/ruff format --check .

