@@ -8,6 +8,9 @@ WORKERS ?= 2
 SEEDS ?= 2000
 MINUTES ?= 10
 
+# Tests start tidelog some hundred times: without its bytecode at hand each start compiles all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench lint types simulate mutants soak torture clean
 
