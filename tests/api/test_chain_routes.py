@@ -339,7 +339,7 @@ def test_what_is_refused_is_one_sentence(api: Served, path: str, status: int, sa
 
 def test_methods_and_media_types(api: Served) -> None:
     reply = api.ask("DELETE", f"{CHAIN}/blocks")
-    assert (reply.status, reply.headers["allow"]) == (405, "GET, OPTIONS")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert reply.error
     for accept, status in (("application/json", 200), ("text/html, */*;q=0.1", 200), ("text/html", 406)):
         assert api.ask("GET", "/v1/chains", headers={"accept": accept}).status == status

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import http.client
 import json
 import socket
 from collections.abc import Iterator
@@ -11,13 +12,18 @@ from typing import Any
 
 import pytest
 import zstandard
+from litestar.routes import HTTPRoute
 
 from tests.api.served import CHAIN, Filled, Reply, Served
 from tests.command import until
+from tidelog.api.app import create_app
+from tidelog.api.backend import Backend
 from tidelog.api.compression import chosen
 from tidelog.api.door import allowed_hosts
 from tidelog.api.options import ApiOptions
 from tidelog.errors import Busy, Corruption, TimedOut
+from tidelog.runtime import SystemRuntime
+from tidelog.telemetry import ApiMetrics
 
 
 @pytest.fixture
@@ -178,6 +184,92 @@ def test_a_store_that_fails_is_told_without_its_words(
     assert reply.status == status
     assert said in reply.error
     assert "canary" not in reply.body.decode()
+
+
+PLACES = {
+    "{chain}": "1337",
+    "{block}": "latest",
+    "{tx_hash}": "0x" + "1" * 64,
+    "{address}": "0x" + "1" * 40,
+    "{symbol}": "BTC-USD",
+    "{asset}": "start.js",
+}
+CHANGING = {"date", "transfer-encoding"}  # the time, and what tells where a stream's parts end
+
+
+def addresses() -> list[str]:
+    """One for every route that answers GET."""
+    backend: Any = Backend(None, SystemRuntime(), ApiOptions(), (), ApiMetrics())  # type: ignore[arg-type]
+    found = [route for route in create_app(backend).routes if isinstance(route, HTTPRoute) and "GET" in route.methods]
+    return ["/".join(PLACES.get(part, part) for part in route.path_format.split("/")) for route in found]
+
+
+class TestHead:
+    def head_of(self, api: Served, method: str, path: str) -> tuple[int, dict[str, str]]:
+        """What comes before the body, which is not waited for: a stream has no end."""
+        connection = http.client.HTTPConnection(api.server.host, api.server.port, timeout=30)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            told = {name.lower(): value for name, value in answer.getheaders()}
+        finally:
+            connection.close()
+        if path in ("/metrics", "/v1/markets/BTC-USD/book"):  # which has an age: its length may be another each time
+            told["content-length"] = "some" if told["content-length"].isdecimal() else "none"
+        return answer.status, {name: value for name, value in told.items() if name not in CHANGING}
+
+    def test_every_route_answers_it_as_get(self, own: Served) -> None:
+        seen = set()
+        for path in addresses():
+            status, told = self.head_of(own, "HEAD", path)
+            assert (status, told) == self.head_of(own, "GET", path), path
+            seen.add(status)
+            assert ("content-length" in told) == ("event-stream" not in told["content-type"]), path
+        assert seen == {200, 404}
+        assert {"/livez", "/readyz", "/metrics", "/docs", f"{CHAIN}/live/changes"} <= set(addresses())
+
+    @pytest.mark.parametrize("path", ["/v1/chains", f"{CHAIN}/live/changes?after=0", "/v1/nothing"])
+    def test_nothing_follows_the_head(self, own: Served, path: str) -> None:
+        """A stream's neither: it ends at once."""
+        with socket.create_connection((own.server.host, own.server.port), timeout=30) as connection:
+            connection.sendall(f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+            connection.sendall(b"HEAD /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            received = b""
+            while data := connection.recv(65_536):
+                received += data
+        heads = received.split(b"\r\n\r\n")
+        assert [each[:5] for each in heads] == [b"HTTP/", b"HTTP/", b""]
+        until(lambda: own.server.app.state.live.connections == 0, "the stream to be over")
+
+    def test_tags_and_codings_are_those_of_the_answer(self, own: Served) -> None:
+        path = f"{CHAIN}/blocks?to=20"
+        for accepted in ("identity", "gzip", "zstd"):
+            headers = {"accept-encoding": accepted}
+            whole, head = (own.ask(method, path, headers=headers) for method in ("GET", "HEAD"))
+            assert head.body == b""
+            assert head.headers["content-length"] == str(len(whole.body))
+            assert head.headers.get("content-encoding") == whole.headers.get("content-encoding")
+            unchanged = own.ask("HEAD", path, headers={"if-none-match": head.headers["etag"]})
+            assert (unchanged.status, unchanged.headers["etag"]) == (304, whole.headers["etag"])
+
+    def test_what_is_refused_is_refused_all_the_same(self, small: Filled, own: Served) -> None:
+        for path, status in (("/v1/chains?x=1", 400), (f"{CHAIN}/blocks/99999", 404), (f"{CHAIN}/logs", 405)):
+            head, whole = own.ask("HEAD", path), own.get(path)
+            assert (head.status, head.body) == (status, b"")
+            assert head.headers["content-length"] == str(len(whole.body))
+        assert own.ask("HEAD", "/v1/chains", headers={"host": "evil.example"}).status == 403
+        for method in ("POST", "OPTIONS"):
+            assert set(own.ask(method, "/v1/chains").headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+        assert "HEAD" not in own.get(f"{CHAIN}/logs").headers["allow"]
+        asked = {"origin": "https://app.example", "access-control-request-method": "HEAD"}
+        with Served(small.url, cors=("https://app.example",)) as api:
+            assert api.ask("OPTIONS", "/v1/chains", headers=asked).status == 204
+
+    def test_it_is_counted_as_what_it_is(self, own: Served) -> None:
+        own.ask("HEAD", "/v1/chains")
+        wanted = {"route": "/v1/chains", "method": "HEAD", "status": "200"}
+        asked = own.metrics.requests
+        until(lambda: wanted in [s.labels for m in asked.collect() for s in m.samples], "it to be counted")
 
 
 class TestCompression:

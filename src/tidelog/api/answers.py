@@ -24,9 +24,9 @@ __all__ = [
     "ChainState",
     "Commit",
     "Finality",
-    "NoChain",
     "chain_state",
     "revalidated",
+    "the_chain",
     "unstored",
 ]
 
@@ -65,13 +65,6 @@ class ChainAnswer(Struct, frozen=True, kw_only=True):
     finality: Finality
     head: BlockRef | None
     checkpoint: Commit
-
-
-class NoChain(Refused):
-    """The store does not hold the chain."""
-
-    def __init__(self, chain_id: int) -> None:
-        super().__init__(404, f"the store holds no chain {chain_id}: /v1/chains lists those that it holds")
 
 
 class ChainState(Struct, frozen=True):
@@ -116,6 +109,14 @@ async def chain_state(snapshot: Snapshot, chain_id: int) -> ChainState | None:
     checkpoint = await snapshot.checkpoint(source_of(chain_id))
     position = None if checkpoint is None else decode_position(checkpoint)
     return None if checkpoint is None or position is None else ChainState(chain_id, checkpoint, position)
+
+
+async def the_chain(snapshot: Snapshot, chain_id: int) -> ChainState:
+    """The same; Refused where there is none."""
+    state = await chain_state(snapshot, chain_id)
+    if state is None:
+        raise Refused(404, f"the store holds no chain {chain_id}: /v1/chains lists those that it holds")
+    return state
 
 
 # -- caching -----------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def create_app(backend: Backend) -> Litestar:
     live = Live(backend, stopping)
     cors = CORSConfig(
         allow_origins=list(backend.options.cors),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
         expose_headers=["etag"],
     )

@@ -8,15 +8,14 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from msgspec import structs
 
-from tidelog.api.answers import CONDITIONAL, ChainAnswer, ChainState, NoChain, chain_state, revalidated
+from tidelog.api.answers import CONDITIONAL, ChainAnswer, ChainState, revalidated, the_chain
 from tidelog.api.backend import Backend
 from tidelog.api.chain_fields import Block, Withdrawal, block_of, hex_text, transaction_of, withdrawal_of
-from tidelog.api.cursors import open_cursor, seal
-from tidelog.api.parameters import AtMost, Chain, Cursor, From, Limit, Order, To, from_hex, page_size
+from tidelog.api.pages import page_of
+from tidelog.api.parameters import AtMost, Chain, Cursor, From, Limit, Order, To, from_hex
 from tidelog.api.problems import Refused
 from tidelog.batch import BLOCKS, INT_MAX, TRANSACTIONS, WITHDRAWALS, Row
 from tidelog.store import Snapshot
-from tidelog.store.query import key_of
 
 __all__ = ["ROUTES", "find_block"]
 
@@ -69,22 +68,16 @@ async def list_blocks(
     cursor: Cursor = None,
 ) -> Response[Blocks]:
     """The newest first, unless `order` says otherwise; without their transactions."""
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
-    identity = ("blocks", chain, from_, to, order)
-    after = open_cursor(cursor, BLOCKS, identity)
+    page = page_of(backend.options, BLOCKS, ("blocks", chain, from_, to, order), limit, cursor)
     descending = order == "desc"
-    rows: list[Row] = []
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        if state is not None:
-            high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
-            rows = await snapshot.select(
-                BLOCKS, scope=chain, low=from_, high=high, after=after, descending=descending, limit=size + 1
-            )
-    if state is None:
-        raise NoChain(chain)
-    more, rows = len(rows) > size, rows[:size]
-    following = seal(BLOCKS, identity, key_of(BLOCKS, rows[-1])) if more else None
+        state = await the_chain(snapshot, chain)
+        high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
+        rows = await snapshot.select(
+            BLOCKS, scope=chain, low=from_, high=high, after=page.after, descending=descending, limit=page.limit
+        )
+    rows, following = page.cut(rows)
+    more = following is not None
     # a list that grows at its end is final only as far as it has been cut off below the end
     highest = _number(rows[0 if descending else -1]) if rows and (descending or more) else high
     at_end = cursor is None if descending else not more
@@ -110,18 +103,12 @@ async def get_block(
     at_most: AtMost = "latest",
 ) -> Response[BlockAnswer]:
     """With its withdrawals, and as much of its transactions as is asked for."""
-    found: Block | None = None
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        row = None if state is None else await find_block(snapshot, state, block, at_most)
-        if row is not None:
-            found = await _whole(snapshot, chain, row, transactions)
-    if state is None:
-        raise NoChain(chain)
-    if row is None:
-        raise Refused(404, _absent(state, block, at_most))
-    if found is None:
-        raise Refused(400, f"transactions: this block has more than {TRANSACTIONS_MAX}; ask for hashes")
+        state = await the_chain(snapshot, chain)
+        row = await find_block(snapshot, state, block, at_most)
+        if row is None:
+            raise Refused(404, _absent(state, block, at_most))
+        found = await _whole(snapshot, chain, row, transactions)
     answer = BlockAnswer(data=found, **state.envelope(found.number))
     return revalidated(request, answer, final=answer.finality == "finalized", named=block not in TAGS)
 
@@ -139,8 +126,8 @@ async def find_block(snapshot: Snapshot, state: ChainState, name: str, at_most: 
     return rows[0] if rows else None
 
 
-async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block | None:
-    """None where the block has too many transactions to be given in full."""
+async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block:
+    """With its withdrawals, and its transactions as far as `detail` says."""
     block = block_of(row)
     number = block.number
     withdrawals: list[Withdrawal] | None = None if block.withdrawal_count is None else []
@@ -151,7 +138,7 @@ async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block
     if detail == "none":
         return block
     if detail == "full" and block.transaction_count > TRANSACTIONS_MAX:
-        return None
+        raise Refused(400, f"transactions: this block has more than {TRANSACTIONS_MAX}; ask for hashes")
     rows = []
     if block.transaction_count:
         rows = await snapshot.select(TRANSACTIONS, scope=chain, low=number, high=number)

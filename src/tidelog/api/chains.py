@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from tidelog.api.answers import BlockRef, Commit, chain_state, unstored
 from tidelog.api.backend import Backend
-from tidelog.api.cursors import open_cursor, seal
-from tidelog.api.parameters import Cursor, Limit, page_size
+from tidelog.api.pages import page_of
+from tidelog.api.parameters import Cursor, Limit
 from tidelog.batch import CHAINS
 from tidelog.chain.profiles import decode_profile
 
@@ -39,13 +39,12 @@ async def list_chains(
     request: Request[Any, Any, Any], backend: NamedDependency[Backend], limit: Limit = None, cursor: Cursor = None
 ) -> Response[Chains]:
     """By id. `checkpoint` says which blocks are held, and what is final."""
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
-    after = open_cursor(cursor, CHAINS, ("chains",))
+    page = page_of(backend.options, CHAINS, ("chains",), limit, cursor)
     async with backend.store.snapshot() as snapshot:
-        rows = await snapshot.select(CHAINS, after=after, limit=size + 1)
-        states = [await chain_state(snapshot, int(str(row[0]))) for row in rows[:size]]
+        rows, following = page.cut(await snapshot.select(CHAINS, after=page.after, limit=page.limit))
+        states = [await chain_state(snapshot, int(str(row[0]))) for row in rows]
     found = []
-    for row, state in zip(rows, states, strict=False):
+    for row, state in zip(rows, states, strict=True):
         profile = decode_profile(str(row[2]))
         envelope = {"head": None, "checkpoint": None} if state is None else state.envelope(0)
         found.append(
@@ -58,7 +57,6 @@ async def list_chains(
                 envelope["checkpoint"],
             )
         )
-    following = seal(CHAINS, ("chains",), rows[size - 1][:1]) if len(rows) > size else None
     return unstored(Chains(found, following))
 
 

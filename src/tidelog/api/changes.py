@@ -6,14 +6,13 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from tidelog.api.answers import ChainAnswer, NoChain, chain_state, unstored
+from tidelog.api.answers import ChainAnswer, the_chain, unstored
 from tidelog.api.backend import Backend
 from tidelog.api.chain_fields import Change, Reorg, change_of, reorg_of
-from tidelog.api.cursors import open_cursor, seal
-from tidelog.api.parameters import Chain, Cursor, Limit, Order, page_size
+from tidelog.api.pages import page_of
+from tidelog.api.parameters import Chain, Cursor, Limit, Order
 from tidelog.api.problems import Refused
-from tidelog.batch import CHANGES, INT_MAX, REORGS, Row
-from tidelog.store.query import key_of
+from tidelog.batch import CHANGES, INT_MAX, REORGS
 
 __all__ = ["ROUTES"]
 
@@ -53,18 +52,12 @@ async def list_changes(
     """The oldest first. A follower keeps the `seq` of what it has applied, and goes on by `after`."""
     if after is not None and cursor is not None:
         raise Refused(400, "after: the cursor says already where to go on; give one of them")
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
-    behind = open_cursor(cursor, CHANGES, ("changes", chain))
-    rows: list[Row] = []
+    page = page_of(backend.options, CHANGES, ("changes", chain), limit, cursor)
+    low = None if after is None else after + 1
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        if state is not None:
-            low = None if after is None else after + 1
-            rows = await snapshot.select(CHANGES, scope=chain, low=low, after=behind, limit=size + 1)
-    if state is None:
-        raise NoChain(chain)
-    more, rows = len(rows) > size, rows[:size]
-    following = seal(CHANGES, ("changes", chain), key_of(CHANGES, rows[-1])) if more else None
+        state = await the_chain(snapshot, chain)
+        rows = await snapshot.select(CHANGES, scope=chain, low=low, after=page.after, limit=page.limit)
+    rows, following = page.cut(rows)
     data = [change_of(row) for row in rows]
     highest = max([change.number for change in data], default=state.position.head)
     return unstored(Changes(data=data, next=following, **state.envelope(highest)))
@@ -80,18 +73,13 @@ async def list_reorgs(
     cursor: Cursor = None,
 ) -> Response[Reorgs]:
     """The newest first, unless `order` says otherwise."""
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
-    identity = ("reorgs", chain, order)
-    after = open_cursor(cursor, REORGS, identity)
-    rows: list[Row] = []
+    page = page_of(backend.options, REORGS, ("reorgs", chain, order), limit, cursor)
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        if state is not None:
-            rows = await snapshot.select(REORGS, scope=chain, after=after, descending=order == "desc", limit=size + 1)
-    if state is None:
-        raise NoChain(chain)
-    more, rows = len(rows) > size, rows[:size]
-    following = seal(REORGS, identity, key_of(REORGS, rows[-1])) if more else None
+        state = await the_chain(snapshot, chain)
+        rows = await snapshot.select(
+            REORGS, scope=chain, after=page.after, descending=order == "desc", limit=page.limit
+        )
+    rows, following = page.cut(rows)
     data = [reorg_of(row) for row in rows]
     highest = max([max(reorg.old_head, reorg.new_head) for reorg in data], default=state.position.head)
     return unstored(Reorgs(data=data, next=following, **state.envelope(highest)))

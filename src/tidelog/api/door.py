@@ -6,6 +6,8 @@ so the page's own address, in `Origin`, is looked at here.
 
 Requests beyond the limit are turned away at once, with a time to come back; one that takes too long ends. A stream of
 events counts, and is timed, only until it begins.
+
+HEAD is answered as GET is, without the body (RFC 9110, 9.3.2): no route has to know of it.
 """
 
 import asyncio
@@ -44,6 +46,8 @@ class Door:
         self._inside = 0  # requests that are being answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            send = _head_only(send)
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif not self._is_ours(scope):
@@ -76,6 +80,9 @@ class Door:
         answer = _Answer(receive, send, self._leave)
         begun_s = self._backend.runtime.monotonic()
         self._keep_slashes(scope)
+        method: str = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
         self._inside += 1
         self._backend.metrics.in_flight.set(self._inside)
         try:
@@ -89,20 +96,20 @@ class Door:
             if not answer.streams:
                 self._leave()
             spent_s = self._backend.runtime.monotonic() - begun_s
-            self._count(scope, answer.status, None if answer.streams else spent_s)
+            self._count(scope, method, answer.status, None if answer.streams else spent_s)
 
     def _turned_away(self, scope: Scope, status: int) -> None:
         if scope["type"] == "http":
-            self._count(scope, status, None)
+            self._count(scope, scope["method"], status, None)
 
     def _leave(self) -> None:
         self._inside -= 1
         self._backend.metrics.in_flight.set(self._inside)
 
-    def _count(self, scope: Scope, status: int, seconds: float | None) -> None:
+    def _count(self, scope: Scope, method: str, status: int, seconds: float | None) -> None:
         """By the route's template: what a client asked for has no bounds. 0 is the status of one that left."""
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._backend.metrics.answered(str(scope.get("path_template") or "none"), method, status, seconds)
+        known = method if method in _METHODS else "other"
+        self._backend.metrics.answered(str(scope.get("path_template") or "none"), known, status, seconds)
 
     async def _too_late(self, scope: Scope, answer: "_Answer") -> None:
         if answer.status:
@@ -146,7 +153,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = list(message.get("headers", ()))
+            headers = [_with_head(*pair) for pair in message.get("headers", ())]
             names = {name for name, _ in headers}
             self.streams = any(name == b"content-type" and value.startswith(STREAM) for name, value in headers)
             if self.streams:
@@ -156,6 +163,22 @@ class _Answer:
             added = [pair for pair in (*SECURITY_HEADERS, POLICY) if pair[0] not in names]
             message = {**message, "headers": [*headers, *added]}
         await self._send(message)
+
+
+def _head_only(send: Send) -> Send:
+    """Ends an answer where its body would begin; a stream sees its client leave."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
+
+
+def _with_head(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """`Allow` names HEAD too, which the routes do not know of."""
+    return name, value.replace(b"GET", b"GET, HEAD") if name == b"allow" else value
 
 
 def allowed_hosts(options: ApiOptions) -> frozenset[str] | None:

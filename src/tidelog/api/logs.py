@@ -9,13 +9,14 @@ from litestar.di import NamedDependency
 from litestar.params import RawBody
 from msgspec import Meta, Struct
 
-from tidelog.api.answers import ChainAnswer, ChainState, NoChain, chain_state, unstored
+from tidelog.api.answers import ChainAnswer, ChainState, the_chain, unstored
 from tidelog.api.backend import Backend
 from tidelog.api.blocks import find_block
 from tidelog.api.chain_fields import Log, log_of
-from tidelog.api.cursors import CURSOR_MAX, open_cursor, seal
+from tidelog.api.cursors import CURSOR_MAX
 from tidelog.api.options import ApiOptions
-from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex, page_size
+from tidelog.api.pages import page_of
+from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex
 from tidelog.api.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.api.problems import Refused, read_body
 from tidelog.batch import BLOCKS, INT_MAX, LOGS, Row
@@ -86,30 +87,18 @@ async def search_logs(
     """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
     options = backend.options
     data = read_body(body, _FILTER)
-    size = page_size(data.limit, options.page_default, options.page_max)
     search = _read(data, options)
     identity = (
         *("logs", chain, data.from_block, data.to_block, data.block_hash, data.order),
         *(search.where, search.addresses, search.least),
     )
-    after = open_cursor(data.cursor, LOGS, identity)
-    rows: list[Row] = []
-    found: list[Log] = []
-    span: tuple[int, int] | str = (0, 0)
+    page = page_of(options, LOGS, identity, data.limit, data.cursor)
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        if state is not None:
-            span = await _span(snapshot, state, data, options.block_range_max)
-            if not isinstance(span, str):
-                rows = await _matching(snapshot, chain, search, span, after, size + 1)
-                found = await _told(snapshot, chain, rows[:size], data.hashes)
-    if state is None:
-        raise NoChain(chain)
-    if isinstance(span, str):
-        raise Refused(404 if data.block_hash else 400, span)
-    more = len(rows) > size
-    following = seal(LOGS, identity, key_of(LOGS, rows[size - 1])) if more else None
-    highest = found[-1].block_number if more and not search.descending else span[1]
+        state = await the_chain(snapshot, chain)
+        span = await _span(snapshot, state, data, options.block_range_max)
+        rows, following = page.cut(await _matching(snapshot, chain, search, span, page.after, page.limit))
+        found = await _told(snapshot, chain, rows, data.hashes)
+    highest = span[1] if search.descending or following is None else found[-1].block_number
     return unstored(Logs(data=found, next=following, **state.envelope(highest)))
 
 
@@ -133,12 +122,12 @@ def _alternatives(given: str | Sequence[str] | None, name: str, most: int) -> tu
     return tuple(sorted({from_hex(text) for text in texts}))
 
 
-async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: int) -> tuple[int, int] | str:
-    """The blocks that are searched, both ends included; a sentence where there are none such."""
+async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: int) -> tuple[int, int]:
+    """The blocks that are searched, both ends included; Refused where there are none such, or too many."""
     if data.block_hash is not None:
         row = await find_block(snapshot, state, data.block_hash, data.at_most)
         if row is None:
-            return f"block_hash: chain {state.chain_id} has no such block in what is shown"
+            raise Refused(404, f"block_hash: chain {state.chain_id} has no such block in what is shown")
         number = int(str(row[BLOCKS.index("number")]))
         return number, number
     bound = state.bound(data.at_most)
@@ -147,10 +136,11 @@ async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: in
         for each in (data.from_block, data.to_block)
     )
     if low > high:
-        return f"from_block: {low} is above to_block, {high}"
+        raise Refused(400, f"from_block: {low} is above to_block, {high}")
     low, high = max(low, state.position.first), min(high, bound)
     if high - low >= most:
-        return f"to_block: blocks {low} to {high} are {high - low + 1}, at most {most} go in one search"
+        given = f"blocks {low} to {high} are {high - low + 1}"
+        raise Refused(400, f"to_block: {given}, at most {most} go in one search")
     return low, high
 
 

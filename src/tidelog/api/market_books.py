@@ -14,15 +14,14 @@ from msgspec import Meta, Struct
 from tidelog.api.answers import unstored
 from tidelog.api.backend import Backend
 from tidelog.api.chain_fields import Time
-from tidelog.api.cursors import open_cursor, seal
 from tidelog.api.market_fields import Coverage, Gap, Level, Standing, coverage_of, gap_of, standing_of
 from tidelog.api.market_view import MarketAnswer, the_market
-from tidelog.api.parameters import Cursor, Limit, Order, Recording, Since, Symbol, Until, page_size, time_text, time_us
+from tidelog.api.pages import page_of
+from tidelog.api.parameters import Cursor, Limit, Order, Recording, Since, Symbol, Until, time_text, time_us
 from tidelog.api.problems import Refused
 from tidelog.batch import BOOK_SNAPSHOTS, COVERAGE, GAPS, Row
 from tidelog.market.rows import SAMPLED_LEVELS, decimal_text, levels_of
 from tidelog.store import Condition, Snapshot
-from tidelog.store.query import key_of
 
 __all__ = ["ROUTES", "BookView", "LiveBooks"]
 
@@ -85,16 +84,11 @@ async def get_book(
     depth: Depth = SAMPLED_LEVELS,
 ) -> Response[BookAnswer]:
     """With what is proven of it, and its age: a sample of every ten seconds, unless the journal is followed."""
-    rows: list[Row] = []
     async with backend.store.snapshot() as snapshot:
-        market = await the_market(snapshot, recording, symbol)
-        if not isinstance(market, Refused):
-            view, name = market
-            rows = await snapshot.select(
-                BOOK_SNAPSHOTS, scope=view.source, where={"symbol": name}, descending=True, limit=1
-            )
-    if isinstance(market, Refused):
-        raise market
+        view, name = await the_market(snapshot, recording, symbol)
+        rows = await snapshot.select(
+            BOOK_SNAPSHOTS, scope=view.source, where={"symbol": name}, descending=True, limit=1
+        )
     followed: LiveBooks | None = request.app.state.get("live_books")
     book = None if followed is None else followed.book(view.recording, name)
     if book is None and rows:
@@ -165,32 +159,23 @@ async def list_coverage(
     cursor: Cursor = None,
 ) -> Response[Coverages]:
     """Books first, then trades, the oldest first. `from` also shows the interval that reaches into the time."""
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
     low, end = time_us("from", from_), time_us("to", to)
-    identity = ("coverage", recording, symbol, low, end)
-    after = open_cursor(cursor, COVERAGE, identity)
-    rows: list[Row] = []
-    gaps: list[Row] = []
+    page = page_of(backend.options, COVERAGE, ("coverage", recording, symbol, low, end), limit, cursor)
     async with backend.store.snapshot() as snapshot:
-        market = await the_market(snapshot, recording, symbol)
-        if not isinstance(market, Refused):
-            view, name = market
-            high = None if end is None else end - 1
-            rows = await snapshot.select(
-                COVERAGE,
-                scope=view.source,
-                low=await _begin(snapshot, view.source, name, low),
-                high=high,
-                where={"symbol": name},
-                after=after,
-                limit=size + 1,
-            )
-            where: dict[str, Condition] = {"scope": _scopes(name), "closed_at": None}
-            gaps = await snapshot.select(GAPS, scope=view.source, where=where, limit=size)
-    if isinstance(market, Refused):
-        raise market
-    following = seal(COVERAGE, identity, key_of(COVERAGE, rows[size - 1])) if len(rows) > size else None
-    shown = [each for each in map(coverage_of, rows[:size]) if low is None or each.until_us >= low]
+        view, name = await the_market(snapshot, recording, symbol)
+        rows = await snapshot.select(
+            COVERAGE,
+            scope=view.source,
+            low=await _begin(snapshot, view.source, name, low),
+            high=None if end is None else end - 1,
+            where={"symbol": name},
+            after=page.after,
+            limit=page.limit,
+        )
+        where: dict[str, Condition] = {"scope": _scopes(name), "closed_at": None}
+        gaps = await snapshot.select(GAPS, scope=view.source, where=where, limit=page.size)
+    rows, following = page.cut(rows)
+    shown = [each for each in map(coverage_of, rows) if low is None or each.until_us >= low]
     told = [gap_of(row) for row in gaps]
     return unstored(Coverages(symbol=name, data=shown, next=following, gaps=told, **view.envelope()))
 
@@ -223,26 +208,19 @@ async def list_gaps(
     cursor: Cursor = None,
 ) -> Response[Gaps]:
     """Times without a connection, and ranges of missing trade ids; closed ones too."""
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
-    identity = ("gaps", recording, symbol, order)
-    after = open_cursor(cursor, GAPS, identity)
-    rows: list[Row] = []
+    page = page_of(backend.options, GAPS, ("gaps", recording, symbol, order), limit, cursor)
     async with backend.store.snapshot() as snapshot:
-        market = await the_market(snapshot, recording, symbol)
-        if not isinstance(market, Refused):
-            view, name = market
-            rows = await snapshot.select(
-                GAPS,
-                scope=view.source,
-                where={"scope": _scopes(name)},
-                after=after,
-                descending=order == "desc",
-                limit=size + 1,
-            )
-    if isinstance(market, Refused):
-        raise market
-    following = seal(GAPS, identity, key_of(GAPS, rows[size - 1])) if len(rows) > size else None
-    return unstored(Gaps(symbol=name, data=[gap_of(row) for row in rows[:size]], next=following, **view.envelope()))
+        view, name = await the_market(snapshot, recording, symbol)
+        rows = await snapshot.select(
+            GAPS,
+            scope=view.source,
+            where={"scope": _scopes(name)},
+            after=page.after,
+            descending=order == "desc",
+            limit=page.limit,
+        )
+    rows, following = page.cut(rows)
+    return unstored(Gaps(symbol=name, data=[gap_of(row) for row in rows], next=following, **view.envelope()))
 
 
 ROUTES = [get_book, list_coverage, list_gaps]

@@ -71,18 +71,18 @@ async def market_states(snapshot: Snapshot) -> list[MarketState]:
     return [_state(checkpoint) for checkpoint in sorted(found, key=lambda each: each.source)]
 
 
-async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> tuple[MarketState, str] | Refused:
-    """The recording that is asked for, and the symbol as it is written there; or why there is none."""
+async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> tuple[MarketState, str]:
+    """The recording that is asked for, and the symbol as it is written there; Refused where there is none."""
     if recording is None:
         held = [each for each in await snapshot.checkpoints() if each.source.startswith(SOURCE_PREFIX)]
         names = ", ".join(sorted(recording_of(each.source) for each in held)[:NAMES_TOLD]) or "none"
         if len(held) != 1:
-            return Refused(400 if held else 404, f"recording: say which; the store holds {names}")
+            raise Refused(400 if held else 404, f"recording: say which; the store holds {names}")
         view = _state(held[0])
     else:
         checkpoint = await snapshot.checkpoint(source_of(recording))
         if checkpoint is None:
-            return Refused(404, "recording: the store holds none of that name; /v1/markets lists those that it holds")
+            raise Refused(404, "recording: the store holds none of that name; /v1/markets lists those that it holds")
         view = _state(checkpoint)
     for name in (symbol, symbol.replace("%2F", "/"), symbol.replace("-", "/")):
         if name in view.state.symbols:
@@ -91,7 +91,7 @@ async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> 
             return view, name
     near = difflib.get_close_matches(symbol.replace("-", "/"), view.state.symbols, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "/v1/markets lists those that there are"
-    return Refused(404, f"recording {view.recording} has no such symbol; {hint}")
+    raise Refused(404, f"recording {view.recording} has no such symbol; {hint}")
 
 
 def _state(checkpoint: Checkpoint) -> MarketState:

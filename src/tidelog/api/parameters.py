@@ -38,7 +38,6 @@ __all__ = [
     "Until",
     "from_hex",
     "known_only",
-    "page_size",
     "time_text",
     "time_us",
 ]
@@ -93,15 +92,6 @@ Recording: TypeAlias = Annotated[
 def from_hex(text: str) -> bytes:
     """Bytes of 0x text that has passed its pattern."""
     return bytes.fromhex(text[2:])
-
-
-def page_size(limit: int | None, default: int, most: int) -> int:
-    """How many rows an answer may have; Refused above the most."""
-    if limit is None:
-        return default
-    if limit > most:
-        raise Refused(400, f"limit: {limit} is above the most of one answer, {most}; follow `next` for more")
-    return limit
 
 
 def time_us(name: str, text: str | None) -> int | None:

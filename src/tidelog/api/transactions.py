@@ -5,16 +5,15 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
-from tidelog.api.answers import CONDITIONAL, ChainAnswer, NoChain, chain_state, revalidated
+from tidelog.api.answers import CONDITIONAL, ChainAnswer, revalidated, the_chain
 from tidelog.api.backend import Backend
 from tidelog.api.chain_fields import Transaction, log_of, transaction_of
-from tidelog.api.cursors import open_cursor, seal
-from tidelog.api.parameters import Address, AtMost, Chain, Cursor, From, Hash, Limit, Order, To, from_hex, page_size
+from tidelog.api.pages import page_of
+from tidelog.api.parameters import Address, AtMost, Chain, Cursor, From, Hash, Limit, Order, To, from_hex
 from tidelog.api.problems import Refused
 from tidelog.batch import LOGS, TRANSACTIONS, Row
 from tidelog.store import Snapshot
 from tidelog.store.merged import merged
-from tidelog.store.query import key_of
 
 __all__ = ["ROUTES"]
 
@@ -50,18 +49,12 @@ async def get_transaction(
     at_most: AtMost = "latest",
 ) -> Response[TransactionAnswer]:
     """With its receipt and its logs."""
-    row: Row | None = None
-    logs: list[Row] = []
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        if state is not None:
-            row = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
-        if row is not None and row[TRANSACTIONS.index("log_count")]:
-            logs = await _logs_of(snapshot, chain, row)
-    if state is None:
-        raise NoChain(chain)
-    if row is None:
-        raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
+        state = await the_chain(snapshot, chain)
+        row = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
+        if row is None:
+            raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
+        logs = await _logs_of(snapshot, chain, row)
     found = transaction_of(row, [log_of(each) for each in logs])
     answer = TransactionAnswer(data=found, **state.envelope(found.block_number))
     return revalidated(request, answer, final=answer.finality == "finalized", named=True)
@@ -73,6 +66,8 @@ async def _by_hash(snapshot: Snapshot, chain: int, tx_hash: bytes, bound: int) -
 
 
 async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:
+    if not row[TRANSACTIONS.index("log_count")]:
+        return []
     number = _int(row, _NUMBER)
     return await snapshot.select(LOGS, scope=chain, low=number, high=number, where={"tx_index": row[_INDEX]})
 
@@ -100,32 +95,26 @@ async def list_address_transactions(
 
     Calls from contract to contract are in no list of a block's, and in none here.
     """
-    size = page_size(limit, backend.options.page_default, backend.options.page_max)
     identity = ("address", chain, address.lower(), from_, to, order)
-    after = open_cursor(cursor, TRANSACTIONS, identity)
+    page = page_of(backend.options, TRANSACTIONS, identity, limit, cursor)
     descending = order == "desc"
-    rows: list[Row] = []
     async with backend.store.snapshot() as snapshot:
-        state = await chain_state(snapshot, chain)
-        if state is not None:
-            high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
-            rows = await merged(
-                snapshot,
-                TRANSACTIONS,
-                column=PARTIES,
-                values=[from_hex(address)],
-                limit=size + 1,
-                scope=chain,
-                low=from_,
-                high=high,
-                after=after,
-                descending=descending,
-            )
-    if state is None:
-        raise NoChain(chain)
-    more, rows = len(rows) > size, rows[:size]
-    following = seal(TRANSACTIONS, identity, key_of(TRANSACTIONS, rows[-1])) if more else None
-    highest = _int(rows[-1], _NUMBER) if more and not descending else high
+        state = await the_chain(snapshot, chain)
+        high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
+        rows = await merged(
+            snapshot,
+            TRANSACTIONS,
+            column=PARTIES,
+            values=[from_hex(address)],
+            limit=page.limit,
+            scope=chain,
+            low=from_,
+            high=high,
+            after=page.after,
+            descending=descending,
+        )
+    rows, following = page.cut(rows)
+    highest = high if descending or following is None else _int(rows[-1], _NUMBER)
     answer = Transactions(data=[transaction_of(row) for row in rows], next=following, **state.envelope(highest))
     final = answer.finality == "finalized" and to is not None and to <= high
     return revalidated(request, answer, final=final, named=False)
