@@ -330,6 +330,10 @@ class Failing:
         async with self._store.snapshot() as snapshot:
             yield FailingSnapshot(snapshot, self._error)
 
+    async def read(self, function: Any) -> Any:
+        async with self.snapshot() as snapshot:
+            return await function(snapshot)
+
 
 class FailingSnapshot:
     def __init__(self, snapshot: Any, error: Exception) -> None:

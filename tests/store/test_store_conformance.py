@@ -496,6 +496,20 @@ class TestRead:
             async with asyncio.timeout(30):
                 assert await heights(store) == [0, 1]
 
+    async def test_the_function_may_answer_for_a_read_that_took_too_long(self, url: str, opener: Opener) -> None:
+        await grown(await opener(), 2)
+        await with_endless_table(url)
+        store = await opener(readonly=True, statement_timeout_s=0.05, readers=1)
+
+        async def excused(snapshot: Snapshot) -> str:
+            try:
+                await snapshot.select(ENDLESS)
+            except TimedOut:
+                return "half of it, then"
+            return "all of it"
+
+        assert await store.read(excused) == "half of it, then"
+
 
 class TestTimeLimit:
     async def read(self, how: str, snapshot: Snapshot) -> None:

@@ -103,13 +103,16 @@ async def get_block(
     at_most: AtMost = "latest",
 ) -> Response[BlockAnswer]:
     """With its withdrawals, and as much of its transactions as is asked for."""
-    async with backend.store.snapshot() as snapshot:
+
+    async def look(snapshot: Snapshot) -> BlockAnswer:
         state = await the_chain(snapshot, chain)
         row = await find_block(snapshot, state, block, at_most)
         if row is None:
             raise Refused(404, _absent(state, block, at_most))
         found = await _whole(snapshot, chain, row, transactions)
-    answer = BlockAnswer(data=found, **state.envelope(found.number))
+        return BlockAnswer(data=found, **state.envelope(found.number))
+
+    answer = await backend.store.read(look)
     return revalidated(request, answer, final=answer.finality == "finalized", named=block not in TAGS)
 
 

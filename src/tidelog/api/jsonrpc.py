@@ -10,7 +10,7 @@ from tidelog.api.rpc_limits import RpcLimits
 from tidelog.api.rpc_methods import METHODS, result_of
 from tidelog.api.rpc_view import View, view_of
 from tidelog.errors import Busy, TidelogError, TimedOut
-from tidelog.store import Store
+from tidelog.store import Snapshot, Store
 from tidelog.telemetry import logger
 
 __all__ = ["METHODS", "RpcLimits", "answer"]
@@ -41,9 +41,15 @@ async def _answers(requests: Requests, store: Store, chain_id: int, limits: RpcL
     wanted = [call for call in requests.calls if call.id is not None]
     if not any(isinstance(call, Call) for call in wanted):
         return [_answered(call.id or envelope.NULL, _refused(call)) for call in wanted]
+
+    async def look(snapshot: Snapshot) -> list[bytes]:
+        return await _answer_all(wanted, await view_of(snapshot, chain_id, limits))
+
     try:
-        async with store.snapshot() as snapshot:
-            return await _answer_all(wanted, await view_of(snapshot, chain_id, limits))
+        if len(wanted) == 1:
+            return await store.read(look)
+        async with store.snapshot() as snapshot:  # each call has the time of a read
+            return await look(snapshot)
     except Refusal as refusal:
         failed = refusal
     except (TidelogError, ValueError) as error:

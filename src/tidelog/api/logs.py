@@ -93,13 +93,16 @@ async def search_logs(
         *(search.where, search.addresses, search.least),
     )
     page = page_of(options, LOGS, identity, data.limit, data.cursor)
-    async with backend.store.snapshot() as snapshot:
+
+    async def look(snapshot: Snapshot) -> Logs:
         state = await the_chain(snapshot, chain)
         span = await _span(snapshot, state, data, options.block_range_max)
         rows, following = page.cut(await _matching(snapshot, chain, search, span, page.after, page.limit))
         found = await _told(snapshot, chain, rows, data.hashes)
-    highest = span[1] if search.descending or following is None else found[-1].block_number
-    return unstored(Logs(data=found, next=following, **state.envelope(highest)))
+        highest = span[1] if search.descending or following is None else found[-1].block_number
+        return Logs(data=found, next=following, **state.envelope(highest))
+
+    return unstored(await backend.store.read(look))
 
 
 def _read(data: LogFilter, options: ApiOptions) -> _Search:

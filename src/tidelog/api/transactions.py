@@ -49,14 +49,16 @@ async def get_transaction(
     at_most: AtMost = "latest",
 ) -> Response[TransactionAnswer]:
     """With its receipt and its logs."""
-    async with backend.store.snapshot() as snapshot:
+
+    async def look(snapshot: Snapshot) -> TransactionAnswer:
         state = await the_chain(snapshot, chain)
         row = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
         if row is None:
             raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
-        logs = await _logs_of(snapshot, chain, row)
-    found = transaction_of(row, [log_of(each) for each in logs])
-    answer = TransactionAnswer(data=found, **state.envelope(found.block_number))
+        found = transaction_of(row, [log_of(each) for each in await _logs_of(snapshot, chain, row)])
+        return TransactionAnswer(data=found, **state.envelope(found.block_number))
+
+    answer = await backend.store.read(look)
     return revalidated(request, answer, final=answer.finality == "finalized", named=True)
 
 

@@ -200,21 +200,20 @@ class ReaderPool:
         self._slots.release()
 
     async def _limited(self, worker: Worker, reader: _Reader, function: Callable[[_Reader], T]) -> T:
-        """What the function gives, within the time of a read. Whoever stops waiting for it ends it."""
+        """What the function gives. Its queries are ended when their time is over, or nobody waits any more."""
         limit_s = self._statement_timeout_s
+        alarm = None if limit_s is None else _Alarm(reader, limit_s)
         try:
-            async with asyncio.timeout(limit_s):
-                return await worker.call(lambda: function(reader))
-        except TimeoutError:
-            await self._halt(worker, reader)
+            return await worker.call(lambda: function(reader))
+        except TimedOut:
+            assert limit_s is not None, "an alarm rang"
             raise TimedOut(f"a read took longer than the {limit_s:g} s that it may: ask for less at once") from None
         except asyncio.CancelledError:
-            await self._halt(worker, reader)
+            await asyncio.shield(self._in_background(_halt(worker, reader)))
             raise
-
-    async def _halt(self, worker: Worker, reader: _Reader) -> None:
-        """End what the reader is at, and wait until it has ended."""
-        await asyncio.shield(self._in_background(_halt(worker, reader)))
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
@@ -266,8 +265,26 @@ def _completed(reading: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a read may wait for its snapshot alone")
 
 
+class _Alarm:
+    """Interrupts a reader after some time, and again and again until it is cancelled."""
+
+    def __init__(self, reader: _Reader, after_s: float) -> None:
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._handle = self._loop.call_later(after_s, self._ring)
+
+    def _ring(self) -> None:
+        self._reader.interrupt()
+        self._handle = self._loop.call_later(INTERRUPT_EVERY_S, self._ring)
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+
 async def _halt(worker: Worker, reader: _Reader) -> None:
-    ended = asyncio.ensure_future(worker.call(lambda: None))
-    while not ended.done():
-        reader.interrupt()
-        await asyncio.wait({ended}, timeout=INTERRUPT_EVERY_S)
+    """End what the reader is at, and wait until it has ended."""
+    alarm = _Alarm(reader, 0.0)
+    try:
+        await worker.call(lambda: None)
+    finally:
+        alarm.cancel()
