@@ -4,33 +4,48 @@
 """
 
 import asyncio
-import gc
 import sys
-import threading
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import apsw
 
-from tidelog.cli import main as command_line
+from tidelog import runtime
 
-EVERY_S = 5.0  # looking through all objects takes some milliseconds
+T = TypeVar("T")
+
+EVERY_S = 5.0
+run = runtime.run
 
 
-def tell(path: Path, ended: threading.Event) -> None:
-    while not ended.wait(EVERY_S):
-        tasks = sum(isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects())
+async def tell(path: Path) -> None:
+    while True:
         fresh = path.with_suffix(".new")
-        fresh.write_text(f"{tasks} {apsw.memory_used()}")
+        fresh.write_text(f"{len(asyncio.all_tasks())} {apsw.memory_used()}")
         fresh.rename(path)
+        await asyncio.sleep(EVERY_S)
+
+
+def run_telling(main: Coroutine[Any, Any, T]) -> T:
+    async def both() -> T:
+        telling = asyncio.create_task(tell(Path(sys.argv[1])))
+        try:
+            return await main
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+
+    return run(both())
 
 
 def main() -> None:
-    ended = threading.Event()
-    threading.Thread(target=tell, args=(Path(sys.argv[1]), ended), daemon=True).start()
-    try:
-        command_line(sys.argv[2:])
-    finally:
-        ended.set()
+    runtime.run = run_telling  # before the commands are imported, each of which takes it by its name
+    from tidelog.cli import main as command_line
+
+    command_line(sys.argv[2:])
 
 
 if __name__ == "__main__":

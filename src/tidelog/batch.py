@@ -11,6 +11,7 @@ form. Digests are SHA-256 over such encodings, so that they are equal on every b
 import enum
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
@@ -40,7 +41,7 @@ class Column(Struct, frozen=True):
     content: bool = True
 
 
-class Table(Struct, frozen=True):
+class Table(Struct, frozen=True, dict=True):
     """A table: its columns in the order of a row, its natural key, and what a rollback goes by.
 
     `scope` is the column that says whose row it is (a chain id, say), `height` the one that a rollback
@@ -54,13 +55,20 @@ class Table(Struct, frozen=True):
     height: str | None = None
     content: bool = True
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
+        return tuple([column.name for column in self.columns])
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
 
     def index(self, name: str) -> int:
         """The position of a column in a row; ValueError if there is none of that name."""
-        return self.names.index(name)
+        try:
+            return self._places[name]
+        except KeyError:
+            raise ValueError(f"{self.name} has no column {name}") from None
 
 
 class Rows(Struct, frozen=True):
