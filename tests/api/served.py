@@ -90,6 +90,7 @@ class Served:
             readonly=True,
             statement_timeout_s=options.statement_timeout_s,
             readers=options.readers,
+            patience_s=options.store_patience_s,
         )
         self.server = ApiServer(Backend(self.store, runtime, options, (), self.metrics))
         begun = asyncio.Event()

@@ -9,16 +9,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.served import CHAIN, Filled, Served, fill
+from tests.api.served import CHAIN, Filled, Served, fill, filled
 from tests.chain.rig import Rig, a_node
 from tests.cli.conftest import Cli, cli
 from tests.cli.conftest import environment as clean
 from tests.command import environment, until
+from tests.postgres import PostgresServer
 from tests.runtime import FakeRuntime
 from tidelog.api.backend import Backend
 from tidelog.api.options import ApiOptions
@@ -30,6 +32,7 @@ from tidelog.telemetry import ApiMetrics
 __all__ = ["clean", "cli"]  # fixtures
 
 END_S = 20.0  # a server ends within five, or else is cut off
+CROWD = 16  # requests at once
 
 
 class Command:
@@ -101,6 +104,22 @@ def test_it_ends_in_time_whatever_is_open(small: Filled) -> None:
     with half:  # the server is gone, and so is the request that never came
         half.settimeout(END_S)
         assert b" 200 " not in half.recv(100)
+
+
+@pytest.mark.parametrize("tokens_s", [1e-9, 1e9])  # it is the guard that meets the store, or the route
+def test_while_the_store_is_away_everybody_is_told_soon(postgres_server: PostgresServer, tokens_s: float) -> None:
+    """One after the other they would wait until their requests time out, and be told that: 504."""
+    with postgres_server.database() as url, Served(filled(url).url, readers=1, tokens_s=tokens_s) as api:
+        assert api.get("/v1/chains").status == 200
+        postgres_server.stop()
+        try:
+            with ThreadPoolExecutor(CROWD) as pool:
+                replies = list(pool.map(api.get, ["/v1/chains"] * CROWD))
+        finally:
+            postgres_server.start()
+        assert {(reply.status, reply.headers["retry-after"]) for reply in replies} == {(503, "1")}
+        assert {reply.error for reply in replies} == {"the store is not available now: try again"}
+        until(lambda: api.get("/v1/chains").status == 200, "the store to be back")
 
 
 def test_a_server_that_is_cancelled_is_gone(small: Filled) -> None:

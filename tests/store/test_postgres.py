@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.postgres import PostgresServer
+from tests.runtime import FakeRuntime
 from tests.store.rows import SOURCE, Chain, make_row, wide_block
 from tidelog.batch import (
     BLOCKS,
@@ -46,6 +47,18 @@ from tidelog.store.postgres.uint256 import decode_numeric, encode_numeric
 from tidelog.store.query import select_query
 
 RNG = random.Random(11)
+
+
+class Dozing(FakeRuntime):
+    """Who sleeps goes on when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep, self.awake = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asleep.set()
+        await self.awake.wait()
 
 
 @pytest_asyncio.fixture
@@ -309,6 +322,44 @@ class TestLostConnection:
         finally:
             postgres_server.start()
         assert await store.commit(batch) is Outcome.COMMITTED
+
+    async def test_a_snapshot_is_tried_for_as_long_as_its_reader_is_told(
+        self, postgres_server: PostgresServer, postgres_url: str, store: Store
+    ) -> None:
+        runtime = FakeRuntime()
+        asked = await open_store(postgres_url, runtime, readonly=True, patience_s=1.0)
+        postgres_server.stop()
+        try:
+            with pytest.raises(Busy):
+                async with asked.snapshot():
+                    pass
+        finally:
+            postgres_server.start()
+        assert 0.5 <= runtime.clock <= 1.0
+        async with asked.snapshot() as snapshot:
+            assert await snapshot.checkpoints() == []
+        await asked.close()
+
+    async def test_whoever_tries_again_holds_nobody_up(
+        self, postgres_server: PostgresServer, postgres_url: str, store: Store
+    ) -> None:
+        runtime = Dozing()
+        asked = await open_store(postgres_url, runtime, readonly=True, readers=1)
+
+        async def read() -> int:
+            async with asked.snapshot() as snapshot:
+                return len(await snapshot.checkpoints())
+
+        postgres_server.stop()
+        try:
+            waiting = asyncio.create_task(read())
+            await runtime.asleep.wait()
+        finally:
+            postgres_server.start()
+        assert await read() == 0
+        runtime.awake.set()
+        assert await waiting == 0
+        await asked.close()
 
     async def test_a_lock_that_is_held_is_busy(
         self, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch

@@ -51,18 +51,33 @@ class TokenList:
         self._tokens: Sequence[Token] = ()
         self._read_s: float | None = None  # when, by the monotonic clock; None: never
         self._reading = asyncio.Lock()
+        self._failures = 0  # readings that found the store away
         self.needed = not backend.options.loopback  # also while there is none
 
     async def current(self) -> Sequence[Token]:
-        """All of them. Whatever hinders the reading is raised: who cannot be checked is not let in."""
+        """All of them. Whatever hinders the reading is raised: who cannot be checked is not let in.
+
+        While the store is away, who has waited for another's reading shares its end: one after the other would wait
+        for as long as all of them together.
+        """
         if self._is_stale():
+            failures = self._failures
             async with self._reading:
                 if self._is_stale():
-                    begun_s = self._backend.runtime.monotonic()
-                    async with self._backend.store.snapshot() as snapshot:
-                        self._tokens = await listed(snapshot)
-                    self._read_s = begun_s
+                    if self._failures > failures:
+                        raise Busy("the store was away while its tokens were waited for")
+                    await self._read()
         return self._tokens
+
+    async def _read(self) -> None:
+        begun_s = self._backend.runtime.monotonic()
+        try:
+            async with self._backend.store.snapshot() as snapshot:
+                self._tokens = await listed(snapshot)
+        except Busy:
+            self._failures += 1
+            raise
+        self._read_s = begun_s
 
     async def known(self) -> Sequence[Token]:
         """The same; while the store is away those that were read last, since who revokes one needs the store too.

@@ -27,6 +27,10 @@ BODY_ERRORS = (413, 415)  # only where a request has a body
 DESCRIPTION = """
 What tidelog has taken in, read-only. Lists go on by `next`; every answer about a chain says how final it is.
 """
+_STREAM = {
+    "description": "Server-sent events, without an end: a page that waits for the whole answer shows none.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
 _BOUNDS = {"minimum": "ge", "maximum": "le", "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
 
 
@@ -85,6 +89,8 @@ def _describe(operation: dict[str, Any], handler: HTTPRouteHandler, options: Api
     responses = {status: answer for status, answer in operation["responses"].items() if not status.startswith("4")}
     if handler.opt.get("conditional"):
         responses["304"] = {"description": "What `If-None-Match` names has not changed."}
+    if handler.opt.get("stream"):
+        responses["200"] = _STREAM
     body = handler.opt.get("body")
     if body is not None:
         shape = {"$ref": REFERENCE.format(name=body.__name__)}
@@ -100,6 +106,8 @@ def _bounded(schema: dict[str, Any], kwarg: Any) -> dict[str, Any]:
     """A parameter is there or not; there is no null in an address."""
     options = [each for each in schema.get("oneOf", ()) if each.get("type") != "null"]
     plain = dict(options[0]) if len(options) == 1 else {k: v for k, v in schema.items() if k != "description"}
+    if "enum" in plain:
+        plain |= {"type": "string", "enum": [each for each in plain["enum"] if each is not None]}
     bounds = {name: getattr(kwarg, attribute) for name, attribute in _BOUNDS.items()}
     return plain | {name: value for name, value in bounds.items() if value is not None}
 

@@ -24,6 +24,7 @@ BLOCK_RANGE_MAX = 10_000  # blocks that a log filter may span: the customary lim
 REQUEST_S = 10.0  # for one answer; a client that waits longer has left
 STATEMENT_S = 5.0  # for one statement: below REQUEST_S, so that the database stops before we do
 READERS = 4  # snapshots at once; each is a thread, or a connection
+STORE_PATIENCE_S = 1.0  # while the store is away: a client that is told so at once comes back by itself
 REQUESTS_MAX = 64  # answered or waiting at once: sixteen for each reader, which is a wait below REQUEST_S
 CONNECTIONS_MAX = 512  # sockets; beyond it a client reads 503
 STREAMS_MAX = 128  # of them, live streams
@@ -56,6 +57,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     request_timeout_s: float = REQUEST_S
     statement_timeout_s: float = STATEMENT_S
     readers: int = READERS
+    store_patience_s: float = STORE_PATIENCE_S
     requests_max: int = REQUESTS_MAX
     connections_max: int = CONNECTIONS_MAX
     streams_max: int = STREAMS_MAX
@@ -94,4 +96,4 @@ _AT_LEAST_ONE = (
     *("page_default", "page_max", "body_bytes_max", "head_bytes_max", "addresses_max", "topics_max"),
     *("block_range_max", "readers", "requests_max", "connections_max", "streams_max"),
 )
-_POSITIVE = ("request_timeout_s", "statement_timeout_s", "keep_alive_s", "stop_s", "tokens_s")
+_POSITIVE = ("request_timeout_s", "statement_timeout_s", "store_patience_s", "keep_alive_s", "stop_s", "tokens_s")

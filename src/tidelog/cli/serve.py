@@ -120,7 +120,12 @@ async def serve_until(
         ConfigError: there is no such store, it is not up to date, or the address cannot be had.
     """
     store = await open_store(
-        db, runtime, readonly=True, statement_timeout_s=options.statement_timeout_s, readers=options.readers
+        db,
+        runtime,
+        readonly=True,
+        statement_timeout_s=options.statement_timeout_s,
+        readers=options.readers,
+        patience_s=options.store_patience_s,
     )
     try:
         server = ApiServer(Backend(store, runtime, options, journals, metrics))

@@ -151,6 +151,7 @@ async def open_store(
     readonly: bool = False,
     statement_timeout_s: float | None = None,
     readers: int | None = None,
+    patience_s: float | None = None,
 ) -> Store:
     """Open the store at `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
 
@@ -160,6 +161,8 @@ async def open_store(
         statement_timeout_s: how long one read of a snapshot may take; None: as long as it needs (SQLite), or
             the five minutes that any statement has (PostgreSQL).
         readers: how many snapshots may be open at once; None: a few, see READERS_MAX of the backend.
+        patience_s: for how long a snapshot is tried again while the store is away or locked, before it is `Busy`;
+            None: for some seconds, see READ_PATIENCE_S of the backend.
     """
     if statement_timeout_s is not None and statement_timeout_s <= 0:
         raise ValueError(f"a statement cannot end within {statement_timeout_s} s")
@@ -170,13 +173,23 @@ async def open_store(
         from tidelog.store.sqlite import open_sqlite
 
         return await open_sqlite(
-            url, runtime, readonly=readonly, statement_timeout_s=statement_timeout_s, readers=readers
+            url,
+            runtime,
+            readonly=readonly,
+            statement_timeout_s=statement_timeout_s,
+            readers=readers,
+            patience_s=patience_s,
         )
     if separator and scheme in ("postgresql", "postgres"):
         from tidelog.store.postgres import open_postgres
 
         return await open_postgres(
-            url, runtime, readonly=readonly, statement_timeout_s=statement_timeout_s, readers=readers
+            url,
+            runtime,
+            readonly=readonly,
+            statement_timeout_s=statement_timeout_s,
+            readers=readers,
+            patience_s=patience_s,
         )
     raise ConfigError(
         f"--db {url.split('@')[-1]!r} names no store: write sqlite:///tidelog.db or postgresql://user@host/name"

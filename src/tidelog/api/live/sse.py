@@ -8,7 +8,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from litestar import Request, get
-from litestar.params import FromQuery, HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
@@ -18,6 +18,7 @@ from tidelog.api.live.messages import HEARTBEAT, Messages, as_events, error_mess
 from tidelog.api.live.pace import paced
 from tidelog.api.live.topics import (
     LEVELS_DEFAULT,
+    LEVELS_MAX,
     Book,
     Candles,
     Changes,
@@ -36,12 +37,17 @@ __all__ = ["HEARTBEAT_S", "ROUTES", "SEND_S"]
 
 HEARTBEAT_S = 15.0  # below the 30 s to 60 s after which proxies give a silent connection up
 SEND_S = 30.0  # that a client may read nothing: beyond any pause of a healthy one
-STREAM = {"stream": True}  # for what bounds or compresses answers: these have no end
+STREAM = {"stream": True}  # the document of the API says so
 
 _log = logger("live")
 
 After = Annotated[str | None, QueryParameter(name="after", description="The id of the last event that you have.")]
 LastId = Annotated[str | None, HeaderParameter(name="last-event-id", description="The same, as a browser says it.")]
+Blocks = Annotated[Literal["header"] | None, QueryParameter(description="With the header of each applied block.")]
+Levels = Annotated[  # which `Book` checks, for every carrier
+    int, QueryParameter(description="Levels of each side.", schema_extra={"minimum": 1, "maximum": LEVELS_MAX})
+]
+Interval = Annotated[str, QueryParameter(description="How long a candle is: 60, 1m, 1h, 1d.")]
 
 
 class EventStream(ASGIResponse):
@@ -115,17 +121,17 @@ async def _answer(request: Request[Any, Any, Any], topic: Topic) -> EventStream:
 
 @get(
     "/v1/chains/{chain:str}/live/changes",
-    operation_id="liveChanges",
-    summary="Blocks as they are applied and reverted, as server-sent events.",
+    operation_id="live_changes",
+    summary="Blocks as they are applied and reverted",
+    tags=["live"],
     opt=STREAM,
-    include_in_schema=False,
 )
 async def live_changes(
     request: Request[Any, Any, Any],
     chain: Chain,
     after: After = None,
     last_id: LastId = None,
-    blocks: FromQuery[Literal["header"] | None] = None,
+    blocks: Blocks = None,
 ) -> EventStream:
     """`after=0` begins with the first change; without `after` with the next one. `blocks=header` adds headers."""
     given = last_id or after
@@ -135,10 +141,10 @@ async def live_changes(
 
 @get(
     "/v1/markets/{symbol:str}/live/trades",
-    operation_id="liveTrades",
-    summary="A symbol's trades, as server-sent events.",
+    operation_id="live_trades",
+    summary="A symbol's trades as they come",
+    tags=["live"],
     opt=STREAM,
-    include_in_schema=False,
 )
 async def live_trades(
     request: Request[Any, Any, Any],
@@ -147,6 +153,7 @@ async def live_trades(
     after: After = None,
     last_id: LastId = None,
 ) -> EventStream:
+    """First those behind `after`, out of the journal; without it the next one."""
     given = last_id or after
     place = None if given is None else place_of("after", given)
     return await _answer(request, Trades(symbol_of(symbol), recording, place))
@@ -154,32 +161,33 @@ async def live_trades(
 
 @get(
     "/v1/markets/{symbol:str}/live/book",
-    operation_id="liveBook",
-    summary="A book's best levels whenever they change, as server-sent events.",
+    operation_id="live_book",
+    summary="A book's best levels whenever they change",
+    tags=["live"],
     opt=STREAM,
-    include_in_schema=False,
 )
 async def live_book(
     request: Request[Any, Any, Any],
     symbol: Symbol,
     recording: Recording = None,
-    levels: FromQuery[int] = LEVELS_DEFAULT,
+    levels: Levels = LEVELS_DEFAULT,
 ) -> EventStream:
+    """It begins with the present ones; who is slow gets the latest."""
     return await _answer(request, Book(symbol_of(symbol), recording, levels))
 
 
 @get(
     "/v1/markets/{symbol:str}/live/candles",
-    operation_id="liveCandles",
-    summary="A symbol's candles whenever they change, as server-sent events.",
+    operation_id="live_candles",
+    summary="A symbol's candles whenever they change",
+    tags=["live"],
     opt=STREAM,
-    include_in_schema=False,
 )
 async def live_candles(
     request: Request[Any, Any, Any],
     symbol: Symbol,
     recording: Recording = None,
-    interval: FromQuery[str] = "1m",
+    interval: Interval = "1m",
     after: After = None,
     last_id: LastId = None,
 ) -> EventStream:

@@ -205,6 +205,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         _defaults.statement_timeout_s
     )
     readers: Annotated[int, Meta(description="Snapshots of the store at once.", ge=1)] = _defaults.readers
+    store_patience: Annotated[Pause, Meta(description="While the store is away: then the answer is 503.")] = Pause(
+        _defaults.store_patience_s
+    )
     requests_max: Annotated[int, Meta(description="Requests at once.", ge=1)] = _defaults.requests_max
     connections_max: Annotated[int, Meta(description="Sockets at once.", ge=1)] = _defaults.connections_max
     streams_max: Annotated[int, Meta(description="Live streams at once.", ge=1)] = _defaults.streams_max

@@ -107,10 +107,11 @@ async def open_postgres(
     readonly: bool = False,
     statement_timeout_s: float | None = None,
     readers: int | None = None,
+    patience_s: float | None = None,
 ) -> PostgresStore:
     """Open the store in the database that `url` names."""
     address = address_of(url)
-    pool = ReaderPool(address, runtime, readers=readers, statement_timeout_s=statement_timeout_s)
+    pool = ReaderPool(address, runtime, readers=readers, statement_timeout_s=statement_timeout_s, patience_s=patience_s)
     if readonly:
         await pool.check_schema()
         return PostgresStore(address, runtime, pool, None)

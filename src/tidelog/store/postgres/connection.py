@@ -19,7 +19,7 @@ __all__ = ["Address", "Link", "Lost", "address_of", "connect", "translated"]
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5.0  # a server far away takes one; whoever waits 10 s for an answer has to be told why
 CALL_TIMEOUT_S = 330.0  # past the server's own limit for a statement: only a vanished server takes longer
 UNWIND_TIMEOUT_S = 1.0  # for a call that is cancelled because its connection died
 

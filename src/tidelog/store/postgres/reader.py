@@ -76,9 +76,11 @@ class ReaderPool:
         *,
         readers: int | None = None,
         statement_timeout_s: float | None = None,
+        patience_s: float | None = None,
     ) -> None:
         self._address = address
         self._runtime = runtime
+        self._patience_s = READ_PATIENCE_S if patience_s is None else patience_s
         self._settings = dict(SESSION)
         if statement_timeout_s is not None:
             self._settings["statement_timeout"] = f"{max(1, round(statement_timeout_s * 1000))}ms"
@@ -87,23 +89,26 @@ class ReaderPool:
         self._endings: set[asyncio.Task[None]] = set()
 
     async def _begin(self) -> Link:
-        """A connection in a transaction whose state is fixed."""
-        link = self._idle.pop() if self._idle else await connect(self._address, self._settings)
+        """A connection in a transaction whose state is fixed. It has a slot, which a failure gives back.
+
+        So nobody waits for those who try again: while the server is away all of them learn it in the same time.
+        """
+        await self._slots.acquire()
         try:
-            await link.execute(BEGIN)
+            link = self._idle.pop() if self._idle else await connect(self._address, self._settings)
+            try:
+                await link.execute(BEGIN)
+            except BaseException:
+                link.abandon()
+                raise
         except BaseException:
-            link.abandon()
+            self._slots.release()
             raise
         return link
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
-        await self._slots.acquire()
-        try:
-            link = await patiently(self._runtime, self._begin, patience_s=READ_PATIENCE_S)
-        except BaseException:
-            self._slots.release()
-            raise
+        link = await patiently(self._runtime, self._begin, patience_s=self._patience_s)
         try:
             yield _Snapshot(link)
         finally:

@@ -92,13 +92,16 @@ async def open_sqlite(
     readonly: bool = False,
     statement_timeout_s: float | None = None,
     readers: int | None = None,
+    patience_s: float | None = None,
     vfs: str | None = None,
 ) -> SqliteStore:
     """Open the store in the file that `url` names; `vfs` is SQLite's name of another file system."""
     path = path_of(url)
     if vfs is None:
         refuse_stub(path)
-    pool = ReaderPool(path, runtime, vfs, readers=readers, statement_timeout_s=statement_timeout_s)
+    pool = ReaderPool(
+        path, runtime, vfs, readers=readers, statement_timeout_s=statement_timeout_s, patience_s=patience_s
+    )
     if readonly:
         try:
             await pool.call(lambda reader: reader.check_schema())

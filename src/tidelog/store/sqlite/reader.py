@@ -155,8 +155,10 @@ class ReaderPool:
         *,
         readers: int | None = None,
         statement_timeout_s: float | None = None,
+        patience_s: float | None = None,
     ) -> None:
         self._statement_timeout_s = statement_timeout_s
+        self._patience_s = READ_PATIENCE_S if patience_s is None else patience_s
         self._path = path
         self._runtime = runtime
         self._vfs = vfs
@@ -240,10 +242,12 @@ class ReaderPool:
     async def call(self, function: Callable[[_Reader], T]) -> T:
         """Run one function on a reader, outside a snapshot."""
         async with self._reader() as (worker, reader):
-            return await self._patiently(lambda: worker.call(lambda: function(reader)))
+            return await patiently(
+                self._runtime, lambda: worker.call(lambda: function(reader)), patience_s=READ_PATIENCE_S
+            )
 
     def _patiently(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
-        return patiently(self._runtime, attempt, patience_s=READ_PATIENCE_S)
+        return patiently(self._runtime, attempt, patience_s=self._patience_s)
 
     async def close(self) -> None:
         """Close the readers. Snapshots have to be over by now."""
