@@ -142,6 +142,41 @@ MUTANTS: dict[str, Mutant] = {
     "budget_not_kept": Mutant(
         "market", 100, (Patch("tidelog.market.decisions", "if len(recent) >= ATTEMPTS_MAX:", "if False:"),)
     ),
+    "private_sequence_not_followed": Mutant(
+        "market",
+        40,
+        (Patch("tidelog.market.session", "event.sequence != before + 1)", "False)"),),
+    ),
+    "private_snapshot_not_waited_for": Mutant(
+        "market",
+        120,
+        (
+            Patch(
+                "tidelog.market.session",
+                "if not event.snapshot and (before == 0 or event.sequence != before + 1)",
+                "if not event.snapshot and before and event.sequence != before + 1",
+            ),
+        ),
+    ),
+    "one_token_for_ever": Mutant(
+        "market",
+        60,
+        (
+            Patch(
+                "tidelog.market.feed",
+                "self._token = await self._tokens()",
+                "self._token = self._token or await self._tokens()",
+            ),
+            Patch(
+                "tidelog.market.feed",
+                "self._socket = self._socket, None\n        self._token = None\n",
+                "self._socket = self._socket, None\n",
+            ),
+        ),
+    ),
+    "no_new_token_where_one_is_refused": Mutant(
+        "market", 120, (Patch("tidelog.market.decisions", "if held.expired:", "if False:"),)
+    ),
     "loader_position_outside_the_commit": Mutant(
         "market",
         60,

@@ -93,7 +93,7 @@ class ChainRun:
     async def run(self) -> None:
         self.world.on_point = self._on_point
         self.keeper = Keeper(self.world, "sync", self._main, on_end=self._ended)
-        await staged(self.world, self.faults, self.keeper, self._observer, self._mine(), self._script())
+        await staged(self.world, self.faults, [self.keeper], self._observer, self._mine(), self._script())
 
     async def _script(self) -> None:
         await self._until(lambda: False, self.schedule.busy_s)

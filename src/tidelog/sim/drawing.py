@@ -3,9 +3,12 @@
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from tidelog.sim import schedule as plan
 from tidelog.sim.disk import FAULTS as DISK_FAULTS
 from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange.rest import DENIALS
 from tidelog.sim.lies import LIES
 
 EVENTS = (4, 14)
@@ -25,11 +28,19 @@ MARKET_POINTS = (
 )  # fmt: skip
 
 
+# What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
+PRIVATE_CHANCE = 0.3
+PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
+
+
 def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     """The schedule of a seed; `steps` is how many events it has, if that is not drawn as well."""
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
-    return _chain(rng, seed, count) if kind == plan.CHAIN else _market(rng, seed, count)
+    if kind == plan.CHAIN:
+        return _chain(rng, seed, count)
+    schedule = _market(rng, seed, count)
+    return _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -82,6 +93,28 @@ def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
     events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
     protocol = "v2" if rng.random() < 0.7 else "v1"
     return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _private(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps the private channels as well, and what goes wrong with them."""
+    if rng.random() >= PRIVATE_CHANCE:
+        return schedule
+    both = PRIVATE_CHANNELS[schedule.protocol]
+    channels = both if rng.random() < 0.6 else (rng.choice(both),)  # with one alone, its token may expire
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (4, lambda: plan.Fault("sequence_gap", rng.choice((0.1, 0.5)), _span(rng))),
+        (1, lambda: plan.Fault("snapshot_lost", 0.5, _span(rng))),
+        (2, lambda: plan.Deny(rng.choice(sorted(DENIALS)), _span(rng))),
+    ]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
+    events = [*map(_forwards, schedule.events), *added]
+    return msgspec.structs.replace(schedule, events=tuple(events), private=channels)
+
+
+def _forwards(event: plan.Event) -> plan.Event:
+    """The exchange wants nonces that grow: with a clock that was set back meanwhile, a program gets no token."""
+    return plan.Event(event.at, plan.Jump(abs(event.do.s))) if isinstance(event.do, plan.Jump) else event
 
 
 def _event(

@@ -14,7 +14,9 @@ from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.node import SimNode
 
 
-class _Response:
+class PlayedResponse:
+    """`HttpResponse` that plays an answer."""
+
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
@@ -64,7 +66,7 @@ class InProcessHttp:
                     raise Unreachable("the connection broke (reset)")
                 if answer.ending is Ending.STALL:
                     await asyncio.get_running_loop().create_future()
-                yield _Response(answer)
+                yield PlayedResponse(answer)
         except TimeoutError:
             raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
 
