@@ -142,6 +142,9 @@ MUTANTS: dict[str, Mutant] = {
     "budget_not_kept": Mutant(
         "market", 100, (Patch("tidelog.market.decisions", "if len(recent) >= ATTEMPTS_MAX:", "if False:"),)
     ),
+    "no_limit_of_a_message": Mutant(
+        "market", 40, (Patch("tidelog.net.websocket", "if self._size > MESSAGE_BYTES_MAX:", "if False:"),)
+    ),
     "private_sequence_not_followed": Mutant(
         "market",
         40,

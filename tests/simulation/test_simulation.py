@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from tidelog.sim import schedule as plan
+from tidelog.sim.drawing import MARKET_LEFT_OUT
+from tidelog.sim.exchange import FAULTS
 from tidelog.sim.scenario import drawn, play, shrunk
 
 CHAIN_SEEDS = range(8)
@@ -48,6 +50,17 @@ def test_a_schedule_is_data(kind: str) -> None:
         schedule = drawn(kind, seed)
         assert plan.decode(plan.encode(schedule)) == schedule
         assert drawn(kind, seed) == schedule
+
+
+def test_every_fault_is_drawn() -> None:
+    """All that an exchange can do, but for what is left out by name."""
+    drawn_faults = {
+        event.do.name
+        for seed in range(400)
+        for event in drawn(plan.MARKET, seed).events
+        if isinstance(event.do, plan.Fault)
+    }
+    assert drawn_faults == FAULTS.keys() - MARKET_LEFT_OUT
 
 
 def test_shrinking_keeps_what_it_takes_to_fail() -> None:

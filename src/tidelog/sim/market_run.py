@@ -21,6 +21,7 @@ from tidelog.market.feed import BookView, Feed
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.loader import Loader, source_of
 from tidelog.market.replay import Summary, load_entries, replay
+from tidelog.net import websocket
 from tidelog.sim import schedule as plan
 from tidelog.sim.consumer import consume
 from tidelog.sim.disk import Mount
@@ -28,6 +29,7 @@ from tidelog.sim.exchange import PAIRS, Limits, SimExchange
 from tidelog.sim.exchange import core as exchange_core
 from tidelog.sim.exchange import tokens as exchange_tokens
 from tidelog.sim.exchange.control import Disconnect
+from tidelog.sim.exchange.faults import content
 from tidelog.sim.faults import Faults
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.market_oracle import committed_is_journaled, contents, end_of_journal, every_trade
@@ -50,7 +52,7 @@ PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
 END_S = 60.0  # for the program to end in order
 LOOK_S = 0.5
-OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound: its last message, and markers
+OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
 SECOND = 1_000_000
 
 # Limits that a small run can reach. What they bound is in the code that they are patched into.
@@ -64,6 +66,8 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (feeds, "ATTEMPTS_WINDOW_US", 120 * SECOND),
     (exchange_core, "ATTEMPTS_US", 120 * SECOND),
     (exchange_tokens, "TOKEN_US", 8 * SECOND),
+    (websocket, "MESSAGE_BYTES_MAX", 128 * 1024),
+    (content, "HUGE_BYTES", 128 * 1024),
 )
 
 
@@ -264,9 +268,11 @@ class MarketRun:
         while True:
             await asyncio.sleep(TICK_S)
             self.exchange.tick(int((START_S + self.world.loop.time()) * SECOND))
-            for feed in (self.feed, None if self.private is None else self.private.feed):
-                held = None if feed is None else feed._journal
-                if held is not None and held._held_bytes > journal.HANDOFF_BYTES_MAX + OVER_BYTES:
+            for recording in (self, self.private):
+                held = None if recording is None or recording.feed is None else recording.feed._journal
+                if held is None or recording is None:
+                    continue
+                if held._held_bytes > journal.HANDOFF_BYTES_MAX + recording.wires.largest + OVER_BYTES:
                     self.world.violated(f"{held._held_bytes} bytes wait for the journal's disk")
 
     def _kill(self, why: str) -> None:

@@ -14,6 +14,7 @@ from tidelog.market import decisions
 from tidelog.market.core import codec_of
 from tidelog.market.events import BookDelta, BookSnapshot
 from tidelog.market.feed import BookView
+from tidelog.net import websocket
 from tidelog.net.websocket import WebSocket
 from tidelog.sim.exchange import SimExchange
 from tidelog.sim.exchange.book import TrueTop
@@ -40,6 +41,7 @@ class Wires:
         self.attempts_us: list[int] = []  # moments of all attempts to connect, by the exchange's clock
         self.proven: Counter[str] = Counter()  # by symbol: frames after which the book was shown as proven, and true
         self.sockets: dict[int, list[WireSocket]] = {}  # of each process
+        self.largest = 0  # bytes of a message that came
         self._kills = 0
 
     def gone(self, process: Process, killed: bool) -> None:
@@ -126,6 +128,9 @@ class _WatchedSocket:
         self._process.check()
         self._index += 1
         self._message = message
+        self._wires.largest = max(self._wires.largest, len(message))
+        if len(message) > websocket.MESSAGE_BYTES_MAX:
+            self._wires.world.violated(f"a message of {len(message)} bytes is refused")
         self._wires.world.trace.add(f"frame {hashlib.sha256(message).hexdigest()[:12]}")
         self._runtime.reached("frame")
         return message
