@@ -119,6 +119,18 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
+    "new_heads_relied_on": Mutant(  # polls are so far apart only where heads are followed
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.chain.sync",
+                "await self._wait(self._options.poll_s)",
+                "await self._wait(1e9 if self._options.poll_s > 5 else self._options.poll_s)",
+            ),
+            Patch("tidelog.chain.wakeup", "SILENT_S = 300.0", "SILENT_S = 1e9"),
+        ),
+    ),
     "no_truncation_to_depth": Mutant(
         "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
     ),

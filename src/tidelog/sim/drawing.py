@@ -15,8 +15,9 @@ EVENTS = (4, 14)
 BUSY_S = (30.0, 70.0)
 BLOCKS = (0, 25)
 
-# Left out: what a peer says of itself for good is believed for good (`pruned`); nobody is subscribed to heads.
-CHAIN_LIES = sorted(name for name in LIES if name != "pruned" and not name.startswith("new_heads"))
+CHAIN_LEFT_OUT = {"pruned"}  # what a peer says of itself for good is believed for good
+HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES))
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
@@ -31,6 +32,8 @@ MARKET_POINTS = (
 
 
 # What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
+HEADS_CHANCE = 0.3
+DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 FRAMES_CHANCE = 0.3
 FRAMES = ("fragments", "huge", "nesting")
 PRIVATE_CHANCE = 0.3
@@ -42,7 +45,7 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
     if kind == plan.CHAIN:
-        return _chain(rng, seed, count)
+        return _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     return _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
 
@@ -97,6 +100,19 @@ def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
     events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
     protocol = "v2" if rng.random() < 0.7 else "v1"
     return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _heads(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a subscription to new heads, and what is wrong with it."""
+    if rng.random() >= HEADS_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (3, lambda: plan.Lie(rng.choice(HEADS_LIES), 0, rng.choice((0.2, 0.5, 1.0)), rng.choice((_span(rng), DAYS_S)))),
+        (1, lambda: plan.Down(0, _span(rng))),
+    ]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added), heads=True)
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

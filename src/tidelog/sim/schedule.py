@@ -181,6 +181,7 @@ class Schedule(Struct, frozen=True):
     replicas: int = 1
     blocks: int = 0  # that the chain has at the start
     grows_at_end: bool = True
+    heads: bool = False  # a newHeads subscription wakes the sync, of replica 0
     protocol: str = "v2"
     private: tuple[str, ...] = ()  # channels of the account that are recorded too, by a program of their own
 
