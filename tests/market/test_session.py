@@ -30,6 +30,7 @@ from tidelog.market.events import (
     Trade,
     Trades,
 )
+from tidelog.market.figures import reconnect_reason
 from tidelog.market.marks import (
     Authorized,
     BackOff,
@@ -609,18 +610,43 @@ def test_a_token_is_had_at_every_connection() -> None:
     assert type(world.decide()[0]) is BackOff
 
 
+@pytest.mark.parametrize("method", ["subscribe", "unsubscribe"])
+def test_where_a_token_is_refused_the_next_connection_has_another(method: str) -> None:
+    world = private_world()
+    world.hear(Executions("executions", 1, snapshot=True))
+    world.hear(Executions("executions", 3))
+    assert [type(decision) for decision in world.decide()] == [Resync]
+    ((_, leave),) = world.until(1)
+    assert isinstance(leave, Unsubscribe)
+    if method == "subscribe":
+        world.acknowledge(leave)
+        ((_, again),) = world.until(1)
+        assert isinstance(again, Subscribe)
+    world.hear(Rejection("ESession:Invalid session", method=method, req_id=world.session.held.next_req_id - 1))
+    (drop,) = world.decide()
+    assert isinstance(drop, Drop)
+    assert reconnect_reason(drop.reason) == "no_token"
+    world.apply(Disconnected(""))
+    world.until(1)
+    world.apply(Connected())
+    world.apply(Authorized())
+    assert [type(decision) for decision in world.decide()] == [Subscribe]
+
+
 @pytest.mark.parametrize(
     ("sequences", "reason"),
     [
         ([1, 2, 3], None),
         ([5, 6], None),
+        ([None, 2], "no snapshot"),
         ([1, 3], "sequence 1 to 3"),
         ([1, 2, 2], "sequence 2 to 2"),
     ],
 )
-def test_a_gap_in_a_private_sequence_is_a_loss(sequences: list[int], reason: str | None) -> None:
+def test_a_gap_in_a_private_sequence_is_a_loss(sequences: list[int | None], reason: str | None) -> None:
+    """None: a snapshot that does not come."""
     world = private_world()
-    for sequence in sequences:
+    for sequence in [number for number in sequences if number is not None]:
         world.hear(Executions("executions", sequence, snapshot=sequence == sequences[0]))
     resyncs = [decision.reason for decision in world.decide() if isinstance(decision, Resync)]
     assert resyncs == ([] if reason is None else [reason])

@@ -60,15 +60,15 @@ async def test_receiving_waits_for_time_to_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "words"),
+    ("fault", "kind", "words", "answered"),
     [
-        ("close_1006", Unreachable, "without a close"),
-        ("close_1012", Unreachable, "code 1012"),
-        ("compressed", Rejected, "a compressed frame"),
-        ("huge", Rejected, "a message of more than"),
+        ("close_1006", Unreachable, "without a close", None),
+        ("close_1012", Unreachable, "code 1012", 1012),
+        ("compressed", Rejected, "a compressed frame", 1002),
+        ("huge", Rejected, "a message of more than", 1009),
     ],
 )
-async def test_a_connection_that_ends(fault: str, kind: type[SourceError], words: str) -> None:
+async def test_a_connection_that_ends(fault: str, kind: type[SourceError], words: str, answered: int | None) -> None:
     exchange = SimExchange(rate=100)
     socket = await subscribed(exchange)
     exchange.tell(fault, times=1)
@@ -78,6 +78,19 @@ async def test_a_connection_that_ends(fault: str, kind: type[SourceError], words
         assert isinstance(error, kind)
         assert words in str(error)
     assert exchange.sessions == []
+    assert socket.left_with == answered
+
+
+async def test_a_message_in_pieces_is_put_together() -> None:
+    async def frames(probability: float) -> list[bytes]:
+        exchange = SimExchange(rate=100)
+        socket = await subscribed(exchange)
+        exchange.tell("fragments", probability=probability)
+        exchange.advance(1_000_000)
+        assert (exchange.told["fragments"] > 50) is (probability == 1)
+        return [await socket.receive() for _ in range(50)]
+
+    assert await frames(1) == await frames(0)
 
 
 async def ending(socket: WebSocket) -> SourceError:

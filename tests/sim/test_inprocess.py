@@ -1,13 +1,16 @@
-"""The node behind the engine's HTTP port, without a socket: the same answers and the same failures."""
+"""The node behind the engine's ports, without a socket: the same answers and the same failures."""
 
+import asyncio
 import json
 
 import pytest
 
-from tests.sim.asking import call, full_node
-from tidelog.errors import Unreachable
+from tests.sim.asking import call, full_node, ledger_of
+from tidelog.errors import Rejected, Unreachable
 from tidelog.net.http import HttpTransport
-from tidelog.sim.inprocess import InProcessHttp
+from tidelog.net.websocket import WebSocketTransport
+from tidelog.sim.inprocess import InProcessHttp, InProcessWire, NodeSocket
+from tidelog.sim.node import SimNode
 
 BODY = json.dumps(call("eth_getBlockByNumber", "0xf", True)).encode()
 
@@ -65,3 +68,44 @@ async def test_the_moment_comes_from_outside() -> None:
     ) as response:
         assert response.status == 429
         assert response.headers["retry-after"] == "Tue, 14 Nov 2023 22:13:21 GMT"
+
+
+async def subscribed(node: SimNode) -> NodeSocket:
+    wire: WebSocketTransport = InProcessWire(node)
+    socket = await wire.connect("ws://replica-0/KEY", timeout_s=1)
+    assert isinstance(socket, NodeSocket)
+    socket.send(json.dumps(call("eth_subscribe", "newHeads")).encode())
+    assert json.loads(await socket.receive())["result"] == "0x1"
+    return socket
+
+
+async def number(socket: NodeSocket) -> int:
+    return int(json.loads(await socket.receive())["params"]["result"]["number"], 16)
+
+
+async def test_new_heads_come_as_over_a_real_socket() -> None:
+    node = full_node()
+    socket = await subscribed(node)
+    ledger_of(node).extend(2)
+    assert [await number(socket), await number(socket)] == [21, 22]
+    node.tell("new_heads_stall", times=1)
+    ledger_of(node).extend(1)
+    waiting = asyncio.create_task(number(socket))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ledger_of(node).extend(1)
+    assert await waiting == 24, "nothing was said of 23"
+
+
+async def test_a_socket_that_is_lost() -> None:
+    node = full_node()
+    socket = await subscribed(node)
+    waiting = asyncio.create_task(socket.receive())
+    await asyncio.sleep(0)
+    socket.lost()
+    with pytest.raises(Unreachable, match="without a close"):
+        await waiting
+    await socket.close()
+    assert ledger_of(node).watchers == []
+    with pytest.raises(Rejected, match="404"):
+        await InProcessWire(node).connect("ws://replica-7/", timeout_s=1)

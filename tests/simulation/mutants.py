@@ -119,6 +119,18 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
+    "new_heads_relied_on": Mutant(  # polls are so far apart only where heads are followed
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.chain.sync",
+                "await self._wait(self._options.poll_s)",
+                "await self._wait(1e9 if self._options.poll_s > 5 else self._options.poll_s)",
+            ),
+            Patch("tidelog.chain.wakeup", "SILENT_S = 300.0", "SILENT_S = 1e9"),
+        ),
+    ),
     "no_truncation_to_depth": Mutant(
         "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
     ),
@@ -141,6 +153,44 @@ MUTANTS: dict[str, Mutant] = {
     "lag_hidden": Mutant("market", 30, (Patch("tidelog.market.fanout", "            self._missed += 1\n", ""),)),
     "budget_not_kept": Mutant(
         "market", 100, (Patch("tidelog.market.decisions", "if len(recent) >= ATTEMPTS_MAX:", "if False:"),)
+    ),
+    "no_limit_of_a_message": Mutant(
+        "market", 40, (Patch("tidelog.net.websocket", "if self._size > MESSAGE_BYTES_MAX:", "if False:"),)
+    ),
+    "private_sequence_not_followed": Mutant(
+        "market",
+        40,
+        (Patch("tidelog.market.session", "event.sequence != before + 1)", "False)"),),
+    ),
+    "private_snapshot_not_waited_for": Mutant(
+        "market",
+        120,
+        (
+            Patch(
+                "tidelog.market.session",
+                "if not event.snapshot and (before == 0 or event.sequence != before + 1)",
+                "if not event.snapshot and before and event.sequence != before + 1",
+            ),
+        ),
+    ),
+    "one_token_for_ever": Mutant(
+        "market",
+        60,
+        (
+            Patch(
+                "tidelog.market.feed",
+                "self._token = await self._tokens()",
+                "self._token = self._token or await self._tokens()",
+            ),
+            Patch(
+                "tidelog.market.feed",
+                "self._socket = self._socket, None\n        self._token = None\n",
+                "self._socket = self._socket, None\n",
+            ),
+        ),
+    ),
+    "no_new_token_where_one_is_refused": Mutant(
+        "market", 120, (Patch("tidelog.market.decisions", "if held.expired:", "if False:"),)
     ),
     "loader_position_outside_the_commit": Mutant(
         "market",

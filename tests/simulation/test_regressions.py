@@ -31,6 +31,18 @@ FOUND = {
         '{"at":{"type":"time","s":14.456},"do":{"type":"takeover"}},'
         '{"at":{"type":"time","s":14.451},"do":{"type":"disk","kind":"read_error","skip":6,"times":3}}]}'
     ),
+    # A private channel that began with an update was taken as if its snapshot had come: nobody asked for it again.
+    "a private channel without its snapshot": (
+        '{"kind":"market","seed":97,"busy_s":31.9,"protocol":"v2","private":["executions","balances"],"events":['
+        '{"at":{"type":"time","s":15.447},"do":{"type":"fault","name":"snapshot_lost","probability":0.5,"for_s":8.3}},'
+        '{"at":{"type":"time","s":13.96},"do":{"type":"fault","name":"sequence_gap","probability":0.5,"for_s":7.8}}]}'
+    ),
+    # A resync of the only private channel lets its token expire. The refusal was taken for one of the channel's, and
+    # the same token shown again, until the exchange ended the connection for being idle.
+    "a token that expired on the connection": (
+        '{"kind":"market","seed":4,"busy_s":32.9,"protocol":"v2","private":["executions"],"events":['
+        '{"at":{"type":"time","s":3.322},"do":{"type":"fault","name":"sequence_gap","probability":0.1,"for_s":6.5}}]}'
+    ),
 }
 
 

@@ -8,6 +8,9 @@ import sys
 import pytest
 
 from tidelog.sim import schedule as plan
+from tidelog.sim.drawing import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
+from tidelog.sim.exchange import FAULTS
+from tidelog.sim.lies import LIES
 from tidelog.sim.scenario import drawn, play, shrunk
 
 CHAIN_SEEDS = range(8)
@@ -48,6 +51,27 @@ def test_a_schedule_is_data(kind: str) -> None:
         schedule = drawn(kind, seed)
         assert plan.decode(plan.encode(schedule)) == schedule
         assert drawn(kind, seed) == schedule
+
+
+def test_every_fault_is_drawn() -> None:
+    """All that an exchange can do, but for what is left out by name."""
+    drawn_faults = {
+        event.do.name
+        for seed in range(400)
+        for event in drawn(plan.MARKET, seed).events
+        if isinstance(event.do, plan.Fault)
+    }
+    assert drawn_faults == FAULTS.keys() - MARKET_LEFT_OUT
+
+
+def test_every_lie_is_drawn() -> None:
+    drawn_lies = {
+        event.do.name
+        for seed in range(400)
+        for event in drawn(plan.CHAIN, seed).events
+        if isinstance(event.do, plan.Lie)
+    }
+    assert drawn_lies == LIES.keys() - CHAIN_LEFT_OUT
 
 
 def test_shrinking_keeps_what_it_takes_to_fail() -> None:

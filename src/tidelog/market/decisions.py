@@ -98,6 +98,8 @@ class Look:
 
     def _decide_open(self) -> Decision | None:
         held = self._held
+        if held.expired:
+            return Drop("no token that is valid any more")  # the next connection has one of its own
         if self._due(held.heard_us + SILENT_US):
             return Drop(f"nothing came for {SILENT_US // SECOND} s")
         if self._due(max(held.heard_us, held.pinged_us) + PING_AFTER_US):

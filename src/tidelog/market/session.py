@@ -233,6 +233,7 @@ class Session:
             self.due_us = 0
             return
         for subscription in [*self._meant(rejection)]:
+            self._held.expired |= self._held.private and "nvalid session" in rejection.error
             if subscription.phase is Phase.LEAVING:  # there is nothing to leave
                 self._left(subscription, at_us)
             elif "lready subscribed" in rejection.error:
@@ -263,8 +264,8 @@ class Session:
         self._imply_ack(subscription, at_us)
         self._take_data(subscription, at_us)
         before, subscription.sequence = subscription.sequence, event.sequence
-        if before and not event.snapshot and event.sequence != before + 1 and subscription.doubt is None:
-            subscription.doubt = f"sequence {before} to {event.sequence}"
+        if not event.snapshot and (before == 0 or event.sequence != before + 1) and subscription.doubt is None:
+            subscription.doubt = f"sequence {before} to {event.sequence}" if before else "no snapshot"
             self.due_us = 0
 
     def _follow_trades(self, event: Trades, at_us: int) -> None:
@@ -317,6 +318,7 @@ class Session:
                 self._move(Input.OPENED_PRIVATE if held.private else Input.OPENED)
                 held.opened_us = held.heard_us = at_us
                 held.pinged_us = held.paced_us = 0
+                held.expired = False
                 self._settle()
             case Authorized():
                 self._move(Input.AUTHORIZED)

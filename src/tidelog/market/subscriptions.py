@@ -72,4 +72,5 @@ class SessionState(Struct):
     heard_us: int = 0  # when a frame came last, whatever it was
     pinged_us: int = 0
     paced_us: int = 0  # no request before
+    expired: bool = False  # the exchange takes this connection's token no more
     retry_us: int = 0  # no connection before

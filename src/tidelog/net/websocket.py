@@ -61,8 +61,8 @@ class WebSocketTransport(Protocol):
         ...
 
 
-class _Listener(WSListener):
-    """Collects frames into messages, under limits."""
+class Listener(WSListener):
+    """Collects frames into messages, under limits. The simulation gives it frames of its own."""
 
     def __init__(self) -> None:
         self.messages: deque[bytes] = deque()
@@ -71,6 +71,14 @@ class _Listener(WSListener):
         self.waiting_bytes = 0  # of `messages`
         self._parts: list[bytes] = []
         self._size = 0
+
+    def take(self) -> bytes | None:
+        """The oldest message that has come; None if none waits."""
+        if not self.messages:
+            return None
+        message = self.messages.popleft()
+        self.waiting_bytes -= len(message)
+        return message
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self.ended is not None:  # read in one go with what ended it: nothing may follow a gap as if there were none
@@ -124,19 +132,17 @@ class _Listener(WSListener):
 
 
 class _PicoSocket:
-    def __init__(self, transport: WSTransport, listener: _Listener) -> None:
+    def __init__(self, transport: WSTransport, listener: Listener) -> None:
         self._transport = transport
         self._listener = listener
 
     async def receive(self) -> bytes:
         listener = self._listener
-        while not listener.messages:
+        while (message := listener.take()) is None:
             if listener.ended is not None:
                 raise await self._disconnected() or listener.ended
             listener.arrived.clear()
             await listener.arrived.wait()
-        message = listener.messages.popleft()
-        listener.waiting_bytes -= len(message)
         return message
 
     def send(self, message: bytes) -> None:
@@ -165,7 +171,7 @@ class PicoWebSocket:
         try:
             async with asyncio.timeout(timeout_s):
                 transport, listener = await ws_connect(
-                    _Listener,
+                    Listener,
                     url,
                     max_frame_size=MESSAGE_BYTES_MAX,
                     max_redirects=0,  # elsewhere is not where the user said, and the key would go along
@@ -182,6 +188,6 @@ class PicoWebSocket:
             raise kind(f"HTTP {status} at the WebSocket's handshake") from None
         except (WSError, OSError, ValueError) as error:
             raise Unreachable(f"no WebSocket ({type(error).__name__})") from None
-        if not isinstance(listener, _Listener):  # what picows gives when the peer leaves during the handshake
+        if not isinstance(listener, Listener):  # what picows gives when the peer leaves during the handshake
             raise Unreachable("no WebSocket (the peer left during the handshake)")
         return _PicoSocket(transport, listener)

@@ -5,8 +5,9 @@ wrong does; then comes the quiet phase, in which the store has to become the nod
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import apsw
 
@@ -14,6 +15,7 @@ from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.chain.pool import Pool
 from tidelog.chain.rpc import Endpoint
 from tidelog.chain.sync import Options, Sync
+from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.config import EndpointUrl
 from tidelog.errors import Busy
 from tidelog.sim import schedule as plan
@@ -23,7 +25,7 @@ from tidelog.sim.faults import Faults
 from tidelog.sim.forge import Shape
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.ledger import Ledger
-from tidelog.sim.links import LinkedHttp, Links
+from tidelog.sim.links import LinkedHttp, LinkedWire, Links
 from tidelog.sim.node import SimNode
 from tidelog.sim.oracle import Standing, equals_node, require, standing
 from tidelog.sim.runtime import SimRuntime
@@ -38,6 +40,7 @@ SMALL = Shape(transactions=(0, 2), logs=(0, 2), withdrawals=(0, 1))
 BLOCK_S = 3.0  # between blocks
 FINALIZED_DEPTH = 12
 PATIENCE_S = 10.0  # for a lower chain
+POLL_S, WOKEN_POLL_S = 1.0, 20.0  # the second where newHeads are followed: so that it is they that wake
 QUIET_S = 600.0  # in which all has to be well again
 LOOK_S = 0.5
 
@@ -93,7 +96,7 @@ class ChainRun:
     async def run(self) -> None:
         self.world.on_point = self._on_point
         self.keeper = Keeper(self.world, "sync", self._main, on_end=self._ended)
-        await staged(self.world, self.faults, self.keeper, self._observer, self._mine(), self._script())
+        await staged(self.world, self.faults, [self.keeper], self._observer, self._mine(), self._script())
 
     async def _script(self) -> None:
         await self._until(lambda: False, self.schedule.busy_s)
@@ -137,9 +140,18 @@ class ChainRun:
         pool = Pool([Endpoint(url, http, runtime, metrics) for url in urls], runtime, metrics)
         store = await open_sqlite(f"sqlite:///{self._path}", runtime, vfs=process.mount.name)
         try:
-            options = Options(follow=True, senders=True, chain_id=CHAIN_ID, reorg_patience_s=PATIENCE_S)
-            self.syncing = Sync(UncertainStore(store, self), pool, runtime, metrics, options)  # type: ignore[arg-type]
-            await self.syncing.run()
+            options = Options(
+                follow=True,
+                senders=True,
+                chain_id=CHAIN_ID,
+                reorg_patience_s=PATIENCE_S,
+                poll_s=WOKEN_POLL_S if self.schedule.heads else POLL_S,
+            )
+            syncing = Sync(UncertainStore(store, self), pool, runtime, metrics, options)  # type: ignore[arg-type]
+            self.syncing = syncing
+            wire = LinkedWire(self.node, self.links, process, runtime)
+            heads = HeadsWatcher(EndpointUrl("ws://replica-0", schemes=("ws",)), runtime, syncing.wake, wire)
+            await _beside(syncing.run(), heads.run() if self.schedule.heads else None)
         finally:
             self.syncing = None
             await store.close()
@@ -156,6 +168,7 @@ class ChainRun:
         self.keeper.kill(why)
 
     def _ended(self, process: Process, killed: bool) -> None:
+        self.links.gone(process)
         if killed:
             self.faults.bury()
         self._look()
@@ -180,7 +193,7 @@ class ChainRun:
                 return lambda: self._silence(name, replica)
             case plan.Down(replica):
                 replicas = {replica} if replica is not None else set(range(self.schedule.replicas))
-                self.links.down |= replicas
+                self.links.take_down(replicas)
                 return lambda: self.links.down.difference_update(replicas)
             case plan.Slow(replica, by_s):
                 self.links.slow_s[replica] = by_s
@@ -238,6 +251,18 @@ class ChainRun:
             self.world.violated(str(violation))
         finally:
             _close(connection)
+
+
+async def _beside(running: Coroutine[Any, Any, object], watching: Coroutine[Any, Any, None] | None) -> None:
+    """Run to the end, with a watcher beside, which ends by no other error than the end of all."""
+    watcher = None if watching is None else asyncio.create_task(watching)
+    try:
+        await running
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
 
 
 def _close(connection: apsw.Connection) -> None:

@@ -3,33 +3,51 @@
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from tidelog.sim import schedule as plan
 from tidelog.sim.disk import FAULTS as DISK_FAULTS
 from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange.rest import DENIALS
 from tidelog.sim.lies import LIES
 
 EVENTS = (4, 14)
 BUSY_S = (30.0, 70.0)
 BLOCKS = (0, 25)
 
-# Left out: what a peer says of itself for good is believed for good (`pruned`); nobody is subscribed to heads.
-CHAIN_LIES = sorted(name for name in LIES if name != "pruned" and not name.startswith("new_heads"))
+CHAIN_LEFT_OUT = {"pruned"}  # what a peer says of itself for good is believed for good
+HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES))
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
-# Left out: faults of private channels, of compression and size, which a wire without bytes does not have.
-MARKET_FAULTS = sorted(FAULTS.keys() - {"sequence_gap", "huge", "nesting", "trickle", "fragments"})
+# Left out: a message that comes byte by byte, of which picows makes whole frames before anything of ours sees it; the
+# real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
+MARKET_LEFT_OUT = {"trickle"}
+MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - {"sequence_gap", "huge", "nesting", "fragments"})
 MARKET_POINTS = (
     "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
     "store.written", "store.committed",
 )  # fmt: skip
 
 
+# What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
+HEADS_CHANCE = 0.3
+DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
+FRAMES_CHANCE = 0.3
+FRAMES = ("fragments", "huge", "nesting")
+PRIVATE_CHANCE = 0.3
+PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
+
+
 def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     """The schedule of a seed; `steps` is how many events it has, if that is not drawn as well."""
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
-    return _chain(rng, seed, count) if kind == plan.CHAIN else _market(rng, seed, count)
+    if kind == plan.CHAIN:
+        return _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
+    schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
+    return _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -82,6 +100,52 @@ def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
     events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
     protocol = "v2" if rng.random() < 0.7 else "v1"
     return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _heads(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a subscription to new heads, and what is wrong with it."""
+    if rng.random() >= HEADS_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (3, lambda: plan.Lie(rng.choice(HEADS_LIES), 0, rng.choice((0.2, 0.5, 1.0)), rng.choice((_span(rng), DAYS_S)))),
+        (1, lambda: plan.Down(0, _span(rng))),
+    ]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added), heads=True)
+
+
+def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps messages that come in pieces, or are more than can be read."""
+    if not faults or rng.random() >= FRAMES_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(FRAMES), rng.choice((0.02, 0.1)), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 3))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _private(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps the private channels as well, and what goes wrong with them."""
+    if rng.random() >= PRIVATE_CHANCE:
+        return schedule
+    both = PRIVATE_CHANNELS[schedule.protocol]
+    channels = both if rng.random() < 0.6 else (rng.choice(both),)  # with one alone, its token may expire
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (4, lambda: plan.Fault("sequence_gap", rng.choice((0.1, 0.5)), _span(rng))),
+        (1, lambda: plan.Fault("snapshot_lost", 0.5, _span(rng))),
+        (2, lambda: plan.Deny(rng.choice(sorted(DENIALS)), _span(rng))),
+    ]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
+    events = [*map(_forwards, schedule.events), *added]
+    return msgspec.structs.replace(schedule, events=tuple(events), private=channels)
+
+
+def _forwards(event: plan.Event) -> plan.Event:
+    """The exchange wants nonces that grow: with a clock that was set back meanwhile, a program gets no token."""
+    return plan.Event(event.at, plan.Jump(abs(event.do.s))) if isinstance(event.do, plan.Jump) else event
 
 
 def _event(

@@ -1,20 +1,26 @@
-"""A `SimNode` behind the engine's HTTP port, without a socket: the same bytes, limits and failures.
+"""A `SimNode` behind the engine's HTTP and WebSocket ports, without a socket: the same bytes, limits and failures.
 
 `http://replica-1/v2/KEY` is replica 1: the host, if it names a replica, stands for the first path segment.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from tidelog.errors import Unreachable
+from tidelog.errors import Rejected, Unreachable
 from tidelog.net.http import CHUNK_BYTES, HttpResponse
+from tidelog.net.websocket import WebSocket
 from tidelog.sim.answers import Answer, Ending
-from tidelog.sim.node import SimNode
+from tidelog.sim.heads import Heads
+from tidelog.sim.ledger import Ledger
+from tidelog.sim.node import Replica, SimNode
 
 
-class _Response:
+class PlayedResponse:
+    """`HttpResponse` that plays an answer."""
+
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
@@ -51,9 +57,7 @@ class InProcessHttp:
     async def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
     ) -> AsyncIterator[HttpResponse]:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        path = f"/{host}{parts.path}" if host.startswith("replica-") or host == "balanced" else parts.path
+        path = _path(url)
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.sleep(0)  # a real transport never answers within the same turn
@@ -64,9 +68,66 @@ class InProcessHttp:
                     raise Unreachable("the connection broke (reset)")
                 if answer.ending is Ending.STALL:
                     await asyncio.get_running_loop().create_future()
-                yield _Response(answer)
+                yield PlayedResponse(answer)
         except TimeoutError:
             raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+class NodeSocket:
+    """The client's end of a WebSocket to a node: newHeads, for who subscribes to them. Other calls get no answer."""
+
+    def __init__(self, node: SimNode, replica: Replica) -> None:
+        self._heads = Heads(node, replica)
+        self._waiting: deque[bytes] = deque()
+        self._changed = asyncio.Event()
+        self._broken = False
+        self._watchers = node.chain.watchers if isinstance(node.chain, Ledger) else []
+        self._watchers.append(self._changed.set)
+
+    async def receive(self) -> bytes:
+        while not self._waiting:
+            if self._broken:
+                raise Unreachable("the connection was lost without a close")
+            await self._changed.wait()
+            self._changed.clear()
+            self._waiting.extend(self._heads.due())
+        return self._waiting.popleft()
+
+    def send(self, message: bytes) -> None:
+        answer = self._heads.answer(message)
+        if answer is not None:
+            self._waiting.append(answer)
+            self._changed.set()
+
+    async def close(self) -> None:
+        self.lost()
+
+    def lost(self) -> None:
+        """The connection is gone; what has come can still be read."""
+        if not self._broken:
+            self._broken = True
+            self._watchers.remove(self._changed.set)
+            self._changed.set()
+
+
+class InProcessWire:
+    """`WebSocketTransport` to a node in the same process."""
+
+    def __init__(self, node: SimNode) -> None:
+        self._node = node
+
+    async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
+        await asyncio.sleep(0)  # a real transport never answers within the same turn
+        replica = self._node.route(_path(url))
+        if replica is None:
+            raise Rejected("HTTP 404 at the WebSocket's handshake")
+        return NodeSocket(self._node, replica)
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"/{host}{parts.path}" if host.startswith("replica-") or host == "balanced" else parts.path

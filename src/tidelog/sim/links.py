@@ -1,4 +1,4 @@
-"""The network between a simulated process and a simulated node: latency, silence, refusal."""
+"""The network between a simulated process and a simulated node: latency, silence, refusal, connections that end."""
 
 import asyncio
 import hashlib
@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from tidelog.chain.rpc import IN_FLIGHT_MAX
 from tidelog.errors import Unreachable
 from tidelog.net.http import HttpResponse
-from tidelog.sim.inprocess import InProcessHttp
+from tidelog.net.websocket import WebSocket
+from tidelog.sim.inprocess import InProcessHttp, InProcessWire, NodeSocket
 from tidelog.sim.node import SimNode
 from tidelog.sim.runtime import SimRuntime
 from tidelog.sim.world import Process
@@ -25,6 +26,24 @@ class Links:
     def __init__(self) -> None:
         self.down: set[int] = set()
         self.slow_s: dict[int, float] = {}  # added to each answer
+        self._sockets: list[tuple[int, Process, NodeSocket]] = []
+
+    def take_down(self, replicas: set[int]) -> None:
+        """Nothing listens there any more, and what was connected is cut off."""
+        self.down |= replicas
+        for replica, _, socket in self._sockets:
+            if replica in replicas:
+                socket.lost()
+
+    def opened(self, replica: int, process: Process, socket: NodeSocket) -> None:
+        self._sockets.append((replica, process, socket))
+
+    def gone(self, process: Process) -> None:
+        """The process is gone: its connections are reset."""
+        for _, owner, socket in self._sockets:
+            if owner is process:
+                socket.lost()
+        self._sockets = [one for one in self._sockets if one[1] is not process]
 
 
 class LinkedHttp:
@@ -95,3 +114,51 @@ class _LinkedResponse:
             if number > QUICK_CHUNKS:
                 await asyncio.sleep(CHUNK_S)
             yield chunk
+
+
+class LinkedWire:
+    """`WebSocketTransport` of one process over the links."""
+
+    def __init__(self, node: SimNode, links: Links, process: Process, runtime: SimRuntime) -> None:
+        self._links = links
+        self._process = process
+        self._runtime = runtime
+        self._rng = runtime.random("wire")
+        self._inner = InProcessWire(node)
+
+    async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
+        self._process.check()
+        replica = int(url.rpartition("replica-")[2].partition("/")[0])
+        self._process.world.trace.add(f"connect {replica}")
+        await asyncio.sleep(self._rng.random() * LATENCY_S)
+        self._process.check()
+        if replica in self._links.down:
+            raise Unreachable("no WebSocket (ConnectionRefusedError)")
+        socket = await self._inner.connect(url, timeout_s=timeout_s)
+        self._process.check()
+        assert isinstance(socket, NodeSocket)
+        self._links.opened(replica, self._process, socket)
+        return _LinkedSocket(socket, self._process, self._runtime)
+
+
+class _LinkedSocket:
+    def __init__(self, inner: NodeSocket, process: Process, runtime: SimRuntime) -> None:
+        self._inner = inner
+        self._process = process
+        self._runtime = runtime
+
+    async def receive(self) -> bytes:
+        self._process.check()
+        message = await self._inner.receive()
+        self._process.check()
+        self._process.world.trace.add(f"head {hashlib.sha256(message).hexdigest()[:12]}")
+        self._runtime.reached("head")
+        return message
+
+    def send(self, message: bytes) -> None:
+        self._process.check()
+        self._inner.send(message)
+
+    async def close(self) -> None:
+        self._process.check()
+        await self._inner.close()

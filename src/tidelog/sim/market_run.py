@@ -14,23 +14,27 @@ from typing import Any
 import apsw
 
 from tidelog.errors import StoreError
-from tidelog.market import decisions, journal
+from tidelog.market import decisions, journal, pace
 from tidelog.market import feed as feeds
 from tidelog.market.events import EventId
 from tidelog.market.feed import BookView, Feed
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.loader import Loader, source_of
 from tidelog.market.replay import Summary, load_entries, replay
+from tidelog.net import websocket
 from tidelog.sim import schedule as plan
 from tidelog.sim.consumer import consume
 from tidelog.sim.disk import Mount
 from tidelog.sim.exchange import PAIRS, Limits, SimExchange
 from tidelog.sim.exchange import core as exchange_core
+from tidelog.sim.exchange import tokens as exchange_tokens
 from tidelog.sim.exchange.control import Disconnect
+from tidelog.sim.exchange.faults import content
 from tidelog.sim.faults import Faults
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.market_oracle import committed_is_journaled, contents, end_of_journal, every_trade
 from tidelog.sim.oracle import require
+from tidelog.sim.private_run import PrivateRun
 from tidelog.sim.runtime import SimRuntime
 from tidelog.sim.staging import staged
 from tidelog.sim.watched import WatchedWire, Wires
@@ -48,7 +52,7 @@ PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
 END_S = 60.0  # for the program to end in order
 LOOK_S = 0.5
-OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound: its last message, and markers
+OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
 SECOND = 1_000_000
 
 # Limits that a small run can reach. What they bound is in the code that they are patched into.
@@ -56,11 +60,14 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
     (journal, "HANDOFF_BYTES_MAX", 28 * 1024),
     (journal, "HANDOFF_BYTES_LOW", 14 * 1024),
     (feeds, "STATE_EVERY_US", 10 * SECOND),
-    (decisions, "STALE_US", {**decisions.STALE_US, "trade": 60 * SECOND}),
+    (pace, "STALE_MAX_US", 60 * SECOND),
     (decisions, "ATTEMPTS_MAX", 8),
     (decisions, "ATTEMPTS_WINDOW_US", 120 * SECOND),
     (feeds, "ATTEMPTS_WINDOW_US", 120 * SECOND),
     (exchange_core, "ATTEMPTS_US", 120 * SECOND),
+    (exchange_tokens, "TOKEN_US", 8 * SECOND),
+    (websocket, "MESSAGE_BYTES_MAX", 128 * 1024),
+    (content, "HUGE_BYTES", 128 * 1024),
 )
 
 
@@ -91,13 +98,16 @@ class MarketRun:
             start_us=int(START_S * SECOND),
         )
         self.wires = Wires(world, self.exchange, schedule.protocol, DEPTH)
+        self.private: PrivateRun | None = None
+        if schedule.private:
+            journal_of = world.disk.path("private")
+            self.private = PrivateRun(world, self.exchange, schedule.protocol, schedule.private, journal_of)
         self.feed: Feed | None = None
         self.runtime: SimRuntime | None = None
         self.process: Process | None = None
         self._stop: asyncio.Event | None = None
         self._loading: asyncio.Task[None] | None = None
         self._told_to_go: list[asyncio.Task[None]] = []  # loaders that are to be replaced
-        self._kills = 0
         self._digests: dict[int, str | None] = {}  # of runs that ended in order
         self._observer = Mount(world.disk, faulty=False)
         self.faults = Faults(world, schedule.events, self._act, self._kill, self._store_path)
@@ -113,14 +123,20 @@ class MarketRun:
     async def run(self) -> None:
         self.world.on_point = self._on_point
         self.keeper = Keeper(self.world, "record", self._main, on_end=self._ended)
-        await staged(self.world, self.faults, self.keeper, self._observer, self._tick(), self._script())
+        self.keepers = [self.keeper]
+        if self.private is not None:
+            self.keepers.append(self.private.keep(self.faults.bury))
+        await staged(self.world, self.faults, self.keepers, self._observer, self._tick(), self._script())
 
     async def _script(self) -> None:
         await self._until(lambda: False, self.schedule.busy_s)
         self.faults.end()
         self.exchange.honest()
-        self.wires.refusing = False
-        self.keeper.quiet_at = self.world.loop.time()
+        self._refuse(False)
+        if self.private is not None:
+            self.private.settle()
+        for keeper in self.keepers:
+            keeper.quiet_at = self.world.loop.time()
         self.world.trace.add("quiet")
         if not await self._until(self._is_whole, QUIET_S):
             self._not_recovered("everything is held and proven")
@@ -134,9 +150,10 @@ class MarketRun:
                 break  # what was flipped below the top 10 may have come up once more, and was found
         else:
             self.world.violated("the books of an honest exchange match their checksums")
-        self.keeper.no_more()
+        for keeper in self.keepers:
+            keeper.no_more()
         self._ask_to_stop()
-        if not await self._until(lambda: not self.keeper.lives, END_S):
+        if not await self._until(lambda: not any(keeper.lives for keeper in self.keepers), END_S):
             self._not_recovered("the program ends in order")
             return
         if not self.world.violations:
@@ -148,8 +165,9 @@ class MarketRun:
 
     def _not_recovered(self, promise: str) -> None:
         if not self.world.violations:
-            progress = None if self.feed is None else self.feed.progress
-            self.world.violated(f"recovers by itself: {promise}; it is at {progress}")
+            feeds = [self.feed] if self.private is None else [self.feed, self.private.feed]
+            at = [None if feed is None else feed.progress for feed in feeds]
+            self.world.violated(f"recovers by itself: {promise}; it is at {', '.join(map(str, at))}")
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = self.world.loop.time() + seconds
@@ -161,7 +179,7 @@ class MarketRun:
 
     def _is_whole(self) -> bool:
         """Everything that is wanted is held, every book is proven, and the exchange serves it all."""
-        if self.feed is None:
+        if self.feed is None or not (self.private is None or self.private.is_whole()):
             return False
         progress = self.feed.progress
         if not progress.subscriptions == progress.held == 2 * len(SYMBOLS):
@@ -173,7 +191,8 @@ class MarketRun:
             if not (one.stalled or session.half_open)
         ]
         views = [self.feed.book(symbol) for symbol in SYMBOLS]
-        return len(served) == progress.subscriptions and all(view is not None and view.proven for view in views)
+        wanted = progress.subscriptions + len(self.schedule.private)
+        return len(served) == wanted and all(view is not None and view.proven for view in views)
 
     def _has_gone_on(self, before: dict[str, int]) -> bool:
         return self._is_whole() and all(
@@ -249,23 +268,28 @@ class MarketRun:
         while True:
             await asyncio.sleep(TICK_S)
             self.exchange.tick(int((START_S + self.world.loop.time()) * SECOND))
-            held = None if self.feed is None else self.feed._journal
-            if held is not None and held._held_bytes > journal.HANDOFF_BYTES_MAX + OVER_BYTES:
-                self.world.violated(f"{held._held_bytes} bytes wait for the journal's disk")
+            for recording in (self, self.private):
+                held = None if recording is None or recording.feed is None else recording.feed._journal
+                if held is None or recording is None:
+                    continue
+                if held._held_bytes > journal.HANDOFF_BYTES_MAX + recording.wires.largest + OVER_BYTES:
+                    self.world.violated(f"{held._held_bytes} bytes wait for the journal's disk")
 
     def _kill(self, why: str) -> None:
-        self.keeper.kill(why)
+        for keeper in self.keepers:
+            keeper.kill(why)
 
     def _ended(self, process: Process, killed: bool) -> None:
-        self.wires.gone(process)
+        self.wires.gone(process, killed)
         if killed:
-            self._kills += 1
             self.faults.bury()
         self._look()
 
     def _ask_to_stop(self) -> None:
         if self._stop is not None:
             self._stop.set()
+        if self.private is not None:
+            self.private.stop()
 
     def _on_point(self, process: Process, name: str, nth: int) -> None:
         if name == "store.committed":
@@ -280,10 +304,15 @@ class MarketRun:
             case plan.Cut(code):
                 self.exchange.act(Disconnect(code))
             case plan.Refuse():
-                self.wires.refusing = True
-                return lambda: setattr(self.wires, "refusing", False)
+                self._refuse(True)
+                return lambda: self._refuse(False)
+            case plan.Deny(how):
+                if self.private is not None:
+                    self.private.denial = how
+                    return lambda: setattr(self.private, "denial", None)
             case plan.Takeover():
-                self.keeper.take_over()
+                for keeper in self.keepers:
+                    keeper.take_over()
             case plan.Restart():
                 self._ask_to_stop()
             case plan.Reload():
@@ -294,6 +323,11 @@ class MarketRun:
                 if self.feed is not None and self.process is not None and self.runtime is not None:
                     self.process.spawn(self._consume(self.feed, self.runtime, reads, symbol))
         return None
+
+    def _refuse(self, refusing: bool) -> None:
+        self.wires.refusing = refusing
+        if self.private is not None:
+            self.private.wires.refusing = refusing
 
     async def _consume(self, feed: Feed, runtime: SimRuntime, reads: int, symbol: str | None) -> None:
         try:
@@ -356,15 +390,11 @@ class MarketRun:
         if self.schedule.protocol == "v2":
             every_trade(store, self.exchange, source, bits_flip="corrupt" in names)
         if not any(isinstance(event.do, plan.Jump | plan.Takeover) for event in self.schedule.events):
-            self._judge_attempts()
-
-    def _judge_attempts(self) -> None:
-        """The exchange's budget of connections is kept, restarts and all; a kill may forget the last attempt."""
-        attempts, window_us = self.wires.attempts_us, decisions.ATTEMPTS_WINDOW_US
-        allowed = decisions.ATTEMPTS_MAX + self._kills
-        for nth, at_us in enumerate(attempts):
-            within = sum(1 for other in attempts[: nth + 1] if other > at_us - window_us)
-            require(within <= allowed, f"{within} attempts to connect within {window_us // SECOND} s")
+            self.wires.judge_attempts()
+            if self.private is not None:
+                self.private.wires.judge_attempts()
+        if self.private is not None:
+            self.private.judge(self._observer.name, bits_flip="corrupt" in names)
 
     async def _fold_again(self, process: Process) -> None:
         """The journal into an empty store; its digests, run by run, are those of the live runs."""

@@ -141,6 +141,13 @@ class Refuse(Struct, frozen=True, tag="refuse"):
     for_s: float
 
 
+class Deny(Struct, frozen=True, tag="deny"):
+    """Whoever asks the exchange for a token gets another answer; see `rest.DENIALS`."""
+
+    how: str
+    for_s: float
+
+
 class Churn(Struct, frozen=True, tag="churn"):
     """A consumer comes, reads `reads` events and goes; `wanted` symbols are left and followed again."""
 
@@ -155,7 +162,7 @@ class Reload(Struct, frozen=True, tag="reload"):
 Action: TypeAlias = (
     Crash | Restart | Takeover | Jump | DiskFault | SlowDisk | Rival | Uncertain
     | Grow | Fork | Lie | Down | Slow | Lag
-    | Fault | Cut | Refuse | Churn | Reload
+    | Fault | Cut | Refuse | Deny | Churn | Reload
 )  # fmt: skip
 
 
@@ -174,7 +181,9 @@ class Schedule(Struct, frozen=True):
     replicas: int = 1
     blocks: int = 0  # that the chain has at the start
     grows_at_end: bool = True
+    heads: bool = False  # a newHeads subscription wakes the sync, of replica 0
     protocol: str = "v2"
+    private: tuple[str, ...] = ()  # channels of the account that are recorded too, by a program of their own
 
 
 def encode(schedule: Schedule) -> str:

@@ -3,19 +3,17 @@
 import asyncio
 import contextlib
 from types import TracebackType
-from typing import Any
 
-import msgspec
 from aiohttp import WSMsgType, web
 
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.sim.answers import Answer, Ending
+from tidelog.sim.heads import Heads
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.node import Replica, SimNode
 
 HOST = "127.0.0.1"
 SHUTDOWN_S = 1.0  # for answers under way; stalled ones are let go of first
-SUBSCRIPTIONS_MAX = 100  # per socket, so that a client in a loop does not grow it for ever
 
 
 class NodeServer:
@@ -130,10 +128,7 @@ class NodeServer:
 
 
 class _Session:
-    """One WebSocket: calls are answered, and newHeads sent to whoever subscribed.
-
-    What is due is worked out from the head last announced, so that a slow reader costs no memory.
-    """
+    """One WebSocket: calls are answered, and newHeads sent to whoever subscribed."""
 
     def __init__(
         self, node: SimNode, replica: Replica, path: str, socket: web.WebSocketResponse, runtime: Runtime
@@ -141,12 +136,9 @@ class _Session:
         self.socket = socket
         self.changed = asyncio.Event()
         self._node = node
-        self._replica = replica
         self._path = path
         self._runtime = runtime
-        self._subscriptions: list[str] = []
-        self._issued = 0
-        self._last = node.tip(replica).hash
+        self._heads = Heads(node, replica)
 
     async def run(self) -> None:
         pusher = asyncio.create_task(self._push())
@@ -163,7 +155,7 @@ class _Session:
 
     async def _receive(self, data: str | bytes) -> None:
         body = data.encode() if isinstance(data, str) else data
-        reply = self._subscription(body)
+        reply = self._heads.answer(body)
         if reply is None:
             answer = self._node.handle(self._path, body, now=self._runtime.now())
             if answer.ending is Ending.STALL:
@@ -175,47 +167,9 @@ class _Session:
         if reply:
             await self.socket.send_str(reply.decode())
 
-    def _subscription(self, body: bytes) -> bytes | None:
-        """The answer to eth_subscribe and eth_unsubscribe; None if the call is another."""
-        try:
-            call: Any = msgspec.json.decode(body)
-        except msgspec.DecodeError:
-            return None
-        method = call.get("method") if isinstance(call, dict) else None
-        if method not in ("eth_subscribe", "eth_unsubscribe"):
-            return None
-        params = call.get("params") or [None]
-        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": call.get("id")}
-        if method == "eth_unsubscribe":
-            found = params[0] in self._subscriptions
-            if found:
-                self._subscriptions.remove(params[0])
-            reply["result"] = found
-        elif params[0] != "newHeads":
-            reply["error"] = {"code": -32601, "message": f'no "{params[0]}" subscription in eth namespace'}
-        elif len(self._subscriptions) >= SUBSCRIPTIONS_MAX:
-            reply["error"] = {"code": -32000, "message": "too many subscriptions"}
-        else:
-            if not self._subscriptions:
-                self._last = self._node.tip(self._replica).hash
-            self._issued += 1
-            self._subscriptions.append(hex(self._issued))
-            reply["result"] = self._subscriptions[-1]
-        return msgspec.json.encode(reply)
-
     async def _push(self) -> None:
         while True:
             await self.changed.wait()
             self.changed.clear()
-            if not self._subscriptions:
-                continue
-            headers, self._last = self._node.announce(self._replica, self._last)
-            for header in headers:
-                for subscription in tuple(self._subscriptions):
-                    await self.socket.send_str(_notification(subscription, header))
-
-
-def _notification(subscription: str, header: bytes) -> str:
-    params = {"subscription": subscription, "result": msgspec.Raw(header)}
-    message = {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
-    return msgspec.json.encode(message).decode()
+            for notification in self._heads.due():
+                await self.socket.send_str(notification.decode())

@@ -1,7 +1,7 @@
-"""What both kinds of scenario share: the program, the faults and the rest of the world go on until the script ends."""
+"""What both kinds of scenario share: the programs, the faults and the rest of the world go on until the script ends."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from tidelog.sim.disk import Mount
@@ -15,12 +15,12 @@ __all__ = ["staged"]
 async def staged(
     world: World,
     faults: Faults,
-    keeper: Keeper,
+    keepers: Sequence[Keeper],
     observer: Mount,
     beside: Coroutine[Any, Any, None],
     script: Coroutine[Any, Any, None],
 ) -> None:
-    """Run `script` to its end while the faults come and `beside` goes on; then end the program and the observer."""
+    """Run `script` to its end while the faults come and `beside` goes on; then end the programs and the observer."""
     world.on_step = faults.on_step
     tasks = [asyncio.create_task(task) for task in (beside, faults.play())]
     try:
@@ -29,6 +29,7 @@ async def staged(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await keeper.close()
+        for keeper in keepers:
+            await keeper.close()
         observer.close_connections()
         observer.unregister()

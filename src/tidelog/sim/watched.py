@@ -10,14 +10,18 @@ from collections import Counter
 from collections.abc import Callable
 
 from tidelog.errors import Rejected
+from tidelog.market import decisions
 from tidelog.market.core import codec_of
 from tidelog.market.events import BookDelta, BookSnapshot
 from tidelog.market.feed import BookView
+from tidelog.net import websocket
 from tidelog.net.websocket import WebSocket
 from tidelog.sim.exchange import SimExchange
 from tidelog.sim.exchange.book import TrueTop
+from tidelog.sim.exchange.dialect import SECOND_US
 from tidelog.sim.exchange.session import Session
 from tidelog.sim.exchange.wire import ExchangeWire, WireSocket
+from tidelog.sim.oracle import require
 from tidelog.sim.runtime import SimRuntime
 from tidelog.sim.world import Process, World
 
@@ -28,7 +32,7 @@ TOP = 10  # levels of each side that are proven
 class Wires:
     """What lies between the exchange and whichever program runs."""
 
-    def __init__(self, world: World, exchange: SimExchange, protocol: str, depth: int) -> None:
+    def __init__(self, world: World, exchange: SimExchange, protocol: str, depth: int = 0) -> None:
         self.world = world
         self.exchange = exchange
         self.depth = depth  # of the books that are followed
@@ -37,11 +41,21 @@ class Wires:
         self.attempts_us: list[int] = []  # moments of all attempts to connect, by the exchange's clock
         self.proven: Counter[str] = Counter()  # by symbol: frames after which the book was shown as proven, and true
         self.sockets: dict[int, list[WireSocket]] = {}  # of each process
+        self.largest = 0  # bytes of a message that came
+        self._kills = 0
 
-    def gone(self, process: Process) -> None:
+    def gone(self, process: Process, killed: bool) -> None:
         """The process is gone: its connections are reset."""
+        self._kills += killed
         for socket in self.sockets.pop(process.domain, ()):
             socket.session.lost()
+
+    def judge_attempts(self) -> None:
+        """The exchange's budget of connections is kept, restarts and all; a kill may forget the last attempt."""
+        allowed, window_us = decisions.ATTEMPTS_MAX + self._kills, decisions.ATTEMPTS_WINDOW_US
+        for nth, at_us in enumerate(self.attempts_us):
+            within = sum(1 for other in self.attempts_us[: nth + 1] if other > at_us - window_us)
+            require(within <= allowed, f"{within} attempts to connect within {window_us // SECOND_US} s")
 
     def judge(self, message: bytes, top: TrueTop, shown: Callable[[str, int], BookView | None]) -> None:
         try:
@@ -114,6 +128,9 @@ class _WatchedSocket:
         self._process.check()
         self._index += 1
         self._message = message
+        self._wires.largest = max(self._wires.largest, len(message))
+        if len(message) > websocket.MESSAGE_BYTES_MAX:
+            self._wires.world.violated(f"a message of {len(message)} bytes is refused")
         self._wires.world.trace.add(f"frame {hashlib.sha256(message).hexdigest()[:12]}")
         self._runtime.reached("frame")
         return message

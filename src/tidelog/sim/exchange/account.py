@@ -11,8 +11,9 @@ from tidelog.sim.exchange.market import Market, TradeSide
 from tidelog.sim.exchange.pairs import Pair
 
 BALANCE_PRECISION = 10
+BEGINNING = 10**6 * 10**BALANCE_PRECISION  # of each asset
 FEE_PER_MILLE = 2
-FILLS_KEPT = 100_000  # for a test that compares them
+FILLS_KEPT = 100_000  # and so many happenings: for who compares them
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -64,12 +65,18 @@ class Happening(Struct, frozen=True):
 
 class Account:
     def __init__(self, *, seed: int, pairs: Sequence[Pair]) -> None:
-        self.balances = {asset: 10**6 * 10**BALANCE_PRECISION for pair in pairs for asset in (pair.base, pair.quote)}
+        self.balances = {asset: BEGINNING for pair in pairs for asset in (pair.base, pair.quote)}
         self.fills: deque[Fill] = deque(maxlen=FILLS_KEPT)
+        self.happenings: deque[Happening] = deque(maxlen=FILLS_KEPT)
         self.open: Order | None = None
         self._rng = random.Random(f"{seed} account")
 
     def step(self, market: Market, time_us: int) -> Happening:
+        happening = self._step(market, time_us)
+        self.happenings.append(happening)
+        return happening
+
+    def _step(self, market: Market, time_us: int) -> Happening:
         if self.open is None:
             self.open = self._order(market)
             return Happening(self.open, None, (), time_us)

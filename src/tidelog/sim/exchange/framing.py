@@ -44,9 +44,15 @@ def encode_message(payload: bytes, manner: Manner) -> bytes:
         return encode(data.removesuffix(b"\x00\x00\xff\xff"), FIN | RSV1 | TEXT)
     if manner is not Manner.FRAGMENTS:
         return encode(payload)
+    first, *middle, last = fragments(payload)
+    inner = b"".join([encode(piece, CONTINUATION) for piece in middle])
+    return encode(first, TEXT) + inner + encode(last, FIN | CONTINUATION)
+
+
+def fragments(payload: bytes) -> list[bytes]:
+    """A message in pieces."""
     size = -(-len(payload) // FRAGMENTS)
-    pieces = [payload[at * size : (at + 1) * size] for at in range(FRAGMENTS)]
-    return encode(pieces[0], TEXT) + encode(pieces[1], CONTINUATION) + encode(pieces[2], FIN | CONTINUATION)
+    return [payload[at * size : (at + 1) * size] for at in range(FRAGMENTS)]
 
 
 def encode_close(code: int) -> bytes:

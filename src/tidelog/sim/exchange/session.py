@@ -207,7 +207,8 @@ class Session:
         if channel in dialect.PRIVATE:
             if not self._private:
                 return Key(channel, None), PRIVATE_ELSEWHERE
-            valid = exchange.tokens.use(asked.token, self.connection_id, exchange.now_us)
+            kept = any(held.channel in dialect.PRIVATE for held in self.subscriptions)
+            valid = exchange.tokens.use(asked.token, exchange.now_us, kept=kept)
             return Key(channel, None), "" if valid else "ESession:Invalid session"
         if channel not in dialect.PUBLIC:
             return Key(channel, None), "Subscription name invalid"

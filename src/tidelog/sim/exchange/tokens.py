@@ -1,6 +1,7 @@
 """The REST call that gives a WebSocket token, and what a token is good for."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
@@ -11,7 +12,7 @@ from tidelog.sim.answers import Answer
 
 API_KEY = "simulated-key"
 API_SECRET = "c2ltdWxhdGVkIHNlY3JldCBvZiBhIHNpbXVsYXRlZCBleGNoYW5nZQ=="  # noqa: S105 - opens nothing but this
-TOKEN_US = 15 * 60 * 1_000_000  # to be used for the first time in
+TOKEN_US = 15 * 60 * 1_000_000  # to be used in; it stays good where something is subscribed with it
 TOKENS_MAX = 1_000  # remembered; the oldest go
 
 
@@ -20,8 +21,8 @@ class Tokens:
         self._key = ApiKey(API_KEY, API_SECRET)
         self._rng = random.Random(f"{seed} tokens")
         self._nonce = 0
+        self.refused: Counter[str] = Counter()  # how often a token was shown that is good no more
         self._issued: dict[str, int] = {}  # when
-        self._used: dict[str, int] = {}  # on which connection
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes, now_us: int) -> Answer:
         """Answer a POST; names of headers in any case."""
@@ -40,22 +41,22 @@ class Tokens:
         token = f"{self._rng.getrandbits(192):048x}"
         self._issued[token] = now_us
         if len(self._issued) > TOKENS_MAX:
-            oldest = next(iter(self._issued))
-            del self._issued[oldest]
-            self._used.pop(oldest, None)
+            del self._issued[next(iter(self._issued))]
         return Answer(200, msgspec.json.encode({"error": [], "result": {"token": token, "expires": 900}}))
 
-    def use(self, token: str | None, connection: int, now_us: int) -> bool:
-        """Whether a subscription may be had for it. Once used it stays good on that connection."""
+    def use(self, token: str | None, now_us: int, *, kept: bool) -> bool:
+        """Whether a subscription may be had for it.
+
+        Args:
+            kept: something private is subscribed on the connection, which keeps its token good.
+        """
         issued_us = self._issued.get(token or "")
         if token is None or issued_us is None:
             return False
-        if self._used.get(token) == connection:
+        if kept or now_us - issued_us <= TOKEN_US:
             return True
-        if now_us - issued_us > TOKEN_US:
-            return False
-        self._used[token] = connection
-        return True
+        self.refused[token] += 1
+        return False
 
 
 def _failed(error: str) -> Answer:

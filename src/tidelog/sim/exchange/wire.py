@@ -1,42 +1,81 @@
 """A `SimExchange` behind the client's WebSocket port, without a socket: the same messages, limits and failures.
 
+Frames go to the client's own `Listener`, which puts messages together and keeps its limits. What lies below frames, and
+so a message that comes byte by byte, belongs to picows and its socket: it comes whole.
 The host of a URL says nothing but whether it begins with ws-auth; see `SimExchange.connect` for paths.
 """
 
 import asyncio
+from collections.abc import Sequence
+
+from msgspec import Struct
+from picows import WSMsgType
 
 from tidelog.errors import Rejected, Throttled, Unreachable
-from tidelog.net.websocket import MESSAGE_BYTES_MAX, WebSocket
+from tidelog.net.websocket import Listener, WebSocket
 from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.exchange.core import SimExchange
 from tidelog.sim.exchange.delivery import ABNORMAL, Close, Delivery, Frame, Manner, Message
+from tidelog.sim.exchange.framing import fragments
 from tidelog.sim.exchange.session import Session
 
 
+class _WireFrame(Struct, gc=False):
+    """What the listener asks of picows's frames."""
+
+    msg_type: WSMsgType
+    payload: bytes
+    fin: bool = True
+    rsv1: bool = False
+    close_code: int = 0
+
+    def get_payload_as_bytes(self) -> bytes:
+        return self.payload
+
+    def get_payload_as_memoryview(self) -> memoryview:
+        return memoryview(self.payload)
+
+    def get_close_code(self) -> int:
+        return self.close_code
+
+
 class WireSocket:
-    """The client's end. `session` is the exchange's."""
+    """The client's end. `session` is the exchange's; `left_with` the code with which the client closed."""
 
     def __init__(self, exchange: SimExchange, session: Session) -> None:
         self.session = session
         self._exchange = exchange
-        self._ended: Unreachable | Rejected | None = None
-        self._arrived = asyncio.Event()
-        session.wake = self._arrived.set
+        self._listener = Listener()
+        self.left_with: int | None = None
+        session.wake = self._listener.arrived.set
 
     async def receive(self) -> bytes:
-        while self._ended is None:
+        listener = self._listener
+        while (message := listener.take()) is None:
+            if listener.ended is not None:
+                raise listener.ended
             delivery = self._next()
             if delivery is not None:
-                return self._taken(delivery)
-            self._arrived.clear()
-            await self._arrived.wait()
-        raise self._ended
+                self._deliver(delivery)
+            else:
+                listener.arrived.clear()
+                await listener.arrived.wait()
+        return message
 
     def send(self, message: bytes) -> None:
         self.session.receive(message)
 
     async def close(self) -> None:
-        self._end(Unreachable("the connection was closed here"))
+        self.send_close(1000)
+        self.disconnect()
+
+    def send_close(self, code: int) -> None:
+        """As the listener does with picows's transport."""
+        self.left_with = int(getattr(code, "value", code))
+
+    def disconnect(self) -> None:
+        self.session.lost()
+        self._listener.on_ws_disconnected(self)  # type: ignore[arg-type]  # what it has noticed itself stays
 
     def _next(self) -> Delivery | None:
         session, recording = self.session, self._exchange.recording
@@ -50,23 +89,27 @@ class WireSocket:
             return None if data is None else Message(Frame(data, "update", key.channel, key.symbol))
         return None
 
-    def _taken(self, delivery: Delivery) -> bytes:
-        if isinstance(delivery, Close):
-            how = "the peer closed the connection with code"
-            text = "the connection was lost without a close" if delivery.code == ABNORMAL else f"{how} {delivery.code}"
-            raise self._end(Unreachable(text))
-        if delivery.manner is Manner.COMPRESSED:
-            raise self._end(Rejected("the peer sent a compressed frame"))
-        if len(delivery.frame.data) > MESSAGE_BYTES_MAX:
-            raise self._end(Rejected(f"the peer sent a message of more than {MESSAGE_BYTES_MAX} bytes"))
-        return delivery.frame.data
+    def _deliver(self, delivery: Delivery) -> None:
+        if isinstance(delivery, Close) and delivery.code == ABNORMAL:
+            self.disconnect()
+            return
+        for frame in _frames(delivery):
+            self._listener.on_ws_frame(self, frame)  # type: ignore[arg-type]  # all that it asks of picows is here
 
-    def _end(self, error: Unreachable | Rejected) -> Unreachable | Rejected:
-        if self._ended is None:
-            self._ended = error
-            self.session.lost()
-        self._arrived.set()
-        return error
+
+def _frames(delivery: Delivery) -> Sequence[_WireFrame]:
+    if isinstance(delivery, Close):
+        return (_WireFrame(WSMsgType.CLOSE, b"", close_code=delivery.code),)
+    data = delivery.frame.data
+    if delivery.manner is Manner.FRAGMENTS:
+        first, *middle, last = fragments(data)
+        inner = [_WireFrame(WSMsgType.CONTINUATION, piece, fin=False) for piece in middle]
+        return (
+            _WireFrame(WSMsgType.TEXT, first, fin=False),
+            *inner,
+            _WireFrame(WSMsgType.CONTINUATION, last),
+        )
+    return (_WireFrame(WSMsgType.TEXT, data, rsv1=delivery.manner is Manner.COMPRESSED),)
 
 
 class ExchangeWire:
