@@ -77,6 +77,7 @@ BAD: list[tuple[Any, str]] = [
     ({"op": "subscribe", "channel": "book", "symbol": "A/B", "levels": 101}, "levels is 101: give 1 to 100"),
     ({"op": "subscribe", "channel": "book", "symbol": "A/B", "after": "1-2"}, "book does not take after"),
     ({"op": "subscribe", "channel": "candles", "symbol": "A/B", "interval": "0m"}, "interval '0m' is no length"),
+    ({"op": "subscribe", "channel": "candles", "symbol": "A/B", "interval": 0}, "interval '0' is no length"),
     ({"op": "subscribe", "channel": "candles", "symbol": "A/B", "interval": "1 m"}, "interval '1 m' is no length"),
     ({"op": "ping", "id": "a" * MESSAGE_BYTES_MAX}, f"a command has at most {MESSAGE_BYTES_MAX} bytes"),
 ]

@@ -18,6 +18,7 @@ from tidelog.api.live.tail import JournalTail
 from tidelog.api.live.topics import Trades as Topic
 from tidelog.api.live.topics import place_of
 from tidelog.market.journal_file import JournalReader
+from tidelog.market.records import Record
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -185,6 +186,44 @@ async def test_a_quiet_stream_moves_on_all_the_same(tmp_path: Path, monkeypatch:
             assert numbers(await until_number(stream, 2)) == [2]
 
 
+async def stood_still(path: Path, recorder: Recorder) -> JournalTail:
+    """A tail that has read all there is, and reads no further, while the journal goes on."""
+    tail = JournalTail(source(path), SystemRuntime())
+    running = asyncio.create_task(tail.run())
+    await until(lambda: tail.at == recorder.feed.progress.last)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return tail
+
+
+def journaled(path: Path, tail: JournalTail) -> list[Record]:
+    """The records that the tail has not read."""
+    reader = JournalReader(str(path))
+    try:
+        return list(reader.records(tail.at))
+    finally:
+        reader.close()
+
+
+async def test_what_comes_in_the_moment_when_a_silence_was_long_enough_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of a quiet stream is told, and is not beyond what the listener has still to get."""
+    monkeypatch.setattr(trades_module, "PLACE_S", 0)
+    path = tmp_path / "journal"
+    async with recording(path) as recorder:
+        tail = await stood_still(path, recorder)
+        stream = await trades_module.trade_stream(tail, SystemRuntime(), asyncio.Semaphore(1), Topic(A))
+        await anext(stream)
+        await recorder.trade(1)
+        records = journaled(path, tail)
+        coming = asyncio.ensure_future(anext(stream))  # waits, and its time is over at once
+        await asyncio.gather(coming, tail._take(records))
+        told = [*coming.result(), *await anext(stream)]
+        await stream.aclose()
+    assert "trades" in [message.event for message in told]
+
+
 class TestWhatIsLost:
     async def test_is_said_where_the_place_is_of_another_journal(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"
@@ -223,19 +262,13 @@ class TestWhatIsLost:
         monkeypatch.setattr(missed_module, "RECORDS_MAX", 30)
         path = tmp_path / "journal"
         async with recording(path) as recorder:
-            tail = JournalTail(source(path), SystemRuntime())
-            running = asyncio.create_task(tail.run())
-            await until(lambda: tail.at == recorder.feed.progress.last)
-            running.cancel()  # it stands still here, while the journal goes on
-            await asyncio.gather(running, return_exceptions=True)
+            tail = await stood_still(path, recorder)
             for _ in range(8):
                 await recorder.trade(5)
             stream = await trades_module.trade_stream(tail, SystemRuntime(), asyncio.Semaphore(1), topic_after("0-0"))
             told = [message async for message in until_place(stream)]
             assert "lagged" in [message.event for message in told]
-            reader = JournalReader(str(path))
-            await tail._take(list(reader.records(tail.at)))
-            reader.close()
+            await tail._take(journaled(path, tail))
             told += await anext(stream)
             await stream.aclose()
         ids = [message.id for message in told if message.event == "trades"]

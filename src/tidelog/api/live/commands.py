@@ -12,37 +12,20 @@ Every command is answered, in order: "subscribed", "unsubscribed", "pong", or "r
 subscription that ends by itself ends with {"op": "ended", "id", "error"}.
 """
 
+from inspect import signature
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from tidelog.api.live.messages import Message
-from tidelog.api.live.topics import (
-    LEVELS_DEFAULT,
-    Book,
-    Candles,
-    Changes,
-    Topic,
-    Trades,
-    interval_of,
-    number_of,
-    place_of,
-    symbol_of,
-)
+from tidelog.api.live.topics import CHANNELS, Topic
 from tidelog.api.problems import Refused
 
 __all__ = ["MESSAGE_BYTES_MAX", "Command", "Ping", "Subscribe", "Unsubscribe", "answer", "event", "parse"]
 
 MESSAGE_BYTES_MAX = 4_096  # of a command: many times the longest that there is
 ID_CHARS_MAX = 64
-
-_SHAPES = {
-    "changes": ({"chain"}, {"after", "blocks"}),
-    "trades": ({"symbol"}, {"recording", "after"}),
-    "book": ({"symbol"}, {"recording", "levels"}),
-    "candles": ({"symbol"}, {"recording", "interval", "after"}),
-}  # channel to the fields that it needs, and those that it takes
 
 
 class _Wire(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -100,28 +83,17 @@ def parse(text: str | bytes) -> Command:
 
 
 def _topic(wire: _Wire) -> Topic:
-    shape = _SHAPES.get(wire.channel or "")
-    if shape is None:
-        raise Refused(400, f"channel {str(wire.channel)[:40]!r}: say {', '.join(_SHAPES)}")
-    said = set(msgspec.to_builtins(wire)) - {"op", "id", "channel"}
-    needed, taken = shape
-    if missing := sorted(needed - said):
+    channel = CHANNELS.get(wire.channel or "")
+    if channel is None:
+        raise Refused(400, f"channel {str(wire.channel)[:40]!r}: say {', '.join(CHANNELS)}")
+    said = {name: value for name, value in to_builtins(wire).items() if name not in ("op", "id", "channel")}
+    taken = signature(channel).parameters
+    needed = {name for name, each in taken.items() if each.default is each.empty}
+    if missing := sorted(needed - said.keys()):
         raise Refused(400, f"{wire.channel} needs {', '.join(missing)}")
-    if beyond := sorted(said - needed - taken):
+    if beyond := sorted(said.keys() - taken.keys()):
         raise Refused(400, f"{wire.channel} does not take {', '.join(beyond)}")
-    after = None if wire.after is None else str(wire.after)
-    if wire.channel == "changes":
-        assert wire.chain is not None
-        seq = None if after is None else number_of("after", after)
-        return Changes(number_of("chain", str(wire.chain)), seq, wire.blocks is not None)
-    assert wire.symbol is not None
-    symbol = symbol_of(wire.symbol)
-    if wire.channel == "trades":
-        return Trades(symbol, wire.recording, None if after is None else place_of("after", after))
-    if wire.channel == "book":
-        return Book(symbol, wire.recording, LEVELS_DEFAULT if wire.levels is None else wire.levels)
-    interval_s = interval_of(str(wire.interval or "1m"))
-    return Candles(symbol, wire.recording, interval_s, None if after is None else number_of("after", after))
+    return channel(**said)
 
 
 def answer(op: str, **fields: Any) -> bytes:

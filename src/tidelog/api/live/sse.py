@@ -16,19 +16,7 @@ from tidelog.api.live.connections import abort
 from tidelog.api.live.hub import Live
 from tidelog.api.live.messages import HEARTBEAT, Messages, as_events, error_message
 from tidelog.api.live.pace import paced
-from tidelog.api.live.topics import (
-    LEVELS_DEFAULT,
-    LEVELS_MAX,
-    Book,
-    Candles,
-    Changes,
-    Topic,
-    Trades,
-    interval_of,
-    number_of,
-    place_of,
-    symbol_of,
-)
+from tidelog.api.live.topics import LEVELS_DEFAULT, LEVELS_MAX, Topic, book, candles, changes, trades
 from tidelog.api.parameters import Chain, Recording, Symbol
 from tidelog.errors import TidelogError
 from tidelog.telemetry import logger
@@ -134,9 +122,7 @@ async def live_changes(
     blocks: Blocks = None,
 ) -> EventStream:
     """`after=0` begins with the first change; without `after` with the next one. `blocks=header` adds headers."""
-    given = last_id or after
-    topic = Changes(chain, None if given is None else number_of("after", given), blocks is not None)
-    return await _answer(request, topic)
+    return await _answer(request, changes(chain, last_id or after, blocks))
 
 
 @get(
@@ -154,9 +140,7 @@ async def live_trades(
     last_id: LastId = None,
 ) -> EventStream:
     """First those behind `after`, out of the journal; without it the next one."""
-    given = last_id or after
-    place = None if given is None else place_of("after", given)
-    return await _answer(request, Trades(symbol_of(symbol), recording, place))
+    return await _answer(request, trades(symbol, recording, last_id or after))
 
 
 @get(
@@ -173,7 +157,7 @@ async def live_book(
     levels: Levels = LEVELS_DEFAULT,
 ) -> EventStream:
     """It begins with the present ones; who is slow gets the latest."""
-    return await _answer(request, Book(symbol_of(symbol), recording, levels))
+    return await _answer(request, book(symbol, recording, levels))
 
 
 @get(
@@ -192,9 +176,7 @@ async def live_candles(
     last_id: LastId = None,
 ) -> EventStream:
     """`after` is the time at which a candle begins, in microseconds; 0 begins with the first."""
-    given = last_id or after
-    after_us = None if given is None else number_of("after", given)
-    return await _answer(request, Candles(symbol_of(symbol), recording, interval_of(interval), after_us))
+    return await _answer(request, candles(symbol, recording, interval, last_id or after))
 
 
 ROUTES = [live_changes, live_trades, live_book, live_candles]

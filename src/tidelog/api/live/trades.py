@@ -116,7 +116,10 @@ class _Stream:
             try:
                 async with asyncio.timeout(PLACE_S):
                     item = await anext(subscription)
-            except TimeoutError:  # nothing is pending, so all up to the tail's place was told
+            except TimeoutError:
+                if subscription.statistics.pending:
+                    continue  # it came in the same moment
+                # all up to the tail's place was told
                 self._at = max(self._at or self._tail.at, self._tail.at)
                 yield [self._place()]
                 continue
