@@ -103,7 +103,7 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
 
 
 def test_killed_at_random_moments(url: str, tmp_path: Path) -> None:
-    kill_in_a_loop(url, tmp_path, kills=10, seed=1)
+    kill_in_a_loop(url, tmp_path, kills=5, seed=1)
 
 
 @pytest.mark.torture

@@ -192,7 +192,7 @@ def goes_on(journal: Path, before: int) -> Callable[[], bool]:
 
 
 def test_killed_at_random_moments(sqlite_url: str, tmp_path: Path) -> None:
-    kill_in_a_loop(sqlite_url, tmp_path, kills=10, seed=1)
+    kill_in_a_loop(sqlite_url, tmp_path, kills=5, seed=1)
 
 
 def test_killed_with_postgresql(postgres_url: str, tmp_path: Path) -> None:

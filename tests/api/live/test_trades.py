@@ -334,6 +334,7 @@ async def test_which_recording_has_to_be_said_where_there_are_several(tmp_path: 
     async with recording(one), served(tmp_path, one, two) as server:
         got, said = await refusal(server.url + PATH)
         assert (got, "more than one journal of a recording: say recording; it has one, two" in said) == (400, True)
+        await until(lambda: server.live.tails["two"].health.reason != "it is not read yet")
         got, said = await refusal(server.url + PATH + "?recording=two")
         assert (got, "there is no journal that can be opened" in said) == (503, True)
         assert str(tmp_path) not in said
