@@ -43,6 +43,11 @@ FOUND = {
         '{"kind":"market","seed":4,"busy_s":32.9,"protocol":"v2","private":["executions"],"events":['
         '{"at":{"type":"time","s":3.322},"do":{"type":"fault","name":"sequence_gap","probability":0.1,"for_s":6.5}}]}'
     ),
+    # v1 promises no trades at the start: a subscription that was acknowledged and never brought any was never doubted.
+    "trades that never come": (
+        '{"kind":"market","seed":1341,"busy_s":23.1,"protocol":"v1","events":['
+        '{"at":{"type":"time","s":1.347},"do":{"type":"fault","name":"stall","probability":0.5,"for_s":14.1}}]}'
+    ),
 }
 
 
