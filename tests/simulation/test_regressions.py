@@ -46,6 +46,7 @@ FOUND = {
     # v1 promises no trades at the start: a subscription that was acknowledged and never brought any was never doubted.
     "trades that never come": (
         '{"kind":"market","seed":1341,"busy_s":23.1,"protocol":"v1","events":['
+        '{"at":{"type":"time","s":10.328},"do":{"type":"crash","power":0.0}},'
         '{"at":{"type":"time","s":1.347},"do":{"type":"fault","name":"stall","probability":0.5,"for_s":14.1}}]}'
     ),
     # A symbol that was given up, and wanted again before a throttled feed could leave it, stayed held without a book.
