@@ -185,6 +185,19 @@ async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:
         assert bench.wire.connects == 1
 
 
+async def test_a_symbol_that_is_wanted_again_before_it_was_left_has_its_book_again(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        feed.unsubscribe(["A/USD"])
+        feed.subscribe(["A/USD"])
+        book = feed.book("A/USD")
+        assert book is not None
+        assert not book.proven
+        bench.wire.push(bench.script.update("A/USD", 7))
+        await until(proven(feed, "A/USD"))
+        assert (feed.progress.resyncs, bench.wire.connects) == (1, 1)
+
+
 async def test_a_wish_that_comes_while_the_task_is_waking_is_heard(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         await until(proven(feed, "A/USD"))

@@ -345,19 +345,32 @@ def test_silence_is_asked_about_and_then_believed() -> None:
         (BOOK, False, "acknowledged, and no data for 15 s"),
         (BOOK, True, "no data for 30 s"),
         (TRADE, False, "acknowledged, and no data for 30 s"),
-        (Stream("trade"), False, None),  # v1 has no snapshot of trades: nothing is promised
+        (Stream("trade"), False, "no data for 1800 s"),  # v1 promises no snapshot: as if trades had stopped
         (Stream("ticker"), False, "acknowledged, and no data for 30 s"),
         (Stream("ohlc", interval=5), False, "acknowledged, and no data for 60 s"),
-        (Stream("spread"), False, None),
+        (Stream("spread"), False, "no data for 120 s"),
     ],
 )
-def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str | None) -> None:
+def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str) -> None:
     world = World("A", stream=stream)
     (request,) = world.connect()
     world.acknowledge(request, snapshot=snapshot)
-    decided = world.until(500)
+    decided = world.until(2000)
     resyncs = [decision.reason for _, decision in decided if isinstance(decision, Resync)]
-    assert resyncs[:1] == ([] if reason is None else [reason])
+    assert resyncs[:1] == [reason]
+
+
+def test_trades_that_were_never_heard_of_are_asked_for_ever_more_rarely() -> None:
+    world = World("A", stream=Stream("trade")).live()
+    begun_us, resyncs = world.now_us, list[int]()
+    for _ in range(15_000):
+        for _, decision in world.until(1):
+            if isinstance(decision, Resync):
+                resyncs.append((world.now_us - begun_us) // SECOND)
+            elif isinstance(decision, Subscribe | Unsubscribe):
+                world.acknowledge(decision, snapshot=False)
+    pauses = [after - before for before, after in itertools.pairwise([0, *resyncs])]
+    assert [round(pause / 1800) for pause in pauses] == [1, 2, 4]
 
 
 def test_a_quiet_market_is_asked_about_ever_more_rarely_and_a_stalled_one_at_once() -> None:

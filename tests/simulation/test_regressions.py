@@ -43,6 +43,21 @@ FOUND = {
         '{"kind":"market","seed":4,"busy_s":32.9,"protocol":"v2","private":["executions"],"events":['
         '{"at":{"type":"time","s":3.322},"do":{"type":"fault","name":"sequence_gap","probability":0.1,"for_s":6.5}}]}'
     ),
+    # v1 promises no trades at the start: a subscription that was acknowledged and never brought any was never doubted.
+    "trades that never come": (
+        '{"kind":"market","seed":1341,"busy_s":23.1,"protocol":"v1","events":['
+        '{"at":{"type":"time","s":10.328},"do":{"type":"crash","power":0.0}},'
+        '{"at":{"type":"time","s":1.347},"do":{"type":"fault","name":"stall","probability":0.5,"for_s":14.1}}]}'
+    ),
+    # A symbol that was given up, and wanted again before a throttled feed could leave it, stayed held without a book.
+    "a book that is wanted again before it was left": (
+        '{"kind":"market","seed":2308,"busy_s":15.0,"protocol":"v2","events":['
+        '{"at":{"type":"time","s":13.596},"do":{"type":"churn","reads":13,"symbol":"ETH/USD"}},'
+        '{"at":{"type":"time","s":6.434},"do":{"type":"fault","name":"rate_exceeded","probability":0.5,"for_s":17.7}},'
+        '{"at":{"type":"time","s":1.123},"do":{"type":"fault","name":"close_1011","probability":0.02,"for_s":6.0}},'
+        '{"at":{"type":"time","s":3.425},"do":{"type":"churn","reads":14,"symbol":null}},'
+        '{"at":{"type":"time","s":0.388},"do":{"type":"fault","name":"huge","probability":0.02,"for_s":11.1}}]}'
+    ),
 }
 
 

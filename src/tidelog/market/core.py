@@ -27,9 +27,10 @@ from tidelog.market.events import (
     Stream,
 )
 from tidelog.market.kraken import v1, v2
-from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unsubscribe, Unwanted, decode_mark
+from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unsubscribe, Unwanted, Wanted, decode_mark
 from tidelog.market.records import Kind, Record
 from tidelog.market.session import Session
+from tidelog.market.subscriptions import Phase
 
 
 class Codec(Protocol):
@@ -162,6 +163,9 @@ class Core:
                         self.books.open(symbol, depth)
                     else:
                         held.clear()
+            case Wanted(Stream("book"), symbols):
+                for symbol in symbols:
+                    self._follow_again(symbol)
             case Unwanted(Stream("book"), symbols):
                 for symbol in symbols:
                     self.books.close(symbol)
@@ -172,6 +176,13 @@ class Core:
             case Drop() | Disconnected():
                 for book in self.books.by_symbol.values():
                     book.clear()
+
+    def _follow_again(self, symbol: str) -> None:
+        """It may have been given up and not been left yet: its book begins anew, by its snapshot or by a resync."""
+        held = self.session.subscription(Stream("book"), symbol)
+        if held is not None and held.phase is not Phase.WANTED and symbol not in self.books.by_symbol:
+            assert held.stream.depth is not None
+            self.books.open(symbol, held.stream.depth)
 
     def _clear(self, symbols: Iterable[str]) -> None:
         for symbol in symbols:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tidelog.market.events import Resync
 from tidelog.market.marks import BackOff, Connect, Decision, Drop, Lapse, Ping, Stopped, Subscribe, Unsubscribe
 from tidelog.market.pace import stale_after_us
+from tidelog.market.streams import is_private
 from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
 
 if TYPE_CHECKING:
@@ -124,19 +125,17 @@ class Look:
 
     def _silence(self, subscription: Subscription) -> str | None:
         """Why the absence of data is suspicious."""
+        first_us = _first_data_us(subscription)
+        if not subscription.data_us and first_us is not None:
+            due = self._due(subscription.acked_us + first_us)
+            return f"acknowledged, and no data for {first_us // SECOND} s" if due else None
         channel = subscription.stream.channel
-        if subscription.data_us:
-            stale_us = stale_after_us(subscription.pace) if channel == "trade" else STALE_US.get(channel)
-            if stale_us is None:
-                return None
-            stale_us <<= min(subscription.stales, STALE_DOUBLINGS_MAX)
-            return f"no data for {stale_us // SECOND} s" if self._due(subscription.data_us + stale_us) else None
-        first_us = FIRST_DATA_PRIVATE_US if self._held.private else FIRST_DATA_US.get(channel)
-        if channel == "trade" and subscription.stream.snapshot:
-            first_us = FIRST_DATA_US["ticker"]
-        if first_us is not None and self._due(subscription.acked_us + first_us):
-            return f"acknowledged, and no data for {first_us // SECOND} s"
-        return None
+        stale_us = stale_after_us(subscription.pace) if channel == "trade" else STALE_US.get(channel)
+        if stale_us is None:
+            return None
+        stale_us <<= min(subscription.stales, STALE_DOUBLINGS_MAX)
+        since_us = subscription.data_us or subscription.acked_us
+        return f"no data for {stale_us // SECOND} s" if self._due(since_us + stale_us) else None
 
     def _resync(self, subscription: Subscription, reason: str) -> Resync:
         now_us = self._now_us
@@ -174,9 +173,20 @@ def _leaves(subscription: Subscription) -> bool:
     return subscription.phase is not Phase.WANTED
 
 
+def _first_data_us(subscription: Subscription) -> int | None:
+    """How long the first data may take after the ack; None: none are promised, and the limit is that of later ones."""
+    stream = subscription.stream
+    if is_private(stream):
+        return FIRST_DATA_PRIVATE_US
+    if stream.channel == "trade" and stream.snapshot:
+        return FIRST_DATA_US["ticker"]
+    return FIRST_DATA_US.get(stream.channel)
+
+
 def is_stale(subscription: Subscription) -> bool:
-    """Of one that is resynced: because its data stopped, not because of what they were."""
-    return subscription.doubt is None and subscription.data_us > 0
+    """Of one that is resynced: because data that nobody promised stay away, not because of what they were."""
+    silent = subscription.data_us > 0 or _first_data_us(subscription) is None
+    return subscription.doubt is None and silent
 
 
 def growing(first_us: int, times: int, max_us: int) -> int:

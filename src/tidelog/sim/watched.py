@@ -51,8 +51,12 @@ class Wires:
             socket.session.lost()
 
     def judge_attempts(self) -> None:
-        """The exchange's budget of connections is kept, restarts and all; a kill may forget the last attempt."""
-        allowed, window_us = decisions.ATTEMPTS_MAX + self._kills, decisions.ATTEMPTS_WINDOW_US
+        """The exchange's budget of connections is kept, restarts and all.
+
+        A kill may forget attempts that no commit has reached yet: on a slow disk all that were made at once.
+        """
+        allowed = decisions.ATTEMPTS_MAX + (decisions.AT_ONCE + 1) * self._kills
+        window_us = decisions.ATTEMPTS_WINDOW_US
         for nth, at_us in enumerate(self.attempts_us):
             within = sum(1 for other in self.attempts_us[: nth + 1] if other > at_us - window_us)
             require(within <= allowed, f"{within} attempts to connect within {window_us // SECOND_US} s")
