@@ -204,6 +204,7 @@ class JournalReader:
 
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self._path = path
+        self._ended: tuple[EventId, int] | None = None  # behind which record nothing came, in which state of the file
         with _sound(path):
             self._connection = connect(path, READ_ONLY, vfs)
             try:
@@ -232,6 +233,10 @@ class JournalReader:
         run: int | None
         run, seq = after
         records: list[Record] = []
+        with _sound(self._path):
+            version: int = self._connection.execute("PRAGMA data_version").get
+        if self._ended == (after, version):  # nobody has committed since: a follower asks again and again
+            return []
         with _sound(self._path), _reading(self._connection):  # one read transaction
             gone = None if after <= BEGINNING else dropped_of(self._connection)
             if gone is not None and after < gone.id:
@@ -242,6 +247,7 @@ class JournalReader:
                     records = self._read(run, max(seq + 1, span[0]))
                 run = self._run_after(run)
                 seq = 0
+        self._ended = None if records else (after, version)
         return records
 
     def _span(self, run: int) -> _Span | None:
