@@ -14,9 +14,12 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from types import TracebackType
 
 import apsw
 from msgspec import Struct
+
+from tidelog.sim.loop import Killed
 
 SECTOR_BYTES = 512  # what a disk writes whole or not at all
 SYNC_S = 0.002  # of an ordinary sync
@@ -194,6 +197,12 @@ class MountedFile(apsw.VFSFile):
         self._file = _File() if path is None else mount.disk.file(path)
         super().__init__("unix", name, flags)
         self._read_only = bool(flags[1] & apsw.SQLITE_OPEN_READONLY)
+
+    def excepthook(
+        self, etype: type[BaseException] | None, evalue: BaseException | None, etraceback: TracebackType | None
+    ) -> bool:
+        """A dead process lets go of a connection: nobody is there to be told that its closing was refused."""
+        return isinstance(evalue, Killed) or super().excepthook(etype, evalue, etraceback)
 
     def xLock(self, level: int) -> None:  # noqa: N802
         try:

@@ -38,12 +38,14 @@ INTERRUPT_EVERY_S = 0.005  # until a read that was given up has ended
 class _Reader:
     """A read-only connection. Synchronous: lives on one worker thread, all but `interrupt`.
 
-    `_reading` is True while the rows of a query are fetched: what an interrupt may end.
+    `_reading` is True while the rows of a query are fetched: what an interrupt may end; `begun` from the
+    beginning of a transaction to its end.
     """
 
     def __init__(self, path: str, vfs: str | None) -> None:
         self._path = path
         self._reading = False
+        self.begun = False
         with translated(path):
             self.connection = connect(path, READ_ONLY, vfs)
             try:
@@ -58,6 +60,7 @@ class _Reader:
         """Open the read transaction; the read makes SQLite choose the state that it shows."""
         with translated(self._path):
             self.end()
+            self.begun = True
             self.connection.execute("BEGIN DEFERRED")
             try:
                 self.connection.execute("SELECT 1 FROM checkpoints LIMIT 1").get  # noqa: B018
@@ -69,6 +72,7 @@ class _Reader:
         if self.connection.in_transaction:
             with suppress(apsw.Error):  # SQLite has ended it by itself after a grave error
                 self.connection.execute("ROLLBACK")
+        self.begun = False
 
     def rows(self, text: str, values: list[Value]) -> list[Row]:
         self._reading = True
@@ -182,13 +186,18 @@ class ReaderPool:
         except BaseException:
             self._slots.release()
             raise
+        # A read transaction has to end even if this task is cancelled meanwhile, and nobody may have the reader
+        # before: so a task of its own ends it and then gives it back. Whoever had the reader has its rows, and need
+        # not wait for that.
         try:
             yield held
-        finally:
-            # The read transaction has to end even if this task is cancelled meanwhile, and nobody may
-            # have the reader before: so a task of its own ends it and then gives it back. Whoever had
-            # the reader has its rows, and need not wait for that.
+        except BaseException:
             self._in_background(self._release(*held))
+            raise
+        if held[1].begun:
+            self._in_background(self._release(*held))
+        else:
+            self._give_back(*held)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -198,6 +207,9 @@ class ReaderPool:
 
     async def _release(self, worker: Worker, reader: _Reader) -> None:
         await worker.call(reader.end)
+        self._give_back(worker, reader)
+
+    def _give_back(self, worker: Worker, reader: _Reader) -> None:
         self._idle.append((worker, reader))
         self._slots.release()
 
