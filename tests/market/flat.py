@@ -7,6 +7,7 @@ import asyncio
 import gc
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from tests.market.exchange import Script, Wire
@@ -124,7 +125,10 @@ class Rig:
 
 
 async def grows_by(hurry: Hurried, folder: Path, rounds: int) -> int:
-    """How much more is in use after a stretch of so many rounds than after one like it."""
+    """How much more is in use after a stretch of so many rounds than after one like it.
+
+    Of three stretches the lesser growth: at rest the loader holds the last group that it read, large or small.
+    """
     wire, journal = Wire(Script()), folder / "journal"
     tracemalloc.start()
     try:
@@ -140,10 +144,10 @@ async def grows_by(hurry: Hurried, folder: Path, rounds: int) -> int:
                 for policy in (Policy.DROP_OLDEST, Policy.CONFLATE)
             ]
             loading = rig.loading = asyncio.create_task(rig.load(f"sqlite:///{folder}/store.db", journal))
-            await rig.stretch(rounds)
-            first = used()
-            await rig.stretch(rounds)
-            second = used()
+            seen = []
+            for _ in range(3):
+                await rig.stretch(rounds)
+                seen.append(used())
             assert rig.never.statistics.pending == PENDING_MAX
             assert rig.never.statistics.dropped > rounds * ROUND_FRAMES
             assert feed.progress.connects > rounds // TROUBLE_EVERY
@@ -155,4 +159,4 @@ async def grows_by(hurry: Hurried, folder: Path, rounds: int) -> int:
         await asyncio.gather(*slow, return_exceptions=True)
     finally:
         tracemalloc.stop()
-    return second - first
+    return min(after - before for before, after in pairwise(seen))
