@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 import multiprocessing
+import os
 import queue
 import random
 import sys
@@ -203,6 +204,7 @@ def ask_all(url: str, blocks: int, answer: Any) -> None:
 
 
 def ask_at_pace(url: str, blocks: int, stop: Any) -> None:
+    os.nice(19)  # it stands for a client elsewhere, whose processor is not the sync's
     host = urlsplit(url)
     connection = http.client.HTTPConnection(host.hostname or "", host.port)
     while not stop.is_set():
