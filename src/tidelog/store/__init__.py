@@ -19,13 +19,24 @@ from tidelog.batch import Batch, Checkpoint, Outcome, Row, Table, Value
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime
 
-__all__ = ["Condition", "Snapshot", "Store", "StoreInfo", "open_store"]
+__all__ = ["USUAL", "Condition", "ReadLimits", "Snapshot", "Store", "StoreInfo", "open_store"]
 
 T = TypeVar("T")
 
 SCAN_ROWS = 2_000  # rows a `scan` hands over at once: a few MB of the widest rows
 
 Condition = Value | Sequence[Value]  # a column equals this value, or one of these
+
+
+class ReadLimits(Struct, frozen=True):
+    """How a store is read: the arguments of `open_store` with these names."""
+
+    statement_timeout_s: float | None = None
+    readers: int | None = None
+    patience_s: float | None = None
+
+
+USUAL = ReadLimits()
 
 
 class StoreInfo(Struct, frozen=True):
@@ -168,29 +179,16 @@ async def open_store(
         raise ValueError(f"a statement cannot end within {statement_timeout_s} s")
     if readers is not None and readers < 1:
         raise ValueError(f"{readers} readers cannot read")
+    limits = ReadLimits(statement_timeout_s, readers, patience_s)
     scheme, separator, _ = url.partition("://")
     if separator and scheme == "sqlite":
         from tidelog.store.sqlite import open_sqlite
 
-        return await open_sqlite(
-            url,
-            runtime,
-            readonly=readonly,
-            statement_timeout_s=statement_timeout_s,
-            readers=readers,
-            patience_s=patience_s,
-        )
+        return await open_sqlite(url, runtime, readonly=readonly, limits=limits)
     if separator and scheme in ("postgresql", "postgres"):
         from tidelog.store.postgres import open_postgres
 
-        return await open_postgres(
-            url,
-            runtime,
-            readonly=readonly,
-            statement_timeout_s=statement_timeout_s,
-            readers=readers,
-            patience_s=patience_s,
-        )
+        return await open_postgres(url, runtime, readonly=readonly, limits=limits)
     raise ConfigError(
         f"--db {url.split('@')[-1]!r} names no store: write sqlite:///tidelog.db or postgresql://user@host/name"
     )

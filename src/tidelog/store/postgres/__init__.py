@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.errors import ConfigError, Corruption
 from tidelog.runtime import Runtime
-from tidelog.store import Snapshot, StoreInfo
+from tidelog.store import ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, address_of
@@ -105,13 +105,11 @@ async def open_postgres(
     runtime: Runtime,
     *,
     readonly: bool = False,
-    statement_timeout_s: float | None = None,
-    readers: int | None = None,
-    patience_s: float | None = None,
+    limits: ReadLimits,
 ) -> PostgresStore:
     """Open the store in the database that `url` names."""
     address = address_of(url)
-    pool = ReaderPool(address, runtime, readers=readers, statement_timeout_s=statement_timeout_s, patience_s=patience_s)
+    pool = ReaderPool(address, runtime, limits)
     if readonly:
         await pool.check_schema()
         return PostgresStore(address, runtime, pool, None)

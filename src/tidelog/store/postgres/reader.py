@@ -14,7 +14,7 @@ import asyncpg
 from tidelog.batch import Checkpoint, Row, Value
 from tidelog.errors import Busy, ConfigError, TimedOut
 from tidelog.runtime import Runtime
-from tidelog.store import migrations
+from tidelog.store import ReadLimits, migrations
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, connect
 from tidelog.store.postgres.writer import CHECKPOINT_COLUMNS, applied_migrations, to_checkpoint
@@ -69,23 +69,15 @@ class ReaderPool:
     cancel.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        runtime: Runtime,
-        *,
-        readers: int | None = None,
-        statement_timeout_s: float | None = None,
-        patience_s: float | None = None,
-    ) -> None:
+    def __init__(self, address: Address, runtime: Runtime, limits: ReadLimits) -> None:
         self._address = address
         self._runtime = runtime
-        self._patience_s = READ_PATIENCE_S if patience_s is None else patience_s
+        self._patience_s = READ_PATIENCE_S if limits.patience_s is None else limits.patience_s
         self._settings = dict(SESSION)
-        if statement_timeout_s is not None:
-            self._settings["statement_timeout"] = f"{max(1, round(statement_timeout_s * 1000))}ms"
+        if limits.statement_timeout_s is not None:
+            self._settings["statement_timeout"] = f"{max(1, round(limits.statement_timeout_s * 1000))}ms"
         self._idle: list[Link] = []
-        self._slots = asyncio.Semaphore(readers or READERS_MAX)
+        self._slots = asyncio.Semaphore(limits.readers or READERS_MAX)
         self._endings: set[asyncio.Task[None]] = set()
 
     async def _begin(self) -> Link:

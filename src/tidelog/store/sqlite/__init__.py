@@ -13,7 +13,7 @@ import apsw
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, Worker
-from tidelog.store import Snapshot, StoreInfo
+from tidelog.store import USUAL, ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch
 from tidelog.store.patience import patiently
 from tidelog.store.sqlite.connection import path_of, refuse_stub
@@ -90,18 +90,14 @@ async def open_sqlite(
     runtime: Runtime,
     *,
     readonly: bool = False,
-    statement_timeout_s: float | None = None,
-    readers: int | None = None,
-    patience_s: float | None = None,
+    limits: ReadLimits = USUAL,
     vfs: str | None = None,
 ) -> SqliteStore:
     """Open the store in the file that `url` names; `vfs` is SQLite's name of another file system."""
     path = path_of(url)
     if vfs is None:
         refuse_stub(path)
-    pool = ReaderPool(
-        path, runtime, vfs, readers=readers, statement_timeout_s=statement_timeout_s, patience_s=patience_s
-    )
+    pool = ReaderPool(path, runtime, vfs, limits)
     if readonly:
         try:
             await pool.call(lambda reader: reader.check_schema())

@@ -17,7 +17,7 @@ import apsw
 from tidelog.batch import Checkpoint, Row, Value
 from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
-from tidelog.store import Snapshot, migrations
+from tidelog.store import ReadLimits, Snapshot, migrations
 from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
@@ -151,23 +151,14 @@ class ReaderPool:
     the tasks that put a reader in order again, which nobody can cancel.
     """
 
-    def __init__(
-        self,
-        path: str,
-        runtime: Runtime,
-        vfs: str | None,
-        *,
-        readers: int | None = None,
-        statement_timeout_s: float | None = None,
-        patience_s: float | None = None,
-    ) -> None:
-        self._statement_timeout_s = statement_timeout_s
-        self._patience_s = READ_PATIENCE_S if patience_s is None else patience_s
+    def __init__(self, path: str, runtime: Runtime, vfs: str | None, limits: ReadLimits) -> None:
+        self._statement_timeout_s = limits.statement_timeout_s
+        self._patience_s = READ_PATIENCE_S if limits.patience_s is None else limits.patience_s
         self._path = path
         self._runtime = runtime
         self._vfs = vfs
         self._idle: list[tuple[Worker, _Reader]] = []
-        self._slots = asyncio.Semaphore(readers or READERS_MAX)
+        self._slots = asyncio.Semaphore(limits.readers or READERS_MAX)
         self._endings: set[asyncio.Task[None]] = set()
 
     async def _open(self) -> tuple[Worker, _Reader]:
