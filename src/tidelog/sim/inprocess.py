@@ -18,7 +18,7 @@ from tidelog.sim.ledger import Ledger
 from tidelog.sim.node import Replica, SimNode
 
 
-class PlayedResponse:
+class _Response:
     """`HttpResponse` that plays an answer."""
 
     def __init__(self, answer: Answer) -> None:
@@ -44,6 +44,22 @@ class PlayedResponse:
             raise Unreachable("the connection broke (cut)")
 
 
+@asynccontextmanager
+async def played(answering: Callable[[], Answer], timeout_s: float) -> AsyncIterator[HttpResponse]:
+    """A peer's answer as `HttpTransport.post` gives it, with the time that it may take; Unreachable if it is none."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.sleep(0)  # a real transport never answers within the same turn
+            answer = answering()
+            if answer.ending is Ending.RESET:
+                raise Unreachable("the connection broke (reset)")
+            if answer.ending is Ending.STALL:
+                await asyncio.get_running_loop().create_future()
+            yield _Response(answer)
+    except TimeoutError:
+        raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+
+
 class InProcessHttp:
     """`HttpTransport` over a node in the same process."""
 
@@ -57,20 +73,13 @@ class InProcessHttp:
     async def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
     ) -> AsyncIterator[HttpResponse]:
-        path = _path(url)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.sleep(0)  # a real transport never answers within the same turn
-                if self.refusing:
-                    raise Unreachable("no connection (refused)")
-                answer = self._node.handle(path or "/", body, now=self._now())
-                if answer.ending is Ending.RESET:
-                    raise Unreachable("the connection broke (reset)")
-                if answer.ending is Ending.STALL:
-                    await asyncio.get_running_loop().create_future()
-                yield PlayedResponse(answer)
-        except TimeoutError:
-            raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+        def answer() -> Answer:
+            if self.refusing:
+                raise Unreachable("no connection (refused)")
+            return self._node.handle(_path(url) or "/", body, now=self._now())
+
+        async with played(answer, timeout_s) as response:
+            yield response
 
     async def close(self) -> None:
         """Nothing is held open."""

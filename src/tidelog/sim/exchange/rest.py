@@ -1,15 +1,13 @@
 """A `SimExchange` behind the client's HTTP port, without a socket: where tokens for private channels are had."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from tidelog.errors import Unreachable
 from tidelog.net.http import HttpResponse
 from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.exchange.core import SimExchange
-from tidelog.sim.inprocess import PlayedResponse
+from tidelog.sim.inprocess import played
 
 _TOKENLESS = b'{"error":["%b"]}'
 DENIALS: dict[str, Answer] = {  # that a request for a token may get
@@ -36,17 +34,11 @@ class ExchangeRest:
     async def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
     ) -> AsyncIterator[HttpResponse]:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.sleep(0)  # a real transport never answers within the same turn
-                answer = self.denial or self._exchange.post(urlsplit(url).path, headers, body)
-                if answer.ending is Ending.RESET:
-                    raise Unreachable("the connection broke (reset)")
-                if answer.ending is Ending.STALL:
-                    await asyncio.get_running_loop().create_future()
-                yield PlayedResponse(answer)
-        except TimeoutError:
-            raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+        def answer() -> Answer:
+            return self.denial or self._exchange.post(urlsplit(url).path, headers, body)
+
+        async with played(answer, timeout_s) as response:
+            yield response
 
     async def close(self) -> None:
         """Nothing is held open."""
