@@ -72,8 +72,7 @@ class TokenList:
     async def _read(self) -> None:
         begun_s = self._backend.runtime.monotonic()
         try:
-            async with self._backend.store.snapshot() as snapshot:
-                self._tokens = await listed(snapshot)
+            self._tokens = await self._backend.store.read(listed)
         except Busy:
             self._failures += 1
             raise

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -66,7 +66,7 @@ class Stage:
         """Run a server in the background; the line that says where it listens."""
         process = await self.start(*arguments)
         assert process.stdout is not None
-        line = (await _in_time(process.stdout.readline(), arguments)).decode().strip()
+        line = (await _in_time(process.stdout.readline(), f"`tidelog {' '.join(arguments)}`")).decode().strip()
         if not line:
             raise failed(f"`tidelog {' '.join(arguments)}` did not come up")
         return line
@@ -75,13 +75,13 @@ class Stage:
         """Send a signal, unless it has ended, and wait for the end; what it had printed."""
         if process.returncode is None:
             process.send_signal(number)
-        output, _ = await _in_time(process.communicate(), ("a command that was told to end",))
+        output, _ = await _in_time(process.communicate(), "a command that was told to end")
         return output.decode()
 
     async def command(self, *arguments: str, expect: int = 0) -> str:
         """Run a command to its end; what it printed."""
         process = await self.start(*arguments)
-        output, _ = await _in_time(process.communicate(), arguments)
+        output, _ = await _in_time(process.communicate(), f"`tidelog {' '.join(arguments)}`")
         if process.returncode != expect:
             raise failed(f"`tidelog {' '.join(arguments)}` ended with {process.returncode}")
         return output.decode()
@@ -129,8 +129,8 @@ def failed(why: str) -> TidelogError:
     return TidelogError(f"the demo failed: {why}")
 
 
-async def _in_time(waited: Awaitable[T], arguments: Sequence[str]) -> T:
+async def _in_time(waited: Awaitable[T], what: str) -> T:
     try:
         return await asyncio.wait_for(waited, STEP_S)
     except TimeoutError:
-        raise failed(f"`{' '.join(arguments)}` took more than {STEP_S:g} s; is the machine busy?") from None
+        raise failed(f"{what} took more than {STEP_S:g} s; is the machine busy?") from None
