@@ -127,10 +127,6 @@ class _Held:
         async with self._inner.snapshot() as snapshot:
             yield snapshot
 
-    async def read(self, function: Any) -> Any:
-        async with self.snapshot() as snapshot:
-            return await function(snapshot)
-
 
 @pytest.fixture
 def held(small: Filled) -> Iterator[tuple[Served, _Held]]:

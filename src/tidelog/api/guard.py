@@ -72,7 +72,8 @@ class TokenList:
     async def _read(self) -> None:
         begun_s = self._backend.runtime.monotonic()
         try:
-            self._tokens = await self._backend.store.read(listed)
+            async with self._backend.store.snapshot() as snapshot:
+                self._tokens = await listed(snapshot)
         except Busy:
             self._failures += 1
             raise
