@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
-from tests.postgres import PostgresServer, binaries
+from tests.postgres import binaries, running
 
 from tidelog.chain.blocks import Bundle
 from tidelog.chain.profiles import PROFILES
@@ -115,14 +115,10 @@ def whole(blocks: int) -> None:
         if programs is None:
             print("  PostgreSQL: not measured, its test package is not installed")
             return
-        server = PostgresServer(programs)
-        try:
-            server.start()
+        with running(programs) as server:
             naive = naively("PostgreSQL", url, server.create_database(), naive_blocks)
             seconds, memory = sync(url, server.create_database(), blocks)
             _line("tidelog, PostgreSQL", blocks / seconds, naive, memory)
-        finally:
-            server.remove()
 
 
 def naively(name: str, url: str, db: str, blocks: int) -> float:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.postgres import PostgresServer, binaries
+from tests.postgres import binaries, running
 
 from bench.chain import CHAIN_ID, node, sync
 from tidelog.api.jsonrpc import RpcLimits, answer
@@ -106,14 +106,10 @@ def main(blocks: int) -> None:
         if programs is None:
             print("PostgreSQL: not measured, its test package is not installed")
             return
-        server = PostgresServer(programs)
-        try:
-            server.start()
+        with running(programs) as server:
             db = server.create_database()
             sync(url, db, blocks)
             asyncio.run(read("PostgreSQL", db, blocks))
-        finally:
-            server.remove()
 
 
 if __name__ == "__main__":

