@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tidelog.sim.ledger import Ledger
+from tidelog.sim.methods import Chain
 from tidelog.sim.node import SimNode
 from tidelog.sim.server import NodeServer
 
@@ -18,11 +19,11 @@ CALL_S = 30.0  # the longest change of a chain that tests make takes a second
 
 
 class Simulated:
-    """`with Simulated(ledger) as node:` serves it. Everything that touches the node goes through `do`."""
+    """`with Simulated(chain) as node:` serves it. Everything that touches the node goes through `do`."""
 
-    def __init__(self, ledger: Ledger, *, replicas: int = 1) -> None:
-        self.ledger = ledger
-        self.node = SimNode(ledger, replicas=replicas)
+    def __init__(self, chain: Chain, *, replicas: int = 1) -> None:
+        self.chain = chain
+        self.node = SimNode(chain, replicas=replicas)
         self._server = NodeServer(self.node)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="node")
@@ -41,6 +42,11 @@ class Simulated:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CALL_S)
             self._loop.close()
+
+    @property
+    def ledger(self) -> Ledger:
+        assert isinstance(self.chain, Ledger), "recorded blocks stand still"
+        return self.chain
 
     @property
     def url(self) -> str:
@@ -67,7 +73,7 @@ class Simulated:
 
     @property
     def head_hash(self) -> bytes:
-        return self.do(lambda: self.ledger.head.hash)
+        return self.do(lambda: self.chain.head.hash)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)

@@ -45,7 +45,8 @@ class Table(Struct, frozen=True, dict=True):
     """A table: its columns in the order of a row, its natural key, and what a rollback goes by.
 
     `scope` is the column that says whose row it is (a chain id, say), `height` the one that a rollback
-    compares; tables without a `height` are never rolled back. `content` tables are covered by digests.
+    compares; tables without a `height` are never rolled back. `content` tables are covered by digests, but a
+    `later` one only when it has rows: it came when stores had their digests already, and these must stay.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Table(Struct, frozen=True, dict=True):
     scope: str | None = None
     height: str | None = None
     content: bool = True
+    later: bool = False
 
     @cached_property
     def names(self) -> tuple[str, ...]:
