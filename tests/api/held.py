@@ -1,6 +1,7 @@
 """Stores that hold a part of a simulated chain, filled by commits alone, and JSON-RPC asked of them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tests.chain.answers import Answers, proven
@@ -31,12 +32,17 @@ def rows_of(number: int) -> BlockRows:
     return proven(Answers(page.full, page.receipts, CHAIN_ID))[0]
 
 
-async def fill(store: Store, first: int, last: int, *, finalized: int | None = None) -> None:
-    """Commit the blocks `first` to `last`, and which of them is final."""
+async def fill(
+    store: Store, first: int, last: int, *, finalized: int | None = None, rows: Mapping[int, BlockRows] | None = None
+) -> None:
+    """Commit the blocks `first` to `last`, and which of them is final; `rows` in the place of some blocks' own."""
+    others = rows or {}
     before = await store.acquire(source_of(CHAIN_ID))
-    moves: list[Move] = [append(CHAIN_ID, before, [rows_of(number) for number in range(first, last + 1)])]
+    moves: list[Move] = [
+        append(CHAIN_ID, before, [others.get(number) or rows_of(number) for number in range(first, last + 1)])
+    ]
     if finalized is not None:
-        moves.append(finalize(moves[0].batch.after, finalized, rows_of(finalized).link.hash))
+        moves.append(finalize(moves[0].batch.after, finalized, (others.get(finalized) or rows_of(finalized)).link.hash))
     for move in moves:
         await store.commit(move.batch)
 

@@ -1,11 +1,17 @@
 """What the API says of a chain, against the node that it came from; how final; what is refused, and how."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.served import BLOCKS, CHAIN, Filled, Reply, Served
+from tests.api import held
+from tests.api.served import BLOCKS, CHAIN, Filled, Reply, Served, sqlite_url
+from tests.chain.answers import answers_of, proven
 from tests.sim.asking import ask
+from tidelog.runtime import SystemRuntime
+from tidelog.store import open_store
 
 HEAD = BLOCKS + 1  # after the reorg of two blocks by three
 FINALIZED = HEAD - 8
@@ -101,6 +107,28 @@ class TestTransactions:
                     (log["address"], log["topics"], log["data"]) for log in receipt["logs"]
                 ]
         assert seen == {"0x0", "0x1", "0x2", "0x3", "0x4"}
+
+    async def test_a_hash_in_two_blocks_is_the_later_ones_and_names_the_earlier(
+        self, tmp_path: Path, shared: Path
+    ) -> None:
+        """A chain that takes a transaction in twice (Aurora). A node's index of hashes has the later block."""
+        lines = (shared / "cases" / "chain" / "dup.jsonl").read_text().splitlines()
+        given = [answers_of(case["block"], case["receipts"], 1) for case in map(json.loads, lines)]
+        rows = {block.number: block for block in (proven(answers)[0] for answers in given)}
+        tx_hash = "0x6cef089801e89107d5a2002c7b39bfab1be00217fc76e9e49bdb4c9206c4f1cf"
+        url = sqlite_url(tmp_path)
+        store = await open_store(url, SystemRuntime())
+        await held.fill(store, 19, 23, rows=rows, finalized=21)
+        await store.close()
+        path = f"/v1/chains/1/transactions/{tx_hash}"
+        with Served(url) as api:
+            latest, final = api.get(path), api.get(path, at_most="finalized")
+            call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionByHash", "params": [tx_hash]}
+            node = api.post("/rpc/1", call).json["result"]
+        assert (latest.data["block_number"], latest.json["also_at"]) == (22, [{"block_number": 20, "tx_index": 0}])
+        assert node["blockNumber"] == hex(22)
+        assert (final.data["block_number"], final.json["also_at"]) == (20, [])
+        assert len(final.data["logs"]) == 1
 
     def test_those_of_an_address_in_either_order_and_each_once(self, api: Served, full: Filled) -> None:
         every = [

@@ -23,6 +23,7 @@ from tidelog.chain import rlp
 from tidelog.chain.blocks import AccessEntry, Authorization, Header, Receipt, Transaction, Withdrawal
 from tidelog.chain.encoding import (
     DEPOSIT,
+    encode_block,
     encode_header,
     encode_receipt,
     encode_transaction,
@@ -344,9 +345,13 @@ def test_the_conformance_chain(shared: Path) -> None:
             assert encode_transaction(transaction) == raw
         assert ordered_root([encode_transaction(transaction) for _, transaction in pairs]) == header.transactions_root
         assert keccak(rlp.encode(uncles)) == header.ommers_hash
+        ommers = [header_of(uncle) for uncle in uncles]
         withdrawals = [Withdrawal(number(a), number(b), c, number(d)) for a, b, c, d in (more[0] if more else ())]
         if header.withdrawals_root is not None:
             assert ordered_root([encode_withdrawal(item) for item in withdrawals]) == header.withdrawals_root
+        body = [transaction for _, transaction in pairs]
+        whole = encode_block(header, body, ommers, withdrawals if more else None)
+        assert whole == rlp.encode([items, transactions_, uncles, *more])
         kinds |= {transaction.type for _, transaction in pairs}
         counts = [a + b for a, b in zip(counts, (1, len(pairs), len(withdrawals)), strict=True)]
     assert kinds == {0, 1, 2, 3, 4}

@@ -3,6 +3,7 @@
 import pytest
 
 from tidelog.batch import BLOCKS, CHANGES, LOGS, Value
+from tidelog.store import PRESENT
 from tidelog.store.query import CONDITION_VALUES_MAX, select_query
 
 
@@ -26,6 +27,7 @@ CASES: tuple[tuple[dict[str, object], str, list[Value]], ...] = (
         [1, 9, 7, 7, 3],
     ),
     ({"after": (1, 7, 3)}, '("chain_id", "block_number", "log_index") > ($1, $2, $3)', [1, 7, 3]),
+    ({"where": {"topic0": b"a", "topic1": PRESENT}}, '"topic0" = $1 AND "topic1" IS NOT NULL', [b"a"]),
     ({"where": {"topic0": [b"a", None]}}, '("topic0" IN ($1) OR "topic0" IS NULL)', [b"a"]),
 )
 

@@ -135,7 +135,9 @@ def log_filter(raw: Raw, limits: RpcLimits) -> LogFilter:
     block_hash = None
     if asked.block_hash is not None:
         if asked.from_block is not None or asked.to_block is not None:
-            raise Refusal(INVALID_PARAMS, "filter: give either blockHash, or fromBlock and toBlock")
+            raise Refusal(
+                INVALID_PARAMS, "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
+            )
         block_hash = _fixed(_HEX32, 32, asked.block_hash, "blockHash")
     topics = asked.topics or []
     if len(topics) > TOPIC_POSITIONS:

@@ -1,9 +1,10 @@
 """Transactions: one by its hash, with receipt and logs; those of an address, in order."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
+from msgspec import Meta, Struct
 
 from tidelog.api.answers import CONDITIONAL, ChainAnswer, revalidated, the_chain
 from tidelog.api.backend import Backend
@@ -18,13 +19,28 @@ from tidelog.store.merged import merged
 __all__ = ["ROUTES"]
 
 PARTIES = ("from_address", "to_address", "contract_address")
+OTHERS_MAX = 10  # earlier places of one hash that are named: who sends it a thousand times makes no large answer
 _NUMBER, _INDEX = TRANSACTIONS.index("block_number"), TRANSACTIONS.index("tx_index")
 
 
+class TransactionPlace(Struct, frozen=True):
+    """Where a transaction is."""
+
+    block_number: int
+    tx_index: int
+
+
 class TransactionAnswer(ChainAnswer, frozen=True, kw_only=True):
-    """One transaction, with its receipt and its logs."""
+    """One transaction, with its receipt and its logs.
+
+    A few chains take one transaction into several blocks. The latest one that is shown counts, as at a node.
+    """
 
     data: Transaction
+    also_at: Annotated[
+        list[TransactionPlace],
+        Meta(description=f"Earlier places of the same hash, the latest first, at most {OTHERS_MAX}; hardly ever any."),
+    ]
 
 
 class Transactions(ChainAnswer, frozen=True, kw_only=True):
@@ -52,19 +68,23 @@ async def get_transaction(
 
     async def look(snapshot: Snapshot) -> TransactionAnswer:
         state = await the_chain(snapshot, chain)
-        row = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
-        if row is None:
+        rows = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
+        if not rows:
             raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
+        row, *others = rows
         found = transaction_of(row, [log_of(each) for each in await _logs_of(snapshot, chain, row)])
-        return TransactionAnswer(data=found, **state.envelope(found.block_number))
+        also_at = [TransactionPlace(_int(each, _NUMBER), _int(each, _INDEX)) for each in others]
+        return TransactionAnswer(data=found, also_at=also_at, **state.envelope(found.block_number))
 
     answer = await backend.store.read(look)
     return revalidated(request, answer, final=answer.finality == "finalized", named=True)
 
 
-async def _by_hash(snapshot: Snapshot, chain: int, tx_hash: bytes, bound: int) -> Row | None:
-    rows = await snapshot.select(TRANSACTIONS, scope=chain, where={"hash": tx_hash}, limit=1)
-    return rows[0] if rows and _int(rows[0], _NUMBER) <= bound else None
+async def _by_hash(snapshot: Snapshot, chain: int, tx_hash: bytes, bound: int) -> list[Row]:
+    """The rows with a hash up to the block `bound`, the latest first."""
+    return await snapshot.select(
+        TRANSACTIONS, scope=chain, high=bound, where={"hash": tx_hash}, descending=True, limit=OTHERS_MAX + 1
+    )
 
 
 async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:

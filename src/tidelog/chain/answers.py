@@ -12,9 +12,18 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tidelog.batch import Row
+from tidelog.chain.blocks import Transaction
 from tidelog.chain.columns import BlockColumns, LogColumns, TransactionColumns
-from tidelog.chain.encoding import DEPOSIT, ENCODABLE, encode_header, encode_transaction, encode_withdrawal, items_bloom
-from tidelog.chain.rlp import EMPTY_LIST, encode_bytes, encode_list
+from tidelog.chain.encoding import (
+    DEPOSIT,
+    encode_block,
+    encode_header,
+    encode_transaction,
+    items_bloom,
+    keccak,
+)
+from tidelog.chain.proof import state_sync_hash
+from tidelog.chain.rlp import EMPTY_LIST
 from tidelog.chain.rows import (
     BlockRows,
     read_access_list,
@@ -256,26 +265,30 @@ def _withdrawal(row: Row) -> _JsonWithdrawal:
 
 
 def block_size(rows: BlockRows) -> int | None:
-    """The bytes of the block's RLP; None where uncles or a type of transaction cannot be encoded.
+    """The bytes of the block's RLP; None where header, uncles or transactions are not what their hashes are over.
 
-    Source: the eth wire protocol's block body, [transactions, ommers, withdrawals] behind the header.
+    Polygon's state-sync transaction is under no root, and no part of the body.
     """
     row = BlockColumns._make(rows.block)
-    header = read_header(rows.block)
-    transactions = [read_transaction(tx, header) for tx in rows.transactions]
-    if row.uncles or row.mix_hash is None or row.nonce is None or any(tx.type not in ENCODABLE for tx in transactions):
+    if row.uncles:
         return None
-    body = [encode_transaction(tx) if tx.type == 0 else encode_bytes(encode_transaction(tx)) for tx in transactions]
-    items = [
-        encode_header(header),
-        encode_list(
-            [item if tx.type == 0 else encode_bytes(item) for tx, item in zip(transactions, body, strict=True)]
-        ),
-        EMPTY_LIST,
-    ]
-    if row.withdrawal_count is not None:
-        items.append(encode_list([encode_withdrawal(read_withdrawal(item)) for item in rows.withdrawals]))
-    return len(encode_list(items))
+    header = read_header(rows.block)
+    state_sync = state_sync_hash(row.number, row.hash)
+    transactions: list[Transaction] = []
+    for tx in rows.transactions:
+        transaction, covered = read_transaction(tx, header), TransactionColumns._make(tx).covered
+        if transaction.hash == state_sync and not covered:
+            continue
+        if not covered or keccak(encode_transaction(transaction)) != transaction.hash:
+            return None
+        transactions.append(transaction)
+    withdrawals = None if row.withdrawal_count is None else [read_withdrawal(item) for item in rows.withdrawals]
+    try:
+        if keccak(encode_header(header)) != row.hash:
+            return None
+        return len(encode_block(header, transactions, (), withdrawals))
+    except ValueError:  # a field is missing in front of another: a form of header that is not known
+        return None
 
 
 # -- transactions --------------------------------------------------------------------------------------------

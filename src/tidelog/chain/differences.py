@@ -15,9 +15,9 @@ class Difference(Struct, frozen=True):
 
 
 DIFFERENCES = (
-    Difference("block", "size", "computed where the endpoint gave none, as the bytes of the block's RLP, which not "
-               "every node counts alike; absent if the block has uncles, or a type of transaction that cannot be "
-               "encoded"),
+    Difference("block", "size", "the endpoint's own; computed where it gave none, as the bytes of the block's RLP; "
+               "absent where those are not known: with uncles, and on chains whose header or transactions tidelog "
+               "cannot encode"),
     Difference("transaction", "blockTimestamp", "always given, as newer nodes do; older ones leave it out"),
     Difference("transaction", "chainId", "of type 0: what its signature says (EIP-155), absent where that says "
                "nothing; no row holds what a node fills in there"),

@@ -69,6 +69,24 @@ def encode_header(header: Header) -> bytes:
     )
 
 
+def encode_block(
+    header: Header,
+    transactions: Iterable[Transaction],
+    ommers: Iterable[Header],
+    withdrawals: Iterable[Withdrawal] | None,
+) -> bytes:
+    """A whole block, as nodes send it to each other: its length is the `size` of JSON-RPC.
+
+    A typed transaction is a byte string in the list of transactions (EIP-2718), one of type 0 a list itself.
+    Source: the eth wire protocol, NewBlock: [header, transactions, ommers, withdrawals].
+    """
+    body = [encode_bytes(encode_transaction(tx)) if tx.type else encode_transaction(tx) for tx in transactions]
+    parts = [encode_header(header), encode_list(body), encode_list([encode_header(ommer) for ommer in ommers])]
+    if withdrawals is not None:
+        parts.append(encode_list([encode_withdrawal(item) for item in withdrawals]))
+    return encode_list(parts)
+
+
 def _fields(tx: Transaction) -> list[bytes]:
     """The encoded fields that are signed, without the signature. Only for types in ENCODABLE."""
     to = EMPTY if tx.to is None else _ADDRESS + tx.to

@@ -19,13 +19,19 @@ from tidelog.batch import Batch, Checkpoint, Outcome, Row, Table, Value
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime
 
-__all__ = ["USUAL", "Condition", "ReadLimits", "Snapshot", "Store", "StoreInfo", "open_store"]
+__all__ = ["PRESENT", "USUAL", "Condition", "Present", "ReadLimits", "Snapshot", "Store", "StoreInfo", "open_store"]
 
 T = TypeVar("T")
 
 SCAN_ROWS = 2_000  # rows a `scan` hands over at once: a few MB of the widest rows
 
-Condition = Value | Sequence[Value]  # a column equals this value, or one of these
+
+class Present(Struct, frozen=True):
+    """A condition on a column: it is not NULL."""
+
+
+PRESENT = Present()
+Condition = Value | Sequence[Value] | Present  # a column equals this value, or one of these, or has any
 
 
 class ReadLimits(Struct, frozen=True):
@@ -80,7 +86,7 @@ class Snapshot(Protocol):
             scope: only rows whose `table.scope` column is this.
             low, high: only rows whose `table.height` column (for a table without one, the last column
                 of its key) lies within, both ends included.
-            where: only rows whose named columns equal the value, or one of the values.
+            where: only rows whose named columns equal the value, or one of the values; PRESENT: are not NULL.
             after: only rows whose key comes after this key (before it when descending): a keyset cursor.
             limit: at most so many.
             columns: only these, in this order: less to read, and to convert.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar
 
 from tidelog.batch import Row, Table, Value
-from tidelog.store import SCAN_ROWS, Condition
+from tidelog.store import SCAN_ROWS, Condition, Present
 
 __all__ = ["QuerySnapshot", "column_list", "count_query", "key_of", "select_query"]
 
@@ -39,9 +39,12 @@ class _Where:
         self._terms.append(f'"{name}" {operator} {self.bind(value)}')
 
     def matches(self, name: str, condition: Condition) -> None:
-        """`name` equals a value or one of a list; None matches NULL, an empty list matches nothing."""
+        """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing."""
         if condition is None:
             self._terms.append(f'"{name}" IS NULL')
+            return
+        if isinstance(condition, Present):
+            self._terms.append(f'"{name}" IS NOT NULL')
             return
         if isinstance(condition, int | str | bytes):
             self.compare(name, "=", condition)
