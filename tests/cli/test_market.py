@@ -5,8 +5,11 @@ import os
 import re
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 from rich.console import Console
@@ -32,9 +35,75 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def output(process: asyncio.subprocess.Process) -> str:
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, err.decode()
     return out.decode()
+
+
+@asynccontextmanager
+async def recorded(script: Script, *flags: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A recording that has taken a trade; it is ended in order."""
+    async with serve(script) as server:
+        process = await start("record", f"--url={server.url}", "--symbols=A/USD", *flags)
+        await until(lambda: "A/USD" in script.subscribed)
+        server.push(script.trade("A/USD"))
+        yield process
+        process.send_signal(signal.SIGINT)
+        await output(process)
+
+
+async def refused(*arguments: str) -> str:
+    """What a command that has to be refused says."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tidelog", "market", *arguments), stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 2, err.decode()
+    assert b"Traceback" not in err
+    return err.decode()
+
+
+async def test_a_second_recorder_on_one_journal_is_refused(tmp_path: Path) -> None:
+    journal = f"--journal={tmp_path / 'j'}"
+    async with recorded(Script(), journal) as first:
+        said = await refused("record", "--url=ws://127.0.0.1:1", "--symbols=A/USD", journal)
+        assert f"is written by process {first.pid} already: stop that one first" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+
+
+async def test_a_journal_and_its_store_are_each_one_file_after_an_orderly_end(tmp_path: Path) -> None:
+    async with recorded(Script(), f"--journal={tmp_path / 'j'}", f"--db=sqlite:///{tmp_path}/m.db"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"j", "m.db"}
+
+
+async def test_another_journal_under_the_same_name_is_refused_until_it_is_asked_for(tmp_path: Path) -> None:
+    db, journal = f"--db=sqlite:///{tmp_path}/m.db", f"--journal={tmp_path / 'j'}"
+    async with recorded(Script(), journal, db):
+        pass
+    os.rename(tmp_path / "j", tmp_path / "away")
+    again = ("record", "--url=ws://127.0.0.1:1", "--symbols=A/USD")
+    said = await refused(*again, journal, db)
+    assert "loaded from a journal up to run 1, and there is none at" in said
+    assert f"tidelog market new-journal {tmp_path}/j" in said
+    assert not (tmp_path / "j").exists()
+
+    async with recorded(Script(), f"--journal={tmp_path / 'other'}"):
+        pass
+    said = await refused(*again, f"--journal={tmp_path / 'other'}", db)
+    assert "was loaded from another journal" in said
+
+    told = await output(await start("new-journal", str(tmp_path / "j"), db))
+    assert "goes on behind run 1" in told
+    script = Script()
+    script.trade("A/USD")  # the next one has another id
+    async with recorded(script, journal, db):
+        pass
+    store = apsw.Connection(str(tmp_path / "m.db"))
+    assert [row[0] for row in store.execute("SELECT trade_id FROM trades ORDER BY trade_id")] == [1, 2]
+    closed = store.execute("SELECT scope, reason FROM gaps WHERE closed_at IS NOT NULL").fetchall()
+    assert closed == [("connection", "journal")]
+    store.close()
 
 
 async def test_what_is_recorded_replays_to_the_same_digest(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ class _Socket:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.001)
 

@@ -1,6 +1,9 @@
 """The journal: what was reported durable is there, a block is whole or absent, and damage has a name."""
 
 import asyncio
+import io
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +22,12 @@ from tidelog.market import journal as journal_module
 from tidelog.market.events import EventId
 from tidelog.market.journal import Journal, follow, open_journal
 from tidelog.market.journal_export import export_journal, import_journal
-from tidelog.market.journal_file import JournalReader, JournalWriter
+from tidelog.market.journal_file import Block, JournalReader, JournalWriter, settle
+from tidelog.market.journal_identity import Identity, log_of
 from tidelog.market.journal_retention import Bounds
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import SystemRuntime, ThreadWorker
+from tidelog.telemetry import configure_logs
 
 T = TypeVar("T")
 KILLS = 4
@@ -106,9 +111,22 @@ async def test_each_opening_is_a_run_and_reading_goes_through_all(tmp_path: Path
     reader.close()
 
 
+async def test_a_second_recorder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    first = await open_journal(str(path), SystemRuntime())
+    with pytest.raises(ConfigError, match=rf"{path} is written by process {os.getpid()} already: stop that one first"):
+        await open_journal(str(path), SystemRuntime())
+    first.append(Kind.IN, b"good", 1)
+    await first.close()
+    second = await open_journal(str(path), SystemRuntime())
+    await second.close()
+    assert [record.payload for record in read(path)] == [b"good"]
+
+
 async def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
+    """As on a file system where locks mean nothing."""
     first = await open_journal(str(tmp_path / "j"), SystemRuntime())
-    second = await open_journal(str(tmp_path / "j"), SystemRuntime())
+    second = JournalWriter(str(tmp_path / "j"))
     id_ = first.append(Kind.IN, b"late", 1)
     with pytest.raises(Fenced, match="run 2 has taken"):
         await first.wait_durable(id_)
@@ -116,9 +134,79 @@ async def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
         first.append(Kind.IN, b"later", 2)
     with pytest.raises(Fenced):
         await first.close()
-    second.append(Kind.IN, b"good", 3)
-    await second.close()
+    second.commit([Block(2, 1, [(Kind.IN.value, 3, b"good")])])
+    second.close()
     assert [record.payload for record in read(tmp_path / "j")] == [b"good"]
+
+
+async def test_the_file_alone_is_whole_after_an_orderly_end_with_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    await write(path, 50, flush_every=10)
+    journal = await open_journal(str(path), SystemRuntime())
+    reader = JournalReader(str(path))
+    assert len(list(reader.records())) == 50
+    journal.append(Kind.IN, b"last", 1_000)
+    await journal.close()
+    alone = Path(shutil.copy(path, tmp_path / "copy"))
+    assert [record.payload for record in read(alone)][50:] == [b"last"]
+    reader.close()
+    settle(str(path))
+    assert {file.name for file in tmp_path.iterdir()} - {"copy", "copy-wal", "copy-shm"} == {"j"}
+
+
+async def test_a_copy_without_its_log_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    said = io.StringIO()
+    configure_logs(stream=said, level="warning")
+    journal = await open_journal(str(path), SystemRuntime())
+    journal.append(Kind.IN, b"in the log", 1)
+    await journal.wait_durable(journal.last)
+    alone = Path(shutil.copy(path, tmp_path / "alone"))
+    both = Path(shutil.copy(path, tmp_path / "both"))
+    shutil.copy(log_of(str(path)), log_of(str(both)))
+    await journal.close()
+
+    assert [record.payload for record in read(both)] == [b"in the log"]
+    assert "journal_log_missing" not in said.getvalue()
+    assert read(alone) == []
+    assert "journal_log_missing" in said.getvalue()
+    assert f"{alone}-wal is not here: a copy needs both" in said.getvalue()
+
+
+def test_an_empty_file_whose_log_is_missing_is_refused(tmp_path: Path) -> None:
+    """As an older tidelog left it while it was recording: everything was in the log."""
+    path = tmp_path / "j"
+    connection = apsw.Connection(str(path))
+    connection.pragma("journal_mode", "wal")
+    connection.execute("CREATE TABLE runs (run)")
+    alone = Path(shutil.copy(path, tmp_path / "alone"))
+    connection.close()
+    for open_it in (JournalReader, JournalWriter):
+        with pytest.raises(ConfigError, match=rf"{alone} holds nothing: .* in {alone}-wal, which is not here"):
+            open_it(str(alone))
+
+
+def test_an_id_stays_and_tells_journals_apart(tmp_path: Path) -> None:
+    ids = []
+    for name in ("one", "one", "two"):
+        writer = JournalWriter(str(tmp_path / name))
+        ids.append(writer.id)
+        writer.close()
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_journal_of_before_gets_an_id(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    JournalWriter(str(path)).close()
+    damage(path, "DROP TABLE identity")
+    reader = JournalReader(str(path))
+    assert reader.identity is None
+    reader.close()
+    writer = JournalWriter(str(path))
+    writer.close()
+    reader = JournalReader(str(path))
+    assert reader.identity == Identity(writer.id, None)
+    reader.close()
 
 
 async def test_append_never_waits_and_refuses_frames_beyond_its_bound(

@@ -35,8 +35,9 @@ from tidelog.market.events import Trades
 from tidelog.market.fanout import NOTHING, EventId
 from tidelog.market.fold import decode_state, encode_state
 from tidelog.market.folded import Folded
+from tidelog.market.journal_file import identity_at
 from tidelog.market.kraken import v1
-from tidelog.market.loader import INTERVALS_S, Loader, Options, source_of
+from tidelog.market.loader import INTERVALS_S, Loader, Options, begin_journal, source_of
 from tidelog.market.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
@@ -331,6 +332,54 @@ class TestTroubles:
         other.trades(1)
         with pytest.raises(ConfigError, match="another journal"):
             await loaded(store, other.entries)
+
+    async def test_another_journal_of_the_same_name_is_refused_by_its_id(self, store: Store) -> None:
+        mine, other = b"\1" * 16, b"\2" * 16
+        loader = await Loader.open(store, RUNTIME, "test", journal=mine)
+        await loader.run(given(journal(9, 20)))
+        with pytest.raises(ConfigError, match=r"market:test was loaded from another journal, 01010101 up to run \d+"):
+            await Loader.open(store, RUNTIME, "test", journal=other)
+        again = await Loader.open(store, RUNTIME, "test", journal=mine)
+        assert again.committed == loader.committed
+
+    async def test_a_recording_of_before_takes_the_first_journal_for_its_own(self, store: Store) -> None:
+        entries = journal(9, 20)
+        await loaded(store, entries[:10])
+        loader = await Loader.open(store, RUNTIME, "test", journal=b"\1" * 16)
+        await loader.load(entries[10:])
+        with pytest.raises(ConfigError, match="another journal"):
+            await Loader.open(store, RUNTIME, "test", journal=b"\2" * 16)
+
+    async def test_a_new_journal_goes_on_behind_the_lost_one_with_a_gap(self, store: Store, tmp_path: Path) -> None:
+        lost = Recording()
+        lost.trades(1)
+        loader = await Loader.open(store, RUNTIME, "test", journal=b"\1" * 16)
+        await loader.load(lost.entries)
+        path = str(tmp_path / "new")
+        assert await begin_journal(store, RUNTIME, "test", path) == loader.committed
+        identity = identity_at(path)
+        assert identity is not None
+
+        new = Recording()
+        new.run, new.at_us = lost.run + 2, lost.at_us + 60_000_000  # the command has begun a run, and left it empty
+        new.trades(2)
+        loader = await Loader.open(store, RUNTIME, "test", journal=identity.id)
+        await loader.load(new.entries)
+        rows = await contents(store)
+        assert [row[TRADES.index("trade_id")] for row in rows["trades"]] == [1, 2]
+        (gap,) = rows["gaps"]
+        assert gap[1:5] == ("connection", lost.at_us, new.at_us, "journal")
+        assert gap[GAPS.index("closed_at")] is not None
+
+    async def test_a_new_journal_is_not_made_over_a_file_or_for_nothing(self, store: Store, tmp_path: Path) -> None:
+        path = tmp_path / "new"
+        with pytest.raises(ConfigError, match="holds no recording 'test'"):
+            await begin_journal(store, RUNTIME, "test", str(path))
+        await loaded(store, journal(9, 20))
+        path.write_bytes(b"kept")
+        with pytest.raises(ConfigError, match="exists: move it away first"):
+            await begin_journal(store, RUNTIME, "test", str(path))
+        assert path.read_bytes() == b"kept"
 
     async def test_what_came_before_the_journal_failed_is_stored(self, store: Store) -> None:
         entries = journal(10, 60)

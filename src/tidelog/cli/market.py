@@ -18,6 +18,7 @@ from tidelog.cli.market_queries import candles, coverage, trades
 from tidelog.cli.market_source import MarketSource, listed, record_market
 from tidelog.cli.status import StatusAddress
 from tidelog.cli.stopping import Stop
+from tidelog.cli.stores import Db, opened
 from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
 from tidelog.market.core import Entry
@@ -224,6 +225,26 @@ def import_(source: str, journal: str) -> None:
         journal: a new file.
     """
     print(f"{import_journal(source, journal)} records")
+
+
+@app.command
+def new_journal(journal: str, *, db: Db, name: str = "kraken") -> None:
+    """Begin a new journal for a recording whose journal is lost: the store has a gap there, and goes on behind it.
+
+    Args:
+        journal: a new file; record into it from now on.
+        name: of the recording in the store.
+    """
+    last = run(_new_journal(journal, db, name))
+    print(f"{journal} goes on behind run {last.run}, record {last.seq} of the lost one")
+
+
+async def _new_journal(journal: str, db: str, name: str) -> EventId:
+    from tidelog.market.loader import begin_journal
+
+    runtime = SystemRuntime()
+    async with opened(db, readonly=False, runtime=runtime) as store:
+        return await begin_journal(store, runtime, name, journal)
 
 
 @app.command

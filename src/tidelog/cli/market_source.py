@@ -1,6 +1,7 @@
 """An exchange as a source: what it is told, and how it is recorded. `market record` and `run` share it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, nullcontext
 
@@ -13,9 +14,11 @@ from tidelog.cli.recording_health import RecordingHealth
 from tidelog.cli.status import StoreSize, status_served
 from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import opened
+from tidelog.errors import ConfigError, TidelogError
 from tidelog.market.events import EventId
 from tidelog.market.feed import Feed, Progress
 from tidelog.market.folded import Folded
+from tidelog.market.journal_file import identity_at, settle
 from tidelog.market.kraken.auth import ApiKey
 from tidelog.market.replay import load_entries
 from tidelog.market.retention import Retention
@@ -28,6 +31,7 @@ from tidelog.telemetry import MarketMetrics, logger
 STATUS_S = 0.5  # between updates of the status line
 LOG_S = 10.0  # ... and between structured lines where there is no terminal
 DAY_S = 86_400
+STORE_S = 5.0  # for the store to say which journal it has been loaded from, before the recording begins
 LOADING_S = 15.0  # at the end, for what the store has not got: half of what `run` gives a process, and ten batches
 
 _log = logger("market")
@@ -69,13 +73,17 @@ async def record_market(
     runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
     loaded, ended = _Loaded(), False
     loading: asyncio.Task[None] | None = None
+    if source.db is not None:
+        await require_its_journal(source, source.db, runtime)
     try:
         feed = _feed(source, loaded, runtime, http, metrics)
         health = RecordingHealth(feed, metrics, runtime, loading=source.db is not None)
         size = StoreSize(metrics.store_size, runtime, lambda: loaded.store)
         async with feed, status_served(status, metrics.registry, health.readiness, size):
             if source.db is not None:
-                loading = asyncio.create_task(_load(runtime, source, source.db, loaded, metrics, lambda: ended))
+                loading = asyncio.create_task(
+                    _load(runtime, source, source.db, feed.journal_id, loaded, metrics, lambda: ended)
+                )
             stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
             showing = asyncio.gather(_show(feed, runtime, live=live), health.watch())
             running()
@@ -90,8 +98,40 @@ async def record_market(
         ended = True
         await http.close()
         if loading is not None:
-            await finished_loading(loading)
+            try:
+                await finished_loading(loading)
+            finally:
+                settle(source.journal)
     return feed.progress, str(feed.digest)
+
+
+async def require_its_journal(source: MarketSource, db: str, runtime: Runtime) -> None:
+    """Refuse to record into another journal than the one that the store has been loaded from so far.
+
+    A store that cannot be asked now is no reason not to record: the loader asks it again before it loads.
+
+    Raises:
+        ConfigError: it is another one, or it is not there any more.
+    """
+    from tidelog.market.loader import require_journal, source_of, state_of
+
+    name = source_of(source.name)
+    try:
+        async with asyncio.timeout(STORE_S), opened(db, runtime=runtime) as store, store.snapshot() as snapshot:
+            checkpoint = await snapshot.checkpoint(name)
+    except (TidelogError, TimeoutError):
+        return
+    if checkpoint is None:
+        return
+    state = state_of(checkpoint)
+    identity, there = await runtime.compute(lambda: (identity_at(source.journal), os.path.exists(source.journal)))
+    if state.run and not there:
+        raise ConfigError(
+            f"{name} was loaded from a journal up to run {state.run}, and there is none at {source.journal}: put it "
+            "back, give this recording another --name, or, if that journal is lost, go on with a gap by "
+            f"tidelog market new-journal {source.journal} --db .. --name {source.name}"
+        )
+    require_journal(name, state, None if identity is None else identity.id)
 
 
 async def finished_loading(loading: asyncio.Task[None]) -> None:
@@ -139,6 +179,7 @@ async def _load(
     runtime: Runtime,
     source: MarketSource,
     db: str,
+    journal: bytes,
     loaded: _Loaded,
     metrics: MarketMetrics,
     ending: Callable[[], bool],
@@ -147,7 +188,7 @@ async def _load(
     from tidelog.market.loader import Loader
 
     async with opened(db, readonly=False, runtime=runtime) as store:
-        loader = await Loader.open(store, runtime, source.name, metrics=metrics)
+        loader = await Loader.open(store, runtime, source.name, journal=journal, metrics=metrics)
         loaded.committed, loaded.store = loader.committed, store
 
         async def entries() -> AsyncIterator[Folded]:

@@ -320,6 +320,12 @@ class Feed:
         """Of the events of this run so far, if it is computed."""
         return None if self._core.digest is None else self._core.digest.hexdigest()
 
+    @property
+    def journal_id(self) -> bytes:
+        """Which journal is written: drawn at random when it was made."""
+        assert self._journal is not None
+        return self._journal.id
+
     async def wait_durable(self, id_: EventId) -> None:
         """Return once the record is on the disk."""
         assert self._journal is not None

@@ -73,6 +73,7 @@ class State(Struct, omit_defaults=True):
     outage: Outage | None = None
     outage_us: int = 0  # when the latest outage began
     intervals_s: tuple[int, ...] = ()  # of the candles that were made
+    journal: str = ""  # id of the journal that is loaded, hex; "": an older tidelog has loaded it, and kept none
     symbols: dict[str, SymbolState] = {}
 
     @property
@@ -189,6 +190,16 @@ class Fold:
                 pass
 
     # -- the connection -------------------------------------------------------------------------------------
+
+    def begin_journal(self, journal: str) -> None:
+        """Go on with another journal, whose runs have higher numbers; what lies between is a gap."""
+        state = self.state
+        state.journal = journal
+        self._lose("journal", state.at_us)
+        outage = state.outage
+        if outage is not None:  # one may have begun before, for a reason that matters less
+            state.outage = Outage(outage.since_us, "journal", outage.opened_us)
+            self._put_gap("connection", outage.since_us, state.at_us, "journal", outage.opened_us)
 
     def _mark(self, marker: Marker, at_us: int) -> None:
         if marker.kind in (DISCONNECTED, GAP_MARK):

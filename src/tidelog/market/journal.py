@@ -10,9 +10,11 @@ from contextlib import suppress
 from functools import partial
 
 from tidelog.backoff import delays
-from tidelog.errors import Corruption, Fenced, JournalStalled, StoreError
+from tidelog.errors import ConfigError, Corruption, Fenced, JournalStalled, StoreError
+from tidelog.filelock import FileLock
 from tidelog.market.events import EventId
 from tidelog.market.journal_file import Block, JournalReader, JournalWriter
+from tidelog.market.journal_identity import ID_BYTES
 from tidelog.market.journal_retention import Bounds, Dropped
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import Runtime, Worker
@@ -35,8 +37,14 @@ class Journal:
     """One run of a journal. Made by `open_journal`; belongs to one event loop."""
 
     def __init__(
-        self, runtime: Runtime, worker: Worker, writer: JournalWriter, on_durable: Callable[[EventId], None] | None
+        self,
+        runtime: Runtime,
+        worker: Worker,
+        writer: JournalWriter,
+        lock: FileLock | None,
+        on_durable: Callable[[EventId], None] | None,
     ) -> None:
+        self.id = writer.id
         self.run = writer.run
         self.durable = EventId(self.run, 0)  # every record up to here is on the disk
         self.failure: StoreError | Corruption | None = None  # of the last commit: None once one succeeds
@@ -46,6 +54,7 @@ class Journal:
         self._runtime = runtime
         self._worker = worker
         self._writer = writer
+        self._lock = lock
         self._on_durable = on_durable
         self._held_bytes = 0  # handed over and not committed
         self._filling = Block(self.run, 1, [])
@@ -163,6 +172,8 @@ class Journal:
             with suppress(StoreError):
                 await self._worker.call(self._writer.close)
             await self._worker.close()
+            if self._lock is not None:
+                self._lock.release()
 
     async def _commit_for_ever(self) -> None:
         try:
@@ -229,14 +240,24 @@ async def open_journal(
     Args:
         on_durable: called in the event loop with the last id of each group that was committed.
         vfs: SQLite's name of another file system.
+
+    Raises:
+        ConfigError: it is no journal, it cannot be opened, or another process writes it.
     """
-    worker = runtime.worker("journal")
+    lock = FileLock(f"{path}.lock", temporary=True) if vfs is None else None
+    if lock is not None and not lock.take():
+        raise ConfigError(
+            f"{path} is written by process {lock.holder()} already: stop that one first, or give another --journal"
+        )
+    worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
     try:
-        writer = await worker.call(lambda: JournalWriter(path, vfs))
+        writer = await worker.call(lambda: JournalWriter(path, vfs, new_id=new_id))
     except BaseException:
         await worker.close()
+        if lock is not None:
+            lock.release()
         raise
-    return Journal(runtime, worker, writer, on_durable)
+    return Journal(runtime, worker, writer, lock, on_durable)
 
 
 async def follow(

@@ -1,12 +1,12 @@
 """A journal as text: `.jsonl.zst`, one JSON object a line. Byte for byte what the journal holds, both ways.
 
 `{"run":1,"seq":7,"at_us":1690000000000000,"kind":"in","text":"..."}`; a payload that is no UTF-8 stands in
-`base64` instead. The last line, `{"records":n}`, says that nothing is missing.
+`base64` instead. The last line, `{"records":n,"journal":id}`, says that nothing is missing, and which journal it was.
 """
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,7 @@ class _Line(Struct, omit_defaults=True):
     base64: str | None = None
     restart: bool = False
     records: int | None = None
+    journal: str | None = None  # in hex; None of a journal that has no id yet
 
 
 _encode = msgspec.json.Encoder().encode
@@ -46,7 +47,8 @@ def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNI
                 continue  # an export has what is there
             out.write(_encode(_line(record)) + b"\n")
             count += 1
-        out.write(_encode(_Line(records=count)) + b"\n")
+        identity = reader.identity
+        out.write(_encode(_Line(records=count, journal=None if identity is None else identity.id.hex())) + b"\n")
     return count
 
 
@@ -59,8 +61,11 @@ def _line(record: Record) -> _Line:
     return _Line(run, seq, record.at_us, record.kind.name.lower(), text, encoded, record.restart)
 
 
-def read_export(path: str) -> Iterator[Record]:
+def read_export(path: str, on_end: Callable[[bytes | None], None] = lambda journal: None) -> Iterator[Record]:
     """The records of an export.
+
+    Args:
+        on_end: called at the end with the id of the journal that was exported, if it had one.
 
     Raises:
         Corruption: it is damaged or cut short.
@@ -72,6 +77,7 @@ def read_export(path: str) -> Iterator[Record]:
                 line = _decode(text)
                 if line.records is not None:
                     whole = line.records == count
+                    on_end(None if line.journal is None else bytes.fromhex(line.journal))
                     continue
                 if whole or len(text) > LINE_BYTES_MAX:
                     raise Corruption(f"{path}: line {number} should not be there")
@@ -100,7 +106,7 @@ def import_journal(source: str, path: str) -> int:
     try:
         writer.forget_run()
         block: Block | None = None
-        for record in read_export(source):
+        for record in read_export(source, on_end=writer.take_identity):
             run, seq = record.id
             if block is not None and (run != block.run or block.size >= IMPORT_BLOCK_BYTES or record.restart):
                 if run == block.run and seq != block.last_seq + 1:

@@ -8,6 +8,7 @@ or the marker of a full state): a fold can begin there, and retention lets a jou
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,9 +20,20 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption, Fenced, StoreError
 from tidelog.market.events import EventId
+from tidelog.market.journal_identity import (
+    ID_BYTES,
+    Identity,
+    begin_run,
+    end_run,
+    has_log,
+    identify_journal,
+    identity_of,
+    log_of,
+)
 from tidelog.market.journal_retention import DROPPED_DDL, Bounds, Dropped, dropped_of, prune, used_bytes
 from tidelog.market.records import BEGINNING, JOURNALED, Kind, Record
 from tidelog.store.sqlite.connection import (
+    HEADER_BYTES,
     READ_ONLY,
     READ_WRITE,
     connect,
@@ -30,6 +42,7 @@ from tidelog.store.sqlite.connection import (
     transaction,
     translated,
 )
+from tidelog.telemetry import logger
 
 JOURNAL_ID = 0x7469646A  # "tidj", in the file's header
 SCHEMA_VERSION = 1
@@ -37,6 +50,8 @@ BLOCK_RAW_BYTES_MAX = 64 * 1024 * 1024  # unpacked: far above what a block is fi
 CHECKPOINT_PAGES = 4_000  # 16 MB: at this size the log is copied into the file
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 LOCK_WAIT_MS = 5_000  # for another writer that is just leaving
+CLOSE_WAIT_MS = 500  # for readers that are in the middle of a block, at the end
+WAL_FORMAT = 2  # https://sqlite.org/fileformat2.html: bytes 18 and 19 of a file whose news are in a log
 
 _DDL = """
 CREATE TABLE runs (
@@ -59,6 +74,8 @@ CREATE TABLE blocks (
 """
 _COLUMNS = "run, first_seq, count, first_us, last_us, marks, restart_seq, sha256, frames"
 
+
+_log = logger("journal")
 
 _KINDS = {kind.value: kind for kind in JOURNALED}
 
@@ -110,41 +127,66 @@ class JournalWriter:
     """The writing connection. Opening it begins a run, and fences whoever wrote before."""
 
     run: int
+    id: bytes  # of the journal
     used_bytes: int  # of the file, as of the last commit: see `journal_retention`
     written_bytes = 0  # blocks of this run, packed
     dropped: Dropped | None = None  # by this writer, last
 
-    def __init__(self, path: str, vfs: str | None = None) -> None:
+    def __init__(self, path: str, vfs: str | None = None, *, first_run: int = 1, new_id: bytes | None = None) -> None:
+        """Begin a run.
+
+        Args:
+            vfs: SQLite's name of another file system.
+            first_run: the number of the run if the journal has none of that number or a higher one.
+            new_id: the journal's id if it has none yet; drawn by default.
+        """
         self._path = path
         self._compress = zstandard.ZstdCompressor(level=3).compress
         if vfs is None:
             refuse_stub(path)
+            _refuse_logless(path)
+        logged = vfs is not None or has_log(path)  # opening makes one
         with translated(path):
             self._connection = connect(path, READ_WRITE, vfs)
             try:
-                self._open()
+                self._open(first_run, new_id or os.urandom(ID_BYTES), logged=logged)
             except BaseException:
                 self._connection.close()
                 raise
 
-    def _open(self) -> None:
+    def _open(self, first_run: int, new_id: bytes, *, logged: bool) -> None:
         connection = self._connection
         connection.set_busy_timeout(LOCK_WAIT_MS)
-        _identify(connection, self._path, may_be_empty=True)  # before anything could change the file
-        pragma(connection, "journal_mode", "wal")
+        is_journal = _identify(connection, self._path, may_be_empty=True)  # before anything could change the file
         pragma(connection, "synchronous", 2)  # FULL: a commit that was reported survives a power cut
         pragma(connection, "fullfsync", 1)  # macOS: a plain fsync does not reach the disk there
+        if not is_journal:
+            self._make()
+        pragma(connection, "journal_mode", "wal")
         pragma(connection, "journal_size_limit", WAL_BYTES_KEPT)
         connection.wal_autocheckpoint(CHECKPOINT_PAGES)
         with transaction(connection):
-            if not _identify(connection, self._path, may_be_empty=True):
-                connection.execute(_DDL)
-                connection.pragma("application_id", JOURNAL_ID)
-                connection.pragma("user_version", SCHEMA_VERSION)
             connection.execute(DROPPED_DDL)  # an older journal has no such table yet
-            self.run = connection.execute("SELECT coalesce(max(run), 0) + 1 FROM runs").get
+            identify_journal(connection, new_id)
+            identity = identity_of(connection)
+            assert identity is not None
+            if not logged:
+                _warn_of_missing_log(self._path, identity)
+            self.id = identity.id
+            self.run = connection.execute("SELECT max(coalesce(max(run), 0) + 1, ?) FROM runs", (first_run,)).get
             connection.execute("INSERT INTO runs VALUES (?, 1, 0)", (self.run,))
+            begin_run(connection, self.run)
             self.used_bytes = used_bytes(connection)
+        # a copy of the file alone shall say that a run was open
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _make(self) -> None:
+        """Make the tables, in the file itself: whatever happens to the log, it can be told that this is a journal."""
+        with transaction(self._connection):
+            if not _identify(self._connection, self._path, may_be_empty=True):
+                self._connection.execute(_DDL)
+                self._connection.pragma("application_id", JOURNAL_ID)
+                self._connection.pragma("user_version", SCHEMA_VERSION)
 
     def commit(self, blocks: Sequence[Block]) -> None:
         """Write the blocks, which follow on what is there, as one transaction.
@@ -186,6 +228,13 @@ class JournalWriter:
         with translated(self._path):
             self._connection.execute("DELETE FROM runs WHERE run = ? AND last_seq = 0", (self.run,))
 
+    def take_identity(self, journal: bytes | None) -> None:
+        """Be the journal that an export was made of, if that had an id."""
+        if journal is not None:
+            with translated(self._path):
+                self._connection.execute("UPDATE identity SET id = ?", (journal,))
+            self.id = journal
+
     def prune(self, bounds: Bounds) -> int:
         """Drop the oldest blocks; how many. Not all that could go in one call: call again while there are some."""
         with translated(self._path), transaction(self._connection):
@@ -195,8 +244,16 @@ class JournalWriter:
         return blocks
 
     def close(self) -> None:
+        """End the run in order: all of it is in the file then, unless a reader is slow to leave an older state."""
         with translated(self._path):
-            self._connection.close()
+            try:
+                self._connection.set_busy_timeout(CLOSE_WAIT_MS)
+                with transaction(self._connection):
+                    end_run(self._connection, self.run)
+                with suppress(apsw.BusyError):
+                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            finally:
+                self._connection.close()
 
 
 class JournalReader:
@@ -205,14 +262,20 @@ class JournalReader:
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self._path = path
         self._ended: tuple[EventId, int] | None = None  # behind which record nothing came, in which state of the file
+        if vfs is None:
+            _refuse_logless(path)
+        logged = vfs is not None or has_log(path)  # opening makes one
         with _sound(path):
             self._connection = connect(path, READ_ONLY, vfs)
             try:
                 self._connection.set_busy_timeout(LOCK_WAIT_MS)
                 _identify(self._connection, path, may_be_empty=False)
+                self.identity = identity_of(self._connection)
             except BaseException:
                 self._connection.close()
                 raise
+        if self.identity is not None and not logged:
+            _warn_of_missing_log(path, self.identity)
 
     def records(self, after: EventId = BEGINNING) -> Iterator[Record]:
         """What comes after an id, up to the end of what is committed by then.
@@ -384,3 +447,57 @@ def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> 
     if application_id == 0 and objects == 0 and may_be_empty:
         return False
     raise ConfigError(f"{path} is not a journal: give --journal another path")
+
+
+def make_journal(path: str, first_run: int) -> bytes:
+    """Make a new journal whose runs have higher numbers than `first_run`; its id. ConfigError: there is a file."""
+    if os.path.exists(path):
+        raise ConfigError(f"{path} exists: move it away first, or give the new journal another path")
+    writer = JournalWriter(path, first_run=first_run)
+    writer.close()
+    return writer.id
+
+
+def identity_at(path: str) -> Identity | None:
+    """Which journal a file is; None for one that only an older tidelog has written, or if there is no file."""
+    if not os.path.exists(path):
+        return None
+    reader = JournalReader(path)
+    reader.close()
+    return reader.identity
+
+
+def settle(path: str, vfs: str | None = None) -> None:
+    """Remove what SQLite keeps beside a journal that nobody has open any more: a reader that closes last leaves it."""
+    with suppress(StoreError, Corruption, ConfigError), translated(path):
+        connection = connect(path, READ_WRITE, vfs)
+        try:
+            connection.pragma("application_id")  # SQLite looks at the log when it reads for the first time
+        finally:
+            connection.close()
+
+
+def _refuse_logless(path: str) -> None:
+    """ConfigError for a file that holds nothing yet because all of it was in a log, which is not here."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError:
+        return  # SQLite says what is wrong
+    application = int.from_bytes(header[68:72], "big")
+    if len(header) == HEADER_BYTES and header[18:20] == bytes((WAL_FORMAT, WAL_FORMAT)) and application == 0:
+        empty = os.path.getsize(path) <= int.from_bytes(header[16:18], "big")
+        if empty and not has_log(path):
+            raise ConfigError(
+                f"{path} holds nothing: what was recorded is in {log_of(path)}, which is not here; put it there, too"
+            )
+
+
+def _warn_of_missing_log(path: str, identity: Identity) -> None:
+    if identity.open_run is not None:
+        _log.warning(
+            "journal_log_missing",
+            path=path,
+            run=identity.open_run,
+            advice=f"it was not ended in order, and {log_of(path)} is not here: a copy needs both",
+        )

@@ -18,9 +18,10 @@ from tidelog.backoff import delays
 from tidelog.batch import CANDLES, GAPS, TRADES, Batch, Checkpoint, Row, Rows, Value
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.market.candles import Bar, bars, bucket, coarser
-from tidelog.market.events import EventId
+from tidelog.market.events import NOTHING, EventId
 from tidelog.market.fold import Changes, Fold, State, decode_state, encode_state
 from tidelog.market.folded import Folded
+from tidelog.market.journal_file import make_journal
 from tidelog.market.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.runtime import Runtime
 from tidelog.store import Condition, Snapshot, Store
@@ -58,6 +59,50 @@ def source_of(name: str) -> str:
     return f"market:{name}"
 
 
+def state_of(checkpoint: Checkpoint) -> State:
+    """What a checkpoint says of a recording. Corruption: it cannot be read."""
+    try:
+        return State() if checkpoint.position is None else decode_state(checkpoint.position)
+    except msgspec.DecodeError as error:
+        raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
+
+
+def require_journal(source: str, state: State, journal: bytes | None) -> None:
+    """ConfigError if a recording was loaded from another journal than the one with that id."""
+    if journal is not None and state.journal not in ("", journal.hex()):
+        raise ConfigError(
+            f"{source} was loaded from another journal, {state.journal[:8]} up to run {state.run}, and this one is "
+            f"{journal.hex()[:8]}: put that journal back, give this recording another --name, or, if that journal is "
+            "lost, go on with a gap by tidelog market new-journal"
+        )
+
+
+async def begin_journal(store: Store, runtime: Runtime, name: str, path: str) -> EventId:
+    """Make a new journal for a recording whose journal is lost; what lies between them becomes a gap.
+
+    Returns:
+        The last entry of the lost journal that the store has.
+
+    Raises:
+        ConfigError: nothing is recorded under that name, or there is a file at `path`.
+    """
+    checkpoint = await store.acquire(source_of(name))
+    state = state_of(checkpoint)
+    if state.id == NOTHING:
+        raise ConfigError(f"the store holds no recording {name!r}: record it, and its journal is made")
+    last = state.id
+    worker = runtime.worker("journal")
+    try:
+        journal = await worker.call(lambda: make_journal(path, last.run + 1))
+    finally:
+        await worker.close()
+    fold = Fold(checkpoint.source, state, 0)
+    fold.begin_journal(journal.hex())
+    changes = fold.drain()
+    await store.commit(Batch(checkpoint, checkpoint.advanced(encode_state(state)), changes.add, changes.replaced))
+    return last
+
+
 class Loader:
     """The one writer of a recording's rows. Once a method has raised, open another."""
 
@@ -86,20 +131,24 @@ class Loader:
         name: str,
         options: Options | None = None,
         *,
+        journal: bytes | None = None,
         metrics: MarketMetrics | None = None,
     ) -> "Loader":
         """Become the writer of the recording `name`; any earlier one is fenced.
 
+        Args:
+            journal: the id of the journal whose entries are to be loaded; None if that is not known.
+
         Raises:
             Corruption: the checkpoint cannot be read.
-            ConfigError: its candles were made for other intervals.
+            ConfigError: its candles were made for other intervals, or it was loaded from another journal.
         """
         options = options or Options()
         checkpoint = await store.acquire(source_of(name))
-        try:
-            state = State() if checkpoint.position is None else decode_state(checkpoint.position)
-        except msgspec.DecodeError as error:
-            raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
+        state = state_of(checkpoint)
+        require_journal(checkpoint.source, state, journal)
+        if journal is not None:
+            state.journal = journal.hex()
         if state.intervals_s not in ((), options.intervals_s):
             made = ", ".join(map(str, state.intervals_s))
             raise ConfigError(f"{checkpoint.source} has candles of {made} s: go on with these, or take another name")

@@ -16,12 +16,12 @@ from cyclopts import Parameter
 
 from tidelog.cli.run import logs
 from tidelog.cli.run.channel import Order, Report, decode_order, line
-from tidelog.cli.run.lock import FileLock
 from tidelog.cli.run.processes import chain_source_of, judge, market_source_of
 from tidelog.cli.run.settings import API, Settings
 from tidelog.cli.stopping import Stop
 from tidelog.config import parse, read_text
 from tidelog.errors import Busy, ConfigError, TidelogError
+from tidelog.filelock import FileLock
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import logger
 

@@ -13,7 +13,6 @@ import msgspec
 from tidelog.cli.run import logs
 from tidelog.cli.run.channel import Order
 from tidelog.cli.run.child import Child, command_of
-from tidelog.cli.run.lock import FileLock
 from tidelog.cli.run.metrics import RunMetrics
 from tidelog.cli.run.notify import VARIABLES, Notifier
 from tidelog.cli.run.policy import changes
@@ -21,6 +20,7 @@ from tidelog.cli.run.processes import checked, told
 from tidelog.cli.run.settings import API, SUPERVISOR, Settings
 from tidelog.config import Loaded
 from tidelog.errors import ConfigError
+from tidelog.filelock import FileLock
 from tidelog.net.status import StatusServer
 from tidelog.runtime import Runtime
 from tidelog.telemetry import Readiness, logger, rendered

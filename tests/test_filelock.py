@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tidelog.cli.run.lock import FileLock
 from tidelog.errors import ConfigError
+from tidelog.filelock import FileLock
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""A lock on a file: the system releases it when its holder is gone, however that ends."""
+
+import fcntl
+import os
+from types import TracebackType
+
+from tidelog.errors import ConfigError
+
+
+class FileLock:
+    """Held from `take` to `release`. The file says which process has it.
+
+    Args:
+        temporary: remove the file on release. Whoever takes the lock makes sure that the file it has locked is still
+            the one at that path.
+    """
+
+    def __init__(self, path: str, *, temporary: bool = False) -> None:
+        self._path = path
+        self._temporary = temporary
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Whether it is ours now. ConfigError: the file cannot be made."""
+        while True:
+            try:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except OSError as error:
+                raise ConfigError(f"{self._path} cannot be made: {error.strerror}") from None
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                return False
+            if self._is_at_path(file):
+                break
+            os.close(file)  # its holder has removed it between our two calls
+        os.ftruncate(file, 0)
+        os.write(file, b"%d\n" % os.getpid())
+        self._file = file
+        return True
+
+    def _is_at_path(self, file: int) -> bool:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(file)
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def holder(self) -> str:
+        """The process that the file names, for people."""
+        try:
+            with open(self._path, encoding="ascii", errors="replace") as file:
+                return file.read(32).strip() or "unknown"
+        except OSError:
+            return "unknown"
+
+    def release(self) -> None:
+        if self._file is None:
+            return
+        if self._temporary:
+            os.unlink(self._path)  # while it is locked: nobody else can hold it
+        os.close(self._file)
+        self._file = None
+
+    def __enter__(self) -> "FileLock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
