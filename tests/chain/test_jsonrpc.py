@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidelog.chain.jsonrpc import RETRY_AFTER_MAX_S, Call, decode, encode, http_error, meaning, retry_after
+from tidelog.chain.jsonrpc import Call, decode, encode, http_error, meaning
 from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.net.retry import RETRY_AFTER_MAX_S, retry_after
 
 ONE = [Call("eth_chainId")]
 THREE = [Call("eth_getBlockByNumber", (hex(number), True)) for number in range(3)]

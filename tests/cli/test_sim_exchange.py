@@ -14,10 +14,11 @@ import pytest
 from tidelog.cli.sim import app, exchange
 from tidelog.errors import ConfigError
 from tidelog.market.books import Books
-from tidelog.market.events import Stream
+from tidelog.market.events import Pong, Stream
 from tidelog.market.kraken import v2
 from tidelog.net.websocket import PicoWebSocket
-from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange import FAULTS, Limits, SimExchange, listing
+from tidelog.sim.exchange.server import ExchangeServer
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,9 @@ from tidelog.sim.exchange import FAULTS
         ({"rate": 0.0}, "--rate 0: give more than 0"),
         ({"symbols": "BTC/USD,XX/YY"}, "--symbols XX/YY: there is no such market; there are BTC/USD"),
         ({"recorded": Path("/nowhere")}, "cannot play /nowhere"),
+        ({"markets": 0}, "--markets 0: give 1 to 1500"),
+        ({"markets": 5, "rate": 3.0}, "--markets brings symbols and paces of its own"),
+        ({"markets": 5, "symbols": "BTC/USD"}, "--markets brings symbols and paces of its own"),
     ],
 )
 def test_a_mistake_is_one_sentence(flags: dict[str, Any], words: str) -> None:
@@ -77,3 +81,27 @@ async def test_it_serves_until_it_is_interrupted() -> None:
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert (process.returncode, out, err) == (0, b"", b"")
     await client.close()
+
+
+async def test_hundreds_of_markets_are_served_on_one_connection() -> None:
+    listed = listing(500)
+    symbols = [pair.symbol for pair in listed.pairs]
+    simulated = SimExchange(
+        pairs=listed.pairs, rhythms=listed.rhythms, levels=listed.levels, limits=Limits(requests_per_s=100)
+    )
+    async with ExchangeServer(simulated) as server:
+        client = await PicoWebSocket().connect(server.url(), timeout_s=10)
+        books = Books(v2.decode)
+        for at in range(0, len(symbols), 10):
+            client.send(v2.subscribe(Stream("book", depth=10), symbols[at : at + 10], 1).frame)
+        for symbol in symbols:
+            books.open(symbol, 10)
+        while not all(book.proven for book in books.by_symbol.values()):
+            books.take(await asyncio.wait_for(client.receive(), 10))
+        simulated.advance(30_000_000)
+        client.send(v2.ping(7).frame)
+        while not isinstance(books.take(await asyncio.wait_for(client.receive(), 10))[0], Pong):
+            pass
+        assert all(book.proven for book in books.by_symbol.values())
+        assert sum(book.mismatches for book in books.by_symbol.values()) == 0
+        await client.close()

@@ -18,9 +18,9 @@ KEY = "CANARY-0123456789abcdef"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def frame(kind: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = False) -> bytes:
-    """A server's frame (RFC 6455, 5.2)."""
-    first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | kind
+def frame(kind: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = False, bits: int = 0) -> bytes:
+    """A server's frame (RFC 6455, 5.2); `bits` are reserved ones, as they lie in the first byte."""
+    first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | bits | kind
     size = len(payload)
     if size < 126:
         return bytes((first, size)) + payload
@@ -144,6 +144,41 @@ async def test_a_ping_is_answered_once() -> None:
     assert sorted(answers) == [(TEXT, b"after"), (PONG, b"are you there")]
 
 
+async def test_a_peer_that_pings_and_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "WRITE_BYTES_MAX", 64 * 1024)
+    pings = frame(PING, b"x" * 125) * 1_000
+    ended = asyncio.Event()
+
+    async def then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not ended.is_set():  # what it is answered is never read
+            writer.write(pings)
+            await writer.drain()
+
+    async with connected(then=then) as socket:
+        with pytest.raises(Unreachable, match=r"the peer reads nothing: \d+ bytes wait for it"):
+            await socket.receive()
+        transport = socket._transport.underlying_transport  # type: ignore[attr-defined]
+        assert transport.get_write_buffer_size() <= 64 * 1024 + 256
+        socket.send(b"x" * 1_000_000)
+        assert transport.get_write_buffer_size() <= 64 * 1024 + 256
+        ended.set()
+
+
+async def test_what_is_sent_to_a_peer_that_reads_nothing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "WRITE_BYTES_MAX", 64 * 1024)
+    ended = asyncio.Event()
+
+    async def then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+
+    async with connected(then=then) as socket:
+        for _ in range(1_000):
+            socket.send(b"x" * 60_000)
+        with pytest.raises(Unreachable, match="the peer reads nothing"):
+            await socket.receive()
+        ended.set()
+
+
 async def test_what_is_sent_arrives() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -181,6 +216,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         ([frame(TEXT, b"{}")] * 21, "more than can wait here"),
         ([frame(TEXT, b"x" * 9_000)] * 4, "more than can wait here"),
         ([frame(TEXT, b"x", rsv1=True)], "a compressed frame"),
+        ([frame(TEXT, b"x", bits=0x20)], "a frame with a reserved bit set"),
+        ([frame(TEXT, b"x", bits=0x10)], "a frame with a reserved bit set"),
         ([frame(CONTINUATION, b"x")], "fragments out of order"),
         ([frame(TEXT, b"x", fin=False), frame(TEXT, b"y")], "fragments out of order"),
         ([frame(PING, b"x", fin=False)], "broke the protocol"),
@@ -201,7 +238,7 @@ async def test_a_peer_that_breaks_a_limit_or_the_protocol_is_refused(frames: lis
     ("last", "says"),
     [
         (frame(CLOSE, (1000).to_bytes(2, "big")), "closed the connection with code 1000"),
-        (frame(CLOSE, (1001).to_bytes(2, "big") + b"going away"), "code 1001"),
+        (frame(CLOSE, (1001).to_bytes(2, "big") + b"going  away"), "code 1001: going away$"),
         (frame(CLOSE, (4001).to_bytes(2, "big") + b"of its own"), "code 4001"),
         (frame(CLOSE), "code 1005"),
         (b"", "lost without a close"),
@@ -273,6 +310,22 @@ async def test_a_handshake_that_fails(answer: bytes, kind: type[SourceError], sa
             await PicoWebSocket().connect(url, timeout_s=5)
         assert type(failure.value) is kind
         assert KEY not in f"{failure.value} {failure.value!r}"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("3", 3.0), ("99999", 600.0), ("soon", None), (None, None), ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0)],
+)
+async def test_a_429_says_how_long_to_wait(header: str | None, seconds: float | None) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = "" if header is None else f"Retry-After: {header}\r\n"
+        writer.write(f"HTTP/1.1 429 Too Many Requests\r\n{said}Content-Length: 0\r\n\r\n".encode())
+
+    async with serving(serve) as url:
+        with pytest.raises(Throttled) as failure:
+            await PicoWebSocket().connect(url, timeout_s=5)
+        assert failure.value.retry_after_s == seconds
 
 
 async def test_a_handshake_that_never_ends() -> None:

@@ -5,16 +5,15 @@ Pure. A batch goes out as one array; its answers may come in any order and are m
 
 import re
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.net.retry import retry_after
 
 NULL = b"null"
-RETRY_AFTER_MAX_S = 600  # an endpoint that asks for more is asked again after this all the same
 _HEAD = 200  # characters of a body or an error text that are quoted: enough to recognise, short in a log
 
 
@@ -164,19 +163,6 @@ def _said(body: bytes) -> SourceError | None:
     error = refusal.error or refusal
     said = meaning(error.code, error.message)
     return None if type(said) is Unreachable else said
-
-
-def retry_after(value: str | None, *, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header: seconds or an HTTP date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isdecimal() and value.isascii():
-        return float(min(int(value[:9]), RETRY_AFTER_MAX_S))
-    try:
-        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), float(RETRY_AFTER_MAX_S))
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _quote_ids(answers: Sequence[_Answer]) -> str:

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from tidelog.errors import ConfigError
 from tidelog.runtime import SystemRuntime, run
 from tidelog.sim.control import Schedule
-from tidelog.sim.exchange import FAULTS, PAIRS, Pair, Recording, SimExchange
+from tidelog.sim.exchange import FAULTS, MARKETS_MAX, PAIRS, Pair, Recording, SimExchange, listing
+from tidelog.sim.exchange.core import LEVELS
 from tidelog.sim.exchange.server import ExchangeServer
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
@@ -25,6 +26,8 @@ from tidelog.sim.server import NodeServer
 CHAIN_ID = 1337
 REPLICAS_MAX = 64
 EVENTS_PER_S_MAX = 5_000  # of an exchange: half of what one process makes while it also serves
+RATE = 20.0
+SYMBOLS = "BTC/USD,ETH/USD"
 BLOCKS_MAX = 100_000  # made before the node listens; some 0.3 ms and 10 kB each with small blocks
 
 app = cyclopts.App(name="sim", help="Peers to test and play against, and the engine under simulation.")
@@ -106,21 +109,27 @@ def exchange(
     *,
     port: int = 8546,
     seed: int = 0,
-    symbols: str = "BTC/USD,ETH/USD",
-    rate: float = 20.0,
+    symbols: str | None = None,
+    markets: int | None = None,
+    rate: float | None = None,
     fault: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     recorded: Path | None = None,
     list_faults: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> None:
     """Serve Kraken's WebSocket protocols, v1 and v2, public and private, until Ctrl-C.
 
-    Faults are switched while it runs by a POST to /sim: ["fault","stall",1.0,1], ["honest"], ["disconnect",1012].
+    Faults are switched while it runs by a POST to /sim: ["fault","stall",1.0,1], ["honest"], ["disconnect",1012]; so
+    are the exchange's status ["announce","maintenance"], that of a market ["halt","BTC/USD","cancel_only"], and
+    whether a symbol can be had: ["list","BTC/USD","refused"], "ignored" or "listed".
 
     Args:
         port: where to listen on 127.0.0.1; 0 takes any free port.
         seed: the same seed gives the same markets and the same faults.
-        symbols: which markets there are, separated by commas.
-        rate: how often per second something happens, over all markets; also the frames per second of a recording.
+        symbols: which markets there are, separated by commas; BTC/USD,ETH/USD if neither this nor --markets is given.
+        markets: instead, so many markets, up to 1500, each at a pace of its own: from twenty updates a second to one in
+            ten minutes, most of them quiet, with bursts now and then.
+        rate: how often per second something happens, over all markets, 20 if not given; also the frames per second of
+            a recording. Not together with --markets.
         fault: what goes wrong, as NAME or NAME=PROBABILITY; may be given several times.
         recorded: play this file, one frame a line, to whoever subscribes to what it is about.
         list_faults: print the faults there are, and end.
@@ -130,32 +139,38 @@ def exchange(
             print(f"{one.name:24} {one.doc}")
         return
     _check("--port", port, 0, 65_535)
-    if not 0 < rate <= EVENTS_PER_S_MAX:
-        raise ConfigError(f"--rate {rate:g}: give more than 0, and at most {EVENTS_PER_S_MAX}")
+    if markets is not None:
+        if symbols is not None or rate is not None:
+            raise ConfigError("--markets brings symbols and paces of its own: leave --symbols and --rate out")
+        _check("--markets", markets, 1, MARKETS_MAX)
+    per_second = RATE if rate is None else rate
+    if not 0 < per_second <= EVENTS_PER_S_MAX:
+        raise ConfigError(f"--rate {per_second:g}: give more than 0, and at most {EVENTS_PER_S_MAX}")
     told = [_told("--fault", text, FAULTS, "exchange --list-faults") for text in fault]
-    pairs = [_pair(symbol) for symbol in symbols.split(",")]
+    listed = None if markets is None else listing(markets, seed=seed)
+    pairs = [_pair(symbol) for symbol in (symbols or SYMBOLS).split(",")] if listed is None else [*listed.pairs]
     recording = None if recorded is None else Recording.from_file(recorded)
+    start_us = int(SystemRuntime().now() * 1_000_000)
+    simulated = SimExchange(
+        seed=seed,
+        pairs=pairs,
+        rate=per_second,
+        levels=LEVELS if listed is None else listed.levels,
+        rhythms=None if listed is None else listed.rhythms,
+        start_us=start_us,
+        recording=recording,
+    )
+    for name, probability in told:
+        simulated.tell(name, probability=probability)
     try:
-        run(_serve_exchange(port, seed, pairs, rate, told, recording))
+        run(_serve_exchange(simulated, port))
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port}: {error.strerror}")
 
 
-async def _serve_exchange(
-    port: int,
-    seed: int,
-    pairs: list[Pair],
-    rate: float,
-    told: list[tuple[str, float]],
-    recording: Recording | None,
-) -> None:
-    runtime = SystemRuntime()
-    start_us = int(runtime.now() * 1_000_000)
-    simulated = SimExchange(seed=seed, pairs=pairs, rate=rate, start_us=start_us, recording=recording)
-    for name, probability in told:
-        simulated.tell(name, probability=probability)
+async def _serve_exchange(simulated: SimExchange, port: int) -> None:
     stop = _stopped()
-    async with ExchangeServer(simulated, port=port, runtime=runtime) as server:
+    async with ExchangeServer(simulated, port=port, runtime=SystemRuntime()) as server:
         urls = [f"{protocol} {server.url(protocol)}" for protocol in ("v2", "v1")]
         urls += [f"private {protocol} {server.url(protocol, private=True)}" for protocol in ("v2", "v1")]
         print(", ".join([*urls, f"REST {server.rest_url}"]), flush=True)

@@ -5,6 +5,7 @@ JSON, error pages and retries are the business of the code above, so that they a
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -12,6 +13,7 @@ from typing import Protocol
 import aiohttp
 
 from tidelog.errors import Unreachable
+from tidelog.net.proxy import Proxies, shown
 
 CHUNK_BYTES = 256 * 1024  # what one read hands over: large blocks in few turns, small enough to stop early
 CONNECTIONS_PER_HOST = 64  # above the most requests that a pool keeps in flight to one endpoint
@@ -65,16 +67,24 @@ class _AioResponse:
 
 
 class AioHttp:
-    """`HttpTransport` over aiohttp, with one pool of connections."""
+    """`HttpTransport` over aiohttp, with one pool of connections, through the environment's proxy where it names one.
 
-    def __init__(self) -> None:
+    Raises:
+        ConfigError: the environment's proxy is no address.
+    """
+
+    def __init__(self, proxies: Proxies | None = None) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._proxies = proxies or Proxies(os.environ)
 
     @asynccontextmanager
     async def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
     ) -> AsyncIterator[HttpResponse]:
-        session = self._open()
+        session, proxy = self._open(), self._proxies.of(url)
+        through = "" if proxy is None else f" through the proxy {shown(proxy)}"
+        if proxy is not None and not proxy.startswith("http"):
+            raise Unreachable(f"no connection{through} (HTTP goes through http:// proxies only: set https_proxy)")
         try:
             async with session.post(
                 url,
@@ -82,10 +92,15 @@ class AioHttp:
                 headers=dict(headers),
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
+                proxy=proxy,
             ) as response:
                 yield _AioResponse(response)
         except TimeoutError:
-            raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+            raise Unreachable(f"no complete answer within {timeout_s:g} s{through}") from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise Unreachable(f"no connection{through} (it says HTTP {error.status})") from None
+        except aiohttp.ClientProxyConnectionError as error:
+            raise Unreachable(f"no connection{through} ({error.os_error.strerror or type(error).__name__})") from None
         except aiohttp.InvalidURL:
             raise Unreachable("the URL is not valid") from None
         except aiohttp.ClientConnectorDNSError:

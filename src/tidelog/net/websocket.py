@@ -5,6 +5,8 @@
 
 import asyncio
 import logging
+import os
+import time
 from collections import deque
 from typing import Protocol
 
@@ -19,15 +21,20 @@ from picows import (
     WSTransport,
     ws_connect,
 )
+from python_socks import ProxyError
 
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
+from tidelog.net.proxy import Proxies, shown
+from tidelog.net.retry import retry_after
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # the largest that is sent: every instrument of an exchange, a few MB
 WAITING_MAX = 10_000  # messages that may wait to be received; beyond it the peer is faster than we are
 WAITING_BYTES_MAX = 64 * 1024 * 1024  # and their bytes: four of the largest
 FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them are bounded too
+WORDS_MAX = 123  # characters of what a peer or a proxy says: what fits into a close (RFC 6455, 5.5)
 NO_CODE = 1005  # stands for a close without a code (RFC 6455, 7.4.1)
 CLOSE_S = 2.0  # for the peer's half of a close
+WRITE_BYTES_MAX = 1024 * 1024  # that wait for a peer to read them: thousands of requests, and pongs without end
 _SILENT = logging.Logger("tidelog.websocket", logging.CRITICAL + 1)  # picows logs URLs, and a URL may hold a key
 _SILENT.addHandler(logging.NullHandler())
 
@@ -87,15 +94,36 @@ class Listener(WSListener):
         if kind == WSMsgType.CLOSE:
             code = frame.get_close_code()  # 0 if there is none; codes of the peer's own are plain integers
             number = getattr(code, "value", code) or NO_CODE
-            self._end(Unreachable(f"the peer closed the connection with code {number}"))
+            words = _words(frame.get_close_message())
+            self._end(Unreachable(f"the peer closed the connection with code {number}{words}"))
             transport.send_close(code)
             transport.disconnect()
+        elif kind == WSMsgType.PING:
+            self._answer(transport, frame)
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._collect(transport, frame)
+
+    def _answer(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A pong, unless the peer does not read: it could let our memory grow by asking alone."""
+        if not self.has_room(transport):
+            return
+        transport.send_pong(frame.get_payload_as_bytes())
+
+    def has_room(self, transport: WSTransport) -> bool:
+        """Whether more may be written; if not, the connection is ended."""
+        waiting = transport.underlying_transport.get_write_buffer_size()
+        if waiting <= WRITE_BYTES_MAX:
+            return True
+        self._end(Unreachable(f"the peer reads nothing: {waiting} bytes wait for it"))
+        transport.disconnect(False)  # a close would wait behind them
+        return False
 
     def _collect(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.rsv1:  # compression was not negotiated, and could hide any size
             self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "a compressed frame")
+            return
+        if frame.rsv2 or frame.rsv3:  # what they mean would have had to be agreed on (RFC 6455, 5.2)
+            self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "a frame with a reserved bit set")
             return
         if (frame.msg_type == WSMsgType.CONTINUATION) != bool(self._parts):
             self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "fragments out of order")
@@ -146,7 +174,8 @@ class _PicoSocket:
         return message
 
     def send(self, message: bytes) -> None:
-        self._transport.send(WSMsgType.TEXT, message)
+        if self._listener.ended is None and self._listener.has_room(self._transport):
+            self._transport.send(WSMsgType.TEXT, message)
 
     async def close(self) -> None:
         self._transport.send_close(WSCloseCode.OK)
@@ -165,9 +194,18 @@ class _PicoSocket:
 
 
 class PicoWebSocket:
-    """`WebSocketTransport` over picows."""
+    """`WebSocketTransport` over picows, through the environment's proxy where it names one.
+
+    Raises:
+        ConfigError: the environment's proxy is no address.
+    """
+
+    def __init__(self, proxies: Proxies | None = None) -> None:
+        self._proxies = proxies or Proxies(os.environ)
 
     async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
+        proxy = self._proxies.of(url)
+        through = "" if proxy is None else f" through the proxy {shown(proxy)}"
         try:
             async with asyncio.timeout(timeout_s):
                 transport, listener = await ws_connect(
@@ -177,17 +215,33 @@ class PicoWebSocket:
                     max_redirects=0,  # elsewhere is not where the user said, and the key would go along
                     websocket_handshake_timeout=timeout_s,
                     logger_name=_SILENT,
+                    enable_auto_pong=False,  # picows would write them without a bound
+                    proxy=proxy,
                 )
         except TimeoutError:
-            raise Unreachable(f"no WebSocket within {timeout_s:g} s") from None
+            raise Unreachable(f"no WebSocket within {timeout_s:g} s{through}") from None
         except WSInvalidStatusError as error:
-            status = 0 if error.response is None else int(error.response.status)
-            if status == 429:
-                raise Throttled("HTTP 429 at the WebSocket's handshake") from None
-            kind = Rejected if 300 <= status < 500 else Unreachable
-            raise kind(f"HTTP {status} at the WebSocket's handshake") from None
+            raise _refusal(error) from None
+        except ProxyError as error:
+            raise Unreachable(f"no WebSocket{through} ({str(error)[:WORDS_MAX]})") from None
         except (WSError, OSError, ValueError) as error:
-            raise Unreachable(f"no WebSocket ({type(error).__name__})") from None
+            raise Unreachable(f"no WebSocket{through} ({type(error).__name__})") from None
         if not isinstance(listener, Listener):  # what picows gives when the peer leaves during the handshake
-            raise Unreachable("no WebSocket (the peer left during the handshake)")
+            raise Unreachable(f"no WebSocket{through} (the peer left during the handshake)")
         return _PicoSocket(transport, listener)
+
+
+def _refusal(error: WSInvalidStatusError) -> SourceError:
+    status = 0 if error.response is None else int(error.response.status)
+    text = f"HTTP {status} at the WebSocket's handshake"
+    if status == 429:
+        header = None if error.response is None else error.response.headers.get("Retry-After")
+        return Throttled(text, retry_after_s=retry_after(header, now=time.time()))
+    return Rejected(text) if 300 <= status < 500 else Unreachable(text)
+
+
+def _words(message: str | bytes | None) -> str:
+    """What a peer says on closing, on one line."""
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message or ""
+    line = " ".join(text.split())[:WORDS_MAX]
+    return f": {line}" if line.isprintable() and line else ""

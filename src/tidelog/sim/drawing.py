@@ -24,7 +24,8 @@ MARKET_BUSY_S = (15.0, 35.0)
 # Left out: a message that comes byte by byte, of which picows makes whole frames before anything of ours sees it; the
 # real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
 MARKET_LEFT_OUT = {"trickle"}
-MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - {"sequence_gap", "huge", "nesting", "fragments"})
+DRAWN_APART = {"sequence_gap", "huge", "nesting", "fragments", "precision_change", "reserved_bits"}
+MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART)
 MARKET_POINTS = (
     "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
     "store.written", "store.committed",
@@ -36,6 +37,8 @@ HEADS_CHANCE = 0.3
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 FRAMES_CHANCE = 0.3
 FRAMES = ("fragments", "huge", "nesting")
+ODD_CHANCE = 0.3
+ODD_FAULTS = ("precision_change", "reserved_bits")
 PRIVATE_CHANCE = 0.3
 PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
 
@@ -47,7 +50,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     if kind == plan.CHAIN:
         return _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
-    return _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
+    schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
+    return _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -141,6 +145,17 @@ def _private(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pl
     added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
     events = [*map(_forwards, schedule.events), *added]
     return msgspec.structs.replace(schedule, events=tuple(events), private=channels)
+
+
+def _odd(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps what an exchange does more rarely."""
+    if not faults or rng.random() >= ODD_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(ODD_FAULTS), rng.choice((0.02, 0.1)), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 2))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 
 def _forwards(event: plan.Event) -> plan.Event:

@@ -1,6 +1,6 @@
 """What can be done to an exchange while it runs, as data: by a test, a schedule, or a POST to /sim."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -24,9 +24,23 @@ class Honest(Struct, frozen=True, array_like=True, tag="honest"):
 
 
 class Announce(Struct, frozen=True, array_like=True, tag="announce"):
-    """Change the exchange's state, for everybody: online, cancel_only, post_only, maintenance."""
+    """Change the exchange's state, for everybody: online, cancel_only, post_only, maintenance (nothing moves)."""
 
     system: str
+
+
+class List(Struct, frozen=True, array_like=True, tag="list"):
+    """What becomes of requests about a symbol: `listed`, `refused` (there is none such) or `ignored` (no answer)."""
+
+    symbol: str
+    how: Literal["listed", "refused", "ignored"]
+
+
+class Halt(Struct, frozen=True, array_like=True, tag="halt"):
+    """Change one market's status: online, cancel_only, post_only, limit_only, maintenance (it stands still)."""
+
+    symbol: str
+    status: str
 
 
 class Disconnect(Struct, frozen=True, array_like=True, tag="disconnect"):
@@ -36,4 +50,4 @@ class Disconnect(Struct, frozen=True, array_like=True, tag="disconnect"):
     connection: int | None = None
 
 
-Action: TypeAlias = Tell | Honest | Announce | Disconnect
+Action: TypeAlias = Tell | Honest | Announce | List | Halt | Disconnect

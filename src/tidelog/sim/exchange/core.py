@@ -15,13 +15,14 @@ from tidelog.sim.answers import Answer
 from tidelog.sim.exchange import v1, v2
 from tidelog.sim.exchange.account import Account
 from tidelog.sim.exchange.book import TrueTop
-from tidelog.sim.exchange.control import Action, Announce, Disconnect, Honest, Tell
+from tidelog.sim.exchange.control import Action, Announce, Disconnect, Halt, Honest, List, Tell
 from tidelog.sim.exchange.delivery import Frame
 from tidelog.sim.exchange.dialect import SECOND_US, Dialect
 from tidelog.sim.exchange.faults import FAULTS
 from tidelog.sim.exchange.market import Market, Step
 from tidelog.sim.exchange.pairs import PAIRS, Pair
 from tidelog.sim.exchange.recording import Recording, symbol_v2
+from tidelog.sim.exchange.rhythm import Rhythm, Timetable
 from tidelog.sim.exchange.session import Session, Subscription
 from tidelog.sim.exchange.telling import Tellings
 from tidelog.sim.exchange.tokens import Tokens
@@ -32,6 +33,7 @@ LEVELS = 1_100  # a side: more than the deepest window, so that levels fall out 
 CATCH_UP_US = 60 * SECOND_US  # a machine that slept longer finds a market that slept too
 ATTEMPTS_US = 600 * SECOND_US
 CONTROL_PATH = "/sim"
+MAINTENANCE = "maintenance"
 PLAIN = (("content-type", "text/plain"),)
 
 _actions = msgspec.json.Decoder(Action)
@@ -52,7 +54,8 @@ class SimExchange:
         seed: int = 0,
         pairs: Sequence[Pair] = (PAIRS["BTC/USD"], PAIRS["ETH/USD"]),
         rate: float = 20.0,
-        levels: int = LEVELS,
+        levels: int | Mapping[str, int] = LEVELS,
+        rhythms: Mapping[str, Rhythm] | None = None,
         limits: Limits | None = None,
         start_us: int = START_US,
         recording: Recording | None = None,
@@ -63,7 +66,8 @@ class SimExchange:
         Args:
             rate: moments per second in which something happens, over all markets; with a recording also
                 the frames per second that each subscription gets of it.
-            levels: of each side of a book.
+            levels: of each side of a book, for all or by symbol.
+            rhythms: the pace of each market; without it `rate` is that of all together.
             start_us: Unix time in microseconds at which it begins.
             schedule: what happens by itself, as (microseconds after the start, action), in any order.
             remembered: frames whose truth is kept, for `truth`.
@@ -72,7 +76,17 @@ class SimExchange:
         self.limits = limits or Limits()
         self.recording = recording
         self.system = "online"
-        self.markets = {pair.symbol: Market(pair, seed=seed, start_us=start_us, levels=levels) for pair in pairs}
+        self.markets = {
+            pair.symbol: Market(
+                pair,
+                seed=seed,
+                start_us=start_us,
+                levels=levels if isinstance(levels, int) else levels[pair.symbol],
+            )
+            for pair in pairs
+        }
+        self.unlisted: set[str] = set()  # symbols that are refused, as if there were none such
+        self.unheard: set[str] = set()  # symbols about which no request is answered, nor carried out
         self.account = Account(seed=seed, pairs=pairs)
         self.truth = Truth(remembered)
         self.tokens = Tokens(seed)
@@ -84,7 +98,9 @@ class SimExchange:
         self._attempts: dict[str, list[int]] = {}
         self._banned_until_us: dict[str, int] = {}
         self._period_us = max(1, round(SECOND_US / rate))
+        self._timetable = None if rhythms is None else Timetable(rhythms, seed=seed, start_us=start_us)
         self._next_step_us = start_us + self._period_us
+        self._symbols: dict[tuple[str, str], str] = {}  # by protocol and the name in it
         self._next_second_us = start_us + SECOND_US
         self._schedule = sorted([(start_us + after, nth, act) for nth, (after, act) in enumerate(schedule)])
 
@@ -94,7 +110,8 @@ class SimExchange:
         self._next_second_us = max(self._next_second_us, now_us - CATCH_UP_US)
         while True:
             scheduled_us = self._schedule[0][0] if self._schedule else now_us + 1
-            due_us = min(self._next_step_us, self._next_second_us, scheduled_us)
+            step_us = self._next_step_us if self._timetable is None else self._timetable.next_us
+            due_us = min(step_us, self._next_second_us, scheduled_us)
             if due_us > now_us:
                 break
             self.now_us = max(self.now_us, due_us)
@@ -103,6 +120,8 @@ class SimExchange:
             elif due_us == self._next_second_us:
                 self._next_second_us += SECOND_US
                 self._second()
+            elif self._timetable is not None:
+                self._step(self._timetable.pop(now_us - CATCH_UP_US))
             else:
                 self._next_step_us += self._period_us
                 self._step()
@@ -202,11 +221,30 @@ class SimExchange:
                     if connection in (None, session.connection_id):
                         session.close(code)
 
+            case List(symbol, how):
+                self.unlisted.discard(symbol)
+                self.unheard.discard(symbol)
+                if how != "listed":
+                    (self.unlisted if how == "refused" else self.unheard).add(symbol)
+            case Halt(symbol, status):
+                if symbol not in self.markets:
+                    raise ValueError(f"there is no market {symbol!r}")
+                market = self.markets[symbol]
+                market.status = status
+                for session, subscription in self._subscribed():
+                    if subscription.key.channel == "instrument":
+                        data = session.dialect.instruments([(market.pair, status)], "update")
+                        session.send(subscription, data, "update")
+
     def symbol_of(self, dialect: Dialect, name: str | None, channel: str) -> str | None:
         """The symbol that a client means; None: there is none."""
-        for market in self.markets.values():
-            if dialect.name_of(market.pair) == name:
-                return market.pair.symbol
+        if not self._symbols:
+            for each in (v1, v2):
+                for market in self.markets.values():
+                    self._symbols[each.NAME, each.name_of(market.pair)] = market.pair.symbol
+        known = None if name is None else self._symbols.get((dialect.NAME, name))
+        if known is not None:
+            return None if known in self.unlisted else known
         symbol = symbol_v2(name) if name is not None and dialect.NAME == "v1" else name
         played = self.recording is not None and self.recording.has(dialect.NAME, channel, symbol)
         return symbol if played else None
@@ -227,21 +265,25 @@ class SimExchange:
         for session in tuple(self.sessions):
             session.keep()
 
-    def _step(self) -> None:
+    def _step(self, symbol: str | None = None) -> None:
+        """Let something happen in that market, or in any."""
         if self.recording is not None and self.recording.paced:
             self._play(self.recording)
         if not self.markets:
             return
-        market = self._some_market()
+        market = self._some_market() if symbol is None else self.markets[symbol]
+        if self.system == MAINTENANCE or market.status == MAINTENANCE:
+            return  # nothing is traded, nobody changes an order
         step = market.step(self.now_us, self.tellings.market(market.pair.symbol))
         rendered = _Rendered(step)
-        for session, subscription in self._subscribed():
-            key = subscription.key
-            if key.symbol != market.pair.symbol or self._plays(session, subscription):
-                continue
-            data, top = rendered.get(session.dialect, key.channel, key.parameter)
-            for each in data:
-                session.send(subscription, each, "update", top)
+        for session in self.sessions:
+            for subscription in session.of(market.pair.symbol):
+                key = subscription.key
+                if self._plays(session, subscription):
+                    continue
+                data, top = rendered.get(session.dialect, key.channel, key.parameter)
+                for each in data:
+                    session.send(subscription, each, "update", top)
 
     def _play(self, recording: Recording) -> None:
         for session, subscription in self._subscribed():

@@ -16,6 +16,7 @@ class Manner(enum.Enum):
     WHOLE = "whole"
     FRAGMENTS = "fragments"  # several frames
     COMPRESSED = "compressed"  # deflated, rsv1 set, though nobody agreed on it
+    RESERVED = "reserved"  # rsv2 set, though nobody agreed on it
     TRICKLE = "trickle"  # a byte at a time
 
 

@@ -84,7 +84,9 @@ class Dialect(Protocol):
 
     def spread(self, market: Market, time_us: int) -> bytes: ...
 
-    def instruments(self, pairs: Sequence[Pair]) -> bytes: ...
+    def instruments(self, pairs: Sequence[tuple[Pair, str]], kind: str) -> bytes:
+        """Markets, each with its status."""
+        ...
 
     def account(self, channel: str, account: Account, sequence: int) -> bytes:
         """The snapshot of a private channel."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tidelog.sim.exchange.delivery import Manner
 
 CONTINUATION, TEXT, CLOSE, PING, PONG = 0x0, 0x1, 0x8, 0x9, 0xA
-FIN, RSV1 = 0x80, 0x40
+FIN, RSV1, RSV2 = 0x80, 0x40, 0x20
 REQUEST_BYTES_MAX = 1024 * 1024  # of a message from a client: hundreds of symbols are a few kB
 FRAGMENTS = 3
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -42,6 +42,8 @@ def encode_message(payload: bytes, manner: Manner) -> bytes:
         deflate = zlib.compressobj(wbits=-15)
         data = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
         return encode(data.removesuffix(b"\x00\x00\xff\xff"), FIN | RSV1 | TEXT)
+    if manner is Manner.RESERVED:
+        return encode(payload, FIN | RSV2 | TEXT)
     if manner is not Manner.FRAGMENTS:
         return encode(payload)
     first, *middle, last = fragments(payload)

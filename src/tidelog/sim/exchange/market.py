@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.sim.exchange.book import DEPTHS, Change, Side, SideName, TrueBook
 from tidelog.sim.exchange.pairs import Pair
@@ -20,6 +21,7 @@ TRADES_BEFORE = 60  # made before the start, so that a snapshot of 50 is full
 REFILL = 8  # levels added per step at the far end, at most
 GAP_MAX = 5  # units of the price between the sides, beyond which it is closed again
 LEVELS_MIN = 3  # per side, below which nothing is taken
+PRECISION_MAX = 12  # decimals of a price, beyond which it does not become finer
 RANK_TYPICAL = 6  # from the touch, of the level that something happens to
 MINUTE_US = 60_000_000
 
@@ -82,6 +84,8 @@ class Market:
         self.trades: deque[TrueTrade] = deque(maxlen=TRADES_KEPT)
         self.candles: dict[int, deque[TrueCandle]] = {each: deque(maxlen=CANDLES_KEPT) for each in INTERVALS}
         self.next_trade_id = 1
+        self.status = "online"  # as the instrument channel says it
+        self._finer = False  # the next step begins with one more decimal
         self._levels = levels
         self._rng = random.Random(f"{seed} market {pair.symbol}")
         self._time_us = start_us
@@ -98,6 +102,8 @@ class Market:
     def step(self, time_us: int, disturb: Iterable[Callable[["Market"], None]] = ()) -> Step:
         """Let something happen; `disturb` are faults, which then change the market as well."""
         self._time_us = time_us
+        if self._finer:
+            self._refine()
         self._changes, self._made = {"bids": [], "asks": []}, []
         sides = (self.book.bids, self.book.asks)
         edges = {(side.name, depth): side.edge(depth) for side in sides for depth in DEPTHS}
@@ -125,6 +131,27 @@ class Market:
     def republish(self, level: Change) -> None:
         """Tell of a level to which nothing happened."""
         self._changes[level.side].append(level._replace(republished=True))
+
+    def refine(self) -> None:
+        """From the next step on prices have one more decimal. Nothing is sent because of it."""
+        self._finer = self.pair.price_precision < PRECISION_MAX
+
+    def _refine(self) -> None:
+        self._finer = False
+        pair = self.pair
+        self.pair = replace(
+            pair,
+            price_precision=pair.price_precision + 1,
+            price_precision_v1=pair.price_precision_v1 + 1,
+            price=pair.price * 10,
+        )
+        for side in (self.book.bids, self.book.asks):
+            side.held = {key * 10: level._replace(price=level.price * 10) for key, level in side.held.items()}
+            side.keys = [key * 10 for key in side.keys]
+        self.trades = deque([replace(trade, price=trade.price * 10) for trade in self.trades], maxlen=TRADES_KEPT)
+        for candle in {id(one): one for each in (*self.candles.values(), (self.day,)) for one in each}.values():
+            candle.open, candle.high, candle.low = candle.open * 10, candle.high * 10, candle.low * 10
+            candle.close, candle.notional = candle.close * 10, candle.notional * 10
 
     def some_qty(self) -> int:
         return int(self._rng.expovariate(1 / self.pair.qty)) + 1

@@ -47,6 +47,7 @@ class Session:
         self.dialect = dialect
         self.connection_id = connection_id  # as the status frame says it
         self.subscriptions: dict[Key, Subscription] = {}
+        self._by_symbol: dict[str | None, list[Subscription]] = {}
         self.outbox: deque[Delivery] = deque()
         self.half_open = False
         self.closed = False  # nothing is sent or taken any more; what waits in the outbox still goes
@@ -79,7 +80,17 @@ class Session:
             self.say(Frame(dialect.pong(asked, exchange.now_us), "pong"))
             return
         for name in asked.names or (None,):
-            self._answer(asked, name)
+            if exchange.symbol_of(dialect, name, asked.channel) not in exchange.unheard:
+                self._answer(asked, name)
+
+    def of(self, symbol: str) -> Sequence[Subscription]:
+        """What is subscribed of a symbol."""
+        return tuple(self._by_symbol.get(symbol, ()))
+
+    def give_up_all(self) -> None:
+        """Forget what is subscribed, without a word to the client."""
+        self.subscriptions.clear()
+        self._by_symbol.clear()
 
     def lost(self) -> None:
         """The client is gone."""
@@ -194,9 +205,10 @@ class Session:
         self.say(Frame(self.dialect.accepted(asked, name, now_us), "ack", key.channel, key.symbol))
         if asked.method == "unsubscribe":
             self._busy_us = now_us
-            del self.subscriptions[key]
+            self._by_symbol[key.symbol].remove(self.subscriptions.pop(key))
             return
         subscription = self.subscriptions[key] = Subscription(key)
+        self._by_symbol.setdefault(key.symbol, []).append(subscription)
         wanted = asked.snapshot
         if wanted if wanted is not None else key.channel in self.dialect.SNAPSHOT_BY_DEFAULT:
             self._show(subscription)
@@ -238,8 +250,8 @@ class Session:
             self.send(subscription, dialect.account(key.channel, exchange.account, 1), "snapshot")
             return
         if key.symbol is None:
-            pairs = [market.pair for market in exchange.markets.values()]
-            self.send(subscription, dialect.instruments(pairs), "snapshot")
+            pairs = [(market.pair, market.status) for market in exchange.markets.values()]
+            self.send(subscription, dialect.instruments(pairs, "snapshot"), "snapshot")
             return
         market, now_us = exchange.markets[key.symbol], exchange.now_us
         match key.channel:

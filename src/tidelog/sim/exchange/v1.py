@@ -144,7 +144,7 @@ def spread(market: Market, time_us: int) -> bytes:
     return _data(f'[{prices},"{epoch(time_us)}",{qtys}]', "spread", pair)
 
 
-def instruments(pairs: Sequence[Pair]) -> bytes:
+def instruments(pairs: Sequence[tuple[Pair, str]], kind: str) -> bytes:
     raise AssertionError("v1 has no channel for instruments")
 
 

@@ -147,22 +147,22 @@ def spread(market: Market, time_us: int) -> bytes:
     raise AssertionError("v2 has no channel for the spread")
 
 
-def instruments(pairs: Sequence[Pair]) -> bytes:
-    assets = sorted({asset for pair in pairs for asset in (pair.base, pair.quote)})
+def instruments(pairs: Sequence[tuple[Pair, str]], kind: str) -> bytes:
+    assets = sorted({asset for pair, _ in pairs for asset in (pair.base, pair.quote)})
     asset_rows = [
         f'{{"id":"{asset}","status":"enabled","precision":{BALANCE_PRECISION},"precision_display":5,'
         f'"borrowable":false,"collateral_value":1.00}}'
         for asset in assets
     ]
     pair_rows = [
-        f'{{"symbol":"{pair.symbol}","base":"{pair.base}","quote":"{pair.quote}","status":"online",'
+        f'{{"symbol":"{pair.symbol}","base":"{pair.base}","quote":"{pair.quote}","status":"{status}",'
         f'"qty_precision":{pair.qty_precision},"qty_increment":1E-{pair.qty_precision},'
         f'"price_precision":{pair.price_precision},"cost_precision":5,"marginable":false,"has_index":true,'
         f'"cost_min":0.50,"price_increment":{number(1, pair.price_precision)},"qty_min":0.00010000}}'
-        for pair in pairs
+        for pair, status in pairs
     ]
     data = f'{{"assets":[{",".join(asset_rows)}],"pairs":[{",".join(pair_rows)}]}}'
-    return f'{{"channel":"instrument","type":"snapshot","data":{data}}}'.encode()
+    return f'{{"channel":"instrument","type":"{kind}","data":{data}}}'.encode()
 
 
 def account(channel: str, account: Account, sequence: int) -> bytes:

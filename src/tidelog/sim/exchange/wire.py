@@ -12,6 +12,7 @@ from msgspec import Struct
 from picows import WSMsgType
 
 from tidelog.errors import Rejected, Throttled, Unreachable
+from tidelog.net.retry import retry_after
 from tidelog.net.websocket import Listener, WebSocket
 from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.exchange.core import SimExchange
@@ -27,6 +28,8 @@ class _WireFrame(Struct, gc=False):
     payload: bytes
     fin: bool = True
     rsv1: bool = False
+    rsv2: bool = False
+    rsv3: bool = False
     close_code: int = 0
 
     def get_payload_as_bytes(self) -> bytes:
@@ -37,6 +40,9 @@ class _WireFrame(Struct, gc=False):
 
     def get_close_code(self) -> int:
         return self.close_code
+
+    def get_close_message(self) -> bytes:
+        return b""
 
 
 class WireSocket:
@@ -109,7 +115,8 @@ def _frames(delivery: Delivery) -> Sequence[_WireFrame]:
             *inner,
             _WireFrame(WSMsgType.CONTINUATION, last),
         )
-    return (_WireFrame(WSMsgType.TEXT, data, rsv1=delivery.manner is Manner.COMPRESSED),)
+    compressed, reserved = delivery.manner is Manner.COMPRESSED, delivery.manner is Manner.RESERVED
+    return (_WireFrame(WSMsgType.TEXT, data, rsv1=compressed, rsv2=reserved),)
 
 
 class ExchangeWire:
@@ -126,10 +133,10 @@ class ExchangeWire:
         session = self._exchange.connect(url)
         if isinstance(session, Session):
             return WireSocket(self._exchange, session)
-        raise await _refusal(session, timeout_s)
+        raise await _refusal(session, timeout_s, self._exchange.now_us / 1_000_000)
 
 
-async def _refusal(answer: Answer, timeout_s: float) -> Unreachable | Throttled | Rejected:
+async def _refusal(answer: Answer, timeout_s: float, now: float) -> Unreachable | Throttled | Rejected:
     if answer.ending is Ending.STALL:
         try:
             async with asyncio.timeout(timeout_s):
@@ -139,6 +146,7 @@ async def _refusal(answer: Answer, timeout_s: float) -> Unreachable | Throttled 
     if answer.ending is Ending.RESET:
         return Unreachable("no WebSocket (ConnectionResetError)")
     if answer.status == 429:
-        return Throttled("HTTP 429 at the WebSocket's handshake")
+        said = dict(answer.headers).get("retry-after")
+        return Throttled("HTTP 429 at the WebSocket's handshake", retry_after_s=retry_after(said, now=now))
     kind = Rejected if 400 <= answer.status < 500 else Unreachable
     return kind(f"HTTP {answer.status} at the WebSocket's handshake")

@@ -88,3 +88,9 @@ def fragments(frame: Frame, rng: random.Random) -> Sequence[Effect]:
 def compressed(frame: Frame, rng: random.Random) -> Sequence[Effect]:
     """A message is compressed (rsv1), though that was not agreed on."""
     return (Message(frame, Manner.COMPRESSED),)
+
+
+@on_frame()
+def reserved_bits(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A message comes with a reserved bit set (rsv2), whose meaning nobody agreed on."""
+    return (Message(frame, Manner.RESERVED),)

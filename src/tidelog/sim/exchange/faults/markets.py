@@ -49,3 +49,9 @@ def republished(market: Market, rng: random.Random) -> None:
 def trade_id_jump(market: Market, rng: random.Random) -> None:
     """The next trade's id is not the next number."""
     market.next_trade_id += rng.randrange(1, IDS_SKIPPED_MAX)
+
+
+@on_market
+def precision_change(market: Market, rng: random.Random) -> None:
+    """A market's prices get one more decimal: levels that were sent before have fewer."""
+    market.refine()
