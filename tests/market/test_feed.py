@@ -14,7 +14,7 @@ from tidelog.market import journal as journal_module
 from tidelog.market.core import Core
 from tidelog.market.events import BookDelta, Connected, Disconnected, Event, Malformed, Resync, Started, Trades
 from tidelog.market.fanout import Item, Policy, Subscription
-from tidelog.market.feed import Feed
+from tidelog.market.feed import THROTTLED_S, THROTTLED_S_MIN, Feed
 from tidelog.market.journal_file import JournalReader, JournalWriter
 from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
@@ -159,7 +159,7 @@ async def test_a_lost_connection_takes_every_proof_and_all_is_subscribed_again_o
         events = feed.events(kinds=[Disconnected])
         await until(proven(feed, "A/USD", "B/USD"))
         bench.script.requests.clear()
-        bench.wire.refusals = [Unreachable("no route"), Throttled("HTTP 429", retry_after_s=0.01)]
+        bench.wire.refusals = [Unreachable("no route"), Unreachable("no route")]
         bench.wire.cut("the peer closed the connection with code 1012")
         item = await first(events, Disconnected)
         assert item.event == Disconnected("the peer closed the connection with code 1012")
@@ -169,6 +169,20 @@ async def test_a_lost_connection_takes_every_proof_and_all_is_subscribed_again_o
         asked = [(one["params"]["channel"], one["params"]["symbol"]) for one in bench.script.requests]
         assert asked == [("book", ["A/USD", "B/USD"]), ("trade", ["A/USD", "B/USD"])]
         assert (bench.wire.connects, feed.progress.connects) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("said_s", "waits_s"),
+    [(40.0, 40.0), (0.0, THROTTLED_S_MIN), (None, THROTTLED_S)],
+)
+async def test_an_exchange_that_asks_for_patience_gets_it(bench: Bench, said_s: float | None, waits_s: float) -> None:
+    bench.wire.refusals = [Throttled("HTTP 429", retry_after_s=said_s)] * 2
+    async with bench.feed() as feed:
+        await until(lambda: feed.progress.state is State.BACKING_OFF)
+        held = feed._core.session.held
+        least_us = held.attempts[-1] + int(waits_s * 1_000_000)
+        assert least_us <= held.retry_us <= least_us + 11_000_000
+        assert bench.wire.connects == 1, "nothing is tried again at once"
 
 
 async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:

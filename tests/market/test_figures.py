@@ -51,7 +51,7 @@ def test_every_event_of_an_exchange_has_a_channel() -> None:
     ("sentence", "word"),
     [
         ("nothing came for 15 s", "silent"),
-        ("book BTC/USD is not acknowledged", "unacknowledged"),
+        ("no request is answered any more: book BTC/USD is not acknowledged, nor is a ping", "unacknowledged"),
         ("journal_stalled", "journal_stalled"),
         ("no token", "no_token"),
         ("the peer closed the connection with code 1012", "closed"),
@@ -76,7 +76,8 @@ def test_reasons_are_a_few_words(sentence: str, word: str) -> None:
             SessionState(
                 State.LIVE,
                 heard_us=2 * ACK_US,
-                subscriptions=[Subscription(Stream("book"), "A", Phase.ASKED, lapses=LAPSES_MAX)],
+                pinged_us=1,  # and not even that was answered
+                subscriptions=[Subscription(Stream("book"), "A", Phase.ASKED, asked_us=1, lapses=LAPSES_MAX)],
             ),
             "unacknowledged",
         ),

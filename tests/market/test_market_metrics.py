@@ -8,6 +8,8 @@ import pytest
 from tests.market.exchange import Script, Wire, until
 from tests.market.loader_child import given, journal
 from tidelog.errors import StoreError, Throttled, Unreachable
+from tidelog.market import decisions
+from tidelog.market import feed as feeds
 from tidelog.market import journal as journal_module
 from tidelog.market.events import EventId, Heartbeat, Trades
 from tidelog.market.fanout import FanOut, Policy
@@ -88,10 +90,14 @@ async def test_latency_is_from_the_exchanges_stamp_where_there_is_one(bench: Ben
         assert bench.value("event_latency_seconds_bucket", le="30.0") == 0
 
 
-async def test_refused_connections_are_counted_by_reason(bench: Bench) -> None:
+async def test_refused_connections_are_counted_by_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.wire.refusals = [Throttled("429"), Unreachable("no WebSocket")]
-    async with bench.feed() as feed:
-        await until(lambda: feed.progress.held == 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(feeds, "THROTTLED_S", 0.01)
+        patched.setattr(feeds, "THROTTLED_S_MIN", 0.01)
+        patched.setattr(decisions, "OUTAGE_FIRST_US", 10_000)
+        async with bench.feed() as feed:
+            await until(lambda: feed.progress.held == 4)
     assert bench.value("connects_refused_total", reason="throttled") == 1
     assert bench.value("connects_refused_total", reason="unreachable") == 1
     assert bench.value("connects_total") == 1

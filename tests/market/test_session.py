@@ -23,6 +23,7 @@ from tidelog.market.events import (
     Event,
     Executions,
     Heartbeat,
+    Pong,
     Rejection,
     Resync,
     Started,
@@ -203,14 +204,55 @@ def test_requests_keep_a_pace_however_many_symbols() -> None:
     assert [round(at_s, 1) for at_s, _ in asked] == [0.7, 1.3, 2.0]
 
 
-def test_a_lost_ack_is_asked_for_again_and_in_the_end_the_connection_is_given_up() -> None:
+def test_a_lost_ack_is_asked_for_again_and_where_nothing_is_answered_the_connection_is_given_up() -> None:
     world = World("A")
     world.connect()
     decided = world.until(100)
     kinds = [type(decision).__name__ for _, decision in decided]
-    assert kinds == ["Lapse", "Subscribe"] * 4 + ["Drop"]
+    assert kinds == ["Lapse", "Subscribe"] * 4 + ["Ping", "Drop"]
     assert [at_s for at_s, decision in decided if isinstance(decision, Lapse)] == [10, 20, 30, 40]
+    assert [at_s for at_s, decision in decided if isinstance(decision, Ping | Drop)] == [50, 60]
     assert len({decision.req_id for _, decision in decided if isinstance(decision, Subscribe)}) == 4
+    assert world.folded_again() == world.session.held
+
+
+@pytest.mark.parametrize("stuck", ["subscribe", "unsubscribe"])
+def test_one_that_is_never_acknowledged_costs_the_others_nothing(stuck: str) -> None:
+    world = World("A", "B")
+    if stuck == "unsubscribe":
+        world.live()
+        world.hear(BookDelta("A", (), (), 1), Check.MISMATCHED)
+    else:
+        world.connect()
+        world.acknowledge(Subscribe(BOOK, ("B",), 1))
+    asked: list[float] = []
+    for second in range(3_000):
+        world.hear(BookDelta("B", (), (), second), Check.MATCHED)
+        for _, decision in world.until(1):
+            assert not isinstance(decision, Drop), decision
+            if isinstance(decision, Subscribe | Unsubscribe):
+                asked.append(second)
+            elif isinstance(decision, Ping):
+                world.hear(Pong(decision.req_id))
+    pauses = [after - before for before, after in itertools.pairwise(asked)]
+    assert max(pauses) >= 300
+    assert len(asked) <= 20
+    assert world.phases()["B"] == "held"
+    assert world.folded_again() == world.session.held
+
+
+def test_one_that_is_never_acknowledged_keeps_nobody_from_being_resynced() -> None:
+    world = World("A", "B")
+    world.connect()
+    world.acknowledge(Subscribe(BOOK, ("B",), 1))
+    for _ in range(300):
+        for _, decision in world.until(1):
+            if isinstance(decision, Ping):
+                world.hear(Pong(decision.req_id))
+    world.hear(BookDelta("B", (), (), 1), Check.MISMATCHED)
+    resync, leave = world.decide()
+    assert isinstance(resync, Resync)
+    assert isinstance(leave, Unsubscribe)
 
 
 def test_a_late_ack_is_an_ack() -> None:
@@ -343,19 +385,19 @@ def test_silence_is_asked_about_and_then_believed() -> None:
     ("stream", "snapshot", "reason"),
     [
         (BOOK, False, "acknowledged, and no data for 15 s"),
-        (BOOK, True, "no data for 30 s"),
+        (BOOK, True, "no data for 3600 s"),
         (TRADE, False, "acknowledged, and no data for 30 s"),
-        (Stream("trade"), False, "no data for 1800 s"),  # v1 promises no snapshot: as if trades had stopped
+        (Stream("trade"), False, "no data for 3600 s"),  # v1 promises no snapshot: as if trades had stopped
         (Stream("ticker"), False, "acknowledged, and no data for 30 s"),
         (Stream("ohlc", interval=5), False, "acknowledged, and no data for 60 s"),
-        (Stream("spread"), False, "no data for 120 s"),
+        (Stream("spread"), False, "no data for 3600 s"),
     ],
 )
 def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str) -> None:
     world = World("A", stream=stream)
     (request,) = world.connect()
     world.acknowledge(request, snapshot=snapshot)
-    decided = world.until(2000)
+    decided = world.until(4000)
     resyncs = [decision.reason for _, decision in decided if isinstance(decision, Resync)]
     assert resyncs[:1] == [reason]
 
@@ -363,38 +405,168 @@ def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str) -> 
 def test_trades_that_were_never_heard_of_are_asked_for_ever_more_rarely() -> None:
     world = World("A", stream=Stream("trade")).live()
     begun_us, resyncs = world.now_us, list[int]()
-    for _ in range(15_000):
+    for _ in range(26_000):
         for _, decision in world.until(1):
             if isinstance(decision, Resync):
                 resyncs.append((world.now_us - begun_us) // SECOND)
             elif isinstance(decision, Subscribe | Unsubscribe):
                 world.acknowledge(decision, snapshot=False)
     pauses = [after - before for before, after in itertools.pairwise([0, *resyncs])]
-    assert [round(pause / 1800) for pause in pauses] == [1, 2, 4]
+    assert [round(pause / 3600) for pause in pauses] == [1, 2, 4]
 
 
-def test_a_quiet_market_is_asked_about_ever_more_rarely_and_a_stalled_one_at_once() -> None:
-    world = World("A").live()
-    begun_us = world.now_us
-    resyncs: list[int] = []
+class Quiet:
+    """Books that move at times of their own, and an exchange that answers; `resyncs` are seconds and symbols."""
 
-    def pass_time(seconds: int) -> None:
-        for _ in range(seconds):
-            for _, decision in world.until(1):
-                if isinstance(decision, Resync):
-                    assert decision.until_us <= world.now_us  # the book is not left empty
-                    resyncs.append((world.now_us - begun_us) // SECOND)
-                elif isinstance(decision, Subscribe | Unsubscribe):
-                    world.acknowledge(decision)
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.begun_us = world.now_us
+        self.resyncs: list[tuple[int, str | None]] = []
+        self.requests: list[int] = []
+        self.away: set[str] = set()  # not subscribed now
+        self.crc: dict[str | None, int] = {}
+        self.lost: list[str] = []
 
-    pass_time(1000)
-    pauses = [after - before for before, after in itertools.pairwise(resyncs)]
-    assert [round(pause / 30) for pause in pauses] == [2, 4, 8, 16]
-    resyncs.clear()
-    world.hear(BookDelta("A", (), (), 0), Check.MATCHED)
-    begun_us = world.now_us
-    pass_time(40)
-    assert len(resyncs) == 1
+    @property
+    def second(self) -> int:
+        return (self.world.now_us - self.begun_us) // SECOND
+
+    def move(self, symbol: str) -> None:
+        self.crc[symbol] = self.crc.get(symbol, 1) + 1
+        if symbol in self.away:
+            self.lost.append(symbol)
+        else:
+            self.world.hear(BookDelta(symbol, (), (), self.crc[symbol]), Check.MATCHED)
+
+    def pass_second(self) -> None:
+        for _, decision in self.world.until(1):
+            if isinstance(decision, Resync):
+                assert decision.until_us <= self.world.now_us, "the book is not left empty"
+                self.resyncs.append((self.second, decision.symbol))
+            elif isinstance(decision, Ping):
+                self.world.hear(Pong(decision.req_id))
+            elif isinstance(decision, Unsubscribe):
+                self.requests += [self.second] * len(decision.symbols)
+                self.away |= set(decision.symbols)
+                self.world.acknowledge(decision)
+            elif isinstance(decision, Subscribe):
+                self.requests += [self.second] * len(decision.symbols)
+                self.away -= set(decision.symbols)
+                self.world.acknowledge(decision, snapshot=False)
+                for symbol in decision.symbols:
+                    self.world.hear(BookSnapshot(symbol, (), (), self.crc.get(symbol, 1)), Check.MATCHED)
+
+    def pass_time(self, seconds: int, *, every: int | None = None, symbol: str = "A") -> None:
+        for nth in range(1, seconds + 1):
+            self.pass_second()
+            if every is not None and nth % every == 0:
+                self.move(symbol)
+
+
+@pytest.mark.parametrize("every", [1, 40, 100, 600, 1_500])
+def test_a_quiet_market_is_not_resynced_before_every_update(every: int) -> None:
+    quiet = Quiet(World("A").live())
+    quiet.pass_time(20_000, every=every)
+    assert quiet.resyncs == []
+    assert quiet.world.folded_again() == quiet.world.session.held
+
+
+@pytest.mark.parametrize(
+    # it moved      for so long   so its stall is found within
+    ("every", "seconds", "found"),
+    [
+        (1, 30, 310),  # known for half a minute
+        (1, 1_300, 35),
+        (40, 1_300, 200),
+        (100, 3_300, 410),
+        (600, 1_300, 3_610),  # too little is known
+        (600, 20_000, 2_410),
+    ],
+)
+def test_a_book_that_really_stalls_is_found_within_a_bound(every: int, seconds: int, found: int) -> None:
+    quiet = Quiet(World("A").live())
+    quiet.pass_time(seconds, every=every)
+    assert quiet.resyncs == []
+    silent_from = quiet.second
+    quiet.pass_time(4_000)
+    assert quiet.resyncs[0][0] - silent_from <= found
+
+
+def test_the_doubling_is_kept_over_data_that_merely_end_a_silence() -> None:
+    quiet = Quiet(World("A").live())
+    quiet.pass_time(1_300, every=1)
+    for _ in range(10):  # it has fallen asleep: an update in five minutes, after none was longer away than a second
+        quiet.pass_time(300)
+        quiet.move("A")
+    assert 1 <= len(quiet.resyncs) <= 4
+    assert quiet.second - quiet.resyncs[-1][0] > 2_400, "what it learned is not forgotten at the next update"
+    before = len(quiet.resyncs)
+    quiet.pass_time(3_000, every=1)  # wide awake again
+    silent_from = quiet.second
+    quiet.pass_time(400)
+    assert quiet.resyncs[before][0] - silent_from <= 35, "and in the end the doubling is taken back"
+
+
+def test_a_stall_that_a_resync_ended_is_no_pause_of_the_market() -> None:
+    quiet = Quiet(World("A").live())
+    quiet.pass_time(1_300, every=1)
+    quiet.crc["A"] += 7  # it goes on, and we hear nothing of it
+    quiet.pass_time(60)
+    assert len(quiet.resyncs) == 1
+    quiet.pass_time(30, every=1)
+    silent_from = quiet.second
+    quiet.pass_time(60)
+    assert quiet.resyncs[1][0] - silent_from <= 35
+    assert quiet.world.folded_again() == quiet.world.session.held
+
+
+def test_a_book_that_says_nothing_of_its_trades_is_found_however_slow_the_market_is() -> None:
+    world = World("A")
+    world.apply(Wanted(TRADE, ("A",)))
+    quiet = Quiet(world.live())
+    world.hear(Trades((trade(1),), snapshot=True))
+    quiet.pass_time(400)
+    world.hear(Trades((trade(2),)))
+    quiet.move("A")
+    quiet.pass_time(400)
+    assert quiet.resyncs == []
+    world.hear(Trades((trade(3),)))
+    traded = quiet.second
+    quiet.pass_time(60)
+    assert [symbol for _, symbol in quiet.resyncs] == ["A"]
+    assert 29 <= quiet.resyncs[0][0] - traded <= 32
+
+
+def test_when_hundreds_fall_silent_few_at_a_time_are_asked_for_again() -> None:
+    symbols = [f"S{number}" for number in range(100)]
+    quiet = Quiet(World(*symbols).live())
+    for nth in range(1_300):
+        for symbol in symbols[nth % 5 :: 5]:
+            quiet.move(symbol)
+        quiet.pass_second()
+    assert quiet.resyncs == []
+    quiet.requests.clear()
+    silent_from = quiet.second
+    most_away = 0
+    while quiet.second < silent_from + 300:
+        quiet.pass_second()
+        most_away = max(most_away, len(quiet.away))
+    assert len({symbol for _, symbol in quiet.resyncs}) == 100, "each is asked for all the same"
+    assert most_away <= 4
+    assert max(quiet.requests.count(second) for second in set(quiet.requests)) <= 4, "of fifteen"
+
+
+def test_what_was_left_is_asked_for_before_anything_else_is_left() -> None:
+    world = World(*[f"S{number}" for number in range(30)]).live()
+    for number in range(30):
+        world.hear(BookDelta(f"S{number}", (), (), 1), Check.MISMATCHED)
+    order: list[str] = []
+    for _ in range(200):
+        for _, decision in world.until(0.1):
+            if isinstance(decision, Subscribe | Unsubscribe):
+                order.append(type(decision).__name__)
+                world.acknowledge(decision)
+    assert order == ["Unsubscribe", "Subscribe"] * 3
 
 
 @pytest.mark.parametrize(
@@ -447,18 +619,19 @@ def silent(world: World, seconds: int) -> list[int]:
     # they came  for so long   so this is how long they may stay away
     ("every_s", "for_s", "stale_s"),
     [
-        (1, 30, 1800),  # not known for long enough
+        (1, 10, 3600),  # not known for long enough
+        (1, 30, 300),  # a burst may have been all of it
         (1, 1300, 60),  # a busy market, which may hold its breath all the same
         (20, 1300, 80),
-        (100, 1300, 400),
-        (500, 3000, 1800),  # a slow one
+        (100, 3300, 400),
+        (1500, 26000, 3600),  # a slow one
     ],
 )
 def test_how_long_trades_may_stay_away_is_told_by_their_own_pace(every_s: int, for_s: int, stale_s: int) -> None:
     world = World("A", stream=TRADE).live()
     world.hear(Trades((trade(None),), snapshot=True))
     traded(world, every_s=every_s, for_s=for_s)
-    first, *_ = silent(world, 2_000)
+    first, *_ = silent(world, 4_000)
     assert stale_s - every_s <= first <= stale_s + 1
     assert world.folded_again() == world.session.held
 
@@ -476,7 +649,7 @@ def test_trades_that_stay_away_are_asked_for_ever_more_rarely_and_the_pace_outli
     (request,) = world.decide()
     world.acknowledge(request)
     world.hear(Trades((trade(None),), snapshot=True))
-    traded(world, every_s=5, for_s=20)
+    traded(world, every_s=5, for_s=90)
     assert silent(world, 100)[0] <= 61, "the pause of the silence was not one between trades"
 
 
@@ -558,7 +731,22 @@ def test_the_exchange_asks_for_patience() -> None:
     world = World("A")
     world.decide()
     world.apply(Refused("HTTP 429", 40 * SECOND))
-    assert world.until(50) == [(0, BackOff(world.now_us - 10 * SECOND, "failure 1")), (40, Connect())]
+    assert world.until(50) == [(0, BackOff(world.now_us - 10 * SECOND, "failure 4")), (40, Connect())]
+
+
+def test_where_the_exchange_asks_for_patience_nothing_is_tried_again_at_once() -> None:
+    world = World("A")
+    world.decide()
+    world.apply(Refused("HTTP 429", 1 * SECOND))
+    assert [type(decision) for _, decision in world.until(4)] == [BackOff]
+    assert [type(decision) for _, decision in world.until(10)] == [Connect]
+    private = World(stream=Stream("executions"), started=Started("v2", private=True))
+    private.decide()
+    private.apply(Connected())
+    private.apply(Denied("HTTP 429 for a token", 30 * SECOND))
+    private.apply(Disconnected("no token"))
+    decided = private.until(60)
+    assert [(round(at_s), type(decision)) for at_s, decision in decided] == [(0, BackOff), (30, Connect)]
 
 
 def test_after_a_reconnect_everything_that_is_wanted_is_asked_for_once() -> None:

@@ -19,6 +19,7 @@ from tidelog.market.events import Resync
 from tidelog.market.fanout import Item
 from tidelog.market.feed import Feed
 from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
+from tidelog.market.silence import STALE_LEAST_US, stale_limit_us
 from tidelog.sim.exchange import FAULTS, SimExchange
 from tidelog.sim.exchange.control import Disconnect
 from tidelog.sim.exchange.server import ExchangeServer
@@ -100,7 +101,8 @@ async def test_a_silent_stall_of_trades(
 
         def knows_the_pace() -> bool:
             held = [one for one in feed._core.session.held.subscriptions if one.stream.channel == "trade"]
-            return all(pace.stale_after_us(one.pace) == pace.STALE_MIN_US for one in held)
+            least_us = STALE_LEAST_US["trade"]
+            return all(stale_limit_us(one, least_us) == least_us for one in held)
 
         await running.until(knows_the_pace, "the market's pace")
         resyncs = feed.events(kinds=[Resync])

@@ -8,12 +8,20 @@ https://docs.kraken.com/api/docs/guides/spot-ws-intro has the exchange's limits.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tidelog.market.events import Resync
 from tidelog.market.marks import BackOff, Connect, Decision, Drop, Lapse, Ping, Stopped, Subscribe, Unsubscribe
-from tidelog.market.pace import stale_after_us
-from tidelog.market.streams import is_private
+from tidelog.market.silence import (
+    STALE_DOUBLED_MAX_US,
+    STALE_DOUBLINGS_MAX,
+    STALE_LEAST_US,
+    TRADE_MOVES_US,
+    first_data_us,
+    is_stale,
+    stale_limit_us,
+)
 from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
 
 if TYPE_CHECKING:
@@ -25,7 +33,8 @@ PING_AFTER_US = 5 * SECOND  # of silence; both protocols send a heartbeat every 
 SILENT_US = 15 * SECOND  # ... and then the connection is dead, whatever the socket says
 ACK_US = 10 * SECOND  # the exchange answers within milliseconds
 REQUESTS_PER_S = 15  # symbols asked for: the exchange admits some 20 messages a second
-LAPSES_MAX = 4  # requests without an answer, then the connection is taken for broken
+LAPSES_MAX = 4  # requests for one subscription without an answer, then it is asked for ever more rarely
+UNANSWERED_FIRST_US, UNANSWERED_MAX_US = 10 * SECOND, 300 * SECOND  # ... after so long
 SYMBOLS_PER_REQUEST = 10
 RESYNCS_AT_ONCE = 3  # of one subscription; further ones wait, longer each time
 CALM_US = 60 * SECOND  # held for so long, and resyncs are counted from the beginning
@@ -37,13 +46,10 @@ AT_ONCE = 3  # failures after which a connection is tried again at once, as afte
 AT_ONCE_US = SECOND // 2  # ... within so long
 OUTAGE_FIRST_US, OUTAGE_MAX_US = 10 * SECOND, 20 * SECOND  # later: at least half of it, 5 s, as the exchange asks
 
-# How long data may stay away: at first, after the ack, where a snapshot is promised; later, where traffic is usual.
-# A symbol that trades rarely is resynced needlessly at times, which costs two requests and one snapshot; each time
-# that nothing else comes of it, the limit is doubled.
-FIRST_DATA_US = {"book": 15 * SECOND, "ticker": 30 * SECOND, "ohlc": 60 * SECOND, "instrument": 60 * SECOND}
-STALE_US = {"book": 30 * SECOND, "ticker": 120 * SECOND, "spread": 120 * SECOND}  # trades: see `pace`
-STALE_DOUBLINGS_MAX = 5
-FIRST_DATA_PRIVATE_US = 30 * SECOND  # every private channel begins with a snapshot
+# Silence is a suspicion, not a fault. What is asked again because of it takes a seventh of the pace of requests and
+# leaves few symbols without data at a time, so that 500 books that fall silent together stay followed.
+STALE_AT_ONCE = 4
+STALE_EVERY_US = SECOND
 
 NEVER = 2**62
 
@@ -55,6 +61,7 @@ class Look:
         self._held = state
         self._now_us = now_us
         self._rng = rng
+        self._stale: int | None = None  # how many are being asked for again because of silence; None: not counted
         self.due_us = NEVER
 
     def decide(self) -> Decision | None:
@@ -114,28 +121,66 @@ class Look:
     def _decide_about(self, subscription: Subscription) -> Decision | None:
         match subscription.phase:
             case Phase.ASKED | Phase.LEAVING if self._due(subscription.asked_us + ACK_US):
-                if subscription.lapses >= LAPSES_MAX:
-                    return Drop(f"{subscription.stream.channel} {subscription.symbol or ''} is not acknowledged")
-                return Lapse(subscription.req_id)
+                if subscription.lapses < LAPSES_MAX:
+                    return Lapse(subscription.req_id)
+                return self._unanswered(subscription)
             case Phase.HELD if not subscription.unwanted:
                 reason = subscription.doubt or self._silence(subscription)
                 if reason is not None:
                     return self._resync(subscription, reason)
         return None
 
+    def _unanswered(self, subscription: Subscription) -> Decision | None:
+        """One that is not answered again and again: is it this one, or the connection? A ping tells."""
+        held = self._held
+        if held.answered_us >= subscription.asked_us:
+            return Lapse(subscription.req_id)
+        if held.pinged_us < subscription.asked_us:
+            return Ping(held.next_req_id)
+        if self._due(held.pinged_us + ACK_US):
+            about = f"{subscription.stream.channel} {subscription.symbol or ''}".strip()
+            return Drop(f"no request is answered any more: {about} is not acknowledged, nor is a ping")
+        return None
+
     def _silence(self, subscription: Subscription) -> str | None:
         """Why the absence of data is suspicious."""
-        first_us = _first_data_us(subscription)
+        first_us = first_data_us(subscription)
         if not subscription.data_us and first_us is not None:
             due = self._due(subscription.acked_us + first_us)
             return f"acknowledged, and no data for {first_us // SECOND} s" if due else None
         channel = subscription.stream.channel
-        stale_us = stale_after_us(subscription.pace) if channel == "trade" else STALE_US.get(channel)
-        if stale_us is None:
+        least_us = STALE_LEAST_US.get(channel)
+        if least_us is None:
             return None
-        stale_us <<= min(subscription.stales, STALE_DOUBLINGS_MAX)
         since_us = subscription.data_us or subscription.acked_us
-        return f"no data for {stale_us // SECOND} s" if self._due(since_us + stale_us) else None
+        reason = None
+        stale_us = stale_limit_us(subscription, least_us)
+        if self._due(since_us + stale_us):
+            reason = f"no data for {stale_us // SECOND} s"
+        elif channel == "book" and self._is_outpaced(subscription, least_us):
+            reason = f"trades came, and no data for {(self._now_us - since_us) // SECOND} s"
+        return reason if reason is not None and self._may_be_asked_again() else None
+
+    def _is_outpaced(self, book: Subscription, least_us: int) -> bool:
+        """Whether trades of the symbol came that its book should have told of."""
+        traded_us = self._traded_us.get(book.symbol, 0)
+        if not book.data_us or traded_us <= book.data_us + TRADE_MOVES_US:
+            return False
+        doubled_us = min(least_us << min(book.stales, STALE_DOUBLINGS_MAX), STALE_DOUBLED_MAX_US)
+        return self._due(traded_us + doubled_us)
+
+    @cached_property
+    def _traded_us(self) -> dict[str | None, int]:
+        """When trades came last, by symbol."""
+        return {one.symbol: one.moved_us for one in self._held.subscriptions if one.stream.channel == "trade"}
+
+    def _may_be_asked_again(self) -> bool:
+        """Whether one more may be given up because of silence."""
+        if self._stale is None:
+            self._stale = sum(one.stale for one in self._held.subscriptions)
+        if self._stale >= STALE_AT_ONCE:
+            return False  # when one of them is back, there is another look
+        return self._due(self._held.stale_us + STALE_EVERY_US)
 
     def _resync(self, subscription: Subscription, reason: str) -> Resync:
         now_us = self._now_us
@@ -153,11 +198,11 @@ class Look:
         waiting = [subscription for subscription in held.subscriptions if self._waits(subscription)]
         if not waiting or not self._due(held.paced_us):
             return None
-        first = waiting[0]
+        first = min(waiting, key=_rank)
         alike = [
             subscription.symbol
             for subscription in waiting
-            if subscription.stream == first.stream and _leaves(subscription) == _leaves(first)
+            if subscription.stream == first.stream and _rank(subscription) == _rank(first)
         ]
         symbols = tuple([symbol for symbol in alike[:SYMBOLS_PER_REQUEST] if symbol is not None])
         request = Unsubscribe if _leaves(first) else Subscribe
@@ -173,20 +218,11 @@ def _leaves(subscription: Subscription) -> bool:
     return subscription.phase is not Phase.WANTED
 
 
-def _first_data_us(subscription: Subscription) -> int | None:
-    """How long the first data may take after the ack; None: none are promised, and the limit is that of later ones."""
-    stream = subscription.stream
-    if is_private(stream):
-        return FIRST_DATA_PRIVATE_US
-    if stream.channel == "trade" and stream.snapshot:
-        return FIRST_DATA_US["ticker"]
-    return FIRST_DATA_US.get(stream.channel)
-
-
-def is_stale(subscription: Subscription) -> bool:
-    """Of one that is resynced: because data that nobody promised stay away, not because of what they were."""
-    silent = subscription.data_us > 0 or _first_data_us(subscription) is None
-    return subscription.doubt is None and silent
+def _rank(subscription: Subscription) -> int:
+    """Who is asked for first: nobody is given up while another one that was waits to come back."""
+    if subscription.phase is Phase.WANTED:
+        return 0 if subscription.again else 2
+    return 3 if subscription.stale else 1
 
 
 def growing(first_us: int, times: int, max_us: int) -> int:

@@ -77,11 +77,20 @@ CONNECT_S = 10.0
 STATE_EVERY_US = 60_000_000  # between full states: what a fold has to read again at most, on restarting
 FRAMES_AT_ONCE = 256  # between which others get their turn, however fast the exchange sends
 WAIT_S_MAX = 60.0  # without a look at the clock
+THROTTLED_S = 30.0  # to wait where the exchange throttles us and does not say for how long: it bans for ten minutes
+THROTTLED_S_MIN = 5.0  # ... and at least, whatever it says: as rarely as it wants attempts after an outage
 TOKEN_S = 15.0  # for a token to be had
 
 Tokens = Callable[[], Awaitable[str]]
 
 _log = logger("market")
+
+
+def _patience_us(error: Exception) -> int:
+    """How long a peer wants us to wait; 0: it did not ask for it."""
+    if not isinstance(error, Throttled):
+        return 0
+    return int(max(THROTTLED_S if error.retry_after_s is None else error.retry_after_s, THROTTLED_S_MIN) * 1_000_000)
 
 
 class BookView(Struct, frozen=True):
@@ -472,12 +481,11 @@ class Feed:
             async with asyncio.timeout(None) as self._limit:  # closing interrupts it
                 self._socket = await self._transport.connect(self._url.reveal(), timeout_s=CONNECT_S)
         except (SourceError, TimeoutError) as error:
-            after_s = error.retry_after_s if isinstance(error, Throttled) else None
             reason = self._url.redact(error.reason) if isinstance(error, SourceError) else "closing"
             if isinstance(error, SourceError):
                 self._metrics.refused[refused_reason(error)] += 1
             _log.warning("connect_failed", endpoint=self._url.name, reason=reason)
-            self._note(Refused(reason, int((after_s or 0) * 1_000_000)))
+            self._note(Refused(reason, _patience_us(error)))
             return
         finally:
             self._limit = None
@@ -491,7 +499,7 @@ class Feed:
             async with asyncio.timeout(TOKEN_S):
                 self._token = await self._tokens()
         except (SourceError, TimeoutError) as error:
-            self._note(Denied(str(error) or f"no token within {TOKEN_S:g} s"))
+            self._note(Denied(str(error) or f"no token within {TOKEN_S:g} s", _patience_us(error)))
             await self._hang_up("no token")
             return
         self._note(Authorized())

@@ -55,17 +55,16 @@ _REASONS: tuple[tuple[str, str], ...] = (  # how a sentence begins, and the word
     ("the connection was lost", "lost"),
     ("the peer sent", "protocol"),
     ("the peer broke the protocol", "protocol"),
+    ("the peer reads nothing", "protocol"),
+    ("no request is answered any more", "unacknowledged"),
     (CLOSING, CLOSING),
 )
-_UNACKNOWLEDGED = "is not acknowledged"
-RECONNECT_REASONS = (*dict.fromkeys([word for _, word in _REASONS if word != CLOSING]), "unacknowledged", "other")
+RECONNECT_REASONS = (*dict.fromkeys([word for _, word in _REASONS if word != CLOSING]), "other")
 REFUSED_REASONS = ("throttled", "rejected", "unreachable")
 
 
 def reconnect_reason(sentence: str) -> str:
     """The word for why a connection ended."""
-    if sentence.endswith(_UNACKNOWLEDGED):
-        return "unacknowledged"
     return next((word for start, word in _REASONS if sentence.startswith(start)), "other")
 
 

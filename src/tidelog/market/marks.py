@@ -48,6 +48,7 @@ class Denied(Struct, frozen=True, tag=True):
     """No token could be had."""
 
     reason: str
+    retry_after_us: int = 0
 
 
 class Connect(Struct, frozen=True, tag=True):

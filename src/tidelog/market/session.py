@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING
 
 from tidelog.errors import Corruption
 from tidelog.market.book import Check
-from tidelog.market.decisions import ATTEMPTS_WINDOW_US, CALM_US, REQUESTS_PER_S, SECOND, Look, growing, is_stale
+from tidelog.market.decisions import (
+    AT_ONCE,
+    ATTEMPTS_WINDOW_US,
+    CALM_US,
+    LAPSES_MAX,
+    REQUESTS_PER_S,
+    SECOND,
+    UNANSWERED_FIRST_US,
+    UNANSWERED_MAX_US,
+    Look,
+    growing,
+)
 from tidelog.market.events import (
     Ack,
     Balances,
@@ -30,6 +41,7 @@ from tidelog.market.events import (
     Event,
     Executions,
     Instruments,
+    Pong,
     Rejection,
     Resync,
     Spread,
@@ -57,7 +69,7 @@ from tidelog.market.marks import (
     Unwanted,
     Wanted,
 )
-from tidelog.market.pace import paused
+from tidelog.market.silence import STALE_LEAST_US, first_data_us, is_stale, take_data
 from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
 
 if TYPE_CHECKING:
@@ -156,20 +168,25 @@ class Session:
         kind = type(event)
         if kind is BookDelta or kind is BookSnapshot:
             assert isinstance(event, BookDelta | BookSnapshot)
-            held = self._by_key.get(("book", event.symbol, None))
-            if held is not None:
+            subscription = self._by_key.get(("book", event.symbol, None))
+            if subscription is not None:
                 if kind is BookSnapshot:
-                    self._imply_ack(held, at_us)
-                self._take_data(held, at_us)
-                if check in _DOUBTFUL and held.phase is Phase.HELD and held.doubt is None:
-                    held.doubt = "checksum differs" if check is Check.MISMATCHED else "update refused"
+                    self._imply_ack(subscription, at_us)
+                self._take(subscription, at_us, moved=kind is BookDelta, seen=event.checksum)
+                if check in _DOUBTFUL and subscription.phase is Phase.HELD and subscription.doubt is None:
+                    subscription.doubt = "checksum differs" if check is Check.MISMATCHED else "update refused"
                     self.due_us = 0
             return
         match event:
             case Ack():
+                self._held.answered_us = at_us
                 self._acknowledge(event, at_us)
             case Rejection():
+                self._held.answered_us = at_us
                 self._refuse(event, at_us)
+            case Pong():
+                self._held.answered_us = at_us
+                self.due_us = 0
             case Executions() | Balances():
                 self._follow_sequence(event, at_us)
             case Trades():
@@ -179,13 +196,11 @@ class Session:
                     subscription = self._by_key.get(key)
                     if subscription is not None:
                         self._imply_ack(subscription, at_us)
-                        self._take_data(subscription, at_us)
+                        self._take(subscription, at_us, moved=subscription.data_us > 0)
 
-    def _take_data(self, subscription: Subscription, at_us: int) -> None:
-        if subscription.stales and subscription.data_us:  # more than the first message, the snapshot: it lives
-            subscription.stales = 0
+    def _take(self, subscription: Subscription, at_us: int, *, moved: bool, seen: int | None = None) -> None:
+        if take_data(subscription, at_us, moved=moved, seen=seen):
             self.due_us = 0
-        subscription.data_us = at_us
 
     def _imply_ack(self, subscription: Subscription, at_us: int) -> None:
         """Data came: whatever happened to the ack, the subscription is there."""
@@ -193,10 +208,11 @@ class Session:
             self._hold(subscription, at_us)
 
     def _hold(self, subscription: Subscription, at_us: int) -> None:
-        subscription.phase = Phase.HELD
+        subscription.phase, subscription.again = Phase.HELD, False
         subscription.acked_us = at_us
         subscription.data_us = subscription.lapses = subscription.refusals = subscription.sequence = 0
         subscription.doubt = None
+        subscription.stale &= first_data_us(subscription) is not None  # where a snapshot is to come, until it does
         self._settle()
 
     def _acknowledge(self, ack: Ack, at_us: int) -> None:
@@ -216,7 +232,7 @@ class Session:
         if subscription.unwanted:
             self._forget(subscription)
         else:
-            subscription.phase = Phase.WANTED
+            subscription.phase, subscription.again = Phase.WANTED, True
             subscription.due_us = at_us
         self._settle()
 
@@ -239,7 +255,7 @@ class Session:
             elif "lready subscribed" in rejection.error:
                 self._hold(subscription, at_us)
             else:
-                subscription.phase = Phase.WANTED
+                subscription.phase, subscription.again, subscription.stale = Phase.WANTED, False, False
                 subscription.due_us = at_us + growing(REFUSED_FIRST_US, subscription.refusals, REFUSED_MAX_US)
                 subscription.refusals += 1
         self.due_us = 0
@@ -262,7 +278,7 @@ class Session:
         if subscription is None:
             return
         self._imply_ack(subscription, at_us)
-        self._take_data(subscription, at_us)
+        self._take(subscription, at_us, moved=not event.snapshot)
         before, subscription.sequence = subscription.sequence, event.sequence
         if not event.snapshot and (before == 0 or event.sequence != before + 1) and subscription.doubt is None:
             subscription.doubt = f"sequence {before} to {event.sequence}" if before else "no snapshot"
@@ -270,14 +286,13 @@ class Session:
 
     def _follow_trades(self, event: Trades, at_us: int) -> None:
         """A jump in the ids is a loss; asking again brings the last trades, which may well close it."""
+        followed: dict[str, Subscription] = {}
         for trade in event.trades:
             subscription = self._by_key.get(("trade", trade.symbol, None))
             if subscription is None:
                 continue
+            followed[trade.symbol] = subscription
             self._imply_ack(subscription, at_us)
-            if 0 < subscription.data_us < at_us:
-                subscription.pace = paused(subscription.pace, at_us - subscription.data_us, at_us)
-            self._take_data(subscription, at_us)
             if trade.trade_id is None:
                 continue
             before, subscription.sequence = subscription.sequence, max(subscription.sequence, trade.trade_id)
@@ -285,6 +300,11 @@ class Session:
             if jumped and subscription.phase is Phase.HELD and subscription.doubt is None:
                 subscription.doubt = f"trade {before} to {trade.trade_id}"
                 self.due_us = 0
+        for subscription in followed.values():
+            seen = subscription.sequence or None
+            self._take(subscription, at_us, moved=not event.snapshot, seen=seen)
+        if followed and not event.snapshot:  # by then its book has to have said something too
+            self.due_us = min(self.due_us, at_us + STALE_LEAST_US["book"])
 
     # What was noticed or decided.
 
@@ -317,18 +337,19 @@ class Session:
             case Connected():
                 self._move(Input.OPENED_PRIVATE if held.private else Input.OPENED)
                 held.opened_us = held.heard_us = at_us
-                held.pinged_us = held.paced_us = 0
+                held.pinged_us = held.paced_us = held.answered_us = held.stale_us = 0
                 held.expired = False
                 self._settle()
             case Authorized():
                 self._move(Input.AUTHORIZED)
                 self._settle()
-            case Denied():
+            case Denied(retry_after_us=retry_after_us):
                 self._move(Input.DENIED)
+                self._be_patient(retry_after_us, at_us)
             case Refused(retry_after_us=retry_after_us):
                 self._move(Input.REFUSED)
                 held.failures += 1
-                held.retry_us = at_us + retry_after_us
+                self._be_patient(retry_after_us, at_us)
             case Drop():
                 self._move(Input.DROP)
             case Disconnected():
@@ -363,8 +384,11 @@ class Session:
                 held.pinged_us = at_us
             case Resync(channel, symbol, interval, _, until_us):
                 subscription = self._of(Stream(channel, interval=interval), symbol)
-                if is_stale(subscription):
+                subscription.stale = is_stale(subscription)
+                if subscription.stale:
                     subscription.stales += 1
+                    subscription.calm = 0
+                    held.stale_us = at_us
                 else:
                     calm = at_us - subscription.acked_us > CALM_US
                     subscription.resyncs = 1 if calm else subscription.resyncs + 1
@@ -418,6 +442,12 @@ class Session:
         held.attempts.append(at_us)
         held.retry_us = 0
 
+    def _be_patient(self, retry_after_us: int, at_us: int) -> None:
+        """The exchange asked us to wait, if it did: then nothing is tried again at once, as after a random drop."""
+        if retry_after_us:
+            self._held.retry_us = at_us + retry_after_us
+            self._held.failures = max(self._held.failures, AT_ONCE + 1)
+
     def _lose_connection(self, at_us: int) -> None:
         held = self._held
         lasted = held.opened_us and at_us - held.opened_us >= STABLE_US
@@ -427,13 +457,18 @@ class Session:
         self._by_key = {subscription.key: subscription for subscription in held.subscriptions}
         for subscription in held.subscriptions:
             subscription.phase, subscription.doubt = Phase.WANTED, None
-            subscription.acked_us = subscription.data_us = subscription.due_us = 0
+            subscription.acked_us = subscription.data_us = subscription.due_us = subscription.moved_us = 0
             subscription.lapses = subscription.sequence = 0
+            subscription.stale = subscription.again = False
 
     def _lapse(self, subscription: Subscription, until_us: int) -> None:
         subscription.phase = Phase.WANTED if subscription.phase is Phase.ASKED else Phase.RESYNCING
-        subscription.due_us = until_us
         subscription.lapses += 1
+        beyond = subscription.lapses - LAPSES_MAX - 1
+        if beyond >= 0:  # the others are answered: it waits by itself, and keeps nobody else from being asked for
+            until_us += growing(UNANSWERED_FIRST_US, beyond, UNANSWERED_MAX_US)
+            subscription.stale = False
+        subscription.due_us = until_us
 
     def decide(self, now_us: int, rng: random.Random) -> Decision | None:
         """What is to be done by now; None, and `due_us` says until when. Changes nothing; see `decisions`.

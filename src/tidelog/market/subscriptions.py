@@ -47,9 +47,15 @@ class Subscription(Struct):
     data_us: int = 0  # when data came last, since then
     doubt: str | None = None  # why it is not to be trusted, until that is acted on
     resyncs: int = 0  # in a row
-    stales: int = 0  # resyncs in a row because no data came any more, with none coming after them either
+    stales: int = 0  # resyncs because no data came any more, each of which doubles the limit; 0 again when it is awake
+    stale: bool = False  # it is being asked for again for that reason
+    calm: int = 0  # data that came since it was last
+    moved_us: int = 0  # when data came last on this connection that were no snapshot: before a resync, if none since
+    seen: int = 0  # a book's last checksum, the last trade's id: it outlives a resync
+    again: bool = False  # it was left on this connection, to be asked for again
     sequence: int = 0  # the last frame's on private channels, the last trade's id; 0: none since the ack
-    pace: Pace = Pace()  # of trades: the market's, so it outlives a connection
+    pace: Pace = Pace()  # of its data: the market's, so it outlives a connection
+    pauses: int = 0  # between data, in the current stretch of that
     acks_from: int = 0  # acks of requests before this one are of a subscription that we have left since
 
     @property
@@ -70,6 +76,8 @@ class SessionState(Struct):
     failures: int = 0  # connections in a row that did not last
     opened_us: int = 0  # when the socket opened, 0 while there is none
     heard_us: int = 0  # when a frame came last, whatever it was
+    answered_us: int = 0  # when an answer to anything that was asked came last, on this connection
+    stale_us: int = 0  # when a subscription was given up last because no data came any more
     pinged_us: int = 0
     paced_us: int = 0  # no request before
     expired: bool = False  # the exchange takes this connection's token no more

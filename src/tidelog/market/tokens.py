@@ -7,6 +7,7 @@ from tidelog.config import EndpointUrl
 from tidelog.errors import Rejected, Throttled, Unreachable
 from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
 from tidelog.net.http import HttpTransport
+from tidelog.net.retry import retry_after
 from tidelog.runtime import Runtime
 
 REST_URL = "https://api.kraken.com"
@@ -52,8 +53,10 @@ class KrakenTokens:
         }
         url = self._url.reveal().rstrip("/") + TOKEN_PATH
         async with self._http.post(url, body.encode(), headers=headers, timeout_s=TIMEOUT_S) as response:
-            if response.status == 429:
-                raise Throttled("HTTP 429 for a token", endpoint=self._url.name)
+            after_s = retry_after(response.headers.get("retry-after"), now=self._runtime.now())
+            if response.status == 429 or (response.status == 503 and after_s is not None):
+                text = f"HTTP {response.status} for a token"
+                raise Throttled(text, endpoint=self._url.name, retry_after_s=after_s)
             if response.status != 200:
                 raise Unreachable(f"HTTP {response.status} for a token", endpoint=self._url.name)
             answer = bytearray()

@@ -234,8 +234,8 @@ class PicoWebSocket:
 def _refusal(error: WSInvalidStatusError) -> SourceError:
     status = 0 if error.response is None else int(error.response.status)
     text = f"HTTP {status} at the WebSocket's handshake"
-    if status == 429:
-        header = None if error.response is None else error.response.headers.get("Retry-After")
+    header = None if error.response is None else error.response.headers.get("Retry-After")
+    if status == 429 or (status == 503 and header is not None):
         return Throttled(text, retry_after_s=retry_after(header, now=time.time()))
     return Rejected(text) if 300 <= status < 500 else Unreachable(text)
 
