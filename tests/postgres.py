@@ -122,6 +122,11 @@ class PostgresServer:
             time.sleep(POLL_S)
         assert done.returncode == 0, done.stderr
 
+    @property
+    def folder(self) -> Path:
+        """Where its unix socket is."""
+        return self._folder
+
     def url(self, database: str = "postgres", *, port: int | None = None) -> str:
         return f"postgresql://tidelog@127.0.0.1:{port or self.port}/{database}"
 

@@ -122,7 +122,7 @@ class JournalStalled(StoreError):
 
 
 class Full(StoreError):
-    """No room is left on the disk: stop; what was committed is whole."""
+    """No room is left on the disk, or it takes no writes: stop; what was committed is whole."""
 
 
 class BelowFinality(TidelogError):

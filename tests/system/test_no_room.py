@@ -4,19 +4,24 @@ The kernel then also cuts writes short. A sync ends with one sentence, and goes 
 for it (see `test_market_journal.py`), and the loader's store is made whole again from the journal.
 """
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.command import digest, tidelog
+from tests.conftest import missing
 from tests.simulated import Simulated
 from tests.system.sql import opened
 from tests.system.traced import Driver
 from tests.system.truth import assert_whole
-from tidelog.errors import StoreError
+from tidelog.cli.run.policy import Verdict, verdict
+from tidelog.errors import Full, StoreError
 from tidelog.sim.ledger import Ledger
+from tidelog.store.sqlite.connection import translated
 
 CHAIN_ID = 1337
 KIB = 1024
@@ -87,6 +92,10 @@ class Small:
         if self.is_mounted:
             assert self._mount("remount,size=64m")
 
+    def turn(self, state: str) -> None:
+        """`ro`, as a kernel does after an error of the disk; `rw`, as its owner does after a look at it."""
+        assert self._mount(f"remount,{state}")
+
     def close(self) -> None:
         if self.is_mounted:
             subprocess.run(["umount", str(self.folder)], check=True)
@@ -111,3 +120,40 @@ def test_a_file_system_that_is_full(node: Simulated, driver: Driver, small: Smal
     small.widen()
     assert driver.run(*command).code == 0
     assert digest(f"sqlite:///{db}") == undisturbed
+
+
+def test_a_file_system_that_is_read_only(node: Simulated, driver: Driver, tmp_path: Path, undisturbed: str) -> None:
+    """Its end is that of a full one, so that `run` tries again; so is a journal's, and a reader's."""
+    small = Small(tmp_path / "small", 64 * KIB)
+    if not small.is_mounted:
+        missing("file systems may not be mounted here: only root may")
+    try:
+        db = small.folder / "store.db"
+        command = sync(node, f"sqlite:///{db}")
+        assert driver.run(*command).code == 0
+        small.turn("ro")
+        journal = ("market", "record", "--symbols", "BTC/USD", "--url", "ws://127.0.0.1:1/v2")
+        for other in (
+            command,
+            ("chain", "status", "--db", f"sqlite:///{db}"),
+            (*journal, "--journal", str(small.folder / "new.journal")),
+        ):
+            ended = driver.run(*other)
+            assert (ended.code, Verdict.BACKOFF) == (StoreError.exit_code, verdict(ended.code, 1.0, 60.0)), ended.err
+            assert "its file system is read only" in ended.err.splitlines()[-1], ended.err
+        small.turn("rw")
+        assert driver.run(*command).code == 0
+        assert digest(f"sqlite:///{db}") == undisturbed
+    finally:
+        small.close()
+
+
+def test_a_write_that_fails_on_a_file_system_that_turned_read_only_is_no_mistake_of_the_users(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With files open no file system here can be turned; a kernel does it on ext4 after an error of the disk."""
+    state = os.statvfs_result((4096, 4096, 1, 1, 1, 1, 1, 1, os.ST_RDONLY, 255))
+    monkeypatch.setattr("tidelog.store.sqlite.connection.os.statvfs", lambda path: state)
+    for error in (apsw.IOError("disk I/O error"), apsw.ReadOnlyError("attempt to write a readonly database")):
+        with pytest.raises(Full, match="its file system is read only"), translated("/data/store.db"):
+            raise error

@@ -15,7 +15,7 @@ from tests.simulated import Simulated
 from tests.system.conftest import with_schema
 from tests.system.sql import opened, position
 from tests.system.truth import assert_whole
-from tidelog.errors import ConfigError
+from tidelog.errors import Busy
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.ledger import Ledger
 from tidelog.store import open_store
@@ -83,7 +83,7 @@ def test_a_standby_is_not_written_to(standby: PostgresServer, url: str) -> None:
         finally:
             await store.close()
 
-    with pytest.raises(ConfigError, match="is a standby, or read only: it can be read, write to its primary"):
+    with pytest.raises(Busy, match="takes no writes now: it is a standby, or read only, or a failover is under way"):
         asyncio.run(write())
 
 

@@ -4,23 +4,27 @@ Nothing here depends on the connection staying up: a commit that is interrupted 
 reading the checkpoint under its lock on a new connection (`WRITE_PATIENCE_S`).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from tidelog.batch import Batch, Checkpoint, Outcome
-from tidelog.errors import ConfigError, Corruption
+from tidelog.errors import ConfigError, Corruption, TidelogError
 from tidelog.runtime import Runtime
 from tidelog.store import ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch
-from tidelog.store.patience import patiently
+from tidelog.store.patience import TOLD_EVERY_S, TOLD_FIRST_S, patiently
 from tidelog.store.postgres.connection import Address, Link, address_of
 from tidelog.store.postgres.reader import ReaderPool
 from tidelog.store.postgres.writer import Writer
+from tidelog.telemetry import logger
 
 __all__ = ["PostgresStore", "open_postgres"]
 
 T = TypeVar("T")
+
+_log = logger("store")
 
 WRITE_PATIENCE_S = 60.0  # a server that crashed replays its log before it answers
 OPEN_PATIENCE_S = 5.0  # a user who gave the wrong host wants to know soon
@@ -41,7 +45,30 @@ class PostgresStore:
         writer = self._writer
         if writer is None:
             raise ConfigError(f"{self._address.location} was opened to be read only")
-        return await patiently(self._runtime, lambda: action(writer), patience_s=patience_s)
+        return await patiently(self._runtime, lambda: self._watched(action(writer)), patience_s=patience_s)
+
+    async def _watched(self, writing: Awaitable[T]) -> T:
+        """A write; while the server lets it wait, the log says for whom."""
+        watching: list[asyncio.Task[None]] = []
+        timer = asyncio.get_running_loop().call_later(
+            TOLD_FIRST_S, lambda: watching.append(asyncio.ensure_future(self._tell_waiting()))
+        )
+        try:
+            return await writing
+        finally:
+            timer.cancel()
+            for task in watching:
+                task.cancel()
+
+    async def _tell_waiting(self) -> None:
+        began = self._runtime.monotonic() - TOLD_FIRST_S
+        while True:
+            try:
+                reason = await self._readers.lock_holders()
+            except TidelogError as error:
+                reason = str(error)
+            _log.warning("store_waiting", waited_s=round(self._runtime.monotonic() - began, 1), reason=reason)
+            await asyncio.sleep(TOLD_EVERY_S)
 
     async def migrate(self) -> list[int]:
         self._migrated += await self._write(Writer.migrate, OPEN_PATIENCE_S)
@@ -85,7 +112,6 @@ class PostgresStore:
 
 
 async def _index_complaints(link: Link) -> list[str]:
-    await link.execute("SET statement_timeout = 0")  # reads every page of every index
     indexes = await link.fetch(
         "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
         " JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i'"
@@ -94,9 +120,12 @@ async def _index_complaints(link: Link) -> list[str]:
     complaints = []
     for (name,) in indexes:
         try:
+            await link.begin(then="SET LOCAL statement_timeout = 0")  # it reads every page of the index
             await link.fetch("SELECT bt_index_check($1::text::regclass, true)", name)
         except Corruption as error:
             complaints.append(f"{name}: {error}")
+        finally:
+            await link.end_transaction()
     return complaints
 
 

@@ -1,21 +1,25 @@
 """PostgreSQL connections: how they are made, what their errors mean to tidelog, and that no call hangs.
 
 Knows nothing of rows. A password never leaves `Address`.
+
+Settings go with the startup message. A pooler (PgBouncer and what clouds put in its place) refuses or forgets
+them, and may give each transaction another connection to the server, so that nothing outlives a transaction: there
+settings are made at the begin of each one, statements have no names, and every call is within a transaction.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+import ssl
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
-from msgspec import Struct
 
 from tidelog.errors import Busy, ConfigError, Corruption, Full, StoreError
+from tidelog.store.postgres.address import Address, address_of
 from tidelog.store.postgres.uint256 import decode_numeric, encode_numeric
 
-__all__ = ["Address", "Link", "Lost", "address_of", "connect", "translated"]
+__all__ = ["Address", "Link", "Lost", "ReadOnlyServer", "address_of", "connect", "translated"]
 
 T = TypeVar("T")
 
@@ -37,32 +41,21 @@ SESSION = {
 }
 
 
+_OF_THE_SOCKET = "tcp_keepalives_"  # behind a pooler that is its own
+
+
 class Lost(Busy):
     """The connection is gone. What was under way may have been committed or not."""
 
 
-class Address(Struct, frozen=True):
-    """Where the server is. Only `location` may be shown."""
-
-    dsn: str
-    location: str
-
-    def __repr__(self) -> str:
-        return f"Address({self.location})"
+NO_WRITES = (
+    "takes no writes now: it is a standby, or read only, or a failover is under way: "
+    "give its primary (several hosts with target_session_attrs=read-write find it)"
+)
 
 
-def address_of(url: str) -> Address:
-    """The address in a `postgresql://` URL; ConfigError, without any secret, if it cannot be one."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        raise ConfigError(
-            "--db is not a PostgreSQL URL: write postgresql://user@host/name, "
-            "with special characters of the password percent-encoded"
-        ) from None
-    user = f"{unquote(parts.username)}@" if parts.username else ""
-    return Address(url, f"postgresql://{user}{parts.hostname or ''}{port}{parts.path}")
+class ReadOnlyServer(Busy):
+    """The server takes no writes now: a standby, or a failover that is under way."""
 
 
 @contextmanager
@@ -74,10 +67,17 @@ def translated(location: str) -> Iterator[None]:
         raise
     except asyncpg.InterfaceError as error:
         if isinstance(error, asyncpg.ClientConfigurationError):
-            raise ConfigError(f"{location}: the URL or the environment is no PostgreSQL address") from None
+            raise ConfigError(
+                f"{location}: the URL or the environment is no PostgreSQL address{_told(error)}"
+            ) from None
         if isinstance(error, ValueError):  # asyncpg's DataError: a value that the column's type cannot hold
             raise ValueError(f"a row does not fit its table: {error}") from error
         raise Lost(f"{location}: the connection is gone ({error})") from error
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"{location}: no secure connection ({getattr(error, 'verify_message', '') or error.reason or error}): "
+            "sslrootcert=FILE names who signed the server's certificate, sslmode=require asks for none"
+        ) from error
     except (
         asyncpg.PostgresConnectionError,
         asyncpg.AdminShutdownError,
@@ -87,13 +87,21 @@ def translated(location: str) -> Iterator[None]:
         asyncpg.InternalClientError,
         OSError,  # TimeoutError included
     ) as error:
+        if "rejected SSL upgrade" in str(error):  # asyncpg's words for the server's
+            raise ConfigError(f"{location}: the server has no TLS: sslmode=prefer connects without") from error
         raise Lost(f"{location} cannot be reached ({type(error).__name__}: {error})") from error
     except (
         asyncpg.InvalidAuthorizationSpecificationError,
         asyncpg.InvalidCatalogNameError,
         asyncpg.InsufficientPrivilegeError,
+        asyncpg.InvalidSchemaNameError,  # no schema of search_path is there
+        asyncpg.UndefinedObjectError,  # a setting of the URL that no server has
+        asyncpg.InvalidParameterValueError,
     ) as error:
-        raise ConfigError(f"{location} refuses: {error}") from error
+        advice = (
+            ": create the schema that search_path names" if isinstance(error, asyncpg.InvalidSchemaNameError) else ""
+        )
+        raise ConfigError(f"{location} refuses: {error}{advice}") from error
     except (
         asyncpg.LockNotAvailableError,
         asyncpg.DeadlockDetectedError,
@@ -103,7 +111,7 @@ def translated(location: str) -> Iterator[None]:
     ) as error:
         raise Busy(f"{location} is busy: {error}") from error
     except asyncpg.ReadOnlySQLTransactionError:
-        raise ConfigError(f"{location} is a standby, or read only: it can be read, write to its primary") from None
+        raise ReadOnlyServer(f"{location} {NO_WRITES}") from None
     except asyncpg.DiskFullError as error:
         raise Full(f"{location}: {error}") from error
     except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
@@ -114,15 +122,33 @@ def translated(location: str) -> Iterator[None]:
         raise StoreError(f"{location}: {error}") from error
 
 
+# of what asyncpg says of an address, that which has no secret in it
+_HARMLESS = ("`sslmode` parameter", "`sslnegotiation` parameter", "root certificate file", "could not determine")
+
+
+def _told(error: Exception) -> str:
+    return f": {str(error).splitlines()[0]}" if str(error).startswith(_HARMLESS) else ""
+
+
 class Link:
     """A connection whose every call ends, with `Lost` if the connection dies meanwhile.
+
+    `local` are the settings that each transaction makes for itself, behind a pooler; None: the session has them.
 
     asyncpg alone does not give that: a COPY whose connection dies while its writer is paused never
     returns, and its `timeout` does not help. So each call races against the connection's end.
     """
 
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", location: str) -> None:
+    def __init__(
+        self,
+        connection: "asyncpg.Connection[asyncpg.Record]",
+        location: str,
+        local: Mapping[str, str] | None = None,
+    ) -> None:
         self.connection = connection
+        made = ", ".join(f"set_config({_literal(n)}, {_literal(v)}, true)" for n, v in (local or {}).items())
+        self._local = f"; SELECT {made}" if made else ""
+        self._pooled = local is not None
         self._location = location
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         connection.add_termination_listener(self._note_end)
@@ -153,11 +179,35 @@ class Link:
         with translated(self._location):
             return task.result()
 
+    async def begin(self, modes: str = "", then: str = "") -> None:
+        """Begin a transaction, with its settings.
+
+        Args:
+            modes: of the transaction, as SQL has them.
+            then: a statement that goes to the server with it.
+        """
+        text = f"BEGIN {modes}{self._local}"
+        await self.run(self.connection.execute(f"{text}; {then}" if then else text))
+
     async def execute(self, text: str, *values: Any) -> str:
-        return await self.run(self.connection.execute(text, *values))
+        """Run a statement, or without values several. Behind a pooler one with values is in a transaction."""
+        return await self._whole(lambda: self.connection.execute(text, *values), alone=not values)
 
     async def fetch(self, text: str, *values: Any) -> "list[asyncpg.Record]":
-        return await self.run(self.connection.fetch(text, *values))
+        return await self._whole(lambda: self.connection.fetch(text, *values))
+
+    async def _whole(self, work: Callable[[], Coroutine[Any, Any, T]], *, alone: bool = False) -> T:
+        """A call, in a transaction of its own if the next message might go to another connection of the pooler's."""
+        if alone or not self._pooled or self.connection.is_in_transaction():
+            return await self.run(work())
+        await self.begin()
+        try:
+            result = await self.run(work())
+        except BaseException:
+            await self.end_transaction()
+            raise
+        await self.run(self.connection.execute("COMMIT"))
+        return result
 
     async def read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
         """The rows of a query in a reader's transaction, by the short way.
@@ -188,12 +238,23 @@ class Link:
 
 
 async def connect(address: Address, settings: Mapping[str, str] | None = None) -> Link:
-    """Open a connection: the only place that does. `settings` override those of SESSION."""
-    session = {**SESSION, **(settings or {})}
+    """Open a connection: the only place that does. `settings` override the address's, and those SESSION's."""
+    session = {**SESSION, **address.settings, **(settings or {})}
+    local = None
     with translated(address.location):
-        connection = await asyncpg.connect(address.dsn, timeout=CONNECT_TIMEOUT_S, server_settings=session)
-    link = Link(connection, address.location)
+        connection = await _direct(address, session)
+        if connection is None:
+            local = {name: value for name, value in session.items() if not name.startswith(_OF_THE_SOCKET)}
+            connection = await asyncpg.connect(
+                address.dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                statement_cache_size=0,
+                server_settings={"application_name": session["application_name"]},
+            )
+    link = Link(connection, address.location, local)
     try:
+        if local is not None:
+            await link.begin()
         await link.run(
             connection.set_type_codec(
                 "numeric",
@@ -203,7 +264,34 @@ async def connect(address: Address, settings: Mapping[str, str] | None = None) -
                 format="binary",
             )
         )
+        await link.end_transaction()
     except BaseException:
         link.abandon()
         raise
     return link
+
+
+async def _direct(address: Address, session: Mapping[str, str]) -> "asyncpg.Connection[asyncpg.Record] | None":
+    """A connection to a server itself, with its settings; None where a pooler is between.
+
+    A pooler refuses the settings, or it shows by the process id that came with the connection: that is not the
+    process which answers.
+    """
+    try:
+        connection = await asyncpg.connect(address.dsn, timeout=CONNECT_TIMEOUT_S, server_settings=dict(session))
+    except (asyncpg.ProtocolViolationError, asyncpg.FeatureNotSupportedError):
+        return None  # if it was for anything else, the connection without settings says so
+    try:
+        same = f"SELECT 1 / (pg_backend_pid() = {connection.get_server_pid()})::int"
+        await connection.execute(same, timeout=CONNECT_TIMEOUT_S)  # one message, and no statement with a name
+    except asyncpg.DivisionByZeroError:
+        await connection.close(timeout=UNWIND_TIMEOUT_S)
+        return None
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -68,7 +68,7 @@ def _positions(table: Table) -> tuple[int, int]:
 
 async def ensure_partitions(link: Link, partitions: Iterable[Partition]) -> None:
     """Make those that are missing, in one transaction. Two processes may do so at once."""
-    await link.execute("BEGIN")
+    await link.begin()
     await link.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
     for partition in sorted(partitions, key=lambda each: (each.table, each.scope, each.low)):
         [table] = [each for each in PARTITIONED if each.name == partition.table]

@@ -30,8 +30,18 @@ RELEASE_TIMEOUT_S = 5.0  # for the end of a transaction; a connection that canno
 # empty when it looked last for small, would read it whole, and then sort what it found in all of them.
 SESSION = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
-# The first query of a transaction is what fixes the state that it shows. Both are one message to the server.
-BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
+# Told by the program's name, since behind a pooler nobody knows the process that is ours.
+LOCK_HOLDERS = """
+SELECT DISTINCT holder.pid, holder.usename, holder.application_name, holder.state,
+    extract(epoch FROM now() - holder.state_change)::int
+FROM pg_stat_activity waiting
+CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocking(pid)
+JOIN pg_stat_activity holder ON holder.pid = blocking.pid
+WHERE waiting.wait_event_type = 'Lock' AND waiting.datname = current_database()
+    AND waiting.application_name = current_setting('application_name')
+ORDER BY holder.pid LIMIT 3
+"""
+SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class _Snapshot(QuerySnapshot):
@@ -89,7 +99,8 @@ class ReaderPool:
         try:
             link = self._idle.pop() if self._idle else await connect(self._address, self._settings)
             try:
-                await link.execute(BEGIN)
+                # The first query is what fixes the state that is shown: it goes with the begin.
+                await link.begin(SNAPSHOT, "SELECT 1")
             except BaseException:
                 link.abandon()
                 raise
@@ -129,6 +140,21 @@ class ReaderPool:
             yield link
         finally:
             await link.close()
+
+    async def lock_holders(self) -> str:
+        """Who lets a write of tidelog's wait for a lock, as a sentence: process, user, program, and for how long."""
+        link = await connect(self._address)
+        try:
+            rows = await link.fetch(LOCK_HOLDERS)
+        finally:
+            await link.close()
+        if not rows:
+            return "the server has not answered yet, and no lock is waited for"
+        return "waits for a lock of " + ", and of ".join(
+            f"process {pid} ({user or 'another user'}, {program or 'unnamed program'}, {state or 'working'}"
+            f" for {seconds or 0} s)"
+            for pid, user, program, state, seconds in rows
+        )
 
     async def check_schema(self) -> int:
         """The schema's version; ConfigError if there is no tidelog store, or it is not up to date."""

@@ -16,7 +16,7 @@ from tidelog.batch import TABLES, Batch, Checkpoint, Outcome, Rollback, Row, Row
 from tidelog.errors import ConfigError
 from tidelog.store import migrations
 from tidelog.store.fence import is_settled, key_taken
-from tidelog.store.postgres.connection import Address, Link, connect
+from tidelog.store.postgres.connection import NO_WRITES, Address, Link, ReadOnlyServer, connect
 from tidelog.store.postgres.partitions import (
     ADVISORY_LOCK,
     Partition,
@@ -91,6 +91,9 @@ class Writer:
                 self._link = await connect(self._address)
             try:
                 yield self._link
+            except ReadOnlyServer:
+                self._link.abandon()  # another connection may find the new primary
+                raise
             finally:
                 await self._link.end_transaction()
 
@@ -98,11 +101,16 @@ class Writer:
         """Apply what is missing, each migration in its transaction."""
         numbers: list[int] = []
         async with self._linked() as link:
-            [encoding] = await link.fetch("SHOW server_encoding")
-            if encoding[0] != "UTF8":
-                raise ConfigError(f"{self._address.location} has encoding {encoding[0]}: it has to be UTF8")
+            [row] = await link.fetch(
+                "SELECT current_setting('server_encoding'), current_setting('transaction_read_only')"
+            )
+            encoding, read_only = row
+            if read_only == "on":
+                raise ReadOnlyServer(f"{self._address.location} {NO_WRITES}")
+            if encoding != "UTF8":
+                raise ConfigError(f"{self._address.location} has encoding {encoding}: it has to be UTF8")
             while True:
-                await link.execute("BEGIN")
+                await link.begin()
                 await link.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
                 applied = await applied_migrations(link, self._address.location)
                 if applied is None:
@@ -146,7 +154,7 @@ class Writer:
         """See `Store.commit`. The durable step: everything that changes rows goes through here."""
         async with self._linked() as link:
             await self._make_room(link, chain(batch.add, batch.put))
-            await link.execute("BEGIN")
+            await link.begin()
             rows = await link.fetch(
                 f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1 FOR UPDATE",
                 batch.before.source,

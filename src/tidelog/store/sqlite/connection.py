@@ -119,13 +119,28 @@ def translated(path: str) -> Iterator[None]:
     except apsw.IOError as error:
         if extended_code(error) in _NO_ROOM:
             raise Full(f"{path} could not be written, is the disk full? ({error})") from error
+        _check_writable(path, error)
         raise StoreError(f"{path}: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise Corruption(f"{path} is damaged: {error}") from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
+        _check_writable(path, error)
         raise ConfigError(f"{path} cannot be opened: {_reason(path)}") from error
     except apsw.Error as error:
         raise StoreError(f"{path}: {error}") from error
+
+
+def _check_writable(path: str, error: apsw.Error) -> None:
+    """Full if the file system takes no writes: a kernel makes it read only after an error of the disk.
+
+    As on a full disk, what was committed is whole, and somebody has to do something before another try can succeed.
+    """
+    try:
+        is_read_only = bool(os.statvfs(os.path.dirname(path) or ".").f_flag & os.ST_RDONLY)
+    except OSError:
+        return
+    if is_read_only:
+        raise Full(f"{path} cannot be written: its file system is read only ({error})") from error
 
 
 def _reason(path: str) -> str:
