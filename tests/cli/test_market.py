@@ -125,7 +125,7 @@ async def test_what_is_recorded_replays_to_the_same_digest(tmp_path: Path) -> No
         await following.wait()
         recording.send_signal(signal.SIGINT)
         told = await output(recording)
-    found = re.search(r"1 mismatches, digest (\w{64})", told)
+    found = re.search(r"1 mismatches, 0 malformed, digest (\w{64})", told)
     assert found is not None, told
     text, copy = str(tmp_path / "j.jsonl.zst"), str(tmp_path / "copy")
     assert await output(await start("export", journal, text)) == await output(await start("import", text, copy))
@@ -157,8 +157,34 @@ def test_a_recording_is_replayed(kraken_data: Path, capsys: pytest.CaptureFixtur
     for speed in ("max", "5000"):
         app(["replay", source, "--speed", speed], result_action="return_value")
     first, digest, *again = capsys.readouterr().out.splitlines()
-    assert first == "1152 events, 979 matched, 0 mismatched, 1 unchecked, 0 refused"
+    assert first == "1152 events, 979 matched, 0 mismatched, 1 unchecked, 0 outdated, 0 refused, 0 malformed, 0 unknown"
     assert again == [first, digest]
+
+
+def test_a_guess_is_told_and_what_is_given_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "frames"
+    source.write_bytes(b'{"channel":"book","type":"snapshot","data":[{"symbol":"A/USD","checksum":0}]}\nhalf a li')
+    app(["replay", str(source)], result_action="return_value")
+    told = capsys.readouterr()
+    counts = told.out.splitlines()[0]
+    assert "1 matched, 0 mismatched, 0 unchecked, 0 outdated, 0 refused, 1 malformed, 0 unknown" in counts
+    assert told.err.startswith(f"{source}: no frame says the depth of these books")
+    app(["replay", str(source), "--depth", "25", "--protocol", "v2"], result_action="return_value")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hello\n", "line 1: malformed frame of 5 bytes"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_file_with_nothing_readable_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    source = tmp_path / "frames"
+    source.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        app(["replay", str(source)], result_action="return_value", exit_on_error=False)
 
 
 @pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan"])

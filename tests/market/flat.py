@@ -92,6 +92,7 @@ class Rig:
             b"null",
             b'{"channel":"never heard of %d","type":"update","data":[]}' % self._rounds,
             self._trade(f"X{self._rounds % 5}/USD"),
+            script.update("B/USD", 2),
             script.update("A/USD", 2, wrong=self._rounds % TROUBLE_EVERY == 5),
         )
         await self._until(lambda: self.feed.progress.frames >= enough)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.market.conftest import Recording
 from tests.market.ladder import Pairs, crc, delta, snapshot
@@ -173,6 +175,47 @@ def test_a_thin_book_is_proven_by_what_it_has(levels: int) -> None:
     assert (len(book.bids), len(book.asks)) == (levels, levels // 2)
 
 
+def test_empty_snapshot_leaves_the_decimals_to_the_first_message_that_has_any() -> None:
+    book = Book("NEW/USD", 10)
+    assert book.apply(snapshot([], [], 0)) is Check.MATCHED
+    bids, asks = [("0.1234", "10.00000000")], [("0.1300", "5.00000000")]
+    assert book.apply(delta(bids, [], crc([], bids))) is Check.MATCHED
+    assert book.precision == Precision(4, 8)
+    assert Book.restored(book.state).apply(delta([], asks, crc(asks, bids))) is Check.MATCHED
+    assert book.apply(delta([], asks, crc(asks, bids))) is Check.MATCHED
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("9.30E-6", "0.00000930"), ("9.3e-06", "0.0000093"), ("1E+3", "1000"), ("1.25E1", "12.5"), ("0E-8", "0.00000000")],
+)
+def test_numbers_with_an_exponent_are_read_exactly(text: str, plain: str) -> None:
+    book, other = Book("PEPE/USD", 10), Book("PEPE/USD", 10)
+    price, again = (text, plain) if float(text) else ("1.5", "1.5")
+    assert book.apply(snapshot([("1.00000000", text), (price, "1.00000000")], [])) is Check.UNCHECKED
+    assert other.apply(snapshot([("1.00000000", plain), (again, "1.00000000")], [])) is Check.UNCHECKED
+    assert (book.bids, book.precision) == (other.bids, other.precision)
+
+
+def stamped(message: BookSnapshot | BookDelta, second: int) -> BookSnapshot | BookDelta:
+    return replace(message, timestamp=datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
+
+
+def test_message_older_than_the_one_before_is_outdated_though_its_checksum_holds() -> None:
+    book = Book("BTC/USD", 10)
+    bids, asks, now = [("1.3", "5.0")], [("1.4", "5.0")], [("1.3", "7.0")]
+    old = stamped(snapshot(bids, asks, crc(asks, bids)), 1)
+    assert book.apply(old) is Check.MATCHED
+    assert book.apply(stamped(delta(now, [], crc(asks, now)), 3)) is Check.MATCHED
+    assert book.apply(stamped(delta(now, [], crc(asks, now)), 3)) is Check.MATCHED, "of one moment there may be several"
+    for held in (Book.restored(book.state), book):
+        assert held.apply(old) is Check.OUTDATED
+        assert not held.proven
+        assert held.mismatches == 0
+    book.clear()  # it is subscribed again: the exchange's word counts, whatever its clock
+    assert book.apply(old) is Check.MATCHED
+
+
 # What is refused
 
 BAD_LEVELS = {
@@ -183,7 +226,9 @@ BAD_LEVELS = {
     "two points": ("1.0.0", "1.00"),
     "a sign": ("-1.0", "1.00"),
     "a negative quantity": ("1.0", "-1.00"),
-    "an exponent": ("1E+5", "1.00"),
+    "an exponent beyond measure": ("1E+500", "1.00"),
+    "an exponent of nothing": ("E5", "1.00"),
+    "a price too fine by its exponent": ("1E-2", "1.00"),
     "underscores": ("1.0", "1_0.00"),
     "white space": ("1.0", " 1.00"),
     "not a number": ("NaN", "1.00"),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.market.conftest import Recording
 from tests.market.kraken.frames import V1, V2
+from tests.market.ladder import crc, snapshot
 from tidelog.errors import Rejected
 from tidelog.market.book import Check, Precision
 from tidelog.market.books import Books
@@ -56,6 +57,29 @@ def test_what_is_about_no_open_book_passes_by() -> None:
     books.close("MATIC/USD")
     assert books.take(V2["book snapshot"])[1] is None
     books.close("MATIC/USD")
+
+
+@pytest.mark.parametrize(
+    ("symbols", "doubted"),
+    [
+        (("A/USD",), {"A/USD"}),
+        (("A/USD", "B/USD"), {"A/USD", "B/USD"}),
+        (("A/USD", "unheard of"), {"A/USD"}),
+        (("unheard of",), {"A/USD", "B/USD"}),
+        (None, {"A/USD", "B/USD"}),
+        ((), set()),
+    ],
+)
+def test_lost_frame_has_the_books_in_doubt_that_it_may_have_been_about(
+    symbols: tuple[str, ...] | None, doubted: set[str]
+) -> None:
+    books = Books(v2.decode)
+    bids, asks = [("1.0", "1.0")], [("2.0", "1.0")]
+    for symbol in ("A/USD", "B/USD"):
+        books.open(symbol, 10).apply(snapshot(bids, asks, crc(asks, bids), symbol))
+        assert books.by_symbol[symbol].proven
+    assert set(books.doubt(symbols)) == doubted
+    assert {symbol for symbol, book in books.by_symbol.items() if not book.proven} == doubted
 
 
 def test_a_malformed_frame_changes_no_book() -> None:

@@ -141,6 +141,56 @@ async def test_a_mismatch_costs_one_symbol_its_proof_until_it_is_back(bench: Ben
         assert bench.wire.connects == 1
 
 
+async def test_frame_that_cannot_be_read_has_its_book_in_doubt_and_asked_for_again(bench: Bench) -> None:
+    async with bench.feed() as feed:
+        events = feed.events()
+        await until(proven(feed, "A/USD", "B/USD"))
+        bench.wire.push(bench.script.update("B/USD", 5)[:-20])
+        await first(events, Malformed)
+        doubtful, other = feed.book("B/USD"), feed.book("A/USD")
+        assert doubtful is not None
+        assert other is not None
+        assert (doubtful.proven, other.proven) == (False, True)
+        item = await first(events, Resync)
+        assert isinstance(item.event, Resync)
+        assert (item.event.symbol, item.event.reason) == ("B/USD", "a frame could not be read")
+        await until(proven(feed, "B/USD"))
+        assert (feed.progress.malformed, bench.wire.connects) == (1, 1)
+
+
+async def test_frame_that_does_not_say_what_it_is_has_every_book_in_doubt_until_its_next_proof(bench: Bench) -> None:
+    async with bench.feed() as feed:
+        events = feed.events()
+        for frame in (b"null", b"{}", b'{"channel":"bo'):
+            await until(proven(feed, "A/USD", "B/USD"))
+            before = feed.progress.frames
+            bench.wire.push(frame)
+            await until(lambda before=before: feed.progress.frames > before)  # type: ignore[misc]
+            assert feed.unproven == ["A/USD", "B/USD"]
+            bench.wire.push(bench.script.update("A/USD", 5))
+            await until(proven(feed, "A/USD"))
+            assert feed.unproven == ["B/USD"]
+            bench.wire.push(bench.script.update("B/USD", 5))
+        await until(proven(feed, "A/USD", "B/USD"))
+        assert feed.progress.resyncs == 0
+    assert not [item async for item in events if isinstance(item, Item) and isinstance(item.event, Resync)]
+
+
+async def test_books_of_one_frame_are_each_checked(bench: Bench) -> None:
+    async with bench.feed() as feed:
+        await until(proven(feed, "A/USD", "B/USD"))
+        first_, second = bench.script.update("A/USD", 5), bench.script.update("B/USD", 6, wrong=True)
+        joined = first_[:-2] + b"," + second[second.index(b'"data":[') + 8 :]
+        bench.wire.push(joined)
+        await until(lambda: feed.progress.mismatches == 1)
+        held = feed.book("A/USD")
+        assert held is not None
+        assert held.proven
+        await until(lambda: feed.progress.resyncs == 1)
+        await until(proven(feed, "A/USD", "B/USD"))
+    assert await digest_of(bench.records()) == feed.digest
+
+
 async def test_a_book_that_has_to_wait_for_its_resync_goes_on_and_may_match_again(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         for number in range(1, 5):

@@ -21,7 +21,7 @@ from tidelog.batch import (
 )
 from tidelog.errors import ConfigError
 from tidelog.market.book import Check
-from tidelog.market.events import BookDelta, Trades
+from tidelog.market.events import BookDelta, BookUpdates, Malformed, Trades
 from tidelog.market.fanout import EventId
 from tidelog.market.fold import SYMBOLS_MAX, Fold, State, decode_state, encode_state
 from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
@@ -222,8 +222,11 @@ class TestUnnumberedTrades:
         made = Recording()
         frame = Trades((trade(None, 5), trade(None, 5), trade(None, 5, price="100.1"), trade(None, 6)))
         made.note(frame)
-        made.note(frame)  # the same again: nothing new
-        made.note(Trades((trade(None, 5, price="100.2"),)))
+        made.ack("trade")
+        made.note(frame)  # a snapshot repeats them: nothing new
+        made.mark(DISCONNECTED, "1006")
+        made.note(frame)
+        made.note(Trades((trade(None, 5, price="100.2"),)))  # late
         rows = folded(made.entries)
         assert rows.shown(TRADES, "time_us", "ordinal", "price", "trade_id") == [
             "0.005 0 1000 None",
@@ -232,6 +235,18 @@ class TestUnnumberedTrades:
             "0.005 2 1001 None",
             "0.006 0 1000 None",
         ]
+
+    def test_equal_fills_in_frames_of_their_own_are_all_kept(self) -> None:
+        made = Recording()
+        for _ in range(3):
+            made.note(Trades((trade(None, 5), trade(None, 5))))
+        made.note(Trades((trade(None, 6),)))
+        expected = [f"0.005 {ordinal}" for ordinal in range(6)] + ["0.006 0"]
+        assert folded(made.entries).shown(TRADES, "time_us", "ordinal") == expected
+        made.mark(f"{RESYNC} trade", SYMBOL)
+        made.note(Trades((*[trade(None, 5)] * 6, trade(None, 6), trade(None, 6))))
+        made.note(Trades((trade(None, 6),)))
+        assert folded(made.entries).shown(TRADES, "time_us", "ordinal") == [*expected, "0.006 1", "0.006 2"]
 
     def test_are_never_proven(self) -> None:
         made = Recording()
@@ -266,12 +281,17 @@ class TestBooks:
         names = ("time_us", "depth", "proven_depth", "price_scale", "qty_scale", "exchange_us")
         assert rows.shown(BOOK_SNAPSHOTS, *names) == ["2 10 10 1 2 None"]
 
-    @pytest.mark.parametrize("spoil", ["mismatched", "resync", "unsubscribed", "refused"])
+    @pytest.mark.parametrize("spoil", ["mismatched", "resync", "unsubscribed", "refused", "malformed", "outdated"])
     def test_are_not_beyond_the_last_that_did(self, spoil: str) -> None:
         made = self.started()
         made.heartbeat()
         if spoil == "mismatched":
             made.book(levels([97]), [], wrong=True)
+        elif spoil == "malformed":
+            made.note(Malformed("cut"))
+            made.entries[-1] = msgspec.structs.replace(made.entries[-1], doubted=(SYMBOL, "of no book/USD"))
+        elif spoil == "outdated":
+            made.note(BookDelta(SYMBOL, (), (), 1), check=Check.OUTDATED)
         elif spoil == "resync":
             made.mark(RESYNC, SYMBOL)
         elif spoil == "unsubscribed":
@@ -296,6 +316,24 @@ class TestBooks:
         made.note(BookDelta(SYMBOL, (), (), None), check=Check.UNCHECKED)
         made.note(BookDelta(SYMBOL, (), (), None))
         assert coverage(folded(made.entries), "book")[1:] == ["2.001 4 unproven unchecked None"]
+
+    def test_of_one_frame_are_each_judged(self) -> None:
+        made = self.started()
+        parts = (BookDelta(SYMBOL, (), (), None), BookDelta("ETH/USD", (), (), None))
+        made.note(BookUpdates(parts))
+        made.entries[-1] = msgspec.structs.replace(made.entries[-1], checks=(Check.UNCHECKED, None))
+        rows = folded(made.entries)
+        assert rows.shown(COVERAGE, "symbol", "state", "reason") == [
+            "BTC/USD proven None",
+            "BTC/USD unproven unchecked",
+            "ETH/USD unproven unchecked",
+        ]
+
+    def test_have_the_depth_that_was_subscribed_where_no_ack_said_it(self) -> None:
+        made = Recording()
+        made.book(levels([99]), levels([101]), whole=True)
+        made.entries[-1] = msgspec.structs.replace(made.entries[-1], depth=25)
+        assert folded(made.entries).shown(BOOK_SNAPSHOTS, "depth") == ["25"]
 
     def test_a_disconnect_ends_them(self) -> None:
         made = self.started()

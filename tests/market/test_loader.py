@@ -31,10 +31,10 @@ from tidelog.batch import (
 from tidelog.errors import Busy, ConfigError, Corruption, Fenced, Unreachable
 from tidelog.market import loader as loader_module
 from tidelog.market.candles import bars, bucket
-from tidelog.market.events import Trades
+from tidelog.market.events import Ack, Trades
 from tidelog.market.fanout import NOTHING, EventId
 from tidelog.market.fold import decode_state, encode_state
-from tidelog.market.folded import Folded
+from tidelog.market.folded import Folded, Marker
 from tidelog.market.journal_file import identity_at
 from tidelog.market.kraken import v1
 from tidelog.market.loader import INTERVALS_S, Loader, Options, begin_journal, source_of
@@ -115,9 +115,9 @@ class TestCounts:
         before = await counted(store)
         last = entries[-1]
         again = [
-            Folded(EventId(last.id.run + 1, n), last.at_us + n, entry.event)
+            Folded(EventId(last.id.run + entry.id.run, entry.id.seq), last.at_us + n, entry.event)
             for n, entry in enumerate(entries, 1)
-            if isinstance(entry.event, Trades)
+            if isinstance(entry.event, Trades | Marker | Ack)
         ]
         await loaded(store, again)
         assert await counted(store) == before

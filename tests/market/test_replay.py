@@ -65,7 +65,7 @@ async def journaled(path: Path) -> list[Record]:
                 for qty in range(3, 10):
                     wire.push(script.update("A/USD", qty), script.trade("B/USD"), script.update("B/USD", qty))
                 if turn < 2:
-                    wire.push(script.update("A/USD", 5, wrong=turn == 0), b"null")
+                    wire.push(b"null", script.update("A/USD", 5, wrong=turn == 0), script.update("B/USD", 2))
                     if turn == 1:
                         wire.cut()
                 await asyncio.sleep(0.02)

@@ -321,7 +321,7 @@ def test_what_is_refused_is_asked_for_ever_more_rarely_but_never_given_up() -> N
     assert world.is_in(State.SUBSCRIBING)
 
 
-@pytest.mark.parametrize("check", [Check.MISMATCHED, Check.REFUSED])
+@pytest.mark.parametrize("check", [Check.MISMATCHED, Check.REFUSED, Check.OUTDATED])
 def test_a_doubtful_book_is_asked_for_again_and_no_other(check: Check) -> None:
     world = World("A", "B").live()
     world.hear(BookDelta("B", (), (), 1), check)
@@ -581,6 +581,24 @@ def test_a_jump_in_the_ids_of_trades_is_a_loss(ids: list[int | None], reason: st
         world.hear(Trades((trade(number),)))
     resyncs = [decision.reason for decision in world.decide() if isinstance(decision, Resync)]
     assert resyncs == ([] if reason is None else [reason])
+
+
+def test_trades_of_a_frame_with_the_newest_first_are_whole() -> None:
+    world = World("A", stream=TRADE).live()
+    world.hear(Trades((trade(3), trade(5)), snapshot=True))
+    world.hear(Trades((trade(8), trade(7), trade(6))))
+    world.hear(Trades((trade(9),)))
+    assert not [decision for decision in world.decide() if isinstance(decision, Resync)]
+    world.hear(Trades((trade(13), trade(11))))
+    assert [one.reason for one in world.decide() if isinstance(one, Resync)] == ["trade 9 to 11"]
+
+
+def test_subscription_that_the_exchange_ends_is_asked_for_again() -> None:
+    world = World("A", "B").live()
+    world.hear(Ack("unsubscribe", "book", "A"))
+    assert world.phases() == {"A": "wanted", "B": "held"}
+    (again,) = [one for one in world.decide() if isinstance(one, Subscribe)]
+    assert again.symbols == ("A",)
 
 
 def trade(number: int | None) -> Trade:

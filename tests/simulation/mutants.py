@@ -139,6 +139,12 @@ MUTANTS: dict[str, Mutant] = {
         20,
         (Patch("tidelog.market.kraken.v1", "sides.b + more.b, sides.a + more.a, more.c", "sides.b, sides.a, more.c"),),
     ),
+    "malformed_frame_without_doubt": Mutant(
+        "market", 60, (Patch("tidelog.market.core", "doubted = self.books.doubt(meant)", "doubted = ()"),)
+    ),
+    "time_of_a_book_message_not_looked_at": Mutant(
+        "market", 60, (Patch("tidelog.market.book", "stamp < self._stamp", "False"),)
+    ),
     "resubscribe_forgotten": Mutant(
         "market",
         20,

@@ -28,11 +28,12 @@ from tidelog.market.journal import follow as follow_records
 from tidelog.market.journal_export import export_journal, import_journal
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.kraken.auth import ApiKey
-from tidelog.market.replay import Summary, at_the_end, follow_entries, read_source
+from tidelog.market.replay import Source, Summary, at_the_end, follow_entries
 from tidelog.market.replay import replay as replay_records
 from tidelog.market.retention import size_of
 from tidelog.market.rows import decimal_text
 from tidelog.market.tokens import REST_URL
+from tidelog.market.written import written
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs, logger
 
@@ -122,28 +123,46 @@ async def _record(source: MarketSource, status: str | None) -> None:
     stop = Stop()
     stop.on_signals()
     recorded, digest = await record_market(source, stop, status)
-    print(f"run {recorded.last.run}: {recorded.frames} frames, {recorded.mismatches} mismatches, digest {digest}")
+    print(
+        f"run {recorded.last.run}: {recorded.frames} frames, {recorded.mismatches} mismatches, "
+        f"{recorded.malformed} malformed, digest {digest}"
+    )
 
 
 @app.command
-def replay(source: str, *, speed: str = "max") -> None:
-    """Replay a journal, or a file of frames (one a line), and print what it proves and the digest of its events.
+def replay(
+    source: str,
+    *,
+    speed: str = "max",
+    protocol: Annotated[Literal["v2", "v1"] | None, Parameter(help="Of a file of frames, if not what it says.")] = None,
+    depth: Annotated[int | None, Parameter(help="Of the books in a file of frames, if not what it says.")] = None,
+) -> None:
+    """Replay a journal, its export, or a file of frames, and print what it proves and the digest of its events.
 
-    The digest is the same at every speed and on every machine, and that of the live run.
+    The digest is the same at every speed and on every machine, and that of the live run. A file of frames has one a
+    line, plain or packed with gzip or zstd, with a time before it or inside another object; what nothing in it says
+    is guessed, and the guess is printed to standard error.
 
     Args:
         source: the journal or the file.
         speed: 1 as it happened, 10 ten times as fast, max as fast as it goes.
     """
-    summary = run(_replay(source, _speed(speed)))
-    print(f"{summary.events} events, " + ", ".join(f"{count} {check.value}" for check, count in summary.checks.items()))
+    factor = _speed(speed)
+    found = Source(source, protocol=protocol, depth=depth)
+    summary = run(_replay(found, factor))
+    found.require_readable(summary)
+    for note in [] if found.recording is None else found.recording.notes:
+        print(f"{source}: {note}", file=sys.stderr)
+    counts = {check.value: count for check, count in summary.checks.items()}
+    counts |= {"malformed": summary.malformed, "unknown": summary.unknown}
+    print(f"{summary.events} events, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     for number, digest in summary.digests.items():
         print(f"run {number}: {digest.events} events, digest {digest.hexdigest()}")
 
 
-async def _replay(source: str, speed: float | None) -> Summary:
+async def _replay(source: Source, speed: float | None) -> Summary:
     summary = Summary()
-    async for _ in replay_records(read_source(source), SystemRuntime(), speed=speed, summary=summary):
+    async for _ in replay_records(source.records(), SystemRuntime(), speed=speed, summary=summary):
         pass
     return summary
 
@@ -193,7 +212,8 @@ def _line(entry: Entry) -> bytes:
         "at_us": entry.at_us,
         "kind": type(entry.event).__name__,
         "check": None if entry.check is None else entry.check.value,
-        "event": entry.event,
+        **({"checks": [check and check.value for check in entry.checks]} if entry.checks else {}),
+        "event": written(entry.event),
     }
     return _encode(shown) + b"\n"
 

@@ -16,8 +16,10 @@ https://docs.kraken.com/api/docs/guides/spot-ws-book-v2 has the algorithm, and t
 """
 
 import enum
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from zlib import crc32
 
@@ -37,10 +39,11 @@ class Check(enum.Enum):
     MATCHED = "matched"
     MISMATCHED = "mismatched"  # we are not where the exchange is: ask for a new snapshot
     UNCHECKED = "unchecked"  # it came without a checksum
+    OUTDATED = "outdated"  # the exchange's time in it is before that of a message before it: ask for a new snapshot
     REFUSED = "refused"  # it could not be applied, `Book.refusal` says why; the book is empty now
 
 
-_MATCHED, _MISMATCHED, _UNCHECKED, _REFUSED = Check  # a look-up in the enum costs more than a message's own
+_MATCHED, _MISMATCHED, _UNCHECKED, _OUTDATED, _REFUSED = Check  # a look-up in the enum costs more than a message's own
 
 
 class Precision(Struct, frozen=True):
@@ -71,6 +74,7 @@ class BookState(Struct, frozen=True):
     refusal: str | None
     bids: tuple[Units, ...]
     asks: tuple[Units, ...]
+    stamp: datetime | None = None  # the latest of the exchange's times; journals of older versions have none
 
 
 class _Prices(dict[str, tuple[int, str]]):
@@ -158,13 +162,30 @@ class _Side:
         )
 
 
+_EXPONENT = re.compile(r"([0-9]+)(?:\.([0-9]+))?[eE]([+-]?[0-9]{1,3})")  # 9.30E-6
+
+
+def plain_number(text: str) -> str:
+    """A number without its exponent, all of its decimals kept: 9.30E-6 is 0.00000930. Other text is left as it is."""
+    parts = _EXPONENT.fullmatch(text) if "E" in text or "e" in text else None
+    if parts is None:
+        return text
+    whole, fraction, exponent = parts[1], parts[2] or "", int(parts[3])
+    if abs(exponent) > DIGITS_MAX:
+        return text
+    point = len(whole) + exponent
+    digits = "0" * max(0, 1 - point) + whole + fraction + "0" * max(0, point - len(whole) - len(fraction))
+    point = max(1, point)
+    return f"{digits[:point]}.{digits[point:]}" if digits[point:] else digits
+
+
 def _digits(text: str, scale: int) -> str:
     """The digits of a number in units of 10**-scale, without leading zeros: empty for zero.
 
     Raises:
-        ValueError: it is no plain decimal number, or has more decimals than `scale`.
+        ValueError: it is no decimal number, or has more decimals than `scale`.
     """
-    whole, _, fraction = text.partition(".")
+    whole, _, fraction = plain_number(text).partition(".")
     if not (whole + fraction).isdecimal() or len(text) > DIGITS_MAX:
         raise ValueError(f"{text[:NUMBER_SHOWN]!r} is no decimal number")
     if len(fraction) > scale:
@@ -175,9 +196,9 @@ def _digits(text: str, scale: int) -> str:
 class Book:
     """The book of one symbol, empty until its first snapshot.
 
-    `precision` may be left out where the exchange writes all decimals, as both of its protocols do: then
-    each snapshot's numbers say it. The exchange's documentation prints numbers without trailing zeros;
-    such ones need the instrument's.
+    `precision` may be left out where the exchange writes all decimals, as both of its protocols do: then the
+    numbers of the first message that has any say it, mostly the snapshot's. The exchange's documentation
+    prints numbers without trailing zeros; such ones need the instrument's.
     """
 
     precision: Precision  # of everything that is held
@@ -194,6 +215,7 @@ class Book:
         self.unknown_removals = 0  # of prices that are not here: harmless, and counted
         self.refusal: str | None = None  # why the last message that was refused was
         self._given = precision
+        self._stamp: datetime | None = None  # the latest time of a message, by the exchange's clock
         self.clear()
 
     @property
@@ -237,21 +259,31 @@ class Book:
 
         After MISMATCHED the levels stay, unproven, and later messages are applied: one of them may match
         again. A message is REFUSED where a level is no number, has more decimals than the book, or no
-        snapshot came before it; so is every other, then, until the next snapshot. Raises nothing.
+        snapshot came before it; so is every other, then, until the next snapshot. It is OUTDATED where the
+        exchange's time in it is before that of an earlier message: it says how the book was, and a checksum
+        that holds proves no more than that. Raises nothing.
         """
         try:
             if not isinstance(message, BookDelta):
                 self._start(self._given or _written_precision(message), ready=True)
             elif not self._ready:
                 raise ValueError("a book update without a snapshot before it")
+            elif not self._bids.keys and not self._asks.keys and self._given is None:
+                self._refine(_written_precision(message))
             if message.bids:
                 self.unknown_removals += self._bids.put(message.bids, self.depth)
             if message.asks:
                 self.unknown_removals += self._asks.put(message.asks, self.depth)
         except ValueError as error:
-            self.clear()
+            self._start(self._given or Precision(0, 0), ready=False)
             self.refusal = str(error)
             return _REFUSED
+        stamp = message.timestamp
+        if stamp is not None:
+            if self._stamp is not None and stamp < self._stamp:
+                self.proven = False
+                return _OUTDATED
+            self._stamp = stamp
         promised = message.checksum
         if promised is None:
             self.proven = False
@@ -278,6 +310,7 @@ class Book:
             self.refusal,
             self.bids,
             self.asks,
+            self._stamp,
         )
 
     @classmethod
@@ -286,14 +319,25 @@ class Book:
         book = cls(state.symbol, state.depth, state.given)
         book._start(state.precision, ready=state.ready)
         book.mismatches, book.unknown_removals = state.mismatches, state.unknown_removals
-        book.refusal, book.proven = state.refusal, state.proven
+        book.refusal, book.proven, book._stamp = state.refusal, state.proven, state.stamp
         book._bids.fill(state.bids)
         book._asks.fill(state.asks)
         return book
 
     def clear(self) -> None:
-        """Drop everything, and accept nothing but a snapshot."""
+        """Drop everything, and accept nothing but a snapshot, whatever its time."""
         self._start(self._given or Precision(0, 0), ready=False)
+        self._stamp = None
+
+    def doubt(self) -> None:
+        """A message that may have been about this book was lost: it is not proven until a checksum holds again."""
+        self.proven = False
+
+    def _refine(self, written: Precision) -> None:
+        """Take the decimals of a message into an empty book, which holds no number that says them."""
+        precision = Precision(max(self.precision.price, written.price), max(self.precision.qty, written.qty))
+        if precision != self.precision:
+            self._start(precision, ready=True)
 
     def _start(self, precision: Precision, *, ready: bool) -> None:
         self.precision = precision
@@ -304,15 +348,15 @@ class Book:
         self._ready = ready
 
 
-def _written_precision(message: BookSnapshot) -> Precision:
-    """The most decimals that a snapshot writes; ValueError if that is absurd."""
+def _written_precision(message: BookSnapshot | BookDelta) -> Precision:
+    """The most decimals that a message writes; ValueError if that is absurd."""
     levels = (*message.bids, *message.asks)
     price = max([_decimals(level.price_text) for level in levels], default=0)
     qty = max([_decimals(level.qty_text) for level in levels], default=0)
     if price + qty > DIGITS_MAX:
-        raise ValueError(f"a snapshot whose numbers have {max(price, qty)} decimals")
+        raise ValueError(f"a message whose numbers have {max(price, qty)} decimals")
     return Precision(price, qty)
 
 
 def _decimals(text: str) -> int:
-    return len(text.partition(".")[2])
+    return len(plain_number(text).partition(".")[2])

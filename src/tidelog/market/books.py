@@ -5,7 +5,7 @@ frame is spent under it; a compiled module replaces this class, in whole, and ha
 which tests/market/test_books.py states: the same events, the same checks, the same `Rejected`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from tidelog.market.book import Book, BookState, Check, Precision
@@ -47,3 +47,23 @@ class Books:
             if book is not None:
                 return event, book.apply(event)
         return event, None
+
+    def apply(self, message: BookSnapshot | BookDelta) -> Check | None:
+        """What one message of a `BookUpdates` proved; `take` leaves them to the caller."""
+        book = self._books.get(message.symbol)
+        return None if book is None else book.apply(message)
+
+    def doubt(self, symbols: Sequence[str] | None) -> tuple[str, ...]:
+        """Have the books in doubt that a lost frame may have been about.
+
+        Args:
+            symbols: as far as the frame said; None, or none that is open: it may have been any.
+
+        Returns:
+            Those that were meant.
+        """
+        known = () if symbols is None else tuple([symbol for symbol in symbols if symbol in self._books])
+        doubted = tuple(self._books) if not known and symbols != () else known
+        for symbol in doubted:
+            self._books[symbol].doubt()
+        return doubted

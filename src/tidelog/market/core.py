@@ -15,6 +15,9 @@ from tidelog.errors import ConfigError, Rejected
 from tidelog.market.book import Check
 from tidelog.market.books import Books
 from tidelog.market.events import (
+    Ack,
+    BookSnapshot,
+    BookUpdates,
     Connected,
     Disconnected,
     Event,
@@ -25,6 +28,7 @@ from tidelog.market.events import (
     Resync,
     Started,
     Stream,
+    Unknown,
 )
 from tidelog.market.kraken import v1, v2
 from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unsubscribe, Unwanted, Wanted, decode_mark
@@ -37,6 +41,8 @@ class Codec(Protocol):
     """A protocol's module."""
 
     def decode(self, frame: bytes, /) -> Event: ...
+
+    def books_in(self, frame: bytes, /) -> tuple[str, ...] | None: ...
 
     def subscribe(self, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None = None) -> Request: ...
 
@@ -63,6 +69,9 @@ class Entry(Struct, frozen=True, gc=False):
     at_us: int
     event: Event
     check: Check | None
+    checks: tuple[Check | None, ...] = ()  # of a `BookUpdates`, one for each of its parts
+    doubted: tuple[str, ...] = ()  # symbols whose books it leaves in doubt, because it could not be read
+    depth: int | None = None  # as subscribed, of the book of a snapshot
 
 
 _encode = msgspec.json.Encoder().encode
@@ -80,7 +89,10 @@ class EventDigest:
 
     def update(self, entry: Entry) -> None:
         event, check = entry.event, entry.check
-        self._sha.update(_encode((entry.id, type(event).__name__, event, None if check is None else check.value)))
+        shown: tuple[object, ...] = (entry.id, type(event).__name__, event, None if check is None else check.value)
+        if entry.checks:
+            shown += ([None if each is None else each.value for each in entry.checks],)
+        self._sha.update(_encode(shown))
         self.events += 1
 
     def hexdigest(self) -> str:
@@ -115,13 +127,7 @@ class Core:
         if record.kind is Kind.IN:
             if self.protocol is None:
                 return None
-            event: Event
-            try:
-                event, check = self.books.take(record.payload)
-            except Rejected as error:
-                event, check = Malformed(error.reason), None
-            self.session.observe(event, check, record.at_us)
-            entry = Entry(record.id, record.at_us, event, check)
+            entry = self._take_frame(record)
         elif record.kind is Kind.OUT:
             return None
         elif record.kind is Kind.LOST:
@@ -136,6 +142,49 @@ class Core:
         if self.digest is not None:
             self.digest.update(entry)
         return entry
+
+    def _take_frame(self, record: Record) -> Entry:
+        event: Event
+        try:
+            event, check = self.books.take(record.payload)
+        except Rejected as error:
+            meant = self.codec.books_in(record.payload)
+            doubted = self.books.doubt(meant)
+            event = Malformed(error.reason)
+            self.session.observe(event, None, record.at_us)
+            for symbol in doubted:
+                if symbol in (meant or ()):  # an update of it is lost: a new snapshot brings that back
+                    self.session.doubt_book(symbol, "a frame could not be read")
+            return Entry(record.id, record.at_us, event, None, doubted=doubted)
+        kind = type(event)
+        if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot:
+            return self._take_odd(record, event, check)
+        self.session.observe(event, check, record.at_us)
+        return Entry(record.id, record.at_us, event, check)
+
+    def _take_odd(self, record: Record, event: Event, check: Check | None) -> Entry:
+        """What comes seldom, and means more than an update."""
+        at_us = record.at_us
+        match event:
+            case BookUpdates(parts):
+                checks = tuple([self.books.apply(part) for part in parts])
+                for part, each in zip(parts, checks, strict=True):
+                    self.session.observe(part, each, at_us)
+                return Entry(record.id, at_us, event, None, checks)
+            case Unknown(""):  # it names neither channel nor method: it may have been anything
+                doubted = self.books.doubt(None)
+                self.session.observe(event, None, at_us)
+                return Entry(record.id, at_us, event, None, doubted=doubted)
+            case BookSnapshot():
+                self.session.observe(event, check, at_us)
+                book = self.books.by_symbol.get(event.symbol)
+                return Entry(record.id, at_us, event, check, depth=None if book is None else book.depth)
+            case Ack("unsubscribe", "book", str(symbol)):
+                held = self.session.subscription(Stream("book"), symbol)
+                if held is not None and held.phase is Phase.HELD and event.req_id is None:
+                    self._clear([symbol])  # nobody here asked for it: the exchange has ended it
+        self.session.observe(event, check, at_us)
+        return Entry(record.id, at_us, event, check)
 
     def full_state(self) -> FullState:
         """What a fold has to know to begin after the record that it is written in."""

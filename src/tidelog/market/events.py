@@ -90,6 +90,12 @@ class BookDelta(Struct, frozen=True, gc=False):
     timestamp: datetime | None = None
 
 
+class BookUpdates(Struct, frozen=True, gc=False):
+    """The messages of a frame that is about several books, or, oddly, about none. One book's come as one of these."""
+
+    parts: tuple[BookSnapshot | BookDelta, ...]
+
+
 class Trade(Struct, frozen=True, gc=False):
     symbol: str
     side: Side  # of the taker
@@ -104,7 +110,7 @@ class Trade(Struct, frozen=True, gc=False):
 
 
 class Trades(Struct, frozen=True, gc=False):
-    """The trades of one frame, oldest first. A snapshot repeats trades that were sent before."""
+    """The trades of one frame, oldest first as a rule. A snapshot repeats trades that were sent before."""
 
     trades: tuple[Trade, ...]
     snapshot: bool = False
@@ -366,6 +372,7 @@ class Missed(Struct, frozen=True, gc=False, tag=True):
 Event: TypeAlias = (
     BookSnapshot
     | BookDelta
+    | BookUpdates
     | Trades
     | Tickers
     | Candles

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from tidelog.market.events import NOTHING as NOTHING
-from tidelog.market.events import BookDelta, BookSnapshot, Candles, Event, Spread, Tickers, Trades
+from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, Candles, Event, Spread, Tickers, Trades
 from tidelog.market.events import EventId as EventId
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
@@ -64,6 +64,8 @@ def conflation_key(event: Event) -> Hashable:
     match event:
         case BookSnapshot() | BookDelta():
             return BookDelta, event.symbol
+        case BookUpdates():
+            return BookDelta, *{part.symbol: None for part in event.parts}
         case Spread():
             return Spread, event.symbol
         case Trades():

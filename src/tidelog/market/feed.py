@@ -23,6 +23,7 @@ from tidelog.market.decisions import ATTEMPTS_WINDOW_US
 from tidelog.market.events import (
     BookDelta,
     BookSnapshot,
+    BookUpdates,
     Connected,
     Disconnected,
     Event,
@@ -527,14 +528,21 @@ class Feed:
         event = entry.event
         self._frames[type(event)] += 1
         if entry.check is Check.MISMATCHED:
-            self._mismatches += 1
             assert isinstance(event, BookDelta | BookSnapshot)
-            self._metrics.mismatches[event.symbol] += 1
+            self._mismatched(event.symbol)
+        elif type(event) is BookUpdates:
+            for part, check in zip(event.parts, entry.checks, strict=True):
+                if check is Check.MISMATCHED:
+                    self._mismatched(part.symbol)
         elif type(event) is Malformed:
             self._malformed += 1
         self._fanout.publish(id_, event)
         if at_us >= self._timed_from_us:
             self._time(event, at_us)
+
+    def _mismatched(self, symbol: str) -> None:
+        self._mismatches += 1
+        self._metrics.mismatches[symbol] += 1
 
     def _time(self, event: Event, at_us: int) -> None:
         """Note how long a frame took from the exchange to us, and from us to the consumers."""

@@ -12,6 +12,7 @@ from tidelog.market.events import (
     Balances,
     BookDelta,
     BookSnapshot,
+    BookUpdates,
     Candles,
     Event,
     Executions,
@@ -30,6 +31,7 @@ from tidelog.market.events import (
 CHANNELS: dict[type[Event], str] = {
     BookSnapshot: "book",
     BookDelta: "book",
+    BookUpdates: "book",
     Trades: "trade",
     Tickers: "ticker",
     Candles: "ohlc",

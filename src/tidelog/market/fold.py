@@ -30,7 +30,18 @@ from tidelog.errors import ConfigError
 from tidelog.market.book import CHECKED_LEVELS, Book, Check
 from tidelog.market.candles import bucket
 from tidelog.market.coverage import GAP, PROVEN, UNPROVEN, Interval, loss_between, turn
-from tidelog.market.events import NOTHING, Ack, BookDelta, BookSnapshot, EventId, Instruments, Trade, Trades, micros
+from tidelog.market.events import (
+    NOTHING,
+    Ack,
+    BookDelta,
+    BookSnapshot,
+    BookUpdates,
+    EventId,
+    Instruments,
+    Trade,
+    Trades,
+    micros,
+)
 from tidelog.market.folded import DISCONNECTED, RESYNC, Folded, Marker, Standing
 from tidelog.market.folded import GAP as GAP_MARK
 from tidelog.market.rows import book_row, instrument_row, trade_row
@@ -40,6 +51,7 @@ DEPTHS = (10, 25, 100, 500, 1000)  # that an exchange offers: what a book is cut
 SYMBOLS_MAX = 5_000  # an exchange lists some 1,500; the bound is against names that it makes up
 REASON_MAX = 200  # characters of why a connection ended: a peer may say anything
 BOOK, TRADE = "book", "trade"  # channels, as coverage names them
+MALFORMED = "malformed"  # why a book is not proven: a frame could not be read
 
 
 class SymbolState(Struct, omit_defaults=True):
@@ -52,6 +64,9 @@ class SymbolState(Struct, omit_defaults=True):
     acked_depth: int | None = None  # of its next book, as an ack said
     depth: int = DEPTHS[0]  # of its book
     sampled_us: int | None = None  # when its book was last stored
+    tick_us: int = 0  # of trades without ids: the latest time, and how many of it there were
+    ticks: int = 0
+    repeats: bool = False  # ... and whether the next frame of them is a snapshot, of trades that may have come before
     trades: int | None = None  # that are stored: the loader's count; None where an older tidelog did not count
 
 
@@ -158,8 +173,9 @@ class Fold:
                     f"{self._source} was loaded from another journal, which came as far as run {state.run}, "
                     f"frame {state.seq}; this one has {tuple(entry.id)} at a later time: give it a name of its own"
                 )
-            if isinstance(event, BookSnapshot | BookDelta):
-                self._build_book(event)
+            for part in event.parts if isinstance(event, BookUpdates) else (event,):
+                if isinstance(part, BookSnapshot | BookDelta):
+                    self._build_book(part)
             return
         at_us = state.at_us = max(entry.at_us, state.at_us)
         if state.run not in (NOTHING.run, entry.id.run):
@@ -169,10 +185,16 @@ class Fold:
             self._mark(event, at_us)
             return
         self._resume(at_us)
+        for symbol in entry.doubted:
+            self._doubt(symbol, at_us)
         match event:
             case BookSnapshot() | BookDelta():
                 if self._admits(event.symbol):
-                    self._take_book(entry, event, at_us)
+                    self._take_book(entry, event, entry.check, at_us)
+            case BookUpdates(parts):
+                for part, check in zip(parts, entry.checks, strict=True):
+                    if self._admits(part.symbol):
+                        self._take_book(entry, part, check, at_us)
             case Trades():
                 by_symbol: dict[str, list[Trade]] = {}
                 for trade in event.trades:
@@ -204,6 +226,8 @@ class Fold:
     def _mark(self, marker: Marker, at_us: int) -> None:
         if marker.kind in (DISCONNECTED, GAP_MARK):
             self._lose(_sentence(marker.detail or marker.kind), at_us)
+        elif marker.kind == f"{RESYNC} {TRADE}" and marker.detail in self.state.symbols:
+            self.state.symbols[marker.detail].repeats = True
         elif marker.kind == RESYNC:
             symbol = self.state.symbols.get(marker.detail)
             if symbol is not None and symbol.book is not None and symbol.book.state == PROVEN:
@@ -217,6 +241,7 @@ class Fold:
             state.outage = Outage(since_us, reason, at_us)
             self._put_gap("connection", since_us, max(since_us, at_us), reason, at_us)
         for symbol, held in state.symbols.items():
+            held.repeats = held.unnumbered
             for channel, interval in ((BOOK, held.book), (TRADE, held.trade)):
                 if interval is not None:
                     self._turn(symbol, channel, GAP, at_us, reason)
@@ -237,6 +262,8 @@ class Fold:
         if ack.method == "subscribe":
             if ack.channel == BOOK and ack.depth in DEPTHS:
                 held.acked_depth = ack.depth
+            elif ack.channel == TRADE:
+                held.repeats = held.unnumbered
         elif (held.book if ack.channel == BOOK else held.trade) is not None:
             self._turn(ack.symbol, ack.channel, GAP, at_us, "unsubscribed")
 
@@ -263,22 +290,29 @@ class Fold:
             held.depth = held.acked_depth = standing.depth
             self._book(standing.book, held.depth).apply(standing.book)
 
-    def _take_book(self, entry: Folded, event: BookSnapshot | BookDelta, at_us: int) -> None:
+    def _doubt(self, symbol: str, at_us: int) -> None:
+        """A frame that could not be read may have been about this book."""
+        held = self.state.symbols.get(symbol)
+        if held is not None and held.book is not None and held.book.state == PROVEN:
+            self._turn(symbol, BOOK, UNPROVEN, at_us, MALFORMED)
+
+    def _take_book(self, entry: Folded, event: BookSnapshot | BookDelta, check: Check | None, at_us: int) -> None:
         held = self._symbol(event.symbol)
         if isinstance(event, BookSnapshot):
             size = max(len(event.bids), len(event.asks))
-            held.depth = held.acked_depth or next((depth for depth in DEPTHS if depth >= size), DEPTHS[-1])
+            guess = next((depth for depth in DEPTHS if depth >= size), DEPTHS[-1])
+            held.depth = entry.depth or held.acked_depth or guess
         book = self._book(event, held.depth)
-        if entry.check in (None, Check.REFUSED):
+        if check in (None, Check.REFUSED):
             book.clear()  # as the reader's copy, which is all that a fold that begins here can know of
             own = Check.REFUSED
         else:
             own = book.apply(event)
-        proven = entry.check is Check.MATCHED and book.proven
+        proven = check is Check.MATCHED and book.proven
         if proven:
             self._turn(event.symbol, BOOK, PROVEN, at_us)
         else:
-            self._turn(event.symbol, BOOK, UNPROVEN, at_us, _doubt(book, own, entry.check))
+            self._turn(event.symbol, BOOK, UNPROVEN, at_us, _reason(book, own, check))
         begin_us = bucket(at_us, self._sample_us)
         if own is not Check.REFUSED and (held.sampled_us is None or begin_us > held.sampled_us):
             held.sampled_us = begin_us
@@ -331,11 +365,23 @@ class Fold:
             self._put_coverage(symbol, TRADE, Interval(loss.since_us, loss.until_us, GAP, loss.reason), at_us)
 
     def _take_unnumbered(self, symbol: str, trades: list[Trade], id_: EventId, at_us: int) -> None:
-        self._symbol(symbol).unnumbered = True
-        ordinals: dict[int, int] = {}
+        """Give each trade a number among those of its microsecond.
+
+        A snapshot repeats trades that came before, so that its numbers begin at 0; those of an update go on where the
+        frame before it ended: equal fills come in frames of their own.
+        """
+        held = self._symbol(symbol)
+        held.unnumbered = True
+        if held.repeats:
+            held.tick_us = held.ticks = 0
+            held.repeats = False
+        counts = {held.tick_us: held.ticks}
         for trade in trades:
             time_us = micros(trade.timestamp)
-            ordinal = ordinals[time_us] = ordinals.get(time_us, -1) + 1
+            ordinal = counts.get(time_us, 0)
+            counts[time_us] = ordinal + 1
+            if time_us >= held.tick_us:
+                held.tick_us, held.ticks = time_us, max(counts[time_us], held.ticks * (time_us == held.tick_us))
             row = trade_row(self._source, trade, ordinal, id_, at_us)
             self.refused += not self._changes.put(TRADES, row)
         self._turn(symbol, TRADE, UNPROVEN, at_us, "no_trade_ids")
@@ -382,7 +428,7 @@ class Fold:
         self._changes.put(GAPS, row)
 
 
-def _doubt(book: Book, own: Check, told: Check | None) -> str:
+def _reason(book: Book, own: Check, told: Check | None) -> str:
     """Why a book is not proven. `own`: what the message did to our copy of it, `told`: to the reader's."""
     if book.crossed:
         return "crossed"

@@ -46,3 +46,6 @@ class Folded(Struct, frozen=True, gc=False):
     at_us: int  # Unix time, microseconds: when it was received, or noted
     event: FoldedEvent
     check: Check | None = None  # what a message proved about its book; None: it is about no followed book
+    checks: tuple[Check | None, ...] = ()  # of a `BookUpdates`, one for each of its parts
+    doubted: tuple[str, ...] = ()  # symbols whose books it leaves in doubt, because it could not be read
+    depth: int | None = None  # as subscribed, of the book of a snapshot; None: it is not known

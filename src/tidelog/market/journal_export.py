@@ -5,7 +5,6 @@
 """
 
 import base64
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.events import EventId
+from tidelog.market.frame_lines import read_lines
 from tidelog.market.journal_file import Block, JournalReader, JournalWriter
 from tidelog.market.records import BEGINNING, Kind, Record
 
-LINE_BYTES_MAX = 64 * 1024 * 1024  # a frame of the largest size, with every byte escaped
 IMPORT_BLOCK_BYTES = 1024 * 1024
+_BEGINNINGS = (b'{"run":', b'{"records":')  # of the first line
 
 
 class _Line(Struct, omit_defaults=True):
@@ -61,33 +61,46 @@ def _line(record: Record) -> _Line:
     return _Line(run, seq, record.at_us, record.kind.name.lower(), text, encoded, record.restart)
 
 
+def is_export(path: str) -> bool:
+    """Whether a file begins as an export does, packed or not. ConfigError if it cannot be read."""
+    first = next((line for line in read_lines(path, []) if line.strip()), b"")
+    if not first.startswith(_BEGINNINGS):
+        return False
+    try:
+        line = _decode(first)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return line.records is not None or (line.run > 0 and line.kind.upper() in Kind.__members__)
+
+
 def read_export(path: str, on_end: Callable[[bytes | None], None] = lambda journal: None) -> Iterator[Record]:
-    """The records of an export.
+    """The records of an export, packed or not.
 
     Args:
         on_end: called at the end with the id of the journal that was exported, if it had one.
 
     Raises:
+        ConfigError: it cannot be read.
         Corruption: it is damaged or cut short.
     """
     count, whole = 0, False
+    notes: list[str] = []
     try:
-        with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as raw:
-            for number, text in enumerate(io.BufferedReader(raw), 1):
-                line = _decode(text)
-                if line.records is not None:
-                    whole = line.records == count
-                    on_end(None if line.journal is None else bytes.fromhex(line.journal))
-                    continue
-                if whole or len(text) > LINE_BYTES_MAX:
-                    raise Corruption(f"{path}: line {number} should not be there")
-                count += 1
-                payload = line.text.encode() if line.text is not None else base64.b64decode(line.base64 or "")
-                yield Record(EventId(line.run, line.seq), line.at_us, Kind[line.kind.upper()], payload, line.restart)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (zstandard.ZstdError, msgspec.DecodeError, ValueError, KeyError) as error:
+        for number, text in enumerate(read_lines(path, notes), 1):
+            line = _decode(text)
+            if line.records is not None:
+                whole = line.records == count
+                on_end(None if line.journal is None else bytes.fromhex(line.journal))
+                continue
+            if whole:
+                raise Corruption(f"{path}: line {number} should not be there")
+            count += 1
+            payload = line.text.encode() if line.text is not None else base64.b64decode(line.base64 or "")
+            yield Record(EventId(line.run, line.seq), line.at_us, Kind[line.kind.upper()], payload, line.restart)
+    except (msgspec.DecodeError, ValueError, KeyError) as error:
         raise Corruption(f"{path} is damaged after record {count}: {error}") from None
+    for note in notes:
+        raise Corruption(f"{path} is damaged after record {count}: {note}")
     if not whole:
         raise Corruption(f"{path} ends after record {count}, before its own end")
 

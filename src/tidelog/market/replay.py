@@ -4,42 +4,37 @@
 that position, folds silently up to it, and yields what comes after. `replay` is for people: at a pace, to the end.
 """
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
-from datetime import datetime
-from pathlib import Path
 
 from msgspec import Struct
 
-from tidelog.errors import ConfigError, Corruption, Rejected
+from tidelog.errors import ConfigError, Corruption
 from tidelog.market.book import Check
-from tidelog.market.core import Core, Entry, EventDigest, codec_of
+from tidelog.market.core import Core, Entry, EventDigest
 from tidelog.market.events import (
     BookSnapshot,
     Connected,
     Disconnected,
     EventId,
+    Malformed,
     Missed,
     Resync,
     Started,
-    Stream,
-    micros,
+    Unknown,
 )
 from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
 from tidelog.market.journal import follow
+from tidelog.market.journal_export import is_export, read_export
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.journal_retention import Reason
-from tidelog.market.marks import Connect, Mark, Subscribe, Wanted, encode_mark
+from tidelog.market.recording import Recording
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.rows import decimal_text
-from tidelog.market.streams import DEPTHS
 from tidelog.runtime import Runtime
 
 PAUSE_S_MIN = 0.001  # shorter ones are added up: a sleep is longer than that anyway
 _SQLITE = b"SQLite format 3\0"
-_TIME_V1 = re.compile(rb'"(\d{10}\.\d{6})"')
-_TIME_V2 = re.compile(rb'"timestamp":"([^"]{20,32})"')
 
 
 def resume(reader: JournalReader, after: EventId, *, digest: bool = False) -> tuple[Core, EventId]:
@@ -206,7 +201,7 @@ def _as_loaded(item: Entry | _Standing) -> Folded:
         case Missed(reason):
             marker = Marker(GAP, reason)
         case _:
-            return Folded(item.id, item.at_us, item.event, item.check)
+            return Folded(item.id, item.at_us, item.event, item.check, item.checks, item.doubted, item.depth)
     return Folded(item.id, item.at_us, marker)
 
 
@@ -236,74 +231,67 @@ def _standing(core: Core, at: EventId, at_us: int, *, is_news: bool) -> Iterator
 
 
 def read_recording(path: str) -> Iterator[Record]:
-    """The records that a feed would have written for a file of frames, one a line. Its books are those in it.
-
-    Times are those that the frames carry; where they carry none, that of the frame before.
-    """
-    frames = [line for line in Path(path).read_bytes().split(b"\n") if line.strip()]
-    protocol = "v1" if any(frame.startswith(b"[") or b'"event"' in frame[:200] for frame in frames[:50]) else "v2"
-    times = list(_times(frames))
-    at_us = next((time for time in times if time), 0)
-    marks: list[Mark] = [Started(protocol)]
-    depths = _depths(protocol, frames)
-    marks += [Wanted(Stream("book", depth=depth), (symbol,)) for symbol, depth in depths.items()]
-    marks += [Connect(), Connected()]
-    marks += [
-        Subscribe(Stream("book", depth=depth), (symbol,), number)
-        for number, (symbol, depth) in enumerate(depths.items(), 1)
-    ]
-    for seq, mark in enumerate(marks, 1):
-        yield Record(EventId(1, seq), at_us, Kind.MARK, encode_mark(mark), seq == 1)
-    for seq, (frame, time_us) in enumerate(zip(frames, times, strict=True), len(marks) + 1):
-        yield Record(EventId(1, seq), max(at_us, time_us), Kind.IN, frame)
-
-
-def _depths(protocol: str, frames: Iterable[bytes]) -> dict[str, int]:
-    """The books of a recording: a snapshot has as many levels as were subscribed, unless the market is thin."""
-    decode = codec_of(protocol).decode
-    depths: dict[str, int] = {}
-    for frame in frames:
-        if b"book" not in frame:
-            continue
-        try:
-            event = decode(frame)
-        except Rejected:
-            continue
-        if isinstance(event, BookSnapshot):
-            levels = max(len(event.bids), len(event.asks))
-            fitting = next((depth for depth in DEPTHS if depth >= levels), DEPTHS[-1])
-            depths[event.symbol] = max(fitting, depths.get(event.symbol, 0))
-    return depths
-
-
-def _times(frames: Iterable[bytes]) -> Iterator[int]:
-    latest = 0
-    for frame in frames:
-        for found in _TIME_V1.findall(frame):
-            latest = max(latest, int(found.replace(b".", b"")))
-        for found in _TIME_V2.findall(frame):
-            try:
-                latest = max(latest, micros(datetime.fromisoformat(found.decode())))
-            except (ValueError, TypeError, UnicodeDecodeError):
-                continue
-        yield latest
+    """The records that a feed would have written for a file of frames; see `Recording`."""
+    return Recording(path).records()
 
 
 def read_source(path: str, after: EventId = BEGINNING) -> Iterator[Record]:
-    """The records of a journal, or, if it is none, of a recording."""
-    try:
-        with open(path, "rb") as file:
-            is_database = file.read(len(_SQLITE)) == _SQLITE
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    if not is_database:
-        yield from read_recording(path)
-        return
-    reader = JournalReader(path)
-    try:
-        yield from reader.records(after)
-    finally:
-        reader.close()
+    """The records of a journal, of an export, or, if it is neither, of a recording; see `Source`."""
+    return Source(path).records(after)
+
+
+class Source:
+    """What can be replayed. `notes` are what was guessed, and is wrong with a file as a whole; for people.
+
+    Args:
+        protocol, depth: of the frames of a recording; a journal says both itself.
+
+    Raises:
+        ConfigError: it cannot be read, or does not want to be told.
+    """
+
+    def __init__(self, path: str, *, protocol: str | None = None, depth: int | None = None) -> None:
+        self._path = path
+        try:
+            with open(path, "rb") as file:
+                self._is_journal = file.read(len(_SQLITE)) == _SQLITE
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        self.recording: Recording | None = None  # None: it has a feed's own records
+        if not self._is_journal and not is_export(path):
+            self.recording = Recording(path, protocol=protocol, depth=depth)
+        elif protocol is not None or depth is not None:
+            raise ConfigError(f"{path} says its protocol and depths itself: leave --protocol and --depth out")
+
+    def records(self, after: EventId = BEGINNING) -> Iterator[Record]:
+        """The records after an id.
+
+        Raises:
+            ConfigError: it cannot be read.
+            Corruption: it is damaged.
+        """
+        if self._is_journal:
+            reader = JournalReader(self._path)
+            try:
+                yield from reader.records(after)
+            finally:
+                reader.close()
+            return
+        records = read_export(self._path) if self.recording is None else self.recording.records()
+        yield from (record for record in records if record.id > after)
+
+    def require_readable(self, summary: "Summary") -> None:
+        """ConfigError if not one frame of a recording could be read; it says what is wrong with the first."""
+        if self.recording is None or summary.readable:
+            return
+        if summary.first_trouble is None:
+            why = "; ".join(self.recording.notes) or "it is empty"
+            raise ConfigError(f"{self._path} holds no frames: {why}")
+        line = self.recording.first_line
+        raise ConfigError(
+            f"no line of {self._path} is a frame of Kraken's, as `market replay` takes them (one a line, plain or "
+            f"packed with gzip or zstd); line {line}: {summary.first_trouble}"
+        )
 
 
 class Summary:
@@ -312,12 +300,29 @@ class Summary:
     def __init__(self) -> None:
         self.events = 0
         self.checks: dict[Check, int] = dict.fromkeys(Check, 0)
+        self.malformed = 0  # frames that could not be read
+        self.unknown = 0  # frames about something that this version does not know
+        self.readable = 0  # all other frames
+        self.first_trouble: str | None = None  # what was wrong with the first frame that was not readable
         self.digests: dict[int, EventDigest] = {}  # by run, of runs that were folded from their start
 
     def add(self, item: Entry) -> None:
         self.events += 1
-        if item.check is not None:
-            self.checks[item.check] += 1
+        for check in item.checks or (item.check,):
+            if check is not None:
+                self.checks[check] += 1
+        match item.event:
+            case Malformed(why):
+                self.malformed += 1
+                self.first_trouble = self.first_trouble or why
+            case Unknown(name):
+                self.unknown += 1
+                what = f"its channel {name!r} is not known" if name else "it names no channel and no method"
+                self.first_trouble = self.first_trouble or what
+            case Started() | Connected() | Disconnected() | Resync() | Missed():
+                pass
+            case _:
+                self.readable += 1
 
 
 async def replay(

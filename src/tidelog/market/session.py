@@ -118,7 +118,11 @@ TRANSITIONS: dict[tuple[State, Input], State] = (
 
 _OPEN = (State.SUBSCRIBING, State.LIVE)
 _UNDER_WAY = (Phase.ASKED, Phase.LEAVING)
-_DOUBTFUL = (Check.MISMATCHED, Check.REFUSED)
+_DOUBTFUL = {  # what a message may say about its book, and the reason for a resync
+    Check.MISMATCHED: "checksum differs",
+    Check.REFUSED: "update refused",
+    Check.OUTDATED: "older than the message before",
+}
 
 
 class Session:
@@ -174,7 +178,7 @@ class Session:
                     self._imply_ack(subscription, at_us)
                 self._take(subscription, at_us, moved=kind is BookDelta, seen=event.checksum)
                 if check in _DOUBTFUL and subscription.phase is Phase.HELD and subscription.doubt is None:
-                    subscription.doubt = "checksum differs" if check is Check.MISMATCHED else "update refused"
+                    subscription.doubt = _DOUBTFUL[check]
                     self.due_us = 0
             return
         match event:
@@ -197,6 +201,13 @@ class Session:
                     if subscription is not None:
                         self._imply_ack(subscription, at_us)
                         self._take(subscription, at_us, moved=subscription.data_us > 0)
+
+    def doubt_book(self, symbol: str, reason: str) -> None:
+        """An update of this book was lost."""
+        held = self._by_key.get(("book", symbol, None))
+        if held is not None and held.phase is Phase.HELD and held.doubt is None:
+            held.doubt = reason
+            self.due_us = 0
 
     def _take(self, subscription: Subscription, at_us: int, *, moved: bool, seen: int | None = None) -> None:
         if take_data(subscription, at_us, moved=moved, seen=seen):
@@ -225,8 +236,8 @@ class Session:
             answers = subscription.phase is Phase.WANTED and ack.req_id in (None, subscription.req_id)
             if not late and (answers or subscription.phase is Phase.ASKED):
                 self._hold(subscription, at_us)
-        elif subscription.phase is Phase.LEAVING:
-            self._left(subscription, at_us)
+        elif subscription.phase is Phase.LEAVING or (subscription.phase is Phase.HELD and ack.req_id is None):
+            self._left(subscription, at_us)  # nobody here may have asked for it: then the exchange has ended it
 
     def _left(self, subscription: Subscription, at_us: int) -> None:
         if subscription.unwanted:
@@ -285,9 +296,15 @@ class Session:
             self.due_us = 0
 
     def _follow_trades(self, event: Trades, at_us: int) -> None:
-        """A jump in the ids is a loss; asking again brings the last trades, which may well close it."""
+        """A jump in the ids is a loss; asking again brings the last trades, which may well close it.
+
+        The order within a frame says nothing: some come with the newest first.
+        """
+        trades = event.trades
+        if len(trades) > 1:
+            trades = tuple(sorted(trades, key=lambda trade: trade.trade_id or 0))
         followed: dict[str, Subscription] = {}
-        for trade in event.trades:
+        for trade in trades:
             subscription = self._by_key.get(("trade", trade.symbol, None))
             if subscription is None:
                 continue

@@ -25,7 +25,8 @@ MARKET_BUSY_S = (15.0, 35.0)
 # real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
 MARKET_LEFT_OUT = {"trickle"}
 DRAWN_APART = {"sequence_gap", "huge", "nesting", "fragments", "precision_change", "reserved_bits"}
-MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART)
+TOLD = ("checksum_absent", "fills_alike", "side_absent", "snapshot_old", "trades_apart", "trades_backwards")
+MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART - set(TOLD))
 MARKET_POINTS = (
     "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
     "store.written", "store.committed",
@@ -39,6 +40,7 @@ FRAMES_CHANCE = 0.3
 FRAMES = ("fragments", "huge", "nesting")
 ODD_CHANCE = 0.3
 ODD_FAULTS = ("precision_change", "reserved_bits")
+TOLD_CHANCE = 0.4
 PRIVATE_CHANCE = 0.3
 PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
 
@@ -51,7 +53,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
         return _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
-    return _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
+    schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
+    return _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -127,6 +130,17 @@ def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pla
         (1, lambda: plan.Fault(rng.choice(FRAMES), rng.choice((0.02, 0.1)), _span(rng))),
     ]
     added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 3))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _told(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps frames that say what they say in an odd way, or say the past."""
+    if not faults or rng.random() >= TOLD_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(TOLD), rng.choice((0.1, 0.5, 1.0)), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 4))]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 

@@ -64,8 +64,11 @@ class Wires:
     def judge(self, message: bytes, top: TrueTop, shown: Callable[[str, int], BookView | None]) -> None:
         try:
             event = self.decode(message)
-        except Rejected:
-            return  # it did not reach the book
+        except Rejected:  # whatever it said, the book may be shown as proven only if nothing came of it
+            view = shown(top.symbol, TOP)
+            if view is not None and view.proven and (view.bids, view.asks) != (top.bids, top.asks):
+                self.world.violated(f"a book of {top.symbol} is in doubt where a frame of it cannot be read")
+            return
         if isinstance(event, BookDelta | BookSnapshot) and event.symbol == top.symbol:
             view = shown(event.symbol, self.depth + 1)
             if view is not None and max(len(view.bids), len(view.asks)) > self.depth:

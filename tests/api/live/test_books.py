@@ -49,7 +49,7 @@ async def test_one_that_does_not_match_is_shown_as_such_until_it_does(tmp_path: 
             await recorder.push(recorder.script.update(A, 7, wrong=True))
             doubted = (await take(stream, 1))[0].data
             assert (doubted["proven"], doubted["proven_depth"]) == (False, 0)
-            assert doubted["reason"] in ("the last checksum did not hold", "no snapshot of it has come yet")
+            assert doubted["reason"] in ("its last message does not prove it", "no snapshot of it has come yet")
             async with asyncio.timeout(READ_S):
                 while not (await anext(stream)).data["proven"]:
                     pass

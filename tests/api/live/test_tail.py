@@ -100,7 +100,7 @@ class TestBooks:
                     break
                 await tail.touched(A).beyond(tail.touched(A).version)
             assert seen[-1] is None
-            assert set(seen[:-1]) <= {"the last checksum did not hold", "no snapshot of it has come yet"}
+            assert set(seen[:-1]) <= {"its last message does not prove it", "no snapshot of it has come yet"}
 
     async def test_of_a_connection_that_is_lost_are_not_proven(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"

@@ -187,6 +187,28 @@ MALFORMED = {
 }
 
 
+SIDED = V1["book update"]
+BOOKS_IN = [
+    (SIDED[1:], ("BTC/USD",)),
+    (SIDED.replace(b'"27117.40000"', b'"27117\xff"'), ("BTC/USD",)),
+    (SIDED[: len(SIDED) // 2], None),  # the name stands at the end
+    (V1["trade"][:-1] + b",]", None),
+    (V1["trade"].replace(b'"s"', b'"x"'), ()),
+    (V1["own trades"][2:], ()),
+    (V1["subscribed"][:-20], ()),
+    (b'{"event":"heart', ()),
+    (b"", None),
+    (b"[" * 100_000, None),
+]
+
+
+@pytest.mark.parametrize(("frame", "symbols"), BOOKS_IN)
+def test_books_in_says_which_books_an_unreadable_frame_may_be_about(
+    frame: bytes, symbols: tuple[str, ...] | None
+) -> None:
+    assert v1.books_in(frame) == symbols
+
+
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_frame_is_rejected_with_its_head(name: str) -> None:
     frame = MALFORMED[name]

@@ -18,6 +18,7 @@ from tidelog.market.events import (
     Balances,
     BookDelta,
     BookSnapshot,
+    BookUpdates,
     Candle,
     Candles,
     Event,
@@ -147,9 +148,8 @@ MALFORMED = {
     "something behind": V2["heartbeat"] + b"{}",
     "an array": b"[1,2,3]",
     "no data": b'{"channel":"trade","type":"update"}',
-    "no checksum": V2["book update"].replace(b'"checksum":2114181697,', b""),
     "a checksum of 33 bits": V2["book update"].replace(b"2114181697", b"4294967296"),
-    "two books": b'{"channel":"book","type":"update","data":[]}',
+    "a book without a symbol": V2["book update"].replace(b'"symbol"', b'"symbul"'),
     "a type it has not": V2["book update"].replace(b"update", b"upsert"),
     "a quoted price": V2["trade"].replace(b"0.5117", b"[]"),
     "a price beyond measure": V2["trade"].replace(b"0.5117", b"1E+999999999"),
@@ -165,6 +165,51 @@ MALFORMED = {
     "nested too deep": b'{"new":' + b"[" * 100_000,
     "a known channel nested too deep": b'{"channel":"book","new":' + b'{"a":' * 100_000,
 }
+
+
+def book_frame(*rows: bytes) -> bytes:
+    return b'{"channel":"book","type":"update","data":[%b]}' % b",".join(rows)
+
+
+BID = b'"bids":[{"price":9.9,"qty":1.0}]'
+
+
+def test_reads_a_book_message_without_a_checksum_or_without_one_side() -> None:
+    bare = v2.decode(book_frame(b'{"symbol":"X/USD",%b}' % BID))
+    assert isinstance(bare, BookDelta)
+    assert (bare.checksum, len(bare.bids), bare.asks) == (None, 1, ())
+    one_sided = v2.decode(book_frame(b'{"symbol":"X/USD","asks":[],"checksum":7}'))
+    assert one_sided == BookDelta("X/USD", (), (), 7)
+
+
+def test_reads_the_books_of_several_symbols_in_one_frame() -> None:
+    event = v2.decode(book_frame(b'{"symbol":"X/USD",%b,"checksum":1}' % BID, b'{"symbol":"Y/USD","checksum":2}'))
+    assert isinstance(event, BookUpdates)
+    assert [(part.symbol, part.checksum, len(part.bids)) for part in event.parts] == [("X/USD", 1, 1), ("Y/USD", 2, 0)]
+    assert v2.decode(book_frame()) == BookUpdates(())
+
+
+UPDATE = V2["book update"]
+BOOKS_IN = [
+    (UPDATE[: len(UPDATE) // 2], ("MATIC/USD",)),
+    (UPDATE.replace(b"0.5657", b'0.56"57'), ("MATIC/USD",)),
+    (b'{"\xc3(\xffchannel' + UPDATE[len('{"channel') :], ("MATIC/USD",)),
+    (UPDATE[:30], None),  # a book, and not which
+    (UPDATE[:10], None),
+    (UPDATE.replace(b'"book"', b'"boek"'), None),
+    (V2["trade"][:-20], ()),
+    (V2["status"][:-20], ()),
+    (b'{"method":"subscribe","result":{"channel"', ()),
+    (b"[" * 100, None),
+    (b"", None),
+]
+
+
+@pytest.mark.parametrize(("frame", "symbols"), BOOKS_IN)
+def test_books_in_says_which_books_an_unreadable_frame_may_be_about(
+    frame: bytes, symbols: tuple[str, ...] | None
+) -> None:
+    assert v2.books_in(frame) == symbols
 
 
 @pytest.mark.parametrize("name", MALFORMED)

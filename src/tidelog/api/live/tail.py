@@ -18,7 +18,7 @@ from tidelog.api.options import JournalSource
 from tidelog.backoff import delays
 from tidelog.errors import ConfigError, Corruption, StoreError, TidelogError
 from tidelog.market.core import Core, Entry
-from tidelog.market.events import BookDelta, BookSnapshot, EventId, Stream, Trades
+from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, EventId, Stream, Trades
 from tidelog.market.fanout import FanOut, Policy, Subscription
 from tidelog.market.feed import BookView, view_of
 from tidelog.market.journal import FOLLOW_POLL_S
@@ -142,7 +142,7 @@ class JournalTail:
             return None
         if view.crossed:
             return "crossed"
-        return "the last checksum did not hold" if view.bids or view.asks else "no snapshot of it has come yet"
+        return "its last message does not prove it" if view.bids or view.asks else "no snapshot of it has come yet"
 
     def _age_us(self, since_us: int) -> int | None:
         return max(0, int(self._runtime.now() * 1_000_000) - since_us) if since_us else None
@@ -252,13 +252,21 @@ class JournalTail:
 
     def _tell(self, entry: Entry) -> None:
         event = entry.event
+        for symbol in entry.doubted:
+            self._touch(symbol)
         if isinstance(event, BookDelta | BookSnapshot):
-            if (signal := self._books.get(event.symbol)) is not None:
-                signal.touch()
+            self._touch(event.symbol)
+        elif isinstance(event, BookUpdates):
+            for part in event.parts:
+                self._touch(part.symbol)
         elif isinstance(event, Trades):
             for symbol, trades in by_symbol(event).items():
                 if (fanout := self._trades.get(symbol)) is not None:
                     fanout.publish(entry.id, trades)
+
+    def _touch(self, symbol: str) -> None:
+        if (signal := self._books.get(symbol)) is not None:
+            signal.touch()
 
 
 def _begin(reader: JournalReader) -> tuple[Core, EventId, EventId]:

@@ -7,6 +7,7 @@ from tidelog.errors import Rejected
 from tidelog.market.events import Request, Unknown
 
 HEAD_BYTES_SHOWN = 120  # of a broken frame: enough to recognise it, little enough for a log line
+HEAD_BYTES_READ = 256  # ... in which its channel is looked for: exchanges name it first
 NAME_CHARS_SHOWN = 64  # of an unknown channel: real names have at most 20
 REDACTED = "<redacted>"
 

@@ -13,6 +13,7 @@ v1 calls bitcoin XBT and dogecoin XDG; events and requests carry v2's names.
 https://docs.kraken.com/api/docs/guides/spot-ws-book-v1 and its neighbours.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -45,7 +46,7 @@ from tidelog.market.events import (
     Trade,
     Trades,
 )
-from tidelog.market.kraken.frame import BROKEN, REDACTED, malformed, request, unknown
+from tidelog.market.kraken.frame import BROKEN, HEAD_BYTES_READ, REDACTED, malformed, request, unknown
 
 _BOOK = b'},"book-'
 _HEARTBEAT_FRAME = b'{"event":"heartbeat"}'
@@ -257,6 +258,20 @@ def _data(frame: bytes) -> Event:
     name = _decode_text(items[-2])
     read = _CHANNELS.get(name.partition("-")[0].encode())
     return read(frame) if read is not None else unknown(name)
+
+
+_ARRAY_ENDS = re.compile(rb'"([A-Za-z]+)(?:-\d+)?"\s*,\s*(?:"([^"\\]+)"|\{[^{}]*\})\s*\]\s*\Z')
+_OBJECT_BEGINS = re.compile(rb'\s*\{[^{}\[\]]*"event"\s*:')
+
+
+def books_in(frame: bytes) -> tuple[str, ...] | None:
+    """The symbols whose books a frame may be about that `decode` refused; None: any book."""
+    end = _ARRAY_ENDS.search(frame, max(0, len(frame) - HEAD_BYTES_READ))
+    if end is None or end[1] not in _CHANNELS:
+        return () if _OBJECT_BEGINS.match(frame, 0, HEAD_BYTES_READ) else None
+    if end[1] != b"book":
+        return ()
+    return None if end[2] is None else (_SYMBOLS[end[2].decode("utf-8", "replace")],)
 
 
 def _book(message: _Book) -> BookSnapshot | BookDelta:

@@ -7,6 +7,7 @@ read the frame in one pass. A frame that is written in another order takes the l
 https://docs.kraken.com/api/docs/websocket-v2/book and its neighbours.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
@@ -20,6 +21,7 @@ from tidelog.market.events import (
     Balances,
     BookDelta,
     BookSnapshot,
+    BookUpdates,
     Candle,
     Candles,
     Crc,
@@ -43,7 +45,7 @@ from tidelog.market.events import (
     Trades,
     Unknown,
 )
-from tidelog.market.kraken.frame import ABSENT, BROKEN, REDACTED, malformed, request, unknown
+from tidelog.market.kraken.frame import ABSENT, BROKEN, HEAD_BYTES_READ, REDACTED, malformed, request, unknown
 
 _BOOK = b'{"channel":"book"'
 _CHANNEL = b'{"channel":"'
@@ -74,9 +76,9 @@ class _Head(Struct, gc=False):
 
 class _Book(Struct, gc=False):
     symbol: str
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-    checksum: Crc
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    checksum: Crc | None = None
     timestamp: Time | None = None
 
 
@@ -132,7 +134,7 @@ class _Frame(Struct, Generic[Data], gc=False):
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_ack_result = msgspec.json.Decoder(_AckResult).decode
-_decode_book = msgspec.json.Decoder(_Frame[tuple[_Book]]).decode
+_decode_book = msgspec.json.Decoder(_Frame[tuple[_Book, ...]]).decode
 _decode_trades = msgspec.json.Decoder(_Frame[tuple[Trade, ...]]).decode
 _decode_tickers = msgspec.json.Decoder(_Frame[tuple[Ticker, ...]]).decode
 _decode_candles = msgspec.json.Decoder(_Frame[tuple[Candle, ...]]).decode
@@ -167,11 +169,31 @@ def decode(frame: bytes) -> Event:
         raise malformed(frame, error) from None
 
 
-def _book(frame: bytes) -> BookSnapshot | BookDelta:
+def _book(frame: bytes) -> BookSnapshot | BookDelta | BookUpdates:
     message = _decode_book(frame)
-    (book,) = message.data
     event = BookDelta if message.type == "update" else BookSnapshot
-    return event(book.symbol, book.bids, book.asks, book.checksum, book.timestamp)
+    if len(message.data) == 1:
+        (book,) = message.data
+        return event(book.symbol, book.bids, book.asks, book.checksum, book.timestamp)
+    return BookUpdates(
+        tuple([event(book.symbol, book.bids, book.asks, book.checksum, book.timestamp) for book in message.data])
+    )
+
+
+_CHANNEL_SAID = re.compile(rb'channel"\s*:\s*"([a-z]+)"')
+_METHOD_SAID = re.compile(rb'\s*\{\s*"method"\s*:')
+_SYMBOL_SAID = re.compile(rb'"symbol"\s*:\s*"([^"\\]+)"')
+
+
+def books_in(frame: bytes) -> tuple[str, ...] | None:
+    """The symbols whose books a frame may be about that `decode` refused; None: any book."""
+    channel = _CHANNEL_SAID.search(frame, 0, HEAD_BYTES_READ)
+    if channel is None or channel[1] not in _CHANNELS:
+        return () if _METHOD_SAID.match(frame) else None
+    if channel[1] != b"book":
+        return ()
+    found = [symbol.decode("utf-8", "replace") for symbol in _SYMBOL_SAID.findall(frame)]
+    return tuple(dict.fromkeys(found)) or None
 
 
 def _trades(frame: bytes) -> Trades:

@@ -53,9 +53,15 @@ class Stall(Struct, frozen=True):
     frame: Frame
 
 
+class Again(Struct, frozen=True):
+    """The frame, and after it the snapshot that its channel and symbol began with, as it was then."""
+
+    frame: Frame
+
+
 class HalfOpen(Struct, frozen=True):
     """The connection stays, and nothing comes through it any more, in either direction."""
 
 
 Delivery: TypeAlias = Message | Close
-Effect: TypeAlias = Message | Close | Hold | Stall | HalfOpen
+Effect: TypeAlias = Message | Close | Hold | Stall | Again | HalfOpen

@@ -216,6 +216,15 @@ class Market:
             self._made.append(trade)
             self._record(trade)
 
+    def repeat_trade(self, count: int) -> None:
+        """Let the last trade of this step happen so many times more, if there was one."""
+        if self._made:
+            for _ in range(count):
+                trade = replace(self._made[-1], trade_id=self.next_trade_id)
+                self.next_trade_id += 1
+                self._made.append(trade)
+                self._record(trade)
+
     def _record(self, trade: TrueTrade) -> None:
         self.trades.append(trade)
         self.day.add(trade)

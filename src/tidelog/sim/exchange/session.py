@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.sim.exchange.book import DEPTHS, TrueTop
-from tidelog.sim.exchange.delivery import Close, Delivery, Frame, HalfOpen, Hold, Message, Stall
+from tidelog.sim.exchange.delivery import Again, Close, Delivery, Frame, HalfOpen, Hold, Message, Stall
 from tidelog.sim.exchange.dialect import SECOND_US, Asked, Dialect, NotUnderstood
 from tidelog.sim.exchange.faults.connections import EXCEEDED
 from tidelog.sim.exchange.market import INTERVALS
@@ -57,6 +57,7 @@ class Session:
         self._messages = 0  # handed over so far
         self._sent_us = self._busy_us = exchange.now_us
         self._held: list[Frame] = []
+        self._snapshots: dict[tuple[str, str | None], Frame] = {}  # the last of each channel and symbol
         self._requests: deque[int] = deque()  # when they came, in the last second
         self.say(Frame(dialect.status(exchange.system, connection_id), "status", "status"))
 
@@ -145,6 +146,8 @@ class Session:
                     self._hold(kept)
                 case Stall(of):
                     self._stall(of)
+                case Again(now):
+                    self._repeat(now)
                 case HalfOpen():
                     self.half_open = True
                 case Close(code):
@@ -169,11 +172,19 @@ class Session:
 
     def _hand_over(self, message: Message) -> None:
         self.outbox.append(message)
+        if message.frame.kind == "snapshot":
+            self._snapshots[message.frame.channel, message.frame.symbol] = message.frame
         if message.frame.top is not None:
             self._exchange.truth.sent(self.connection_id, self._messages, message.frame.top)
         self._messages += 1
         if len(self.outbox) > OUTBOX_MAX:
             self.close(POLICY_VIOLATION)
+
+    def _repeat(self, now: Frame) -> None:
+        self._hand_over(Message(now))
+        snapshot = self._snapshots.get((now.channel, now.symbol))
+        if snapshot is not None:  # what is true at that moment is not what it says
+            self._hand_over(Message(replace(snapshot, top=now.top)))
 
     def _stall(self, frame: Frame) -> None:
         for subscription in self.subscriptions.values():

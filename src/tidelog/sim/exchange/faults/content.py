@@ -13,6 +13,9 @@ HUGE_BYTES = 17 * 1024 * 1024  # over any limit that a client should have
 DEEP_BRACKETS = 100_000  # beyond the recursion of any parser
 
 _CHECKSUM = re.compile(rb'("(?:checksum|c)":"?)(\d+)')
+_CHECKSUM_WHOLE = re.compile(rb',"(?:checksum|c)":"?\d+"?')
+_SIDE_EMPTY = re.compile(rb'"(?:bids|asks|as|bs)":\[\],?')
+_UPDATE = frozenset({"update"})
 _LEVELS_V2 = re.compile(rb'("(?:bids|asks)":\[)([^\]]*)(\])')
 _LEVELS_V1 = re.compile(rb'("(?:as|bs)":\[)(.*?\])(\](?=[,}]))')
 _STATUS = re.compile(rb'("(?:system|status)":")\w+')
@@ -47,6 +50,18 @@ def checksum_wrong(frame: Frame, rng: random.Random) -> Sequence[Effect]:
         return found[1] + b"%d" % ((int(found[2]) + rng.randrange(1, 2**32)) % 2**32)
 
     return _changed(frame, _CHECKSUM.sub(other, frame.data, count=1))
+
+
+@on_frame("book", kinds=_UPDATE)
+def checksum_absent(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A book's update comes without a checksum."""
+    return _changed(frame, _CHECKSUM_WHOLE.sub(b"", frame.data, count=1))
+
+
+@on_frame("book")
+def side_absent(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A book's frame leaves out the side of which it has nothing to say."""
+    return _changed(frame, _SIDE_EMPTY.sub(b"", frame.data))
 
 
 @on_frame("book", kinds=frozenset({"snapshot"}))

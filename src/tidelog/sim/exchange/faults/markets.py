@@ -46,6 +46,12 @@ def republished(market: Market, rng: random.Random) -> None:
 
 
 @on_market
+def fills_alike(market: Market, rng: random.Random) -> None:
+    """An order is filled by several equal ones: equal trades of one moment, told apart by their ids alone."""
+    market.repeat_trade(rng.randint(1, 3))
+
+
+@on_market
 def trade_id_jump(market: Market, rng: random.Random) -> None:
     """The next trade's id is not the next number."""
     market.next_trade_id += rng.randrange(1, IDS_SKIPPED_MAX)

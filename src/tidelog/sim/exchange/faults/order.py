@@ -1,12 +1,16 @@
 """Faults in which frames come, how often and when."""
 
 import random
+import re
 from collections.abc import Sequence
 
-from tidelog.sim.exchange.delivery import Effect, Frame, Hold, Message, Stall
+from msgspec.structs import replace
+
+from tidelog.sim.exchange.delivery import Again, Effect, Frame, Hold, Message, Stall
 from tidelog.sim.exchange.faults.fault import on_frame
 
 _ACK = frozenset({"ack"})
+_TRADES = re.compile(rb'(.*?(?:"data":\[|^\[\d+,\[))([{\[].*[}\]])(\].*)', re.DOTALL)  # before, the trades, behind
 _UPDATE = frozenset({"update"})
 _SNAPSHOT = frozenset({"snapshot"})
 
@@ -41,6 +45,35 @@ def snapshot_twice(frame: Frame, rng: random.Random) -> Sequence[Effect]:
     return Message(frame), Message(frame)
 
 
+@on_frame("book", kinds=_UPDATE)
+def snapshot_old(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A book's snapshot comes again in mid-stream, as it was when the book began."""
+    return (Again(frame),)
+
+
+@on_frame("trade", kinds=_UPDATE)
+def trades_apart(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """The trades of one moment come in frames of their own."""
+    parts = _TRADES.fullmatch(frame.data)
+    if parts is None:
+        return (Message(frame),)
+    edge = _between(frame.data)
+    rows = parts[2][1:-1].split(edge)
+    return [Message(replace(frame, data=parts[1] + edge[2:] + row + edge[:1] + parts[3])) for row in rows]
+
+
+@on_frame("trade", kinds=_UPDATE)
+def trades_backwards(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """The trades of a frame come with the newest first."""
+    parts = _TRADES.fullmatch(frame.data)
+    if parts is None:
+        return (Message(frame),)
+    edge = _between(frame.data)
+    rows = parts[2][1:-1].split(edge)
+    data = parts[1] + edge[2:] + edge.join(reversed(rows)) + edge[:1] + parts[3]
+    return (Message(replace(frame, data=data)),)
+
+
 @on_frame(kinds=_SNAPSHOT)
 def snapshot_lost(frame: Frame, rng: random.Random) -> Sequence[Effect]:
     """Updates come without the snapshot before them."""
@@ -69,3 +102,8 @@ def heartbeats_lost(frame: Frame, rng: random.Random) -> Sequence[Effect]:
 def sequence_gap(frame: Frame, rng: random.Random) -> Sequence[Effect]:
     """A frame of a private channel is lost, so that its sequence has a gap."""
     return ()
+
+
+def _between(data: bytes) -> bytes:
+    """What stands between two rows, the ends of both included."""
+    return b"],[" if data.startswith(b"[") else b"},{"
