@@ -4,6 +4,7 @@
     ├── ConfigError          the user has to change something: say it, exit 2
     ├── SourceError          the peer
     │   ├── Unreachable      try again later, or elsewhere
+    │   │   └── Overloaded   it ran out of time: ask for less at once
     │   ├── Throttled        wait `retry_after_s`, then try again
     │   └── Rejected         the peer's answer is wrong: strike it, ask another
     │       ├── TooLarge     ask for less at once
@@ -56,12 +57,30 @@ class Unreachable(SourceError):
     """No answer, or none that says anything about the question: retry."""
 
 
-class Throttled(SourceError):
-    """The peer asks for patience: wait `retry_after_s` (None: it did not say how long)."""
+class Overloaded(Unreachable):
+    """The peer, or what stands before it, did not get done in time: retry, with less at once."""
 
-    def __init__(self, reason: str, *, endpoint: str | None = None, retry_after_s: float | None = None) -> None:
+
+class Throttled(SourceError):
+    """The peer asks for patience: wait `retry_after_s` (None: it did not say how long).
+
+    `calls_per_s` is what it says that it allows, if it does; `crowded` is whether it speaks of requests at one
+    time instead.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        endpoint: str | None = None,
+        retry_after_s: float | None = None,
+        calls_per_s: float | None = None,
+        crowded: bool = False,
+    ) -> None:
         super().__init__(reason, endpoint=endpoint)
         self.retry_after_s = retry_after_s
+        self.calls_per_s = calls_per_s
+        self.crowded = crowded
 
 
 class Rejected(SourceError):
@@ -69,7 +88,14 @@ class Rejected(SourceError):
 
 
 class TooLarge(Rejected):
-    """The answer, or the question, is over a limit: ask for less at once."""
+    """The answer, or the question, is over a limit: ask for less at once.
+
+    `of` is what there is too much of, as far as the peer says: "calls", "bytes", or "" where it may be either.
+    """
+
+    def __init__(self, reason: str, *, endpoint: str | None = None, of: str = "") -> None:
+        super().__init__(reason, endpoint=endpoint)
+        self.of = of
 
 
 class Unsupported(Rejected):

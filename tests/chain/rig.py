@@ -11,6 +11,7 @@ import msgspec
 from tests.chain.oracle import assert_equals_node, held_position
 from tests.runtime import FakeRuntime
 from tidelog.batch import Batch, ContentDigest, Outcome, Rows, content_tables
+from tidelog.chain.budget import LIMITS
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import Position
 from tidelog.chain.rpc import Endpoint
@@ -90,6 +91,7 @@ class Rig:
         self.http = WatchedHttp(node, runtime)
         self.metrics = ChainMetrics()
         self.urls = urls
+        self.limits = LIMITS  # of each endpoint's budget
 
     @property
     def ledger(self) -> Ledger:
@@ -97,7 +99,9 @@ class Rig:
         return self.node.chain
 
     def pool(self) -> Pool:
-        endpoints = [Endpoint(EndpointUrl(url), self.http, self.runtime, self.metrics) for url in self.urls]
+        endpoints = [
+            Endpoint(EndpointUrl(url), self.http, self.runtime, self.metrics, limits=self.limits) for url in self.urls
+        ]
         return Pool(endpoints, self.runtime, self.metrics)
 
     def sync(self, **options: Any) -> Sync:

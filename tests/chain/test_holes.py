@@ -97,6 +97,7 @@ async def test_hole_failed_receipt_is_not_no_logs(tmp_path: Path, lie: str) -> N
     """There: a receipt that fails three times is stored as "no logs"."""
     async with rig(tmp_path, a_node(20, shape=FULL)) as r:
         r.node.tell(lie, blocks=[7])
+        r.node.tell("receipt_null", blocks=[7])  # nor are they to be had one by one
         with pytest.raises((SourceError, ProofFailure)):
             await r.once()
         async with r.store.snapshot() as snapshot:

@@ -7,10 +7,10 @@ from msgspec import Raw
 
 from tests.chain.answers import FULL, bundle_of, proven, simulated
 from tidelog.batch import BLOCKS
+from tidelog.chain.blocks import RawBlock
 from tidelog.chain.intake import Rules, take_in
 from tidelog.chain.profiles import PROFILES
 from tidelog.chain.proof import Outcome
-from tidelog.chain.rpc import RawBlock
 from tidelog.errors import ProofFailure, Rejected
 from tidelog.sim.ledger import Ledger
 

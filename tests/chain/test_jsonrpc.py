@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidelog.chain.jsonrpc import Call, decode, encode, http_error, meaning
-from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.errors import Overloaded, Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
 from tidelog.net.retry import RETRY_AFTER_MAX_S, retry_after
 
 ONE = [Call("eth_chainId")]
@@ -155,7 +155,7 @@ def test_any_bytes_are_rejected_or_answer_the_calls(body: bytes) -> None:
         (-32003, "response too large", TooLarge),
         (-32000, "transaction indexing is in progress", Unreachable),
         (-32000, "header not found", Unreachable),
-        (-32002, "request timed out", Unreachable),
+        (-32002, "request timed out", Overloaded),
         # Erigon
         (-32000, "batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 401",
          TooLarge),
@@ -219,10 +219,10 @@ BATCH = json.dumps(refusal(None, -32600, "Batch size too large")).encode()
         (429, b"", Throttled),
         (429, BATCH, Throttled),
         (500, b"", Unreachable),
-        (502, HTML, Unreachable),
+        (502, HTML, Overloaded),
         (503, HTML, Unreachable),
-        (504, HTML, Unreachable),
-        (522, HTML, Unreachable),
+        (504, HTML, Overloaded),
+        (522, HTML, Overloaded),
         # a JSON-RPC error beside the status says more
         (400, BATCH, TooLarge),
         (500, BATCH, TooLarge),

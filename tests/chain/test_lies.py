@@ -27,15 +27,17 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
     CHAIN: (  # what it lies about is not believed, not needed, or can be had otherwise
         "zero_as_0x leading_zeros uppercase_hex heads_flap finalized_missing finalized_zero "
         "finalized_backwards finalized_conflict syncing new_heads_skip new_heads_stall new_heads_backwards "
-        "receipt_null indexing method_missing batch_reordered "
+        "receipt_null indexing method_missing batch_reordered batch_short batch_doubled batch_refused "
+        "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "
+        "receipts_crash receipts_by_number_only receipts_invalid_params "
     ),
     ProofFailure: (  # blocks that contradict their header
         "transaction_altered transaction_missing transaction_unknown_type sender_wrong withdrawal_altered "
-        "receipts_empty receipts_missing receipts_other_fork receipt_altered logs_missing log_index_duplicate "
+        "receipt_altered logs_missing log_index_duplicate "
         "log_index_wrong log_altered receipt_bloom_wrong "
     ),
     Rejected: (  # answers that are none
-        "block_other optional_missing chain_id_wrong receipts_null lagging_backend "
+        "block_other optional_missing chain_id_wrong lagging_backend "
     ),
     Pruned: (  # it said itself that it never will have them
         "pruned "
@@ -44,7 +46,6 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
         "bloom_wrong bloom_stale parent_wrong hash_wrong block_null wide_numbers required_missing "
         "internal_error rate_limited_200 throttle throttle_date throttle_silent too_large bad_gateway "
         "html_200 redirect cut truncated empty_body endless reset stall id_wrong result_missing key_echoed "
-        "batch_short batch_doubled batch_refused "
     ),
 }
 ALWAYS = {name: end for end, names in ENDS.items() for name in names.split()}

@@ -148,7 +148,7 @@ async def test_being_asked_to_wait_is_no_failure_but_not_for_ever_either() -> No
 
 async def test_the_less_busy_of_two_equals_is_asked() -> None:
     bench = await Bench("a", "b").identified()
-    bench.pool.endpoints[0].concurrency.in_flight = 2
+    bench.pool.endpoints[0].budget.in_flight = 2
     await bench.pool.ask(bench.work({"a": ["yes"], "b": ["yes"]}))
     assert bench.names == "b"
 

@@ -86,6 +86,7 @@ async def test_incomplete_answers_are_no_evidence(tmp_path: Path, lie: str) -> N
     async with rig(tmp_path, node, urls=replicas(2)) as r:
         assert (await probed(r)).checks == ALL
     node.tell(lie)
+    node.tell("receipt_null")  # nor are receipts to be had one by one
     async with rig(tmp_path, node, urls=replicas(2)) as r:
         with pytest.raises(SourceError):
             await probed(r)

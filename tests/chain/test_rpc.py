@@ -15,11 +15,13 @@ from tests.chain.rig import a_node
 from tests.runtime import START, FakeRuntime
 from tests.sim.asking import FULL, ask
 from tidelog.chain import rpc
+from tidelog.chain.budget import LIMITS, BudgetLimits, Said
 from tidelog.chain.jsonrpc import Call
-from tidelog.chain.rpc import IN_FLIGHT_MAX, RECEIPTS_PER_BATCH, Concurrency, Endpoint, outcome_of
+from tidelog.chain.rpc import Endpoint, outcome_of
 from tidelog.chain.wire import decode_block, decode_receipts
 from tidelog.config import EndpointUrl
 from tidelog.errors import (
+    Overloaded,
     Pruned,
     Rejected,
     SourceError,
@@ -30,6 +32,7 @@ from tidelog.errors import (
 )
 from tidelog.net.http import HttpResponse
 from tidelog.sim.answers import Answer
+from tidelog.sim.forge import Shape
 from tidelog.sim.inprocess import InProcessHttp
 from tidelog.sim.node import SimNode
 from tidelog.telemetry import ChainMetrics
@@ -81,9 +84,11 @@ class Response:
             yield self._body[start : start + 1_000]
 
 
-def endpoint(answer: Callable[[Calls], Answer] | Answer) -> tuple[Endpoint, Scripted]:
+def endpoint(
+    answer: Callable[[Calls], Answer] | Answer, *, limits: BudgetLimits = LIMITS, said: Said | None = None
+) -> tuple[Endpoint, Scripted]:
     http = Scripted(answer if callable(answer) else lambda calls: answer)
-    return Endpoint(EndpointUrl(URL), http, FakeRuntime(), ChainMetrics()), http
+    return Endpoint(EndpointUrl(URL), http, FakeRuntime(), ChainMetrics(), limits=limits, said=said), http
 
 
 def results(*values: Any) -> Callable[[Calls], Answer]:
@@ -135,7 +140,7 @@ def http(status: int, body: bytes = b"", **headers: str) -> Answer:
         (http(503, retry_after="2"), Throttled, 2.0),
         (http(503), Unreachable, None),
         (http(413, b"request entity too large"), TooLarge, None),
-        (http(502, b"<html>Bad Gateway</html>"), Unreachable, None),
+        (http(502, b"<html>Bad Gateway</html>"), Overloaded, None),
         (http(500), Unreachable, None),
         (http(401, b"invalid project id"), Rejected, None),
         (http(404), Rejected, None),
@@ -301,64 +306,216 @@ async def test_blocks_by_number_and_by_hash_in_one_request() -> None:
     assert all(raw.size_bytes > 1_000 for raw in raws)
 
 
-@pytest.mark.parametrize("method", ["eth_getBlockByNumber", "eth_getBlockReceipts"])
-async def test_null_is_never_an_empty_block(method: str) -> None:
-    one, _ = endpoint(served(a_node(30), **{method: lambda value: None}))
+@pytest.mark.parametrize("methods", ["eth_getBlockByNumber", "eth_getBlockReceipts eth_getTransactionReceipt"])
+async def test_null_is_never_an_empty_block(methods: str) -> None:
+    one, _ = endpoint(served(a_node(30, shape=FULL), **{method: lambda value: None for method in methods.split()}))
     with pytest.raises(Rejected, match="null for"):
         await one.blocks([3, 4])
 
 
-async def test_without_block_receipts_single_ones_are_asked_for_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc, "RECEIPTS_PER_BATCH", 2)
+async def test_without_block_receipts_single_ones_are_asked_for_in_batches() -> None:
     node = a_node(30, shape=FULL)
     whole, _ = endpoint(served(node))
     expected = [decode_receipts(raw.receipts) for raw in await whole.blocks([3, 4])]
     node.tell("method_missing")
-    one, transport = endpoint(served(node))
+    one, transport = endpoint(served(node), limits=BudgetLimits(calls_first=4, calls_max=4))
     for _ in range(2):
         assert [decode_receipts(raw.receipts) for raw in await one.blocks([3, 4])] == expected
-    methods = [calls[-1]["method"] for calls in transport.asked]
-    assert methods.count("eth_getBlockReceipts") == 1, "it is asked for once, and then known to be missing"
-    assert max(len(calls) for calls in transport.asked if calls[0]["method"] == "eth_getTransactionReceipt") == 2
+    methods = [call["method"] for calls in transport.asked for call in calls]
+    assert methods.count("eth_getBlockReceipts") == 2, "once for each block, and then it is known to be missing"
+    assert max(map(len, transport.asked)) == 4
     node.tell("receipt_null", times=1)
     with pytest.raises(Rejected, match="null for the receipt of 0x"):
         await one.blocks([3])
 
 
-def test_single_receipts_stay_below_every_known_batch_limit() -> None:
-    assert RECEIPTS_PER_BATCH <= 100
+async def test_a_missing_method_is_asked_for_again_after_a_while() -> None:
+    node = a_node(30, shape=FULL)
+    node.tell("method_missing")
+    one, transport = endpoint(served(node))
+    await one.blocks([3])
+    node.honest()
+    runtime = one._runtime
+    assert isinstance(runtime, FakeRuntime)
+    for later_s, asked in ((0.0, False), (LIMITS.again_s, True)):
+        runtime.clock += later_s
+        transport.asked.clear()
+        await one.blocks([3])
+        assert any(call["method"] == "eth_getBlockReceipts" for calls in transport.asked for call in calls) == asked
+
+
+@pytest.mark.parametrize(
+    "lie", ["receipts_null", "receipts_crash", "receipts_by_number_only", "receipts_invalid_params"]
+)
+async def test_receipts_that_fail_for_a_block_are_had_otherwise(lie: str) -> None:
+    node = a_node(30, shape=FULL)
+    whole, _ = endpoint(served(node))
+    keys: list[int | bytes] = [3, node.chain.head.hash, 5]
+    expected = [decode_receipts(raw.receipts) for raw in await whole.blocks(keys)]
+    node.tell(lie)
+    one, transport = endpoint(served(node))
+    for _ in range(3):
+        assert [decode_receipts(raw.receipts) for raw in await one.blocks(keys)] == expected
+    single = [call for calls in transport.asked for call in calls if call["method"] == "eth_getTransactionReceipt"]
+    assert bool(single) == (lie in ("receipts_null", "receipts_crash")), "by number it is one call"
+
+
+async def test_receipts_by_number_are_held_against_the_block() -> None:
+    """Between two calls a node may change its branch: receipts of another block of the same height are not taken."""
+    node = a_node(30, shape=FULL)
+    node.tell("receipts_by_number_only")
+
+    def elsewhere(receipts: Any) -> Any:
+        return (
+            [receipt | {"blockHash": "0x" + 64 * "e"} for receipt in receipts]
+            if isinstance(receipts, list)
+            else receipts
+        )
+
+    one, transport = endpoint(served(node, eth_getBlockReceipts=elsewhere))
+    head = node.chain.head
+    (raw,) = await one.blocks([head.hash])
+    assert {receipt.block_hash for receipt in decode_receipts(raw.receipts)} == {head.hash}
+    assert transport.asked[-1][0]["method"] == "eth_getTransactionReceipt"
+
+
+async def test_an_empty_block_needs_no_receipts() -> None:
+    node = a_node(30, shape=Shape(transactions=(0, 0)))
+    node.tell("receipts_null")
+    one, transport = endpoint(served(node))
+    (raw,) = await one.blocks([3])
+    assert bytes(raw.receipts) == b"[]"
+    assert len(transport.asked) == 1
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_everything_works_with_batches_of(most: int) -> None:
+    """Of two calls, or of one: no batches at all. The look at the heads is three calls."""
+    node = a_node(30, shape=FULL)
+
+    def refusing(calls: Calls) -> Answer:
+        if len(calls) > most:
+            error = {"code": -32600, "message": f"Batch of more than {most} requests are not allowed on free tier"}
+            return Answer(200, json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode())
+        return served(node)(calls)
+
+    one, transport = endpoint(refusing)
+    tips = await one.tips()
+    assert tips.finalized is not None
+    assert (tips.latest.number, tips.finalized.number) == (30, 22)
+    for _ in range(20):
+        assert [decode_block(raw.block).header.number for raw in await one.blocks([3, 4, 5])] == [3, 4, 5]
+    refused = [calls for calls in transport.asked if len(calls) > most]
+    assert len(refused) <= 3, "the limit is learned"
+
+
+async def test_calls_that_are_refused_in_a_batch_are_asked_again_alone() -> None:
+    def answer(calls: Calls) -> Answer:
+        if len(calls) == 1:
+            return results("good")(calls)
+        return results("good", *[(-32003, "response too large")] * (len(calls) - 1))(calls)
+
+    one, transport = endpoint(answer)
+    answers = await one.request([Call("a"), Call("b"), Call("c"), Call("d")])
+    assert [bytes(answer) for answer in answers] == [b'"good"'] * 4  # type: ignore[arg-type]
+    assert sum(map(len, transport.asked)) < 12
+
+
+async def test_one_answer_that_is_too_large_is_an_error_of_that_call() -> None:
+    def answer(calls: Calls) -> Answer:
+        large = any(call["method"] == "large" for call in calls)
+        if large:
+            return http(200, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32008,"message":"response size is too large"}}')
+        return results(*["good"] * len(calls))(calls)
+
+    one, _ = endpoint(answer)
+    first, second, third = await one.request([Call("a"), Call("large"), Call("c")])
+    assert bytes(first) == bytes(third) == b'"good"'  # type: ignore[arg-type]
+    assert isinstance(second, TooLarge)
+
+
+async def test_a_block_and_its_receipts_need_not_fit_one_answer() -> None:
+    """Nor the receipts of a block, nor the block itself: what is too large is asked for in parts."""
+    node = a_node(30, shape=FULL)
+    whole, _ = endpoint(served(node))
+    (expected,) = await whole.blocks([7])
+    sizes = sorted(map(len, (bytes(expected.block), bytes(expected.receipts))))
+    for most in (sum(sizes) - 100, sizes[1] - 100, sizes[0] - 100, 4_000):
+
+        def answer(calls: Calls, most: int = most) -> Answer:
+            good = served(node)(calls)
+            if len(good.body) <= most:
+                return good
+            error = {"code": -32008, "message": "The batch response was too large"}
+            return Answer(200, json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode())
+
+        one, transport = endpoint(answer)
+        (raw,) = await one.blocks([7])
+        assert decode_block(raw.block) == decode_block(expected.block)
+        assert decode_receipts(raw.receipts) == decode_receipts(expected.receipts)
+        transport.asked.clear()
+        await one.blocks([7])
+        assert len(transport.asked) > 1
 
 
 # -- how much at once --------------------------------------------------------------------------------------------------
 
 
-def test_one_more_after_a_round_of_successes_and_half_after_a_refusal() -> None:
-    limit = Concurrency()
-    before = int(limit.limit)
-    for _ in range(before + 1):
-        limit.succeeded()
-    assert int(limit.limit) == before + 1
-    for _ in range(10_000):
-        limit.succeeded()
-    assert limit.limit == IN_FLIGHT_MAX
-    limit.refused()
-    assert limit.limit == IN_FLIGHT_MAX / 2
-    for _ in range(20):
-        limit.refused()
-    assert limit.limit == 1.0
-
-
-async def test_never_more_in_flight_than_the_limit() -> None:
+async def test_never_more_in_flight_than_the_budget_has() -> None:
     one, transport = endpoint(results("0x1"))
     transport.gate = asyncio.Event()
     tasks = [asyncio.create_task(one.chain_id()) for _ in range(50)]
     for _ in range(20):
         await asyncio.sleep(0)
-    assert transport.open == int(one.concurrency.limit) == 4
+    assert transport.open == int(one.budget.in_flight_max) == 4
     transport.gate.set()
     assert await asyncio.gather(*tasks) == [1] * 50
-    assert transport.open_max <= int(one.concurrency.limit)
-    assert one.concurrency.in_flight == 0
+    assert transport.open_max <= int(one.budget.in_flight_max)
+    assert one.budget.in_flight == 0
+
+
+async def test_what_is_urgent_goes_before_what_waits() -> None:
+    one, transport = endpoint(results("0x1"), limits=BudgetLimits(in_flight_first=1.0))
+    transport.gate = asyncio.Event()
+    ranks = [5, 3, 9, -1]
+    tasks = [asyncio.create_task(one.request([Call("first")], rank=0))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(one.request([Call(f"rank {rank}")], rank=rank)) for rank in ranks]
+    await asyncio.sleep(0)
+    transport.gate.set()
+    await asyncio.gather(*tasks)
+    assert [calls[0]["method"] for calls in transport.asked] == ["first", "rank -1", "rank 3", "rank 5", "rank 9"]
+
+
+async def test_what_the_user_says_is_the_most_that_is_asked() -> None:
+    one, transport = endpoint(lambda calls: results(*["0x1"] * len(calls))(calls), said=Said(rate=5.0, batch=3))
+    for _ in range(10):
+        await one.request([Call("a")] * 10)
+    assert max(map(len, transport.asked)) <= 3
+    assert one._runtime.monotonic() >= (100 - 3) / 5.0
+
+
+async def test_a_pause_that_is_asked_for_is_kept() -> None:
+    moments: list[float] = []
+
+    def answer(calls: Calls) -> Answer:
+        moments.append(one._runtime.monotonic())
+        return http(429, retry_after="3") if len(moments) == 1 else results("0x1")(calls)
+
+    one, _ = endpoint(answer)
+    assert await one.chain_id() == 1
+    assert moments == [0.0, pytest.approx(3.0, abs=1.5)]
+    assert moments[1] >= 3.0
+
+
+async def test_a_long_pause_is_not_waited_for_here() -> None:
+    """Another endpoint may answer meanwhile: whoever asks is told at once, in the endpoint's words."""
+    one, transport = endpoint(http(429, b"over quota", retry_after="600"))
+    for _ in range(3):
+        with pytest.raises(Throttled, match="over quota"):
+            await one.chain_id()
+    assert len(transport.asked) == 1
+    assert one._runtime.monotonic() == 0.0
 
 
 async def test_a_cancelled_request_gives_its_place_back() -> None:
@@ -370,7 +527,7 @@ async def test_a_cancelled_request_gives_its_place_back() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert one.concurrency.in_flight == 0
+    assert one.budget.in_flight == 0
     transport.gate.set()
     assert await one.chain_id() == 1
 
@@ -378,19 +535,18 @@ async def test_a_cancelled_request_gives_its_place_back() -> None:
 @pytest.mark.parametrize(
     ("answer", "lower"),
     [
-        (http(429), True),
         (http(502), True),
-        (results("0x1", (-32005, "slow down")), True),  # some say so call by call
+        (http(500), True),
         (results("0x1", (4444, "pruned")), False),
         (http(401), False),
     ],
 )
-async def test_what_lowers_the_limit(answer: Answer | Callable[[Calls], Answer], lower: bool) -> None:
+async def test_what_lowers_the_requests_in_flight(answer: Answer | Callable[[Calls], Answer], lower: bool) -> None:
     one, _ = endpoint(answer)
-    before = one.concurrency.limit
+    before = one.budget.in_flight_max
     with suppress(SourceError):
         await one.request([Call("a"), Call("b")])
-    assert (one.concurrency.limit < before) == lower
+    assert (one.budget.in_flight_max < before) == lower
 
 
 async def test_requests_are_counted_by_outcome() -> None:
@@ -400,10 +556,10 @@ async def test_requests_are_counted_by_outcome() -> None:
     with pytest.raises(Throttled):
         await one.chain_id()
     value = one._metrics.registry.get_sample_value
-    for outcome in ("ok", "throttled"):
+    for outcome, asked in (("ok", 1), ("throttled", 1 + rpc.THROTTLED_MAX)):
         labels = {"method": "eth_chainId", "endpoint": "http://node", "outcome": outcome}
-        assert value("tidelog_rpc_requests_total", labels) == 1
-        assert value("tidelog_rpc_request_seconds_count", labels) == 1
+        assert value("tidelog_rpc_requests_total", labels) == asked
+        assert value("tidelog_rpc_request_seconds_count", labels) == asked
 
 
 async def test_the_calls_of_a_batch_are_counted_one_by_one() -> None:
@@ -425,6 +581,7 @@ async def test_the_calls_of_a_batch_are_counted_one_by_one() -> None:
     ("error", "word"),
     [
         (Unreachable, "unreachable"),
+        (Overloaded, "overloaded"),
         (Throttled, "throttled"),
         (Rejected, "rejected"),
         (TooLarge, "too_large"),

@@ -15,6 +15,7 @@ from tests.chain.oracle import assert_equals_node
 from tests.chain.rig import Rig, a_node, commits, replicas, rig
 from tidelog.batch import BLOCKS, CHANGES
 from tidelog.chain import sync as module
+from tidelog.chain.budget import BudgetLimits
 from tidelog.chain.follow import Follower, Step
 from tidelog.errors import ConfigError, ProofFailure, Rejected, SourceError, Unreachable
 from tidelog.sim.forge import BERLIN, CANCUN, FRONTIER, LONDON, PRAGUE, SHANGHAI, Shape
@@ -288,13 +289,9 @@ async def test_the_digest_is_that_of_a_run_from_the_genesis(tmp_path: Path) -> N
         await r.assert_equals_node()
 
 
-async def test_filling_in_that_is_stopped_halfway_leaves_a_proven_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tidelog.chain import history
-
-    monkeypatch.setattr(history, "REQUEST_BLOCKS_MAX", 4)
+async def test_filling_in_that_is_stopped_halfway_leaves_a_proven_store(tmp_path: Path) -> None:
     async with rig(tmp_path, a_node(40)) as r:
+        r.limits = BudgetLimits(calls_max=8)
         await r.once(first=35)
         run = r.sync(first=10)
         run._on_progress = lambda progress: run.stop() if (progress.first or 99) < 30 else None

@@ -18,6 +18,7 @@ Seen = Callable[[Any, Any], bool]  # given the true and the false result
 
 FULL = ("eth_getBlockByNumber", AT, True)
 RECEIPTS = ("eth_getBlockReceipts", AT)
+RECEIPTS_BY_HASH = ("eth_getBlockReceipts", "0x" + ledger_of(full_node()).canonical(int(AT, 16)).hash.hex())
 FINALIZED = ("eth_getBlockByNumber", "finalized", False)
 
 
@@ -61,6 +62,11 @@ def logs_of(receipts: Any) -> list[Any]:
 
 RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
     # receipts and logs
+    "receipts_doubled": (RECEIPTS, lambda truth, lied: lied == [truth[0], *truth]),
+    "receipts_with_nulls": (RECEIPTS, lambda truth, lied: lied[0] == truth[0] and lied[1] is None),
+    "receipts_crash": (RECEIPTS, fails(-32603, "method handler crashed")),
+    "receipts_by_number_only": (RECEIPTS_BY_HASH, fails(-32602, "hex number > 64 bits")),
+    "receipts_invalid_params": (RECEIPTS_BY_HASH, fails(-32602, "Invalid params")),
     "receipts_empty": (RECEIPTS, lambda _, lied: lied == []),
     "receipts_missing": (RECEIPTS, lambda truth, lied: lied == truth[: len(truth) // 2]),
     "receipts_null": (RECEIPTS, is_null),

@@ -46,6 +46,7 @@ _BELIEVED = (
         "zip(block.transactions, bundle.receipts, strict=False)",
     ),
 )
+_LACKING = "elif receipts is None or isinstance(receipts, SourceError) or bytes(receipts) == jsonrpc.NULL:"
 _TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
 
 MUTANTS: dict[str, Mutant] = {
@@ -89,9 +90,11 @@ MUTANTS: dict[str, Mutant] = {
         200,
         (
             Patch(
-                "tidelog.chain.rpc",
-                'raise Rejected(f"null for {what}", endpoint=self.name)',
-                'return Raw(b"[]")',
+                "tidelog.chain.bundles",
+                _LACKING,
+                "elif isinstance(receipts, Raw) and bytes(receipts) == jsonrpc.NULL:\n"
+                '                outcomes.append(RawBlock(outcome, Raw(b"[]")))\n'
+                "            elif receipts is None or isinstance(receipts, SourceError):",
             ),
             *_BELIEVED,
         ),
@@ -101,9 +104,11 @@ MUTANTS: dict[str, Mutant] = {
         200,
         (
             Patch(
-                "tidelog.chain.rpc",
-                'RawBlock(block, self._present(answer, f"the receipts of {text}"))',
-                'RawBlock(block, Raw(b"[]") if isinstance(answer, SourceError) else self._present(answer, text))',
+                "tidelog.chain.bundles",
+                _LACKING,
+                "elif isinstance(receipts, SourceError):\n"
+                '                outcomes.append(RawBlock(outcome, Raw(b"[]")))\n'
+                "            elif receipts is None or bytes(receipts) == jsonrpc.NULL:",
             ),
             *_BELIEVED,
         ),

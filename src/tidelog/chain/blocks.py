@@ -3,7 +3,7 @@
 Every field that a block's header commits to is here. No decoding, no proof, no rows: those are next door.
 """
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
@@ -148,3 +148,15 @@ class Bundle(Struct, frozen=True):
 
     block: Block
     receipts: tuple[Receipt, ...]
+
+
+class RawBlock(Struct, frozen=True):
+    """A block and its receipts as answered, not yet decoded: the decoding runs off the event loop."""
+
+    block: Raw
+    receipts: Raw  # an array
+    singly: bool = False  # whether each receipt was asked for by itself
+
+    @property
+    def size_bytes(self) -> int:
+        return len(memoryview(self.block)) + len(memoryview(self.receipts))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from tidelog.chain.blocks import Header
-from tidelog.chain.history import Fetcher
+from tidelog.chain.history import Fetched, Fetcher
 from tidelog.chain.intake import Proven
 from tidelog.chain.ledger import Ledger
 from tidelog.chain.lineage import (
@@ -181,7 +181,7 @@ class Follower:
             first = None if rooted else links[0].number  # the range begins anew, and below it nothing is held
             while len(spool) < len(links):
                 part = links[len(spool) : len(spool) + self._fetcher.request_blocks()]
-                blocks = await self._branch_blocks(part, range_first=first)
+                blocks = (await self._branch_blocks(part, range_first=first)).required()
                 for block in blocks:
                     spool.add(block.rows)
                 self._on_blocks(blocks)
@@ -194,17 +194,19 @@ class Follower:
         """Commit a branch on top of our head, block by block or in small groups when many are missing."""
         count = max(1, min(self._fetcher.request_blocks(), len(links) // 4))
         for start in range(0, len(links), count):
-            part = links[start : start + count]
-            blocks = await self._branch_blocks(part)
-            await self._ledger.append([block.rows for block in blocks])
-            self._on_blocks(blocks)
+            blocks, failure = await self._branch_blocks(links[start : start + count])
+            if blocks:
+                await self._ledger.append([block.rows for block in blocks])
+                self._on_blocks(blocks)
+            if failure is not None:
+                raise failure
 
-    async def _branch_blocks(self, links: Sequence[Link], *, range_first: int | None = None) -> list[Proven]:
-        blocks = await self._fetcher.blocks([link.hash for link in links], range_first=range_first)
-        for block, link in zip(blocks, links, strict=True):
+    async def _branch_blocks(self, links: Sequence[Link], *, range_first: int | None = None) -> Fetched:
+        fetched = await self._fetcher.some([link.hash for link in links], range_first=range_first)
+        for block, link in zip(fetched.blocks, links, strict=False):
             if block.link != link:  # possible only where the profile has no header hash to check
                 raise Rejected(f"block {link.number} came with another parent than its header")
-        return blocks
+        return fetched
 
     async def _majority(self, keep: Link | None, links: Sequence[Link]) -> bool:
         """Whether most endpoints that have the block at the fork have the new branch's."""

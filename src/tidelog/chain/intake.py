@@ -10,12 +10,11 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tidelog.chain.blocks import Block, Bundle, Receipt, Transaction
+from tidelog.chain.blocks import Block, Bundle, RawBlock, Receipt, Transaction
 from tidelog.chain.lineage import Link
 from tidelog.chain.profiles import Profile
 from tidelog.chain.proof import Proof, covered_count, prove
 from tidelog.chain.rows import BlockRows, to_rows
-from tidelog.chain.rpc import RawBlock
 from tidelog.chain.wire import decode_block, decode_receipts
 from tidelog.errors import ProofFailure, Rejected
 

@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.errors import (
+    Overloaded,
+    Pruned,
+    Rejected,
+    SourceError,
+    Throttled,
+    TooLarge,
+    Unreachable,
+    Unsupported,
+)
 from tidelog.net.retry import retry_after
 
 NULL = b"null"
@@ -22,6 +31,11 @@ class Call(Struct, frozen=True):
 
     method: str
     params: tuple[Any, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Calls of one kind have answers of about one size."""
+        return f"{self.method} in full" if self.params[1:] == (True,) else self.method
 
 
 class _Request(Struct):
@@ -106,6 +120,7 @@ _MEANINGS: tuple[tuple[type[SourceError], re.Pattern[str]], ...] = tuple(
             Throttled,
             r"rate.?limit|too many requests|throttl|capacity|compute units|request limit|quota|limited to \d+/",
         ),
+        (Overloaded, r"timed? ?out|deadline exceeded|took too long"),
         (
             Unsupported,
             r"method.{0,60}(not found|not supported|does not exist|unavailable|not available|not allowed)",
@@ -121,13 +136,46 @@ _CODES: dict[int, type[SourceError]] = {
 }
 
 
+# what there is too much of; an answer to a batch that is too large is first of all an answer
+_OF_BYTES = re.compile(r"respon|answer|result|body|bytes|\bsize of|content", re.IGNORECASE)
+_OF_CALLS = re.compile(r"batch|calls|requests", re.IGNORECASE)
+_CROWDED = re.compile(r"concurren|simultaneous|in parallel", re.IGNORECASE)
+_PLAN = re.compile(
+    r"\b(\d{1,6})\s*/\s*s(?:ec(?:ond)?)?\b.{0,12}request"  # QuickNode
+    r"|\b(\d{1,6})\s*(?:QPS|RPS)\b"  # Alchemy
+    r"|\b(\d{1,6}) (?:requests|calls)(?: per |/)s",
+    re.IGNORECASE,
+)
+
+
 def meaning(code: int, message: str) -> SourceError:
     """What an error object says about asking again. Unknown errors are worth another try."""
     text = f"error {code}: {_quote(message.encode())}"
     for kind, pattern in _MEANINGS:
         if pattern.search(message):
-            return kind(text)
-    return _CODES.get(code, Unreachable)(text)
+            return _made(kind, text, message)
+    return _made(_CODES.get(code, Unreachable), text, message)
+
+
+def _made(kind: type[SourceError], text: str, message: str) -> SourceError:
+    """The error, with what the message says beside."""
+    if kind is TooLarge:
+        return TooLarge(text, of="bytes" if _OF_BYTES.search(message) else "calls" if _OF_CALLS.search(message) else "")
+    if kind is Throttled:
+        return throttled(text, message)
+    return kind(text)
+
+
+def throttled(text: str, message: str, *, retry_after_s: float | None = None) -> Throttled:
+    """A refusal by rate, with the plan as far as the message names it."""
+    found = _PLAN.search(message)
+    plan = next((float(group) for group in found.groups() if group), None) if found else None
+    return Throttled(
+        text, retry_after_s=retry_after_s, calls_per_s=plan or None, crowded=bool(_CROWDED.search(message))
+    )
+
+
+TIMED_OUT = (408, 502, 504, 522, 524)  # of a gateway, or of Cloudflare: the node behind it took too long
 
 
 def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float) -> SourceError | None:
@@ -135,24 +183,27 @@ def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float)
     if status == 200:
         return None
     text = f"HTTP {status}: {_quote(body)}"
-    said = None if status in (413, 429) else _said(body)
-    if said is not None:
-        return type(said)(text)
-    if status == 429:
-        return Throttled(text, retry_after_s=retry_after(headers.get("retry-after"), now=now))
+    wait_s = retry_after(headers.get("retry-after"), now=now)
     if status == 413:
-        return TooLarge(text)
+        return TooLarge(text, of="calls")  # the request is
+    if status == 429:
+        return throttled(text, text, retry_after_s=wait_s)
+    said = _said(body, text)
+    if isinstance(said, Throttled):
+        said.retry_after_s = wait_s
+    if said is not None:
+        return said
     if status == 503 and "retry-after" in headers:
-        return Throttled(text, retry_after_s=retry_after(headers["retry-after"], now=now))
+        return Throttled(text, retry_after_s=wait_s)
     if 300 <= status < 400:
         return Rejected(f"HTTP {status}: a redirect, which is not followed")
     if status in (400, 401, 403, 404, 405, 410):
         return Rejected(text)
-    return Unreachable(text)
+    return Overloaded(text) if status in TIMED_OUT else Unreachable(text)
 
 
-def _said(body: bytes) -> SourceError | None:
-    """What the body's error object means, where it is known to mean anything."""
+def _said(body: bytes, text: str) -> SourceError | None:
+    """What the body's error object means, where it is known to mean anything; `text` is what it is told as."""
     try:
         refusals = _refusals.decode(body)
     except (ValueError, RecursionError):
@@ -162,7 +213,7 @@ def _said(body: bytes) -> SourceError | None:
         return None
     error = refusal.error or refusal
     said = meaning(error.code, error.message)
-    return None if type(said) is Unreachable else said
+    return None if type(said) is Unreachable else _made(type(said), text, error.message)
 
 
 def _quote_ids(answers: Sequence[_Answer]) -> str:

@@ -69,8 +69,8 @@ class Pool:
                 standing.benched_until > now,
                 standing.quarantined,
                 standing.strikes,
-                endpoint.concurrency.in_flight,
-                int(endpoint.concurrency.limit),
+                endpoint.budget.in_flight,
+                int(endpoint.budget.in_flight_max),
             )
             for endpoint in self.endpoints
             for standing in (self._standing[endpoint.name],)
@@ -134,8 +134,7 @@ class Pool:
         return standing.verified and not standing.quarantined and (number is None or number > standing.pruned_below)
 
     def _preference(self, endpoint: Endpoint, last: Endpoint | None) -> tuple[bool, int, float]:
-        busy = endpoint.concurrency.in_flight / endpoint.concurrency.limit
-        return endpoint is last, self._standing[endpoint.name].strikes, busy
+        return endpoint is last, self._standing[endpoint.name].strikes, endpoint.load
 
     def _none_usable(self, number: int | None) -> SourceError:
         standings = [self._standing[endpoint.name] for endpoint in self.endpoints]

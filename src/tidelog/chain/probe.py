@@ -7,11 +7,11 @@ loudly and stored with the chain.
 
 from collections.abc import Sequence
 
-from tidelog.chain.blocks import Bundle
+from tidelog.chain.blocks import Bundle, RawBlock
 from tidelog.chain.pool import Pool
 from tidelog.chain.profiles import ALL, PROFILES, Profile
 from tidelog.chain.proof import Result, assess
-from tidelog.chain.rpc import Endpoint, RawBlock
+from tidelog.chain.rpc import Endpoint
 from tidelog.chain.wire import decode_block, decode_receipts
 from tidelog.errors import ProofFailure, Rejected, Unreachable
 from tidelog.runtime import Runtime

@@ -1,73 +1,49 @@
-"""One JSON-RPC endpoint: batches under limits, typed answers, an adaptive number of requests in flight.
+"""One JSON-RPC endpoint: calls in batches as its budget allows, typed answers.
 
 What an endpoint says is checked for shape here and for truth in `proof`; which endpoint is asked, and what
 happens after a failure, is decided in `pool`. Every text that leaves this module is redacted.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Raw, Struct
 
 from tidelog.chain import jsonrpc
-from tidelog.chain.blocks import Header
+from tidelog.chain.blocks import Header, RawBlock
+from tidelog.chain.budget import LIMITS, Budget, BudgetLimits, Said
+from tidelog.chain.bundles import BLOCK_KINDS, Bundles
 from tidelog.chain.encoding import encode_header, keccak
+from tidelog.chain.gate import PATIENCE_S, URGENT, Gate
 from tidelog.chain.jsonrpc import Call
 from tidelog.chain.wire import decode_header
 from tidelog.config import EndpointUrl
-from tidelog.errors import Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.errors import (
+    Overloaded,
+    Pruned,
+    Rejected,
+    SourceError,
+    Throttled,
+    TooLarge,
+    Unreachable,
+    Unsupported,
+)
 from tidelog.net.http import HttpTransport
 from tidelog.runtime import Runtime
-from tidelog.telemetry import ChainMetrics
+from tidelog.telemetry import ChainMetrics, logger
 
 ANSWER_BYTES_MAX = 128 * 1024 * 1024  # the receipts of a few of the largest blocks there are (8 MiB of data each)
 REQUEST_TIMEOUT_S = 30.0  # providers cut long queries at 10 to 30 s
-RECEIPTS_PER_BATCH = 100  # the lowest batch limit that providers are known for
-IN_FLIGHT_MAX = 32  # requests at one endpoint; beyond it a node only queues them
+THROTTLED_MAX = 3  # refusals by rate in a row before the pool is told: by then other endpoints do better
+OVERLOADS_MAX = 1  # calls that run out of time alone, of one question: each may take REQUEST_TIMEOUT_S
+SAID_S = 10.0  # between two lines of the log about an endpoint's limits
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
 
+_log = logger("rpc")
+
 LATEST, SAFE, FINALIZED = "latest", "safe", "finalized"
-
-
-class Concurrency:
-    """How many requests may be in flight: one more after a round of successes, half after a refusal."""
-
-    def __init__(self, limit: float = 4.0) -> None:
-        self.limit = limit
-        self.in_flight = 0
-        self._changed = asyncio.Condition()
-
-    def succeeded(self) -> None:
-        self.limit = min(IN_FLIGHT_MAX, self.limit + 1.0 / self.limit)
-
-    def refused(self) -> None:
-        self.limit = max(1.0, self.limit / 2)
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.in_flight < int(self.limit))
-            self.in_flight += 1
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self.in_flight -= 1
-                self._changed.notify_all()
-
-
-class RawBlock(Struct, frozen=True):
-    """A block and its receipts as answered, not yet decoded: the decoding runs off the event loop."""
-
-    block: Raw
-    receipts: Raw  # an array
-
-    @property
-    def size_bytes(self) -> int:
-        return len(memoryview(self.block)) + len(memoryview(self.receipts))
 
 
 class Tips(Struct, frozen=True):
@@ -82,16 +58,27 @@ class Endpoint:
     """One endpoint. `name` is what logs, metrics, rows and errors call it."""
 
     def __init__(
-        self, url: EndpointUrl, http: HttpTransport, runtime: Runtime, metrics: ChainMetrics, *, name: str | None = None
+        self,
+        url: EndpointUrl,
+        http: HttpTransport,
+        runtime: Runtime,
+        metrics: ChainMetrics,
+        *,
+        name: str | None = None,
+        said: Said | None = None,
+        limits: BudgetLimits = LIMITS,
     ) -> None:
+        """`said` is what the user says of its plan."""
         self.name = name or url.name
-        self.concurrency = Concurrency()
+        self.budget = Budget(said, limits)
         self._url = url
         self._http = http
         self._runtime = runtime
         self._metrics = metrics
         self.proves_headers = False  # whether a header's hash can be recomputed, as the chain's profile says
-        self._block_receipts = True  # until it says that it does not offer eth_getBlockReceipts
+        self._gate = Gate(self.budget, runtime)
+        self._bundles = Bundles(self.name, self.request, self.redact, runtime.monotonic)
+        self._said_at = -SAID_S  # when its limits were last told
         self._tags: set[str] = set()  # the tags that it has named a block by
 
     def __repr__(self) -> str:
@@ -128,7 +115,7 @@ class Endpoint:
         return Tips(header, self._tagged(SAFE, safe), self._tagged(FINALIZED, finalized))
 
     def _tagged(self, tag: str, answer: Raw | SourceError) -> Header | None:
-        if isinstance(answer, Throttled):
+        if isinstance(answer, Throttled | Overloaded):
             raise answer
         # nodes that do not know the tag answer with errors of their own
         header = None if isinstance(answer, SourceError) else self._header(answer)
@@ -162,54 +149,54 @@ class Endpoint:
                 headers.append(None)
         return headers
 
+    @property
+    def blocks_at_once(self) -> int:
+        """How many blocks the next request can have, with their receipts."""
+        return self.budget.request_blocks(BLOCK_KINDS)
+
+    @property
+    def load(self) -> float:
+        """How busy it is: requests that it has or that wait, by how many it may have; and the seconds they wait."""
+        budget, waiting = self.budget, self._gate.waiting
+        load = (budget.in_flight + waiting) / budget.in_flight_max + budget.rate.shut_s(self._runtime.monotonic())
+        rate = budget.rate.calls_per_s
+        return load if rate is None else load + (waiting + 1) * budget.request_calls / rate
+
     async def blocks(self, keys: Sequence[int | bytes]) -> list[RawBlock]:
-        """Whole blocks with receipts, by number or by hash, in one batch.
+        """Whole blocks with receipts, by number or by hash.
 
         Raises:
             Rejected: a block or its receipts are null: near the head that is a node not yet, or no longer, there.
-            TooLarge: ask for fewer at once.
+            SourceError: there is no answer, or none that says anything.
         """
-        wanted = [_key(key) for key in keys]
-        calls = [
-            Call("eth_getBlockByHash" if isinstance(key, bytes) else "eth_getBlockByNumber", (text, True))
-            for key, text in zip(keys, wanted, strict=True)
-        ]
-        if self._block_receipts:
-            receipts = [Call("eth_getBlockReceipts", (text,)) for text in wanted]
-            answers = await self.request([*calls, *receipts])
-            blocks = [self._present(answer, text) for answer, text in zip(answers, wanted, strict=False)]
-            lists = answers[len(calls) :]
-            if not any(isinstance(answer, Unsupported) for answer in lists):
-                return [
-                    RawBlock(block, self._present(answer, f"the receipts of {text}"))
-                    for block, answer, text in zip(blocks, lists, wanted, strict=True)
-                ]
-            self._block_receipts = False
-        else:
-            answers = await self.request(calls)
-            blocks = [self._present(answer, text) for answer, text in zip(answers, wanted, strict=True)]
-        return [RawBlock(block, await self._single_receipts(block)) for block in blocks]
+        found = []
+        for outcome in await self.bundles(keys):
+            if isinstance(outcome, SourceError):
+                raise outcome
+            found.append(outcome)
+        return found
 
-    async def _single_receipts(self, block: Raw) -> Raw:
-        try:
-            hashes = [tx.hash for tx in _hashes.decode(block).transactions]
-        except msgspec.DecodeError as error:
-            raise Rejected(self.redact(f"block answer of the wrong shape: {error}"), endpoint=self.name) from None
-        receipts: list[bytes] = []
-        for start in range(0, len(hashes), RECEIPTS_PER_BATCH):
-            part = hashes[start : start + RECEIPTS_PER_BATCH]
-            answers = await self.request([Call("eth_getTransactionReceipt", (tx_hash,)) for tx_hash in part])
-            receipts += [
-                bytes(self._present(answer, f"the receipt of {tx_hash}"))
-                for answer, tx_hash in zip(answers, part, strict=True)
-            ]
-        return Raw(b"[" + b",".join(receipts) + b"]")
+    async def bundles(self, keys: Sequence[int | bytes], *, rank: int = URGENT) -> list[RawBlock | SourceError]:
+        """Whole blocks with receipts, by number or by hash, or why one is not there.
 
-    def _present(self, answer: Raw | SourceError, what: str) -> Raw:
-        result = _result(answer)
-        if bytes(result) == jsonrpc.NULL:
-            raise Rejected(f"null for {what}", endpoint=self.name)
-        return result
+        Args:
+            rank: of its requests among those that wait: lower ones are sent first.
+
+        Raises:
+            SourceError: there is no answer at all.
+        """
+        return await self._bundles.blocks(keys, rank=rank) if keys else []
+
+    async def singly(self, raw: RawBlock, *, rank: int = URGENT) -> RawBlock:
+        """The same block with the receipt of each transaction asked for: eth_getBlockReceipts gave wrong ones."""
+        (outcome,) = await self._bundles.singly([raw], rank=rank)
+        if isinstance(outcome, SourceError):
+            raise outcome
+        return outcome
+
+    def judged(self, receipts_right: bool) -> None:
+        """Whether the receipts that eth_getBlockReceipts gave for a block are the block's."""
+        self._bundles.judged(receipts_right)
 
     def _header(self, answer: Raw) -> Header | None:
         if bytes(answer) == jsonrpc.NULL:
@@ -227,34 +214,154 @@ class Endpoint:
     async def _call(self, call: Call) -> Raw:
         return _result((await self.request([call]))[0])
 
-    async def request(self, calls: Sequence[Call]) -> list[Raw | SourceError]:
-        """Send the calls as one request; results and per-call errors in order.
+    async def request(self, calls: Sequence[Call], *, rank: int = URGENT) -> list[Raw | SourceError]:
+        """Ask the calls, in as many HTTP requests as the budget says; results and per-call errors in order.
+
+        What is refused for its size is asked again in halves, and what is refused by rate later.
 
         Raises:
-            SourceError: the request as a whole failed. Its text is redacted and names the endpoint.
+            SourceError: asking for less does not help. Its text is redacted and names the endpoint.
         """
-        if not calls:
-            return []
-        async with self.concurrency.slot():
-            started = self._runtime.monotonic()
-            outcomes = Counter((call.method, "cancelled") for call in calls)
+        asking = _Asking(calls)
+        while asking.waiting:
+            workers = min(int(self.budget.in_flight_max), -(-len(calls) // self.budget.request_calls))
+            if workers < 2:
+                await self._work(asking, rank)
+                continue
+            tasks = [asyncio.ensure_future(self._work(asking, rank)) for _ in range(workers)]
             try:
-                results = jsonrpc.decode(await self._post(jsonrpc.encode(calls)), calls)
-                outcomes = Counter(
-                    (call.method, outcome_of(answer)) for call, answer in zip(calls, results, strict=True)
-                )
-            except SourceError as error:
-                outcomes = Counter((call.method, outcome_of(error)) for call in calls)
-                if isinstance(error, Throttled | Unreachable):
-                    self.concurrency.refused()
-                raise self._named(error) from None
+                await asyncio.gather(*tasks)
             finally:
-                self._count(outcomes, self._runtime.monotonic() - started)
-        if any(isinstance(result, Throttled) for result in results):
-            self.concurrency.refused()  # some say so call by call
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return asking.results()
+
+    async def _work(self, asking: "_Asking", rank: int) -> None:
+        """Send one request after the other until none of the calls waits any more."""
+        while asking.waiting:
+            async with self._gate.turn(rank, lambda: self.budget.fitting(asking.kinds)) as fitting:
+                part = asking.take(fitting)
+                if part:
+                    await self._send(asking, part)
+
+    async def _send(self, asking: "_Asking", part: Sequence[int]) -> None:
+        """One HTTP request; what it brings, and what the budget learns from it."""
+        calls = [asking.calls[place] for place in part]
+        sent_at = self._runtime.monotonic()
+        outcomes = Counter((call.method, "cancelled") for call in calls)
+        try:
+            answers = await self._exchange(calls)
+            outcomes = Counter((call.method, outcome_of(answer)) for call, answer in zip(calls, answers, strict=True))
+        except SourceError as error:
+            outcomes = Counter((call.method, outcome_of(error)) for call in calls)
+            self._refused(asking, part, sent_at, self._named(error))
+            return
+        finally:
+            self._count(outcomes, self._runtime.monotonic() - sent_at)
+        self._answered(asking, part, sent_at, answers)
+
+    async def _exchange(self, calls: Sequence[Call]) -> list[Raw | SourceError]:
+        """Raises TooLarge for an answer that does not fit a batch: fewer calls may be answered rightly."""
+        body = await self._post(jsonrpc.encode(calls))
+        try:
+            return jsonrpc.decode(body, calls)
+        except Rejected as error:
+            if len(calls) > 1 and type(error) is Rejected:
+                raise TooLarge(error.reason, of="calls") from None
+            raise
+
+    def _refused(self, asking: "_Asking", part: Sequence[int], sent_at: float, error: SourceError) -> None:
+        """A request failed as a whole: ask for less, or later; raise where that does not help."""
+        now, alone = self._runtime.monotonic(), len(part) == 1
+        if isinstance(error, Throttled):
+            self._throttled(asking, sent_at, error)
+            asking.put_back(part)
+        elif isinstance(error, Overloaded):
+            self.budget.overtaxed(now, sent_at, len(part))
+            asking.overloads += 1
+            if not alone or asking.overloads > OVERLOADS_MAX:
+                raise error
+            asking.found(part[0], error)
+        elif isinstance(error, TooLarge):
+            self.budget.too_large(now, [asking.calls[place].kind for place in part], error.of)
+            if alone:
+                asking.found(part[0], error)
+            else:
+                asking.halve(part)
         else:
-            self.concurrency.succeeded()
-        return [self._named(result) if isinstance(result, SourceError) else result for result in results]
+            if isinstance(error, Unreachable):
+                self.budget.broken(now, sent_at)
+            elif alone:
+                self.budget.calls.forgive()  # one alone fails as well: it was not the size
+            raise error
+        self._tell(error)
+
+    def _tell(self, error: SourceError) -> None:
+        """Log that the endpoint has limits, in its words, and what follows; now and then only."""
+        now = self._runtime.monotonic()
+        if now - self._said_at >= SAID_S:
+            self._said_at, rate = now, self.budget.rate.calls_per_s
+            _log.info(
+                "endpoint_limited",
+                endpoint=self.name,
+                error=str(error),
+                calls_per_s=None if rate is None else round(rate, 1),
+                calls_per_request=self.budget.request_calls,
+            )
+
+    def _answered(
+        self, asking: "_Asking", part: Sequence[int], sent_at: float, answers: Sequence[Raw | SourceError]
+    ) -> None:
+        """Keep what was answered; what was refused call by call waits again."""
+        now, sizes = self._runtime.monotonic(), dict[str, list[int]]()
+        late: list[int] = []
+        large: list[int] = []
+        refusals: dict[type[SourceError], SourceError] = {}
+        for place, answer in zip(part, answers, strict=True):
+            if isinstance(answer, SourceError):
+                self._named(answer)
+                if isinstance(answer, Throttled):
+                    late.append(place)
+                elif isinstance(answer, TooLarge | Overloaded) and len(part) > 1:
+                    large.append(place)
+                else:
+                    asking.found(place, answer)
+                    continue
+                refusals[type(answer)] = answer
+                continue
+            asking.found(place, answer)
+            if bytes(memoryview(answer)[: len(jsonrpc.NULL)]) != jsonrpc.NULL:
+                sizes.setdefault(asking.calls[place].kind, []).append(len(memoryview(answer)))
+        self.budget.answered(now, sent_at, len(part), len(part) - len(late) - len(large), sizes)
+        if late:
+            throttled = refusals[Throttled]
+            assert isinstance(throttled, Throttled)
+            self._throttled(asking, sent_at, throttled, progress=len(late) < len(part))
+            asking.put_back(late)
+        if large:
+            too_large = refusals.get(TooLarge)
+            of = too_large.of if isinstance(too_large, TooLarge) else "calls"
+            self.budget.too_large(now, [asking.calls[place].kind for place in part], of)
+            if len(large) == len(part):
+                asking.halve(large)
+            else:
+                asking.put_back(large)
+        for refusal in refusals.values():
+            self._tell(refusal)
+
+    def _throttled(self, asking: "_Asking", sent_at: float, error: Throttled, *, progress: bool = False) -> None:
+        self.budget.throttled(
+            self._runtime.monotonic(),
+            sent_at,
+            retry_after_s=error.retry_after_s,
+            plan=error.calls_per_s,
+            crowded=error.crowded,
+        )
+        self._gate.refusal = error.reason
+        asking.refusals = 0 if progress else asking.refusals + 1
+        if asking.refusals > THROTTLED_MAX or self.budget.rate.shut_s(self._runtime.monotonic()) > PATIENCE_S:
+            raise error
 
     def _count(self, outcomes: Mapping[tuple[str, str], int], seconds: float) -> None:
         for (method, outcome), calls in outcomes.items():
@@ -269,7 +376,7 @@ class Endpoint:
                 parts.append(chunk)
                 size += len(chunk)
                 if size > ANSWER_BYTES_MAX:
-                    raise TooLarge(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+                    raise TooLarge(f"an answer of more than {ANSWER_BYTES_MAX} bytes", of="bytes")
             answer = b"".join(parts)
             error = jsonrpc.http_error(response.status, dict(response.headers), answer, now=self._runtime.now())
             if error is not None:
@@ -284,8 +391,52 @@ class Endpoint:
         return error
 
 
+class _Asking:
+    """Calls that are asked for: which still wait, in parts that may be sent together, and what has come."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.calls = calls
+        self.refusals = 0  # by rate, in a row
+        self.overloads = 0  # calls that ran out of time though asked alone
+        self._parts: deque[Sequence[int]] = deque([range(len(calls))] if calls else [])
+        self._found: dict[int, Raw | SourceError] = {}
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._parts)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of the calls that may be sent next, together."""
+        return [self.calls[place].kind for place in self._parts[0]] if self._parts else []
+
+    def take(self, count: int) -> Sequence[int]:
+        """The places of at most so many calls; none if another one was quicker."""
+        if not self._parts:
+            return ()
+        part = self._parts.popleft()
+        if len(part) > count:
+            self._parts.appendleft(part[count:])
+        return part[:count]
+
+    def put_back(self, part: Sequence[int]) -> None:
+        self._parts.appendleft(part)
+
+    def halve(self, part: Sequence[int]) -> None:
+        half = len(part) // 2
+        self._parts.extendleft((part[half:], part[:half]))
+
+    def found(self, place: int, answer: Raw | SourceError) -> None:
+        self.refusals = 0
+        self._found[place] = answer
+
+    def results(self) -> list[Raw | SourceError]:
+        return [self._found[place] for place in range(len(self.calls))]
+
+
 _OUTCOMES = {
     Unreachable: "unreachable",
+    Overloaded: "overloaded",
     Throttled: "throttled",
     Rejected: "rejected",
     TooLarge: "too_large",
@@ -299,17 +450,6 @@ def outcome_of(answer: Raw | SourceError) -> str:
     return _OUTCOMES.get(type(answer), "failed") if isinstance(answer, SourceError) else "ok"
 
 
-class _TransactionHash(Struct):
-    hash: str
-
-
-class _Hashes(Struct):
-    transactions: list[_TransactionHash]
-
-
-_hashes = msgspec.json.Decoder(_Hashes)
-
-
 def _result(answer: Raw | SourceError) -> Raw:
     if isinstance(answer, SourceError):
         raise answer
@@ -321,10 +461,6 @@ def _hashes_right(header: Header) -> bool:
         return keccak(encode_header(header)) == header.hash
     except ValueError:
         return True  # not computable: whole blocks are held to their profile all the same
-
-
-def _key(key: int | bytes) -> str:
-    return _hex(key) if isinstance(key, bytes) else hex(key)
 
 
 def _hex(value: bytes) -> str:

@@ -82,6 +82,30 @@ class _Unlinked(Exception):
         self.number = number
 
 
+class _Batch:
+    """Proven blocks that wait for their commit."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Proven] = []
+        self._rows = self._bytes = 0
+
+    def add(self, block: Proven) -> None:
+        self._blocks.append(block)
+        self._rows += block.rows.row_count
+        self._bytes += block.size_bytes
+
+    @property
+    def full(self) -> bool:
+        return (
+            self._rows >= ROWS_PER_COMMIT or self._bytes >= BYTES_PER_COMMIT or len(self._blocks) >= BLOCKS_PER_COMMIT
+        )
+
+    def taken(self) -> list[Proven]:
+        """All of them; the batch is empty after it."""
+        blocks, self._blocks, self._rows, self._bytes = self._blocks, [], 0, 0
+        return blocks
+
+
 class Sync:
     """One run of `tidelog chain sync`."""
 
@@ -350,39 +374,39 @@ class Sync:
     # -- history ----------------------------------------------------------------------------------------------
 
     async def _history(self, first: int, last: int, *, begins: bool = False) -> None:
-        """Fetch ahead and commit in order, in batches of whole blocks."""
+        """Fetch ahead and commit in order, in batches of whole blocks; a failure comes after what is before it."""
         held = self._ledger.head
         tip = held.hash if held is not None else None
-        batch: list[Proven] = []
-        rows = size = 0
+        batch = _Batch()
         committed_at = settled_at = self._runtime.monotonic()
-        async with aclosing(self._fetcher.ahead(first, last, range_first=first if begins else None)) as lists:
-            async for blocks in lists:
-                for block in blocks:
-                    if tip is not None and block.link.parent_hash != tip:
-                        await self._append(batch)
-                        raise _Unlinked(block.link.number)
-                    tip = block.link.hash
-                    batch.append(block)
-                    rows += block.rows.row_count
-                    size += block.size_bytes
-                    if rows >= ROWS_PER_COMMIT or size >= BYTES_PER_COMMIT or len(batch) >= BLOCKS_PER_COMMIT:
-                        await self._append(batch)
-                        batch, rows, size, committed_at = [], 0, 0, self._runtime.monotonic()
-                        if self._stopping:
-                            return
-                now = self._runtime.monotonic()
-                if self._stopping or now - committed_at >= COMMIT_INTERVAL_S:
-                    await self._append(batch)
-                    batch, rows, size, committed_at = [], 0, 0, now
-                if self._stopping:
-                    return
-                if now - settled_at >= 10 * COMMIT_INTERVAL_S:
-                    view = await self._follower.look()
-                    self._observe(view)
-                    await self._follower.settle_finality(view)
-                    settled_at = now
-        await self._append(batch)
+        try:
+            async with aclosing(self._fetcher.ahead(first, last, range_first=first if begins else None)) as lists:
+                async for blocks in lists:
+                    for block in blocks:
+                        if tip is not None and block.link.parent_hash != tip:
+                            raise _Unlinked(block.link.number)
+                        tip = block.link.hash
+                        batch.add(block)
+                        if batch.full:
+                            await self._append(batch.taken())
+                            committed_at = self._runtime.monotonic()
+                            if self._stopping:
+                                return
+                    now = self._runtime.monotonic()
+                    if self._stopping or now - committed_at >= COMMIT_INTERVAL_S:
+                        await self._append(batch.taken())
+                        committed_at = now
+                    if self._stopping:
+                        return
+                    if now - settled_at >= 10 * COMMIT_INTERVAL_S:
+                        view = await self._follower.look()
+                        self._observe(view)
+                        await self._follower.settle_finality(view)
+                        settled_at = now
+        except (SourceError, ProofFailure, _Unlinked):
+            await self._append(batch.taken())
+            raise
+        await self._append(batch.taken())
 
     async def _backfill(self, view: View) -> bool:
         """Extend the range downwards to a lower --from; True if something was committed."""

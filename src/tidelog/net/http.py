@@ -12,7 +12,7 @@ from typing import Protocol
 
 import aiohttp
 
-from tidelog.errors import Unreachable
+from tidelog.errors import Overloaded, Unreachable
 from tidelog.net.proxy import Proxies, shown
 
 CHUNK_BYTES = 256 * 1024  # what one read hands over: large blocks in few turns, small enough to stop early
@@ -42,7 +42,8 @@ class HttpTransport(Protocol):
         """Send one POST. The time-out spans everything up to the last byte of the body. No redirects.
 
         Raises:
-            Unreachable: no connection, reset, time-out, or broken HTTP. Its text never holds the URL.
+            Overloaded: no complete answer within the time-out.
+            Unreachable: no connection, reset, or broken HTTP. No text holds the URL.
         """
         ...
 
@@ -96,7 +97,7 @@ class AioHttp:
             ) as response:
                 yield _AioResponse(response)
         except TimeoutError:
-            raise Unreachable(f"no complete answer within {timeout_s:g} s{through}") from None
+            raise Overloaded(f"no complete answer within {timeout_s:g} s{through}") from None
         except aiohttp.ClientHttpProxyError as error:
             raise Unreachable(f"no connection{through} (it says HTTP {error.status})") from None
         except aiohttp.ClientProxyConnectionError as error:

@@ -17,7 +17,10 @@ BLOCKS = (0, 25)
 
 CHAIN_LEFT_OUT = {"pruned"}  # what a peer says of itself for good is believed for good
 HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
-CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES))
+RECEIPTS_LIES = [
+    "receipts_by_number_only", "receipts_crash", "receipts_doubled", "receipts_invalid_params", "receipts_with_nulls",
+]  # fmt: skip
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPTS_LIES))
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
@@ -35,6 +38,7 @@ MARKET_POINTS = (
 
 # What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
 HEADS_CHANCE = 0.3
+RECEIPTS_CHANCE = 0.3
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 FRAMES_CHANCE = 0.3
 FRAMES = ("fragments", "huge", "nesting")
@@ -50,7 +54,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
     if kind == plan.CHAIN:
-        return _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
+        chain = _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
+        return _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -120,6 +125,16 @@ def _heads(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan
     count = rng.randint(1, 4) if faults else 0
     added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added), heads=True)
+
+
+def _receipts(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps receipts of whole blocks that fail, for as long as things go wrong: the single ones are right."""
+    if not faults or rng.random() >= RECEIPTS_CHANCE:
+        return schedule
+    replica = _replica(rng, schedule.replicas)
+    lie = plan.Lie(rng.choice(RECEIPTS_LIES), replica, rng.choice((0.2, 1.0, 1.0)), DAYS_S)
+    event = plan.Event(plan.Time(round(rng.uniform(0.0, 5.0), 3)), lie)
+    return msgspec.structs.replace(schedule, events=(*schedule.events, event))
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

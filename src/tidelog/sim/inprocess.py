@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from tidelog.errors import Rejected, Unreachable
+from tidelog.errors import Overloaded, Rejected, Unreachable
 from tidelog.net.http import CHUNK_BYTES, HttpResponse
 from tidelog.net.websocket import WebSocket
 from tidelog.sim.answers import Answer, Ending
@@ -57,7 +57,7 @@ async def played(answering: Callable[[], Answer], timeout_s: float) -> AsyncIter
                 await asyncio.get_running_loop().create_future()
             yield _Response(answer)
     except TimeoutError:
-        raise Unreachable(f"no complete answer within {timeout_s:g} s") from None
+        raise Overloaded(f"no complete answer within {timeout_s:g} s") from None
 
 
 class InProcessHttp:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from tidelog.chain.rpc import IN_FLIGHT_MAX
-from tidelog.errors import Unreachable
+from tidelog.chain.budget import LIMITS
+from tidelog.errors import Overloaded, Unreachable
 from tidelog.net.http import HttpResponse
 from tidelog.net.websocket import WebSocket
 from tidelog.sim.inprocess import InProcessHttp, InProcessWire, NodeSocket
@@ -65,8 +65,8 @@ class LinkedHttp:
         replica = int(url.rpartition("replica-")[2].partition("/")[0])
         self._process.world.trace.add(f"ask {replica} {hashlib.sha256(body).hexdigest()[:16]}")
         self._open[replica] += 1
-        if self._open[replica] > IN_FLIGHT_MAX:
-            self._process.world.violated(f"at most {IN_FLIGHT_MAX} requests are under way at an endpoint")
+        if self._open[replica] > LIMITS.in_flight_max:
+            self._process.world.violated(f"at most {LIMITS.in_flight_max} requests are under way at an endpoint")
         try:
             async with self._answer(replica, url, body, headers, timeout_s) as response:
                 yield response
@@ -84,7 +84,7 @@ class LinkedHttp:
         if replica in self._links.down:
             raise Unreachable("no connection (refused)")
         if latency_s >= timeout_s:
-            raise Unreachable(f"no complete answer within {timeout_s:g} s")
+            raise Overloaded(f"no complete answer within {timeout_s:g} s")
         async with self._inner.post(url, body, headers=headers, timeout_s=timeout_s - latency_s) as response:
             yield _LinkedResponse(response, self._rng.random() * LATENCY_S)
         self._process.check()

@@ -6,8 +6,10 @@ import msgspec
 
 from tidelog.sim.lies.edits import flipped, plus_one
 from tidelog.sim.lies.lie import RECEIPTS, SINGLE, Asked, on_call
-from tidelog.sim.methods import METHOD_NOT_FOUND, SERVER_ERROR, RpcError
+from tidelog.sim.methods import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 
+INTERNAL_ERROR = -32603  # JSON-RPC 2.0
+HASH_CHARS = 66  # of a hash as 0x text
 LAG_BLOCKS = 3  # how far the lagging half of a balancer is behind
 
 
@@ -34,6 +36,36 @@ def receipts_other_fork(asked: Asked) -> Any:
     """The receipts are those of another block of the same height."""
     rival = asked.question.chain.rival(asked.block) if asked.block else None
     return msgspec.json.decode(rival.page.receipts) if rival else asked.result
+
+
+@on_call("eth_getBlockReceipts")
+def receipts_doubled(asked: Asked) -> Any:
+    """A block's first receipt comes twice."""
+    return [*asked.result[:1], *asked.result]
+
+
+@on_call("eth_getBlockReceipts")
+def receipts_with_nulls(asked: Asked) -> Any:
+    """Every second of a block's receipts is null."""
+    return [None if place % 2 else receipt for place, receipt in enumerate(asked.result)]
+
+
+@on_call("eth_getBlockReceipts")
+def receipts_crash(asked: Asked) -> Any:
+    """eth_getBlockReceipts fails inside: "method handler crashed"."""
+    raise RpcError(INTERNAL_ERROR, "method handler crashed")
+
+
+@on_call("eth_getBlockReceipts")
+def receipts_by_number_only(asked: Asked) -> Any:
+    """eth_getBlockReceipts takes no hash: "hex number > 64 bits"."""
+    return _only_numbers(asked, "invalid argument 0: hex number > 64 bits")
+
+
+@on_call("eth_getBlockReceipts")
+def receipts_invalid_params(asked: Asked) -> Any:
+    """eth_getBlockReceipts takes no hash: "Invalid params"."""
+    return _only_numbers(asked, "Invalid params")
 
 
 @on_call("eth_getTransactionReceipt")
@@ -109,6 +141,12 @@ def receipt_bloom_wrong(asked: Asked) -> Any:
     """A receipt's bloom has one bit flipped."""
     for receipt in _receipts(asked.result)[:1]:
         receipt["logsBloom"] = flipped(receipt["logsBloom"])
+    return asked.result
+
+
+def _only_numbers(asked: Asked, message: str) -> Any:
+    if len(str(asked.question.param(0))) == HASH_CHARS:
+        raise RpcError(INVALID_PARAMS, message)
     return asked.result
 
 
