@@ -116,6 +116,10 @@ def test_for_people_without_json(db: str, capsys: pytest.CaptureFixture[str]) ->
         (["trades", "BTC/USD", "--from", "yesterday"], "--from 'yesterday': give a time"),
         (["candles", "BTC/USD", "--interval", "1y"], "--interval '1y': give one such"),
         (["candles", "BTC/USD", "--interval", ""], "--interval ''"),
+        (["trades", "XRP/USD"], "recording kraken has no trades of XRP/USD; it has BTC/USD, ETH/USD"),
+        (["candles", "XRP/USD"], "recording kraken has no trades of XRP/USD; it has BTC/USD, ETH/USD"),
+        (["coverage", "XRP/USD"], "recording kraken has no coverage of XRP/USD; it has BTC/USD, ETH/USD"),
+        (["candles", "BTC/USD", "--interval", "2m"], "has no candles of 120 s; it has 1m, 5m, "),
         (["coverage", "--name", "other"], "holds no recording 'other'; it holds kraken"),
     ],
 )

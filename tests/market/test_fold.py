@@ -21,7 +21,7 @@ from tidelog.batch import (
 )
 from tidelog.errors import ConfigError
 from tidelog.market.book import Check
-from tidelog.market.events import BookDelta, BookUpdates, Malformed, Trades
+from tidelog.market.events import BookDelta, BookUpdates, Malformed, Rejection, Trades
 from tidelog.market.fanout import EventId
 from tidelog.market.fold import SYMBOLS_MAX, Fold, State, decode_state, encode_state
 from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
@@ -316,6 +316,17 @@ class TestBooks:
         made.note(BookDelta(SYMBOL, (), (), None), check=Check.UNCHECKED)
         made.note(BookDelta(SYMBOL, (), (), None))
         assert coverage(folded(made.entries), "book")[1:] == ["2.001 4 unproven unchecked None"]
+
+    def test_that_are_refused_are_a_gap_in_the_words_of_the_exchange(self) -> None:
+        made = Recording()
+        for _ in range(2):  # it is asked again, and refused again
+            made.note(Rejection("Currency pair not supported XX/USD", "subscribe", None, "XX/USD", 3))
+            refused = (("book", "XX/USD"), ("trade", "XX/USD"), ("ohlc", "XX/USD"), ("executions", None))
+            made.entries[-1] = msgspec.structs.replace(made.entries[-1], refused=refused)
+        rows = folded(made.entries)
+        assert rows.shown(COVERAGE, "symbol", "channel", "since_us", "state", "reason") == [
+            f"XX/USD {channel} 1 gap refused: Currency pair not supported XX/USD" for channel in ("book", "trade")
+        ]
 
     def test_of_one_frame_are_each_judged(self) -> None:
         made = self.started()

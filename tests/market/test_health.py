@@ -14,6 +14,22 @@ LIVE = State.LIVE
         (Facts(LIVE, 4, 4), ()),
         (Facts(State.SUBSCRIBING, 4, 4), ("the session is subscribing, and not live",)),
         (Facts(State.BACKING_OFF, 0, 0), ("the session is backing off, and not live",)),
+        (
+            Facts(State.BACKING_OFF, 4, 0, ended="the peer closed the connection with code 1013: busy"),
+            (
+                "the session is backing off, and not live: the peer closed the connection with code 1013: busy",
+                "0 of 4 subscriptions are held",
+            ),
+        ),
+        (Facts(LIVE, 4, 4, status="cancel_only"), ()),
+        (Facts(LIVE, 4, 4, status="maintenance"), ("the exchange says of itself: maintenance",)),
+        (
+            Facts(LIVE, 4, 3, refused=["trade XX/USD: no such pair", "book XX/USD: no such pair"]),
+            (
+                "3 of 4 subscriptions are held",
+                "the exchange refuses book XX/USD: no such pair; trade XX/USD: no such pair",
+            ),
+        ),
         (Facts(LIVE, 4, 3), ("3 of 4 subscriptions are held",)),
         (Facts(LIVE, 4, 4, ["B", "A"]), ("for more than 30 s no message has proven the book of A, B",)),
         (

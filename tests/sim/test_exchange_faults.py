@@ -219,6 +219,12 @@ FRAMES: dict[str, tuple[dict[str, Any], Seen]] = {
     "fragments": (BOOK, sent(Manner.FRAGMENTS)),
     "compressed": (BOOK, sent(Manner.COMPRESSED)),
     "reserved_bits": (BOOK, sent(Manner.RESERVED)),
+    "market_refused": (
+        BOOK,
+        lambda seen, true, _: (
+            [one.error for one in seen.of(Rejection)] == ["EService:Market in maintenance"] and not data(seen)
+        ),
+    ),
     "rate_exceeded": ({"times": 1}, lambda seen, true, _: seen.of(Rejection)[0].throttled),
 }
 

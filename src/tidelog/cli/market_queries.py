@@ -5,6 +5,7 @@ Numbers are printed as exact decimals, times as UTC; with `--json` one object a 
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -14,12 +15,15 @@ from tidelog.batch import CANDLES, COVERAGE, GAPS, TRADES, Row, Table
 from tidelog.cli.stores import DEFAULT_DB, Db, opened
 from tidelog.errors import ConfigError
 from tidelog.market.events import EPOCH, micros
+from tidelog.market.fold import State, SymbolState, decode_state
 from tidelog.market.rows import bar_of_row, decimal_text
 from tidelog.runtime import run
-from tidelog.store import Condition, Store
+from tidelog.store import Condition, Snapshot, Store
 
 LIST_MAX = 10_000  # rows that a command prints at most: more is a job for SQL
 SOURCE_PREFIX = "market:"
+NAMES_TOLD = 20  # symbols in a sentence
+NAME_MAX = 40  # characters of a symbol that there is not
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 Symbol = Annotated[str, Parameter(help="Such as BTC/USD.")]
@@ -131,6 +135,8 @@ async def _coverage(
             if wanted is not None:
                 where["scope"] = f"trades:{wanted}"
             missing = await snapshot.select(GAPS, scope=source, where=where, limit=limit)
+            if wanted is not None and not found and not missing:
+                await _require_held(snapshot, source, COVERAGE, {"symbol": wanted})
     return list(found), missing
 
 
@@ -174,7 +180,40 @@ async def _rows(
             rows = await snapshot.select(
                 table, scope=source, low=begin_us, high=high, where=where, descending=True, limit=_limit(limit)
             )
+            if not rows:
+                await _require_held(snapshot, source, table, where)
     return rows[::-1]
+
+
+async def _require_held(snapshot: Snapshot, source: str, table: Table, where: Mapping[str, Condition]) -> None:
+    """ConfigError, which says what there is, if a recording has nothing of that symbol or interval at any time."""
+    checkpoint = await snapshot.checkpoint(source)
+    state = decode_state(checkpoint.position or "{}") if checkpoint is not None else State()
+    symbol, interval_s = where.get("symbol"), where.get("interval_s")
+    traded = table in (TRADES, CANDLES)
+    held = [name for name, each in state.symbols.items() if not traded or each.trades or _uncounted(each)]
+    recording = source.removeprefix(SOURCE_PREFIX)
+    if symbol is not None and symbol not in held:
+        what = "trades" if traded else "coverage"
+        raise ConfigError(f"recording {recording} has no {what} of {str(symbol)[:NAME_MAX]}; it has {_some(held)}")
+    if interval_s is not None and state.intervals_s and interval_s not in state.intervals_s:
+        made = ", ".join(_interval_text(each) for each in state.intervals_s)
+        raise ConfigError(f"recording {recording} has no candles of {interval_s} s; it has {made}")
+
+
+def _uncounted(symbol: SymbolState) -> bool:
+    """Whether an older version stored trades of it, which were not counted."""
+    return symbol.trades is None and symbol.trade is not None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+    return (", ".join(sorted(names)[:NAMES_TOLD]) or "none") + more
+
+
+def _interval_text(seconds: int) -> str:
+    unit = next((name for name, size in reversed(_UNITS.items()) if seconds % size == 0), "s")
+    return f"{seconds // _UNITS[unit]}{unit}"
 
 
 async def the_source(store: Store, name: str | None) -> str:

@@ -36,6 +36,11 @@ class RecordingHealth:
             wanted=progress.subscriptions,
             held=progress.held,
             unproven=self._unproven.longer_than(self._limits.unproven_s, now),
+            refused=[
+                f"{each.channel} {each.symbol or ''}".strip() + f": {each.words}" for each in self._feed.peer.refusals
+            ],
+            status=self._feed.peer.status,
+            ended=self._feed.peer.ended,
             journal_stalled=self._feed.stalled,
             loading=self._loading,
             loader_lag_s=self._metrics.loader_lag_s,

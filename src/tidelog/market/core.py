@@ -24,6 +24,7 @@ from tidelog.market.events import (
     EventId,
     Malformed,
     Missed,
+    Rejection,
     Request,
     Resync,
     Started,
@@ -72,6 +73,7 @@ class Entry(Struct, frozen=True, gc=False):
     checks: tuple[Check | None, ...] = ()  # of a `BookUpdates`, one for each of its parts
     doubted: tuple[str, ...] = ()  # symbols whose books it leaves in doubt, because it could not be read
     depth: int | None = None  # as subscribed, of the book of a snapshot
+    refused: tuple[tuple[str, str | None], ...] = ()  # channel and symbol of what a refusal keeps from us
 
 
 _encode = msgspec.json.Encoder().encode
@@ -157,7 +159,7 @@ class Core:
                     self.session.doubt_book(symbol, "a frame could not be read")
             return Entry(record.id, record.at_us, event, None, doubted=doubted)
         kind = type(event)
-        if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot:
+        if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot or kind is Rejection:
             return self._take_odd(record, event, check)
         self.session.observe(event, check, record.at_us)
         return Entry(record.id, record.at_us, event, check)
@@ -171,6 +173,10 @@ class Core:
                 for part, each in zip(parts, checks, strict=True):
                     self.session.observe(part, each, at_us)
                 return Entry(record.id, at_us, event, None, checks)
+            case Rejection():
+                refused = self.session.refused_by(event)
+                self.session.observe(event, None, at_us)
+                return Entry(record.id, at_us, event, None, refused=refused)
             case Unknown(""):  # it names neither channel nor method: it may have been anything
                 doubted = self.books.doubt(None)
                 self.session.observe(event, None, at_us)

@@ -45,6 +45,7 @@ from tidelog.market.figures import (
     reconnect_reason,
     refused_reason,
 )
+from tidelog.market.hearing import HEARD, Hearing
 from tidelog.market.journal import Journal, open_journal
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.marks import (
@@ -64,6 +65,7 @@ from tidelog.market.marks import (
     encode_mark,
     ended_in_order,
 )
+from tidelog.market.peer import Peer
 from tidelog.market.records import Kind, Record
 from tidelog.market.retention import Keeper, Retention
 from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
@@ -225,6 +227,7 @@ class Feed:
         self._malformed = self._connects = self._resyncs = self._mismatches = 0
         self._metrics = metrics or MarketMetrics()
         self._metrics.feed = self._reading
+        self._hearing = Hearing(self._url, self._channels, self._metrics)
         self._timed_from_us = 0  # no frame is timed before
         for words, counts in (
             (RECONNECT_REASONS, self._metrics.reconnects),
@@ -298,6 +301,8 @@ class Feed:
             held=progress.held,
             books=tuple(books),
             unproven=len(self.unproven),
+            refused=len(self.peer.refusals),
+            status=self._hearing.status,
             frames=frames,
             malformed=progress.malformed,
             connects=progress.connects,
@@ -314,6 +319,11 @@ class Feed:
             committed_bytes=0 if journal is None else journal.committed_bytes,
             commits=Distribution(()) if journal is None else journal.commits,
         )
+
+    @property
+    def peer(self) -> Peer:
+        """What the exchange has said beside data."""
+        return self._hearing.peer
 
     @property
     def unproven(self) -> list[str]:
@@ -486,6 +496,7 @@ class Feed:
             if isinstance(error, SourceError):
                 self._metrics.refused[refused_reason(error)] += 1
             _log.warning("connect_failed", endpoint=self._url.name, reason=reason)
+            self.peer.left(reason)
             self._note(Refused(reason, _patience_us(error)))
             return
         finally:
@@ -501,8 +512,9 @@ class Feed:
                 self._token = await self._tokens()
         except (SourceError, TimeoutError) as error:
             self._note(Denied(str(error) or f"no token within {TOKEN_S:g} s", _patience_us(error)))
-            await self._hang_up("no token")
+            await self._hang_up(self._hearing.denied(error, TOKEN_S))
             return
+        self.peer.authorized()
         self._note(Authorized())
 
     async def _hang_up(self, reason: str) -> None:
@@ -536,6 +548,8 @@ class Feed:
                     self._mismatched(part.symbol)
         elif type(event) is Malformed:
             self._malformed += 1
+        elif type(event) in HEARD:
+            self._hearing.take(entry)
         self._fanout.publish(id_, event)
         if at_us >= self._timed_from_us:
             self._time(event, at_us)
@@ -574,10 +588,12 @@ class Feed:
         match entry.event:
             case Connected():
                 self._connects += 1
+                self.peer.connected()
                 _log.info("connected", endpoint=self._url.name)
             case Disconnected(reason):
                 if (word := reconnect_reason(reason)) != CLOSING:
                     self._metrics.reconnects[word] += 1
+                self.peer.left(reason)
                 _log.info("disconnected", endpoint=self._url.name, reason=reason)
             case Resync(channel, symbol, _, reason):
                 self._resyncs += 1

@@ -38,6 +38,7 @@ from tidelog.market.events import (
     BookUpdates,
     EventId,
     Instruments,
+    Rejection,
     Trade,
     Trades,
     micros,
@@ -208,6 +209,10 @@ class Fold:
                     self.refused += not self._changes.put(INSTRUMENTS, row)
             case Ack():
                 self._take_ack(event, at_us)
+            case Rejection(error):
+                for channel, named in entry.refused:
+                    if channel in (BOOK, TRADE) and named is not None and self._admits(named):
+                        self._turn(named, channel, GAP, at_us, _sentence(f"refused: {error}"))
             case _:
                 pass
 

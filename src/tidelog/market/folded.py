@@ -49,3 +49,4 @@ class Folded(Struct, frozen=True, gc=False):
     checks: tuple[Check | None, ...] = ()  # of a `BookUpdates`, one for each of its parts
     doubted: tuple[str, ...] = ()  # symbols whose books it leaves in doubt, because it could not be read
     depth: int | None = None  # as subscribed, of the book of a snapshot; None: it is not known
+    refused: tuple[tuple[str, str | None], ...] = ()  # channel and symbol of what a refusal keeps from us

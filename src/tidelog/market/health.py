@@ -7,6 +7,8 @@ from msgspec import Struct
 from tidelog.market.subscriptions import State
 from tidelog.telemetry.readiness import Readiness
 
+MAINTENANCE = "maintenance"  # the one state of an exchange in which its data cannot be relied on
+SHOWN_MAX = 5  # of a list in a reason
 UNPROVEN_S = 30.0  # that a book may be unproven: the time in which a feed notices that its data stopped
 LOADER_LAG_S = 30.0  # that the store may be behind the journal: thirty times what a batch waits for company
 
@@ -25,6 +27,9 @@ class Facts(Struct, frozen=True):
     wanted: int  # subscriptions
     held: int  # of them
     unproven: Collection[str] = ()  # symbols of books that are unproven for longer than the limit
+    refused: Collection[str] = ()  # what the exchange refuses, as sentences in its words
+    status: str | None = None  # the exchange's state, as it says it
+    ended: str | None = None  # why there is no connection
     journal_stalled: bool = False
     loading: bool = False  # into a store
     loader_lag_s: float | None = None  # None: nothing was loaded yet
@@ -48,12 +53,16 @@ def readiness(facts: Facts, limits: Limits) -> Readiness:
     """Ready, or the reasons why not."""
     reasons = []
     if facts.state is not State.LIVE:
-        reasons.append(f"the session is {facts.state.value.replace('_', ' ')}, and not live")
+        why = f": {facts.ended}" if facts.ended else ""
+        reasons.append(f"the session is {facts.state.value.replace('_', ' ')}, and not live{why}")
+    if facts.status == MAINTENANCE:
+        reasons.append(f"the exchange says of itself: {facts.status}")
     if facts.held < facts.wanted:
         reasons.append(f"{facts.held} of {facts.wanted} subscriptions are held")
+    if facts.refused:
+        reasons.append(f"the exchange refuses {_some(sorted(facts.refused), '; ')}")
     if facts.unproven:
-        symbols = sorted(facts.unproven)
-        shown = ", ".join(symbols[:5]) + (f" and {len(symbols) - 5} more" if len(symbols) > 5 else "")
+        shown = _some(sorted(facts.unproven), ", ")
         reasons.append(f"for more than {limits.unproven_s:.0f} s no message has proven the book of {shown}")
     if facts.journal_stalled:
         reasons.append("the journal cannot commit, or is full of what waits for its disk")
@@ -65,3 +74,8 @@ def readiness(facts: Facts, limits: Limits) -> Readiness:
             "are allowed"
         )
     return Readiness.of(reasons)
+
+
+def _some(items: list[str], between: str) -> str:
+    more = f" and {len(items) - SHOWN_MAX} more" if len(items) > SHOWN_MAX else ""
+    return between.join(items[:SHOWN_MAX]) + more

@@ -201,7 +201,9 @@ def _as_loaded(item: Entry | _Standing) -> Folded:
         case Missed(reason):
             marker = Marker(GAP, reason)
         case _:
-            return Folded(item.id, item.at_us, item.event, item.check, item.checks, item.doubted, item.depth)
+            return Folded(
+                item.id, item.at_us, item.event, item.check, item.checks, item.doubted, item.depth, item.refused
+            )
     return Folded(item.id, item.at_us, marker)
 
 

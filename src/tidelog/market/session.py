@@ -271,6 +271,13 @@ class Session:
                 subscription.refusals += 1
         self.due_us = 0
 
+    def refused_by(self, rejection: Rejection) -> tuple[tuple[str, str | None], ...]:
+        """Channel and symbol of the subscriptions that a refusal keeps from us: to be asked before it is observed."""
+        if rejection.throttled or "lready subscribed" in rejection.error:
+            return ()
+        asked = [one for one in self._meant(rejection) if one.phase is not Phase.LEAVING]
+        return tuple([(one.stream.channel, one.symbol) for one in asked])
+
     def _meant(self, rejection: Rejection) -> Iterator[Subscription]:
         """The subscriptions that a refusal is about, as far as it says."""
         if rejection.req_id is None and rejection.symbol is None and rejection.channel is None:

@@ -54,16 +54,16 @@ class KrakenTokens:
         url = self._url.reveal().rstrip("/") + TOKEN_PATH
         async with self._http.post(url, body.encode(), headers=headers, timeout_s=TIMEOUT_S) as response:
             after_s = retry_after(response.headers.get("retry-after"), now=self._runtime.now())
-            if response.status == 429 or (response.status == 503 and after_s is not None):
-                text = f"HTTP {response.status} for a token"
-                raise Throttled(text, endpoint=self._url.name, retry_after_s=after_s)
-            if response.status != 200:
-                raise Unreachable(f"HTTP {response.status} for a token", endpoint=self._url.name)
             answer = bytearray()
             async for chunk in response.chunks():
                 answer += chunk
                 if len(answer) > ANSWER_BYTES_MAX:
                     raise Rejected("an answer too long for a token", endpoint=self._url.name)
+            if response.status != 200:
+                text = f"HTTP {response.status} for a token{_words(bytes(answer))}"
+                if response.status == 429 or (response.status == 503 and after_s is not None):
+                    raise Throttled(text, endpoint=self._url.name, retry_after_s=after_s)
+                raise Unreachable(text, endpoint=self._url.name)
         return self._read(bytes(answer))
 
     def _read(self, body: bytes) -> str:
@@ -78,3 +78,13 @@ class KrakenTokens:
         if answer.result is None:
             raise Unreachable("an answer without a token", endpoint=self._url.name)
         return answer.result.token
+
+
+def _words(body: bytes) -> str:
+    """What the exchange says in an answer that is not 200: its errors, or a line of text; nothing of a page."""
+    try:
+        told = ", ".join(_decode(body).error)
+    except msgspec.DecodeError:
+        told = "" if body.lstrip().startswith(b"<") else body.decode("utf-8", "replace")
+    line = " ".join(told.split())[:ERROR_CHARS_SHOWN]
+    return f": {line}" if line and line.isprintable() else ""

@@ -32,6 +32,7 @@ WAITING_MAX = 10_000  # messages that may wait to be received; beyond it the pee
 WAITING_BYTES_MAX = 64 * 1024 * 1024  # and their bytes: four of the largest
 FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them are bounded too
 WORDS_MAX = 123  # characters of what a peer or a proxy says: what fits into a close (RFC 6455, 5.5)
+BODY_BYTES_SHOWN = 4 * WORDS_MAX  # of an answer's body, in which its words are looked for
 NO_CODE = 1005  # stands for a close without a code (RFC 6455, 7.4.1)
 CLOSE_S = 2.0  # for the peer's half of a close
 WRITE_BYTES_MAX = 1024 * 1024  # that wait for a peer to read them: thousands of requests, and pongs without end
@@ -233,11 +234,16 @@ class PicoWebSocket:
 
 def _refusal(error: WSInvalidStatusError) -> SourceError:
     status = 0 if error.response is None else int(error.response.status)
-    text = f"HTTP {status} at the WebSocket's handshake"
+    text = f"HTTP {status} at the WebSocket's handshake{_words(_line_of(error.raw_body))}"
     header = None if error.response is None else error.response.headers.get("Retry-After")
     if status == 429 or (status == 503 and header is not None):
         return Throttled(text, retry_after_s=retry_after(header, now=time.time()))
     return Rejected(text) if 300 <= status < 500 else Unreachable(text)
+
+
+def _line_of(body: bytes | None) -> bytes:
+    """What an answer says in a line of text; nothing of a page."""
+    return b"" if body is None or body.lstrip().startswith(b"<") else body[:BODY_BYTES_SHOWN]
 
 
 def _words(message: str | bytes | None) -> str:

@@ -28,7 +28,15 @@ MARKET_BUSY_S = (15.0, 35.0)
 # real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
 MARKET_LEFT_OUT = {"trickle"}
 DRAWN_APART = {"sequence_gap", "huge", "nesting", "fragments", "precision_change", "reserved_bits"}
-TOLD = ("checksum_absent", "fills_alike", "side_absent", "snapshot_old", "trades_apart", "trades_backwards")
+TOLD = (
+    "checksum_absent",
+    "fills_alike",
+    "market_refused",
+    "side_absent",
+    "snapshot_old",
+    "trades_apart",
+    "trades_backwards",
+)
 MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART - set(TOLD))
 MARKET_POINTS = (
     "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",

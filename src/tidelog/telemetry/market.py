@@ -17,6 +17,7 @@ from tidelog.telemetry.exposition import new_registry
 LATENCY_EVERY_US = 1_000  # at most one frame a millisecond is timed: a thousand a second tell any quantile
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 HANDLING_BUCKETS_S = (5e-06, 1e-05, 2.5e-05, 5e-05, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1)
+EXCHANGE_STATUSES = ("online", "maintenance", "cancel_only", "post_only", "limit_only", "other")
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
@@ -29,6 +30,8 @@ class FeedReading(Struct, frozen=True):
     held: int
     books: tuple[str, ...]  # symbols whose books are followed
     unproven: int  # of the books
+    refused: int  # subscriptions that the exchange has refused, and not granted since
+    status: str | None  # the exchange's state: one of EXCHANGE_STATUSES; None: it has not said it
     frames: Mapping[str, int]  # by channel
     malformed: int
     connects: int
@@ -55,6 +58,7 @@ class MarketMetrics(Collector):
         self.mismatches: defaultdict[str, int] = defaultdict(int)  # by symbol
         self.resyncs: defaultdict[str, int] = defaultdict(int)  # by channel
         self.reconnects: defaultdict[str, int] = defaultdict(int)  # by reason, of a fixed set
+        self.refusals: defaultdict[str, int] = defaultdict(int)  # of requests, by channel
         self.refused: defaultdict[str, int] = defaultdict(int)  # connections that could not be had, likewise
         self.journal_stalls = 0
         self.latency = Distribution(LATENCY_BUCKETS_S)
@@ -85,6 +89,7 @@ class MarketMetrics(Collector):
         yield counter(
             "tidelog_market_reconnects", "Connections that ended against our will.", self.reconnects, "reason"
         )
+        yield counter("tidelog_market_refusals", "Requests that the exchange refused.", self.refusals, "channel")
         yield counter("tidelog_market_connects_refused", "Connections that could not be had.", self.refused, "reason")
         yield histogram(
             "tidelog_market_event_latency_seconds",
@@ -117,12 +122,17 @@ def _of_feed(reading: FeedReading) -> Iterator[Metric]:
     for state in reading.states:
         states.add_metric([state], state == reading.state)
     yield states
+    told = GaugeMetricFamily("tidelog_market_exchange_status", "1 for the state that it says.", labels=["status"])
+    for status in EXCHANGE_STATUSES:
+        told.add_metric([status], status == reading.status)
+    yield told
     yield _total("tidelog_market_connects", "Connections made.", reading.connects)
     yield _total("tidelog_market_malformed_frames", "Frames that could not be read.", reading.malformed)
     yield counter("tidelog_market_frames", "Frames received, by what they are about.", reading.frames, "channel")
     for name, documentation, value in (
         ("subscriptions_wanted", "Subscriptions that are wanted.", reading.wanted),
         ("subscriptions_held", "Of those, acknowledged and not doubted.", reading.held),
+        ("subscriptions_refused", "Of those, refused by the exchange.", reading.refused),
         ("books", "Books that are followed.", len(reading.books)),
         ("books_unproven", "Books whose top 10 do not equal the exchange's, as far as known.", reading.unproven),
         ("subscribers", "Consumers in the process.", reading.subscribers),

@@ -205,6 +205,8 @@ class Session:
         known = key in self.subscriptions
         if not error and known is (asked.method == "subscribe"):
             error = "Already subscribed" if known else "Subscription Not Found"
+        if not error and asked.method == "subscribe":
+            error = self._exchange.tellings.grant(self.connection_id, key.channel, key.symbol)
         now_us = self._exchange.now_us
         if key.channel == "book":  # an ack says what it is, asked for or not
             asked = replace(asked, depth=key.parameter)

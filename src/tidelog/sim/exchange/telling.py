@@ -32,7 +32,7 @@ class Telling:
         self.connection = connection
         self._probability = probability
         self._at = at  # the one occasion that counts, from 1; None: any
-        self._channel = channel
+        self.channel = channel
         self._occasions = 0
 
     def suits(self, frame: Frame) -> bool:
@@ -41,7 +41,7 @@ class Telling:
         return (
             frame.kind in fault.kinds
             and (not fault.channels or frame.channel in fault.channels)
-            and self._channel in (None, frame.channel)
+            and self.channel in (None, frame.channel)
             and self.symbol in (None, frame.symbol)
         )
 
@@ -98,6 +98,20 @@ class Tellings:
         for one in chosen:
             return one.fault.request and one.fault.request()
         return None
+
+    def grant(self, connection: int, channel: str, symbol: str | None) -> str:
+        """Why a subscription is refused; empty: it is not."""
+        suits = self._chosen(
+            lambda one: (
+                one.fault.grant is not None
+                and one.connection in (None, connection)
+                and one.symbol in (None, symbol)
+                and one.channel in (None, channel)
+            )
+        )
+        for one in suits:
+            return one.fault.grant() if one.fault.grant is not None else ""
+        return ""
 
     def frame(self, frame: Frame, connection: int) -> list[Effect]:
         """What becomes of a frame."""

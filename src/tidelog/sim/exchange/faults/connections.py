@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.exchange.delivery import ABNORMAL, Close, Effect, Frame, HalfOpen, Manner, Message
-from tidelog.sim.exchange.faults.fault import on_connect, on_frame, on_request
+from tidelog.sim.exchange.faults.fault import on_connect, on_frame, on_request, on_subscribe
 
 RETRY_AFTER = ("retry-after", "1")
 EXCEEDED = b'{"Error":"Exceeded msg rate"}'
@@ -40,6 +40,12 @@ def handshake_stalled() -> Answer:
 def rate_exceeded() -> bytes:
     """A request is refused for coming too fast, in a message that does not say which."""
     return EXCEEDED
+
+
+@on_subscribe
+def market_refused() -> str:
+    """A subscription is refused: the symbol's market is under maintenance."""
+    return "EService:Market in maintenance"
 
 
 @on_frame()

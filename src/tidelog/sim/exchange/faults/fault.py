@@ -16,10 +16,11 @@ FrameFault = Callable[[Frame, random.Random], Sequence[Effect]]
 MarketFault = Callable[[Market, random.Random], None]
 RequestFault = Callable[[], bytes]
 ConnectFault = Callable[[], Answer]
+GrantFault = Callable[[], str]
 
 
 class Fault(Struct, frozen=True):
-    """One switch. Exactly one of the four functions is there; `kinds` and `channels` belong to `frame`."""
+    """One switch. Exactly one of the five functions is there; `kinds` and `channels` belong to `frame`."""
 
     name: str
     doc: str
@@ -29,6 +30,7 @@ class Fault(Struct, frozen=True):
     market: MarketFault | None = None
     request: RequestFault | None = None
     connect: ConnectFault | None = None
+    grant: GrantFault | None = None
 
 
 FAULTS: dict[str, Fault] = {}
@@ -64,4 +66,10 @@ def on_request(function: RequestFault) -> RequestFault:
 def on_connect(function: ConnectFault) -> ConnectFault:
     """Register an answer to a WebSocket's handshake."""
     FAULTS[function.__name__] = Fault(function.__name__, _doc(function), connect=function)
+    return function
+
+
+def on_subscribe(function: GrantFault) -> GrantFault:
+    """Register the words with which the subscription of a symbol is refused."""
+    FAULTS[function.__name__] = Fault(function.__name__, _doc(function), grant=function)
     return function
