@@ -12,13 +12,24 @@ from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachab
 from tidelog.market import feed as feed_module
 from tidelog.market import journal as journal_module
 from tidelog.market.core import Core
-from tidelog.market.events import BookDelta, Connected, Disconnected, Event, Malformed, Resync, Started, Trades
+from tidelog.market.events import (
+    BookDelta,
+    BookSnapshot,
+    Connected,
+    Disconnected,
+    Event,
+    Malformed,
+    Resync,
+    Started,
+    Trades,
+)
 from tidelog.market.fanout import Item, Policy, Subscription
 from tidelog.market.feed import THROTTLED_S, THROTTLED_S_MIN, Feed
+from tidelog.market.folded import CLOCK, GAP, Marker
 from tidelog.market.journal_file import JournalReader, JournalWriter
 from tidelog.market.marks import FullState, decode_mark
 from tidelog.market.records import Kind, Record
-from tidelog.market.replay import Summary, replay
+from tidelog.market.replay import Summary, load_entries, replay
 from tidelog.market.retention import Retention
 from tidelog.market.subscriptions import State
 from tidelog.net.websocket import MESSAGE_BYTES_MAX
@@ -233,6 +244,52 @@ async def test_an_exchange_that_asks_for_patience_gets_it(bench: Bench, said_s: 
         least_us = held.attempts[-1] + int(waits_s * 1_000_000)
         assert least_us <= held.retry_us <= least_us + 11_000_000
         assert bench.wire.connects == 1, "nothing is tried again at once"
+
+
+class Stepping(SystemRuntime):
+    """Its wall clock can be set."""
+
+    set_by_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.set_by_s
+
+
+async def test_a_wall_clock_that_is_set_forwards_is_followed_and_the_time_is_a_gap(bench: Bench) -> None:
+    runtime = Stepping()
+    async with bench.feed("A/USD", runtime=runtime) as feed:
+        await until(proven(feed, "A/USD"))
+        runtime.set_by_s = 7_200.0
+        bench.wire.push(bench.script.update("A/USD", 7))
+        await until(lambda: bench.wire.connects == 2)
+        await until(proven(feed, "A/USD"))
+    events = [item async for item in load_entries(str(bench.path), runtime, ending=lambda: True)]
+    steps = [record.at_us for record in bench.records()]
+    assert steps == sorted(steps)
+    assert abs(steps[-1] / 1e6 - runtime.now()) < 60
+    gap = next(entry for entry in events if entry.event == Marker(GAP, "clock"))
+    after = next(entry for entry in events if entry.id > gap.id and isinstance(entry.event, BookSnapshot))
+    assert 7_190e6 < after.at_us - gap.at_us < 7_260e6
+    assert await digest_of(bench.records()) == feed.digest
+
+
+async def test_a_wall_clock_that_is_set_back_costs_no_time_and_no_connection(bench: Bench) -> None:
+    runtime = Stepping()
+    async with bench.feed("A/USD", runtime=runtime) as feed:
+        await until(proven(feed, "A/USD"))
+        runtime.set_by_s = -7_200.0
+        for qty in range(3, 9):
+            bench.wire.push(bench.script.update("A/USD", qty))
+            frames = feed.progress.frames
+            await until(lambda frames=frames: feed.progress.frames > frames)  # type: ignore[misc]
+            feed.subscribe([])  # wakes it up
+        await until(lambda: any(b"ClockStepped" in record.payload for record in bench.records()))
+        assert bench.wire.connects == 1
+    times = [record.at_us for record in bench.records()]
+    assert times == sorted(times)
+    events = [item async for item in load_entries(str(bench.path), runtime, ending=lambda: True)]
+    assert Marker(CLOCK, "clock") in [entry.event for entry in events]
+    assert GAP not in [entry.event.kind for entry in events if isinstance(entry.event, Marker)]
 
 
 async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:

@@ -186,9 +186,9 @@ async def test_a_frame_is_timed_at_most_once_a_millisecond(bench: Bench) -> None
     async with bench.feed() as feed:
         await until(lambda: feed.progress.held == 4)
         before = bench.value("event_handling_seconds_count") or 0
-        first_us = feed._clock.now_us()
+        first_us = feed._now_us()
         bench.wire.push(*[b'{"channel":"heartbeat"}'] * 2_000)
         await until(lambda: bench.value("frames_total", channel="heartbeat") == 2_000)
-        spent_ms = (feed._clock.now_us() - first_us) / 1_000
+        spent_ms = (feed._now_us() - first_us) / 1_000
         timed = (bench.value("event_handling_seconds_count") or 0) - before
         assert 1 <= timed <= spent_ms + 1

@@ -18,6 +18,7 @@ from tidelog.market.events import (
     Ack,
     BookSnapshot,
     BookUpdates,
+    ClockStepped,
     Connected,
     Disconnected,
     Event,
@@ -53,7 +54,7 @@ class Codec(Protocol):
 
 
 CODECS: dict[str, Codec] = {"v1": v1, "v2": v2}
-_TOLD = (Started, Connected, Disconnected, Resync)  # the markers that are events
+_TOLD = (Started, Connected, Disconnected, ClockStepped, Resync)  # the markers that are events
 
 
 def codec_of(protocol: str) -> Codec:

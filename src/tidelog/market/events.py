@@ -350,6 +350,15 @@ class Disconnected(Struct, frozen=True, gc=False, tag=True):
     reason: str
 
 
+class ClockStepped(Struct, frozen=True, gc=False, tag=True):
+    """The wall clock was set, or the machine has slept: records from here on have times of the new clock.
+
+    Times do not go back: where `by_us` is negative they grow more slowly until the wall clock has caught up.
+    """
+
+    by_us: int
+
+
 class Resync(Struct, frozen=True, gc=False, tag=True):
     """One subscription is not to be trusted: it is given up and asked for again, not before `until_us`."""
 
@@ -390,6 +399,7 @@ Event: TypeAlias = (
     | Started
     | Connected
     | Disconnected
+    | ClockStepped
     | Resync
     | Missed
 )

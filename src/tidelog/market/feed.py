@@ -18,12 +18,14 @@ from msgspec import Struct
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError, StoreError, Throttled
 from tidelog.market.book import Check, Precision, Units
+from tidelog.market.clock import Clock
 from tidelog.market.core import Core, Entry, codec_of
 from tidelog.market.decisions import ATTEMPTS_WINDOW_US
 from tidelog.market.events import (
     BookDelta,
     BookSnapshot,
     BookUpdates,
+    ClockStepped,
     Connected,
     Disconnected,
     Event,
@@ -82,6 +84,7 @@ FRAMES_AT_ONCE = 256  # between which others get their turn, however fast the ex
 WAIT_S_MAX = 60.0  # without a look at the clock
 THROTTLED_S = 30.0  # to wait where the exchange throttles us and does not say for how long: it bans for ten minutes
 THROTTLED_S_MIN = 5.0  # ... and at least, whatever it says: as rarely as it wants attempts after an outage
+CLOCK_STEP_US = 5_000_000  # after a longer step of the clock what is on the connection is too old to be gone on with
 TOKEN_S = 15.0  # for a token to be had
 
 Tokens = Callable[[], Awaitable[str]]
@@ -145,17 +148,6 @@ class Progress(Struct, frozen=True):
     last: EventId
 
 
-class _Clock:
-    """Unix time in µs that does not jump: the wall clock once, and the monotonic one from there on."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._monotonic = runtime.monotonic
-        self._offset = runtime.now() - runtime.monotonic()
-
-    def now_us(self) -> int:
-        return int((self._offset + self._monotonic()) * 1_000_000)
-
-
 class Feed:
     """Market data of an exchange, journaled and proven. Use it as an async context manager.
 
@@ -213,7 +205,7 @@ class Feed:
         self._retention = retention
         self._runtime = runtime or SystemRuntime()
         self._transport = transport or PicoWebSocket()
-        self._clock = _Clock(self._runtime)
+        self._clock = Clock(self._runtime.now(), self._runtime.monotonic())
         self._rng = self._runtime.random("session")
         self._fanout = FanOut()
         self._core = Core(digest=digest)
@@ -357,7 +349,7 @@ class Feed:
         await asyncio.shield(self._task)
 
     async def __aenter__(self) -> "Feed":
-        now_us = self._clock.now_us()
+        now_us = self._now_us()
         # the writer first: it alone can mend a file whose making, or last commit, was cut short
         self._journal = await open_journal(self._path, self._runtime, on_durable=self._on_durable, vfs=self._vfs)
         try:
@@ -366,7 +358,7 @@ class Feed:
             await self._journal.close()
             raise
         if self._retention is not None:
-            self._keeper = Keeper(self._retention, self._journal, self._clock.now_us, self._write_state)
+            self._keeper = Keeper(self._retention, self._journal, self._now_us, self._write_state)
         clean = last is None or (last.kind is Kind.MARK and ended_in_order(last.payload))
         previous_us = None if last is None else last.at_us
         attempts = attempts_of([(mark.at_us, mark.payload) for mark in marks])
@@ -431,11 +423,12 @@ class Feed:
         if self._socket is None:
             await self._journal.wait_room()
         try:
-            while (decision := session.decide(self._clock.now_us(), self._rng)) is not None:
+            await self._follow_clock()
+            while (decision := session.decide(self._now_us(), self._rng)) is not None:
                 self._note(decision)
                 await self._carry_out(decision)
             if session.state is not State.CLOSED:
-                if self._clock.now_us() - self._state_us >= STATE_EVERY_US:
+                if self._now_us() - self._state_us >= STATE_EVERY_US:
                     self._write_state()
                 await self._wait()
         except JournalStalled as error:
@@ -445,11 +438,28 @@ class Feed:
                 self._note(Drop("journal_stalled"))
                 await self._hang_up("journal_stalled")
 
+    def _now_us(self) -> int:
+        """The journal's time."""
+        return self._clock.now_us(self._runtime.monotonic())
+
+    async def _follow_clock(self) -> None:
+        """Follow the wall clock where it was set, or has gone on while the machine slept."""
+        if self._core.session.state is State.CLOSED:
+            return
+        before_us, wall_s, monotonic_s = self._now_us(), self._runtime.now(), self._runtime.monotonic()
+        by_us = self._clock.follow(wall_s, monotonic_s)
+        if by_us == 0:
+            return
+        self._note(ClockStepped(by_us), at_us=before_us)
+        _log.warning("clock_stepped", seconds=by_us / 1_000_000)
+        if by_us > CLOCK_STEP_US and self._socket is not None:
+            await self._hang_up("clock")
+
     async def _wait(self) -> None:
         """Take frames, or just wait, until the session wants to decide."""
         session, socket = self._core.session, self._socket
         loop = asyncio.get_running_loop()
-        pause_s = min(max(0.0, (session.due_us - self._clock.now_us()) / 1_000_000), WAIT_S_MAX)
+        pause_s = min(max(0.0, (session.due_us - self._now_us()) / 1_000_000), WAIT_S_MAX)
         try:
             async with asyncio.timeout_at(loop.time() + pause_s) as self._limit:
                 if socket is None:
@@ -533,7 +543,7 @@ class Feed:
 
     def _take(self, frame: bytes) -> None:
         assert self._journal is not None
-        at_us = self._clock.now_us()
+        at_us = self._now_us()
         id_ = self._journal.append(Kind.IN, frame, at_us)
         entry = self._core.take(Record(id_, at_us, Kind.IN, frame))
         assert entry is not None
@@ -561,7 +571,7 @@ class Feed:
     def _time(self, event: Event, at_us: int) -> None:
         """Note how long a frame took from the exchange to us, and from us to the consumers."""
         self._timed_from_us = at_us + LATENCY_EVERY_US
-        handling_s = (self._clock.now_us() - at_us) / 1_000_000
+        handling_s = (self._now_us() - at_us) / 1_000_000
         self._metrics.handling.observe(handling_s)
         stamp = exchange_time(event)
         if stamp is not None:  # by the wall clock: ours does not follow its corrections
@@ -570,13 +580,13 @@ class Feed:
     def _send(self, request: Request) -> None:
         assert self._journal is not None
         assert self._socket is not None
-        self._journal.append(Kind.OUT, request.redacted, self._clock.now_us())
+        self._journal.append(Kind.OUT, request.redacted, self._now_us())
         self._socket.send(request.frame)
 
-    def _note(self, mark: Mark, *, restart: bool = False) -> int:
+    def _note(self, mark: Mark, *, restart: bool = False, at_us: int | None = None) -> int:
         """Journal a marker, and let it take effect; how many bytes it has."""
         assert self._journal is not None
-        payload, at_us = encode_mark(mark), self._clock.now_us()
+        payload, at_us = encode_mark(mark), self._now_us() if at_us is None else at_us
         id_ = self._journal.append(Kind.MARK, payload, at_us, restart=restart)
         entry = self._core.take(Record(id_, at_us, Kind.MARK, payload, restart))
         if entry is not None:
@@ -609,7 +619,7 @@ class Feed:
         """Write the full state, unless the run has ended: nothing comes after its last marker."""
         if self._core.session.state is State.CLOSED:
             return
-        self._state_us = self._clock.now_us()
+        self._state_us = self._now_us()
         size = self._note(self._core.full_state(), restart=True)
         if self._keeper is not None:
             self._keeper.state_written(size)

@@ -53,6 +53,7 @@ _REASONS: tuple[tuple[str, str], ...] = (  # how a sentence begins, and the word
     ("nothing came for", "silent"),
     ("journal_stalled", "journal_stalled"),
     ("no token", "no_token"),
+    ("clock", "clock"),
     ("the peer closed", "closed"),
     ("the connection was lost", "lost"),
     ("the peer sent", "protocol"),

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tidelog.market.book import Check
 from tidelog.market.events import BookSnapshot, Event, EventId
 
-CONNECTED, DISCONNECTED, GAP, RESYNC = "connected", "disconnected", "gap", "resync"
+CONNECTED, DISCONNECTED, GAP, RESYNC, CLOCK = "connected", "disconnected", "gap", "resync", "clock"
 
 
 class Marker(Struct, frozen=True, gc=False):
@@ -18,6 +18,7 @@ class Marker(Struct, frozen=True, gc=False):
 
     connected: a connection is up; nothing was received on it yet.
     disconnected: it ended; `detail` says why.
+    clock: the wall clock was set back; no time was lost.
     gap: frames that were received are missing here; `detail` says why.
     resync: the book of the symbol in `detail` was given up, and asked for again.
     """

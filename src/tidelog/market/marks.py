@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tidelog.errors import Corruption
 from tidelog.market.book import BookState
-from tidelog.market.events import Connected, Disconnected, Resync, Started, Stream
+from tidelog.market.events import ClockStepped, Connected, Disconnected, Resync, Started, Stream
 from tidelog.market.subscriptions import SessionState
 
 
@@ -103,7 +103,7 @@ class FullState(Struct, frozen=True, tag=True):
 
 
 Observation: TypeAlias = (
-    Started | Wanted | Unwanted | Closing | Connected | Refused | Disconnected | Authorized | Denied
+    Started | Wanted | Unwanted | Closing | Connected | Refused | Disconnected | Authorized | Denied | ClockStepped
 )
 Decision: TypeAlias = Connect | BackOff | Subscribe | Unsubscribe | Lapse | Ping | Resync | Drop | Stopped
 Mark: TypeAlias = Observation | Decision | FullState

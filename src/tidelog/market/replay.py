@@ -14,6 +14,7 @@ from tidelog.market.book import Check
 from tidelog.market.core import Core, Entry, EventDigest
 from tidelog.market.events import (
     BookSnapshot,
+    ClockStepped,
     Connected,
     Disconnected,
     EventId,
@@ -23,7 +24,7 @@ from tidelog.market.events import (
     Started,
     Unknown,
 )
-from tidelog.market.folded import CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
+from tidelog.market.folded import CLOCK, CONNECTED, DISCONNECTED, GAP, RESYNC, Folded, Marker, Standing
 from tidelog.market.journal import follow
 from tidelog.market.journal_export import is_export, read_export
 from tidelog.market.journal_file import JournalReader
@@ -190,6 +191,8 @@ def _as_loaded(item: Entry | _Standing) -> Folded:
     match item.event:
         case Connected():
             marker = Marker(CONNECTED)
+        case ClockStepped(by_us):
+            marker = Marker(GAP if by_us > 0 else CLOCK, "clock")
         case Disconnected(reason):
             marker = Marker(DISCONNECTED, reason)
         case Resync("book", str(symbol)):
@@ -321,7 +324,7 @@ class Summary:
                 self.unknown += 1
                 what = f"its channel {name!r} is not known" if name else "it names no channel and no method"
                 self.first_trouble = self.first_trouble or what
-            case Started() | Connected() | Disconnected() | Resync() | Missed():
+            case Started() | Connected() | Disconnected() | ClockStepped() | Resync() | Missed():
                 pass
             case _:
                 self.readable += 1

@@ -36,6 +36,7 @@ from tidelog.market.events import (
     BookDelta,
     BookSnapshot,
     Candles,
+    ClockStepped,
     Connected,
     Disconnected,
     Event,
@@ -338,8 +339,8 @@ class Session:
         Raises:
             Corruption: it cannot come here; nothing has changed.
         """
-        if isinstance(mark, FullState):
-            return  # it says what we know already
+        if isinstance(mark, FullState | ClockStepped):
+            return  # one says what we know already, the other changes no state: the feed hangs up if it has to
         held = self._held
         self.due_us = 0
         match mark:
