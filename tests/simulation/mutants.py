@@ -136,6 +136,20 @@ MUTANTS: dict[str, Mutant] = {
             Patch("tidelog.chain.wakeup", "SILENT_S = 300.0", "SILENT_S = 1e9"),
         ),
     ),
+    "a_foreign_journal_continued": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.market.loader",
+                'if journal is not None and state.journal not in ("", journal.hex()):',
+                "if False:",
+            ),
+        ),
+    ),
+    "clock_never_looked_at_again": Mutant(
+        "market", 40, (Patch("tidelog.market.feed", "await self._follow_clock()", "pass"),)
+    ),
     "no_truncation_to_depth": Mutant(
         "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
     ),

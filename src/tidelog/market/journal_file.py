@@ -449,20 +449,20 @@ def _identify(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> 
     raise ConfigError(f"{path} is not a journal: give --journal another path")
 
 
-def make_journal(path: str, first_run: int) -> bytes:
+def make_journal(path: str, first_run: int, vfs: str | None = None) -> bytes:
     """Make a new journal whose runs have higher numbers than `first_run`; its id. ConfigError: there is a file."""
     if os.path.exists(path):
         raise ConfigError(f"{path} exists: move it away first, or give the new journal another path")
-    writer = JournalWriter(path, first_run=first_run)
+    writer = JournalWriter(path, vfs, first_run=first_run)
     writer.close()
     return writer.id
 
 
-def identity_at(path: str) -> Identity | None:
+def identity_at(path: str, vfs: str | None = None) -> Identity | None:
     """Which journal a file is; None for one that only an older tidelog has written, or if there is no file."""
     if not os.path.exists(path):
         return None
-    reader = JournalReader(path)
+    reader = JournalReader(path, vfs)
     reader.close()
     return reader.identity
 

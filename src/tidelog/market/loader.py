@@ -77,7 +77,7 @@ def require_journal(source: str, state: State, journal: bytes | None) -> None:
         )
 
 
-async def begin_journal(store: Store, runtime: Runtime, name: str, path: str) -> EventId:
+async def begin_journal(store: Store, runtime: Runtime, name: str, path: str, *, vfs: str | None = None) -> EventId:
     """Make a new journal for a recording whose journal is lost; what lies between them becomes a gap.
 
     Returns:
@@ -87,20 +87,25 @@ async def begin_journal(store: Store, runtime: Runtime, name: str, path: str) ->
         ConfigError: nothing is recorded under that name, or there is a file at `path`.
     """
     checkpoint = await store.acquire(source_of(name))
-    state = state_of(checkpoint)
-    if state.id == NOTHING:
+    last = state_of(checkpoint).id
+    if last == NOTHING:
         raise ConfigError(f"the store holds no recording {name!r}: record it, and its journal is made")
-    last = state.id
     worker = runtime.worker("journal")
     try:
-        journal = await worker.call(lambda: make_journal(path, last.run + 1))
+        journal = await worker.call(lambda: make_journal(path, last.run + 1, vfs))
     finally:
         await worker.close()
-    fold = Fold(checkpoint.source, state, 0)
+    await go_on_with(store, checkpoint, journal)
+    return last
+
+
+async def go_on_with(store: Store, checkpoint: Checkpoint, journal: bytes) -> None:
+    """Let a recording be loaded from another journal from here on, whose runs have higher numbers."""
+    fold = Fold(checkpoint.source, state_of(checkpoint), 0)
     fold.begin_journal(journal.hex())
     changes = fold.drain()
-    await store.commit(Batch(checkpoint, checkpoint.advanced(encode_state(state)), changes.add, changes.replaced))
-    return last
+    after = checkpoint.advanced(encode_state(fold.state))
+    await store.commit(Batch(checkpoint, after, changes.add, changes.replaced))
 
 
 class Loader:

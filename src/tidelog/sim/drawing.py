@@ -53,6 +53,7 @@ FRAMES = ("fragments", "huge", "nesting")
 ODD_CHANCE = 0.3
 ODD_FAULTS = ("precision_change", "reserved_bits")
 TOLD_CHANCE = 0.4
+LOSS_CHANCE = 0.15
 PRIVATE_CHANCE = 0.3
 PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
 
@@ -67,7 +68,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
-    return _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
+    schedule = _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
+    return _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -192,6 +194,15 @@ def _odd(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.S
         (1, lambda: plan.Fault(rng.choice(ODD_FAULTS), rng.choice((0.02, 0.1)), _span(rng))),
     ]
     added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 2))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _losses(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a journal that is moved away."""
+    if not faults or rng.random() >= LOSS_CHANCE:
+        return schedule
+    times = [round(rng.uniform(0.0, schedule.busy_s), 3) for _ in range(rng.randint(1, 2))]
+    added = [plan.Event(plan.Time(time_s), plan.LoseJournal()) for time_s in times]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 

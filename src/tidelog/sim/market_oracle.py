@@ -33,10 +33,8 @@ def place_in_store(connection: apsw.Connection, source: str) -> tuple[int, int] 
 
 
 def end_of_journal(connection: apsw.Connection) -> tuple[int, int]:
-    """The last record of the journal, as (run, seq)."""
-    row: Any = connection.execute(
-        "SELECT run, last_seq FROM runs WHERE last_seq > 0 ORDER BY run DESC LIMIT 1"
-    ).fetchone()
+    """The last record of the journal, as (run, seq); of a run that has begun, and has none yet, (run, 0)."""
+    row: Any = connection.execute("SELECT run, last_seq FROM runs ORDER BY run DESC LIMIT 1").fetchone()
     return (0, 0) if row is None else (row[0], row[1])
 
 

@@ -31,6 +31,7 @@ from tidelog.sim.exchange import tokens as exchange_tokens
 from tidelog.sim.exchange.control import Disconnect
 from tidelog.sim.exchange.faults import content
 from tidelog.sim.faults import Faults
+from tidelog.sim.journal_loss import JournalLoss
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.market_oracle import committed_is_journaled, contents, end_of_journal, every_trade
 from tidelog.sim.oracle import require
@@ -52,6 +53,7 @@ PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
 END_S = 60.0  # for the program to end in order
 LOOK_S = 0.5
+CLOCK_S = 2.0  # that the journal's time may be behind: what is no step, and a look at the clock
 OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
 SECOND = 1_000_000
 
@@ -110,6 +112,7 @@ class MarketRun:
         self._told_to_go: list[asyncio.Task[None]] = []  # loaders that are to be replaced
         self._digests: dict[int, str | None] = {}  # of runs that ended in order
         self._observer = Mount(world.disk, faulty=False)
+        self.losses = JournalLoss(world.disk, self._journal_path, NAME)
         self.faults = Faults(world, schedule.events, self._act, self._kill, self._store_path)
 
     @property
@@ -150,6 +153,7 @@ class MarketRun:
                 break  # what was flipped below the top 10 may have come up once more, and was found
         else:
             self.world.violated("the books of an honest exchange match their checksums")
+        self._judge_clock()
         for keeper in self.keepers:
             keeper.no_more()
         self._ask_to_stop()
@@ -203,6 +207,8 @@ class MarketRun:
 
     async def _main(self, process: Process) -> None:
         runtime = SimRuntime(process)
+        if self.losses.pending:
+            await self._begin_journal(process, runtime)
         wire = WatchedWire(self.wires, process, runtime, lambda symbol, levels: shown(symbol, levels))
         feed = Feed(
             SYMBOLS,
@@ -231,7 +237,7 @@ class MarketRun:
                         if loading is None or (loading in self._told_to_go and loading.done()):
                             if loading is not None and not loading.cancelled():
                                 loading.exception()  # it was told to go, and met a fault on the way
-                            loading = asyncio.create_task(self._load(process, runtime, lambda: ended))
+                            loading = asyncio.create_task(self._load(process, runtime, feed.journal_id, lambda: ended))
                             self._loading = loading
                         await asyncio.wait((stopped, finished, loading), return_when=asyncio.FIRST_COMPLETED)
                         if stopped.done() or finished.done() or loading not in self._told_to_go:
@@ -247,14 +253,21 @@ class MarketRun:
                 self.feed = self._stop = self._loading = None
             if loading in self._told_to_go:
                 await asyncio.gather(loading, return_exceptions=True)
-                loading = asyncio.create_task(self._load(process, runtime, lambda: True))
+                loading = asyncio.create_task(self._load(process, runtime, feed.journal_id, lambda: True))
             if loading is not None:
                 await loading
 
-    async def _load(self, process: Process, runtime: SimRuntime, ending: Callable[[], bool]) -> None:
+    async def _begin_journal(self, process: Process, runtime: SimRuntime) -> None:
         store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=process.mount.name)
         try:
-            loader = await Loader.open(store, runtime, NAME)
+            await self.losses.mend(store, runtime, process.mount.name)
+        finally:
+            await store.close()
+
+    async def _load(self, process: Process, runtime: SimRuntime, journal: bytes, ending: Callable[[], bool]) -> None:
+        store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=process.mount.name)
+        try:
+            loader = await self.losses.open_loader(store, runtime, journal)
             entries = load_entries(
                 self._journal_path, runtime, after=loader.committed, ending=ending, vfs=process.mount.name
             )
@@ -315,6 +328,10 @@ class MarketRun:
                     keeper.take_over()
             case plan.Restart():
                 self._ask_to_stop()
+            case plan.LoseJournal():
+                self.keeper.kill("its journal is moved away")
+                self.losses.lose()
+                self._digests.clear()
             case plan.Reload():
                 if self._loading is not None and not self._loading.done():
                     self._told_to_go.append(self._loading)
@@ -348,7 +365,7 @@ class MarketRun:
         try:
             connections += [self._open(self._store_path), self._open(self._journal_path)]
             store, journaled = connections
-            if self._has(store, "checkpoints") and self._has(journaled, "runs"):
+            if self._has(store, "checkpoints") and self._has(journaled, "runs") and not self.losses.pending:
                 place = committed_is_journaled(store, journaled, source_of(NAME))
                 self.world.trace.add(f"store {place} journal {end_of_journal(journaled)}")
         except (apsw.CantOpenError, apsw.IOError, apsw.ReadOnlyError):
@@ -379,6 +396,14 @@ class MarketRun:
                 with suppress(apsw.Error):
                     connection.close()
 
+    def _judge_clock(self) -> None:
+        """The journal's time is not behind the wall clock; it may be ahead of one that was set back."""
+        if self.feed is None:
+            return
+        behind_s = START_S + self.world.loop.time() + self.world.skew_s - self.feed._now_us() / SECOND
+        if behind_s > CLOCK_S:
+            self.world.violated(f"the journal's time follows the wall clock: it is {behind_s:.1f} s behind")
+
     def _judge(self, store: apsw.Connection, again: apsw.Connection) -> None:
         source = source_of(NAME)
         require(store.pragma("integrity_check") == "ok", "the database finds itself sound")
@@ -401,6 +426,7 @@ class MarketRun:
         runtime, vfs = SimRuntime(process), process.mount.name
         store = await open_sqlite(f"sqlite:///{self.world.disk.path('again.db')}", runtime, vfs=vfs)
         try:
+            await self.losses.fold_again(store, runtime, vfs)
             loader = await Loader.open(store, runtime, NAME)
             await loader.run(
                 load_entries(self._journal_path, runtime, after=loader.committed, ending=lambda: True, vfs=vfs)

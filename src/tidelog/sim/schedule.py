@@ -159,10 +159,14 @@ class Reload(Struct, frozen=True, tag="reload"):
     """The loader is cancelled, and another begins."""
 
 
+class LoseJournal(Struct, frozen=True, tag="lose_journal"):
+    """The program is killed, and its journal moved away before it is started again."""
+
+
 Action: TypeAlias = (
     Crash | Restart | Takeover | Jump | DiskFault | SlowDisk | Rival | Uncertain
     | Grow | Fork | Lie | Down | Slow | Lag
-    | Fault | Cut | Refuse | Deny | Churn | Reload
+    | Fault | Cut | Refuse | Deny | Churn | Reload | LoseJournal
 )  # fmt: skip
 
 
