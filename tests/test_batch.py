@@ -19,11 +19,13 @@ from tidelog.batch import (
     INT_MAX,
     LOGS,
     MARKET_TABLES,
+    NUMBER_MAX,
     REORGS,
     TABLES,
     TOKENS,
     TRADES,
     TRANSACTIONS,
+    UINT64_MAX,
     WITHDRAWALS,
     Batch,
     Checkpoint,
@@ -36,6 +38,7 @@ from tidelog.batch import (
     Table,
     Value,
     content_tables,
+    decode_row,
     encode_row,
     optional_uint256,
     rows_digest,
@@ -71,8 +74,8 @@ def test_rows_are_encoded_so_for_ever(row: Row, encoded: str) -> None:
 
 @given(rows)
 def test_an_encoded_row_reads_as_it_was_written(row: Row) -> None:
-    decoded = msgspec.msgpack.decode(encode_row(row))
-    assert tuple(decoded) == row
+    decoded = decode_row(encode_row(row))
+    assert decoded == row
     assert [type(value) for value in decoded] == [type(value) for value in row]
 
 
@@ -205,5 +208,25 @@ def test_values_are_what_both_databases_hold() -> None:
     assert INT_MAX == 2**63 - 1
     value: Value = INT_MAX
     assert encode_row((value,)).hex() == "91cf7fffffffffffffff"
-    with pytest.raises(OverflowError):
-        encode_row((2**64,))
+    for beyond in (2**256, -(2**63) - 1):
+        with pytest.raises(OverflowError):
+            encode_row((beyond,))
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (UINT64_MAX, "91cfffffffffffffffff"),
+        (UINT64_MAX + 1, "91c70901010000000000000000"),
+        (NUMBER_MAX, "91c72001" + "ff" * 32),
+    ],
+)
+def test_an_integer_beyond_64_bits_is_an_extension_over_its_bytes(value: int, encoded: str) -> None:
+    assert encode_row((value,)).hex() == encoded
+    assert decode_row(bytes.fromhex(encoded)) == (value,)
+
+
+@pytest.mark.parametrize("encoded", ["91c72101" + "ff" * 33, "91d40501"])
+def test_other_extensions_are_no_row(encoded: str) -> None:
+    with pytest.raises((ValueError, msgspec.MsgspecError)):
+        decode_row(bytes.fromhex(encoded))

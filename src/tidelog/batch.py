@@ -3,16 +3,17 @@
 This is the waist of tidelog. Chain and market make batches without knowing a database; a store commits
 them without knowing a chain or a market. No I/O in here.
 
-Row values are None, int (signed 64 bits), str, bytes; a 256-bit integer is 32 bytes, big-endian. The
-canonical encoding of a row is the msgpack array of its values in column order, in msgpack's shortest
-form. Digests are SHA-256 over such encodings, so that they are equal on every backend and machine.
+Row values are None, int, str, bytes; which integers a column takes is its `Kind`, and a UINT256 is 32 bytes,
+big-endian. The canonical encoding of a row is the msgpack array of its values in column order, in msgpack's
+shortest form; an integer beyond msgpack's 64 bits is extension type 1 over its big-endian bytes. Digests are
+SHA-256 over such encodings, so that they are equal on every backend and machine.
 """
 
 import enum
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -21,15 +22,23 @@ Value: TypeAlias = int | str | bytes | None
 Row: TypeAlias = tuple[Value, ...]
 
 INT_MAX = 2**63 - 1  # what SQLite's INTEGER and PostgreSQL's BIGINT hold
+UINT64_MAX = 2**64 - 1  # of gas, nonces and times, by the protocol
+NUMBER_MAX = 2**256 - 1  # 77 digits: a price of a market that counts in atoms, and what NUMERIC(78, 0) takes
 
 
 class Kind(enum.Enum):
     """What a column holds, and so what each backend stores it as."""
 
-    INT = "int"  # INTEGER, BIGINT
+    INT = "int"  # signed 64 bits: INTEGER, BIGINT
+    # The next two are INTEGER in SQLite up to INT_MAX and 32 bytes beyond: SQLite sorts a BLOB behind all integers.
+    UINT64 = "uint64"  # 0 to UINT64_MAX; NUMERIC(20,0) in PostgreSQL
+    NUMBER = "number"  # 0 to NUMBER_MAX; NUMERIC(78,0)
     TEXT = "text"  # TEXT
     BYTES = "bytes"  # BLOB, BYTEA
     UINT256 = "uint256"  # 32 bytes big-endian in a row and in SQLite, NUMERIC(78,0) in PostgreSQL
+
+
+WIDE = frozenset((Kind.UINT64, Kind.NUMBER))  # integers that may be beyond what a database's own integers hold
 
 
 class Column(Struct, frozen=True):
@@ -64,6 +73,11 @@ class Table(Struct, frozen=True, dict=True):
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
+    def wide(self) -> frozenset[str]:
+        """The columns whose integers may be beyond 64 bits with a sign."""
+        return frozenset([column.name for column in self.columns if column.kind in WIDE])
 
     def index(self, name: str) -> int:
         """The position of a column in a row; ValueError if there is none of that name."""
@@ -137,11 +151,35 @@ class Outcome(enum.Enum):
 
 
 _encoder = msgspec.msgpack.Encoder()
+_INTEGER = 1  # msgpack's extension type of an integer that msgpack has no form for
 
 
 def encode_row(row: Row) -> bytes:
     """The canonical encoding of one row."""
-    return _encoder.encode(row)
+    try:
+        return _encoder.encode(row)
+    except OverflowError:
+        return _encoder.encode([_extended(value) for value in row])
+
+
+def _extended(value: Value) -> Value | msgspec.msgpack.Ext:
+    if isinstance(value, int) and UINT64_MAX < value <= NUMBER_MAX:
+        return msgspec.msgpack.Ext(_INTEGER, value.to_bytes((value.bit_length() + 7) // 8, "big"))
+    return value
+
+
+def _integer(code: int, content: memoryview) -> int:
+    if code != _INTEGER or len(content) > 32:
+        raise ValueError(f"extension type {code} with {len(content)} bytes is no value of a row")
+    return int.from_bytes(content, "big")
+
+
+_decoder = msgspec.msgpack.Decoder(tuple[Any, ...], ext_hook=_integer)
+
+
+def decode_row(content: bytes) -> Row:
+    """What `encode_row` encoded; msgspec.MsgspecError or ValueError if it is no row. Its types are to be checked."""
+    return _decoder.decode(content)
 
 
 def rows_digest(groups: Iterable[tuple[Table, Iterable[Row]]]) -> bytes:
@@ -150,7 +188,7 @@ def rows_digest(groups: Iterable[tuple[Table, Iterable[Row]]]) -> bytes:
     for table, rows in groups:
         digest.update(_encoder.encode(table.name))
         for row in rows:
-            digest.update(_encoder.encode(row))
+            digest.update(encode_row(row))
     return digest.digest()
 
 
@@ -164,7 +202,7 @@ class ContentDigest:
         self.row_count = 0
 
     def update(self, rows: Iterable[Row]) -> None:
-        digest, encode, positions = self._digest, _encoder.encode, self._positions
+        digest, encode, positions = self._digest, encode_row, self._positions
         for row in rows:
             digest.update(encode(row if self._whole else tuple([row[i] for i in positions])))
             self.row_count += 1
@@ -188,6 +226,14 @@ def table_map(tables: Iterable[Table]) -> dict[str, Table]:
 
 def _int(name: str, *, nullable: bool = False, content: bool = True) -> Column:
     return Column(name, Kind.INT, nullable, content)
+
+
+def _uint64(name: str, *, nullable: bool = False) -> Column:
+    return Column(name, Kind.UINT64, nullable)
+
+
+def _number(name: str) -> Column:
+    return Column(name, Kind.NUMBER)
 
 
 def _bytes(name: str, *, nullable: bool = False, content: bool = True) -> Column:
@@ -227,20 +273,20 @@ BLOCKS = Table(
         _bytes("receipts_root"),
         _bytes("logs_bloom"),
         _uint256("difficulty"),
-        _int("gas_limit"),
-        _int("gas_used"),
-        _int("timestamp"),
+        _uint64("gas_limit"),
+        _uint64("gas_used"),
+        _uint64("timestamp"),
         _bytes("extra_data"),
         _bytes("mix_hash", nullable=True),
         _bytes("nonce", nullable=True),
         _uint256("base_fee_per_gas", nullable=True),
         _bytes("withdrawals_root", nullable=True),
-        _int("blob_gas_used", nullable=True),
-        _int("excess_blob_gas", nullable=True),
+        _uint64("blob_gas_used", nullable=True),
+        _uint64("excess_blob_gas", nullable=True),
         _bytes("parent_beacon_block_root", nullable=True),
         _bytes("requests_hash", nullable=True),
         _bytes("block_access_list_hash", nullable=True),
-        _int("slot_number", nullable=True),
+        _uint64("slot_number", nullable=True),
         _bytes("uncles"),  # the uncles' hashes, one after the other, as the endpoint gave them
         _int("transaction_count"),
         _int("log_count"),
@@ -266,19 +312,19 @@ TRANSACTIONS = Table(
         _int("type"),
         _bytes("from_address"),
         _bytes("to_address", nullable=True),  # null: creates a contract
-        _int("nonce", nullable=True),  # null only for deposits and, as value, gas and input, for unknown types
+        _uint64("nonce", nullable=True),  # null only for deposits and, as value, gas and input, for unknown types
         _uint256("value", nullable=True),
-        _int("gas", nullable=True),
+        _uint64("gas", nullable=True),
         _uint256("gas_price", nullable=True),  # what types 0 and 1 sign; null where fees are capped
         _uint256("max_fee_per_gas", nullable=True),
         _uint256("max_priority_fee_per_gas", nullable=True),
         _uint256("max_fee_per_blob_gas", nullable=True),
         _bytes("input", nullable=True),
-        _int("signed_chain_id", nullable=True),  # as typed transactions sign it
+        _uint64("signed_chain_id", nullable=True),  # as typed transactions sign it
         _bytes("access_list", nullable=True),  # RLP, as the transaction carries it
         _bytes("blob_versioned_hashes", nullable=True),  # RLP
         _bytes("authorization_list", nullable=True),  # RLP
-        _int("v", nullable=True),  # v of type 0, y parity of the others
+        _uint64("v", nullable=True),  # v of type 0, y parity of the others
         _bytes("r", nullable=True),  # 32 bytes
         _bytes("s", nullable=True),
         _bytes("source_hash", nullable=True),  # OP stack deposits only, and the next two
@@ -286,13 +332,13 @@ TRANSACTIONS = Table(
         _int("is_system_tx", nullable=True),
         _int("status", nullable=True),  # exactly one of status and root is set
         _bytes("root", nullable=True),  # receipts before Byzantium
-        _int("cumulative_gas_used"),
-        _int("gas_used"),  # this one and the next three are derived where the chain's profile has that check
+        _uint64("cumulative_gas_used"),
+        _uint64("gas_used"),  # this one and the next three are derived where the chain's profile has that check
         _uint256("effective_gas_price", nullable=True),
         _bytes("contract_address", nullable=True),
         _int("log_count"),
-        _int("deposit_nonce", nullable=True),
-        _int("deposit_receipt_version", nullable=True),
+        _uint64("deposit_nonce", nullable=True),
+        _uint64("deposit_receipt_version", nullable=True),
         _int("covered"),  # 1: under the block's roots; 0: the endpoint's word
         _text("extra", nullable=True, content=False),  # JSON: {"transaction": {..}, "receipt": {..}}
     ),
@@ -327,10 +373,10 @@ WITHDRAWALS = Table(
         _int("chain_id"),
         _int("block_number"),
         _int("position"),  # within the block
-        _int("withdrawal_index"),  # the consensus layer's running number
-        _int("validator_index"),
+        _uint64("withdrawal_index"),  # the consensus layer's running number
+        _uint64("validator_index"),
         _bytes("address"),
-        _int("amount_gwei"),
+        _uint64("amount_gwei"),
     ),
     key=("chain_id", "block_number", "position"),
     scope="chain_id",
@@ -397,9 +443,9 @@ INSTRUMENTS = Table(
         _text("status"),
         _int("price_precision"),  # decimals with which prices enter a checksum
         _int("qty_precision"),
-        _int("price_increment"),  # in units of 10**-price_increment_scale
+        _number("price_increment"),  # in units of 10**-price_increment_scale
         _int("price_increment_scale"),
-        _int("qty_increment"),
+        _number("qty_increment"),
         _int("qty_increment_scale"),
         _int("updated_us", content=False),  # Unix time, microseconds, by the journal
     ),
@@ -414,8 +460,8 @@ TRADES = Table(
         _text("symbol"),
         _int("time_us"),  # Unix time, microseconds, by the exchange
         _int("ordinal"),  # the trade id; without one, the place among the frame's trades of this time
-        _int("price"),  # in units of 10**-price_scale
-        _int("qty"),
+        _number("price"),  # in units of 10**-price_scale
+        _number("qty"),
         _text("side"),  # of the taker: buy | sell
         _text("ord_type"),  # of the taker: limit | market
         _int("price_scale"),
@@ -437,10 +483,10 @@ CANDLES = Table(
         _text("symbol"),
         _int("interval_s"),
         _int("time_us"),  # when it begins: Unix time, microseconds, a multiple of the interval
-        _int("open"),  # in units of 10**-price_scale, and the next three
-        _int("high"),
-        _int("low"),
-        _int("close"),
+        _number("open"),  # in units of 10**-price_scale, and the next three
+        _number("high"),
+        _number("low"),
+        _number("close"),
         _int("price_scale"),
         _uint256("volume"),  # in units of 10**-qty_scale
         _int("qty_scale"),

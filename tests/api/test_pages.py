@@ -84,7 +84,7 @@ IDENTITIES: list[tuple[str, dict[str, object], Table, tuple[object, ...]]] = [
 
 
 def a_cursor(table: Table, identity: tuple[object, ...]) -> str:
-    least: dict[Kind, Value] = {Kind.INT: 0, Kind.TEXT: "", Kind.BYTES: b""}
+    least: dict[Kind, Value] = {Kind.INT: 0, Kind.NUMBER: 0, Kind.TEXT: "", Kind.BYTES: b""}
     return seal(table, identity, tuple(least[table.columns[table.index(name)].kind] for name in table.key))
 
 

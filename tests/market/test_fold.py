@@ -197,7 +197,7 @@ class TestNumberedTrades:
     def test_a_trade_that_no_row_can_hold_is_missing(self, number: str) -> None:
         made = Recording()
         made.trades(1)
-        bad = trade(2, price="1E30" if number == "price" else "1", qty="0" if number == "qty" else "1")
+        bad = trade(2, price="1." + "0" * 40 + "1" if number == "price" else "1", qty="0" if number == "qty" else "1")
         if number == "id":
             bad = trade(2**63)
         elif number == "word":
@@ -207,6 +207,24 @@ class TestNumberedTrades:
         rows = folded(made.entries)
         assert rows.shown(TRADES, "trade_id") == ["1", "3"]
         assert gaps(rows) == ["trades:BTC/USD 2 2 trade_id 3 None"]
+
+    def test_numbers_beyond_64_bits_are_stored_exactly(self) -> None:
+        """Of 123456789012.12345678 at its scale there was no row: a gap in the ids, a sample without a word."""
+        text = "123456789012.12345678"
+        made = Recording()
+        made.ack("book", 10)
+        made.book([("1.00000000", text)], [(text, "1.00000000")], whole=True)
+        made.note(Trades((trade(1), trade(2, price=text, qty=text), trade(3))))
+        rows = folded(made.entries)
+        whole = int(text.replace(".", ""))
+        assert rows.shown(TRADES, "trade_id", "price", "price_scale", "qty", "qty_scale") == [
+            "1 1000 1 100 2",
+            f"2 {whole} 8 {whole} 8",
+            "3 1000 1 100 2",
+        ]
+        assert gaps(rows) == []
+        [sample] = rows.of(BOOK_SNAPSHOTS)
+        assert levels_of(sample) == (((10**8, whole),), ((whole, 10**8),))
 
     def test_trades_without_ids_do_not_mix_with_them(self) -> None:
         for first, second in ((1, None), (None, 1)):

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from tests.market.ladder import snapshot
 from tests.market.recorded import trade
-from tidelog.batch import BOOK_SNAPSHOTS, CANDLES, INSTRUMENTS, INT_MAX, TRADES
+from tidelog.batch import BOOK_SNAPSHOTS, CANDLES, INSTRUMENTS, INT_MAX, NUMBER_MAX, TRADES
 from tidelog.market.book import Book
-from tidelog.market.candles import Bar, bars, tick_of
+from tidelog.market.candles import Bar, Tick, bars, tick_of
 from tidelog.market.events import MAGNITUDE_MAX, Instrument
 from tidelog.market.fanout import EventId
 from tidelog.market.rows import (
     SAMPLED_LEVELS,
     SCALE_MAX,
+    SCALE_USUAL,
     bar_of_row,
     book_row,
     candle_row,
@@ -40,9 +41,13 @@ ID = EventId(3, 4)
         ("1E+3", (1000, 0)),
         ("100000000000.00000000", (10**18, 7)),  # 64 bits do not hold it as it was written
         ("9223372036854775807", (INT_MAX, 0)),
-        ("9223372036854775808", None),
-        ("0.1234567890123450000000", (123456789012345, SCALE_MAX)),
-        ("0.1234567890123456", None),
+        ("9223372036854775808", (INT_MAX + 1, 0)),
+        ("123456789012.12345678", (12345678901212345678, 8)),
+        ("0.1234567890123450000000", (123456789012345, SCALE_USUAL)),
+        ("0.1234567890123456", (1234567890123456, 16)),
+        ("1." + "0" * (SCALE_MAX - 1) + "1", (10**SCALE_MAX + 1, SCALE_MAX)),
+        ("1." + "0" * SCALE_MAX + "1", None),
+        ("1E+30", (10**30, 0)),
         ("0", None),
         ("-1", None),
     ],
@@ -56,7 +61,7 @@ def test_what_has_a_scale_is_exact(number: Decimal) -> None:
     found = scaled(number)
     if found is not None:
         assert Decimal(decimal_text(*found)) == number
-        assert 0 < found.value <= INT_MAX
+        assert 0 < found.value <= NUMBER_MAX
         assert found.scale <= SCALE_MAX
 
 
@@ -102,13 +107,20 @@ def test_a_candle_comes_back(bar: Bar) -> None:
 
 
 def test_the_largest_trades_make_a_candle_that_fits() -> None:
-    """Whatever trades have rows: the sums of a million of them stay within 256 bits."""
+    """What 64 bits hold at 15 decimals: the sums of a million of them stay within 256 bits."""
     large = trade(1, price=str(INT_MAX), qty=str(INT_MAX))
-    small = trade(2, price="0." + "0" * (SCALE_MAX - 1) + "1", qty="0." + "0" * (SCALE_MAX - 1) + "1")
+    small = trade(2, price="0." + "0" * (SCALE_USUAL - 1) + "1", qty="0." + "0" * (SCALE_USUAL - 1) + "1")
     rows = [trade_row("market:x", each, 0, ID, 0) for each in (large, small)]
     [bar] = bars([tick_of_row(row) for row in rows], 60_000_000)
     assert bar.turnover * 10**6 < 2**256
-    assert candle_row("market:x", "BTC/USD", 60, bar) is None  # but its prices have no common scale in 64 bits
+    row = candle_row("market:x", "BTC/USD", 60, bar)
+    assert row is not None
+    assert bar_of_row(row) == bar
+
+
+def test_a_candle_whose_sums_256_bits_do_not_hold_has_no_row() -> None:
+    [bar] = bars([Tick(0, 1, 2**130, 0, 2**130, 0)], 60_000_000)
+    assert candle_row("market:x", "BTC/USD", 60, bar) is None
 
 
 def test_the_top_of_a_book() -> None:
@@ -122,13 +134,16 @@ def test_the_top_of_a_book() -> None:
     assert len(levels_of(row)[0]) == SAMPLED_LEVELS
 
 
-def test_a_book_that_64_bits_do_not_hold_has_no_row() -> None:
+@pytest.mark.parametrize("qty", ["123456789012.12345678", "9" * 40, str(2**64 - 1)])
+def test_a_book_beyond_64_bits_comes_back(qty: str) -> None:
     book = Book("BTC/USD", 10)
-    book.apply(snapshot([("1", "9" * 40)], []))
-    assert book_row("market:x", book, 0, ID, 5, None) is None
+    book.apply(snapshot([("1", qty)], []))
+    assert levels_of(book_row("market:x", book, 0, ID, 5, None)) == book.top(SAMPLED_LEVELS)
 
 
-@pytest.mark.parametrize(("increment", "fits"), [("0.1", True), ("1E-8", True), (f"1E-{MAGNITUDE_MAX}", False)])
+@pytest.mark.parametrize(
+    ("increment", "fits"), [("0.1", True), ("1E-8", True), ("1.5E-30", True), (f"1E-{MAGNITUDE_MAX}", True)]
+)
 def test_an_instrument(increment: str, fits: bool) -> None:
     found = Instrument("BTC/USD", "BTC", "USD", "online", 1, 8, Decimal(increment), Decimal("1E-8"))
     row = instrument_row("market:x", found, 7)

@@ -73,7 +73,7 @@ _SELDOM = {  # nullable columns that are null in most blocks
 
 def _value(rng: random.Random, name: str, kind: Kind) -> Value:
     match kind:
-        case Kind.INT:
+        case Kind.INT | Kind.UINT64 | Kind.NUMBER:
             return _INT_DEFAULTS.get(name, rng.randrange(1 << 20))
         case Kind.TEXT:
             return f"{name}-{rng.randrange(100)}"
@@ -100,6 +100,8 @@ def extreme_row(table: Table, **given: Value) -> Row:
     """A row of the largest values that the columns hold, and text and bytes that are easily damaged."""
     values: dict[Kind, Value] = {
         Kind.INT: 2**63 - 1,
+        Kind.UINT64: 2**64 - 1,
+        Kind.NUMBER: 2**256 - 1,
         Kind.TEXT: "\u00e4\u20ac\U0001f30a '\"\\ \n\t \x01",
         Kind.BYTES: bytes(range(256)) + b"\0",
         Kind.UINT256: uint256(2**256 - 1),

@@ -44,4 +44,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (1, "chain"),
         (2, "market"),
         (3, "serving"),
+        (4, "numbers"),
     ]

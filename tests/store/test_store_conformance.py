@@ -20,10 +20,13 @@ from tidelog.batch import (
     CHAINS,
     CHANGES,
     GAPS,
+    INT_MAX,
     LOGS,
+    NUMBER_MAX,
     TABLES,
     TRADES,
     TRANSACTIONS,
+    UINT64_MAX,
     WITHDRAWALS,
     Batch,
     Checkpoint,
@@ -42,8 +45,10 @@ from tidelog.errors import ConfigError, Corruption, Fenced, TimedOut
 from tidelog.runtime import SystemRuntime
 from tidelog.store import SCAN_ROWS, Condition, Snapshot, Store, open_store
 from tidelog.store.migrations import shipped
+from tidelog.store.query import key_of
 
 RNG = random.Random(7)
+STEPS = [migration.number for migration in shipped("tidelog.store.sqlite")]
 
 
 async def contents(store: Store) -> dict[str, list[Row]]:
@@ -690,7 +695,8 @@ class TestValues:
     @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
     async def test_come_back_as_they_went_in(self, store: Store, table: Table) -> None:
         chain = await grown(store, 0)
-        zero: dict[Kind, Value] = {Kind.INT: 0, Kind.TEXT: "", Kind.BYTES: b"", Kind.UINT256: uint256(0)}
+        zero: dict[Kind, Value] = {Kind.TEXT: "", Kind.BYTES: b"", Kind.UINT256: uint256(0)}
+        zero |= dict.fromkeys((Kind.INT, Kind.UINT64, Kind.NUMBER), 0)
         rows = [
             extreme_row(table),
             tuple([zero[column.kind] for column in table.columns]),
@@ -711,6 +717,52 @@ class TestValues:
         row = make_row(TRANSACTIONS, RNG, value=uint256(value), gas_price=uint256(value))
         await store.commit(_add(chain, TRANSACTIONS, row))
         assert await rows_of(store, TRANSACTIONS) == [row]
+
+    @pytest.mark.parametrize("value", [0, 10**8, INT_MAX, INT_MAX + 1, 10**19, UINT64_MAX])
+    async def test_integers_of_64_bits_without_a_sign_are_exact(self, store: Store, value: int) -> None:
+        chain = await grown(store, 0)
+        row = make_row(TRANSACTIONS, RNG, nonce=value, gas=value, cumulative_gas_used=value)
+        await store.commit(_add(chain, TRANSACTIONS, row))
+        assert await rows_of(store, TRANSACTIONS) == [row]
+        async with store.snapshot() as snapshot:
+            assert await snapshot.select(TRANSACTIONS, where={"gas": value}, columns=("gas", "tx_index")) == [
+                (value, row[TRANSACTIONS.index("tx_index")])
+            ]
+
+    async def test_a_block_with_one_such_row_keeps_the_others(self, store: Store) -> None:
+        """SQLite takes them one by one, between rows that it takes as they are."""
+        chain = await grown(store, 0)
+        nonces = [1, 2**64 - 1, 2**64 - 2, 3, 2**63]
+        rows = [
+            make_row(TRANSACTIONS, RNG, chain_id=1, block_number=1, tx_index=i, nonce=n) for i, n in enumerate(nonces)
+        ]
+        await store.commit(_add(chain, TRANSACTIONS, *rows))
+        assert await rows_of(store, TRANSACTIONS) == rows
+
+    async def test_numbers_sort_as_numbers_at_any_size(self, store: Store) -> None:
+        prices = [5, 7, INT_MAX, INT_MAX + 1, 2**64, 10**20, 10**40, NUMBER_MAX - 1]
+        chain = await grown(store, 0)
+        rows = [
+            make_row(TRADES, RNG, source="m", symbol="s", time_us=1, ordinal=1, price=price, trade_id=None)
+            for price in prices
+        ]
+        await store.commit(_add(chain, TRADES, *reversed(rows)))
+        async with store.snapshot() as snapshot:
+            assert await snapshot.select(TRADES, scope="m") == rows
+            assert await snapshot.select(TRADES, scope="m", after=key_of(TRADES, rows[4])) == rows[5:]
+            assert (
+                await snapshot.select(TRADES, scope="m", after=key_of(TRADES, rows[4]), descending=True) == rows[3::-1]
+            )
+
+    @pytest.mark.parametrize(("table", "name"), [(LOGS, "tx_index"), (TRADES, "trade_id")])
+    async def test_other_columns_take_64_bits_with_a_sign(self, store: Store, table: Table, name: str) -> None:
+        chain = await grown(store, 0)
+        rows = [make_row(table, RNG, **{name: value}) for value in (1, 2**63)]
+        held = chain.checkpoint
+        with pytest.raises((ValueError, OverflowError)):
+            await store.commit(_add(chain, table, *rows))
+        chain.checkpoint = held
+        assert await rows_of(store, table) == []
 
     async def test_text_keys_sort_by_their_bytes(self, store: Store) -> None:
         chain = await grown(store, 0)
@@ -736,9 +788,9 @@ class TestDigest:
 class TestOpening:
     async def test_migrations_are_applied_once(self, opener: Opener) -> None:
         first, second = await opener(), await opener()
-        assert await first.migrate() == [1, 2, 3]
+        assert await first.migrate() == STEPS
         assert await second.migrate() == []
-        assert (await second.info()).schema_version == 3
+        assert (await second.info()).schema_version == STEPS[-1]
 
     async def test_an_older_store_is_brought_up_to_date_and_keeps_its_rows(
         self, url: str, monkeypatch: pytest.MonkeyPatch
@@ -750,7 +802,7 @@ class TestOpening:
             held = await rows_of(older, BLOCKS)
             await older.close()
         store = await open_store(url, SystemRuntime())
-        assert await store.migrate() == [2, 3]
+        assert await store.migrate() == STEPS[1:]
         assert await rows_of(store, BLOCKS) == held
         new = Chain(await store.acquire(SOURCE))
         assert new.checkpoint.position == chain.checkpoint.position
@@ -778,7 +830,7 @@ class TestOpening:
             assert child.returncode == 0, said
         applied = [number for store in stores for number in await store.migrate()]
         assert len(set(applied)) == len(applied)  # each once, by one of the five, whoever it was
-        assert {*applied} <= {1, 2, 3}
+        assert {*applied} <= {*STEPS}
         assert await stores[0].acquire("chain:1") == Checkpoint("chain:1", 3, 0, None)
 
     async def test_what_was_committed_is_there_after_reopening(self, url: str) -> None:

@@ -10,12 +10,11 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from tidelog.api.problems import Refused
-from tidelog.batch import INT_MAX, Kind, Row, Table, Value
+from tidelog.batch import INT_MAX, NUMBER_MAX, UINT64_MAX, Kind, Row, Table, Value, decode_row, encode_row
 
 __all__ = ["CURSOR_MAX", "open_cursor", "seal"]
 
@@ -24,7 +23,7 @@ SEAL_BYTES = 8
 CURSOR_MAX = 2_048  # characters: the longest key is a trade's, under 300 bytes
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
+_INTEGERS = {Kind.INT: INT_MAX, Kind.UINT64: UINT64_MAX, Kind.NUMBER: NUMBER_MAX}  # the largest of each
 
 
 def seal(table: Table, identity: Sequence[object], key: Row) -> str:
@@ -33,7 +32,7 @@ def seal(table: Table, identity: Sequence[object], key: Row) -> str:
     Args:
         identity: what tells this list from every other one: its name, and its filters but for the page size.
     """
-    body = _encode(key)
+    body = encode_row(key)
     return _text(VERSION + _seal(table, identity, body) + body)
 
 
@@ -50,7 +49,7 @@ def open_cursor(text: str | None, table: Table, identity: Sequence[object]) -> R
     if version != VERSION or mark != _seal(table, identity, body) or _text(raw) != text:
         raise _foreign()
     try:
-        key = _decode(body)
+        key = decode_row(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _foreign() from None
     if len(key) != len(table.key) or not all(map(_fits, key, _kinds(table))):
@@ -75,8 +74,8 @@ def _kinds(table: Table) -> list[Kind]:
 
 
 def _fits(value: Value, kind: Kind) -> bool:
-    if kind is Kind.INT:
-        return type(value) is int and 0 <= value <= INT_MAX
+    if kind in _INTEGERS:
+        return type(value) is int and 0 <= value <= _INTEGERS[kind]
     if kind is Kind.TEXT:
         return isinstance(value, str) and "\0" not in value
     return isinstance(value, bytes)

@@ -1,7 +1,7 @@
 """Market values as rows of `tidelog.batch`, and back: exact integers, each with its scale. No I/O.
 
-What 64 bits cannot hold, or no market can mean, has no row: the functions say so with None, and the caller
-decides what that is worth.
+What 256 bits or 36 decimals cannot hold has no row: the functions say so with None, and the caller decides
+what that is worth.
 """
 
 from decimal import Decimal
@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tidelog.batch import BOOK_SNAPSHOTS, CANDLES, INT_MAX, TRADES, Row, uint256
+from tidelog.batch import BOOK_SNAPSHOTS, CANDLES, INT_MAX, NUMBER_MAX, TRADES, UINT64_MAX, Row, uint256
 from tidelog.market.book import Book, Units
 from tidelog.market.candles import Bar, Tick
 from tidelog.market.events import EventId, Instrument, Trade, decimals, micros, units
 
-SCALE_MAX = 15  # decimals of a price or quantity: above any market, and a candle's sums stay within 256 bits
+SCALE_USUAL = 15  # decimals, and 64 bits: a number beyond either loses its trailing zeros, down to these
+SCALE_MAX = 36  # decimals: twice those of the tokens with the most, and a candle's sums have room in 256 bits
 SAMPLED_LEVELS = 25  # of each side in a book snapshot: the ten that can be proven, and as much again below
 
-_LEVELS = msgspec.msgpack.Decoder(tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]])
+_Level = tuple[int | bytes, int | bytes]  # bytes, big-endian, beyond 64 bits: msgpack has no larger integers
+_LEVELS = msgspec.msgpack.Decoder(tuple[tuple[_Level, ...], tuple[_Level, ...]])
 
 
 class Scaled(NamedTuple):
@@ -28,12 +30,12 @@ class Scaled(NamedTuple):
 
 
 def scaled(number: Decimal) -> Scaled | None:
-    """A positive number at the scale it was written with, or, to fit in 64 bits, without trailing zeros."""
+    """A positive number at the scale it was written with; a long one without trailing zeros."""
     scale = decimals(number)
     value = units(number, scale)
-    while scale and (value > INT_MAX or scale > SCALE_MAX) and value % 10 == 0:
+    while scale and (value > INT_MAX or scale > SCALE_USUAL) and value % 10 == 0:
         value, scale = value // 10, scale - 1
-    return Scaled(value, scale) if 0 < value <= INT_MAX and scale <= SCALE_MAX else None
+    return Scaled(value, scale) if 0 < value <= NUMBER_MAX and scale <= SCALE_MAX else None
 
 
 def decimal_text(value: int, scale: int) -> str:
@@ -73,7 +75,7 @@ def tick_of_row(row: Any) -> Tick:
 
 
 def candle_row(source: str, symbol: str, interval_s: int, bar: Bar) -> Row | None:
-    if bar.high > INT_MAX:  # trades of very different scales, at an absurd price
+    if max(bar.high, bar.volume, bar.turnover) > NUMBER_MAX:
         return None
     return (
         source,
@@ -126,14 +128,13 @@ def instrument_row(source: str, instrument: Instrument, at_us: int) -> Row | Non
     )
 
 
-def book_row(
-    source: str, book: Book, proven_depth: int, id_: EventId, at_us: int, exchange_us: int | None
-) -> Row | None:
+def book_row(source: str, book: Book, proven_depth: int, id_: EventId, at_us: int, exchange_us: int | None) -> Row:
     """The top of a book as it is now."""
     sides = book.top(SAMPLED_LEVELS)
-    if any(number > INT_MAX for side in sides for level in side for number in level):
-        return None
-    levels = msgspec.msgpack.encode(sides)
+    try:
+        levels = msgspec.msgpack.encode(sides)
+    except OverflowError:
+        levels = msgspec.msgpack.encode([[[_packed(number) for number in level] for level in side] for side in sides])
     return (
         source,
         book.symbol,
@@ -149,7 +150,15 @@ def book_row(
     )
 
 
+def _packed(number: int) -> int | bytes:
+    return number if number <= UINT64_MAX else number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _level(price: int | bytes, qty: int | bytes) -> Units:
+    return Units(*[number if isinstance(number, int) else int.from_bytes(number, "big") for number in (price, qty)])
+
+
 def levels_of(row: Any) -> tuple[tuple[Units, ...], tuple[Units, ...]]:
     """Bids and asks of a row of `book_snapshots`, best first, in units of its scales."""
     bids, asks = _LEVELS.decode(row[BOOK_SNAPSHOTS.index("levels")])
-    return tuple([Units(*level) for level in bids]), tuple([Units(*level) for level in asks])
+    return tuple([_level(*level) for level in bids]), tuple([_level(*level) for level in asks])

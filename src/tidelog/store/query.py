@@ -3,13 +3,14 @@ parameter's number (`?1`, `$1`). Executes nothing.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 from tidelog.batch import Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
 
-__all__ = ["QuerySnapshot", "column_list", "count_query", "key_of", "select_query"]
+__all__ = ["QuerySnapshot", "column_list", "count_query", "integers", "key_of", "select_query"]
 
 CONDITION_VALUES_MAX = 10_000  # values of one condition; both databases take 32,766 parameters at most
 
@@ -21,6 +22,25 @@ def column_list(names: Sequence[str]) -> str:
 def key_of(table: Table, row: Row) -> Row:
     """The key of a row that has all of the table's columns."""
     return tuple([row[table.index(name)] for name in table.key])
+
+
+def integers(rows: Iterable[Iterable[Value]], places: Sequence[int]) -> list[Row]:
+    """The rows with the bytes that stand at these places, as integers; big-endian, as both backends give them."""
+    found = []
+    for row in rows:
+        values = list(row)
+        for place in places:
+            value = values[place]
+            if isinstance(value, bytes):
+                values[place] = int.from_bytes(value, "big")
+        found.append(tuple(values))
+    return found
+
+
+@lru_cache(4_096)
+def _wide_places(names: tuple[str, ...], wide: frozenset[str]) -> tuple[int, ...]:
+    """Where the columns stand that may be beyond a database's own integers."""
+    return tuple([place for place, name in enumerate(names) if name in wide])
 
 
 class _Where:
@@ -139,7 +159,8 @@ class QuerySnapshot(ABC):
     mark: ClassVar[str]  # before a parameter's number
 
     @abstractmethod
-    async def _fetch(self, text: str, values: list[Value]) -> list[Row]: ...
+    async def _fetch(self, text: str, values: list[Value], wide: Sequence[int] = ()) -> list[Row]:
+        """The rows of a query; the columns at the places `wide` are integers, of whatever size."""
 
     async def select(
         self,
@@ -166,7 +187,8 @@ class QuerySnapshot(ABC):
             limit=limit,
             columns=columns,
         )
-        return await self._fetch(text, values)
+        names = table.names if columns is None else tuple(columns)
+        return await self._fetch(text, values, _wide_places(names, table.wide))
 
     async def scan(
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None

@@ -5,7 +5,7 @@ short; the server ends one that is idle for too long (see `SESSION`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from tidelog.store import ReadLimits, migrations
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, connect
 from tidelog.store.postgres.writer import CHECKPOINT_COLUMNS, applied_migrations, to_checkpoint
-from tidelog.store.query import QuerySnapshot
+from tidelog.store.query import QuerySnapshot, integers
 
 __all__ = ["ReaderPool"]
 
@@ -52,8 +52,9 @@ class _Snapshot(QuerySnapshot):
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def _fetch(self, text: str, values: list[Value]) -> list[Row]:
-        return [tuple(record) for record in await self._read(text, *values)]
+    async def _fetch(self, text: str, values: list[Value], wide: Sequence[int] = ()) -> list[Row]:
+        records = await self._read(text, *values)
+        return integers(records, wide) if wide else [tuple(record) for record in records]
 
     async def _read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
         try:

@@ -7,7 +7,7 @@ before its statement has begun does nothing (https://sqlite.org/c3ref/interrupt.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -21,6 +21,7 @@ from tidelog.store import ReadLimits, Snapshot, migrations
 from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
+from tidelog.store.sqlite.wide import restored, stored
 from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
 
 __all__ = ["ReaderPool"]
@@ -74,14 +75,14 @@ class _Reader:
                 self.connection.execute("ROLLBACK")
         self.begun = False
 
-    def rows(self, text: str, values: list[Value]) -> list[Row]:
+    def rows(self, text: str, values: list[Value], wide: Sequence[int]) -> list[Row]:
         self._reading = True
         try:
             with translated(self._path):
-                found: list[Any] = self.connection.execute(text, values).fetchall()
+                found: list[Any] = self.connection.execute(text, stored(values)).fetchall()
         finally:
             self._reading = False
-        return found
+        return restored(found, wide) if wide else found
 
     def interrupt(self) -> None:
         """End the query that is under way, if there is one. From any thread."""
@@ -140,8 +141,8 @@ class _Snapshot(QuerySnapshot):
     async def checkpoints(self) -> list[Checkpoint]:
         return await self._ask(lambda reader: reader.checkpoints(None))
 
-    async def _fetch(self, text: str, values: list[Value]) -> list[Row]:
-        return await self._ask(lambda reader: reader.rows(text, values))
+    async def _fetch(self, text: str, values: list[Value], wide: Sequence[int] = ()) -> list[Row]:
+        return await self._ask(lambda reader: reader.rows(text, values, wide))
 
 
 class ReaderPool:

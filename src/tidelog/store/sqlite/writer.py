@@ -4,11 +4,11 @@ Each public method is one whole transaction, so that a caller which is cancelled
 either all of it or nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import apsw
 
-from tidelog.batch import TABLES, Batch, Checkpoint, Outcome, Row, Rows, Table
+from tidelog.batch import INT_MAX, TABLES, Batch, Checkpoint, Outcome, Row, Rows, Table, Value
 from tidelog.store import migrations
 from tidelog.store.fence import is_settled, key_taken
 from tidelog.store.query import column_list
@@ -22,6 +22,7 @@ from tidelog.store.sqlite.connection import (
     transaction,
     translated,
 )
+from tidelog.store.sqlite.wide import stored
 
 __all__ = ["Writer", "applied_migrations", "read_checkpoints"]
 
@@ -57,6 +58,14 @@ class _Statements:
         self.rollback = (
             f'DELETE FROM "{table.name}" WHERE "{table.scope}" = ? AND "{table.height}" > ? AND "{table.height}" <= ?'
         )
+
+
+def _stored(table: Table, row: Row) -> Sequence[Value]:
+    """A row with an integer beyond 64 bits; OverflowError where the column takes none."""
+    for name, value in zip(table.names, row, strict=False):
+        if isinstance(value, int) and value > INT_MAX and name not in table.wide:
+            raise OverflowError(f"{table.name}.{name} takes signed 64 bits, not {value}")
+    return stored(row)
 
 
 def read_checkpoints(connection: apsw.Connection, source: str | None = None) -> list[Checkpoint]:
@@ -177,8 +186,16 @@ class Writer:
             for last in rows.rows:  # noqa: UP028 `yield from` would not keep the last one
                 yield last
 
+        walking = walk()
         try:
-            self._connection.executemany(statement, walk())
+            while True:
+                try:
+                    self._connection.executemany(statement, walking)
+                    break
+                except OverflowError:  # an integer beyond 64 bits: so rare that looking for them would cost more
+                    if last is None or not rows.table.wide:
+                        raise
+                    self._connection.execute(statement, _stored(rows.table, last))
         except apsw.ConstraintError as error:
             if extended_code(error) in _DUPLICATE_KEY:
                 raise key_taken(rows.table, last, str(error)) from error
