@@ -272,6 +272,22 @@ async def test_damage_is_named(tmp_path: Path, sql: str, told: str) -> None:
         read(tmp_path / "j")
 
 
+async def test_a_new_journal_and_its_export_are_their_owners_alone(tmp_path: Path) -> None:
+    """They may hold private channels; what the owner allows later stays allowed."""
+    path, export = tmp_path / "j", tmp_path / "j.jsonl.zst"
+    journal = await open_journal(str(path), SystemRuntime())
+    journal.append(Kind.IN, b"private", 1)
+    await journal.wait_durable(journal.last)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.glob("j*")} == {0o600}
+    await journal.close()
+    path.chmod(0o640)
+    reader = JournalReader(str(path))
+    export_journal(reader, str(export))
+    reader.close()
+    await (await open_journal(str(path), SystemRuntime())).close()
+    assert (path.stat().st_mode & 0o777, export.stat().st_mode & 0o777) == (0o640, 0o600)
+
+
 async def test_only_a_journal_is_opened(tmp_path: Path) -> None:
     other = tmp_path / "other"
     damage(other, "CREATE TABLE t (x)")

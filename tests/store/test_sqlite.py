@@ -37,6 +37,16 @@ async def filled(path: Path, blocks: int = 3) -> None:
     await store.close()
 
 
+async def test_a_new_store_is_its_owners_alone_and_keeps_what_the_owner_allows(path: Path) -> None:
+    """It holds the hashes of tokens."""
+    store = await opened(path)
+    assert {file.stat().st_mode & 0o777 for file in path.parent.glob("store.db*")} == {0o600}
+    await store.close()
+    path.chmod(0o644)
+    await (await opened(path)).close()
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 class TestUrl:
     @pytest.mark.parametrize(
         ("url", "path"),

@@ -5,6 +5,7 @@
 """
 
 import base64
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tidelog.market.events import EventId
 from tidelog.market.frame_lines import read_lines
 from tidelog.market.journal_file import Block, JournalReader, JournalWriter
 from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.store.sqlite.connection import NEW_FILE_MODE
 
 IMPORT_BLOCK_BYTES = 1024 * 1024
 _BEGINNINGS = (b'{"run":', b'{"records":')  # of the first line
@@ -41,7 +43,10 @@ _decode = msgspec.json.Decoder(_Line).decode
 def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNING) -> int:
     """Write every record after an id to a new file; how many."""
     count = 0
-    with open(path, "xb") as file, zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out:
+    with (
+        open(path, "xb", opener=_private) as file,
+        zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out,
+    ):
         for record in reader.records(after):
             if record.kind is Kind.LOST:
                 continue  # an export has what is there
@@ -50,6 +55,11 @@ def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNI
         identity = reader.identity
         out.write(_encode(_Line(records=count, journal=None if identity is None else identity.id.hex())) + b"\n")
     return count
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a new file that is its owner's alone, as the journal is."""
+    return os.open(path, flags, NEW_FILE_MODE)
 
 
 def _line(record: Record) -> _Line:

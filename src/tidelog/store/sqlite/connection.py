@@ -31,6 +31,8 @@ HEADER_BYTES = 100  # https://sqlite.org/fileformat2.html#the_database_header
 READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 READ_ONLY = apsw.SQLITE_OPEN_READONLY
 
+NEW_FILE_MODE = 0o600  # a store holds hashes of tokens, a journal an account's private messages
+
 # A disk without room shows as SQLITE_FULL, or, with a quota or file size limit, as one of these.
 _NO_ROOM = {
     apsw.SQLITE_IOERR_WRITE,
@@ -59,7 +61,10 @@ def refuse_stub(path: str) -> None:
 
 
 def connect(path: str, flags: int, vfs: str | None = None) -> apsw.Connection:
-    """Open a connection: the only place that does."""
+    """Open a connection: the only place that does. A new file is its owner's alone; so is the log beside it."""
+    if vfs is None and flags & apsw.SQLITE_OPEN_CREATE:
+        with suppress(OSError):  # it exists, or cannot be made, which SQLite says
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, NEW_FILE_MODE))
     return apsw.Connection(path, flags=flags, vfs=vfs)
 
 
