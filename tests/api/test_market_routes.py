@@ -85,8 +85,8 @@ class TestBook:
 
     def test_a_followed_journal_is_nearer(self, small: Filled) -> None:
         class Followed:
-            def book(self, recording: str, symbol: str) -> BookView | None:
-                assert (recording, symbol) == ("kraken", "BTC/USD")
+            def book(self, recording: str, symbol: str, levels: int | None = None) -> BookView | None:
+                assert (recording, symbol, levels) == ("kraken", "BTC/USD", 2)
                 return BookView("journal", None, 1, None, 2, 10, 10, [Level("1.0", "2")] * 3, [])
 
         with Served(small.url) as api:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tests.market.exchange import Script, Wire, serve, until
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
 from tidelog.market import feed as feed_module
 from tidelog.market import journal as journal_module
+from tidelog.market import loop_watch
 from tidelog.market.core import Core
 from tidelog.market.events import (
     BookDelta,
@@ -23,7 +25,7 @@ from tidelog.market.events import (
     Started,
     Trades,
 )
-from tidelog.market.fanout import Item, Policy, Subscription
+from tidelog.market.fanout import Item, Lagged, Policy, Subscription
 from tidelog.market.feed import THROTTLED_S, THROTTLED_S_MIN, Feed
 from tidelog.market.folded import CLOCK, GAP, Marker
 from tidelog.market.journal_file import JournalReader, JournalWriter
@@ -494,6 +496,74 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         Feed(symbols, channels, journal="/nowhere/at/all", **options)  # type: ignore[arg-type]
+
+
+async def test_book_gives_the_levels_that_can_be_proven_unless_all_are_asked_for(bench: Bench) -> None:
+    async with bench.feed("A/USD", depth=25) as feed:
+        await until(proven(feed, "A/USD"))
+        deeper = [(f"{90 - rank}.0", "1.00000000") for rank in range(15)]
+        bench.wire.push(bench.script._message(bench.script.books["A/USD"], "update", deeper, []))
+        await until(lambda: (view := feed.book("A/USD", None)) is not None and len(view.bids) == 25)
+        top, whole = feed.book("A/USD"), feed.book("A/USD", levels=None)
+        assert top is not None
+        assert whole is not None
+        assert (len(top.bids), top.bids) == (10, whole.bids[:10])
+        assert (str(top.best_bid), str(top.best_ask)) == ("99.9 x 1.00000000", "100.1 x 2.00000000")
+
+
+@pytest.mark.parametrize("policy", ["conflate", "drop_oldest", Policy.CONFLATE])
+async def test_policy_may_be_text(bench: Bench, policy: Policy | str) -> None:
+    async with bench.feed("A/USD") as feed:
+        events = feed.events(policy, kinds=[BookDelta], pending_max=100)
+        await until(proven(feed, "A/USD"))
+        for qty in range(3, 10):
+            bench.wire.push(bench.script.update("A/USD", qty))
+        await until(lambda: feed.progress.frames >= 10)
+        assert (events.statistics.conflated > 0) is (policy in ("conflate", Policy.CONFLATE))
+
+
+@pytest.mark.parametrize("policy", ["block", "latest", "", Policy.BLOCK])
+async def test_policy_that_is_none_for_a_live_feed_is_refused(bench: Bench, policy: Policy | str) -> None:
+    async with bench.feed("A/USD") as feed:
+        with pytest.raises(ConfigError, match="choose drop_oldest or conflate"):
+            feed.events(policy)
+
+
+async def test_consumer_that_is_behind_lets_the_feed_run_and_is_told_what_it_missed(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        events = feed.events(pending_max=200)
+        await until(proven(feed, "A/USD"))
+        for qty in range(200):
+            bench.wire.push(bench.script.update("A/USD", 3 + qty % 7))
+        await until(lambda: events.statistics.pending == 200)
+        before, missed, read = feed.progress.frames, 0, 0
+        while read < 150:  # it never waits for anything but the next event
+            begun = asyncio.get_running_loop().time()
+            while asyncio.get_running_loop().time() < begun + 0.002:
+                pass  # it computes
+            bench.wire.push(*[bench.script.update("A/USD", 3 + read % 7) for _ in range(10)])
+            item = await anext(events)
+            missed += item.missed if isinstance(item, Lagged) else 0
+            read += 1
+        assert feed.progress.frames > before + 500
+        assert missed > 0
+
+
+async def test_consumer_that_holds_the_loop_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_watch, "LOOK_S", 0.01)
+    monkeypatch.setattr(loop_watch, "HELD_S", 0.05)
+    with capture_logs() as logs:
+        async with bench.feed("A/USD") as feed:
+            feed.events()
+            await until(proven(feed, "A/USD"))
+            held = asyncio.get_running_loop().time() + 0.2
+            while asyncio.get_running_loop().time() < held:
+                pass
+            await until(lambda: any(entry["event"] == "loop_held" for entry in logs))
+    (told,) = [entry for entry in logs if entry["event"] == "loop_held"]
+    assert told["consumers"] == 1
+    assert told["seconds"] >= 0.1
+    assert feed._metrics.loop_held_s >= 0.1
 
 
 async def test_nobody_blocks_a_live_feed(bench: Bench) -> None:

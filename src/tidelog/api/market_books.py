@@ -45,8 +45,8 @@ class BookView(Struct, frozen=True):
 class LiveBooks(Protocol):
     """Books at the journal's end."""
 
-    def book(self, recording: str, symbol: str) -> BookView | None:
-        """None where the recording is not followed, or has no such book."""
+    def book(self, recording: str, symbol: str, levels: int | None = None) -> BookView | None:
+        """Its best `levels` of each side, or all; None where the recording is not followed, or has no such book."""
         ...
 
 
@@ -90,7 +90,7 @@ async def get_book(
             BOOK_SNAPSHOTS, scope=view.source, where={"symbol": name}, descending=True, limit=1
         )
     followed: LiveBooks | None = request.app.state.get("live_books")
-    book = None if followed is None else followed.book(view.recording, name)
+    book = None if followed is None else followed.book(view.recording, name, depth)
     if book is None and rows:
         book = _sampled(rows[0], int(backend.runtime.now() * 1_000_000))
     if book is None:

@@ -7,14 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, Tickers, Trades
     from tidelog.market.fanout import Item, Lagged, Policy
     from tidelog.market.feed import BookView, Feed, Progress
     from tidelog.market.retention import Retention
 
-__all__ = ["BookView", "Feed", "Item", "Lagged", "Policy", "Progress", "Retention"]
+__all__ = [
+    "BookDelta",
+    "BookSnapshot",
+    "BookUpdates",
+    "BookView",
+    "Feed",
+    "Item",
+    "Lagged",
+    "Policy",
+    "Progress",
+    "Retention",
+    "Tickers",
+    "Trades",
+]
 
 _HOMES = (
-    dict.fromkeys(("Item", "Lagged", "Policy"), "fanout")
+    dict.fromkeys(("BookDelta", "BookSnapshot", "BookUpdates", "Tickers", "Trades"), "events")
+    | dict.fromkeys(("Item", "Lagged", "Policy"), "fanout")
     | dict.fromkeys(("BookView", "Feed", "Progress"), "feed")
     | {"Retention": "retention"}
 )

@@ -1,4 +1,4 @@
-"""One stream of events to many consumers, each with its own bound. No socket, no clock.
+"""One stream of events to many consumers, each with its own bound. No socket, and no clock but the loop's, for turns.
 
 `publish` never waits and never fails: a consumer that is slow, stuck or gone costs at most its own bound.
 What it loses is told to it as `Lagged(missed=n)`, no later than where the loss is; then it goes on.
@@ -20,6 +20,8 @@ from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, Candles,
 from tidelog.market.events import EventId as EventId
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
+ITEMS_AT_ONCE = 512  # that a consumer gets before others have their turn: twice what a feed takes in one of its own
+TURN_S = 0.05  # ... or for so long, if it is slow
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
 
 
@@ -93,6 +95,8 @@ class Subscription:
         self._missed = 0  # dropped before the first of `_pending`, and not told yet
         self._delivered = self._dropped = self._conflated = 0
         self._reached = fanout.published  # the number in the stream of the one that was delivered last
+        self._at_once = 0  # items that were handed out without a wait ...
+        self._turn_s = 0.0  # ... since then
         self._closed = False
         self._readable = asyncio.Event()
         self._room = asyncio.Event()
@@ -102,11 +106,14 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Item | Lagged:
+        if self._pending:
+            await self._take_turns()
         while not (self._missed or self._pending):
             if self._closed:
                 raise StopAsyncIteration
             self._readable.clear()
             await self._readable.wait()
+            self._turn_s, self._at_once = asyncio.get_running_loop().time(), 0
         if self._missed:
             missed, self._missed = self._missed, 0
             return Lagged(missed)
@@ -115,6 +122,14 @@ class Subscription:
         self._reached = max(self._reached, published.number)
         self._room.set()
         return Item(published.id, published.event, published.id <= self._fanout.durable_through)
+
+    async def _take_turns(self) -> None:
+        """A consumer that is behind never waits for an event: let the others run now and then, the feed for one."""
+        loop = asyncio.get_running_loop()
+        self._at_once += 1
+        if self._at_once >= ITEMS_AT_ONCE or loop.time() - self._turn_s > TURN_S:
+            await asyncio.sleep(0)
+            self._turn_s, self._at_once = loop.time(), 0
 
     @property
     def statistics(self) -> Statistics:

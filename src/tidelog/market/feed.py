@@ -6,12 +6,16 @@ the journal, then through the fold, and is then carried out. What a replay sees 
     async with Feed(["BTC/USD"], ["book", "trade"], journal="btc.journal") as feed:
         async for item in feed.events():
             print(item, feed.book("BTC/USD"))
+
+`examples/market.py` is a whole program.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from decimal import Decimal
 from types import TracebackType
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -50,6 +54,7 @@ from tidelog.market.figures import (
 from tidelog.market.hearing import HEARD, Hearing
 from tidelog.market.journal import Journal, open_journal
 from tidelog.market.journal_file import JournalReader
+from tidelog.market.loop_watch import LoopWatch
 from tidelog.market.marks import (
     Authorized,
     Closing,
@@ -70,6 +75,7 @@ from tidelog.market.marks import (
 from tidelog.market.peer import Peer
 from tidelog.market.records import Kind, Record
 from tidelog.market.retention import Keeper, Retention
+from tidelog.market.rows import decimal_text
 from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
 from tidelog.market.subscriptions import Phase, State
 from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport
@@ -81,6 +87,7 @@ from tidelog.telemetry.market import LATENCY_EVERY_US, FeedReading
 CONNECT_S = 10.0
 STATE_EVERY_US = 60_000_000  # between full states: what a fold has to read again at most, on restarting
 FRAMES_AT_ONCE = 256  # between which others get their turn, however fast the exchange sends
+TOP_LEVELS = 10  # of each side that `Feed.book` gives: those that can be proven
 WAIT_S_MAX = 60.0  # without a look at the clock
 THROTTLED_S = 30.0  # to wait where the exchange throttles us and does not say for how long: it bans for ten minutes
 THROTTLED_S_MIN = 5.0  # ... and at least, whatever it says: as rarely as it wants attempts after an outage
@@ -99,6 +106,16 @@ def _patience_us(error: Exception) -> int:
     return int(max(THROTTLED_S if error.retry_after_s is None else error.retry_after_s, THROTTLED_S_MIN) * 1_000_000)
 
 
+class Quote(NamedTuple):
+    """A level as exact decimals, with all that the exchange writes."""
+
+    price: Decimal
+    qty: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.price:f} x {self.qty:f}"
+
+
 class BookView(Struct, frozen=True):
     """A book at one moment. `proven` means: the top 10 of each side equalled the exchange's at the last message."""
 
@@ -111,6 +128,21 @@ class BookView(Struct, frozen=True):
     crossed: bool
     mismatches: int
     data_us: int  # when its last message came, Unix time; 0: none on this connection
+
+    @property
+    def best_bid(self) -> Quote | None:
+        """Price and quantity of the best bid; None: there is none."""
+        return self._quote(self.bids)
+
+    @property
+    def best_ask(self) -> Quote | None:
+        return self._quote(self.asks)
+
+    def _quote(self, side: tuple[Units, ...]) -> Quote | None:
+        if not side:
+            return None
+        price, qty = side[0]
+        return Quote(Decimal(decimal_text(price, self.precision.price)), Decimal(decimal_text(qty, self.precision.qty)))
 
 
 def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
@@ -219,6 +251,7 @@ class Feed:
         self._malformed = self._connects = self._resyncs = self._mismatches = 0
         self._metrics = metrics or MarketMetrics()
         self._metrics.feed = self._reading
+        self._watch = LoopWatch(self._metrics, lambda: self._fanout.subscribers)
         self._hearing = Hearing(self._url, self._channels, self._metrics)
         self._timed_from_us = 0  # no frame is timed before
         for words, counts in (
@@ -232,19 +265,36 @@ class Feed:
 
     def events(
         self,
-        policy: Policy = Policy.DROP_OLDEST,
+        policy: Policy | str = Policy.DROP_OLDEST,
         *,
         pending_max: int = PENDING_MAX,
         durable_only: bool = False,
         kinds: Iterable[type[Event]] | None = None,
     ) -> Subscription:
-        """The events from now on; see `FanOut.subscribe`. It ends with the feed."""
-        if policy is Policy.BLOCK:
-            raise ConfigError("a live feed waits for nobody: choose drop_oldest or conflate")
-        return self._fanout.subscribe(policy, pending_max=pending_max, durable_only=durable_only, kinds=kinds)
+        """The events from now on; see `FanOut.subscribe`. It ends with the feed.
 
-    def book(self, symbol: str, levels: int | None = None) -> BookView | None:
-        """The book as it is now; None for a symbol whose book is not followed. `levels` of each side, or all."""
+        Args:
+            policy: `drop_oldest` or `conflate`, also as text.
+
+        Raises:
+            ConfigError: there is no such policy, or it is none for a live feed.
+        """
+        chosen = next((each for each in Policy if policy in (each, each.value)), None)
+        if chosen is None:
+            raise ConfigError(f"policy {policy!r}: choose drop_oldest or conflate")
+        if chosen is Policy.BLOCK:
+            raise ConfigError("a live feed waits for nobody: choose drop_oldest or conflate")
+        subscription = self._fanout.subscribe(chosen, pending_max=pending_max, durable_only=durable_only, kinds=kinds)
+        if self._task is not None:
+            self._watch.start()
+        return subscription
+
+    def book(self, symbol: str, levels: int | None = TOP_LEVELS) -> BookView | None:
+        """The book as it is now; None for a symbol whose book is not followed.
+
+        Args:
+            levels: of each side, best first; None: all, which at a depth of 1000 takes a hundred times as long.
+        """
         return view_of(self._core, symbol, levels)
 
     def subscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
@@ -366,6 +416,8 @@ class Feed:
         self._state_us = now_us
         self.subscribe(self._symbols)
         self._task = asyncio.create_task(self._run())
+        if self._fanout.subscribers:
+            self._watch.start()
         return self
 
     async def _history(self, since_us: int) -> tuple[Record | None, list[Record]]:

@@ -61,6 +61,7 @@ class MarketMetrics(Collector):
         self.refusals: defaultdict[str, int] = defaultdict(int)  # of requests, by channel
         self.refused: defaultdict[str, int] = defaultdict(int)  # connections that could not be had, likewise
         self.journal_stalls = 0
+        self.loop_held_s = 0.0  # for which something in the process kept the feed from running
         self.latency = Distribution(LATENCY_BUCKETS_S)
         self.handling = Distribution(HANDLING_BUCKETS_S)
         self.loader_commits = Distribution(COMMIT_BUCKETS_S)
@@ -102,6 +103,11 @@ class MarketMetrics(Collector):
             self.handling,
         )
         yield _total("tidelog_market_journal_stalls", "Times that the journal took no more.", self.journal_stalls)
+        yield _total(
+            "tidelog_market_loop_held_seconds",
+            "Time for which something in the process held its event loop, beyond half a second at once.",
+            self.loop_held_s,
+        )
         yield from self._of_loader()
 
     def _of_loader(self) -> Iterator[Metric]:
@@ -111,7 +117,7 @@ class MarketMetrics(Collector):
         yield gauge("tidelog_market_loader_lag_seconds", "How far the store is behind the journal.", self.loader_lag_s)
 
 
-def _total(name: str, documentation: str, count: int) -> Metric:
+def _total(name: str, documentation: str, count: float) -> Metric:
     family = Metric(name, documentation, "counter")
     family.add_sample(f"{name}_total", {}, count)
     return family

@@ -102,10 +102,10 @@ class Live:
         """
         return self.tails[_the_one(recording, self.tails, "follows", "journal of a recording")]
 
-    def book(self, recording: str, symbol: str) -> BookView | None:
+    def book(self, recording: str, symbol: str, levels: int | None = None) -> BookView | None:
         """A book at the journal's end, as `market_books.LiveBooks` wants it; None where none is followed now."""
         tail = self.tails.get(recording)
-        found = tail.book(symbol) if tail is not None and tail.ready else None
+        found = tail.book(symbol, levels) if tail is not None and tail.ready else None
         if found is None or not found.view.data_us:
             return None
         view = found.view

@@ -59,6 +59,9 @@ class Level(Struct, frozen=True, gc=False):
     price: Raw
     qty: Raw
 
+    def __repr__(self) -> str:
+        return f"Level({self.price_text}, {self.qty_text})"
+
     @property
     def price_text(self) -> str:
         return str(self.price, "latin-1")
