@@ -11,6 +11,7 @@
     │       ├── Unsupported  the peer does not offer this method: use the other one
     │       └── Pruned       this peer never will have it: ask another, for good
     ├── ProofFailure         the data contradicts its own commitment: strike, never store
+    │   └── NewerNeeded      its header has a field that this version does not know: tell the user, exit 2
     ├── StoreError           the database
     │   ├── Busy             try again
     │   ├── Fenced           another writer owns the source: stop
@@ -24,6 +25,7 @@ Facts are attributes, the sentence is composed in `__str__`. Exit codes are in `
 script can tell them apart; `docs` and `--help` print the same table.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -123,6 +125,27 @@ class ProofFailure(TidelogError):
     def __str__(self) -> str:
         source = f" from {self.endpoint}" if self.endpoint else ""
         return f"{self.subject}{source}: {self.check} differs: expected {self.expected}, got {self.got}"
+
+
+class NewerNeeded(ProofFailure):
+    """A block whose header hashes right only with `fields` that this version does not know: those of a later fork."""
+
+    exit_code = 2
+
+    def __init__(
+        self, subject: str, fields: Sequence[str], expected: str, got: str, endpoint: str | None = None
+    ) -> None:
+        super().__init__("hash", expected, got, subject, endpoint)
+        self.fields = tuple(fields)
+        self.args = (subject, self.fields, expected, got, endpoint)
+
+    def __str__(self) -> str:
+        source = f" from {self.endpoint}" if self.endpoint else ""
+        names = ", ".join(f"`{name}`" for name in self.fields)
+        return (
+            f"{self.subject}{source}: its header has a field that this version of tidelog does not know, {names}, and "
+            "hashes to its hash only with it: a newer tidelog is needed from this block on"
+        )
 
 
 class StoreError(TidelogError):

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tidelog.chain.blocks import Bundle
+from tidelog.chain.intake import prove_reading, read_bundle
+from tidelog.chain.plain import Oddities
 from tidelog.chain.profiles import PROFILES, Profile
-from tidelog.chain.proof import Proof, covered_count, prove
+from tidelog.chain.proof import Proof, covered_count
 from tidelog.chain.rows import BlockRows, to_rows
 from tidelog.chain.wire import decode_block, decode_receipts
 from tidelog.sim.forge import FORKS, Shape
@@ -59,8 +61,9 @@ def bundle_of(answers: Answers) -> Bundle:
 
 def proven(answers: Answers, *, senders: bool = False) -> tuple[BlockRows, Proof]:
     """Taken in as `tidelog.chain.intake` does it."""
-    bundle = bundle_of(answers)
-    proof = prove(bundle, answers.profile, senders=senders)
+    oddities = Oddities()
+    bundle = read_bundle(answers.block, answers.receipts, oddities, chain_id=answers.chain_id)
+    bundle, proof = prove_reading(bundle, answers.receipts, answers.profile, oddities, senders=senders)
     covered = covered_count(bundle, answers.profile)
     rows = to_rows(answers.chain_id, bundle, proof, covered=covered, endpoint="http://node", ingested_at_ms=7)
     return rows, proof

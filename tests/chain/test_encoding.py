@@ -388,7 +388,7 @@ def test_the_receipts_that_nodes_answer_for_the_conformance_chain(shared: Path) 
         header = blocks[receipts[0].block_number]
         blooms = [logs_bloom(receipt.logs) for receipt in receipts]
         encoded = [
-            encode_receipt(receipt.type, receipt, bloom.to_bytes(256, "big"))
+            encode_receipt(receipt.type or 0, receipt, bloom.to_bytes(256, "big"))
             for receipt, bloom in zip(receipts, blooms, strict=True)
         ]
         assert ordered_root(encoded) == header.receipts_root, name

@@ -136,14 +136,19 @@ ZEROS = "0x" + "00" * 32
         ("transactions", lambda b, r: b["transactions"][2].update(value="0x1"), "transaction 2: its hash"),
         ("receipts", lambda b, r: r.clear(), "the number of receipts"),
         ("receipts", lambda b, r: r.pop(), "the number of receipts"),
-        ("receipts", lambda b, r: r.reverse(), "receipt 0: its transaction's hash"),
-        ("receipts", lambda b, r: r[0].update(blockHash=ZEROS), "receipt 0: its block's hash"),
-        ("receipts", lambda b, r: r[0].update(blockNumber="0x9"), "receipt 0: its block's number 3, got 9"),
-        ("receipts", lambda b, r: r[1].update(transactionIndex="0x0"), "receipt 1: its transaction's index 1, got 0"),
-        ("receipts", lambda b, r: r[1].update(type="0x77"), "receipt 1: its type"),
+        ("receipts", lambda b, r: r.reverse(), "receipt 0: transactionHash"),
+        ("receipts", lambda b, r: r[0].update(blockHash=ZEROS), "receipt 0: blockHash"),
+        ("receipts", lambda b, r: r[0].update(blockNumber="0x9"), "receipt 0: blockNumber 3, got 9"),
+        ("receipts", lambda b, r: r[1].update(transactionIndex="0x0"), "receipt 1: transactionIndex 1, got 0"),
+        ("receipts", lambda b, r: r[1].update(type="0x77"), "receipt 1: type"),
         ("receipts", lambda b, r: r[1].update(status="0x2"), "the receipts root"),
-        ("receipts", lambda b, r: b["transactions"][1].update(transactionIndex="0x0"), "transaction 1: its index"),
-        ("receipts", lambda b, r: b["transactions"][1].update(blockNumber="0x0"), "transaction 1: its block's number"),
+        (
+            "transactions",
+            lambda b, r: b["transactions"][1].update(transactionIndex="0x0"),
+            "transaction 1: transactionIndex",
+        ),
+        ("transactions", lambda b, r: b["transactions"][1].update(blockNumber="0x0"), "transaction 1: blockNumber"),
+        ("transactions", lambda b, r: b["transactions"][1].update(blockHash=ZEROS), "transaction 1: blockHash"),
         ("derived", lambda b, r: r[1].update(gasUsed="0x5"), "receipt 1: gas used"),
         ("derived", lambda b, r: r[1].update(effectiveGasPrice="0x5"), "receipt 1: effective gas price"),
         ("bloom", lambda b, r: r[1].update(logsBloom="0x" + "ff" * 256), "receipt 1: its bloom"),
@@ -162,7 +167,8 @@ def test_a_parent_that_is_not_the_block_below() -> None:
 
 
 def test_withdrawals_before_there_were_any() -> None:
-    error = failure(edited(lambda b, r: b.update(withdrawals=[]), "london"))
+    withdrawal = {"index": "0x1", "validatorIndex": "0x1", "address": "0x" + "11" * 20, "amount": "0x1"}
+    error = failure(edited(lambda b, r: b.update(withdrawals=[withdrawal]), "london"))
     assert error.check == "withdrawals"
 
 

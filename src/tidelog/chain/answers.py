@@ -14,14 +14,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from tidelog.batch import Row
 from tidelog.chain.blocks import Transaction
 from tidelog.chain.columns import BlockColumns, LogColumns, TransactionColumns
-from tidelog.chain.encoding import (
-    DEPOSIT,
-    encode_block,
-    encode_header,
-    encode_transaction,
-    items_bloom,
-    keccak,
-)
+from tidelog.chain.encoding import DEPOSIT, encode_block, encode_header, items_bloom, keccak
+from tidelog.chain.extra import own_fields
 from tidelog.chain.proof import state_sync_hash
 from tidelog.chain.rlp import EMPTY_LIST
 from tidelog.chain.rows import (
@@ -33,6 +27,7 @@ from tidelog.chain.rows import (
     read_transaction,
     read_withdrawal,
 )
+from tidelog.chain.variants import encode, is_encodable
 
 
 class Place(NamedTuple):
@@ -65,12 +60,12 @@ class _JsonBlock(_Json):
     number: str
     hash: str
     parent_hash: str
-    ommers_hash: str = msgspec.field(name="sha3Uncles")
+    ommers_hash: _Text = msgspec.field(name="sha3Uncles")
     miner: str
     state_root: str
     transactions_root: str
     receipts_root: str
-    logs_bloom: str
+    logs_bloom: _Text  # absent where the endpoint gave none and nothing could prove it; so is the ommers hash
     difficulty: str
     gas_limit: str
     gas_used: str
@@ -223,12 +218,12 @@ def block_answer(rows: BlockRows, *, full: bool) -> bytes:
         number=place.number,
         hash=place.hash,
         parent_hash=_data(row.parent_hash),
-        ommers_hash=_data(row.ommers_hash),
+        ommers_hash=_optional_data(row.ommers_hash or None),
         miner=_data(row.miner),
         state_root=_data(row.state_root),
         transactions_root=_data(row.transactions_root),
         receipts_root=_data(row.receipts_root),
-        logs_bloom=_data(row.logs_bloom),
+        logs_bloom=_optional_data(row.logs_bloom or None),
         difficulty=_wide(row.difficulty),
         gas_limit=hex(row.gas_limit),
         gas_used=hex(row.gas_used),
@@ -279,14 +274,14 @@ def block_size(rows: BlockRows) -> int | None:
         transaction, covered = read_transaction(tx, header), TransactionColumns._make(tx).covered
         if transaction.hash == state_sync and not covered:
             continue
-        if not covered or keccak(encode_transaction(transaction)) != transaction.hash:
+        if not covered or not is_encodable(transaction) or keccak(encode(transaction)) != transaction.hash:
             return None
         transactions.append(transaction)
     withdrawals = None if row.withdrawal_count is None else [read_withdrawal(item) for item in rows.withdrawals]
     try:
         if keccak(encode_header(header)) != row.hash:
             return None
-        return len(encode_block(header, transactions, (), withdrawals))
+        return len(encode_block(header, transactions, (), withdrawals, encode=encode))
     except ValueError:  # a field is missing in front of another: a form of header that is not known
         return None
 
@@ -333,8 +328,10 @@ def _encoded_transaction(row: TransactionColumns, place: Place) -> Raw:
         mint=UNSET,
         is_system_tx=UNSET,
     )
-    if kind == DEPOSIT:
+    if kind == DEPOSIT and row.source_hash is not None:
         _as_deposit(answer, row)
+    elif kind == DEPOSIT:
+        _as_unsigned(answer, row)
     return _with_extra(_encode(answer), _extra(row).transaction)
 
 
@@ -345,6 +342,16 @@ def _as_deposit(answer: _JsonTransaction, row: TransactionColumns) -> None:
     answer.source_hash = _optional_data(row.source_hash)
     answer.mint = _optional_wide(row.mint) if row.mint is not None and any(row.mint) else UNSET
     answer.is_system_tx = True if row.is_system_tx else UNSET
+
+
+def _as_unsigned(answer: _JsonTransaction, row: TransactionColumns) -> None:
+    """As Scroll and Berachain show theirs: zero in every field that the type does not encode."""
+    own = own_fields(bytes(_extra(row).transaction).decode() or None)
+    if "queueIndex" in own or None not in (row.nonce, row.signed_chain_id):
+        answer.v = answer.r = answer.s = "0x0"
+        answer.nonce = hex(row.nonce or 0)
+        answer.value = _wide(row.value or b"")
+        answer.gas_price = _wide(row.gas_price or row.effective_gas_price or b"")
 
 
 def _eip155(v: int | None) -> int | None:

@@ -9,7 +9,10 @@ TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the 
 
 
 class Header(Struct, frozen=True):
-    """A block header. Optional fields are None where the fork, or the chain, does not have them."""
+    """A block header. Optional fields are None where the fork, or the chain, does not have them.
+
+    `ommers_hash` and `logs_bloom` are empty where an answer leaves them out: both can be computed.
+    """
 
     number: int
     hash: bytes
@@ -35,6 +38,8 @@ class Header(Struct, frozen=True):
     requests_hash: bytes | None
     block_access_list_hash: bytes | None
     slot_number: int | None
+    seal: tuple[int, bytes] | None = None  # AuRa: step and signature, in the place of mixHash and nonce
+    parent_proposer_pubkey: bytes | None = None  # Berachain: 48 bytes, behind all others
 
 
 class AccessEntry(Struct, frozen=True):
@@ -123,13 +128,16 @@ class Log(Struct, frozen=True):
 
 
 class Receipt(Struct, frozen=True):
-    """A transaction's receipt. Exactly one of `status` and `root` is set (EIP-658)."""
+    """A transaction's receipt. Exactly one of `status` and `root` is set (EIP-658).
+
+    `type` is None where the answer has none: it is the transaction's, by which receipts are encoded.
+    """
 
     block_hash: bytes
     block_number: int
     transaction_hash: bytes
     transaction_index: int
-    type: int
+    type: int | None
     status: int | None
     root: bytes | None
     cumulative_gas_used: int

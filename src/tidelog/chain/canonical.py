@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tidelog.chain.blocks import Receipt, Transaction
-from tidelog.chain.encoding import DEPOSIT
+from tidelog.chain.encoding import DEPOSIT, SIGNED_TYPES
 from tidelog.chain.proof import contract_address, effective_gas_price
-
-SIGNED_TYPES = frozenset({0, 1, 2, 3, 4})
+from tidelog.chain.variants import OPTIMISM_FORM, foreign_fields, form_of
 
 _DEPOSIT = frozenset({"source_hash", "mint", "is_system_tx"})
 _CAPS = frozenset({"max_fee_per_gas", "max_priority_fee_per_gas"})
@@ -33,8 +32,13 @@ _FOREIGN: dict[int, frozenset[str]] = {
 
 def encoded_only(tx: Transaction) -> Transaction:
     """The transaction with nothing but what its type encodes; of an unknown type all is kept, as it was said."""
-    changes: dict[str, Any] = {name: None for name in _FOREIGN.get(tx.type, ()) if getattr(tx, name) is not None}
-    if tx.type == DEPOSIT:  # absent and zero are encoded alike
+    form = None if tx.type in SIGNED_TYPES else form_of(tx)
+    if form in (None, OPTIMISM_FORM):
+        foreign = _FOREIGN.get(tx.type, frozenset()) if form or tx.type in SIGNED_TYPES else frozenset()
+    else:
+        foreign = foreign_fields(form)
+    changes: dict[str, Any] = {name: None for name in foreign if getattr(tx, name) is not None}
+    if form == OPTIMISM_FORM:  # absent and zero are encoded alike
         changes |= {"mint": tx.mint or 0, "is_system_tx": bool(tx.is_system_tx)}
     return msgspec.structs.replace(tx, **changes) if changes else tx
 

@@ -4,7 +4,7 @@ Sources: Yellow Paper 4.4; EIP-155, 658, 1559, 2718, 2930, 4844, 4895, 7702, 768
 specification ("Deposits", "Regolith", "Canyon").
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from sha3 import keccak_256
@@ -12,8 +12,8 @@ from sha3 import keccak_256
 from tidelog.chain.blocks import AccessEntry, Authorization, Header, Log, Receipt, Transaction, Withdrawal
 from tidelog.chain.rlp import EMPTY, EMPTY_LIST, encode_bytes, encode_int, encode_list
 
-DEPOSIT = 0x7E
-ENCODABLE = frozenset({0, 1, 2, 3, 4, DEPOSIT})
+DEPOSIT = 0x7E  # of the OP stack; other chains use the number too, see `tidelog.chain.variants`
+SIGNED_TYPES = frozenset({0, 1, 2, 3, 4})
 BLOOM_CACHE = 1 << 16  # addresses and topics repeat from block to block; about 20 MB when full
 
 _HASH = b"\xa0"  # the RLP prefix of 32 bytes
@@ -26,14 +26,22 @@ def keccak(data: bytes) -> bytes:
     return digest
 
 
-def encode_header(header: Header) -> bytes:
+def encode_header(header: Header, beyond: Iterable[bytes] = ()) -> bytes:
     """The header by the fields that are present; ValueError if one is missing in front of another.
+
+    `beyond` are further fields, encoded, that stand behind all others.
 
     Forks append fields and never leave one out. Without that rule a value could move to another field of its
     size (a withdrawals root to `requestsHash`, say) under the same hash, and a field of value 0 disappear.
     """
-    if header.mix_hash is None or header.nonce is None:
+    if len(header.logs_bloom) != 256 or len(header.ommers_hash) != 32:
+        raise ValueError("logsBloom or sha3Uncles is missing")
+    if header.seal is not None:
+        sealed = (encode_int(header.seal[0]), encode_bytes(header.seal[1]))
+    elif header.mix_hash is None or header.nonce is None:
         raise ValueError("mixHash or nonce is missing")
+    else:
+        sealed = (_HASH + header.mix_hash, encode_bytes(header.nonce))
     optional = (
         None if header.base_fee_per_gas is None else encode_int(header.base_fee_per_gas),
         None if header.withdrawals_root is None else _HASH + header.withdrawals_root,
@@ -47,6 +55,8 @@ def encode_header(header: Header) -> bytes:
     appended = [item for item in optional if item is not None]
     if None in optional[: len(appended)]:
         raise ValueError("a field is missing that comes before one that is there")
+    if header.parent_proposer_pubkey is not None:
+        appended.append(encode_bytes(header.parent_proposer_pubkey))
     return encode_list(
         (
             _HASH + header.parent_hash,
@@ -62,33 +72,15 @@ def encode_header(header: Header) -> bytes:
             encode_int(header.gas_used),
             encode_int(header.timestamp),
             encode_bytes(header.extra_data),
-            _HASH + header.mix_hash,
-            encode_bytes(header.nonce),
+            *sealed,
             *appended,
+            *beyond,
         )
     )
 
 
-def encode_block(
-    header: Header,
-    transactions: Iterable[Transaction],
-    ommers: Iterable[Header],
-    withdrawals: Iterable[Withdrawal] | None,
-) -> bytes:
-    """A whole block, as nodes send it to each other: its length is the `size` of JSON-RPC.
-
-    A typed transaction is a byte string in the list of transactions (EIP-2718), one of type 0 a list itself.
-    Source: the eth wire protocol, NewBlock: [header, transactions, ommers, withdrawals].
-    """
-    body = [encode_bytes(encode_transaction(tx)) if tx.type else encode_transaction(tx) for tx in transactions]
-    parts = [encode_header(header), encode_list(body), encode_list([encode_header(ommer) for ommer in ommers])]
-    if withdrawals is not None:
-        parts.append(encode_list([encode_withdrawal(item) for item in withdrawals]))
-    return encode_list(parts)
-
-
 def _fields(tx: Transaction) -> list[bytes]:
-    """The encoded fields that are signed, without the signature. Only for types in ENCODABLE."""
+    """The encoded fields that are signed, without the signature. Only for SIGNED_TYPES and deposits."""
     to = EMPTY if tx.to is None else _ADDRESS + tx.to
     gas, value, payload = encode_int(tx.gas or 0), encode_int(tx.value or 0), encode_bytes(tx.input or b"")
     nonce = encode_int(tx.nonce or 0)
@@ -119,7 +111,7 @@ def _fields(tx: Transaction) -> list[bytes]:
 
 
 def encode_transaction(tx: Transaction) -> bytes:
-    """What the transaction's hash is over, and the transactions root's value."""
+    """What the hash of one of SIGNED_TYPES, or a deposit, is over, and the transactions root's value."""
     fields = _fields(tx)
     if tx.type != DEPOSIT:
         fields += (encode_int(tx.v or 0), encode_int(tx.r or 0), encode_int(tx.s or 0))
@@ -134,8 +126,8 @@ def encode_unsigned(tx: Transaction) -> bytes:
     return _typed(tx.type, encode_list(fields))
 
 
-def encode_receipt(tx_type: int, receipt: Receipt, bloom: bytes) -> bytes:
-    """The receipts root's value."""
+def encode_receipt(tx_type: int, receipt: Receipt, bloom: bytes, appended: Iterable[bytes] = ()) -> bytes:
+    """The receipts root's value; `appended` is what a chain of its own puts behind, encoded."""
     outcome = encode_int(receipt.status) if receipt.status is not None else encode_bytes(receipt.root or b"")
     fields = [
         outcome,
@@ -145,7 +137,7 @@ def encode_receipt(tx_type: int, receipt: Receipt, bloom: bytes) -> bytes:
     ]
     if tx_type == DEPOSIT and receipt.deposit_receipt_version is not None:
         fields += (encode_int(receipt.deposit_nonce or 0), encode_int(receipt.deposit_receipt_version))
-    return _typed(tx_type, encode_list(fields))
+    return _typed(tx_type, encode_list([*fields, *appended]))
 
 
 def _encode_log(log: Log) -> bytes:
@@ -162,6 +154,26 @@ def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
             encode_int(withdrawal.amount_gwei),
         )
     )
+
+
+def encode_block(
+    header: Header,
+    transactions: Iterable[Transaction],
+    ommers: Iterable[Header],
+    withdrawals: Iterable[Withdrawal] | None,
+    *,
+    encode: Callable[[Transaction], bytes] = encode_transaction,
+) -> bytes:
+    """A whole block, as nodes send it to each other: its length is the `size` of JSON-RPC.
+
+    A typed transaction is a byte string in the list of transactions (EIP-2718), one of type 0 a list itself.
+    Source: the eth wire protocol, NewBlock: [header, transactions, ommers, withdrawals].
+    """
+    body = [encode_bytes(encode(tx)) if tx.type else encode(tx) for tx in transactions]
+    parts = [encode_header(header), encode_list(body), encode_list([encode_header(ommer) for ommer in ommers])]
+    if withdrawals is not None:
+        parts.append(encode_list([encode_withdrawal(item) for item in withdrawals]))
+    return encode_list(parts)
 
 
 def encode_access_list(entries: Sequence[AccessEntry]) -> bytes:

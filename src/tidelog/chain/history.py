@@ -136,6 +136,7 @@ class Fetcher:
             failure: Failure | None = judgement.failure
             if judgement.proven is not None:
                 found[key] = judgement.proven
+                endpoint.notice(judgement.proven.oddities, judgement.proven.link.number)
                 if not raws[key].singly:
                     endpoint.judged(True)
             elif judgement.receipts_suspect and not raws[key].singly:
@@ -165,6 +166,7 @@ class Fetcher:
         judgement = (await self._judged({key: again}, range_first, endpoint))[key]
         if judgement.proven is not None:
             found[key] = judgement.proven
+            endpoint.notice(judgement.proven.oddities, judgement.proven.link.number)
             endpoint.judged(False)
         return judgement.failure
 

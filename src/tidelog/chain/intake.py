@@ -1,5 +1,8 @@
 """From an endpoint's raw answers to proven rows: decode, compare with what was asked for, prove, lay out.
 
+Where an answer has several readings, the one that its commitments confirm is taken; where none does, the refusal
+names the field. What an endpoint adds of its own is bounded here.
+
 Pure and slow (milliseconds a block), so it runs off the event loop. What comes out may be committed as soon
 as its parent link has been compared with the block below, which only the committer knows.
 """
@@ -7,16 +10,20 @@ as its parent link has been compared with the block below, which only the commit
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from tidelog.chain import extra as own
+from tidelog.chain import headers, variants
 from tidelog.chain.blocks import Block, Bundle, RawBlock, Receipt, Transaction
+from tidelog.chain.encoding import SIGNED_TYPES
 from tidelog.chain.lineage import Link
+from tidelog.chain.plain import Oddities
 from tidelog.chain.profiles import Profile
-from tidelog.chain.proof import Proof, covered_count, prove
+from tidelog.chain.proof import Proof, completed, completed_header, covered_count, prove
 from tidelog.chain.rows import BlockRows, to_rows
 from tidelog.chain.wire import decode_block, decode_receipts
-from tidelog.errors import ProofFailure, Rejected
+from tidelog.errors import NewerNeeded, ProofFailure, Rejected
 
 Extended = TypeVar("Extended", Block, Transaction, Receipt)
 
@@ -38,6 +45,7 @@ class Proven(Struct, frozen=True):
     link: Link
     timestamp: int
     size_bytes: int  # of the answer it came from: what it may cost in memory
+    oddities: Oddities  # of the answer: for the endpoint's metrics and the log
 
 
 def take_in(
@@ -79,7 +87,8 @@ def _take_one(
     now_ms: int,
     redact: Callable[[str], str],
 ) -> Proven:
-    bundle = _redacted(Bundle(decode_block(raw.block), decode_receipts(raw.receipts)), redact)
+    oddities = Oddities()
+    bundle = read_bundle(raw.block, raw.receipts, oddities, chain_id=rules.chain_id, redact=redact)
     header = bundle.block.header
     if key not in (header.number, header.hash):
         asked = f"0x{key.hex()}" if isinstance(key, bytes) else str(key)
@@ -95,7 +104,9 @@ def _take_one(
         )
     # the committer compares the link before it commits, and refuses the block if it differs
     parent = None if begins else header.parent_hash
-    proof = prove(bundle, rules.profile, parent_hash=parent, senders=rules.senders, endpoint=endpoint)
+    bundle, proof = prove_reading(
+        bundle, raw.receipts, rules.profile, oddities, parent_hash=parent, senders=rules.senders, endpoint=endpoint
+    )
     rows = to_rows(
         rules.chain_id,
         bundle,
@@ -105,16 +116,144 @@ def _take_one(
         ingested_at_ms=now_ms,
     )
     link = Link(header.number, header.hash, header.parent_hash)
-    return Proven(rows, proof, link, header.timestamp, raw.size_bytes)
+    return Proven(rows, proof, link, header.timestamp, raw.size_bytes, oddities)
 
 
-def _redacted(bundle: Bundle, redact: Callable[[str], str]) -> Bundle:
-    """The bundle with its extra fields redacted: they are stored as text, and an endpoint may quote its URL."""
+def read_bundle(
+    block: bytes | Raw,
+    receipts: bytes | Raw,
+    oddities: Oddities,
+    *,
+    chain_id: int | None = None,
+    redact: Callable[[str], str] = str,
+) -> Bundle:
+    """A block and its receipts as answered, their extra fields redacted and bounded; Rejected if they are none."""
+    # apart: a field that a block leaves out is none that a receipt does
+    decoded = decode_block(block, oddities, chain_id=chain_id)
+    of_receipts = Oddities()
+    bundle = Bundle(decoded, decode_receipts(receipts, of_receipts))
+    oddities.take(of_receipts)
+    return _bounded(bundle, redact, oddities)
 
-    def clean(item: Extended) -> Extended:
-        return item if item.extra is None else replace(item, extra=redact(item.extra))
 
-    block = clean(bundle.block)
-    if any(tx.extra is not None for tx in block.transactions):
-        block = replace(block, transactions=tuple(map(clean, block.transactions)))
-    return Bundle(block, tuple(map(clean, bundle.receipts)))
+def prove_reading(
+    bundle: Bundle,
+    receipts: bytes | Raw,
+    profile: Profile,
+    oddities: Oddities,
+    *,
+    parent_hash: bytes | None = None,
+    senders: bool = False,
+    endpoint: str | None = None,
+) -> tuple[Bundle, Proof]:
+    """Prove a bundle; if it differs, the other reading that its answer may have. The bundle that was proven.
+
+    Raises:
+        ProofFailure: as `tidelog.chain.proof.prove`; NewerNeeded names a header field that is not known yet.
+        Rejected: the header's hash shows that a field which the answer leaves out is not nothing.
+    """
+
+    def proven(reading: Bundle) -> tuple[Bundle, Proof]:
+        proof = prove(reading, profile, parent_hash=parent_hash, senders=senders, endpoint=endpoint)
+        return completed(reading, profile), proof
+
+    try:
+        return proven(bundle)
+    except ProofFailure as failure:
+        other = _other_reading(bundle, receipts, profile, failure, oddities)
+        if other is None:
+            raise _explained(failure, bundle.block, oddities, endpoint) from None
+    return proven(other)
+
+
+def _other_reading(
+    bundle: Bundle, receipts: bytes | Raw, profile: Profile, failure: ProofFailure, oddities: Oddities
+) -> Bundle | None:
+    block = bundle.block
+    if failure.check == "hash":
+        header = headers.settled(completed_header(bundle, profile))
+        if header is None:
+            return None
+        oddities.note("zero_for_absent", "$")
+        without = header.withdrawals_root is None and not block.withdrawals
+        return Bundle(
+            replace(block, header=header, withdrawals=None if without else block.withdrawals), bundle.receipts
+        )
+    if failure.check == "receipts" and "root_and_status" in oddities.found:
+        roots = decode_receipts(receipts, by_root=True)
+        return Bundle(block, tuple(map(_with_root, bundle.receipts, roots)))
+    return None
+
+
+def _with_root(receipt: Receipt, by_root: Receipt) -> Receipt:
+    return replace(receipt, status=by_root.status, root=by_root.root)
+
+
+def _explained(
+    failure: ProofFailure, block: Block, oddities: Oddities, endpoint: str | None
+) -> ProofFailure | Rejected:
+    """What a failure comes from, if that can be said better."""
+    if failure.check != "hash":
+        return failure
+    if oddities.absent:
+        places = ", ".join(f"`$.{name}`" for name in oddities.absent)
+        return Rejected(
+            f"block answer of the wrong shape: {failure.subject} leaves out a field, and the hash of its header "
+            f"is not the one without it - at {places}",
+            endpoint=endpoint,
+        )
+    beyond = headers.hashed_beyond(block.header, block.extra)
+    if beyond:
+        return NewerNeeded(failure.subject, beyond, failure.expected, failure.got, endpoint)
+    unknown = headers.unknown_fields(block.extra)
+    if unknown:
+        names = ", ".join(map(_quoted, unknown[:UNKNOWN_NAMED_MAX]))
+        failure.got += f"; the block has fields that tidelog does not know: {names}"
+        failure.args = (failure.check, failure.expected, failure.got, failure.subject, failure.endpoint)
+    return failure
+
+
+UNKNOWN_NAMED_MAX = 5  # in one sentence
+
+
+def _quoted(name: str) -> str:
+    return f"`{name[:40]}`"
+
+
+def _bounded(bundle: Bundle, redact: Callable[[str], str], oddities: Oddities) -> Bundle:
+    """The bundle with its extra fields redacted, and no more of them than their limits.
+
+    They are stored as text, and an endpoint may quote its URL in them, or send megabytes.
+    """
+    block = bundle.block
+    added = any(tx.extra for tx in block.transactions) or any(receipt.extra for receipt in bundle.receipts)
+    if block.extra is None and not added:
+        return bundle
+    room = own.BLOCK_BYTES + own.TRANSACTION_BYTES * len(block.transactions)
+
+    def clean(item: Extended, committed: frozenset[str], limit: int, where: str) -> Extended:
+        nonlocal room
+        if item.extra is None:
+            return item
+        text, dropped = own.bounded(redact(item.extra), min(limit, room), committed)
+        if dropped:
+            oddities.note("extra_dropped", f"{where}.{dropped[0][:40]}")
+        room -= len(text or "")
+        return replace(item, extra=text)
+
+    def limit_of(kind: int) -> int:
+        return own.OBJECT_BYTES_MAX if kind in SIGNED_TYPES else own.KEPT_RAW_BYTES_MAX
+
+    room += sum(own.KEPT_RAW_BYTES_MAX for tx in block.transactions if tx.type not in SIGNED_TYPES)
+    cleaned = replace(
+        clean(block, headers.COMMITTED, own.OBJECT_BYTES_MAX, "$"),
+        transactions=tuple(
+            clean(tx, variants.COMMITTED, limit_of(tx.type), f"$.transactions[{i}]")
+            for i, tx in enumerate(block.transactions)
+        ),
+    )
+    receipts = tuple(
+        clean(receipt, variants.COMMITTED, limit_of(tx.type), f"$[{i}]")
+        for i, (tx, receipt) in enumerate(zip(block.transactions, bundle.receipts, strict=False))
+    )
+    return Bundle(cleaned, (*receipts, *bundle.receipts[len(receipts) :]))

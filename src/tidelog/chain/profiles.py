@@ -24,14 +24,21 @@ class Profile(Struct, frozen=True):
     checks: tuple[str, ...] = ALL
     roots: bool = True  # False: transactions and receipts are checked one by one, their roots are not ours
     opaque_types: tuple[int, ...] = ()  # transaction types that are known and cannot be encoded from JSON
+    forms: tuple[str, ...] = ()  # of types that mean something else on other chains, see `tidelog.chain.variants`
     state_sync: bool = False  # Polygon: a transaction that stands in the lists and in no root
     storage_withdrawals_root: bool = False  # OP stack since Isthmus: not the root of a list
     finality_depth: int = 256
     stall_s: float = 120.0
 
 
-_OP = Profile("op-stack", storage_withdrawals_root=True, finality_depth=2_000, stall_s=60)
+_OP = Profile("op-stack", forms=("deposit",), storage_withdrawals_root=True, finality_depth=2_000, stall_s=60)
 _ETHEREUM = Profile("ethereum", finality_depth=96, stall_s=180)  # two epochs, and one for a missed vote
+# since PIP-74 a state-sync transaction is of type 0x7f and stands under the roots, but its fields are in no answer
+_POLYGON = Profile("polygon", state_sync=True, opaque_types=(0x7F,), finality_depth=256, stall_s=60)
+# messages from L1 are of type 0x7e: scroll-tech/go-ethereum, core/types/l1_message_tx.go
+_SCROLL = Profile("scroll", forms=("scroll",), finality_depth=2_000, stall_s=60)
+# each block begins with a transaction of type 0x7e, and its header ends with a public key: BRIP-4
+_BERACHAIN = Profile("berachain", forms=("berachain",), finality_depth=64, stall_s=60)
 
 # Facts of each chain: EIP-155 chain ids as listed by ethereum-lists/chains; rules as in the chains' own docs
 PROFILES: dict[int, Profile] = {
@@ -51,8 +58,12 @@ PROFILES: dict[int, Profile] = {
         finality_depth=20_000,
         stall_s=60,
     ),
-    137: Profile("polygon", state_sync=True, finality_depth=256, stall_s=60),
-    80002: Profile("polygon", state_sync=True, finality_depth=256, stall_s=60),  # Amoy
+    137: _POLYGON,
+    80002: _POLYGON,  # Amoy
+    534352: _SCROLL,
+    534351: _SCROLL,  # Scroll Sepolia
+    80094: _BERACHAIN,
+    80069: _BERACHAIN,  # Bepolia
     25: Profile(
         "cronos",
         checks=("parent", "uncles", "transactions", "receipts", "bloom"),

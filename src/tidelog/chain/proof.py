@@ -8,7 +8,8 @@ What each check compares:
     hash          keccak of the header's fields           with the block's hash
     parent        the header's parent hash                with the hash of the block below
     uncles        keccak of the empty list                with the header's ommers hash
-    transactions  each hash, and the root over them       with the answer and the header
+    transactions  each hash, and the root over them,
+                  and where each stands                   with the answer and the header
     receipts      one receipt a transaction, their root   with the header
     derived       gas used, price paid, contract address,
                   log positions, the block's gas          with the answer
@@ -20,21 +21,21 @@ A check is passed, not computable (with the reason) or not applicable. What diff
 """
 
 import enum
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from coincurve import PublicKey
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tidelog.chain.blocks import Bundle, Transaction
+from tidelog.chain.blocks import Bundle, Header, Transaction
 from tidelog.chain.encoding import (
     DEPOSIT,
-    ENCODABLE,
+    SIGNED_TYPES,
     encode_header,
     encode_receipt,
-    encode_transaction,
-    encode_unsigned,
     encode_withdrawal,
     keccak,
     logs_bloom,
@@ -42,6 +43,7 @@ from tidelog.chain.encoding import (
 from tidelog.chain.profiles import ALL, Profile
 from tidelog.chain.rlp import EMPTY_LIST, encode_bytes, encode_int, encode_list
 from tidelog.chain.trie import EMPTY_ROOT, ordered_root
+from tidelog.chain.variants import FORM_TYPES, OPTIMISM_FORM, encode, is_encodable, message, receipt_appends
 from tidelog.errors import Corruption, ProofFailure
 
 T = TypeVar("T")
@@ -117,13 +119,24 @@ class _Case:
     """A bundle under proof, with what several checks need."""
 
     def __init__(self, bundle: Bundle, profile: Profile, parent_hash: bytes | None) -> None:
-        self.block, self.header = bundle.block, bundle.block.header
+        self.block, self.told = bundle.block, bundle.block.header
         self.profile, self.parent_hash = profile, parent_hash
         self.transactions, self.receipts = bundle.block.transactions, bundle.receipts
         self.blooms = [logs_bloom(receipt.logs) for receipt in bundle.receipts]
         self.covered_count = covered_count(bundle, profile)
         self.covered: Sequence[Transaction] = self.transactions[: self.covered_count]
-        self.unknown_types = {tx.type for tx in self.covered} - ENCODABLE
+        others = [tx for tx in self.covered if tx.type not in SIGNED_TYPES]
+        self.unknown = [tx for tx in others if not is_encodable(tx)] if others else []
+        self.unknown_types = {tx.type for tx in self.unknown}
+        self.bloom = functools.reduce(int.__or__, self.blooms[: self.covered_count], 0).to_bytes(256, "big")
+        self.header = _completed(self.told, self.bloom)
+
+
+def _completed(header: Header, bloom: bytes) -> Header:
+    """The header with what an answer left out and can be computed."""
+    if header.logs_bloom and header.ommers_hash:
+        return header
+    return replace(header, logs_bloom=header.logs_bloom or bloom, ommers_hash=header.ommers_hash or _NO_UNCLES)
 
 
 class _Differs(Exception):
@@ -161,7 +174,18 @@ def _parent(case: _Case) -> Result:
     return PASSED
 
 
+def _untold(case: _Case, name: str) -> Result | None:
+    """Where the answer left a field out, only the header's hash can say that the computed one is right."""
+    try:
+        computed = keccak(encode_header(case.header)) if "hash" in case.profile.checks else None
+    except ValueError:
+        computed = None
+    return None if computed == case.header.hash else Result(Outcome.NOT_COMPUTABLE, f"the answer has no {name}")
+
+
 def _uncles(case: _Case) -> Result:
+    if not case.told.ommers_hash and (untold := _untold(case, "sha3Uncles")):
+        return untold
     if case.block.uncles and case.header.ommers_hash != _NO_UNCLES:
         return Result(Outcome.NOT_COMPUTABLE, "the answer holds hashes of uncles, not their headers")
     _compare("the number of uncles", 0, len(case.block.uncles))
@@ -169,14 +193,19 @@ def _uncles(case: _Case) -> Result:
     return PASSED
 
 
-def _pair(case: _Case) -> None:
-    """Every transaction stands in this block and has its receipt: compared on every chain."""
+def _place(case: _Case) -> None:
+    """Every transaction stands in this block: compared on every chain."""
     block = (case.header.hash, case.header.number)
     for i, tx in enumerate(case.transactions):
         if (tx.block_hash, tx.block_number, tx.index) != (*block, i):
-            _compare(f"transaction {i}: its block's hash", block[0], tx.block_hash)
-            _compare(f"transaction {i}: its block's number", block[1], tx.block_number)
-            _compare(f"transaction {i}: its index", i, tx.index)
+            _compare(f"transaction {i}: blockHash", block[0], tx.block_hash)
+            _compare(f"transaction {i}: blockNumber", block[1], tx.block_number)
+            _compare(f"transaction {i}: transactionIndex", i, tx.index)
+
+
+def _pair(case: _Case) -> None:
+    """Every transaction has its receipt: compared on every chain."""
+    block = (case.header.hash, case.header.number)
     _compare("the number of receipts", len(case.transactions), len(case.receipts))
     for i, (tx, receipt) in enumerate(zip(case.transactions, case.receipts, strict=True)):
         place = (
@@ -186,22 +215,32 @@ def _pair(case: _Case) -> None:
             receipt.transaction_index,
         )
         if (*place, receipt.type) != (*block, tx.hash, i, tx.type):
-            _compare(f"receipt {i}: its block's hash", block[0], receipt.block_hash)
-            _compare(f"receipt {i}: its block's number", block[1], receipt.block_number)
-            _compare(f"receipt {i}: its transaction's hash", tx.hash, receipt.transaction_hash)
-            _compare(f"receipt {i}: its transaction's index", i, receipt.transaction_index)
-            _compare(f"receipt {i}: its type", tx.type, receipt.type)
-
-
-_RECEIPT_PLACE = ("block_hash", "block_number", "transaction_hash", "transaction_index")
+            _compare(f"receipt {i}: blockHash", block[0], receipt.block_hash)
+            _compare(f"receipt {i}: blockNumber", block[1], receipt.block_number)
+            _compare(f"receipt {i}: transactionHash", tx.hash, receipt.transaction_hash)
+            _compare(f"receipt {i}: transactionIndex", i, receipt.transaction_index)
+            if receipt.type is not None:
+                _compare(f"receipt {i}: type", tx.type, receipt.type)
 
 
 def _types(types: Collection[int]) -> Result:
     return Result(Outcome.NOT_COMPUTABLE, "type " + " ".join(map(hex, sorted(types))))
 
 
+def _refuse_known(tx: Transaction, profile: Profile) -> None:
+    """A transaction of no form, on a chain whose transactions of that type have a form that is known."""
+    deposits = OPTIMISM_FORM in profile.forms or profile.storage_withdrawals_root
+    if tx.type == DEPOSIT and deposits:
+        _compare(f"transaction {tx.index}: sourceHash", "the one of a deposit", "none")
+    if tx.type in FORM_TYPES and FORM_TYPES[tx.type] & set(profile.forms):
+        forms = " or ".join(sorted(FORM_TYPES[tx.type] & set(profile.forms)))
+        _compare(f"transaction {tx.index}: its hash, by the fields of type {tx.type:#x} ({forms})", tx.hash, "another")
+
+
 def _transactions(case: _Case) -> Result:
-    encoded = [encode_transaction(tx) if tx.type in ENCODABLE else None for tx in case.covered]
+    for tx in case.unknown:
+        _refuse_known(tx, case.profile)
+    encoded = [None if tx in case.unknown else encode(tx) for tx in case.covered]
     for i, (tx, value) in enumerate(zip(case.covered, encoded, strict=True)):
         if value is not None and tx.hash != (computed := keccak(value)):
             _compare(f"transaction {i}: its hash", tx.hash, computed)
@@ -218,7 +257,7 @@ def _receipts(case: _Case) -> Result:
     if not case.profile.roots:
         return Result(Outcome.NOT_COMPUTABLE, "all are there, the root is of another kind")
     encoded = [
-        encode_receipt(tx.type, receipt, bloom.to_bytes(256, "big"))
+        encode_receipt(tx.type, receipt, bloom.to_bytes(256, "big"), receipt_appends(tx.type, receipt))
         for tx, receipt, bloom in zip(case.covered, case.receipts, case.blooms, strict=False)
     ]
     root = ordered_root(encoded)
@@ -230,13 +269,12 @@ def _receipts(case: _Case) -> Result:
 
 
 def _bloom(case: _Case) -> Result:
-    whole = 0
     for i, (receipt, bloom) in enumerate(zip(case.receipts, case.blooms, strict=True)):
         if receipt.logs_bloom is not None:
             _compare(f"receipt {i}: its bloom", receipt.logs_bloom, bloom.to_bytes(256, "big"))
-        if i < case.covered_count:
-            whole |= bloom
-    _compare("the block's bloom", case.header.logs_bloom, whole.to_bytes(256, "big"))
+    if not case.told.logs_bloom and (untold := _untold(case, "logsBloom")):
+        return untold
+    _compare("the block's bloom", case.header.logs_bloom, case.bloom)
     return PASSED
 
 
@@ -309,7 +347,7 @@ def _senders(case: _Case) -> Result:
     if unknown := case.unknown_types:
         return _types(unknown)
     for i, tx in enumerate(case.covered):
-        if tx.type != DEPOSIT:  # deposits are not signed
+        if message(tx) is not None:  # deposits, for one, are not signed
             _compare(f"transaction {i}: its sender", recover_sender(tx), tx.sender)
     return PASSED
 
@@ -320,7 +358,7 @@ def recover_sender(tx: Transaction) -> bytes | None:
     parity = v if tx.type else (v - 35) % 2 if v >= 35 else v - 27
     try:
         signature = (tx.r or 0).to_bytes(32, "big") + (tx.s or 0).to_bytes(32, "big") + bytes((parity,))
-        key = PublicKey.from_signature_and_message(signature, keccak(encode_unsigned(tx)), hasher=None)
+        key = PublicKey.from_signature_and_message(signature, keccak(message(tx) or b""), hasher=None)
     except (ValueError, OverflowError):
         return None
     return keccak(key.format(compressed=False)[1:])[12:]
@@ -358,6 +396,7 @@ def prove(
         ProofFailure: a check that differs; nothing of the bundle may be stored.
     """
     case = _Case(bundle, profile, parent_hash)
+    _checked("transactions", _place, case, endpoint)
     _checked("receipts", _pair, case, endpoint)
     results = {}
     for name, compute in _COMPUTE.items():
@@ -377,6 +416,7 @@ def assess(bundle: Bundle, profile: Profile) -> dict[str, Result | ProofFailure]
         ProofFailure: receipts are missing or belong elsewhere, which is wrong on every chain.
     """
     case = _Case(bundle, profile, None)
+    _checked("transactions", _place, case, None)
     _checked("receipts", _pair, case, None)
     outcomes: dict[str, Result | ProofFailure] = {}
     for name, compute in _COMPUTE.items():
@@ -399,6 +439,25 @@ def _checked(name: str, compute: Callable[[_Case], T], case: _Case, endpoint: st
             subject=f"block {case.header.number}",
             endpoint=endpoint,
         ) from None
+
+
+def completed_header(bundle: Bundle, profile: Profile) -> Header:
+    """The header with what an answer left out as it can be computed, whether or not its hash confirms that."""
+    return _Case(bundle, profile, None).header
+
+
+def completed(bundle: Bundle, profile: Profile) -> Bundle:
+    """The bundle with the header's fields that an answer left out, if the header's hash proves them.
+
+    What nothing proves stays empty, and is stored so: a value that nobody told would pass for one that was compared.
+    """
+    header = bundle.block.header
+    if header.logs_bloom and header.ommers_hash:
+        return bundle
+    case = _Case(bundle, profile, None)
+    if _untold(case, ""):
+        return bundle
+    return Bundle(replace(bundle.block, header=case.header), bundle.receipts)
 
 
 def covered_count(bundle: Bundle, profile: Profile) -> int:

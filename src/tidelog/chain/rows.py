@@ -18,6 +18,7 @@ from tidelog.batch import (
     WITHDRAWALS,
     Row,
     Rows,
+    Value,
     optional_uint256,
     rows_digest,
     uint256,
@@ -35,10 +36,12 @@ from tidelog.chain.blocks import (
     Transaction,
     Withdrawal,
 )
-from tidelog.chain.canonical import SIGNED_TYPES, Derived, answered, derived, encoded_only
-from tidelog.chain.encoding import encode_access_list, encode_authorizations, encode_hashes
+from tidelog.chain.canonical import Derived, answered, derived, encoded_only
+from tidelog.chain.encoding import SIGNED_TYPES, encode_access_list, encode_authorizations, encode_hashes
+from tidelog.chain.headers import with_own_fields
 from tidelog.chain.lineage import Link
 from tidelog.chain.proof import Proof
+from tidelog.chain.variants import BERACHAIN_FORM, form_of
 from tidelog.errors import Corruption
 
 
@@ -75,6 +78,7 @@ class BlockRows(Struct, frozen=True):
         return _bytes(self.block[-1])
 
 
+_both_parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NUMBER, _HASH, _PARENT_HASH = (BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
 _PROOF = BLOCKS.index("proof")
 
@@ -168,7 +172,7 @@ def _transaction_row(
         tx.nonce,
         optional_uint256(tx.value),
         tx.gas,
-        optional_uint256(tx.gas_price) if tx.type in (0, 1) else None,
+        optional_uint256(tx.gas_price) if tx.type in (0, 1) or form_of(tx) == BERACHAIN_FORM else None,
         optional_uint256(tx.max_fee_per_gas),
         optional_uint256(tx.max_priority_fee_per_gas),
         optional_uint256(tx.max_fee_per_blob_gas),
@@ -271,16 +275,16 @@ def _bundle(rows: BlockRows) -> Bundle:
 def read_header(row: Row) -> Header:
     """The header of a block's row; Corruption if a value cannot be one."""
     block = dict(zip(BLOCKS.names, row, strict=True))
-    return Header(
+    header = Header(
         number=_int(block["number"]),
         hash=_sized(block["hash"], 32),
         parent_hash=_sized(block["parent_hash"], 32),
-        ommers_hash=_sized(block["ommers_hash"], 32),
+        ommers_hash=_sized_or_empty(block["ommers_hash"], 32),
         miner=_sized(block["miner"], 20),
         state_root=_sized(block["state_root"], 32),
         transactions_root=_sized(block["transactions_root"], 32),
         receipts_root=_sized(block["receipts_root"], 32),
-        logs_bloom=_sized(block["logs_bloom"], 256),
+        logs_bloom=_sized_or_empty(block["logs_bloom"], 256),
         difficulty=int.from_bytes(_sized(block["difficulty"], 32), "big"),
         gas_limit=_int(block["gas_limit"]),
         gas_used=_int(block["gas_used"]),
@@ -297,6 +301,7 @@ def read_header(row: Row) -> Header:
         block_access_list_hash=_optional_sized(block["block_access_list_hash"], 32),
         slot_number=_optional_int(block["slot_number"]),
     )
+    return with_own_fields(header, _text(block["extra"]))
 
 
 def _logs_by_transaction(rows: BlockRows, header: Header) -> dict[int, list[Log]]:
@@ -361,7 +366,7 @@ def read_transaction(values: Row, header: Header) -> Transaction:
         source_hash=_optional_sized(row["source_hash"], 32),
         mint=_optional_uint(row["mint"]),
         is_system_tx=None if row["is_system_tx"] is None else bool(row["is_system_tx"]),
-        extra=None,
+        extra=None if tx_type in SIGNED_TYPES else _own_fields(row["extra"], "transaction"),
     )
 
 
@@ -387,7 +392,7 @@ def _transaction(values: Row, header: Header, logs: dict[int, list[Log]]) -> tup
         logs=tuple(own),
         deposit_nonce=_optional_int(row["deposit_nonce"]),
         deposit_receipt_version=_optional_int(row["deposit_receipt_version"]),
-        extra=None,
+        extra=None if transaction.type in SIGNED_TYPES else _own_fields(row["extra"], "receipt"),
     )
     return transaction, receipt
 
@@ -450,6 +455,19 @@ def _text(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise Corruption(f"{value!r} where text belongs")
     return value
+
+
+def _own_fields(extra: Value, part: str) -> str | None:
+    """A part of a transaction's `extra`, as it was in the answer: what types of some chains alone encode."""
+    if extra is None:
+        return None
+    value = _both_parts.decode(str(extra)).get(part)
+    return None if value is None else bytes(value).decode()
+
+
+def _sized_or_empty(value: object, size: int) -> bytes:
+    """Bytes of that size; none where no answer had them, and nothing could prove what belongs there."""
+    return _sized(value, size) if value != b"" else b""
 
 
 def _sized(value: object, size: int) -> bytes:

@@ -15,10 +15,11 @@ from tidelog.chain import jsonrpc
 from tidelog.chain.blocks import Header, RawBlock
 from tidelog.chain.budget import LIMITS, Budget, BudgetLimits, Said
 from tidelog.chain.bundles import BLOCK_KINDS, Bundles
-from tidelog.chain.encoding import encode_header, keccak
 from tidelog.chain.gate import PATIENCE_S, URGENT, Gate
+from tidelog.chain.headers import hash_of, hashed_beyond, settled
 from tidelog.chain.jsonrpc import Call
-from tidelog.chain.wire import decode_header
+from tidelog.chain.plain import KINDS, Oddities
+from tidelog.chain.wire import decode_header, extra_of
 from tidelog.config import EndpointUrl
 from tidelog.errors import (
     Overloaded,
@@ -80,6 +81,7 @@ class Endpoint:
         self._bundles = Bundles(self.name, self.request, self.redact, runtime.monotonic)
         self._said_at = -SAID_S  # when its limits were last told
         self._tags: set[str] = set()  # the tags that it has named a block by
+        self._odd: set[str] = set()  # the kinds of oddities in its answers that were said
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
@@ -201,13 +203,46 @@ class Endpoint:
     def _header(self, answer: Raw) -> Header | None:
         if bytes(answer) == jsonrpc.NULL:
             return None
+        oddities = Oddities()
         try:
-            header = decode_header(answer)
+            header = decode_header(answer, oddities)
         except Rejected as error:
             raise Rejected(self.redact(error.reason), endpoint=self.name) from None
-        if self.proves_headers and not _hashes_right(header):
-            raise Rejected(f"the header of block {header.number} does not hash to its hash", endpoint=self.name)
+        if self.proves_headers:
+            header = self._proven(header, answer, oddities)
+        self.notice(oddities, header.number)
         return header
+
+    def _proven(self, header: Header, answer: Raw, oddities: Oddities) -> Header:
+        """The header in the reading that its hash is of.
+
+        One that cannot be computed is taken: whole blocks are held to their profile all the same. So is one with a
+        field of a later fork, or the sync would not go up to the last block that it can prove.
+        """
+        computed = hash_of(header)
+        if computed is None or computed == header.hash:
+            return header
+        reading = settled(header)
+        if reading is not None:
+            oddities.note("zero_for_absent", "$")
+            return reading
+        if oddities.absent:
+            places = ", ".join(f"`$.{name}`" for name in oddities.absent)
+            reason = f"block {header.number} leaves out a field, and its hash is not the one without it - at {places}"
+            raise Rejected(reason, endpoint=self.name)
+        if hashed_beyond(header, extra_of(answer)):
+            return header
+        raise Rejected(f"the header of block {header.number} does not hash to its hash", endpoint=self.name)
+
+    def notice(self, oddities: Oddities, number: int) -> None:
+        """Count what was odd in an answer that was read all the same, and say each kind once."""
+        for kind, where in oddities.found.items():
+            self._metrics.oddities.labels(kind, self.name).inc()
+            if kind not in self._odd:
+                self._odd.add(kind)
+                _log.warning(
+                    "answer_odd", endpoint=self.name, kind=kind, what=KINDS[kind], at=self.redact(where), block=number
+                )
 
     # -- transport --------------------------------------------------------------------------------------
 
@@ -454,13 +489,6 @@ def _result(answer: Raw | SourceError) -> Raw:
     if isinstance(answer, SourceError):
         raise answer
     return answer
-
-
-def _hashes_right(header: Header) -> bool:
-    try:
-        return keccak(encode_header(header)) == header.hash
-    except ValueError:
-        return True  # not computable: whole blocks are held to their profile all the same
 
 
 def _hex(value: bytes) -> str:

@@ -17,9 +17,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from tidelog.batch import INT_MAX
 from tidelog.chain.blocks import (
-    TYPE_MAX,
     AccessEntry,
     Authorization,
     Block,
@@ -29,135 +27,31 @@ from tidelog.chain.blocks import (
     Transaction,
     Withdrawal,
 )
+from tidelog.chain.encoding import encode_transaction, keccak
+from tidelog.chain.headers import with_own_fields
+from tidelog.chain.plain import HEADER, LOG, RECEIPT, TRANSACTION, Oddities, note_style, plain_block, plain_receipts
+from tidelog.chain.scalars import (
+    Address,
+    Bloom,
+    Convert,
+    Hash,
+    Nonce,
+    address20,
+    byte,
+    fixed,
+    hash32,
+    hash_lists,
+    hex_data,
+    integer,
+    optional,
+    optionals,
+    same,
+    uint256,
+)
+from tidelog.chain.trie import EMPTY_ROOT
 from tidelog.errors import Rejected
 
-UINT256_MAX = 2**256 - 1
 T = TypeVar("T")
-
-
-# -- scalars: columns of hex strings to bytes or ints; ValueError says what is wrong ----------------------
-
-Hash = Annotated[str, Meta(min_length=66, max_length=66)]
-Address = Annotated[str, Meta(min_length=42, max_length=42)]
-_Bloom = Annotated[str, Meta(min_length=514, max_length=514)]
-_Nonce = Annotated[str, Meta(min_length=18, max_length=18)]
-
-_Texts = Sequence[str]
-_Convert = Callable[[Any], Sequence[Any]]
-
-
-def _once(convert: Callable[[_Texts], list[T]]) -> Callable[[_Texts], list[T]]:
-    """A converter that looks at a column of equal texts once: of block hashes and numbers, types, statuses."""
-
-    def convert_once(texts: _Texts) -> list[T]:
-        count = len(texts)
-        if count > 1 and texts[0] == texts[-1] and texts.count(texts[0]) == count:
-            return convert(texts[:1]) * count
-        return convert(texts)
-
-    return convert_once
-
-
-def _fixed(size: int) -> Callable[[_Texts], list[bytes]]:
-    """A column whose every text has `2 * size + 2` characters, as msgspec has checked."""
-    width = 2 * size + 2
-
-    @_once
-    def convert(texts: _Texts) -> list[bytes]:
-        count = len(texts)
-        joined = "".join(texts)
-        if joined[::width] == "0" * count and joined[1::width] == "x" * count:
-            values = [bytes.fromhex(text[2:]) for text in texts]
-            if len(b"".join(values)) == size * count:  # fromhex forgives white space
-                return values
-        raise ValueError(f"is not {size} bytes of 0x-prefixed hex")
-
-    return convert
-
-
-_hash32 = _fixed(32)
-_address20 = _fixed(20)
-
-
-def _data(texts: _Texts) -> list[bytes]:
-    values = [bytes.fromhex(text[2:]) for text in texts]
-    digits = sum(map(len, texts)) - 2 * len(texts)
-    if digits != 2 * sum(map(len, values)) or not all(text.startswith("0x") for text in texts):
-        raise ValueError("is not 0x-prefixed hex")
-    return values
-
-
-@_once
-def _uint256(texts: _Texts) -> list[int]:
-    joined = "".join(texts)
-    # int() forgives signs, white space, underscores and a missing prefix
-    if not (joined.isascii() and joined.isalnum() and joined.count("x") == len(texts)):
-        raise ValueError("is not 0x-prefixed hex")
-    values = [int(text, 16) if text != "0x" else 0 for text in texts]
-    if max(values) > UINT256_MAX:
-        raise ValueError("is beyond 256 bits")
-    return values
-
-
-def _integer(texts: _Texts) -> list[int]:
-    """Quantities that fit a signed 64-bit column. No client makes larger gas limits, nonces or times."""
-    values = _uint256(texts)
-    if max(values) > INT_MAX:
-        raise ValueError("is beyond 63 bits")
-    return values
-
-
-def _type(texts: _Texts) -> list[int]:
-    values = _uint256(texts)
-    if max(values) > TYPE_MAX:
-        raise ValueError("is beyond 8 bits")
-    return values
-
-
-def _hash_lists(lists: Sequence[list[str]]) -> list[tuple[bytes, ...]]:
-    hashes = iter(_hash32([text for texts in lists for text in texts]))
-    return [tuple(islice(hashes, len(texts))) for texts in lists]
-
-
-def _access_lists(lists: Sequence[list["_WireAccess"]]) -> list[tuple[AccessEntry, ...]]:
-    entries = [entry for wires in lists for entry in wires]
-    addresses = _address20([entry.address for entry in entries])
-    keys = _hash_lists([entry.storage_keys or [] for entry in entries])
-    made = iter(list(map(AccessEntry, addresses, keys)))
-    return [tuple(islice(made, len(wires))) for wires in lists]
-
-
-def _authorization_lists(lists: Sequence[list["_WireAuthorization"]]) -> list[tuple[Authorization, ...]]:
-    return [tuple([_authorization(wire) for wire in wires]) for wires in lists]
-
-
-def _authorization(wire: "_WireAuthorization") -> Authorization:
-    parity = wire.v if wire.y_parity is None else wire.y_parity
-    chain_id, nonce, y_parity, r, s = _uint256((wire.chain_id, wire.nonce, parity or "", wire.r, wire.s))
-    return Authorization(chain_id, _address20((wire.address,))[0], nonce, y_parity, r, s)
-
-
-def _same(values: Sequence[Any]) -> Sequence[Any]:
-    return values
-
-
-def _optional(convert: _Convert) -> _Convert:
-    """The converter of a column whose texts may be None."""
-
-    def convert_optional(texts: Sequence[Any]) -> Sequence[Any]:
-        if None not in texts:
-            return convert(texts)
-        present = [text for text in texts if text is not None]
-        if not present:
-            return texts
-        values = iter(convert(present))
-        return [None if text is None else next(values) for text in texts]
-
-    return convert_optional
-
-
-def _optionals(*converters: _Convert) -> tuple[_Convert, ...]:
-    return tuple(_optional(convert) for convert in converters)
 
 
 # -- the JSON shapes; the converters of their fields stand below each, in the same order -------------------
@@ -182,6 +76,24 @@ class _WireAuthorization(_Wire, kw_only=True):
     v: str | None = None
 
 
+def _access_lists(lists: Sequence[list[_WireAccess]]) -> list[tuple[AccessEntry, ...]]:
+    entries = [entry for wires in lists for entry in wires]
+    addresses = address20([entry.address for entry in entries])
+    keys = hash_lists([entry.storage_keys or [] for entry in entries])
+    made = iter(list(map(AccessEntry, addresses, keys)))
+    return [tuple(islice(made, len(wires))) for wires in lists]
+
+
+def _authorization_lists(lists: Sequence[list[_WireAuthorization]]) -> list[tuple[Authorization, ...]]:
+    return [tuple([_authorization(wire) for wire in wires]) for wires in lists]
+
+
+def _authorization(wire: _WireAuthorization) -> Authorization:
+    parity = wire.v if wire.y_parity is None else wire.y_parity
+    chain_id, nonce, y_parity, r, s = uint256((wire.chain_id, wire.nonce, parity or "", wire.r, wire.s))
+    return Authorization(chain_id, address20((wire.address,))[0], nonce, y_parity, r, s)
+
+
 class _WireHeader(_Wire, kw_only=True):
     number: str
     hash: Hash
@@ -191,14 +103,14 @@ class _WireHeader(_Wire, kw_only=True):
     state_root: Hash
     transactions_root: Hash
     receipts_root: Hash
-    logs_bloom: _Bloom
+    logs_bloom: Bloom
     difficulty: str
     gas_limit: str
     gas_used: str
     timestamp: str
     extra_data: str
     mix_hash: Hash | None = None
-    nonce: _Nonce | None = None
+    nonce: Nonce | None = None
     base_fee_per_gas: str | None = None
     withdrawals_root: Hash | None = None
     blob_gas_used: str | None = None
@@ -209,10 +121,10 @@ class _WireHeader(_Wire, kw_only=True):
     slot_number: str | None = None
 
 
-_HEADER: tuple[_Convert, ...] = (
-    _integer, _hash32, _hash32, _hash32, _address20, _hash32, _hash32, _hash32, _fixed(256), _uint256,
-    _integer, _integer, _integer, _data, *_optionals(
-        _hash32, _fixed(8), _uint256, _hash32, _integer, _integer, _hash32, _hash32, _hash32, _integer,
+_HEADER: tuple[Convert, ...] = (
+    integer, hash32, hash32, hash32, address20, hash32, hash32, hash32, fixed(256), uint256,
+    integer, integer, integer, hex_data, *optionals(
+        hash32, fixed(8), uint256, hash32, integer, integer, hash32, hash32, hash32, integer,
     ),
 )  # fmt: skip
 
@@ -222,7 +134,7 @@ class _WireTransaction(_Wire, kw_only=True, forbid_unknown_fields=True):
     block_number: str
     transaction_index: str
     hash: Hash
-    type: str = "0x0"  # nodes from before Berlin do not send one
+    type: str | None = None  # nodes from before Berlin do not send one
     from_: Address = msgspec.field(name="from")
     to: Address | None = None
     nonce: str | None = None
@@ -244,14 +156,14 @@ class _WireTransaction(_Wire, kw_only=True, forbid_unknown_fields=True):
     mint: str | None = None
     is_system_tx: bool | None = None
     y_parity: str | None = None
-    block_timestamp: str | None = None
+    block_timestamp: Any = None  # repeats the block's
 
 
-_TRANSACTION: tuple[_Convert, ...] = (
-    _hash32, _integer, _integer, _hash32, _type, _address20, *_optionals(
-        _address20, _integer, _uint256, _integer, _uint256, _uint256, _uint256, _uint256, _data, _integer,
-        _access_lists, _hash_lists, _authorization_lists, _integer, _uint256, _uint256, _hash32, _uint256,
-        _same, _integer, _same,
+_TRANSACTION: tuple[Convert, ...] = (
+    hash32, integer, integer, hash32, optional(byte), address20, *optionals(
+        address20, integer, uint256, integer, uint256, uint256, uint256, uint256, hex_data, integer,
+        _access_lists, hash_lists, _authorization_lists, integer, uint256, uint256, hash32, uint256,
+        same, integer, same,
     ),
 )  # fmt: skip
 
@@ -264,8 +176,8 @@ REQUIRED: dict[int, tuple[str, ...]] = {
     2: _CAPPED,
     3: (*_CAPPED, "to", "max_fee_per_blob_gas", "blob_versioned_hashes"),
     4: (*_CAPPED, "to", "authorization_list"),
-    0x7E: ("source_hash", "value", "gas", "input"),
 }
+_DEPOSIT = ("value", "gas", "input")  # with `source_hash`; without it, type 0x7e is another chain's: see `variants`
 
 
 class _WireWithdrawal(_Wire, kw_only=True):
@@ -275,7 +187,7 @@ class _WireWithdrawal(_Wire, kw_only=True):
     amount: str
 
 
-_WITHDRAWAL: tuple[_Convert, ...] = (_integer, _integer, _address20, _integer)
+_WITHDRAWAL: tuple[Convert, ...] = (integer, integer, address20, integer)
 
 
 class _WireBlock(_WireHeader, kw_only=True):
@@ -295,8 +207,8 @@ class _WireLog(_Wire, kw_only=True):
     log_index: str | None = None
 
 
-_LOG: tuple[_Convert, ...] = (
-    _address20, _hash_lists, _data, *_optionals(_hash32, _integer, _hash32, _integer, _integer),
+_LOG: tuple[Convert, ...] = (
+    address20, hash_lists, hex_data, *optionals(hash32, integer, hash32, integer, integer),
 )  # fmt: skip
 
 
@@ -305,14 +217,14 @@ class _WireReceipt(_Wire, kw_only=True, forbid_unknown_fields=True):
     block_number: str
     transaction_hash: Hash
     transaction_index: str
-    type: str = "0x0"
+    type: str | None = None  # repeats the transaction's
     status: str | None = None
     root: Hash | None = None
     cumulative_gas_used: str
     gas_used: str
     effective_gas_price: str | None = None
     contract_address: Address | None = None
-    logs_bloom: _Bloom | None = None
+    logs_bloom: Bloom | None = None
     logs: list[_WireLog]
     deposit_nonce: str | None = None
     deposit_receipt_version: str | None = None
@@ -323,10 +235,10 @@ class _WireReceipt(_Wire, kw_only=True, forbid_unknown_fields=True):
     block_timestamp: Any = None
 
 
-_RECEIPT: tuple[_Convert, ...] = (
-    _hash32, _integer, _hash32, _integer, _type, _optional(_integer), _optional(_hash32), _integer,
-    _integer, _optional(_uint256), _optional(_address20), _optional(_fixed(256)), _same, _optional(_integer),
-    _optional(_integer), _same, _same, _same, _same, _same,
+_RECEIPT: tuple[Convert, ...] = (
+    hash32, integer, hash32, integer, optional(byte), optional(integer), optional(hash32), integer,
+    integer, optional(uint256), optional(address20), optional(fixed(256)), same, optional(integer),
+    optional(integer), same, same, same, same, same,
 )  # fmt: skip
 
 
@@ -364,34 +276,69 @@ _block = msgspec.json.Decoder(_WireBlock)
 _transactions = _Objects(_WireTransaction, _LooseTransaction)
 _receipts = _Objects(_WireReceipt, _LooseReceipt)
 _BLOCK_KNOWN = frozenset(_WireBlock.__struct_encode_fields__)
+_NO_ADDRESS = bytes(20)
 
 
-def decode_header(answer: bytes | Raw) -> Header:
-    """The header of an eth_getBlockBy.. answer, with or without full transactions."""
-    return _shaped("block", lambda: _header(_block.decode(answer)))
+def decode_header(answer: bytes | Raw, oddities: Oddities | None = None) -> Header:
+    """The header of an eth_getBlockBy.. answer, with or without full transactions.
+
+    Args:
+        oddities: is told what was odd; header fields that the answer leaves out are empty, or zero.
+    """
+    noted = Oddities() if oddities is None else oddities
+    return _shaped("block", lambda: _read(_decode_header, plain_block, answer, noted))
 
 
-def decode_block(answer: bytes | Raw) -> Block:
-    """An eth_getBlockBy.. answer with full transactions."""
-
-    def decode() -> Block:
-        wire = _block.decode(answer)
-        return Block(
-            header=_header(wire),
-            transactions=_decode_transactions(wire.transactions),
-            uncles=_hash_lists([wire.uncles or []])[0],
-            withdrawals=None
-            if wire.withdrawals is None
-            else tuple(map(Withdrawal, *_columns(wire.withdrawals, _WITHDRAWAL, "$.withdrawals"))),
-            extra=_extra(_object_fields.decode(answer), _BLOCK_KNOWN),
-        )
-
-    return _shaped("block", decode)
+def extra_of(answer: bytes | Raw) -> str | None:
+    """The fields of an eth_getBlockBy.. answer that are none of a block's; None if it has none, or is no object."""
+    try:
+        return _extra(_object_fields.decode(answer), _BLOCK_KNOWN)
+    except (ValueError, RecursionError):
+        return None
 
 
-def decode_receipts(answer: bytes | Raw) -> tuple[Receipt, ...]:
-    """An eth_getBlockReceipts answer, or a list of eth_getTransactionReceipt answers."""
-    return _shaped("receipts", lambda: _decode_receipts(answer))
+def decode_block(answer: bytes | Raw, oddities: Oddities | None = None, *, chain_id: int | None = None) -> Block:
+    """An eth_getBlockBy.. answer with full transactions.
+
+    Args:
+        oddities: as for `decode_header`.
+        chain_id: what a transaction signs that leaves its own out; its hash says whether it does.
+    """
+    noted = Oddities() if oddities is None else oddities
+
+    def decode(text: bytes | Raw, into: Oddities) -> Block:
+        return _decode_block(text, into, chain_id)
+
+    return _shaped("block", lambda: _read(decode, plain_block, answer, noted))
+
+
+def decode_receipts(
+    answer: bytes | Raw, oddities: Oddities | None = None, *, by_root: bool = False
+) -> tuple[Receipt, ...]:
+    """An eth_getBlockReceipts answer, or a list of eth_getTransactionReceipt answers.
+
+    Args:
+        by_root: of a receipt with both a status and a state root, keep the root.
+    """
+    noted = Oddities() if oddities is None else oddities
+
+    def decode(text: bytes | Raw, into: Oddities) -> tuple[Receipt, ...]:
+        return _decode_receipts(text, into, by_root=by_root)
+
+    return _shaped("receipts", lambda: _read(decode, plain_receipts, answer, noted))
+
+
+def _read(
+    decode: Callable[[bytes | Raw, Oddities], T],
+    plain: Callable[[bytes | Raw, Oddities], bytes],
+    answer: bytes | Raw,
+    oddities: Oddities,
+) -> T:
+    """Decode strictly; if that fails, once more what the answer says in plain words."""
+    try:
+        return decode(answer, oddities)
+    except ValueError:
+        return decode(plain(answer, oddities), oddities)
 
 
 def _shaped(what: str, decode: Callable[[], T]) -> T:
@@ -403,44 +350,150 @@ def _shaped(what: str, decode: Callable[[], T]) -> T:
         raise Rejected(f"{what} answer of the wrong shape: {error}") from None
 
 
-def _header(wire: _WireBlock) -> Header:
-    fields = len(_HEADER)
-    columns = _columns([wire], _HEADER, "$", fields)
-    return Header(*[column[0] for column in columns])
+def _decode_header(answer: bytes | Raw, oddities: Oddities) -> Header:
+    header = _header(_block.decode(answer), oddities)
+    if header.mix_hash is None or b"parentProposerPubkey" in bytes(answer):
+        header = with_own_fields(header, _extra(_object_fields.decode(answer), _BLOCK_KNOWN))
+    return header
 
 
-def _decode_transactions(answer: Raw) -> tuple[Transaction, ...]:
+def _header(wire: _WireBlock, oddities: Oddities) -> Header:
+    note_style(wire, HEADER, "$", oddities)
+    columns = _columns([wire], _HEADER, "$", len(_HEADER))
+    header = Header(*[column[0] for column in columns])
+    if not oddities.absent:
+        return header
+    # what stands for these is computed, so that nothing is ever compared with a value that nobody told
+    return msgspec.structs.replace(
+        header,
+        logs_bloom=b"" if "logsBloom" in oddities.absent else header.logs_bloom,
+        ommers_hash=b"" if "sha3Uncles" in oddities.absent else header.ommers_hash,
+    )
+
+
+def _decode_block(answer: bytes | Raw, oddities: Oddities, chain_id: int | None) -> Block:
+    wire = _block.decode(answer)
+    header = _header(wire, oddities)
+    extra = _extra(_object_fields.decode(answer), _BLOCK_KNOWN)
+    return Block(
+        header=with_own_fields(header, extra),
+        transactions=_decode_transactions(wire.transactions, oddities, chain_id),
+        uncles=hash_lists([wire.uncles or []])[0],
+        withdrawals=_decode_withdrawals(wire.withdrawals, header, oddities),
+        extra=extra,
+    )
+
+
+def _decode_withdrawals(
+    wires: list[_WireWithdrawal] | None, header: Header, oddities: Oddities
+) -> tuple[Withdrawal, ...] | None:
+    root = header.withdrawals_root
+    if (wires == [] and root is None) or (wires is None and root == EMPTY_ROOT):
+        oddities.note("none", "$.withdrawals")
+        return None if root is None else ()
+    if wires is None:
+        return None
+    return tuple(map(Withdrawal, *_columns(wires, _WITHDRAWAL, "$.withdrawals")))
+
+
+def _decode_transactions(answer: Raw, oddities: Oddities, chain_id: int | None) -> tuple[Transaction, ...]:
     wires, extras = _transactions.decode(answer)
-    *signed, parities, _ = _columns(wires, _TRANSACTION, "$.transactions")
     if not wires:
         return ()
+    note_style(wires[0], TRANSACTION, "$.transactions[0]", oddities)
+    *signed, parities, timestamps = _columns(wires, _TRANSACTION, "$.transactions")
+    if timestamps[0] is not None and type(timestamps[0]) is not str:
+        oddities.note("unread", "$.transactions[0].blockTimestamp")
     v, types = Transaction.__struct_fields__.index("v"), signed[4]
+    legacy_v = signed[v]
     # both may appear, and beside a y parity some nodes send an EIP-155 style v
     signed[v] = [
         old if parity is None or not type_ else parity
-        for old, parity, type_ in zip(signed[v], parities, types, strict=True)
+        for old, parity, type_ in zip(legacy_v, parities, types, strict=True)
     ]
-    transactions = tuple(map(Transaction, *signed, extras))
+    transactions = list(map(Transaction, *signed, extras))
     for i, transaction in enumerate(transactions):
-        for name in REQUIRED.get(transaction.type, ()):
-            if getattr(transaction, name) is None:
-                field = f"$.transactions[{i}].{_camel(name)}"
-                raise ValueError(f"missing in a transaction of type {transaction.type} - at `{field}`")
-    return transactions
+        where = f"$.transactions[{i}]"
+        if types[i] is None:
+            transaction = _typed(transaction, legacy_v[i], parities[i], where, oddities)
+        missing = _missing(transaction)
+        if missing is not None:
+            transaction = _supplied(transaction, chain_id, where, oddities)
+            missing = _missing(transaction)
+        if missing is not None:
+            raise ValueError(f"missing in a transaction of type {transaction.type} - at `{where}.{_camel(missing)}`")
+        transactions[i] = transaction
+    return tuple(transactions)
 
 
-def _decode_receipts(answer: bytes | Raw) -> tuple[Receipt, ...]:
+_LISTED = frozenset({1, 2, 3, 4})
+
+
+def _missing(transaction: Transaction) -> str | None:
+    """A field that the transaction's type signs, and that is not there."""
+    names = REQUIRED.get(transaction.type, ()) if transaction.source_hash is None else _DEPOSIT
+    for name in names:
+        if getattr(transaction, name) is None:
+            return name
+    return None
+
+
+def _supplied(transaction: Transaction, chain_id: int | None, where: str, oddities: Oddities) -> Transaction:
+    """With what can only be one thing: no access list is encoded like an empty one, and the chain has one id."""
+    if transaction.type not in _LISTED:
+        return transaction
+    if transaction.access_list is None:
+        oddities.note("none", f"{where}.accessList")
+        transaction = msgspec.structs.replace(transaction, access_list=())
+    if transaction.chain_id is None and chain_id is not None:
+        oddities.note("absent", f"{where}.chainId")
+        transaction = msgspec.structs.replace(transaction, chain_id=chain_id)
+    return transaction
+
+
+def _typed(transaction: Transaction, v: int | None, parity: int | None, where: str, oddities: Oddities) -> Transaction:
+    """A transaction that came without a type, as the one that its hash is of.
+
+    Where none fits the hash, some chains compute it otherwise: then it is the only type whose fields are all there.
+    """
+    candidates = []
+    for kind in REQUIRED:
+        changes: dict[str, Any] = {"type": kind, "v": v if not kind or parity is None else parity}
+        if kind in _LISTED and transaction.access_list is None:
+            changes["access_list"] = ()
+        candidate = msgspec.structs.replace(transaction, **changes)
+        if _missing(candidate) is None:
+            candidates.append(candidate)
+    fitting = [item for item in candidates if keccak(encode_transaction(item)) == item.hash]
+    if len(fitting or candidates) != 1:
+        raise ValueError(f"is missing, and the transaction's hash fits no type - at `{where}.type`")
+    oddities.note("absent", f"{where}.type")
+    return (fitting or candidates)[0]
+
+
+def _decode_receipts(answer: bytes | Raw, oddities: Oddities, *, by_root: bool) -> tuple[Receipt, ...]:
     wires, extras = _receipts.decode(answer)
-    *columns, prices, amounts, _, _, _ = _columns(wires, _RECEIPT, "$")
     if not wires:
         return ()
-    status, root, logs = (Receipt.__struct_fields__.index(name) for name in ("status", "root", "logs"))
+    note_style(wires[0], RECEIPT, "$[0]", oddities)
+    *columns, prices, amounts, _, _, _ = _columns(wires, _RECEIPT, "$")
+    names = ("status", "root", "type", "contract_address", "logs")
+    status, root, kinds, contracts, logs = (Receipt.__struct_fields__.index(name) for name in names)
     for i, (has_status, has_root) in enumerate(zip(columns[status], columns[root], strict=True)):
         if has_status is None and has_root is None:
             raise ValueError(f"neither status nor root - at `$[{i}]`")
-    # some nodes send an empty root beside the status; EIP-658 put the status in its place
+        if has_status is not None and has_root is not None:
+            oddities.note("root_and_status", f"$[{i}].root")
+    # some nodes send a root beside the status; EIP-658 put the status in its place
+    if by_root:
+        columns[status] = [s if r is None else None for s, r in zip(columns[status], columns[root], strict=True)]
     columns[root] = [r if s is None else None for s, r in zip(columns[status], columns[root], strict=True)]
-    columns[logs] = _log_lists(columns[logs])
+    if None in columns[kinds]:
+        oddities.note("absent", f"$[{list(columns[kinds]).index(None)}].type")
+    if _NO_ADDRESS in columns[contracts]:  # no contract can be there: it is another word for none
+        oddities.note("none", f"$[{list(columns[contracts]).index(_NO_ADDRESS)}].contractAddress")
+        columns[contracts] = [None if contract == _NO_ADDRESS else contract for contract in columns[contracts]]
+    columns[logs] = _log_lists(columns[logs], oddities)
     return tuple(map(Receipt, *columns, map(_with_blob_gas, extras, prices, amounts)))
 
 
@@ -455,8 +508,10 @@ def _with_blob_gas(extra: str | None, price: str | None, amount: str | None) -> 
     return msgspec.json.encode(dict(sorted(fields.items()))).decode()
 
 
-def _log_lists(lists: Sequence[list[_WireLog]]) -> list[tuple[Log, ...]]:
+def _log_lists(lists: Sequence[list[_WireLog]], oddities: Oddities) -> list[tuple[Log, ...]]:
     flat = [wire for wires in lists for wire in wires]
+    if flat:
+        note_style(flat[0], LOG, "$[..].logs[0]", oddities)
     try:
         logs = iter(list(map(Log, *_columns(flat, _LOG, "$"))))
     except ValueError:
@@ -467,7 +522,7 @@ def _log_lists(lists: Sequence[list[_WireLog]]) -> list[tuple[Log, ...]]:
 
 
 def _columns(
-    wires: Sequence[Struct], converters: Sequence[_Convert], path: str, fields: int | None = None
+    wires: Sequence[Struct], converters: Sequence[Convert], path: str, fields: int | None = None
 ) -> list[Sequence[Any]]:
     """The fields of all `wires`, converted a column at a time; ValueError names what does not convert."""
     if not wires:
@@ -479,7 +534,7 @@ def _columns(
         _blame(wires, converters, path)
 
 
-def _blame(wires: Sequence[Struct], converters: Sequence[_Convert], path: str) -> NoReturn:
+def _blame(wires: Sequence[Struct], converters: Sequence[Convert], path: str) -> NoReturn:
     """Raise ValueError for the first field that does not convert on its own."""
     for i, wire in enumerate(wires):
         where = path if isinstance(wire, _WireBlock) else f"{path}[{i}]"

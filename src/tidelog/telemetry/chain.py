@@ -73,6 +73,12 @@ class ChainMetrics(Collector):
             ["check", "endpoint"],
             registry=self.registry,
         )
+        self.oddities = Counter(
+            "tidelog_chain_answer_oddities",
+            "Answers that were odd in some way and read all the same; a block's answers count once.",
+            ["kind", "endpoint"],
+            registry=self.registry,
+        )
         self.lowered = Counter(
             "tidelog_chain_checks_not_computable",
             "Checks that could not be computed, by check.",

@@ -47,7 +47,10 @@ PushLie = Callable[[Sequence[Held], random.Random], Sequence[Held]]
 
 
 class Lie(Struct, frozen=True):
-    """One switch. Exactly one of `call`, `reply` and `push` is there; `methods` belongs to `call`."""
+    """One switch. Exactly one of `call`, `reply` and `push` is there; `methods` belongs to `call`.
+
+    What is `harmless` is no lie but an oddity: it says the same in other words.
+    """
 
     name: str
     doc: str
@@ -55,6 +58,7 @@ class Lie(Struct, frozen=True):
     call: CallLie | None = None
     reply: ReplyLie | None = None
     push: PushLie | None = None
+    harmless: bool = False
 
 
 LIES: dict[str, Lie] = {}
@@ -64,11 +68,11 @@ def _doc(function: Callable[..., Any]) -> str:
     return (function.__doc__ or "").partition("\n")[0]
 
 
-def on_call(*methods: str) -> Callable[[CallLie], CallLie]:
-    """Register a lie about the results of these methods; none named: of all."""
+def on_call(*methods: str, harmless: bool = False) -> Callable[[CallLie], CallLie]:
+    """Register a lie, or an oddity, about the results of these methods; none named: of all."""
 
     def register(function: CallLie) -> CallLie:
-        LIES[function.__name__] = Lie(function.__name__, _doc(function), methods, call=function)
+        LIES[function.__name__] = Lie(function.__name__, _doc(function), methods, call=function, harmless=harmless)
         return function
 
     return register
