@@ -30,6 +30,7 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
         "receipt_null indexing method_missing batch_reordered batch_short batch_doubled batch_refused "
         "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "
         "receipts_crash receipts_by_number_only receipts_invalid_params "
+        + " ".join(name for name, lie in LIES.items() if lie.harmless)
     ),
     ProofFailure: (  # blocks that contradict their header
         "transaction_altered transaction_missing transaction_unknown_type sender_wrong withdrawal_altered "

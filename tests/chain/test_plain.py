@@ -1,7 +1,9 @@
 """Answers in other words: read as what they say, counted, and the same rows as from the plain words."""
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -271,3 +273,9 @@ def test_rows_of_a_block_told_oddly_are_the_block() -> None:
     assert to_bundle(rows).block.header == bundle_of(simulated("cancun")).block.header
     assert proof.results["bloom"].outcome is Outcome.PASSED
     assert PROFILES[1].name == "ethereum"
+
+
+def test_the_page_on_odd_answers_lists_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "odd-answers.md").read_text()
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("## How")[0], re.MULTILINE))
+    assert listed == KINDS

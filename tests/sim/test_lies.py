@@ -1,4 +1,4 @@
-"""Each lie of EVM.md's list, and what a client sees when it is told."""
+"""Each lie and each oddity of the simulated node, and what a client sees when it is told."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,8 @@ import pytest
 
 from tests.sim.asking import ask, call, full_node, ledger_of, reply
 from tidelog.sim.answers import Answer, Ending
+from tidelog.sim.forge import Shape
+from tidelog.sim.ledger import Ledger
 from tidelog.sim.lies import LIES
 from tidelog.sim.node import SimNode
 
@@ -58,6 +60,14 @@ def log_indexes(receipts: Any) -> list[int]:
 
 def logs_of(receipts: Any) -> list[Any]:
     return [log for receipt in receipts for log in receipt["logs"]]
+
+
+def receipts_have(name: str, value: object) -> Seen:
+    return lambda truth, lied: lied != truth and any(receipt.get(name) == value for receipt in lied)
+
+
+def transactions_have(name: str, value: object) -> Seen:
+    return lambda truth, lied: lied != truth and all(item.get(name) == value for item in lied["transactions"])
 
 
 RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
@@ -113,6 +123,25 @@ RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
         lambda truth, lied: set(truth) - set(lied) == {"size", "uncles"} and "yParity" not in str(lied),
     ),
     "required_missing": (FULL, lambda truth, lied: set(truth) - set(lied) == {"stateRoot"}),
+    # oddities
+    "odd_numbers": (FULL, lambda truth, lied: lied["number"] == 15 and lied["hash"] == truth["hash"]),
+    "odd_snake_case": (FULL, lambda truth, lied: lied["parent_hash"] == truth["parentHash"] and "miner" in lied),
+    "odd_prefix": (FULL, lambda _, lied: lied["number"] == "0Xf"),
+    "odd_none_0x": (RECEIPTS, receipts_have("root", "0x")),
+    "odd_none_empty": (RECEIPTS, receipts_have("root", "")),
+    "odd_contract_zero": (RECEIPTS, receipts_have("contractAddress", "0x" + "00" * 20)),
+    "odd_receipt_type_missing": (RECEIPTS, lambda _, lied: all("type" not in receipt for receipt in lied)),
+    "odd_receipt_type_null": (RECEIPTS, receipts_have("type", None)),
+    "odd_type_null": (FULL, transactions_have("type", None)),
+    "odd_bloom_0x": (FULL, lambda _, lied: lied["logsBloom"] == "0x"),
+    "odd_root_beside_status": (RECEIPTS, receipts_have("root", "0x" + "00" * 32)),
+    "odd_logs_null": (("eth_getTransactionReceipt", "a silent transaction"), lambda _, lied: lied["logs"] is None),
+    "odd_header_short": (FULL, lambda truth, lied: set(truth) - set(lied) == {"difficulty", "sha3Uncles"}),
+    "odd_zero_for_absent": (FULL, lambda _, lied: lied["slotNumber"] == "0x0"),
+    "odd_lists": (FULL, lambda truth, lied: "accessList" in str(truth) and "'accessList': []" not in str(lied)),
+    "odd_input_as_data": (FULL, transactions_have("input", None)),
+    "odd_timestamps": (FULL, transactions_have("blockTimestamp", 1_700_000_000)),
+    "odd_own_fields": (FULL, lambda _, lied: len(lied["simNote"]) > 1_000),
     "pruned": (("eth_getBlockByNumber", "0x2", False), fails(4444, "pruned history unavailable")),
     # heads, finality, identity
     "heads_flap": (("eth_blockNumber",), lambda truth, lied: 1 <= int(truth, 16) - int(lied, 16) <= 4),
@@ -177,10 +206,13 @@ def test_every_lie_is_in_one_of_the_tables() -> None:
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_lie_in_a_result(name: str) -> None:
-    node = full_node(seed=3)
     (method, *params), seen = RESULTS[name]
+    node = full_node(seed=3)
     if params == ["a transaction"]:
         params = ["0x" + ledger_of(node).canonical(15).transactions[0].hash.hex()]
+    if params == ["a silent transaction"]:
+        node = SimNode(Ledger(shape=Shape(transactions=(3, 3), logs=(0, 0)), blocks=2))
+        params = ["0x" + ledger_of(node).canonical(2).transactions[0].hash.hex()]
     truth = ask(node, method, *params)
     node.tell(name)
     assert seen(truth, ask(node, method, *params))

@@ -18,6 +18,8 @@ DIFFERENCES = (
     Difference("block", "size", "the endpoint's own; computed where it gave none, as the bytes of the block's RLP; "
                "absent where those are not known: with uncles, and on chains whose header or transactions tidelog "
                "cannot encode"),
+    Difference("block", "logsBloom", "absent where the endpoint gave none and the block's hash could not prove one"),
+    Difference("block", "sha3Uncles", "absent where the endpoint gave none and the block's hash could not prove one"),
     Difference("transaction", "blockTimestamp", "always given, as newer nodes do; older ones leave it out"),
     Difference("transaction", "chainId", "of type 0: what its signature says (EIP-155), absent where that says "
                "nothing; no row holds what a node fills in there"),

@@ -81,6 +81,8 @@ class Endpoint:
         self._bundles = Bundles(self.name, self.request, self.redact, runtime.monotonic)
         self._said_at = -SAID_S  # when its limits were last told
         self._tags: set[str] = set()  # the tags that it has named a block by
+        for kind in KINDS:
+            metrics.oddities.labels(kind, self.name)  # there from the start, so that a first one shows
         self._odd: set[str] = set()  # the kinds of oddities in its answers that were said
 
     def __repr__(self) -> str:

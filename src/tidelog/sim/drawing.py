@@ -20,7 +20,8 @@ HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
 RECEIPTS_LIES = [
     "receipts_by_number_only", "receipts_crash", "receipts_doubled", "receipts_invalid_params", "receipts_with_nulls",
 ]  # fmt: skip
-CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPTS_LIES))
+ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPTS_LIES) - set(ODDITIES))
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
@@ -49,6 +50,7 @@ HEADS_CHANCE = 0.3
 RECEIPTS_CHANCE = 0.3
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 FRAMES_CHANCE = 0.3
+ODDITIES_CHANCE = 0.4
 FRAMES = ("fragments", "huge", "nesting")
 ODD_CHANCE = 0.3
 ODD_FAULTS = ("precision_change", "reserved_bits")
@@ -64,7 +66,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     count = rng.randint(*EVENTS) if steps is None else steps
     if kind == plan.CHAIN:
         chain = _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
-        return _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
+        chain = _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
+        return _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -145,6 +148,16 @@ def _receipts(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
     lie = plan.Lie(rng.choice(RECEIPTS_LIES), replica, rng.choice((0.2, 1.0, 1.0)), DAYS_S)
     event = plan.Event(plan.Time(round(rng.uniform(0.0, 5.0), 3)), lie)
     return msgspec.structs.replace(schedule, events=(*schedule.events, event))
+
+
+def _oddities(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a node that says things in other words, from the start on: its blocks are taken as all others are."""
+    if not faults or rng.random() >= ODDITIES_CHANCE:
+        return schedule
+    names = rng.sample(ODDITIES, rng.randint(1, 4))
+    replica, probability = rng.randrange(schedule.replicas), rng.choice((0.3, 1.0, 1.0))
+    added = [plan.Event(plan.Time(0.0), plan.Lie(name, replica, probability, schedule.busy_s)) for name in names]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

@@ -255,7 +255,8 @@ class SimNode:
     def _lied(self, replica: Replica, question: Question, truth: Result) -> bytes:
         """The truth, after every lie that this replica tells about it."""
         text = truth.json
-        for telling in list(replica.tellings.values()):
+        # what is said in other words comes last: a lie is made of the plain ones
+        for telling in sorted(replica.tellings.values(), key=lambda telling: telling.lie.last):
             lie = telling.lie
             if lie.call is None or text == b"null" or (lie.methods and question.method not in lie.methods):
                 continue

@@ -60,6 +60,11 @@ class Lie(Struct, frozen=True):
     push: PushLie | None = None
     harmless: bool = False
 
+    @property
+    def last(self) -> tuple[bool, bool]:
+        """The order in which they are told: oddities behind lies, other names behind other values."""
+        return self.harmless, self.name == "odd_snake_case"
+
 
 LIES: dict[str, Lie] = {}
 

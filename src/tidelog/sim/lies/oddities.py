@@ -102,7 +102,7 @@ def _none(result: Any, word: str) -> Any:
 def odd_contract_zero(asked: Asked) -> Any:
     """No contract is the zero address."""
     for receipt in _receipts(asked.result):
-        receipt["contractAddress"] = receipt["contractAddress"] or NO_ADDRESS
+        receipt["contractAddress"] = receipt.get("contractAddress") or NO_ADDRESS
     return asked.result
 
 
