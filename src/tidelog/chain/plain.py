@@ -7,7 +7,8 @@ JSON in, JSON out: what tidelog does not know keeps its text. No proof: whether 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -286,18 +287,24 @@ def _log(answer: Raw, path: str, oddities: Oddities) -> bytes:
 # -- how an answer is written that the strict decoder takes --------------------------------------------------
 
 STYLE_CHARS_MAX = 66  # longer texts are not looked at: a node that writes hashes in lower case does so with data
+_odd_quantity = re.compile(r"0x(?:0[0-9a-fA-F]|,)").search
+_quantities: Callable[[Mapping[str, str | None]], tuple[str | None, ...]] = itemgetter(
+    *[name for name, field in HEADER.items() if field.quantity]
+)
 
 
-def note_style(wire: Struct, table: Mapping[str, _Field], path: str, oddities: Oddities) -> None:
-    """Note how an object's scalars are written: of one object of each kind, since a node writes all alike."""
-    names: Iterable[str] = type(wire).__struct_encode_fields__
-    for name, value in zip(names, msgspec.structs.astuple(wire), strict=True):
-        if type(value) is not str or len(value) > STYLE_CHARS_MAX or name not in table:
+def note_style(header: Mapping[str, str | None], oddities: Oddities) -> None:
+    """Note how a header's scalars are written, by name: a node writes all that it answers alike."""
+    texts = [text for text in header.values() if type(text) is str and len(text) <= STYLE_CHARS_MAX]
+    numbers = ",".join([text for text in _quantities(header) if text is not None])
+    if "".join(texts).islower() and not _odd_quantity(numbers + ","):
+        return
+    for name, text in header.items():
+        if type(text) is not str or len(text) > STYLE_CHARS_MAX or name not in HEADER:
             continue
-        if not value.islower() and not value[2:].isdigit() and value != value.lower():
-            oddities.note("uppercase", f"{path}.{name}")
-        if table[name].quantity:
-            if value == "0x":
-                oddities.note("empty_number", f"{path}.{name}")
-            elif value[2:3] == "0" and len(value) > 3:
-                oddities.note("leading_zeros", f"{path}.{name}")
+        if text != text.lower():
+            oddities.note("uppercase", f"$.{name}")
+        if HEADER[name].quantity and text == "0x":
+            oddities.note("empty_number", f"$.{name}")
+        elif HEADER[name].quantity and text[2:3] == "0" and len(text) > 3:
+            oddities.note("leading_zeros", f"$.{name}")

@@ -29,7 +29,7 @@ from tidelog.chain.blocks import (
 )
 from tidelog.chain.encoding import encode_transaction, keccak
 from tidelog.chain.headers import with_own_fields
-from tidelog.chain.plain import HEADER, LOG, RECEIPT, TRANSACTION, Oddities, note_style, plain_block, plain_receipts
+from tidelog.chain.plain import Oddities, note_style, plain_block, plain_receipts
 from tidelog.chain.scalars import (
     Address,
     Bloom,
@@ -275,6 +275,7 @@ _object_fields = msgspec.json.Decoder(dict[str, Raw])
 _block = msgspec.json.Decoder(_WireBlock)
 _transactions = _Objects(_WireTransaction, _LooseTransaction)
 _receipts = _Objects(_WireReceipt, _LooseReceipt)
+_HEADER_NAMES = _WireHeader.__struct_encode_fields__
 _BLOCK_KNOWN = frozenset(_WireBlock.__struct_encode_fields__)
 _NO_ADDRESS = bytes(20)
 
@@ -358,7 +359,7 @@ def _decode_header(answer: bytes | Raw, oddities: Oddities) -> Header:
 
 
 def _header(wire: _WireBlock, oddities: Oddities) -> Header:
-    note_style(wire, HEADER, "$", oddities)
+    note_style(dict(zip(_HEADER_NAMES, msgspec.structs.astuple(wire), strict=False)), oddities)
     columns = _columns([wire], _HEADER, "$", len(_HEADER))
     header = Header(*[column[0] for column in columns])
     if not oddities.absent:
@@ -400,7 +401,6 @@ def _decode_transactions(answer: Raw, oddities: Oddities, chain_id: int | None) 
     wires, extras = _transactions.decode(answer)
     if not wires:
         return ()
-    note_style(wires[0], TRANSACTION, "$.transactions[0]", oddities)
     *signed, parities, timestamps = _columns(wires, _TRANSACTION, "$.transactions")
     if timestamps[0] is not None and type(timestamps[0]) is not str:
         oddities.note("unread", "$.transactions[0].blockTimestamp")
@@ -475,7 +475,6 @@ def _decode_receipts(answer: bytes | Raw, oddities: Oddities, *, by_root: bool) 
     wires, extras = _receipts.decode(answer)
     if not wires:
         return ()
-    note_style(wires[0], RECEIPT, "$[0]", oddities)
     *columns, prices, amounts, _, _, _ = _columns(wires, _RECEIPT, "$")
     names = ("status", "root", "type", "contract_address", "logs")
     status, root, kinds, contracts, logs = (Receipt.__struct_fields__.index(name) for name in names)
@@ -493,7 +492,7 @@ def _decode_receipts(answer: bytes | Raw, oddities: Oddities, *, by_root: bool) 
     if _NO_ADDRESS in columns[contracts]:  # no contract can be there: it is another word for none
         oddities.note("none", f"$[{list(columns[contracts]).index(_NO_ADDRESS)}].contractAddress")
         columns[contracts] = [None if contract == _NO_ADDRESS else contract for contract in columns[contracts]]
-    columns[logs] = _log_lists(columns[logs], oddities)
+    columns[logs] = _log_lists(columns[logs])
     return tuple(map(Receipt, *columns, map(_with_blob_gas, extras, prices, amounts)))
 
 
@@ -508,10 +507,8 @@ def _with_blob_gas(extra: str | None, price: str | None, amount: str | None) -> 
     return msgspec.json.encode(dict(sorted(fields.items()))).decode()
 
 
-def _log_lists(lists: Sequence[list[_WireLog]], oddities: Oddities) -> list[tuple[Log, ...]]:
+def _log_lists(lists: Sequence[list[_WireLog]]) -> list[tuple[Log, ...]]:
     flat = [wire for wires in lists for wire in wires]
-    if flat:
-        note_style(flat[0], LOG, "$[..].logs[0]", oddities)
     try:
         logs = iter(list(map(Log, *_columns(flat, _LOG, "$"))))
     except ValueError:
