@@ -21,7 +21,7 @@ from tests.command import environment
 from tests.conftest import missing
 from tidelog.cli import main
 from tidelog.cli.run.settings import RunSettings, Settings
-from tidelog.config import parse
+from tidelog.config import DATA_DIR, parse
 
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "deploy" / "systemd" / "tidelog.service"
@@ -54,10 +54,13 @@ def test_the_unit_gives_time_to_stop_and_says_that_it_is_told() -> None:
 
 
 def test_the_unit_writes_where_it_may() -> None:
-    settings = parse(FILE, Settings, file="/etc/tidelog/tidelog.toml", environ=variables(UNIT.read_text())).value
     service = unit()["Service"]
+    environ = {**variables(UNIT.read_text()), "STATE_DIRECTORY": f"/var/lib/{service['StateDirectory']}"}
+    file = FILE + '[[market]]\nname = "kraken"\nsymbols = ["BTC/USD"]\n'
+    settings = parse(file, Settings, file="/etc/tidelog/tidelog.toml", environ=environ).value
     assert service["ProtectSystem"] == "strict"
     assert settings.store.url.shown() == f"sqlite:////var/lib/{service['StateDirectory']}/tidelog.db"
+    assert settings.market[0].journal == f"/var/lib/{service['StateDirectory']}/market.journal"
     assert settings.run.directory == f"/run/{service['RuntimeDirectory']}"
 
 
@@ -149,6 +152,7 @@ def test_its_commands_are_commands(
 
 def test_in_it_everything_that_is_written_is_in_the_volume() -> None:
     environ = variables(CONTAINERFILE.read_text())
+    environ[DATA_DIR] = re.findall(rf"\b{DATA_DIR}=(\S+)", CONTAINERFILE.read_text())[0]
     settings = parse(FILE, Settings, file="/etc/tidelog/tidelog.toml", environ=environ).value
     (volume,) = [rest for word, rest in instructions() if word == "VOLUME"]
     assert settings.store.url.reveal().startswith(f"sqlite:///{volume}/")

@@ -159,6 +159,20 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/tidelog"}, "/var/lib/tidelog"),
+        ({"STATE_DIRECTORY": "/var/lib/one:/var/lib/two"}, "/var/lib/one"),
+        ({"TIDELOG_DATA_DIR": "/data", "STATE_DIRECTORY": "/var/lib/tidelog"}, "/data"),
+        ({"TIDELOG_DATA_DIR": "", "STATE_DIRECTORY": ""}, "/etc"),
+    ],
+)
+def test_relative_paths_lie_in_the_folder_of_data_if_there_is_one(environ: dict[str, str], folder: str) -> None:
+    root = parse(f"{ONE}path = 'x.db'\n", Root, file="/etc/t.toml", environ=environ).value
+    assert root.source[0].path == f"{folder}/x.db"
+
+
+@pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (b"title = 'x'\ntitle2 = '\xff'", ", line 2: this is not UTF-8"),

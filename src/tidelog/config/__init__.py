@@ -3,7 +3,7 @@
 Knows no setting by name: the schema is a struct of the caller's.
 """
 
-from tidelog.config.document import Loaded, Override, load, parse, read_text
+from tidelog.config.document import DATA_DIR, Loaded, Override, load, parse, read_text
 from tidelog.config.endpoint import EndpointUrl
 from tidelog.config.shown import Shown, shown
 from tidelog.config.values import (
@@ -18,6 +18,7 @@ from tidelog.config.values import (
 )
 
 __all__ = [
+    "DATA_DIR",
     "ConfigValue",
     "Duration",
     "EndpointUrl",

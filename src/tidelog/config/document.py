@@ -19,6 +19,7 @@ from tidelog.config.shape import Key, Path, Wrong, examine, fill, named, shape_o
 from tidelog.config.values import ConfigValue, Reading
 from tidelog.errors import ConfigError
 
+DATA_DIR = "TIDELOG_DATA_DIR"
 FILE_BYTES_MAX = 1024 * 1024  # a thousand sources have a tenth of it
 
 T = TypeVar("T")
@@ -77,10 +78,10 @@ def read_text(file: str) -> str:
 
 
 def parse(text: str, kind: type[T], *, file: str, environ: Mapping[str, str]) -> Loaded[T]:
-    """The configuration in a text. `file` is where the text is from: paths are relative to its folder."""
+    """The configuration in a text. `file` is where the text is from; relative paths lie in `data_folder`."""
     shape = shape_of(kind)
     tree = _tree(text, file)
-    reading = Reading(os.path.dirname(os.path.abspath(file)), environ)
+    reading = Reading(data_folder(file, environ), environ)
     overrides: dict[Key, str] = {}
     try:
         exposed = examine(tree, shape)
@@ -101,6 +102,16 @@ def parse(text: str, kind: type[T], *, file: str, environ: Mapping[str, str]) ->
         tuple(Override(named(key, tree), variable) for key, variable in overrides.items()),
         tuple(named(key, tree) for key in exposed if key not in overrides),
     )
+
+
+def data_folder(file: str, environ: Mapping[str, str]) -> str:
+    """The folder that relative paths of a file are relative to.
+
+    TIDELOG_DATA_DIR; else the first of STATE_DIRECTORY, by which systemd tells a service where it may write
+    (systemd.exec(5)); else the file's own folder.
+    """
+    given = environ.get(DATA_DIR) or environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return os.path.abspath(given or os.path.dirname(os.path.abspath(file)))
 
 
 def _tree(text: str, file: str) -> dict[str, Any]:

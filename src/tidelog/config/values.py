@@ -32,7 +32,7 @@ _BYTES = {
 class Reading(Struct, frozen=True):
     """What values are read against."""
 
-    folder: str  # of the file: what relative paths are relative to
+    folder: str  # what relative paths are relative to
     environ: Mapping[str, str]
 
 
@@ -142,7 +142,7 @@ class Name(str, ConfigValue):
 
 
 class FilePath(str, ConfigValue):
-    """A path; a relative one is relative to the folder of the file that it stands in."""
+    """A path; a relative one is relative to the data folder, see `document.data_folder`."""
 
     __slots__ = ()
     wanted = "a path"

@@ -33,6 +33,21 @@ def test_what_init_writes_is_good_as_it_is(file: str, cli: Cli) -> None:
     assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
 
 
+def test_a_variable_that_replaces_a_value_of_the_file_is_told(
+    file: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDELOG__STORE__URL", "sqlite:////elsewhere/x.db")
+    done = cli("config", "check", "-c", file)
+    assert done.err == f"tidelog: warning: TIDELOG__STORE__URL replaces store.url of {file}\n"
+    assert "sqlite:////elsewhere/x.db" in done.out
+
+
+def test_data_dir_is_what_relative_paths_are_relative_to(file: str, cli: Cli, tmp_path: Path) -> None:
+    done = cli("config", "check", "-c", file, "--data-dir", str(tmp_path / "data"))
+    assert f"store    sqlite:///{tmp_path}/data/tidelog.db" in done.out
+    assert f"journal {tmp_path}/data/market.journal" in done.out
+
+
 def test_every_key_is_in_it_and_good_with_what_stands_there(
     file: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

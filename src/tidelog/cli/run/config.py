@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from tidelog.cli.run import DEFAULT_FILE, ConfigFile
+from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir, surroundings
 from tidelog.cli.run.processes import checked, warnings_of
 from tidelog.cli.run.reference import commented_file
 from tidelog.cli.run.settings import Settings
@@ -19,9 +19,9 @@ app = cyclopts.App(name="config", help="The file of `tidelog run`: check, show."
 
 
 @app.command
-def check(*, config: ConfigFile = DEFAULT_FILE) -> None:
+def check(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None) -> None:
     """Say what a file would run, or what is wrong with it; exit code 2 then. Connects to nothing."""
-    loaded = checked(config, os.environ)
+    loaded = checked(config, surroundings(data_dir))
     for warning in warnings_of(loaded, config):
         print(f"tidelog: warning: {warning}", file=sys.stderr)
     for about, what in _plan(loaded.value):
@@ -41,13 +41,18 @@ def _plan(settings: Settings) -> list[tuple[str, str]]:
 
 
 @app.command
-def show(*, config: ConfigFile = DEFAULT_FILE, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+def show(
+    *,
+    config: ConfigFile = DEFAULT_FILE,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
     """Print every key with its value, secrets hidden, and where it is from: the file, a variable, or the default.
 
     Args:
         as_json: one JSON object: the values under "values", the variables that override keys under "overrides".
     """
-    keys = shown(checked(config, os.environ))
+    keys = shown(checked(config, surroundings(data_dir)))
     if not as_json:
         for key in keys:
             print(f"{key.key} = {json.dumps(key.value)}  # {key.origin}")

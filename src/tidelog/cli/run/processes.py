@@ -125,6 +125,11 @@ def warnings_of(loaded: Loaded[Settings], file: str) -> list[str]:
     if loaded.exposed and os.stat(file).st_mode & stat.S_IROTH:
         key = ".".join(loaded.exposed[0])
         warnings.append(f"everybody on this machine can read {file}, and {key} has a secret in it: chmod 600 {file}")
+    warnings += [
+        f"{override.variable} replaces {'.'.join(override.path)} of {file}"
+        for override in loaded.overrides
+        if override.path in loaded.given
+    ]
     if not loaded.value.sources:
         warnings.append(f"{file} has no [[chain]] and no [[market]]: only what is in the store is served")
     return warnings

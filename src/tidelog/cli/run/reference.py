@@ -22,7 +22,8 @@ _HEAD = """\
 # What `tidelog run` runs. `tidelog config check` says whether it is good, `tidelog config show` what it means.
 #
 # A key behind "#" has what it has by default, or is an example where that is said. Relative paths are relative to
-# the folder of this file. Durations are written as "500ms", "5s", "2m", "1h", "1d", sizes as "64KiB", "500MiB", "2GB".
+# --data-dir, else to systemd's $STATE_DIRECTORY, else to the folder of this file. Durations are written as "500ms",
+# "5s", "2m", "1h", "1d", sizes as "64KiB", "500MiB", "2GB".
 # A variable of the environment overrides a key: TIDELOG__API__PORT, TIDELOG__CHAIN__MAINNET__POLL (or __0__ for the
 # first). In secrets and in URLs, ${NAME} is what the environment's variable NAME holds: keep keys there, or keep
 # this file to yourself (mode 0600).

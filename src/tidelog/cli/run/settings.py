@@ -31,7 +31,7 @@ _defaults = ApiOptions()
 
 
 class StoreUrl(Secret):
-    """The store's URL, which may have a password; a relative path of a SQLite file is relative to the file's folder."""
+    """The store's URL, which may have a password; a relative path of a SQLite file is relative to the data folder."""
 
     __slots__ = ()
     wanted = 'a store, such as "sqlite:///tidelog.db" or "postgresql://user@host/name"'

@@ -1,12 +1,11 @@
 """`tidelog status`: asks a `tidelog run` on this machine how it is."""
 
 import asyncio
-import os
 import sys
 
 import msgspec
 
-from tidelog.cli.run import DEFAULT_FILE, ConfigFile
+from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir, surroundings
 from tidelog.cli.run.processes import checked
 from tidelog.cli.run.settings import API, SUPERVISOR, Settings
 from tidelog.errors import SourceError
@@ -18,13 +17,13 @@ ANSWER_S = 2.0  # a process on the same machine that takes longer does not answe
 ANSWER_BYTES_MAX = 64 * 1024  # reasons are a few sentences
 
 
-def status(*, config: ConfigFile = DEFAULT_FILE, live: bool = False) -> None:
+def status(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None, live: bool = False) -> None:
     """Say whether everything of a file runs and has caught up; exit code 0 if so, else 3.
 
     Args:
         live: only whether it runs: what has yet to catch up is no reason for another exit code.
     """
-    settings = checked(config, os.environ).value
+    settings = checked(config, surroundings(data_dir)).value
     found = run(_ask(settings))
     for name, readiness in found.items():
         print(f"{name:12} {'ready' if readiness.ready else '; '.join(readiness.reasons)}")

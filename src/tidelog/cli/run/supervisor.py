@@ -82,7 +82,8 @@ class Supervisor:
         for name, what in told(self._settings).items():
             self._start(name, what)
         self._notifier.ready(self._summary())
-        _log.info("run_started", file=self._file, children=list(self._children))
+        store = str(self._settings.store.url.shown())
+        _log.info("run_started", file=self._file, store=store, children=list(self._children))
         watchdog = asyncio.create_task(self._feed_watchdog())
         try:
             await self._until_stopped()
