@@ -1,7 +1,7 @@
 """The feed: what comes is journaled, then folded, then told; what is decided is journaled, then done."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.market.exchange import Script, Wire, serve, until
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
+from tidelog.market import decisions
 from tidelog.market import feed as feed_module
 from tidelog.market import journal as journal_module
 from tidelog.market import loop_watch
@@ -36,6 +37,9 @@ from tidelog.market.retention import Retention
 from tidelog.market.subscriptions import State
 from tidelog.net.websocket import MESSAGE_BYTES_MAX
 from tidelog.runtime import SystemRuntime
+from tidelog.sim.exchange import PAIRS, SimExchange
+from tidelog.sim.exchange.control import List
+from tidelog.sim.exchange.wire import ExchangeWire
 
 
 class Bench:
@@ -481,6 +485,9 @@ async def test_a_token_that_cannot_be_had_is_tried_for_again(bench: Bench) -> No
     ("symbols", "channels", "options", "told"),
     [
         ((), ("book",), {}, "no symbols"),
+        ("BTC/USD", ("book",), {}, "symbols 'BTC/USD' is one text where a list is meant"),
+        (("A/USD",), "book", {}, "channels 'book' is one text where a list is meant"),
+        (("BTCUSD",), ("book",), {}, "'BTCUSD' is no symbol: give base and quote as BTC/USD"),
         (("A/USD",), ("level3",), {}, "has no channel 'level3'"),
         (("A/USD",), ("spread",), {}, "has no channel 'spread'"),
         (("A/USD",), ("book",), {"depth": 11}, "a book of depth 11"),
@@ -492,7 +499,7 @@ async def test_a_token_that_cannot_be_had_is_tried_for_again(bench: Bench) -> No
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(
-    symbols: tuple[str, ...], channels: tuple[str, ...], options: dict[str, object], told: str
+    symbols: Sequence[str], channels: Sequence[str], options: dict[str, object], told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         Feed(symbols, channels, journal="/nowhere/at/all", **options)  # type: ignore[arg-type]
@@ -564,6 +571,52 @@ async def test_consumer_that_holds_the_loop_is_told(bench: Bench, monkeypatch: p
     assert told["consumers"] == 1
     assert told["seconds"] >= 0.1
     assert feed._metrics.loop_held_s >= 0.1
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+async def test_markets_are_named_in_one_form_whoever_writes_them(tmp_path: Path, protocol: str) -> None:
+    exchange = SimExchange(rate=200, pairs=[PAIRS["BTC/USD"], PAIRS["DOGE/USD"]])
+    wire = ExchangeWire(exchange)
+    feed = Feed(
+        ["xbt-usd", "XDG/USD", "DOGE/USD"],
+        journal=str(tmp_path / "journal"),
+        protocol=protocol,
+        url=f"ws://exchange/{'v2' if protocol == 'v2' else ''}",
+        transport=wire,
+    )
+    async with feed:
+        await until(lambda: feed.progress.state is State.LIVE)
+        assert (feed.progress.subscriptions, feed.progress.held) == (2, 2)
+        exchange.advance(2_000_000)
+        await until(proven(feed, "BTC/USD", "DOGE/USD"))
+        view = feed.book("xbt_usd")
+        assert view is not None
+        assert view.symbol == "BTC/USD"
+        with pytest.raises(ConfigError, match="one text where a list is meant"):
+            feed.subscribe("ETH/USD")
+        with pytest.raises(ConfigError, match="one text where a list is meant"):
+            feed.subscribe(["ETH/USD"], "book")
+        feed.unsubscribe(["XDG-USD"])
+        await until(lambda: feed.progress.subscriptions == 1)
+
+
+async def test_a_symbol_that_is_never_acknowledged_costs_the_others_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "ACK_US", 20_000)
+    exchange = SimExchange(rate=200)
+    exchange.act(List("ETH/USD", "ignored"))
+    feed = Feed(
+        ["BTC/USD", "ETH/USD"],
+        journal=str(bench.path),
+        url="ws://exchange/v2",
+        transport=ExchangeWire(exchange),
+    )
+    async with feed:
+        await until(lambda: max(one.lapses for one in feed._core.session.held.subscriptions) > decisions.LAPSES_MAX)
+        exchange.advance(1_000_000)
+        await until(proven(feed, "BTC/USD"))
+        assert feed.progress.connects == 1
 
 
 async def test_nobody_blocks_a_live_feed(bench: Bench) -> None:

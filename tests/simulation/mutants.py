@@ -182,6 +182,32 @@ MUTANTS: dict[str, Mutant] = {
     "no_limit_of_a_message": Mutant(
         "market", 40, (Patch("tidelog.net.websocket", "if self._size > MESSAGE_BYTES_MAX:", "if False:"),)
     ),
+    "silence_counted_anew_by_each_message": Mutant(
+        "market",
+        3,
+        (
+            Patch(
+                "tidelog.market.silence",
+                "    limit_us = stale_after_us(subscription.pace, subscription.pauses, least_us)\n",
+                "    limit_us = least_us\n",
+            ),
+            Patch("tidelog.market.silence", "if subscription.calm >= STRETCH_PAUSES:", "if True:"),
+        ),
+    ),
+    "name_normalised_on_one_way_only": Mutant(  # events say BTC/USD, requests what the user wrote
+        "market",
+        10,
+        (
+            Patch("tidelog.market.feed", "self._symbols = normal_symbols(symbols)", "self._symbols = tuple(symbols)"),
+            Patch(
+                "tidelog.market.feed",
+                "names = normal_symbols(symbols)\n        for stream in self._streams_of(channels):\n"
+                "            self._note(Wanted(",
+                "names = tuple(symbols)\n        for stream in self._streams_of(channels):\n"
+                "            self._note(Wanted(",
+            ),
+        ),
+    ),
     "private_sequence_not_followed": Mutant(
         "market",
         40,

@@ -17,6 +17,7 @@ from tidelog.batch import INSTRUMENTS, Checkpoint
 from tidelog.errors import Corruption
 from tidelog.market.fold import State, decode_state
 from tidelog.market.loader import source_of
+from tidelog.market.symbols import spelled
 from tidelog.store import Snapshot
 
 __all__ = ["MarketAnswer", "MarketCommit", "MarketState", "market_states", "recording_of", "the_market"]
@@ -84,7 +85,7 @@ async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> 
         if checkpoint is None:
             raise Refused(404, "recording: the store holds none of that name; /v1/markets lists those that it holds")
         view = _state(checkpoint)
-    for name in (symbol, symbol.replace("%2F", "/"), symbol.replace("-", "/")):
+    for name in dict.fromkeys((symbol, symbol.replace("%2F", "/"), symbol.replace("-", "/"), spelled(symbol))):
         if name in view.state.symbols:
             return view, name
         if await snapshot.select(INSTRUMENTS, scope=view.source, where={"symbol": name}, limit=1):

@@ -32,6 +32,7 @@ from tidelog.market.replay import Source, Summary, at_the_end, follow_entries
 from tidelog.market.replay import replay as replay_records
 from tidelog.market.retention import size_of
 from tidelog.market.rows import decimal_text
+from tidelog.market.symbols import normal_symbol
 from tidelog.market.tokens import REST_URL
 from tidelog.market.written import written
 from tidelog.runtime import Runtime, SystemRuntime, run
@@ -286,7 +287,7 @@ def book(
         journal: show the book of a journal that is being recorded, instead of connecting.
     """
     configure_logs(level="error")
-    run(_book(symbol, depth, levels, journal, protocol, url))
+    run(_book(normal_symbol(symbol), depth, levels, journal, protocol, url))
 
 
 async def _book(

@@ -17,6 +17,7 @@ from tidelog.errors import ConfigError
 from tidelog.market.events import EPOCH, micros
 from tidelog.market.fold import State, SymbolState, decode_state
 from tidelog.market.rows import bar_of_row, decimal_text
+from tidelog.market.symbols import spelled
 from tidelog.runtime import run
 from tidelog.store import Condition, Snapshot, Store
 
@@ -45,7 +46,7 @@ def trades(
     as_json: Json = False,
 ) -> None:
     """List stored trades, oldest first."""
-    rows = run(_rows(db, name, TRADES, {"symbol": symbol}, _time("--from", from_), _time("--to", to), limit))
+    rows = run(_rows(db, name, TRADES, {"symbol": spelled(symbol)}, _time("--from", from_), _time("--to", to), limit))
     _print([_trade(dict(zip(TRADES.names, row, strict=True))) for row in rows], as_json)
 
 
@@ -72,7 +73,7 @@ def candles(
     as_json: Json = False,
 ) -> None:
     """List stored candles, oldest first. An interval without trades has none."""
-    where: dict[str, Condition] = {"symbol": symbol, "interval_s": _seconds(interval)}
+    where: dict[str, Condition] = {"symbol": spelled(symbol), "interval_s": _seconds(interval)}
     rows = run(_rows(db, name, CANDLES, where, _time("--from", from_), _time("--to", to), limit))
     _print([_candle(row) for row in rows], as_json)
 
@@ -110,7 +111,9 @@ def coverage(
     follow each other. `closed` is when all that a gap had missed was there after all.
     """
     begin_us, end_us = _time("--from", from_), _time("--to", to)
-    intervals, missing = run(_coverage(db, name, symbol, begin_us, end_us, _limit(limit)))
+    intervals, missing = run(
+        _coverage(db, name, None if symbol is None else spelled(symbol), begin_us, end_us, _limit(limit))
+    )
     _print([_interval(dict(zip(COVERAGE.names, row, strict=True))) for row in intervals], as_json)
     _print([_gap(dict(zip(GAPS.names, row, strict=True))) for row in missing], as_json)
 

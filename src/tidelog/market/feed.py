@@ -24,7 +24,7 @@ from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError,
 from tidelog.market.book import Check, Precision, Units
 from tidelog.market.clock import Clock
 from tidelog.market.core import Core, Entry, codec_of
-from tidelog.market.decisions import ATTEMPTS_WINDOW_US
+from tidelog.market.decisions import ATTEMPTS_WINDOW_US, LAPSES_MAX
 from tidelog.market.events import (
     BookDelta,
     BookSnapshot,
@@ -61,6 +61,7 @@ from tidelog.market.marks import (
     Connect,
     Denied,
     Drop,
+    Lapse,
     Mark,
     Ping,
     Refused,
@@ -78,6 +79,7 @@ from tidelog.market.retention import Keeper, Retention
 from tidelog.market.rows import decimal_text
 from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
 from tidelog.market.subscriptions import Phase, State
+from tidelog.market.symbols import listed, normal_symbol, normal_symbols
 from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.telemetry import MarketMetrics, logger
@@ -184,7 +186,7 @@ class Feed:
     """Market data of an exchange, journaled and proven. Use it as an async context manager.
 
     Args:
-        symbols: as `BTC/USD`, in v2's names whatever the protocol.
+        symbols: as `BTC/USD`; other ways to write one (xbt-usd) are brought to that, in which events name it.
         channels: book, trade, ticker, ohlc, instrument, spread (v1); or, with `tokens`, private ones only.
         journal: the file; it is made if it does not exist.
         depth: of books: 10, 25, 100, 500 or 1000.
@@ -219,15 +221,15 @@ class Feed:
         self._codec = codec_of(protocol)
         self._protocol = protocol
         self._depth, self._interval = depth, interval
-        self._channels = tuple(channels)
-        self._symbols = tuple(symbols)
+        self._channels = tuple(listed("channels", channels, "book"))
+        self._symbols = normal_symbols(symbols)
         streams = self._streams_of(None)
         self._private = any(is_private(stream) for stream in streams)
         if self._private and not all(is_private(stream) for stream in streams):
             raise ConfigError("public and private channels come over two connections: use two feeds, two journals")
         if self._private and tokens is None:
-            raise ConfigError(f"{', '.join(channels)}: private channels need an API key")
-        if not symbols and any(has_symbols(stream) for stream in streams):
+            raise ConfigError(f"{', '.join(self._channels)}: private channels need an API key")
+        if not self._symbols and any(has_symbols(stream) for stream in streams):
             raise ConfigError("no symbols: say which, as BTC/USD")
         urls = PRIVATE_URLS if self._private else PUBLIC_URLS
         self._url = EndpointUrl(url or urls[protocol], schemes=("ws", "wss"))
@@ -295,22 +297,25 @@ class Feed:
         Args:
             levels: of each side, best first; None: all, which at a depth of 1000 takes a hundred times as long.
         """
-        return view_of(self._core, symbol, levels)
+        known = symbol in self._core.books.by_symbol
+        return view_of(self._core, symbol if known else normal_symbol(symbol), levels)
 
     def subscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
         """Follow more symbols, on the feed's channels or on others; it takes effect as soon as it can."""
+        names = normal_symbols(symbols)
         for stream in self._streams_of(channels):
-            self._note(Wanted(stream, tuple(dict.fromkeys(symbols)) if has_symbols(stream) else ()))
+            self._note(Wanted(stream, names if has_symbols(stream) else ()))
         self._wake()
 
     def unsubscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
         """Follow these no longer."""
+        names = normal_symbols(symbols)
         for stream in self._streams_of(channels):
-            self._note(Unwanted(stream, tuple(dict.fromkeys(symbols)) if has_symbols(stream) else ()))
+            self._note(Unwanted(stream, names if has_symbols(stream) else ()))
         self._wake()
 
     def _streams_of(self, channels: Sequence[str] | None) -> list[Stream]:
-        names = self._channels if channels is None else channels
+        names = self._channels if channels is None else listed("channels", channels, "book")
         return [stream_of(self._protocol, name, depth=self._depth, interval=self._interval) for name in names]
 
     @property
@@ -546,8 +551,16 @@ class Feed:
                 self._send(self._codec.unsubscribe(stream, symbols, req_id, self._token))
             case Ping(req_id):
                 self._send(self._codec.ping(req_id))
+            case Lapse(req_id):
+                self._tell_unanswered(req_id)
             case Drop(reason):
                 await self._hang_up(reason)
+
+    def _tell_unanswered(self, req_id: int) -> None:
+        """Log, once, what the exchange does not acknowledge."""
+        for one in self._core.session.held.subscriptions:
+            if one.req_id == req_id and one.lapses == LAPSES_MAX + 1:
+                _log.warning("not_acknowledged", channel=one.stream.channel, symbol=one.symbol, requests=one.lapses)
 
     async def _connect(self) -> None:
         try:

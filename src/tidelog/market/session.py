@@ -327,9 +327,11 @@ class Session:
                 self.due_us = 0
         for subscription in followed.values():
             seen = subscription.sequence or None
-            self._take(subscription, at_us, moved=not event.snapshot, seen=seen)
-        if followed and not event.snapshot:  # by then its book has to have said something too
-            self.due_us = min(self.due_us, at_us + STALE_LEAST_US["book"])
+            # v1 begins with trades that were before, and does not say so
+            moved = not event.snapshot and (seen is not None or subscription.data_us > 0)
+            self._take(subscription, at_us, moved=moved, seen=seen)
+            if moved:  # by then its book has to have said something too
+                self.due_us = min(self.due_us, at_us + STALE_LEAST_US["book"])
 
     # What was noticed or decided.
 

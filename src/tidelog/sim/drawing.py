@@ -25,6 +25,7 @@ CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPT
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
+SYMBOLS = ("BTC/USD", "ETH/USD")  # that every recording has
 # Left out: a message that comes byte by byte, of which picows makes whole frames before anything of ours sees it; the
 # real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
 MARKET_LEFT_OUT = {"trickle"}
@@ -53,6 +54,11 @@ FRAMES_CHANCE = 0.3
 ODDITIES_CHANCE = 0.4
 FRAMES = ("fragments", "huge", "nesting")
 ODD_CHANCE = 0.3
+STATUSES = ("cancel_only", "post_only", "limit_only", "maintenance")
+SPELLED_CHANCE = 0.3
+MARKETS_CHANCE = 0.03  # such a run takes several times as long as the others
+MARKETS = (6, 12)
+CALM_S = (300.0, 600.0)
 ODD_FAULTS = ("precision_change", "reserved_bits")
 TOLD_CHANCE = 0.4
 LOSS_CHANCE = 0.15
@@ -72,7 +78,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
     schedule = _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
-    return _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
+    schedule = _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
+    return _many(random.Random(f"{seed} {kind} calm"), schedule)
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -119,7 +126,7 @@ def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
         (3, lambda: _disk(rng)),
         (2, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
         (1, lambda: plan.Rival(_span(rng))),
-        (2, lambda: plan.Churn(rng.randint(3, 20), rng.choice((None, "BTC/USD", "ETH/USD")))),
+        (2, lambda: plan.Churn(rng.randint(3, 20), rng.choice((None, *SYMBOLS)))),
         (2, lambda: plan.Reload()),
     ]
     events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
@@ -204,7 +211,9 @@ def _odd(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.S
     if not faults or rng.random() >= ODD_CHANCE:
         return schedule
     draw: list[tuple[int, Callable[[], plan.Action]]] = [
-        (1, lambda: plan.Fault(rng.choice(ODD_FAULTS), rng.choice((0.02, 0.1)), _span(rng))),
+        (2, lambda: plan.Fault(rng.choice(ODD_FAULTS), rng.choice((0.02, 0.1)), _span(rng))),
+        (1, lambda: plan.List(rng.choice(SYMBOLS), rng.choice(("refused", "ignored")), _span(rng))),
+        (1, lambda: plan.Halt(rng.choice((None, *SYMBOLS)), rng.choice(STATUSES), _span(rng))),
     ]
     added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 2))]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
@@ -217,6 +226,18 @@ def _losses(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pla
     times = [round(rng.uniform(0.0, schedule.busy_s), 3) for _ in range(rng.randint(1, 2))]
     added = [plan.Event(plan.Time(time_s), plan.LoseJournal()) for time_s in times]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _many(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps symbols in another spelling; perhaps more markets, most of them quiet, and a time to watch them."""
+    if rng.random() < SPELLED_CHANCE:
+        schedule = msgspec.structs.replace(schedule, spelled=True)
+    if rng.random() >= MARKETS_CHANCE:
+        return schedule
+    # a subscription that stalls in a quiet market is found after an hour: longer than a run lasts
+    events = [event for event in schedule.events if not (isinstance(event.do, plan.Fault) and event.do.name == "stall")]
+    calm_s = round(rng.uniform(*CALM_S), 1)
+    return msgspec.structs.replace(schedule, events=tuple(events), markets=rng.randint(*MARKETS), calm_s=calm_s)
 
 
 def _forwards(event: plan.Event) -> plan.Event:

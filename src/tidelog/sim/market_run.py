@@ -16,16 +16,18 @@ import apsw
 from tidelog.errors import StoreError
 from tidelog.market import decisions, journal, pace
 from tidelog.market import feed as feeds
-from tidelog.market.events import EventId
+from tidelog.market.events import EventId, Resync
 from tidelog.market.feed import BookView, Feed
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.loader import Loader, source_of
+from tidelog.market.marks import decode_mark
 from tidelog.market.replay import Summary, load_entries, replay
 from tidelog.net import websocket
 from tidelog.sim import schedule as plan
 from tidelog.sim.consumer import consume
 from tidelog.sim.disk import Mount
-from tidelog.sim.exchange import PAIRS, Limits, SimExchange
+from tidelog.sim.drawing import SYMBOLS
+from tidelog.sim.exchange import PAIRS, Limits, SimExchange, control, listing
 from tidelog.sim.exchange import core as exchange_core
 from tidelog.sim.exchange import tokens as exchange_tokens
 from tidelog.sim.exchange.control import Disconnect
@@ -43,9 +45,10 @@ from tidelog.sim.world import START_S, Process, Violation, World
 from tidelog.store.sqlite import open_sqlite
 
 NAME = "sim"
-SYMBOLS = ("BTC/USD", "ETH/USD")
 LEVELS = 30  # a side: more than are subscribed, so that levels fall out of the window and come back
 DEPTH = 10
+FASTEST_US = 500_000  # mean pause of the busiest market, where each has a pace
+BUSY_US = 5_000_000  # of those whose next frames can be waited for
 RATE = 4.0  # moments of a market per second
 TICK_S = 0.25
 QUIET_S = 300.0
@@ -74,15 +77,23 @@ SMALL: tuple[tuple[Any, str, Any], ...] = (
 
 
 @contextmanager
-def small_limits() -> Iterator[None]:
-    before = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
+def small_limits(schedule: plan.Schedule) -> Iterator[None]:
+    """Limits that the run can reach. With more markets, those of silence and of the hand-off are as they are."""
+    small = [row for row in SMALL if not (schedule.markets and row[0] in (pace, journal))]
+    before = [(module, name, getattr(module, name)) for module, name, _ in small]
     try:
-        for module, name, value in SMALL:
+        for module, name, value in small:
             setattr(module, name, value)
         yield
     finally:
         for module, name, value in before:
             setattr(module, name, value)
+
+
+def _spelled(symbol: str) -> str:
+    """The symbol as somebody might write it."""
+    base, _, quote = symbol.partition("/")
+    return {"BTC": "XBT", "DOGE": "xdg"}.get(base, base.lower()) + "-" + quote.lower()
 
 
 class MarketRun:
@@ -91,11 +102,20 @@ class MarketRun:
     def __init__(self, world: World, schedule: plan.Schedule) -> None:
         self.world = world
         self.schedule = schedule
+        listed = listing(schedule.markets, seed=schedule.seed, fastest_us=FASTEST_US) if schedule.markets else None
+        pairs = [PAIRS[symbol] for symbol in SYMBOLS] if listed is None else listed.pairs
+        self.symbols = [pair.symbol for pair in pairs]
+        self.busy = self.symbols  # those that are proven again and again in the quiet phase
+        if listed is not None:
+            self.busy = [symbol for symbol, rhythm in listed.rhythms.items() if rhythm.every_us <= BUSY_US]
+        self.asked = [_spelled(symbol) for symbol in self.symbols] if schedule.spelled else self.symbols
+        self.calm_us: tuple[int, int] | None = None  # when nothing went wrong any more, by the program's clock
         self.exchange = SimExchange(
             seed=schedule.seed,
-            pairs=[PAIRS[symbol] for symbol in SYMBOLS],
+            pairs=pairs,
             rate=RATE,
             levels=LEVELS,
+            rhythms=None if listed is None else listed.rhythms,
             limits=Limits(attempts=1_000),  # ours is the budget that is judged
             start_us=int(START_S * SECOND),
         )
@@ -135,6 +155,7 @@ class MarketRun:
         await self._until(lambda: False, self.schedule.busy_s)
         self.faults.end()
         self.exchange.honest()
+        self._list_all()
         self._refuse(False)
         if self.private is not None:
             self.private.settle()
@@ -154,6 +175,8 @@ class MarketRun:
         else:
             self.world.violated("the books of an honest exchange match their checksums")
         self._judge_clock()
+        if self.schedule.calm_s:
+            await self._stay_calm()
         for keeper in self.keepers:
             keeper.no_more()
         self._ask_to_stop()
@@ -162,6 +185,25 @@ class MarketRun:
             return
         if not self.world.violations:
             await self._judge_end()
+
+    def _list_all(self) -> None:
+        """Every market can be had again, and is online."""
+        self.exchange.act(control.Announce("online"))
+        for symbol in self.symbols:
+            self.exchange.act(control.List(symbol, "listed"))
+            self.exchange.markets[symbol].status = "online"
+
+    async def _stay_calm(self) -> None:
+        """Let quiet markets be quiet: nothing may be lost by a cure for what is no illness."""
+        feed, exchange = self.feed, self.exchange
+        assert feed is not None
+        begun_us, missed, exceeded = feed._clock.now_us(), exchange.missed.total(), exchange.exceeded
+        await self._until(lambda: False, self.schedule.calm_s)
+        self.calm_us = begun_us, feed._clock.now_us()
+        if exchange.missed.total() > missed:
+            self.world.violated(f"{exchange.missed.total() - missed} updates were lost while nothing went wrong")
+        if exchange.exceeded > exceeded:
+            self.world.violated("requests keep the exchange's pace")
 
     @property
     def _mismatches(self) -> int:
@@ -186,7 +228,7 @@ class MarketRun:
         if self.feed is None or not (self.private is None or self.private.is_whole()):
             return False
         progress = self.feed.progress
-        if not progress.subscriptions == progress.held == 2 * len(SYMBOLS):
+        if not progress.subscriptions == progress.held == 2 * len(self.symbols):
             return False
         served = [
             one
@@ -194,13 +236,14 @@ class MarketRun:
             for one in session.subscriptions.values()
             if not (one.stalled or session.half_open)
         ]
-        views = [self.feed.book(symbol) for symbol in SYMBOLS]
+        unseen = self.schedule.protocol == "v1" and self.busy is not self.symbols  # v1 proves nothing by a snapshot
+        views = [self.feed.book(symbol, 1) for symbol in (self.busy if unseen else self.symbols)]
         wanted = progress.subscriptions + len(self.schedule.private)
         return len(served) == wanted and all(view is not None and view.proven for view in views)
 
     def _has_gone_on(self, before: dict[str, int]) -> bool:
         return self._is_whole() and all(
-            self.wires.proven[symbol] >= before.get(symbol, 0) + PROVEN_AGAIN for symbol in SYMBOLS
+            self.wires.proven[symbol] >= before.get(symbol, 0) + PROVEN_AGAIN for symbol in self.busy
         )
 
     # -- the program ------------------------------------------------------------------------------------------
@@ -211,7 +254,7 @@ class MarketRun:
             await self._begin_journal(process, runtime)
         wire = WatchedWire(self.wires, process, runtime, lambda symbol, levels: shown(symbol, levels))
         feed = Feed(
-            SYMBOLS,
+            self.asked,
             ["book", "trade"],
             journal=self._journal_path,
             depth=DEPTH,
@@ -316,6 +359,15 @@ class MarketRun:
                 return lambda: self.exchange.honest(name)
             case plan.Cut(code):
                 self.exchange.act(Disconnect(code))
+            case plan.List(symbol, how):
+                self.exchange.act(control.List(symbol, how))
+                return lambda: self.exchange.act(control.List(symbol, "listed"))
+            case plan.Halt(None, status):
+                self.exchange.act(control.Announce(status))
+                return lambda: self.exchange.act(control.Announce("online"))
+            case plan.Halt(str(symbol), status):
+                self.exchange.act(control.Halt(symbol, status))
+                return lambda: self.exchange.act(control.Halt(symbol, "online"))
             case plan.Refuse():
                 self._refuse(True)
                 return lambda: self._refuse(False)
@@ -418,8 +470,23 @@ class MarketRun:
             self.wires.judge_attempts()
             if self.private is not None:
                 self.private.wires.judge_attempts()
+        if self.calm_us is not None:
+            self._judge_calm(*self.calm_us)
         if self.private is not None:
             self.private.judge(self._observer.name, bits_flip="corrupt" in names)
+
+    def _judge_calm(self, begun_us: int, ended_us: int) -> None:
+        """Silence was not taken for a fault again and again."""
+        reader = JournalReader(self._journal_path, self._observer.name)
+        try:
+            marks = [(mark.at_us, decode_mark(mark.payload)) for mark in reader.marks(begun_us)]
+        finally:
+            reader.close()
+        needless = [mark for at_us, mark in marks if isinstance(mark, Resync) and at_us <= ended_us]
+        require(
+            len(needless) <= len(self.symbols) // 2,
+            f"{len(needless)} resyncs of {len(self.symbols)} markets while nothing went wrong",
+        )
 
     async def _fold_again(self, process: Process) -> None:
         """The journal into an empty store; its digests, run by run, are those of the live runs."""

@@ -52,7 +52,7 @@ def play(schedule: plan.Schedule) -> Verdict:
     try:
         with (
             diverted_logs(lambda level, event: world.trace.add(f"log {level} {sorted(event.items())}")),
-            small_limits(),
+            small_limits(schedule),
         ):
             try:
                 loop.run_until_complete(_runner(schedule)(world))

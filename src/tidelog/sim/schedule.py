@@ -4,7 +4,7 @@ An event has a trigger (a moment, a point of the code, a step of a process) and 
 JSON: `--schedule FILE` takes what was printed.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -135,6 +135,22 @@ class Cut(Struct, frozen=True, tag="cut"):
     code: int
 
 
+class List(Struct, frozen=True, tag="list"):
+    """Requests about a symbol are `refused`, or `ignored`, for a while."""
+
+    symbol: str
+    how: Literal["refused", "ignored"]
+    for_s: float
+
+
+class Halt(Struct, frozen=True, tag="halt"):
+    """A market, or with None the exchange, has another status for a while; in maintenance nothing moves."""
+
+    symbol: str | None
+    status: str
+    for_s: float
+
+
 class Refuse(Struct, frozen=True, tag="refuse"):
     """Nothing listens at the exchange's address."""
 
@@ -166,7 +182,7 @@ class LoseJournal(Struct, frozen=True, tag="lose_journal"):
 Action: TypeAlias = (
     Crash | Restart | Takeover | Jump | DiskFault | SlowDisk | Rival | Uncertain
     | Grow | Fork | Lie | Down | Slow | Lag
-    | Fault | Cut | Refuse | Deny | Churn | Reload | LoseJournal
+    | Fault | Cut | List | Halt | Refuse | Deny | Churn | Reload | LoseJournal
 )  # fmt: skip
 
 
@@ -187,6 +203,9 @@ class Schedule(Struct, frozen=True):
     grows_at_end: bool = True
     heads: bool = False  # a newHeads subscription wakes the sync, of replica 0
     protocol: str = "v2"
+    spelled: bool = False  # the user writes symbols in another form than events do
+    markets: int = 0  # so many, at paces of their own, some of them quiet; 0: two that are always busy
+    calm_s: float = 0.0  # after what goes wrong: a time in which nothing may be lost
     private: tuple[str, ...] = ()  # channels of the account that are recorded too, by a program of their own
 
 

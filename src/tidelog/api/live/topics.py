@@ -12,6 +12,7 @@ from msgspec import Struct
 from tidelog.api.problems import Refused
 from tidelog.batch import INT_MAX
 from tidelog.market.events import EventId
+from tidelog.market.symbols import spelled
 
 __all__ = [
     "CHANNELS",
@@ -116,11 +117,10 @@ CHANNELS: Mapping[str, Callable[..., Topic]] = {"changes": changes, "trades": tr
 
 
 def symbol_of(text: str) -> str:
-    """`BTC/USD`, of that or of `BTC-USD`, which needs no encoding in a path."""
+    """`BTC/USD`, of that or of `BTC-USD`, which needs no encoding in a path, or of `xbt-usd`."""
     if not 1 <= len(text) <= SYMBOL_CHARS_MAX or "\0" in text:
         raise Refused(400, "the symbol is none: give one such as BTC-USD")
-    text = text.replace("%2F", "/")  # as a path has it
-    return text if "/" in text else text.replace("-", "/", 1)
+    return spelled(text.replace("%2F", "/"))  # as a path has it
 
 
 def number_of(name: str, said: str | int) -> int:

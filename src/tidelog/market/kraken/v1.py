@@ -47,14 +47,14 @@ from tidelog.market.events import (
     Trades,
 )
 from tidelog.market.kraken.frame import BROKEN, HEAD_BYTES_READ, REDACTED, malformed, request, unknown
+from tidelog.market.symbols import RENAMED
 
 _BOOK = b'},"book-'
 _HEARTBEAT_FRAME = b'{"event":"heartbeat"}'
 _HEARTBEAT = Heartbeat()
 
 PAIRS_CACHED = 4096  # the exchange lists some 1,500; the bound is against names that it makes up
-_RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
-_RENAMED_BACK = {new: old for old, new in _RENAMED.items()}
+_RENAMED_BACK = {new: old for old, new in RENAMED.items()}
 _SIDES: dict[str, Side] = {"b": "buy", "s": "sell", "buy": "buy", "sell": "sell"}
 
 
@@ -64,7 +64,7 @@ class _Symbols(dict[str, str]):
     def __missing__(self, pair: str) -> str:
         if len(self) >= PAIRS_CACHED:
             self.clear()
-        symbol = self[pair] = "/".join([_RENAMED.get(asset, asset) for asset in pair.split("/")])
+        symbol = self[pair] = "/".join([RENAMED.get(asset, asset) for asset in pair.split("/")])
         return symbol
 
 

@@ -5,6 +5,7 @@ the same bytes. `server` puts it on real sockets, `wire` behind the client's Web
 """
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 from tidelog.sim.answers import Answer
 from tidelog.sim.exchange import v1, v2
 from tidelog.sim.exchange.account import Account
-from tidelog.sim.exchange.book import TrueTop
+from tidelog.sim.exchange.book import DEPTHS, TrueTop
 from tidelog.sim.exchange.control import Action, Announce, Disconnect, Halt, Honest, List, Tell
 from tidelog.sim.exchange.delivery import Frame
 from tidelog.sim.exchange.dialect import SECOND_US, Dialect
@@ -87,6 +88,9 @@ class SimExchange:
         }
         self.unlisted: set[str] = set()  # symbols that are refused, as if there were none such
         self.unheard: set[str] = set()  # symbols about which no request is answered, nor carried out
+        self.exceeded = 0  # requests that came too fast
+        self.missed: Counter[str] = Counter()  # updates of a book that nobody followed then, who had followed it before
+        self._followed: set[str] = set()  # symbols of books that somebody has followed
         self.account = Account(seed=seed, pairs=pairs)
         self.truth = Truth(remembered)
         self.tokens = Tokens(seed)
@@ -284,6 +288,14 @@ class SimExchange:
                 data, top = rendered.get(session.dialect, key.channel, key.parameter)
                 for each in data:
                     session.send(subscription, each, "update", top)
+        self._note_missed(step)
+
+    def _note_missed(self, step: Step) -> None:
+        symbol = step.market.pair.symbol
+        if any(one.key.channel == "book" for session in self.sessions for one in session.of(symbol)):
+            self._followed.add(symbol)
+        elif symbol in self._followed and (step.told("bids", DEPTHS[0]) or step.told("asks", DEPTHS[0])):
+            self.missed[symbol] += 1
 
     def _play(self, recording: Recording) -> None:
         for session, subscription in self._subscribed():

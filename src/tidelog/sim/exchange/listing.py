@@ -38,7 +38,7 @@ class Listing(Struct, frozen=True):
     levels: Mapping[str, int]
 
 
-def listing(count: int, *, seed: int = 0) -> Listing:
+def listing(count: int, *, seed: int = 0, fastest_us: int = FASTEST_US) -> Listing:
     """So many markets, at most `MARKETS_MAX`; the first are the fastest."""
     rng = random.Random(f"{seed} listing")
     pairs = [*PAIRS.values()][:count]
@@ -54,7 +54,7 @@ def listing(count: int, *, seed: int = 0) -> Listing:
     levels: dict[str, int] = {}
     for rank, pair in enumerate(pairs):
         share = (rank / max(1, len(pairs) - 1)) ** SPREAD  # 0 is the fastest, 1 the slowest
-        every_us = round(FASTEST_US * (SLOWEST_US / FASTEST_US) ** share)
+        every_us = round(fastest_us * (SLOWEST_US / fastest_us) ** share)
         rhythms[pair.symbol] = Rhythm(every_us, round(rng.random() * BURST_MAX, 3))
         levels[pair.symbol] = max(THIN, round(DEEP * (THIN / DEEP) ** share * rng.uniform(0.5, 2.0)))
     return Listing(pairs, rhythms, levels)

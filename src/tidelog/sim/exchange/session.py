@@ -69,6 +69,7 @@ class Session:
         refusal = exchange.tellings.request(self.connection_id)
         if refusal is None and self._too_fast():
             refusal = EXCEEDED
+            exchange.exceeded += 1
         if refusal is not None:
             self.say(Frame(refusal, "error"))
             return
