@@ -236,8 +236,7 @@ class MarketRun:
             for one in session.subscriptions.values()
             if not (one.stalled or session.half_open)
         ]
-        unseen = self.schedule.protocol == "v1" and self.busy is not self.symbols  # v1 proves nothing by a snapshot
-        views = [self.feed.book(symbol, 1) for symbol in (self.busy if unseen else self.symbols)]
+        views = [self.feed.book(symbol, 1) for symbol in self.busy]  # a quiet one is proven by its next update
         wanted = progress.subscriptions + len(self.schedule.private)
         return len(served) == wanted and all(view is not None and view.proven for view in views)
 
