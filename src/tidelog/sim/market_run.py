@@ -16,11 +16,10 @@ import apsw
 from tidelog.errors import StoreError
 from tidelog.market import decisions, journal, pace
 from tidelog.market import feed as feeds
-from tidelog.market.events import EventId, Resync
+from tidelog.market.events import EventId
 from tidelog.market.feed import BookView, Feed
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.loader import Loader, source_of
-from tidelog.market.marks import decode_mark
 from tidelog.market.replay import Summary, load_entries, replay
 from tidelog.net import websocket
 from tidelog.sim import schedule as plan
@@ -38,6 +37,7 @@ from tidelog.sim.keeper import Keeper
 from tidelog.sim.market_oracle import committed_is_journaled, contents, end_of_journal, every_trade
 from tidelog.sim.oracle import require
 from tidelog.sim.private_run import PrivateRun
+from tidelog.sim.quiet import judge_calm, spelled
 from tidelog.sim.runtime import SimRuntime
 from tidelog.sim.staging import staged
 from tidelog.sim.watched import WatchedWire, Wires
@@ -90,12 +90,6 @@ def small_limits(schedule: plan.Schedule) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def _spelled(symbol: str) -> str:
-    """The symbol as somebody might write it."""
-    base, _, quote = symbol.partition("/")
-    return {"BTC": "XBT", "DOGE": "xdg"}.get(base, base.lower()) + "-" + quote.lower()
-
-
 class MarketRun:
     """One scenario. `run` gives nothing: what it found is in `world.violations`."""
 
@@ -108,7 +102,7 @@ class MarketRun:
         self.busy = self.symbols  # those that are proven again and again in the quiet phase
         if listed is not None:
             self.busy = [symbol for symbol, rhythm in listed.rhythms.items() if rhythm.every_us <= BUSY_US]
-        self.asked = [_spelled(symbol) for symbol in self.symbols] if schedule.spelled else self.symbols
+        self.asked = [spelled(symbol) for symbol in self.symbols] if schedule.spelled else self.symbols
         self.calm_us: tuple[int, int] | None = None  # when nothing went wrong any more, by the program's clock
         self.exchange = SimExchange(
             seed=schedule.seed,
@@ -197,9 +191,9 @@ class MarketRun:
         """Let quiet markets be quiet: nothing may be lost by a cure for what is no illness."""
         feed, exchange = self.feed, self.exchange
         assert feed is not None
-        begun_us, missed, exceeded = feed._clock.now_us(), exchange.missed.total(), exchange.exceeded
+        begun_us, missed, exceeded = feed._now_us(), exchange.missed.total(), exchange.exceeded
         await self._until(lambda: False, self.schedule.calm_s)
-        self.calm_us = begun_us, feed._clock.now_us()
+        self.calm_us = begun_us, feed._now_us()
         if exchange.missed.total() > missed:
             self.world.violated(f"{exchange.missed.total() - missed} updates were lost while nothing went wrong")
         if exchange.exceeded > exceeded:
@@ -470,22 +464,9 @@ class MarketRun:
             if self.private is not None:
                 self.private.wires.judge_attempts()
         if self.calm_us is not None:
-            self._judge_calm(*self.calm_us)
+            judge_calm(self._journal_path, self._observer.name, self.calm_us, len(self.symbols))
         if self.private is not None:
             self.private.judge(self._observer.name, bits_flip="corrupt" in names)
-
-    def _judge_calm(self, begun_us: int, ended_us: int) -> None:
-        """Silence was not taken for a fault again and again."""
-        reader = JournalReader(self._journal_path, self._observer.name)
-        try:
-            marks = [(mark.at_us, decode_mark(mark.payload)) for mark in reader.marks(begun_us)]
-        finally:
-            reader.close()
-        needless = [mark for at_us, mark in marks if isinstance(mark, Resync) and at_us <= ended_us]
-        require(
-            len(needless) <= len(self.symbols) // 2,
-            f"{len(needless)} resyncs of {len(self.symbols)} markets while nothing went wrong",
-        )
 
     async def _fold_again(self, process: Process) -> None:
         """The journal into an empty store; its digests, run by run, are those of the live runs."""
