@@ -10,10 +10,9 @@ from structlog.testing import capture_logs
 
 from tests.market.exchange import Script, Wire, serve, until
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
-from tidelog.market import decisions
+from tidelog.market import decisions, loop_watch
 from tidelog.market import feed as feed_module
 from tidelog.market import journal as journal_module
-from tidelog.market import loop_watch
 from tidelog.market.core import Core
 from tidelog.market.events import (
     BookDelta,
