@@ -9,7 +9,11 @@ from tidelog.market.kraken import v1, v2
 from tidelog.market.written import written
 
 
-@pytest.mark.parametrize("event", [*map(v2.decode, V2.values()), *map(v1.decode, V1.values()), Started("v2")], ids=repr)
+@pytest.mark.parametrize(
+    "event",
+    [*map(v2.decode, V2.values()), *map(v1.decode, V1.values()), Started("v2")],
+    ids=lambda event: type(event).__name__,
+)
 def test_events_are_written_as_before(event: object) -> None:
     before = msgspec.json.encode(event)
     for number, plain in ((b"1E-8", b"0.00000001"), (b"0E-8", b"0.00000000"), (b"0E-10", b"0.0000000000")):
