@@ -19,7 +19,8 @@ from tidelog.chain.rpc import Endpoint
 from tidelog.config import EndpointUrl
 from tidelog.errors import ProofFailure, Rejected, TooLarge
 from tidelog.sim.forge import Shape
-from tidelog.sim.node import Limits, SimNode
+from tidelog.sim.limits import Limits
+from tidelog.sim.node import SimNode
 from tidelog.telemetry import ChainMetrics
 
 FULL = Shape(transactions=(2, 3), failing=0.0)

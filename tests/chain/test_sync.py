@@ -20,7 +20,8 @@ from tidelog.chain.budget import BudgetLimits
 from tidelog.chain.follow import Follower, Step
 from tidelog.errors import ConfigError, ProofFailure, Rejected, SourceError, Unreachable
 from tidelog.sim.forge import BERLIN, CANCUN, FRONTIER, LONDON, PRAGUE, SHANGHAI, Shape
-from tidelog.sim.node import Limits, SimNode
+from tidelog.sim.limits import Limits
+from tidelog.sim.node import SimNode
 from tidelog.sim.recorded import RecordedChain
 
 SHARED = Path(os.environ.get("TIDELOG_SHARED", Path(__file__).parents[3] / "shared"))

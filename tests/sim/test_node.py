@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.sim.asking import ask, call, full_node, ledger_of, reply
 from tidelog.sim.control import Extend, Honest, Place, Reorg, Schedule, Tell
 from tidelog.sim.ledger import Ledger
+from tidelog.sim.limits import Limits
 from tidelog.sim.methods import METHODS
-from tidelog.sim.node import Limits, SimNode
+from tidelog.sim.node import SimNode
 
 PLAY = full_node()  # for whatever may be thrown at it
 UNKNOWN = "0x" + "ab" * 32

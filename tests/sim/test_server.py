@@ -12,7 +12,8 @@ from tests.sim.asking import call, full_node, ledger_of
 from tidelog.errors import Unreachable
 from tidelog.net.http import AioHttp
 from tidelog.sim.answers import Answer
-from tidelog.sim.node import Limits, SimNode
+from tidelog.sim.limits import Limits
+from tidelog.sim.node import SimNode
 from tidelog.sim.server import NodeServer
 
 JSON = {"content-type": "application/json"}

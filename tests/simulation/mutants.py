@@ -136,6 +136,44 @@ MUTANTS: dict[str, Mutant] = {
             Patch("tidelog.chain.wakeup", "SILENT_S = 300.0", "SILENT_S = 1e9"),
         ),
     ),
+    "budget_never_shrinks": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.chain.budget",
+                "        self.value = max(1.0, min(self.value, max(self._served, size / 2)))\n",
+                "",
+            ),
+            Patch(
+                "tidelog.chain.budget",
+                "        self.rate.refused(now, sent_at, retry_after_s=retry_after_s, plan=plan)\n",
+                "",
+            ),
+        ),
+    ),
+    "prefix_dropped": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.chain.sync",
+                "_Unlinked):\n            await self._append(batch.taken())\n",
+                "_Unlinked):\n",
+            ),
+        ),
+    ),
+    "prefix_of_a_request_dropped": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.chain.history",
+                "                if blocks:\n                    yield blocks\n",
+                "                if blocks and failure is None:\n                    yield blocks\n",
+            ),
+        ),
+    ),
     "a_foreign_journal_continued": Mutant(
         "market",
         40,

@@ -6,6 +6,7 @@ quarantine until it agrees again.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -71,6 +72,9 @@ class Pool:
                 standing.strikes,
                 endpoint.budget.in_flight,
                 int(endpoint.budget.in_flight_max),
+                endpoint.budget.rate.reached(now),
+                math.inf if (rate := endpoint.budget.rate.calls_per_s) is None else rate,
+                endpoint.budget.request_calls,
             )
             for endpoint in self.endpoints
             for standing in (self._standing[endpoint.name],)

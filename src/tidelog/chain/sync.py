@@ -71,6 +71,8 @@ class Progress(Struct):
     transactions: int = 0
     logs: int = 0
     reorgs: int = 0
+    calls_per_s: float = 0.0  # that the endpoints have served of late, together
+    calls_per_s_max: float | None = None  # that they may be asked, said or learned; None: there is no limit
     lowered: tuple[str, ...] = ()  # checks that could not be computed for some block
 
 
@@ -520,4 +522,8 @@ class Sync:
             if progress.highest is not None:
                 behind = max(0, progress.highest - position.head)
                 self._metrics.behind.labels(progress.chain_id).set(behind)
+        rates = [endpoint.budget.rate for endpoint in self._pool.endpoints]
+        progress.calls_per_s = sum(rate.reached(self._runtime.monotonic()) for rate in rates)
+        limits = [rate.calls_per_s for rate in rates]
+        progress.calls_per_s_max = None if None in limits else sum(limit for limit in limits if limit is not None)
         self._on_progress(progress)

@@ -15,7 +15,17 @@ from tidelog.chain.position import decode_position, source_of
 from tidelog.chain.profiles import decode_profile
 from tidelog.chain.repair import repair_block
 from tidelog.chain.verify import Report, verify_jobs
-from tidelog.cli.chain_source import HASH, ChainSource, at_least, chain_source, hexadecimal, pool_of, sync_chain
+from tidelog.cli.chain_source import (
+    HASH,
+    ChainSource,
+    RpcEndpoint,
+    at_least,
+    chain_source,
+    hexadecimal,
+    pool_of,
+    rpc_endpoints,
+    sync_chain,
+)
 from tidelog.cli.status import StatusAddress
 from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import DEFAULT_DB, ChainId, Db, flag, opened, the_chain
@@ -33,6 +43,17 @@ Rpc = Annotated[
         env_var="TIDELOG_RPC",
     ),
 ]
+RpcRate = Annotated[
+    float | None,
+    Parameter(
+        help="Calls a second that each endpoint may be asked at most, where its plan is known; each call of a batch "
+        "counts. Less is found out by itself."
+    ),
+]
+RpcBatch = Annotated[
+    int | None,
+    Parameter(help="Calls that a request may have at most, where that is known; 1: no batches."),
+]
 LIST_MAX = 10_000  # rows that `blocks` and `logs` print at most: more is a job for SQL
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -41,6 +62,8 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 def sync(
     *,
     rpc: Rpc,
+    rpc_rate: RpcRate = None,
+    rpc_batch: RpcBatch = None,
     db: Db = DEFAULT_DB,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: int | None = None,
@@ -83,7 +106,7 @@ def sync(
     configure_logs(level=log_level)
     source = chain_source(
         flag,
-        rpc=rpc,
+        rpc=rpc_endpoints(rpc, rpc_rate, rpc_batch),
         db=db,
         from_=from_,
         to=to,
@@ -225,17 +248,25 @@ async def _rewind(db: str, chain_id: int | None, to: int, below_finalized: bool)
 
 
 @app.command
-def repair(number: int, *, rpc: Rpc, db: Db = DEFAULT_DB, chain_id: ChainId = None) -> None:
+def repair(
+    number: int,
+    *,
+    rpc: Rpc,
+    rpc_rate: RpcRate = None,
+    rpc_batch: RpcBatch = None,
+    db: Db = DEFAULT_DB,
+    chain_id: ChainId = None,
+) -> None:
     """Fetch and prove one block again, and put it in the place of its stored rows.
 
     Args:
         number: the block.
     """
     configure_logs()
-    run(_repair(number, rpc, db, chain_id))
+    run(_repair(number, rpc_endpoints(rpc, rpc_rate, rpc_batch), db, chain_id))
 
 
-async def _repair(number: int, rpc: tuple[str, ...], db: str, chain_id: int | None) -> None:
+async def _repair(number: int, rpc: tuple[RpcEndpoint, ...], db: str, chain_id: int | None) -> None:
     runtime, metrics = SystemRuntime(), ChainMetrics()
     async with pool_of(rpc, runtime, metrics) as pool, opened(db, readonly=False, runtime=runtime) as store:
         chain = await the_chain(store, chain_id)

@@ -6,12 +6,13 @@ Checks what a user said, in the words of where it was said: a flag, or a key of 
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from msgspec import Struct
 
+from tidelog.chain.budget import Said
 from tidelog.chain.health import Limits, readiness
 from tidelog.chain.pool import Pool
 from tidelog.chain.rpc import LATEST, Endpoint
@@ -29,13 +30,22 @@ from tidelog.telemetry import ChainMetrics
 
 STOP_GRACE_S = 2.0  # after Ctrl-C: what is on its way is still committed, what an endpoint holds back is not
 DAY_S = 86_400
+RPC_RATE_MIN, RPC_RATE_MAX = 0.01, 1e6  # calls a second: one in two minutes, and more than any node answers
 HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+
+
+class RpcEndpoint(Struct, frozen=True):
+    """An endpoint as the user gives it, with its key, and what is said of its plan."""
+
+    url: str
+    rate: float | None = None  # calls a second
+    batch: int | None = None  # calls a request
 
 
 class ChainSource(Struct, frozen=True):
     """One chain into one store."""
 
-    rpc: tuple[str, ...]
+    rpc: tuple[RpcEndpoint, ...]
     db: str
     options: Options
     ws: str | None
@@ -43,10 +53,21 @@ class ChainSource(Struct, frozen=True):
     limits: Limits
 
 
+def rpc_endpoints(urls: Sequence[str], rate: float | None, batch: int | None) -> tuple[RpcEndpoint, ...]:
+    """The endpoints of the command line, each with this plan. ConfigError: none is given, or it cannot be meant."""
+    if not urls:
+        raise ConfigError("no endpoint is given: say --rpc URL, or set TIDELOG_RPC")
+    if rate is not None and not RPC_RATE_MIN <= rate <= RPC_RATE_MAX:
+        raise ConfigError(f"--rpc-rate {rate:g}: give {RPC_RATE_MIN:g} to {RPC_RATE_MAX:g} calls a second")
+    if batch is not None:
+        at_least("--rpc-batch", batch, 1)
+    return tuple([RpcEndpoint(url, rate, batch) for url in urls])
+
+
 def chain_source(
     spelled: Callable[[str], str],
     *,
-    rpc: tuple[str, ...],
+    rpc: tuple[RpcEndpoint, ...],
     db: str,
     from_: int | str | None,
     to: int | None,
@@ -145,17 +166,16 @@ def _stop(syncing: Sync, running: asyncio.Future[Progress]) -> None:
 
 
 @asynccontextmanager
-async def pool_of(rpc: tuple[str, ...], runtime: SystemRuntime, metrics: ChainMetrics) -> AsyncIterator[Pool]:
+async def pool_of(rpc: Sequence[RpcEndpoint], runtime: SystemRuntime, metrics: ChainMetrics) -> AsyncIterator[Pool]:
     """The endpoints, told apart by their redacted names."""
-    if not rpc:
-        raise ConfigError("no endpoint is given: say --rpc URL, or set TIDELOG_RPC")
     http = AioHttp()
     names: dict[str, int] = {}
     endpoints = []
-    for url in map(EndpointUrl, rpc):
+    for given in rpc:
+        url, said = EndpointUrl(given.url), Said(given.rate, given.batch)
         names[url.name] = names.get(url.name, 0) + 1
         name = url.name if names[url.name] == 1 else f"{url.name}#{names[url.name]}"
-        endpoints.append(Endpoint(url, http, runtime, metrics, name=name))
+        endpoints.append(Endpoint(url, http, runtime, metrics, name=name, said=said))
     try:
         yield Pool(endpoints, runtime, metrics)
     finally:

@@ -75,6 +75,8 @@ class Display:
             "logs": progress.logs,
             "blocks_per_s": round(blocks_per_s, 1),
             "transactions_per_s": round(transactions_per_s, 1),
+            "calls_per_s": round(progress.calls_per_s, 1),
+            "calls_per_s_max": None if progress.calls_per_s_max is None else round(progress.calls_per_s_max, 1),
         }
 
     def _rates(self) -> tuple[float, float]:
@@ -92,6 +94,8 @@ class Display:
             parts.append(f"final {progress.finalized:,}")
         parts.append(f"{blocks_per_s:,.0f} blocks/s")
         parts.append(f"{transactions_per_s:,.0f} tx/s")
+        if progress.calls_per_s_max is not None:
+            parts.append(f"{progress.calls_per_s:,.0f} of {progress.calls_per_s_max:,.0f} calls/s")
         if behind and blocks_per_s > 0:
             parts.append(f"ETA {_duration(behind / blocks_per_s)}")
         if progress.goal is not None and progress.first is not None and progress.head is not None:

@@ -109,12 +109,11 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
         raise Wrong(key, f"write this table as [[{key[-1]}]]: there may be several")
     elif isinstance(shape, LiteralType) and tree not in shape.values:
         raise Wrong(key, f"give one of {', '.join(map(str, shape.values))}")
-    elif isinstance(tree, str) and not isinstance(tree, Verbatim):
-        cls = value_class(shape)
-        if cls is not None and issubclass(cls, Secret):
-            exposed += [key] if cls.exposed(tree) else []
-        elif refers(tree):
-            raise Wrong(key, "only secrets and URLs may refer to the environment with ${NAME}")
+    elif (cls := value_class(shape)) is not None and issubclass(cls, Secret):
+        texts = [text for text in cls.texts(tree) if not isinstance(text, Verbatim)]
+        exposed += [key] if any(map(cls.exposed, texts)) else []
+    elif isinstance(tree, str) and not isinstance(tree, Verbatim) and refers(tree):
+        raise Wrong(key, "only secrets and URLs may refer to the environment with ${NAME}")
     return exposed
 
 

@@ -191,6 +191,11 @@ class Secret(ConfigValue):
         """Whether what stands in the file is a secret itself, and no reference to one."""
         return bool(_REFERENCE.sub("", given))
 
+    @classmethod
+    def texts(cls, given: object) -> list[str]:
+        """What stands in the file for it, where that is text: what may be a secret in the open."""
+        return [given] if isinstance(given, str) else []
+
     def reveal(self) -> str:
         return self._text
 

@@ -22,3 +22,4 @@ class Answer(Struct, frozen=True):
     body: bytes
     headers: tuple[tuple[str, str], ...] = JSON_HEADERS  # names in lower case
     ending: Ending = Ending.COMPLETE
+    delay_s: float = 0.0  # before the head of the answer

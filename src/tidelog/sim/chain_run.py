@@ -25,6 +25,7 @@ from tidelog.sim.faults import Faults
 from tidelog.sim.forge import Shape
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.ledger import Ledger
+from tidelog.sim.limits import PLANS
 from tidelog.sim.links import LinkedHttp, LinkedWire, Links
 from tidelog.sim.node import SimNode
 from tidelog.sim.oracle import Standing, equals_node, require, standing
@@ -43,6 +44,9 @@ PATIENCE_S = 10.0  # for a lower chain
 POLL_S, WOKEN_POLL_S = 1.0, 20.0  # the second where newHeads are followed: so that it is they that wake
 QUIET_S = 600.0  # in which all has to be well again
 LOOK_S = 0.5
+TROUBLED_S = 90.0  # in which all before a block that cannot be had is stored: some rounds of the sync
+TROUBLED_BLOCKS = 40  # that come before the trouble; it is at the one half-way, which is final
+REFUSED_MIN, REFUSED_A_LIFE, REFUSED_SHARE = 100, 60, 0.25  # calls that a plan may refuse: what learning it costs
 
 
 class UncertainStore:
@@ -80,6 +84,8 @@ class ChainRun:
             safe_depth=FINALIZED_DEPTH // 2,
         )
         self.node = SimNode(self.ledger, seed=schedule.seed, replicas=schedule.replicas)
+        if schedule.limits:
+            self.node.limits = PLANS[schedule.limits]
         self.links = Links()
         self.uncertain = 0
         self.syncing: Sync | None = None
@@ -102,14 +108,36 @@ class ChainRun:
         await self._until(lambda: False, self.schedule.busy_s)
         self._growing = False
         self.faults.end()
+        self._mend()
+        if self.schedule.troubled:
+            await self._trouble()
+        await self._quiet()
+
+    def _mend(self) -> None:
+        """Nothing is wrong with the node any more."""
         self.node.honest()
         self.links.down.clear()
         self.links.slow_s.clear()
         for replica in range(self.schedule.replicas):
             self.node.act(Place(replica))
+        self.uncertain = 0
+
+    async def _trouble(self) -> None:
+        """A block that cannot be had costs none of those before it."""
+        at = self.ledger.head.number + TROUBLED_BLOCKS // 2
+        self.node.tell("bloom_wrong", blocks=[at])
+        self.ledger.extend(TROUBLED_BLOCKS)
+        self.world.trace.add(f"trouble at {at}")
+        await self._until(lambda: self._standing is not None and self._standing.head >= at - 1, TROUBLED_S)
+        held = -1 if self._standing is None else self._standing.head
+        if held < at - 1:
+            self.world.violated(f"what is proven before block {at}, which cannot be had, is committed: "
+                                f"after {TROUBLED_S:g} s the store is at block {held}")  # fmt: skip
+        self.node.honest()
+
+    async def _quiet(self) -> None:
         if self.schedule.grows_at_end:
             self.ledger.extend(1)
-        self.uncertain = 0
         self.keeper.quiet_at = self.world.loop.time()
         self.world.trace.add("quiet")
         if await self._until(self._caught_up, QUIET_S) and not self.world.violations:
@@ -242,7 +270,19 @@ class ChainRun:
         finally:
             _close(connection)
 
+    def _judge_limits(self) -> None:
+        """A plan is learned: what it refuses is little beside what it serves."""
+        if not self.schedule.limits:
+            return
+        for index, replica in enumerate(self.node.replicas):
+            asked, refused = replica.meter.asked, replica.meter.refused
+            most = REFUSED_MIN + REFUSED_A_LIFE * len(self.world.processes) + REFUSED_SHARE * asked
+            if refused > most:
+                self.world.violated(f"an endpoint's limits are learned: replica {index} has refused {refused} calls "
+                                    f"of {asked}")  # fmt: skip
+
     def _judge_end(self) -> None:
+        self._judge_limits()
         connection = self._open()
         try:
             require(connection.pragma("integrity_check") == "ok", "the database finds itself sound")

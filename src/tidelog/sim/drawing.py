@@ -10,6 +10,7 @@ from tidelog.sim.disk import FAULTS as DISK_FAULTS
 from tidelog.sim.exchange import FAULTS
 from tidelog.sim.exchange.rest import DENIALS
 from tidelog.sim.lies import LIES
+from tidelog.sim.limits import PLANS
 
 EVENTS = (4, 14)
 BUSY_S = (30.0, 70.0)
@@ -49,6 +50,8 @@ MARKET_POINTS = (
 # What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
 HEADS_CHANCE = 0.3
 RECEIPTS_CHANCE = 0.3
+LIMITS_CHANCE = 0.4
+TROUBLED_CHANCE = 0.3
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 FRAMES_CHANCE = 0.3
 ODDITIES_CHANCE = 0.4
@@ -73,7 +76,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
     if kind == plan.CHAIN:
         chain = _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
         chain = _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
-        return _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
+        chain = _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
+        return _limits(random.Random(f"{seed} {kind} limits"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -165,6 +169,14 @@ def _oddities(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
     replica, probability = rng.randrange(schedule.replicas), rng.choice((0.3, 1.0, 1.0))
     added = [plan.Event(plan.Time(0.0), plan.Lie(name, replica, probability, schedule.busy_s)) for name in names]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _limits(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps providers' plans, for all of the run, and a block that cannot be had for a while."""
+    if not faults:
+        return schedule
+    limits = rng.choice(sorted(PLANS)) if rng.random() < LIMITS_CHANCE else ""
+    return msgspec.structs.replace(schedule, limits=limits, troubled=rng.random() < TROUBLED_CHANCE)
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

@@ -55,6 +55,8 @@ async def played(answering: Callable[[], Answer], timeout_s: float) -> AsyncIter
                 raise Unreachable("the connection broke (reset)")
             if answer.ending is Ending.STALL:
                 await asyncio.get_running_loop().create_future()
+            if answer.delay_s:
+                await asyncio.sleep(answer.delay_s)
             yield _Response(answer)
     except TimeoutError:
         raise Overloaded(f"no complete answer within {timeout_s:g} s") from None

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tidelog.sim.answers import Answer
 from tidelog.sim.control import Action, Controls, Schedule
 from tidelog.sim.lies import LIES, Asked, Exchange, Lie
+from tidelog.sim.limits import BATCH_ANSWER_TOO_LARGE, Limits, Meter, refused_as_a_whole, timed, too_soon
 from tidelog.sim.methods import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -31,14 +32,6 @@ RESPONSE_TOO_LARGE = -32003  # go-ethereum's code
 
 HEADS_ANNOUNCED_MAX = 256  # notifications for one change: a deep reorg announces its last blocks
 CONTROL_PREFIX = "sim_"
-
-
-class Limits(Struct, frozen=True):
-    """What a request and its answer may measure; go-ethereum's defaults. None: no limit."""
-
-    batch_calls: int | None = 1_000
-    request_bytes: int = 5 * 1024 * 1024
-    response_bytes: int | None = 25_000_000  # of a call, or of a batch's calls together
 
 
 class Telling:
@@ -67,6 +60,8 @@ class Replica:
         self.lag = 0  # blocks behind its branch's end
         self.tip: bytes | None = None  # the end of the branch that it sits on; None: the canonical one
         self.tellings: dict[str, Telling] = {}
+        self.limits: Limits | None = None  # of its own
+        self.meter = Meter()
 
 
 class _Call(Struct, frozen=True):
@@ -163,9 +158,9 @@ class SimNode:
         replica = self.route(path)
         if replica is None:
             return Answer(404, b"no such replica", (("content-type", "text/plain"),))
-        if len(body) > self.limits.request_bytes:
+        if len(body) > self._limits(replica).request_bytes:
             return Answer(413, b"content length too large", (("content-type", "text/plain"),))
-        answer = Answer(200, self._reply(replica, body))
+        answer = self._reply(replica, body, now)
         for telling in list(replica.tellings.values()):
             if telling.lie.reply is None or not telling.wants():
                 continue
@@ -193,37 +188,59 @@ class SimNode:
                 told = telling.lie.push(told, telling.rng)
         return [held.page.header for held in told], tip.hash
 
-    def _reply(self, replica: Replica, body: bytes) -> bytes:
-        """The body of the answer: to one call, or to a batch."""
+    def _limits(self, replica: Replica) -> Limits:
+        return replica.limits or self.limits
+
+    def _reply(self, replica: Replica, body: bytes, now: float) -> Answer:
+        """The answer to one call, or to a batch."""
         try:
             is_batch = body.lstrip()[:1] == b"["
             requests = _requests.decode(body) if is_batch else [msgspec.json.decode(body, type=msgspec.Raw)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _error(b"null", RpcError(PARSE_ERROR, "parse error"))
-        if not is_batch:
-            return self._bounded(replica, requests[0], 0)
+            return Answer(200, _error(b"null", RpcError(PARSE_ERROR, "parse error")))
         if not requests:
-            return _error(b"null", RpcError(INVALID_REQUEST, "empty batch"))
-        if self.limits.batch_calls is not None and len(requests) > self.limits.batch_calls:
-            return b"[" + _error(_id_of(requests), RpcError(INVALID_REQUEST, "batch too large")) + b"]"
-        return self._answer_batch(replica, requests)
+            return Answer(200, _error(b"null", RpcError(INVALID_REQUEST, "empty batch")))
+        limits, methods = self._limits(replica), [_method_of(request) for request in requests]
+        most = limits.batch_calls
+        if is_batch and most is not None and len(requests) > most:
+            replica.meter.asked += len(requests)
+            replica.meter.refused += len(requests)
+            words = "batch too large" if most > 1 else "batches are not supported"
+            return Answer(200, b"[" + _error(_id_of(requests), RpcError(INVALID_REQUEST, words)) + b"]")
+        served = replica.meter.room(limits, methods, now)
+        if served < len(requests) and limits.refusal != "each":
+            return refused_as_a_whole(limits)
+        reply = self._answer_batch(replica, requests, served) if is_batch else self._alone(replica, requests[0], served)
+        return timed(limits, methods, Answer(200, reply))
 
-    def _answer_batch(self, replica: Replica, requests: Sequence[msgspec.Raw]) -> bytes:
+    def _alone(self, replica: Replica, request: msgspec.Raw, served: int) -> bytes:
+        if not served:
+            return _error(_id_of([request]), too_soon(self._limits(replica)))
+        return self._bounded(replica, request, 0)
+
+    def _answer_batch(self, replica: Replica, requests: Sequence[msgspec.Raw], served: int) -> bytes:
+        """The answers to a batch, of which the first `served` calls are within the plan."""
+        limits = self._limits(replica)
         replies: list[bytes] = []
         size = 0
-        for request in requests:
-            reply = self._bounded(replica, request, size)
+        for request in requests[:served]:
+            reply = self._answer(replica, request) if limits.as_a_whole else self._bounded(replica, request, size)
             size += len(reply)
             if reply:
                 replies.append(reply)
+        if limits.as_a_whole and limits.response_bytes is not None and size > limits.response_bytes:
+            replica.meter.refused += len(requests)
+            return _error(b"null", RpcError(BATCH_ANSWER_TOO_LARGE, "The batch response was too large"))
+        replies += [_error(_id_of([request]), too_soon(limits)) for request in requests[served:]]
         return b"[" + b",".join(replies) + b"]" if replies else b""
 
     def _bounded(self, replica: Replica, request: msgspec.Raw, size: int) -> bytes:
         """The answer to one call, after `size` bytes of others: an error where they get too much."""
         reply = self._answer(replica, request)
-        limit = self.limits.response_bytes
+        limit = self._limits(replica).response_bytes
         if limit is None or size + len(reply) <= limit:
             return reply
+        replica.meter.refused += 1
         return _error(_id_of([request]), RpcError(RESPONSE_TOO_LARGE, "response too large"))
 
     def _answer(self, replica: Replica, request: msgspec.Raw) -> bytes:
@@ -286,6 +303,14 @@ class SimNode:
                 raise RpcError(METHOD_NOT_FOUND, f"the method sim_{name} does not exist/is not available")
             raise RpcError(INVALID_PARAMS, str(error))
         return msgspec.json.encode(self.act(action))
+
+
+def _method_of(request: msgspec.Raw) -> str:
+    """The method of a call; empty if it is none."""
+    try:
+        return _calls.decode(request).method
+    except msgspec.DecodeError:
+        return ""
 
 
 def _id_of(requests: Sequence[msgspec.Raw]) -> bytes:

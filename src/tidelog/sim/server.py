@@ -89,6 +89,8 @@ class NodeServer:
         except web.HTTPRequestEntityTooLarge:
             return web.Response(status=413, text="content length too large")
         answer = self.node.handle(request.path, body, now=self._runtime.now())
+        if answer.delay_s:
+            await self._runtime.sleep(answer.delay_s)
         if answer.ending is Ending.COMPLETE:
             return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
         return await self._play(request, answer)

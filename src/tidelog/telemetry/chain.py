@@ -24,6 +24,9 @@ class EndpointReading(Struct, frozen=True):
     strikes: int
     in_flight: int
     in_flight_max: int
+    calls_per_s: float  # that it has served of late
+    calls_per_s_max: float  # that it may be asked; infinite where no limit is known
+    request_calls_max: int
 
 
 class ChainMetrics(Collector):
@@ -119,4 +122,15 @@ _ENDPOINT_GAUGES: tuple[tuple[str, str, Callable[[EndpointReading], float]], ...
     ("strikes", "Failures of the endpoint in a row.", lambda reading: reading.strikes),
     ("requests_in_flight", "Requests that the endpoint has not answered yet.", lambda reading: reading.in_flight),
     ("requests_in_flight_max", "Requests that it may have at once.", lambda reading: reading.in_flight_max),
+    ("calls_per_second", "Calls served a second, over the last 10 s.", lambda reading: reading.calls_per_s),
+    (
+        "calls_per_second_max",
+        "Calls that it is asked a second at most, said or learned; +Inf while no limit is known.",
+        lambda reading: reading.calls_per_s_max,
+    ),
+    (
+        "request_calls_max",
+        "Calls that a request to it has at most, said or learned.",
+        lambda reading: reading.request_calls_max,
+    ),
 )

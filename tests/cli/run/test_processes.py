@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tidelog.api.options import ApiOptions
 from tidelog.cli.chain import sync
+from tidelog.cli.chain_source import RpcEndpoint
 from tidelog.cli.market import record
 from tidelog.cli.run.processes import (
     api_options_of,
@@ -40,7 +42,9 @@ def settings(text: str, **environ: str) -> Settings:
 
 # Keys and options are the same thing.
 
-NOT_KEYS = {"db", "to", "follow", "log_level", "status", "journal"}  # of the whole, or not for what runs for ever
+NOT_KEYS = {  # of the whole, not for what runs for ever, or in an entry of `rpc`
+    "db", "to", "follow", "log_level", "status", "journal", "rpc_rate", "rpc_batch",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("command", "schema"), [(sync, ChainSettings), (record, MarketSettings), (serve, ApiSettings)])
@@ -67,13 +71,58 @@ def test_a_chain_is_told_what_its_table_says() -> None:
         settings(CHAIN + 'from = 5\nws = "ws://w"\nsenders = true\npoll = "2s"\njobs = 3\n'), "main"
     )
     assert (source.rpc, source.db, source.ws, source.jobs) == (
-        ("http://host/v2/abcdefgh",),
+        (RpcEndpoint("http://host/v2/abcdefgh"),),
         "sqlite:////x/tidelog.db",
         "ws://w",
         3,
     )
     options = source.options
     assert (options.first, options.follow, options.senders, options.poll_s) == (5, True, True, 2.0)
+
+
+def test_an_endpoint_is_told_what_its_plan_allows() -> None:
+    made = settings(
+        '[[chain]]\nname = "main"\nrpc = ["http://a", {url = "http://b/v2/${KEY}", rate = 25, batch = 10}]\n', KEY=KEY
+    )
+    assert chain_source_of(made, "main").rpc == (
+        RpcEndpoint("http://a"),
+        RpcEndpoint(f"http://b/v2/{KEY}", rate=25, batch=10),
+    )
+    assert [url.shown() for url in made.chain[0].rpc] == [
+        "http://a",
+        "http://b/*** (25 calls a second, 10 calls a request)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("{rate = 25}", "give a URL"),
+        ('{url = "http://a", rate = 0}', "rate: give 0.01 to 1e+06 calls a second"),
+        ('{url = "http://a", rate = "fast"}', "rate: give 0.01"),
+        ('{url = "http://a", rate = nan}', "rate: give 0.01"),
+        ('{url = "http://a", batch = 0}', "batch: give 1 or more calls a request"),
+        ('{url = "http://a", batch = true}', "batch: give 1 or more"),
+        ('{url = "http://a", rates = 25}', "there is no key rates in it; there are url, rate and batch"),
+        ('{url = "ftp://a"}', "http"),
+        ("25", "give a URL"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_meant_is_refused(entry: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)) as failure:
+        settings(f'[[chain]]\nname = "main"\nrpc = [{entry}]\n')
+    assert "rpc" in str(failure.value)
+
+
+def test_a_plan_is_part_of_what_an_endpoint_is() -> None:
+    """So that a new file with another plan starts the source again."""
+    one, other, same = (
+        settings(f'[[chain]]\nname = "main"\nrpc = [{{url = "http://a", rate = {rate}}}]\n').chain[0].rpc[0]
+        for rate in (25, 50, 25)
+    )
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
 
 
 def test_a_recording_is_told_what_its_table_says() -> None:

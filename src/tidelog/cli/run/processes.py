@@ -38,12 +38,12 @@ T = TypeVar("T", bound=Hashable)
 
 def chain_source_of(settings: Settings, name: str) -> ChainSource:
     """What `chain sync --follow` would be told. ConfigError: it cannot be meant."""
-    from tidelog.cli.chain_source import chain_source
+    from tidelog.cli.chain_source import RpcEndpoint, chain_source
 
     (chain,) = (each for each in settings.chain if each.name == name)
     told = {each.name: getattr(chain, each.name) for each in msgspec.structs.fields(chain)}
     del told["name"]
-    told["rpc"] = tuple(url.reveal() for url in chain.rpc)
+    told["rpc"] = tuple(RpcEndpoint(url.reveal(), url.rate, url.batch) for url in chain.rpc)
     told["ws"] = None if chain.ws is None else chain.ws.reveal()
     return chain_source(_spelled("chain", name), db=settings.store.url.reveal(), to=None, follow=True, **told)
 

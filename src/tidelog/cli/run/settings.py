@@ -20,6 +20,7 @@ __all__ = ["API", "SUPERVISOR", "ApiSettings", "ChainSettings", "MarketSettings"
 API = "api"  # the name of the API's process
 SUPERVISOR = "supervisor"  # and of the one that starts the others
 JOURNAL_BYTES_MIN = 1024 * 1024  # below that a journal of a busy market holds seconds
+RPC_RATE_MIN, RPC_RATE_MAX = 0.01, 1e6  # calls a second, as `chain sync --rpc-rate` takes
 SOURCES_MAX = 64  # a process each, some 100 MB: more is a job for several machines
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -73,6 +74,55 @@ class StoreUrl(Secret):
         return self.reveal()
 
 
+class RpcUrl(PeerUrl):
+    """An endpoint: its URL, or a table that says beside it what the plan allows."""
+
+    __slots__ = ("batch", "rate")
+    wanted = 'a URL, such as "https://host/path", or {url = "https://host/path", rate = 25, batch = 10}'
+
+    rate: float | None  # calls a second
+    batch: int | None  # calls a request
+
+    def __init__(self, text: str, rate: float | None = None, batch: int | None = None) -> None:
+        super().__init__(text)
+        self.rate = rate
+        self.batch = batch
+
+    @classmethod
+    def read(cls, given: object, reading: Reading) -> Self:
+        if not isinstance(given, dict):
+            return super().read(given, reading)
+        unknown = sorted(given.keys() - {"url", "rate", "batch"})
+        if unknown:
+            raise ValueError(f"there is no key {unknown[0]} in it; there are url, rate and batch")
+        rate, batch = given.get("rate"), given.get("batch")
+        if rate is not None and (type(rate) not in (int, float) or not RPC_RATE_MIN <= rate <= RPC_RATE_MAX):
+            raise ValueError(f"rate: give {RPC_RATE_MIN:g} to {RPC_RATE_MAX:g} calls a second")
+        if batch is not None and (type(batch) is not int or batch < 1):
+            raise ValueError("batch: give 1 or more calls a request")
+        return cls(super().read(given.get("url"), reading).reveal(), rate, batch)
+
+    @classmethod
+    def texts(cls, given: object) -> list[str]:
+        url = given.get("url") if isinstance(given, dict) else given
+        return [url] if isinstance(url, str) else []
+
+    def shown(self) -> str:
+        said = [f"{self.rate:g} calls a second"] if self.rate is not None else []
+        said += [f"{self.batch} calls a request"] if self.batch is not None else []
+        return f"{super().shown()} ({', '.join(said)})" if said else super().shown()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RpcUrl) and super().__eq__(other) and self._plan == other._plan
+
+    def __hash__(self) -> int:
+        return hash((super().__hash__(), self._plan))
+
+    @property
+    def _plan(self) -> tuple[float | None, int | None]:
+        return self.rate, self.batch
+
+
 class JournalSize(Size):
     """What a journal may have at most."""
 
@@ -96,9 +146,10 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
 class ChainSettings(Struct, frozen=True, kw_only=True):
     name: Annotated[Name, Meta(description="Of the source.", examples=["mainnet"])]
     rpc: Annotated[
-        tuple[PeerUrl, ...],
+        tuple[RpcUrl, ...],
         Meta(
-            description="JSON-RPC endpoints; several fail over. Keys in them are never shown.",
+            description="JSON-RPC endpoints; several fail over. Keys in them are never shown. Where a plan is known, "
+            'a table says it: {url = "https://host", rate = 25, batch = 10}, calls a second and calls a request.',
             min_length=1,
             examples=[["http://127.0.0.1:8545"]],
         ),
