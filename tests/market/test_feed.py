@@ -572,6 +572,24 @@ async def test_consumer_that_holds_the_loop_is_told(bench: Bench, monkeypatch: p
     assert feed._metrics.loop_held_s >= 0.1
 
 
+async def test_a_feed_follows_other_symbols_and_those_that_stay_notice_nothing(bench: Bench) -> None:
+    async with bench.feed("A/USD", "B/USD") as feed:
+        await until(proven(feed, "A/USD", "B/USD"))
+        bench.script.requests.clear()
+        assert feed.follow(["b-usd", "C/USD"]) == (("C/USD",), ("A/USD",))
+        await until(proven(feed, "B/USD", "C/USD"))
+        await until(lambda: feed.progress.subscriptions == 2)
+        asked = sorted([(one["method"], one["params"]["symbol"]) for one in bench.script.requests])
+        assert asked == [("subscribe", ["C/USD"]), ("unsubscribe", ["A/USD"])]
+        assert (feed.progress.connects, feed.progress.resyncs) == (1, 0)
+        assert feed.follow(["B/USD", "C/USD"]) == ((), ())
+        with pytest.raises(ConfigError, match="no symbols"):
+            feed.follow([])
+        with pytest.raises(ConfigError, match="is no symbol"):
+            feed.follow(["nonsense"])
+        assert feed.progress.subscriptions == 2
+
+
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 async def test_markets_are_named_in_one_form_whoever_writes_them(tmp_path: Path, protocol: str) -> None:
     exchange = SimExchange(rate=200, pairs=[PAIRS["BTC/USD"], PAIRS["DOGE/USD"]])

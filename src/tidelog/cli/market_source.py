@@ -61,14 +61,14 @@ async def record_market(
     status: str | None,
     *,
     live: bool = True,
-    running: Callable[[], None] = lambda: None,
+    running: Callable[[Feed], None] = lambda feed: None,
 ) -> tuple[Progress, str]:
     """Record until asked to stop; where it ended, and the digest of its events.
 
     Args:
         status: where to serve metrics and readiness, if anywhere.
         live: show a status line where standard error is a terminal.
-        running: called when the journal is open and it begins.
+        running: called when the journal is open and it begins; the feed may be told to follow other symbols.
     """
     runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
     loaded, ended = _Loaded(), False
@@ -86,7 +86,7 @@ async def record_market(
                 )
             stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
             showing = asyncio.gather(_show(feed, runtime, live=live), health.watch())
-            running()
+            running(feed)
             waited = [task for task in (stopped, finished, loading) if task is not None]
             try:
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

@@ -229,8 +229,7 @@ class Feed:
             raise ConfigError("public and private channels come over two connections: use two feeds, two journals")
         if self._private and tokens is None:
             raise ConfigError(f"{', '.join(self._channels)}: private channels need an API key")
-        if not self._symbols and any(has_symbols(stream) for stream in streams):
-            raise ConfigError("no symbols: say which, as BTC/USD")
+        self._require_symbols(self._symbols)
         urls = PRIVATE_URLS if self._private else PUBLIC_URLS
         self._url = EndpointUrl(url or urls[protocol], schemes=("ws", "wss"))
         self._tokens = tokens
@@ -313,6 +312,31 @@ class Feed:
         for stream in self._streams_of(channels):
             self._note(Unwanted(stream, names if has_symbols(stream) else ()))
         self._wake()
+
+    def follow(self, symbols: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Follow these symbols on the feed's channels, and no others; what stays notices nothing.
+
+        Returns:
+            Those that have come, and those that have gone.
+
+        Raises:
+            ConfigError: one of them is no symbol, or none is left of what needs some; nothing has changed.
+        """
+        names = normal_symbols(symbols)
+        self._require_symbols(names)
+        subscriptions = self._core.session.held.subscriptions
+        known = [one.symbol for one in subscriptions if one.symbol is not None and not one.unwanted]
+        gone = tuple([symbol for symbol in dict.fromkeys(known) if symbol not in names])
+        come = tuple([symbol for symbol in names if symbol not in known])
+        if come:
+            self.subscribe(come)
+        if gone:
+            self.unsubscribe(gone)
+        return come, gone
+
+    def _require_symbols(self, symbols: Sequence[str]) -> None:
+        if not symbols and any(has_symbols(stream) for stream in self._streams_of(None)):
+            raise ConfigError("no symbols: say which, as BTC/USD")
 
     def _streams_of(self, channels: Sequence[str] | None) -> list[Stream]:
         names = self._channels if channels is None else listed("channels", channels, "book")

@@ -260,6 +260,22 @@ def test_a_new_file_touches_what_it_changes_and_nothing_else(system: System) -> 
     assert {name: system.pid(name) for name in ("kraken", "api")} == {name: before[name] for name in ("kraken", "api")}
 
 
+def test_a_symbol_that_is_added_costs_the_others_nothing(system: System) -> None:
+    run, before = system.up(), system.pids()
+    connected = len([event for event in system.events("connected") if event["process"] == "kraken"])
+    system.reload(system.text.replace('symbols = ["BTC/USD"]', 'symbols = ["BTC/USD", "eth-usd"]'))
+    assert system.events("reloaded")[-1]["told"] == ["kraken"]
+    run.until(lambda: "ETH/USD" in system.metrics("kraken"), "the book of the new symbol")
+    run.until(lambda: b'"ETH/USD"' in system.api("/v1/markets")[1], "the new symbol in the store")
+    changed = system.events("symbols_changed")[-1]
+    assert (changed["come"], changed["gone"]) == (["ETH/USD"], [])
+    system.reload(system.text)
+    run.until(lambda: system.events("symbols_changed")[-1]["gone"] == ["ETH/USD"], "the old symbols")
+    assert system.pids() == before
+    assert len([event for event in system.events("connected") if event["process"] == "kraken"]) == connected
+    run.until(system.ready, "readiness", timeout_s=READY_S)
+
+
 def refusal(system: System) -> str:
     answer = system.ask("supervisor", "/readyz")
     return answer[1].decode() if answer is not None and b"stays down" in answer[1] else ""

@@ -17,6 +17,7 @@ class Order(Struct, frozen=True, omit_defaults=True):
 
     config: str | None = None  # the text of the file; the first order has it, and no other
     level: Level | None = None  # of the logs
+    symbols: tuple[str, ...] | None = None  # that a recording has to follow from now on
 
 
 class Report(Struct, frozen=True, omit_defaults=True):
@@ -29,6 +30,9 @@ class Report(Struct, frozen=True, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 decode_order = msgspec.json.Decoder(Order).decode
 decode_report = msgspec.json.Decoder(Report).decode
+
+
+LINE_BYTES_MAX = 64 * 1024  # of an order, beside the first: some thousand symbols
 
 
 def line(message: Order | Report) -> bytes:

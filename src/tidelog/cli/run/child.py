@@ -13,13 +13,12 @@ from contextlib import suppress
 import msgspec
 
 from tidelog.backoff import delays
-from tidelog.cli.run.channel import Order, Report, decode_report, line
+from tidelog.cli.run.channel import LINE_BYTES_MAX, Order, Report, decode_report, line
 from tidelog.cli.run.policy import REASONS, Verdict, verdict
 from tidelog.errors import TidelogError
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 
-LINE_BYTES_MAX = 64 * 1024  # of a report: a sentence
 DRAIN_S = 1.0  # for what a process said last: processes of its own may hold its output open for longer
 FIRST_S, LONGEST_S = 0.25, 60.0  # of the pauses between tries
 
@@ -63,10 +62,15 @@ class Child:
     def start(self) -> None:
         self._task = asyncio.create_task(self._live())
 
-    def tell(self, order: Order) -> None:
-        """Tell the process, if it lives."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(line(order))
+    def tell(self, order: Order) -> bool:
+        """Tell the process, if it lives and the order is not too long; whether it is told."""
+        if self._process is None or self._process.stdin is None:
+            return False
+        text = line(order)
+        if order.config is None and len(text) > LINE_BYTES_MAX:
+            return False
+        self._process.stdin.write(text)
+        return True
 
     async def stop(self, timeout_s: float, hurry: asyncio.Event) -> None:
         """End it: in order, and by force when the time is over or `hurry` is set."""

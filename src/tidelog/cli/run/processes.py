@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from tidelog.api.options import ApiOptions, JournalSource
-from tidelog.cli.run.settings import API, SOURCES_MAX, SUPERVISOR, Settings
+from tidelog.cli.run.settings import API, SOURCES_MAX, SUPERVISOR, MarketSettings, Settings
 from tidelog.config import Loaded, load
 from tidelog.errors import ConfigError
 
@@ -26,6 +26,7 @@ __all__ = [
     "journals_of",
     "judge",
     "market_source_of",
+    "symbols_alone",
     "told",
     "warnings_of",
 ]
@@ -52,13 +53,18 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
     """What `market record` would be told. ConfigError: it cannot be meant."""
     from tidelog.cli.market_source import MarketSource
     from tidelog.market.kraken.auth import ApiKey
+    from tidelog.market.symbols import normal_symbols
 
     (market,) = (each for each in settings.market if each.name == name)
     key, secret = market.key, market.secret
     if (key is None) != (secret is None):
         raise ConfigError(f"market.{name}: give key and secret, or neither")
+    try:
+        symbols = list(normal_symbols(market.symbols))
+    except ConfigError as error:
+        raise ConfigError(f"market.{name}: symbols: {error}") from None
     return MarketSource(
-        symbols=list(market.symbols),
+        symbols=symbols,
         channels=list(market.channels),
         depth=market.depth,
         interval=market.interval,
@@ -99,6 +105,16 @@ def told(settings: Settings) -> dict[str, Hashable]:
     if settings.api.enabled:
         parts[API] = (settings.api, settings.sources, journals_of(settings), shared)
     return parts
+
+
+def symbols_alone(before: Hashable, after: Hashable) -> tuple[str, ...] | None:
+    """The symbols that a recording is to follow, if nothing else of what it is told has changed."""
+    if not (isinstance(before, tuple) and isinstance(after, tuple) and before[1:] == after[1:]):
+        return None
+    old, new = before[0], after[0]
+    if not (isinstance(old, MarketSettings) and isinstance(new, MarketSettings) and old.symbols and new.symbols):
+        return None
+    return new.symbols if msgspec.structs.replace(old, symbols=new.symbols) == new else None
 
 
 def _key_of(option: str) -> str:

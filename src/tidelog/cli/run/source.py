@@ -4,18 +4,20 @@ It gets its configuration from the supervisor, tells it when it runs and why it 
 to or when the supervisor is gone.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import Parameter
 
 from tidelog.cli.run import logs
-from tidelog.cli.run.channel import Order, Report, decode_order, line
+from tidelog.cli.run.channel import LINE_BYTES_MAX, Order, Report, decode_order, line
 from tidelog.cli.run.processes import chain_source_of, judge, market_source_of
 from tidelog.cli.run.settings import API, Settings
 from tidelog.cli.stopping import Stop
@@ -25,8 +27,10 @@ from tidelog.filelock import FileLock
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import logger
 
+if TYPE_CHECKING:
+    from tidelog.market.feed import Feed
+
 LOCK_POLL_S = 0.05  # between looks whether the process before us has ended
-LINE_BYTES_MAX = 64 * 1024  # of an order, beside the first
 
 _log = logger("run")
 
@@ -98,6 +102,8 @@ class _Process:
         self._settings = settings
         self._reports = reports
         self._stop = Stop()
+        self._feed: Feed | None = None  # of a recording that has begun
+        self._symbols: tuple[str, ...] | None = None  # that it was ordered to follow; None: those of its configuration
 
     async def main(self) -> int:
         """Work until it is done or asked to end; the exit code."""
@@ -143,11 +149,29 @@ class _Process:
     def _runs(self) -> None:
         _tell(self._reports, Report(running=True))
 
+    def _records(self, feed: Feed) -> None:
+        self._feed = feed
+        self._runs()
+        if self._symbols is not None:  # a new file came while it started
+            self._follow(self._symbols)
+
+    def _follow(self, symbols: tuple[str, ...]) -> None:
+        """Have the recording follow these symbols, once it is there."""
+        self._symbols = symbols
+        if self._feed is None:
+            return
+        try:
+            come, gone = self._feed.follow(symbols)
+        except TidelogError as error:  # it ends, or is no symbol: who starts anew gets the file
+            _log.error("reload_refused", reason=str(error))
+        else:
+            _log.info("symbols_changed", come=list(come), gone=list(gone))
+
     async def _record(self, status: str) -> int:
         from tidelog.cli.market_source import record_market
 
         source = market_source_of(self._settings, self._name)
-        progress, digest = await record_market(source, self._stop, status, live=False, running=self._runs)
+        progress, digest = await record_market(source, self._stop, status, live=False, running=self._records)
         _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
         return 0
 
@@ -173,3 +197,5 @@ class _Process:
         if order.level is not None:
             logs.configure(self._settings.logs, self._name, level=order.level)
             _log.info("log_level", level=order.level)
+        if order.symbols is not None:
+            self._follow(order.symbols)

@@ -16,7 +16,7 @@ from tidelog.cli.run.child import Child, command_of
 from tidelog.cli.run.metrics import RunMetrics
 from tidelog.cli.run.notify import VARIABLES, Notifier
 from tidelog.cli.run.policy import changes
-from tidelog.cli.run.processes import checked, told
+from tidelog.cli.run.processes import checked, symbols_alone, told
 from tidelog.cli.run.settings import API, SUPERVISOR, Settings
 from tidelog.config import Loaded
 from tidelog.errors import ConfigError
@@ -170,8 +170,10 @@ class Supervisor:
         what = told(new)
         found = changes(self._told, what)
         again = [name for name in found.same if self._children[name].down is not None]
-        _log.info("reloaded", **msgspec.structs.asdict(found), again=again)
-        await self._end((*found.removed, *found.changed, *again), new.run.stop_timeout)
+        told_so = [name for name in found.changed if self._tell_symbols(name, what[name])]
+        _log.info("reloaded", **msgspec.structs.asdict(found), again=again, told=told_so)
+        restarted = [name for name in found.changed if name not in told_so]
+        await self._end((*found.removed, *restarted, *again), new.run.stop_timeout)
         for child in self._children.values():
             child.config, child.stable_s = loaded.text, new.run.stable
             if new.logs.level != old.logs.level:
@@ -179,6 +181,14 @@ class Supervisor:
         for name in what:
             if name not in self._children and not self._stop.is_set():
                 self._start(name, what[name])
+
+    def _tell_symbols(self, name: str, what: Hashable) -> bool:
+        """Have a recording that runs follow other symbols, if nothing else has changed: the others have no gap then."""
+        symbols = symbols_alone(self._told[name], what)
+        if symbols is None or not self._children[name].tell(Order(symbols=symbols)):
+            return False
+        self._told[name] = what
+        return True
 
     def readiness(self) -> Readiness:
         """Ready when every process runs; whether it has caught up, it says itself."""
