@@ -56,6 +56,8 @@ def unproven(proof: Proof, names: Sequence[str] = sorted(CHECKED | {"senders"}))
         ("contract-0x", "none"),
         ("contract-zero", "none"),
         ("dup", None),
+        ("gaslimit", None),
+        ("gaslimit-tx", None),
         ("no-receipt-type", "absent"),
         ("null-receipt-type", "absent"),
         ("null-tx-type", "absent"),

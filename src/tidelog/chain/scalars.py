@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
-from tidelog.batch import INT_MAX
+from tidelog.batch import INT_MAX, UINT64_MAX
 from tidelog.chain.blocks import TYPE_MAX
 
 UINT256_MAX = 2**256 - 1
@@ -79,8 +79,16 @@ def uint256(texts: Texts) -> list[int]:
     return values
 
 
+def uint64(texts: Texts) -> list[int]:
+    """Gas, nonces, times and amounts: 64 bits without a sign, by the protocol's rules."""
+    values = uint256(texts)
+    if max(values) > UINT64_MAX:
+        raise ValueError("is beyond 64 bits")
+    return values
+
+
 def integer(texts: Texts) -> list[int]:
-    """Quantities that fit a signed 64-bit column. No client makes larger gas limits, nonces or times."""
+    """Numbers of blocks and places within one, by which a store is sorted: a column of signed 64 bits."""
     values = uint256(texts)
     if max(values) > INT_MAX:
         raise ValueError("is beyond 63 bits")

@@ -46,6 +46,7 @@ from tidelog.chain.scalars import (
     optional,
     optionals,
     same,
+    uint64,
     uint256,
 )
 from tidelog.chain.trie import EMPTY_ROOT
@@ -123,8 +124,8 @@ class _WireHeader(_Wire, kw_only=True):
 
 _HEADER: tuple[Convert, ...] = (
     integer, hash32, hash32, hash32, address20, hash32, hash32, hash32, fixed(256), uint256,
-    integer, integer, integer, hex_data, *optionals(
-        hash32, fixed(8), uint256, hash32, integer, integer, hash32, hash32, hash32, integer,
+    uint64, uint64, uint64, hex_data, *optionals(
+        hash32, fixed(8), uint256, hash32, uint64, uint64, hash32, hash32, hash32, uint64,
     ),
 )  # fmt: skip
 
@@ -161,9 +162,9 @@ class _WireTransaction(_Wire, kw_only=True, forbid_unknown_fields=True):
 
 _TRANSACTION: tuple[Convert, ...] = (
     hash32, integer, integer, hash32, optional(byte), address20, *optionals(
-        address20, integer, uint256, integer, uint256, uint256, uint256, uint256, hex_data, integer,
-        _access_lists, hash_lists, _authorization_lists, integer, uint256, uint256, hash32, uint256,
-        same, integer, same,
+        address20, uint64, uint256, uint64, uint256, uint256, uint256, uint256, hex_data, uint64,
+        _access_lists, hash_lists, _authorization_lists, uint64, uint256, uint256, hash32, uint256,
+        same, uint64, same,
     ),
 )  # fmt: skip
 
@@ -187,7 +188,7 @@ class _WireWithdrawal(_Wire, kw_only=True):
     amount: str
 
 
-_WITHDRAWAL: tuple[Convert, ...] = (integer, integer, address20, integer)
+_WITHDRAWAL: tuple[Convert, ...] = (uint64, uint64, address20, uint64)
 
 
 class _WireBlock(_WireHeader, kw_only=True):
@@ -236,9 +237,9 @@ class _WireReceipt(_Wire, kw_only=True, forbid_unknown_fields=True):
 
 
 _RECEIPT: tuple[Convert, ...] = (
-    hash32, integer, hash32, integer, optional(byte), optional(integer), optional(hash32), integer,
-    integer, optional(uint256), optional(address20), optional(fixed(256)), same, optional(integer),
-    optional(integer), same, same, same, same, same,
+    hash32, integer, hash32, integer, optional(byte), optional(integer), optional(hash32), uint64,
+    uint64, optional(uint256), optional(address20), optional(fixed(256)), same, optional(uint64),
+    optional(uint64), same, same, same, same, same,
 )  # fmt: skip
 
 
