@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
+from tests.chain.oracle import held_position
+from tests.chain.rig import rig
 from tests.conftest import missing
 from tidelog.chain.answers import block_answer, place_of, receipts_answer
 from tidelog.chain.intake import prove_reading, read_bundle
+from tidelog.chain.ledger import read_block
 from tidelog.chain.plain import Oddities
 from tidelog.chain.profiles import PROFILES, Profile
 from tidelog.chain.proof import Outcome, Proof, covered_count, prove
 from tidelog.chain.rows import BlockRows, to_bundle, to_rows
+from tidelog.chain.verify import verify_range
 from tidelog.errors import NewerNeeded, ProofFailure
+from tidelog.sim.node import SimNode
+from tidelog.sim.pages import Page
+from tidelog.sim.recorded import RecordedBlock, RecordedChain
 
 CHECKED = {"hash", "uncles", "transactions", "receipts", "derived", "bloom"}
 UNPROVEN = Profile("chain-747", checks=("derived", "bloom"))  # neither hash nor roots are Ethereum's there
@@ -152,3 +159,53 @@ def test_a_receipt_too_many_is_refused_with_both_counts(cases: Path) -> None:
     first, _, last = lines(cases, "celo-extra")
     for line in (first, last):
         assert unproven(taken(line)[1]) == {}
+
+
+# -- the whole way: a node that answers so, a sync, the store verified, JSON-RPC back out -------------------------
+
+
+def node_of(told: list[dict[str, Any]]) -> SimNode:
+    """A node that has these blocks, all of them final."""
+    blocks = []
+    for line in told:
+        block, receipts = (json.dumps(line[part]).encode() for part in ("block", "receipts"))
+        own, parent = (bytes.fromhex(line["block"][name][2:]) for name in ("hash", "parentHash"))
+        blocks.append(RecordedBlock(int(line["block"]["number"], 16), own, parent, Page(block, receipts)))
+    return SimNode(RecordedChain(told[0]["chain_id"], blocks))
+
+
+WHOLE = (
+    *("bera", "contract-0x", "contract-zero", "gaslimit", "gaslimit-tx", "no-receipt-type", "null-receipt-type"),
+    *("null-tx-type", "number-ts", "pip74", "root-0x", "root-empty", "scroll-rare", "snake", "to-empty"),
+    "withdrawals-null",
+)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+async def test_odd_blocks_are_synced_counted_verified_and_served(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    told = lines(cases, name)
+    chain_id = told[0]["chain_id"]
+    if chain_id not in PROFILES:  # too few blocks to probe the chain by
+        monkeypatch.setitem(PROFILES, chain_id, Profile(f"chain-{chain_id}"))
+    first, last = (int(line["block"]["number"], 16) for line in (told[0], told[-1]))
+    async with rig(tmp_path, node_of(told)) as r:
+        await r.once(first=first, to=last, senders=True)
+        assert (await held_position(r.store, chain_id)).head == last  # type: ignore[union-attr]
+        report = await verify_range(r.store, r.runtime, chain_id, first, last)
+        assert report.findings == []
+        async with r.store.snapshot() as snapshot:
+            rows = await read_block(snapshot, chain_id, last)
+        assert rows is not None
+        answer = json.loads(block_answer(rows, full=True))
+        for field in ("hash", "gasLimit", "gasUsed", "transactionsRoot"):
+            assert answer[field] == told[-1]["block"][field]
+
+
+async def test_a_sync_goes_up_to_the_last_block_that_proves_before_a_later_fork(cases: Path, tmp_path: Path) -> None:
+    told = lines(cases, "newfield-known")
+    async with rig(tmp_path, node_of(told)) as r:
+        with pytest.raises(NewerNeeded, match=r"block 40 .*`inclusionListRoot`"):
+            await r.once(first=39, to=41)
+        assert (await held_position(r.store, 1)).head == 39  # type: ignore[union-attr]
