@@ -14,8 +14,9 @@ from tidelog.batch import Batch, ContentDigest, Outcome, Rows, content_tables
 from tidelog.chain.budget import LIMITS
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import Position
+from tidelog.chain.reporting import Progress
 from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import Options, Progress, Sync
+from tidelog.chain.sync import Options, Sync
 from tidelog.config import EndpointUrl
 from tidelog.errors import Unreachable
 from tidelog.net.http import HttpResponse

@@ -15,7 +15,7 @@ from tests.chain.rig import CHAIN_ID, Rig, a_node, replicas, rig
 from tests.sim.asking import ask
 from tidelog.batch import BLOCKS
 from tidelog.chain import rpc
-from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Unreachable
+from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
 from tidelog.sim.forge import Shape
 from tidelog.sim.lies import LIES
 from tidelog.sim.node import SimNode
@@ -38,15 +38,19 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
         "log_index_wrong log_altered receipt_bloom_wrong "
     ),
     Rejected: (  # answers that are none
-        "block_other optional_missing chain_id_wrong lagging_backend "
+        "block_other optional_missing chain_id_wrong lagging_backend bloom_wrong bloom_stale "
+        "parent_wrong hash_wrong block_null wide_numbers required_missing chain_id_huge html_200 redirect truncated "
+        "empty_body id_wrong result_missing "
+    ),
+    TooLarge: (  # ... or more than can be read
+        "too_large endless "
     ),
     Pruned: (  # it said itself that it never will have them
         "pruned "
     ),
-    Unreachable: (  # no head that could be believed, until patience ended
-        "bloom_wrong bloom_stale parent_wrong hash_wrong block_null wide_numbers required_missing "
-        "internal_error rate_limited_200 throttle throttle_date throttle_silent too_large bad_gateway "
-        "html_200 redirect cut truncated empty_body endless reset stall id_wrong result_missing key_echoed "
+    Unreachable: (  # no answer, until patience ended
+        "internal_error rate_limited_200 throttle throttle_date throttle_silent bad_gateway cut reset stall "
+        "stall_body trickle key_echoed "
     ),
 }
 ALWAYS = {name: end for end, names in ENDS.items() for name in names.split()}
@@ -58,7 +62,7 @@ REFUSED_AT_ONCE = {"chain_id_wrong"}
 @pytest.fixture(autouse=True)
 def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stalls, and what never ends, is cut short: the only limits here that take real time and memory."""
-    monkeypatch.setattr(rpc, "REQUEST_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(rpc, "REQUEST_TIMEOUT_S", 0.1)
     monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 2_000_000)
 
 

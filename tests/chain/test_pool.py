@@ -11,7 +11,7 @@ import pytest
 
 from tests.chain.rig import WatchedHttp, a_node
 from tests.runtime import FakeRuntime
-from tidelog.chain.pool import ATTEMPTS, BENCH_FIRST_S, BENCH_MAX_S, THROTTLED_MAX, THROTTLED_WAIT_S, Pool
+from tidelog.chain.pool import ATTEMPTS, BACKOFF_FIRST_S, BACKOFF_MAX_S, THROTTLED_MAX, THROTTLED_WAIT_S, Pool
 from tidelog.chain.rpc import Endpoint
 from tidelog.config import EndpointUrl
 from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable
@@ -109,7 +109,7 @@ async def test_strikes_bench_for_longer_and_longer_and_a_success_clears_them() -
     bench = await Bench("a").identified()
     with pytest.raises(Unreachable):
         await bench.pool.ask(bench.work({"a": [down()]}), attempts=14)
-    floors = [min(BENCH_MAX_S, BENCH_FIRST_S * 2**strike) for strike in range(13)]
+    floors = [min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**strike) for strike in range(13)]
     assert all(floor <= pause <= 1.11 * floor for floor, pause in zip(floors, bench.pauses, strict=True)), bench.pauses
     bench.asked.clear()
     assert await bench.pool.ask(bench.work({"a": [down(), "yes"]})) == "yes", "it may be benched for long still"

@@ -19,7 +19,7 @@ from tests.command import Running, digest, environment
 from tests.simulated import Simulated
 from tests.system.sql import Sql, opened, position
 from tests.system.truth import standing
-from tidelog.chain import pool, sync
+from tidelog.chain import endpoint_health, sync
 from tidelog.cli.chain_source import STOP_GRACE_S
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.server import HOST
@@ -46,7 +46,7 @@ def flip_a_byte(db: str, number: int) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up in tenths of a second what takes tens of seconds otherwise."""
     monkeypatch.setattr(sync, "CONTACT_S", 0.3)
-    monkeypatch.setattr(pool, "BENCH_FIRST_S", 0.001)
+    monkeypatch.setattr(endpoint_health, "BACKOFF_FIRST_S", 0.001)
     monkeypatch.setattr(sqlite_store, "WRITE_PATIENCE_S", 0.2)
     monkeypatch.setattr(postgres_reader, "READ_PATIENCE_S", 0.2)
 
@@ -201,7 +201,7 @@ def last_line(err: str) -> str:
 def test_3_when_nobody_listens(cli: Cli, tmp_path: Path, impatient: None) -> None:
     done = cli("chain", "sync", "--rpc", f"http://{HOST}:9/", "--db", f"sqlite:///{tmp_path}/chain.db")
     assert done.code == 3
-    assert f"no answer from http://{HOST}:9" in last_line(done.err)
+    assert f"no contact within 0.3 s: http://{HOST}:9: no connection" in last_line(done.err)
 
 
 def test_4_when_a_block_contradicts_its_header(cli: Cli, own_node: Simulated, tmp_path: Path, impatient: None) -> None:

@@ -188,6 +188,32 @@ MUTANTS: dict[str, Mutant] = {
     "clock_never_looked_at_again": Mutant(
         "market", 40, (Patch("tidelog.market.feed", "await self._follow_clock()", "pass"),)
     ),
+    "endpoint_awaited_without_deadline": Mutant(
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.chain.pool",
+                "late_at = {endpoint.name: started + endpoint.pulse.bound_s(blocks) for",
+                "late_at = {endpoint.name: started + 1e9 for",
+            ),
+            Patch("tidelog.chain.pool", "ends_at = loop.time() + grace_s", "pass"),
+        ),
+    ),
+    "question_never_asked_elsewhere": Mutant(
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.chain.pool",
+                "first.pulse.bound_s(blocks) if len(self.endpoints) > 1 else inf",
+                "inf",
+            ),
+            Patch(
+                "tidelog.chain.pool", "self._health[endpoint.name].put_aside(error, self._runtime.monotonic())", "pass"
+            ),
+        ),
+    ),
     "no_truncation_to_depth": Mutant(
         "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
     ),

@@ -106,7 +106,11 @@ class Fetcher:
         while failure is None and (missing := [key for key in keys if key not in found]):
             lowest = min((key for key in missing if isinstance(key, int)), default=None)
             try:
-                await self._pool.ask(partial(self._take, missing, found, range_first, rank), number=lowest)
+                await self._pool.ask(
+                    partial(self._take, missing, found, range_first, rank),
+                    number=lowest,
+                    blocks=min(len(missing), self.request_blocks()),
+                )
             except (SourceError, ProofFailure) as error:
                 failure = error
         if found:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from tidelog.backoff import delays
 from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Checkpoint, Row, Rows, Value
 from tidelog.chain import position as moves
+from tidelog.chain.blocks import Header
 from tidelog.chain.lineage import Link, is_linked
 from tidelog.chain.position import Counts, Move, Position, counts, counts_of, decode_position, source_of
 from tidelog.chain.proof import NOT_APPLICABLE, Proof, parse_proof, with_parent
@@ -126,6 +127,14 @@ class Ledger:
             return None
         index = number - self._links[0].number
         return self._links[index] if 0 <= index < len(self._links) else None
+
+    async def holds(self, header: Header) -> bool:
+        """Whether a header is that of a stored block, wherever in the range."""
+        link = self.link(header.number)
+        if link is None and self._position is not None and header.number < self._links[0].number:
+            async with self._store.snapshot() as snapshot:
+                link = next(iter(await links_between(snapshot, self.chain_id, header.number, header.number)), None)
+        return link is not None and link.hash == header.hash
 
     def _required(self) -> Position:
         if self._position is None:

@@ -11,7 +11,7 @@ from tidelog.chain.pool import Pool
 from tidelog.chain.profiles import decode_profile
 from tidelog.chain.proof import Outcome, parse_proof
 from tidelog.chain.rows import BlockRows
-from tidelog.errors import ConfigError, Corruption, Rejected, Unreachable
+from tidelog.errors import ConfigError, Corruption, Rejected
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics
@@ -28,7 +28,7 @@ async def repair_block(
         Rejected: the endpoint's block is not the one that its stored neighbours name.
     """
     if await pool.identify(chain_id) is None:
-        raise Unreachable("no endpoint answers")
+        raise pool.cause()
     ledger = await Ledger.acquire(store, runtime, metrics, chain_id)
     position = ledger.position
     if position is None or not position.first <= number <= position.head:

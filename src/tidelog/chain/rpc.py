@@ -19,6 +19,7 @@ from tidelog.chain.gate import PATIENCE_S, URGENT, Gate
 from tidelog.chain.headers import hash_of, hashed_beyond, settled
 from tidelog.chain.jsonrpc import Call
 from tidelog.chain.plain import KINDS, Oddities
+from tidelog.chain.pulse import Pulse
 from tidelog.chain.wire import decode_header, extra_of
 from tidelog.config import EndpointUrl
 from tidelog.errors import (
@@ -37,6 +38,7 @@ from tidelog.telemetry import ChainMetrics, logger
 
 ANSWER_BYTES_MAX = 128 * 1024 * 1024  # the receipts of a few of the largest blocks there are (8 MiB of data each)
 REQUEST_TIMEOUT_S = 30.0  # providers cut long queries at 10 to 30 s
+CHAIN_ID_MAX = 2**53  # EIP-2294 asks for less, and JSON's readers know no more
 THROTTLED_MAX = 3  # refusals by rate in a row before the pool is told: by then other endpoints do better
 OVERLOADS_MAX = 1  # calls that run out of time alone, of one question: each may take REQUEST_TIMEOUT_S
 SAID_S = 10.0  # between two lines of the log about an endpoint's limits
@@ -79,6 +81,7 @@ class Endpoint:
         self.proves_headers = False  # whether a header's hash can be recomputed, as the chain's profile says
         self._gate = Gate(self.budget, runtime)
         self._bundles = Bundles(self.name, self.request, self.redact, runtime.monotonic)
+        self.pulse = Pulse()
         self._said_at = -SAID_S  # when its limits were last told
         self._tags: set[str] = set()  # the tags that it has named a block by
         for kind in KINDS:
@@ -96,13 +99,16 @@ class Endpoint:
     # -- typed requests ---------------------------------------------------------------------------------
 
     async def chain_id(self) -> int:
+        """The chain that the endpoint says it serves; Rejected if that is no number, or none that can be stored."""
         answer = await self._call(Call("eth_chainId"))
         try:
             chain_id = int(msgspec.json.decode(answer, type=str), 16)
-        except ValueError:
+        except (ValueError, RecursionError):
             chain_id = -1
         if chain_id < 0:
             raise Rejected("eth_chainId answered no hex number", endpoint=self.name)
+        if chain_id > CHAIN_ID_MAX:  # never in decimal: Python refuses to write a number of many digits so
+            raise Rejected("eth_chainId answered a number beyond 2^53 (EIP-2294): no chain has it", endpoint=self.name)
         return chain_id
 
     async def tips(self) -> Tips:
@@ -286,16 +292,21 @@ class Endpoint:
         """One HTTP request; what it brings, and what the budget learns from it."""
         calls = [asking.calls[place] for place in part]
         sent_at = self._runtime.monotonic()
-        outcomes = Counter((call.method, "cancelled") for call in calls)
+        outcomes, heard = Counter((call.method, "cancelled") for call in calls), False
+        self.pulse.sent(sent_at)
         try:
             answers = await self._exchange(calls)
+            heard = True
             outcomes = Counter((call.method, outcome_of(answer)) for call, answer in zip(calls, answers, strict=True))
         except SourceError as error:
             outcomes = Counter((call.method, outcome_of(error)) for call in calls)
+            heard = not isinstance(error, Unreachable)
             self._refused(asking, part, sent_at, self._named(error))
             return
         finally:
-            self._count(outcomes, self._runtime.monotonic() - sent_at)
+            now, blocks = self._runtime.monotonic(), any(_is_heavy(call) for call in calls)
+            self.pulse.ended(now, sent_at, heard=heard, blocks=blocks)
+            self._count(outcomes, now - sent_at)
         self._answered(asking, part, sent_at, answers)
 
     async def _exchange(self, calls: Sequence[Call]) -> list[Raw | SourceError]:
@@ -491,6 +502,11 @@ def _result(answer: Raw | SourceError) -> Raw:
     if isinstance(answer, SourceError):
         raise answer
     return answer
+
+
+def _is_heavy(call: Call) -> bool:
+    """Whether it is for a whole block, or for receipts."""
+    return "in full" in call.kind or "Receipt" in call.method
 
 
 def _hex(value: bytes) -> str:

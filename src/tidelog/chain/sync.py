@@ -1,41 +1,40 @@
 """Keep a store in step with a chain: history ahead in parallel, the head block by block, reorgs in between.
 
-The loop that decides what to do next, and nothing else: `history` fetches, `follow` walks, `ledger` commits.
+The loop that decides what to do next, and nothing else: `committer` takes history in, `follow` walks, `ledger` commits,
+`votes` asks the endpoints together, `reporting` tells.
 Whatever goes wrong in a round, the next one starts from what is committed.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from tidelog.backoff import delays
 from tidelog.batch import CHAINS, Rows
 from tidelog.chain.blocks import Header
-from tidelog.chain.follow import Follower, Step, View
+from tidelog.chain.committer import Committer, Unlinked
+from tidelog.chain.follow import Follower, Step
 from tidelog.chain.health import Facts
 from tidelog.chain.history import Fetcher
-from tidelog.chain.intake import Proven, Rules
+from tidelog.chain.intake import Rules
 from tidelog.chain.ledger import Ledger, links_between
-from tidelog.chain.lineage import Link
 from tidelog.chain.pool import Pool
 from tidelog.chain.position import chain_row
 from tidelog.chain.probe import profile_for
 from tidelog.chain.profiles import Profile, decode_profile
-from tidelog.chain.proof import CHECKS
+from tidelog.chain.reporting import Progress, Reporter
 from tidelog.chain.rpc import LATEST
-from tidelog.errors import ConfigError, ProofFailure, Pruned, SourceError, Unreachable
+from tidelog.chain.votes import View, Votes
+from tidelog.errors import ConfigError, ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
 
-ROWS_PER_COMMIT = 20_000  # about a hundred milliseconds of database, and some 10 MB
-BYTES_PER_COMMIT = 8 * 1024 * 1024  # of the answers: one huge block goes alone
-BLOCKS_PER_COMMIT = 5_000
-COMMIT_INTERVAL_S = 1.0  # how long proven blocks may wait for company
+REFUSED_ROUNDS = 2  # ... and so many rounds in a row, each of which has asked everybody several times
 UNLINKED_MAX = 8  # times in a row that history may not link before there is a pause
 CONTACT_S = 10.0  # how long the first contact with any endpoint may take
+REFUSED_S = 5.0  # how long refusals of every endpoint are taken for a passing state: a balancer's moment, a restart
 
 _log = logger("sync")
 
@@ -57,57 +56,6 @@ class Options(Struct, frozen=True):
     give_up_s: float = 60.0  # when not following: how long the source may fail without progress
 
 
-class Progress(Struct):
-    """Where the sync is, for people. Counts are of this run."""
-
-    chain_id: int
-    profile: Profile
-    first: int | None = None
-    head: int | None = None
-    goal: int | None = None
-    highest: int | None = None
-    finalized: int | None = None
-    blocks: int = 0
-    transactions: int = 0
-    logs: int = 0
-    reorgs: int = 0
-    calls_per_s: float = 0.0  # that the endpoints have served of late, together
-    calls_per_s_max: float | None = None  # that they may be asked, said or learned; None: there is no limit
-    lowered: tuple[str, ...] = ()  # checks that could not be computed for some block
-
-
-class _Unlinked(Exception):
-    """History does not lead to what is held, or not to itself: `number` is the block that does not fit."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-class _Batch:
-    """Proven blocks that wait for their commit."""
-
-    def __init__(self) -> None:
-        self._blocks: list[Proven] = []
-        self._rows = self._bytes = 0
-
-    def add(self, block: Proven) -> None:
-        self._blocks.append(block)
-        self._rows += block.rows.row_count
-        self._bytes += block.size_bytes
-
-    @property
-    def full(self) -> bool:
-        return (
-            self._rows >= ROWS_PER_COMMIT or self._bytes >= BYTES_PER_COMMIT or len(self._blocks) >= BLOCKS_PER_COMMIT
-        )
-
-    def taken(self) -> list[Proven]:
-        """All of them; the batch is empty after it."""
-        blocks, self._blocks, self._rows, self._bytes = self._blocks, [], 0, 0
-        return blocks
-
-
 class Sync:
     """One run of `tidelog chain sync`."""
 
@@ -127,11 +75,11 @@ class Sync:
         self._metrics = metrics
         self._options = options
         self._on_progress = on_progress
+        self._reporter: Reporter | None = None  # from when all is there that it tells of
         self.wake = asyncio.Event()
         self._stopping = False
-        self._head_seen: tuple[int, float] | None = None  # since when it is the head
-        self._told_at: float | None = None  # when an endpoint last told a head
-        self._stalled = False
+        self._progress_at = 0.0  # when the run last got further, by the monotonic clock
+        self._refused = 0  # rounds in a row since then that ended with a refusal
         self._unlinked = 0  # times in a row that history did not link
 
     def stop(self) -> None:
@@ -144,18 +92,30 @@ class Sync:
         return self._stopping
 
     @property
+    def begun(self) -> bool:
+        """Whether there is progress to tell of."""
+        return self._reporter is not None
+
+    @property
     def facts(self) -> Facts:
         """For `health.readiness`, at any time."""
-        told_at = self._told_at
-        if told_at is None:  # before the first look, which comes when all else is there
+        reporter = self._reporter
+        if reporter is None or reporter.told_at is None:  # before the first look, which comes when all else is there
             return Facts()
         return Facts(
             self.progress.chain_id,
             self.progress.head,
             self.progress.goal,
-            self._runtime.monotonic() - told_at,
+            self._runtime.monotonic() - reporter.told_at,
             self._ledger.committing_s,
         )
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run is, once it has begun."""
+        if self._reporter is None:
+            raise AssertionError("progress is of a run that has begun")
+        return self._reporter.progress
 
     # -- the run --------------------------------------------------------------------------------------------
 
@@ -168,34 +128,53 @@ class Sync:
             BelowFinality: the endpoints contradict what is final.
             StoreError, Corruption: the store cannot go on.
         """
-        chain_id = await self._identify()
-        profile, chain = await self._chain(chain_id)
-        self._ledger = await Ledger.open(self._store, self._runtime, self._metrics, chain_id)
-        self._chain_row = chain
-        rules = Rules(chain_id, profile, self._options.senders, self._options.anchor)
-        self._fetcher = Fetcher(self._pool, self._runtime, rules)
-        self._follower = Follower(
-            self._ledger,
-            self._pool,
-            self._fetcher,
-            self._runtime,
-            profile,
-            reorg_patience_s=self._options.reorg_patience_s,
-            on_blocks=self._count,
-        )
-        for check in CHECKS:
-            self._metrics.lowered.labels(chain_id, check)  # there from the start, so that a first one shows
-        self.progress = Progress(chain_id, profile)
-        self._profile = profile
-        self._report(None)
-        await self._check_start()
-        await self._rounds()
+        try:
+            await self._prepare()
+            await self._check_start()
+            await self._rounds()
+        finally:
+            await self._pool.close()
         return self.progress
+
+    async def _prepare(self) -> None:
+        """Make what a run consists of."""
+        self._pool.patience_s = self._options.reorg_patience_s
+        chain_id = await self._identify()
+        self._profile, chain = await self._chain(chain_id)
+        ledger = self._ledger = await Ledger.open(self._store, self._runtime, self._metrics, chain_id)
+        rules = Rules(chain_id, self._profile, self._options.senders, self._options.anchor)
+        fetcher = self._fetcher = Fetcher(self._pool, self._runtime, rules)
+        self._votes = Votes(ledger, self._pool, self._runtime, self._profile)
+        reporter = self._reporter = Reporter(ledger, self._profile, self._runtime, self._metrics, self._on_progress)
+        self._follower = Follower(
+            ledger,
+            self._pool,
+            self._votes,
+            fetcher,
+            self._runtime,
+            reorg_patience_s=self._options.reorg_patience_s,
+            on_blocks=reporter.count,
+        )
+        self._committer = Committer(
+            ledger,
+            fetcher,
+            self._votes,
+            reporter,
+            self._runtime,
+            chain=chain,
+            on_commit=self._committed,
+            stopping=lambda: self._stopping,
+        )
+        self._report(None)
+
+    def _committed(self) -> None:
+        self._progressed()
+        self._report(self.progress.goal)
 
     async def _rounds(self) -> None:
         """Round after round; failures of the source are waited out, for as long as the options say."""
         pauses = delays(self._runtime.random("sync"), max_s=30.0)
-        progress_at = self._runtime.monotonic()
+        self._progressed()
         while not self._stopping:
             before, height = self._ledger.position, self._height
             failure: SourceError | ProofFailure | None = None
@@ -206,13 +185,20 @@ class Sync:
                 failure = error
             # a run that only goes back and forth makes no progress, though it commits
             if self._height > height or (failure is None and self._ledger.position != before):
-                progress_at = self._runtime.monotonic()
+                self._progressed()
                 pauses = delays(self._runtime.random("sync"), max_s=30.0)
             if not self._options.follow:
-                self._check_hope(failure, self._runtime.monotonic() - progress_at)
+                self._check_hope(failure)
             if failure is not None:
                 _log.error("sync_failing", error=str(failure), kind=type(failure).__name__)
                 await self._wait(next(pauses))
+
+    def _progressed(self) -> None:
+        """From now on the patience of a run that has an end counts anew, also that of questions under way."""
+        self._progress_at = self._runtime.monotonic()
+        self._refused = 0
+        if not self._options.follow:
+            self._pool.give_up_at = self._progress_at + self._options.give_up_s
 
     @property
     def _height(self) -> int:
@@ -220,9 +206,18 @@ class Sync:
         position = self._ledger.position
         return 0 if position is None else position.head - position.first + 1
 
-    def _check_hope(self, failure: SourceError | ProofFailure | None, waited_s: float) -> None:
-        """Raise when a run that has an end will not get there."""
-        if isinstance(failure, ProofFailure | Pruned) or (failure is not None and waited_s >= self._options.give_up_s):
+    def _check_hope(self, failure: SourceError | ProofFailure | None) -> None:
+        """Raise when a run that has an end will not get there.
+
+        What every endpoint refuses, question after question, is not waited for as an outage is.
+        """
+        waited_s = self._runtime.monotonic() - self._progress_at
+        refused = isinstance(failure, Rejected) and not isinstance(failure, TooLarge)
+        self._refused = self._refused + 1 if refused else 0
+        hopeless = self._refused >= REFUSED_ROUNDS and waited_s >= REFUSED_S
+        if isinstance(failure, ProofFailure | Pruned):
+            raise failure
+        if failure is not None and (hopeless or waited_s >= self._options.give_up_s):
             raise failure
         if waited_s >= self._options.give_up_s:
             raise Unreachable(
@@ -233,23 +228,25 @@ class Sync:
     async def _round(self) -> bool:
         """Look at the endpoints and do the next thing; True when nothing is left to do."""
         await self._pool.identify(self._ledger.chain_id)
-        await self._follower.release()
-        view = await self._follower.look()
+        self._votes.release()
+        view = await self._votes.look()
         if not view:
-            raise Unreachable("no endpoint answers")
-        self._observe(view)
-        if await self._backfill(view):
+            raise self._pool.cause()
+        reporter = self._reporter
+        assert reporter is not None
+        reporter.observe(view)
+        if await self._backfill():
             return False
         goal = self._goal(view)
         if goal is None and not self._options.follow:
             raise Unreachable(f"the chain has no {self._options.finality} block yet")
         self._report(goal)
         moved = goal is not None and await self._towards(goal, view)
-        if await self._follower.settle_finality(view):
+        if await self._votes.settle_finality(view):
             self._report(goal)
         if moved:
             return False
-        if self._reached(goal):
+        if self._reached(goal) and not await self._votes.contradicted(view):
             return True
         await self._wait(self._options.poll_s)
         return False
@@ -259,14 +256,10 @@ class Sync:
         head = self._ledger.head
         if head is None:
             return await self._begin(goal, view)
-        final = view.final_number(self._profile)
+        final = view.likely_final(self._profile)
         last = min(goal, final if final is not None else -1)
         if last > head.number:
-            try:
-                await self._history(head.number + 1, last)
-                self._unlinked = 0
-            except _Unlinked as error:
-                await self._relink(error.number)
+            await self._history(head.number + 1, last)
             return True
         moved = False
         for target in await self._targets(goal, view):
@@ -284,12 +277,28 @@ class Sync:
         header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(goal))
         return [header] if header is not None else []
 
+    async def _history(self, first: int, last: int, *, begins: bool = False) -> None:
+        """Take history in; where it does not link, let the lineage decide."""
+        try:
+            await self._committer.forward(first, last, begins=begins)
+            self._unlinked = 0
+        except Unlinked as error:
+            await self._relink(error.number)
+
+    async def _backfill(self) -> bool:
+        """Extend the range downwards to a lower --from; True if something was committed."""
+        position, first = self._ledger.position, self._options.first
+        if position is None or first is None or first >= position.first or self._options.first_latest:
+            return False
+        await self._committer.downwards(first)
+        return True
+
     async def _relink(self, number: int) -> None:
         """Let the lineage decide about a block of history that does not link."""
         _log.info("history_unlinked", number=number)
         self._unlinked += 1
-        header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(number))
-        if header is not None:
+        header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(number), number=number)
+        if header is not None and self._ledger.head is not None:
             await self._follower.step(header)
             self._report(self.progress.goal)
         if self._unlinked > UNLINKED_MAX:
@@ -300,12 +309,12 @@ class Sync:
     async def _identify(self) -> int:
         started, pauses = self._runtime.monotonic(), delays(self._runtime.random("contact"), max_s=1.0)
         while (chain_id := await self._pool.identify(self._options.chain_id)) is None:
-            if self._runtime.monotonic() - started > CONTACT_S:
-                names = ", ".join(endpoint.name for endpoint in self._pool.endpoints)
-                raise Unreachable(f"no answer from {names} within {CONTACT_S:g} s: is the URL right, and the node up?")
+            cause, waited_s = self._pool.cause(), self._runtime.monotonic() - started
+            if isinstance(cause, Rejected) and waited_s > REFUSED_S:
+                raise cause
+            if waited_s > CONTACT_S:
+                raise Unreachable(f"no contact within {CONTACT_S:g} s: {cause}: is the URL right, and the node up?")
             await self._runtime.sleep(next(pauses))
-        if chain_id > 2**53:
-            raise ConfigError(f"chain id {chain_id} is beyond 2^53 (EIP-2294), and cannot be stored")
         return chain_id
 
     async def _chain(self, chain_id: int) -> tuple[Profile, Rows | None]:
@@ -366,95 +375,14 @@ class Sync:
             if self._options.follow:
                 return False
             raise ConfigError(f"--from {first} is not there yet: the chain goes to {goal}; --follow waits for it")
-        final = view.final_number(self._profile)
+        final = view.likely_final(self._profile)
         if final is not None and final >= first:
             await self._history(first, min(goal, final), begins=True)
         else:
-            await self._append(await self._fetcher.blocks([first], range_first=first))
+            await self._committer.append(await self._fetcher.blocks([first], range_first=first))
         return True
 
-    # -- history ----------------------------------------------------------------------------------------------
-
-    async def _history(self, first: int, last: int, *, begins: bool = False) -> None:
-        """Fetch ahead and commit in order, in batches of whole blocks; a failure comes after what is before it."""
-        held = self._ledger.head
-        tip = held.hash if held is not None else None
-        batch = _Batch()
-        committed_at = settled_at = self._runtime.monotonic()
-        try:
-            async with aclosing(self._fetcher.ahead(first, last, range_first=first if begins else None)) as lists:
-                async for blocks in lists:
-                    for block in blocks:
-                        if tip is not None and block.link.parent_hash != tip:
-                            raise _Unlinked(block.link.number)
-                        tip = block.link.hash
-                        batch.add(block)
-                        if batch.full:
-                            await self._append(batch.taken())
-                            committed_at = self._runtime.monotonic()
-                            if self._stopping:
-                                return
-                    now = self._runtime.monotonic()
-                    if self._stopping or now - committed_at >= COMMIT_INTERVAL_S:
-                        await self._append(batch.taken())
-                        committed_at = now
-                    if self._stopping:
-                        return
-                    if now - settled_at >= 10 * COMMIT_INTERVAL_S:
-                        view = await self._follower.look()
-                        self._observe(view)
-                        await self._follower.settle_finality(view)
-                        settled_at = now
-        except (SourceError, ProofFailure, _Unlinked):
-            await self._append(batch.taken())
-            raise
-        await self._append(batch.taken())
-
-    async def _backfill(self, view: View) -> bool:
-        """Extend the range downwards to a lower --from; True if something was committed."""
-        position, first = self._ledger.position, self._options.first
-        if position is None or first is None or first >= position.first or self._options.first_latest:
-            return False
-        above = position.base
-        lists = self._fetcher.ahead(first, position.first - 1, range_first=first, downwards=True)
-        async with aclosing(lists):
-            async for blocks in lists:
-                for block in reversed(blocks):
-                    if block.link.hash != above.hash:
-                        raise Unreachable(
-                            f"block {block.link.number} is 0x{block.link.hash.hex()}, and the stored block above it "
-                            f"names 0x{above.hash.hex()} as its parent"
-                        )
-                    above = Link(block.link.number - 1, block.link.parent_hash, b"")
-                await self._ledger.prepend([block.rows for block in blocks])
-                self._count(blocks)
-                self._report(self.progress.goal)
-                if self._stopping:
-                    break
-        return True
-
-    async def _append(self, blocks: list[Proven]) -> None:
-        if not blocks:
-            return
-        await self._ledger.append([block.rows for block in blocks], chain=self._chain_row)
-        self._chain_row = None
-        self._count(blocks)
-        self._report(self.progress.goal)
-
-    def _count(self, blocks: Sequence[Proven]) -> None:
-        progress = self.progress
-        for block in blocks:
-            progress.blocks += 1
-            progress.transactions += len(block.rows.transactions)
-            progress.logs += len(block.rows.logs)
-            for check in block.proof.lowered:
-                self._metrics.lowered.labels(progress.chain_id, check).inc()
-                if check not in progress.lowered:
-                    progress.lowered = (*progress.lowered, check)
-                    reason = block.proof.results[check].reason
-                    _log.warning("check_not_computable", check=check, block=block.link.number, reason=reason)
-
-    # -- goals, waiting, telling ------------------------------------------------------------------------------
+    # -- goals, waiting ------------------------------------------------------------------------------
 
     def _goal(self, view: View) -> int | None:
         """The block that the options let us go to."""
@@ -498,32 +426,11 @@ class Sync:
                 await asyncio.gather(sleep, wake, return_exceptions=True)
         self.wake.clear()
 
-    def _observe(self, view: View) -> None:
-        """Watch that the chain's head moves."""
-        highest, now, chain = view.highest, self._runtime.monotonic(), self._ledger.chain_id
-        if highest is None:
-            return
-        self._told_at = now
-        self.progress.highest = highest
-        self._metrics.head.labels(chain).set(highest)
-        self._metrics.head_seen.labels(chain).set(self._runtime.now())
-        if self._head_seen is None or self._head_seen[0] != highest:
-            self._head_seen, self._stalled = (highest, now), False
-        elif now - self._head_seen[1] > self._profile.stall_s and not self._stalled:
-            self._stalled = True
-            _log.warning("head_stalled", chain=chain, head=highest, seconds=round(now - self._head_seen[1]))
-        self._metrics.stalled.labels(chain).set(int(self._stalled))
-
     def _report(self, goal: int | None) -> None:
-        position, progress = self._ledger.position, self.progress
-        progress.goal = goal
-        if position is not None:
-            progress.first, progress.head, progress.finalized = position.first, position.head, position.finalized
-            if progress.highest is not None:
-                behind = max(0, progress.highest - position.head)
-                self._metrics.behind.labels(progress.chain_id).set(behind)
-        rates = [endpoint.budget.rate for endpoint in self._pool.endpoints]
+        if self._reporter is None:
+            return
+        rates, progress = [endpoint.budget.rate for endpoint in self._pool.endpoints], self.progress
         progress.calls_per_s = sum(rate.reached(self._runtime.monotonic()) for rate in rates)
         limits = [rate.calls_per_s for rate in rates]
         progress.calls_per_s_max = None if None in limits else sum(limit for limit in limits if limit is not None)
-        self._on_progress(progress)
+        self._reporter.report(goal)

@@ -15,8 +15,9 @@ from msgspec import Struct
 from tidelog.chain.budget import Said
 from tidelog.chain.health import Limits, readiness
 from tidelog.chain.pool import Pool
+from tidelog.chain.reporting import Progress
 from tidelog.chain.rpc import LATEST, Endpoint
-from tidelog.chain.sync import Options, Progress, Sync
+from tidelog.chain.sync import Options, Sync
 from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.cli.progress import Display
 from tidelog.cli.status import StoreSize, status_served

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tidelog.chain.sync import Progress
+from tidelog.chain.reporting import Progress
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 

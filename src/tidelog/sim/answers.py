@@ -4,6 +4,7 @@ import enum
 
 from msgspec import Struct
 
+TRICKLE_S = 1.0  # between two bytes
 JSON_HEADERS = (("content-type", "application/json"),)
 
 
@@ -13,6 +14,8 @@ class Ending(enum.Enum):
     COMPLETE = "complete"
     CUT = "cut"  # more was promised, and the connection dies
     STALL = "stall"  # nothing comes any more, not even the head of the answer; the connection stays open
+    HANG = "hang"  # the head and the body so far are sent, and nothing behind them; the connection stays open
+    TRICKLE = "trickle"  # the body comes byte by byte, one in TRICKLE_S
     ENDLESS = "endless"  # the body is sent over and over
     RESET = "reset"  # the connection dies before the head of the answer
 

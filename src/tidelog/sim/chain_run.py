@@ -42,6 +42,9 @@ BLOCK_S = 3.0  # between blocks
 FINALIZED_DEPTH = 12
 PATIENCE_S = 10.0  # for a lower chain
 POLL_S, WOKEN_POLL_S = 1.0, 20.0  # the second where newHeads are followed: so that it is they that wake
+HANGING_S = 8.0  # a poll, and a few seconds in which an endpoint turns out to hang
+HANGING_WOKEN_S = HANGING_S + WOKEN_POLL_S  # who wakes it up may be the one that hangs
+SETTLED_S = 75.0  # until all endpoints are back: the longest time alone, and a request that hangs
 QUIET_S = 600.0  # in which all has to be well again
 LOOK_S = 0.5
 TROUBLED_S = 90.0  # in which all before a block that cannot be had is stored: some rounds of the sync
@@ -142,11 +145,30 @@ class ChainRun:
         self.world.trace.add("quiet")
         if await self._until(self._caught_up, QUIET_S) and not self.world.violations:
             self._judge_end()
+            if self.schedule.hanging is not None:
+                await self._keep_up(self.schedule.hanging)
         elif not self.world.violations:
             held = self._standing
             at = "nothing" if held is None else f"block {held.head}"
             self.world.violated(f"recovers by itself: after {QUIET_S:g} s without faults the store is at {at}, "
                                 f"the node at {self.ledger.head.number}")  # fmt: skip
+
+    async def _keep_up(self, hanging: plan.Lie) -> None:
+        """Grow beside an endpoint that hangs: each block is stored soon, whoever does not answer."""
+        await self._until(lambda: False, SETTLED_S)
+        self.node.tell(hanging.name, replica=hanging.replica, probability=hanging.probability)
+        self.world.trace.add(f"hangs {hanging.replica} {hanging.name}")
+        allowed_s = HANGING_WOKEN_S if self.schedule.heads else HANGING_S
+        ends_at = self.world.loop.time() + hanging.for_s
+        while self.world.loop.time() < ends_at and not self.world.violations:
+            self.ledger.extend(1)
+            mined_at, head = self.world.loop.time(), self.ledger.head
+            if not await self._until(self._caught_up, allowed_s) and not self.world.violations:
+                self.world.violated(
+                    f"no healthy endpoint waits for another: beside one that hangs ({hanging.name}) block "
+                    f"{head.number} is not stored {allowed_s:g} s after it was mined"
+                )
+            await asyncio.sleep(max(0.0, mined_at + BLOCK_S - self.world.loop.time()))
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = self.world.loop.time() + seconds

@@ -22,7 +22,11 @@ RECEIPTS_LIES = [
     "receipts_by_number_only", "receipts_crash", "receipts_doubled", "receipts_invalid_params", "receipts_with_nulls",
 ]  # fmt: skip
 ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
-CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPTS_LIES) - set(ODDITIES))
+HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
+LATER_LIES = ("chain_id_huge", "stall_body", "trickle")  # drawn apart, so that older seeds keep their meaning
+CHAIN_LIES = sorted(
+    LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPTS_LIES) - set(ODDITIES) - set(LATER_LIES)
+)
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
@@ -53,6 +57,8 @@ RECEIPTS_CHANCE = 0.3
 LIMITS_CHANCE = 0.4
 TROUBLED_CHANCE = 0.3
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
+HANGING_CHANCE = 0.3
+HANGING_S = 90.0  # twice as long as an endpoint that was awaited without a deadline would cost, and more
 FRAMES_CHANCE = 0.3
 ODDITIES_CHANCE = 0.4
 FRAMES = ("fragments", "huge", "nesting")
@@ -77,7 +83,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
         chain = _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
         chain = _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
         chain = _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
-        return _limits(random.Random(f"{seed} {kind} limits"), chain, faults=steps != 0)
+        chain = _limits(random.Random(f"{seed} {kind} limits"), chain, faults=steps != 0)
+        return _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -177,6 +184,21 @@ def _limits(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pla
         return schedule
     limits = rng.choice(sorted(PLANS)) if rng.random() < LIMITS_CHANCE else ""
     return msgspec.structs.replace(schedule, limits=limits, troubled=rng.random() < TROUBLED_CHANCE)
+
+
+def _hanging(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps an endpoint that hangs, or names a chain that cannot be; and one that hangs when all else is well."""
+    if rng.random() < HANGING_CHANCE and faults:
+        draw: list[tuple[int, Callable[[], plan.Action]]] = [
+            (3, lambda: plan.Lie(rng.choice(HANGING_LIES), rng.randrange(schedule.replicas), 1.0, _span(rng))),
+            (1, lambda: plan.Lie("chain_id_huge", rng.randrange(schedule.replicas), 1.0, _span(rng))),
+        ]
+        added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(rng.randint(1, 3))]
+        schedule = msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+    if schedule.replicas > 1 and not schedule.limits and rng.random() < HANGING_CHANCE:
+        hanging = plan.Lie(rng.choice(HANGING_LIES), rng.randrange(schedule.replicas), 1.0, HANGING_S)
+        schedule = msgspec.structs.replace(schedule, hanging=hanging)
+    return schedule
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

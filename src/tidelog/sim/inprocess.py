@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tidelog.errors import Overloaded, Rejected, Unreachable
 from tidelog.net.http import CHUNK_BYTES, HttpResponse
 from tidelog.net.websocket import WebSocket
-from tidelog.sim.answers import Answer, Ending
+from tidelog.sim.answers import TRICKLE_S, Answer, Ending
 from tidelog.sim.heads import Heads
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.node import Replica, SimNode
@@ -34,12 +34,19 @@ class _Response:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         body, ending = self._answer.body, self._answer.ending
+        if ending is Ending.TRICKLE:
+            for start in range(len(body)):
+                yield body[start : start + 1]
+                await asyncio.sleep(TRICKLE_S)
+            return
         while True:
             for start in range(0, len(body), CHUNK_BYTES):
                 yield body[start : start + CHUNK_BYTES]
                 await asyncio.sleep(0)
             if ending is not Ending.ENDLESS:
                 break
+        if ending is Ending.HANG:
+            await asyncio.get_running_loop().create_future()
         if ending is Ending.CUT:
             raise Unreachable("the connection broke (cut)")
 

@@ -201,6 +201,7 @@ class Schedule(Struct, frozen=True):
     replicas: int = 1
     blocks: int = 0  # that the chain has at the start
     grows_at_end: bool = True
+    hanging: Lie | None = None  # told at the end, when all else is well: the sync has to keep up beside it
     heads: bool = False  # a newHeads subscription wakes the sync, of replica 0
     protocol: str = "v2"
     spelled: bool = False  # the user writes symbols in another form than events do

@@ -7,7 +7,7 @@ from types import TracebackType
 from aiohttp import WSMsgType, web
 
 from tidelog.runtime import Runtime, SystemRuntime
-from tidelog.sim.answers import Answer, Ending
+from tidelog.sim.answers import TRICKLE_S, Answer, Ending
 from tidelog.sim.heads import Heads
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.node import Replica, SimNode
@@ -103,7 +103,14 @@ class NodeServer:
         if answer.ending is Ending.CUT:
             response.content_length = len(answer.body) + 1
         with contextlib.suppress(ConnectionError):
-            if answer.body:
+            if answer.ending is Ending.HANG:
+                response.content_length = len(answer.body) + 1
+                await response.prepare(request)
+                await response.write(answer.body)
+                await self._closing.wait()
+            elif answer.ending is Ending.TRICKLE:
+                await self._trickle(request, response, answer.body)
+            elif answer.body:
                 await response.prepare(request)
                 await response.write(answer.body)
             while answer.ending is Ending.ENDLESS and not self._closing.is_set():
@@ -111,6 +118,16 @@ class NodeServer:
         if request.transport is not None:
             request.transport.abort()
         return response
+
+    async def _trickle(self, request: web.Request, response: web.StreamResponse, body: bytes) -> None:
+        response.content_length = len(body)
+        await response.prepare(request)
+        for start in range(len(body)):
+            await response.write(body[start : start + 1])
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), TRICKLE_S)
+            if self._closing.is_set():
+                return
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         replica = self.node.route(request.path)
@@ -160,7 +177,7 @@ class _Session:
         reply = self._heads.answer(body)
         if reply is None:
             answer = self._node.handle(self._path, body, now=self._runtime.now())
-            if answer.ending is Ending.STALL:
+            if answer.ending in (Ending.STALL, Ending.HANG, Ending.TRICKLE):
                 return
             if answer.ending is not Ending.COMPLETE:
                 await self.socket.close()

@@ -20,6 +20,7 @@ class EndpointReading(Struct, frozen=True):
     name: str  # redacted
     identified: bool  # it has named the right chain
     benched: bool
+    put_aside: bool  # it did not answer in time
     quarantined: bool
     strikes: int
     in_flight: int
@@ -118,6 +119,11 @@ class ChainMetrics(Collector):
 _ENDPOINT_GAUGES: tuple[tuple[str, str, Callable[[EndpointReading], float]], ...] = (
     ("identified", "1 once the endpoint has named the right chain.", lambda reading: reading.identified),
     ("benched", "1 while the endpoint is left alone after failures.", lambda reading: reading.benched),
+    (
+        "put_aside",
+        "1 while the endpoint is left out because it did not answer in time.",
+        lambda reading: reading.put_aside,
+    ),
     ("quarantined", "1 while the endpoint contradicts what is final.", lambda reading: reading.quarantined),
     ("strikes", "Failures of the endpoint in a row.", lambda reading: reading.strikes),
     ("requests_in_flight", "Requests that the endpoint has not answered yet.", lambda reading: reading.in_flight),

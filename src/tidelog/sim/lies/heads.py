@@ -9,6 +9,7 @@ import msgspec
 from tidelog.sim.lies.lie import Asked, on_call, on_push
 from tidelog.sim.methods import LIMIT_EXCEEDED, SERVER_ERROR, Held, RpcError
 
+CHAIN_ID_DIGITS = 1_000_000  # Python refuses to write such a number in decimal
 FLAP_BLOCKS = 4  # how far back a head jumps at most
 
 
@@ -55,6 +56,12 @@ def chain_id_wrong(asked: Asked) -> Any:
     """The chain id is another."""
     other = asked.question.chain.chain_id + 1
     return hex(other) if asked.question.method == "eth_chainId" else str(other)
+
+
+@on_call("eth_chainId")
+def chain_id_huge(asked: Asked) -> Any:
+    """The chain id has a million hex digits."""
+    return "0x" + "f" * CHAIN_ID_DIGITS
 
 
 @on_call("eth_syncing")

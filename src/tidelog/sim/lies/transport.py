@@ -96,6 +96,18 @@ def stall(exchange: Exchange, answer: Answer) -> Answer:
 
 
 @on_reply
+def stall_body(exchange: Exchange, answer: Answer) -> Answer:
+    """The head of the answer comes, and nothing behind it."""
+    return replace(answer, body=b"", ending=Ending.HANG)
+
+
+@on_reply
+def trickle(exchange: Exchange, answer: Answer) -> Answer:
+    """The body comes one byte a second."""
+    return replace(answer, ending=Ending.TRICKLE)
+
+
+@on_reply
 def id_wrong(exchange: Exchange, answer: Answer) -> Answer:
     """The answer has another id than the request."""
     return _rewritten(answer, lambda reply: {**reply, "id": 987_654_321})

@@ -1,0 +1,262 @@
+"""What several endpoints are asked together, and who counts: heads, branches, finality, conflicts.
+
+A vote is over the pool's `voters`. One that gives no answer counts all the same: for what we hold where a branch is
+judged, against what would be new where finality is. So endpoints that hang leave the others no majority before they
+have been away for the pool's patience, and neither a fork nor finality is adopted on a minority's word meanwhile.
+What needs no vote, a block on top of our head, waits for nobody.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from tidelog.chain.blocks import Header
+from tidelog.chain.ledger import Ledger
+from tidelog.chain.lineage import Link, agreed_number, prevails
+from tidelog.chain.pool import Pool
+from tidelog.chain.profiles import Profile
+from tidelog.chain.rpc import Endpoint, Tips
+from tidelog.errors import BelowFinality, SourceError, Unreachable
+from tidelog.runtime import Runtime
+from tidelog.telemetry import logger
+
+FINALITY_SHARE = 5  # of the time at most one part in so many goes into asking about finality
+
+_log = logger("votes")
+
+
+class View(dict[Endpoint, Tips]):
+    """The tips of the endpoints that answered now; of those that count, also what they said lately."""
+
+    def __init__(
+        self, answers: Mapping[Endpoint, Tips], *, lately: Mapping[Endpoint, Tips] | None = None, voters: int = 0
+    ) -> None:
+        super().__init__(answers)
+        self._lately = {**(lately or {}), **answers}
+        self._voters = max(voters, len(self._lately))
+
+    def heads(self) -> list[Header]:
+        """Distinct latest headers, the highest first; where heights are equal, the more common first."""
+        counts = Counter(tips.latest.hash for tips in self.values())
+        distinct = {tips.latest.hash: tips.latest for tips in self.values()}
+        return sorted(distinct.values(), key=lambda header: (-header.number, -counts[header.hash], header.hash))
+
+    @property
+    def highest(self) -> int | None:
+        return max((tips.latest.number for tips in self.values()), default=None)
+
+    def final_number(self, profile: Profile, tag: str = "finalized") -> int | None:
+        """The highest block that more than half of the voters report as final (or safe).
+
+        By depth where the tag is unknown. Who says nothing reports nothing.
+        """
+        numbers = self._final_numbers(profile, tag)
+        return agreed_number([*numbers, *[None] * (self._voters - len(numbers))])
+
+    def likely_final(self, profile: Profile) -> int | None:
+        """The same over those that are heard of: up to where history is fetched, which does not make it final."""
+        return agreed_number(self._final_numbers(profile, "finalized"))
+
+    def _final_numbers(self, profile: Profile, tag: str) -> list[int | None]:
+        numbers = [
+            header.number if (header := getattr(tips, tag)) is not None else tips.latest.number - profile.finality_depth
+            for tips in self._lately.values()
+        ]
+        return [number if number >= 0 else None for number in numbers]
+
+
+class Votes:
+    """Asks the endpoints of a ledger's chain."""
+
+    def __init__(self, ledger: Ledger, pool: Pool, runtime: Runtime, profile: Profile) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._runtime = runtime
+        self._profile = profile
+        self._tips: dict[Endpoint, Tips] = {}  # what each said last
+        self._finality_due = 0.0
+
+    async def look(self) -> View:
+        """Ask every endpoint for its tips. One answer is enough to go on with: the others have a moment more."""
+
+        async def tips(endpoint: Endpoint) -> Tips:
+            found = self._tips[endpoint] = await endpoint.tips()
+            return found
+
+        answers = await self._pool.survey(tips, enough=lambda found: len(found) > 0)
+        lately = {endpoint: tips for endpoint, tips in self._tips.items() if self._pool.votes(endpoint)}
+        return View(answers, lately=lately, voters=answers.voters)
+
+    # -- branches -------------------------------------------------------------------------------------------
+
+    async def known(self, block_hash: bytes) -> bool | None:
+        """Whether any endpoint knows the block; None while one that counts has not said."""
+        answers = await self._pool.survey(
+            lambda endpoint: endpoint.header_by_hash(block_hash),
+            enough=lambda found: any(header is not None for header in found),
+            grace_s=0.0,
+        )
+        if any(header is not None for header in answers.values()):
+            return True
+        return None if answers.missing or not answers else False
+
+    async def prevails(self, links: Sequence[Link]) -> bool:
+        """Whether a branch that leaves ours at `links[0]` is adopted, by the endpoints that have the block there."""
+        head, theirs = self._ledger.head, links[0]
+        ours = self._ledger.link(theirs.number)
+        our_hash = None if ours is None else ours.hash
+        answers = await self._pool.survey(
+            lambda endpoint: endpoint.header_by_number(theirs.number),
+            enough=lambda found: self._more_than_half(found, (theirs.hash, our_hash)),
+            grace_s=0.0,
+        )
+        hashes = [header.hash for header in answers.values() if header is not None]
+        verdict = prevails(
+            ours=(0 if our_hash is None else hashes.count(our_hash)) + answers.missing,
+            theirs=hashes.count(theirs.hash),
+            higher=head is not None and links[-1].number > head.number,
+        )
+        if not verdict:
+            _log.info("branch_outvoted", number=theirs.number, endpoints=len(hashes))
+        return verdict
+
+    def _more_than_half(self, found: Collection[Header | None], hashes: Collection[bytes | None]) -> bool:
+        counts = Counter(header.hash for header in found if header is not None)
+        return any(counts[wanted] * 2 > self._pool.voters for wanted in hashes if wanted is not None)
+
+    async def choose_branch(self, number: int, *, ours: bytes | None = None) -> None:
+        """Let history up to block `number` come from endpoints of one branch: ours, else that of most.
+
+        Where two branches have as many, it is the one with the higher head, then the user's order that decides.
+        """
+        if len(self._pool.endpoints) < 2:
+            return
+        answers = await self._pool.survey(
+            lambda endpoint: endpoint.header_by_number(number),
+            enough=lambda found: self._more_than_half(found, [header.hash for header in found if header is not None]),
+        )
+        hashes = {endpoint: header.hash for endpoint, header in answers.items() if header is not None}
+        counts = Counter(hashes.values())
+        if ours is not None and ours not in counts:
+            return
+        best = ours or max(counts, key=lambda found: (counts[found], self._highest(hashes, found)), default=None)
+        self._pool.leave_out([endpoint for endpoint, found in hashes.items() if found != best])
+
+    def _highest(self, hashes: Mapping[Endpoint, bytes], wanted: bytes) -> int:
+        tips = [self._tips.get(endpoint) for endpoint, found in hashes.items() if found == wanted]
+        return max((one.latest.number for one in tips if one is not None), default=0)
+
+    # -- finality -------------------------------------------------------------------------------------------
+
+    async def settle_finality(self, view: View) -> bool:
+        """Raise finality as far as more than half of the voters agree with what we hold; True if it moved."""
+        position, started = self._ledger.position, self._runtime.monotonic()
+        reported = view.final_number(self._profile)
+        if position is None or reported is None or started < self._finality_due:
+            return False
+        number = min(reported, position.head)
+        ours = self._ledger.link(number)
+        if ours is None or (position.finalized is not None and number <= position.finalized):
+            return False
+        answers = await self._pool.survey(
+            lambda endpoint: endpoint.header_by_number(number),
+            enough=lambda found: self._more_than_half(found, [ours.hash]),
+            grace_s=0.0,
+        )
+        now = self._runtime.monotonic()
+        self._finality_due = now + (now - started) * (FINALITY_SHARE - 1)
+        hashes = [header.hash for header in answers.values() if header is not None]
+        if hashes.count(ours.hash) * 2 <= answers.voters:
+            return False  # a lineage step will find out who is right
+        await self._ledger.finalize(ours)
+        return True
+
+    async def settle_conflict(self, final: Link) -> None:
+        """A branch leaves ours below what is final: quarantine who says so, or stop if nobody agrees with us.
+
+        Raises:
+            BelowFinality: every endpoint contradicts the final block.
+            Unreachable: not every endpoint can be asked.
+        """
+
+        async def there(endpoint: Endpoint) -> Header:
+            return await endpoint.header_by_number(final.number) or (await endpoint.tips()).latest
+
+        answers = await self._pool.survey(there, enough=lambda found: False)
+        agreeing = [endpoint for endpoint, header in answers.items() if header.hash == final.hash]
+        conflicting = [
+            endpoint
+            for endpoint, header in answers.items()
+            if header.hash != final.hash and header.number <= final.number and not await self._ledger.holds(header)
+        ]
+        absent = [endpoint for endpoint in self._pool.absent if endpoint not in answers]
+        if not agreeing and absent:
+            names = ", ".join(endpoint.name for endpoint in absent)
+            raise Unreachable(f"block {final.number} is final here and contradicted; {names} cannot be asked about it")
+        if conflicting and not agreeing:
+            raise await self._refused(final, conflicting)
+        if not conflicting and not agreeing:
+            raise Unreachable(f"no endpoint has block {final.number}, which is final here")
+        for endpoint in conflicting:
+            self._pool.quarantine(endpoint, True)
+
+    async def _refused(self, final: Link, conflicting: Sequence[Endpoint]) -> BelowFinality:
+        """The error that says who contradicts what is final, and what to do."""
+        names = ", ".join(endpoint.name for endpoint in conflicting)
+        common = await self._common(conflicting[0], final.number)
+        advice = (
+            f"`tidelog chain rewind --to {common} --below-finalized` drops what is above the last block in common"
+            if common is not None
+            else "no stored block is theirs, so that only a new store can follow it"
+        )
+        return BelowFinality(
+            f"chain {self._ledger.chain_id}: block {final.number} is final here as 0x{final.hash.hex()}, and "
+            f"{names} has another one: nothing was changed; check the endpoint, or, if it is right: {advice}"
+        )
+
+    async def _common(self, endpoint: Endpoint, final: int) -> int | None:
+        """The highest final block that the endpoint has as well; None if there is none, or it does not say."""
+        position = self._ledger.position
+        low, high = (final, final) if position is None else (position.first - 1, final)
+        first = low
+        while high - low > 1:
+            middle = (low + high) // 2
+            try:
+                header = await endpoint.header_by_number(middle)
+            except SourceError:
+                return None
+            low, high = (middle, high) if header is not None and await self._ledger.holds(header) else (low, middle)
+        return low if low > first else None
+
+    async def contradicted(self, view: View) -> bool:
+        """Whether the endpoints' chain ends below our head, in blocks that are not ours.
+
+        Raises:
+            BelowFinality: they contradict what is final.
+            Unreachable: ... as far as they can be asked.
+        """
+        position, highest = self._ledger.position, view.highest
+        if position is None or highest is None or highest >= position.head:
+            return False
+        heads = view.heads()
+        for header in heads:
+            if await self._ledger.holds(header):
+                return False
+        final = None if position.finalized is None else self._ledger.link(position.finalized)
+        if final is not None and heads[-1].number <= final.number:
+            await self.settle_conflict(final)
+        return True
+
+    def release(self) -> None:
+        """Let endpoints out of quarantine that agree with what is final again. Nobody waits for what they say."""
+        position = self._ledger.position
+        final = None if position is None or position.finalized is None else self._ledger.link(position.finalized)
+        if final is None:
+            return
+
+        async def agrees(endpoint: Endpoint) -> None:
+            header = await endpoint.header_by_number(final.number)
+            if header is not None and header.hash == final.hash:
+                self._pool.quarantine(endpoint, False)
+
+        for endpoint in self._pool.quarantined:
+            self._pool.aside(endpoint, agrees)
