@@ -12,6 +12,7 @@ import contextvars
 import heapq
 import sys
 import threading
+import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
@@ -44,6 +45,12 @@ class Killed(BaseException):
     """What coroutines of a killed domain meet: no `except Exception` holds it up."""
 
 
+class _Future(asyncio.Future[T]):
+    """A future that knows whose it is."""
+
+    domain = 0
+
+
 class SimLoop(asyncio.AbstractEventLoop):
     """The loop. `steps` counts callbacks that ran; `domain_steps` those of each domain."""
 
@@ -57,6 +64,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready: deque[tuple[int, asyncio.Handle]] = deque()
         self._timers: list[tuple[float, int, int, asyncio.TimerHandle]] = []
         self._tasks: dict[asyncio.Task[Any], int] = {}  # those that are not done, by domain
+        self._failed: list[tuple[int, weakref.ref[asyncio.Task[Any]]]] = []  # tasks that ended with an error
         self._dead: set[int] = set()
         self._thread = threading.get_ident()
         self._running = self._closed = False
@@ -105,7 +113,9 @@ class SimLoop(asyncio.AbstractEventLoop):
     # -- futures and tasks ----------------------------------------------------------------------------------
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        future = _Future[Any](loop=self)
+        future.domain = DOMAIN.get()
+        return future
 
     def create_task(
         self, coro: _Coro[T], *, name: str | None = None, context: Context | None = None
@@ -117,7 +127,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         return task
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+        domain = self._tasks.pop(task, None)
+        if domain and not task.cancelled() and task._exception is not None:  # not by asking, which would be a taking
+            self._failed.append((domain, weakref.ref(task)))
 
     def waiting(self) -> list[str]:
         """Who waits, and where: one line for each task that is not done."""
@@ -185,6 +197,10 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def bury(self, domain: int) -> None:
         """Unwind what is left of a killed domain; its `finally` blocks run now, against ports that refuse."""
+        for owner, failed in self._failed:
+            if owner == domain and (ended := failed()) is not None:
+                ended._log_traceback = False  # whoever was to take its error is dead
+        self._failed = [(owner, failed) for owner, failed in self._failed if owner != domain and failed() is not None]
         for task in [task for task, owner in self._tasks.items() if owner == domain]:
             coro = task.get_coro()
             for _ in range(THROWS_MAX):
@@ -200,6 +216,8 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if getattr(context.get("future"), "domain", 0) in self._dead:
+            return  # whoever was to take the error is dead
         if not isinstance(error, Killed | asyncio.CancelledError):
             self.failures.append(error if error is not None else AssertionError(str(context.get("message"))))
 
