@@ -178,6 +178,7 @@ def test_which_columns_are_no_content() -> None:
         *("blocks.extra", "blocks.endpoint", "blocks.ingested_at", "blocks.rows_digest"),
         "transactions.extra",
         "instruments.updated_us",
+        "candles.complete",
         *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
     }
 

@@ -492,6 +492,8 @@ CANDLES = Table(
         _int("qty_scale"),
         _uint256("turnover"),  # sum of price times quantity, in units of 10**-(price_scale + qty_scale)
         _int("trades"),
+        # whether all trades of its time are held, 0 or 1; null: see market/completeness.py for what shows it
+        _int("complete", nullable=True, content=False),
     ),
     key=("source", "symbol", "interval_s", "time_us"),
     scope="source",

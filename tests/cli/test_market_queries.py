@@ -78,6 +78,7 @@ def test_candles(db: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("2023-11-14T22:13:00.000000Z", 2),
         ("2023-11-14T22:15:00.000000Z", 2),
     ]
+    assert [row["complete"] for row in rows] == [False, False]  # the first began before, and the last may go on
     assert rows[0]["volume"] == "2.00"
     assert {rows[0][name] for name in ("open", "high", "low", "close", "vwap")} == {"100.0"}
     assert [row["trades"] for row in printed(capsys, "candles", "BTC/USD", "--interval", "1d", "--db", db)] == [4]

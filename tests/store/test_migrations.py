@@ -45,4 +45,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (2, "market"),
         (3, "serving"),
         (4, "numbers"),
+        (5, "complete"),
     ]

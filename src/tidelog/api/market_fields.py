@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from tidelog.api.chain_fields import Time, ms_text, whole
 from tidelog.api.parameters import time_text
-from tidelog.batch import COVERAGE, GAPS, INSTRUMENTS, TRADES, Row
+from tidelog.batch import CANDLES, COVERAGE, GAPS, INSTRUMENTS, TRADES, Row
 from tidelog.market.coverage import Interval as Held
 from tidelog.market.fold import SymbolState
 from tidelog.market.rows import bar_of_row, decimal_text
@@ -71,6 +71,7 @@ class Candle(Struct, frozen=True):
     volume: Decimal
     turnover: Annotated[str, Meta(description="The sum of price times quantity, exact.")]
     trades: int
+    complete: Annotated[bool, Meta(description="Whether all trades of its time are held; not before one after it is.")]
 
 
 class Level(Struct, frozen=True):
@@ -161,6 +162,7 @@ def candle_of(row: Row) -> Candle:
         decimal_text(bar.volume, bar.qty_scale),
         decimal_text(bar.turnover, bar.price_scale + bar.qty_scale),
         bar.trades,
+        bool(row[CANDLES.index("complete")]),
     )
 
 

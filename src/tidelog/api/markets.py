@@ -15,6 +15,7 @@ from tidelog.api.pages import page_of
 from tidelog.api.parameters import Cursor, Limit, Order, Recording, Since, Symbol, Until, time_us
 from tidelog.api.problems import Refused
 from tidelog.batch import CANDLES, INSTRUMENTS, TRADES, Row
+from tidelog.market.completeness import told_complete
 
 __all__ = ["ROUTES"]
 
@@ -140,6 +141,7 @@ async def list_candles(
             descending=order == "desc",
             limit=page.limit,
         )
+        rows = await told_complete(snapshot, view.source, rows)
     rows, following = page.cut(rows)
     data = [candle_of(row) for row in rows]
     return unstored(Candles(symbol=name, interval_s=interval_s, data=data, next=following, **view.envelope()))

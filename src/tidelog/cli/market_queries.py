@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from tidelog.batch import CANDLES, COVERAGE, GAPS, TRADES, Row, Table
 from tidelog.cli.stores import DEFAULT_DB, Db, opened
 from tidelog.errors import ConfigError
+from tidelog.market.completeness import told_complete
 from tidelog.market.events import EPOCH, micros
 from tidelog.market.fold import State, SymbolState, decode_state
 from tidelog.market.rows import bar_of_row, decimal_text
@@ -72,7 +73,11 @@ def candles(
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
-    """List stored candles, oldest first. An interval without trades has none."""
+    """List stored candles, oldest first. An interval without trades has none.
+
+    One is complete when all trades of its time are held: when one before it and one after it came, and no id between
+    is missing. The latest one is not, and neither is the first, nor one with an outage in it.
+    """
     where: dict[str, Condition] = {"symbol": spelled(symbol), "interval_s": _seconds(interval)}
     rows = run(_rows(db, name, CANDLES, where, _time("--from", from_), _time("--to", to), limit))
     _print([_candle(row) for row in rows], as_json)
@@ -92,6 +97,7 @@ def _candle(row: Row) -> dict[str, object]:
         **{name: decimal_text(price, bar.price_scale) for name, price in prices.items()},
         "volume": decimal_text(bar.volume, bar.qty_scale),
         "trades": bar.trades,
+        "complete": bool(row[CANDLES.index("complete")]),
     }
 
 
@@ -185,6 +191,8 @@ async def _rows(
             )
             if not rows:
                 await _require_held(snapshot, source, table, where)
+            if table is CANDLES:
+                rows = await told_complete(snapshot, source, rows)
     return rows[::-1]
 
 

@@ -91,6 +91,7 @@ def candle_row(source: str, symbol: str, interval_s: int, bar: Bar) -> Row | Non
         bar.qty_scale,
         uint256(bar.turnover),
         bar.trades,
+        None,
     )
 
 

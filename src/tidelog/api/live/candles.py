@@ -13,6 +13,7 @@ from tidelog.api.market_fields import Candle, candle_of
 from tidelog.api.problems import Refused
 from tidelog.batch import CANDLES, INT_MAX, Checkpoint, Row
 from tidelog.errors import StoreError
+from tidelog.market.completeness import told_complete
 from tidelog.market.fold import State, decode_state
 from tidelog.market.loader import source_of
 from tidelog.runtime import Runtime
@@ -91,6 +92,7 @@ async def _follow(
                         rows = await snapshot.select(
                             CANDLES, scope=source, low=after_us, high=INT_MAX, where=_where(topic), limit=PAGE_ROWS
                         )
+                        rows = await told_complete(snapshot, source, rows)
                 except StoreError:  # it is away, or busy: what it has then is read then
                     await runtime.sleep(RETRY_S)
                     continue
