@@ -44,8 +44,6 @@ app = cyclopts.App(
 for query in (trades, candles, coverage):
     app.command(query)
 
-STATUS_S = 0.5  # between updates of the status line
-LOG_S = 10.0  # ... and between structured lines where there is no terminal
 TITLE_CHARS = 64  # so that a title stays on one line
 LADDER_S = 0.1  # between updates of a ladder: faster than anybody reads
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tidelog.cli.recording_health import RecordingHealth
 from tidelog.cli.status import StoreSize, status_served
+from tidelog.cli.status_line import Part, fitted, short
 from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError, TidelogError
@@ -29,7 +30,8 @@ from tidelog.store import Store
 from tidelog.telemetry import MarketMetrics, logger
 
 STATUS_S = 0.5  # between updates of the status line
-LOG_S = 10.0  # ... and between structured lines where there is no terminal
+LOOK_S = 10.0  # ... and between looks whether there is news where there is no terminal
+LOG_S = 60.0  # between structured lines without news
 DAY_S = 86_400
 STORE_S = 5.0  # for the store to say which journal it has been loaded from, before the recording begins
 LOADING_S = 15.0  # at the end, for what the store has not got: half of what `run` gives a process, and ten batches
@@ -205,22 +207,58 @@ async def _load(
 
 
 async def _show(feed: Feed, runtime: Runtime, *, live: bool) -> None:
-    """A status line on a terminal, structured lines otherwise."""
+    """A status line on a terminal; otherwise a structured line when something is new, or a minute has passed."""
     console = Console(stderr=True)
     live = live and console.is_terminal
-    before, told_s = feed.progress, runtime.monotonic()
-    interval_s = STATUS_S if live else LOG_S
+    before, seen_s = feed.progress, runtime.monotonic()
+    told, told_s, told_frames = _news(before), seen_s, before.frames
     with Live(console=console, auto_refresh=False) if live else nullcontext() as display:
         while True:
-            await runtime.sleep(interval_s)
+            await runtime.sleep(STATUS_S if live else LOOK_S)
             progress, now_s = feed.progress, runtime.monotonic()
-            rate = (progress.frames - before.frames) / max(0.001, now_s - told_s)
-            before, told_s = progress, now_s
-            if display is None:
+            rate = (progress.frames - before.frames) / max(0.001, now_s - seen_s)
+            before, seen_s = progress, now_s
+            if display is not None:
+                line = Text(status_line(progress, rate, console.width), no_wrap=True, overflow="crop")
+                display.update(line, refresh=True)
+            elif _news(progress) != told or now_s - told_s >= LOG_S:
+                rate = (progress.frames - told_frames) / max(0.001, now_s - told_s)
+                told, told_s, told_frames = _news(progress), now_s, progress.frames
                 _log.info("recording", rate=round(rate, 1), **_facts(progress))
-            else:
-                facts = "  ".join(f"{name} {value}" for name, value in _facts(progress).items())
-                display.update(Text(f"{rate:,.0f} frames/s  {facts}"), refresh=True)
+
+
+def _news(progress: Progress) -> tuple[object, ...]:
+    """What is worth a line when it changes."""
+    return (
+        progress.state,
+        progress.held,
+        progress.subscriptions,
+        progress.mismatches,
+        progress.malformed,
+        progress.resyncs,
+        progress.connects,
+    )
+
+
+def status_line(progress: Progress, rate: float, width: int) -> str:
+    """Where a recording is, in at most `width` columns; what is wrong stays longest."""
+    troubles = (
+        ("mismatches", progress.mismatches, 85),
+        ("malformed", progress.malformed, 84),
+        ("resyncs", progress.resyncs, 60),
+        ("reconnects", max(0, progress.connects - 1), 50),
+    )
+    return fitted(
+        [
+            Part(progress.state.value, 100),
+            Part(f"{progress.held}/{progress.subscriptions} held", 90),
+            Part(f"{rate:,.0f} frames/s", 80),
+            Part(f"{short(progress.frames)} frames", 40),
+            *[Part(f"{short(count)} {name}", weight if count else weight // 5) for name, count, weight in troubles],
+            Part(f"{short(progress.unsynced)} unsynced", 30),
+        ],
+        width,
+    )
 
 
 def _facts(progress: Progress) -> dict[str, object]:

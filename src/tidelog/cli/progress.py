@@ -8,10 +8,14 @@ from rich.live import Live
 from rich.text import Text
 
 from tidelog.chain.reporting import Progress
+from tidelog.cli.status_line import Part, fitted
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 
-INTERVAL_S = 10.0  # between structured lines
+INTERVAL_S = 10.0  # between structured lines, while there are blocks to catch up with
+IDLE_S = 60.0  # ... and while there are none
+BAR_COLUMNS = 10
+CAUGHT_UP_BLOCKS = 2  # that a follower may be behind between two polls
 RATE_WINDOW_S = 15.0  # rates are over this long: shorter jumps about, longer hides a stall
 
 _log = logger("sync")
@@ -25,8 +29,8 @@ class Display:
         self._started = runtime.monotonic()
         self._told = self._started
         self._samples: list[tuple[float, int, int]] = [(self._started, 0, 0)]
-        console = Console(stderr=True)
-        self._live = Live(console=console, refresh_per_second=8) if live and console.is_terminal else None
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=8) if live and self._console.is_terminal else None
 
     def __enter__(self) -> "Display":
         if self._live is not None:
@@ -45,8 +49,9 @@ class Display:
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_WINDOW_S:
             self._samples.pop(0)
         if self._live is not None:
-            self._live.update(Text(self._line(progress)))
-        elif now - self._told >= INTERVAL_S:
+            line = Text(self._line(progress, self._console.width), no_wrap=True, overflow="crop")
+            self._live.update(line)
+        elif now - self._told >= (INTERVAL_S if (_behind(progress) or 0) > CAUGHT_UP_BLOCKS else IDLE_S):
             self._told = now
             self.tell(progress)
 
@@ -84,26 +89,28 @@ class Display:
         seconds = max(0.001, now - start)
         return (more_blocks - blocks) / seconds, (more_transactions - transactions) / seconds
 
-    def _line(self, progress: Progress) -> str:
+    def _line(self, progress: Progress, width: int) -> str:
+        """Where the sync is, in at most `width` columns; the range, the rest of the way and how long stay longest."""
         blocks_per_s, transactions_per_s = self._rates()
-        parts = [f"chain {progress.chain_id}", f"head {_number(progress.head)}"]
         behind = _behind(progress)
-        if behind:
-            parts.append(f"{behind:,} behind")
-        if progress.finalized is not None:
-            parts.append(f"final {progress.finalized:,}")
-        parts.append(f"{blocks_per_s:,.0f} blocks/s")
-        parts.append(f"{transactions_per_s:,.0f} tx/s")
-        if progress.calls_per_s_max is not None:
-            parts.append(f"{progress.calls_per_s:,.0f} of {progress.calls_per_s_max:,.0f} calls/s")
-        if behind and blocks_per_s > 0:
-            parts.append(f"ETA {_duration(behind / blocks_per_s)}")
+        parts = [Part(f"chain {progress.chain_id}", 60)]
         if progress.goal is not None and progress.first is not None and progress.head is not None:
             whole = progress.goal - progress.first + 1
             share = (progress.head - progress.first + 1) / whole if whole > 0 else 1.0
-            filled = round(20 * min(1.0, share))
-            parts.insert(1, "[" + "#" * filled + "." * (20 - filled) + "]")
-        return "  ".join(parts)
+            filled = round(BAR_COLUMNS * min(1.0, share))
+            parts.append(Part("[" + "#" * filled + "." * (BAR_COLUMNS - filled) + "]", 20))
+        parts.append(Part(f"head {_number(progress.head)}", 100))
+        if behind:
+            parts.append(Part(f"{behind:,} behind", 90))
+        if progress.finalized is not None:
+            parts.append(Part(f"final {progress.finalized:,}", 30))
+        parts.append(Part(f"{blocks_per_s:,.0f} blocks/s", 80))
+        parts.append(Part(f"{transactions_per_s:,.0f} tx/s", 40))
+        if progress.calls_per_s_max is not None:
+            parts.append(Part(f"{progress.calls_per_s:,.0f} of {progress.calls_per_s_max:,.0f} calls/s", 35))
+        if behind and blocks_per_s > 0:
+            parts.append(Part(f"ETA {_duration(behind / blocks_per_s)}", 70))
+        return fitted(parts, width)
 
 
 def _behind(progress: Progress) -> int | None:
