@@ -212,7 +212,10 @@ def test_message_older_than_the_one_before_is_outdated_though_its_checksum_holds
         assert held.apply(old) is Check.OUTDATED
         assert not held.proven
         assert held.mismatches == 0
-    book.clear()  # it is subscribed again: the exchange's word counts, whatever its clock
+    book.clear()
+    assert book.apply(stamped(delta(now, []), 3)) is Check.REFUSED
+    assert book.apply(old) is Check.OUTDATED, "what was refused said the time as well"
+    book.begin()  # it is subscribed again: the exchange's word counts, whatever its clock
     assert book.apply(old) is Check.MATCHED
 
 

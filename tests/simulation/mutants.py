@@ -226,7 +226,7 @@ MUTANTS: dict[str, Mutant] = {
         "market", 60, (Patch("tidelog.market.core", "doubted = self.books.doubt(meant)", "doubted = ()"),)
     ),
     "time_of_a_book_message_not_looked_at": Mutant(
-        "market", 60, (Patch("tidelog.market.book", "stamp < self._stamp", "False"),)
+        "market", 60, (Patch("tidelog.market.book", "stamp < self._stamp\n", "False\n"),)
     ),
     "resubscribe_forgotten": Mutant(
         "market",

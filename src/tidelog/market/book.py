@@ -263,6 +263,10 @@ class Book:
         exchange's time in it is before that of an earlier message: it says how the book was, and a checksum
         that holds proves no more than that. Raises nothing.
         """
+        stamp = message.timestamp
+        late = stamp is not None and self._stamp is not None and stamp < self._stamp
+        if stamp is not None and not late:
+            self._stamp = stamp  # also of what is refused: a snapshot that comes after it and is older proves nothing
         try:
             if not isinstance(message, BookDelta):
                 self._start(self._given or _written_precision(message), ready=True)
@@ -278,12 +282,9 @@ class Book:
             self._start(self._given or Precision(0, 0), ready=False)
             self.refusal = str(error)
             return _REFUSED
-        stamp = message.timestamp
-        if stamp is not None:
-            if self._stamp is not None and stamp < self._stamp:
-                self.proven = False
-                return _OUTDATED
-            self._stamp = stamp
+        if late:
+            self.proven = False
+            return _OUTDATED
         promised = message.checksum
         if promised is None:
             self.proven = False
@@ -325,8 +326,12 @@ class Book:
         return book
 
     def clear(self) -> None:
-        """Drop everything, and accept nothing but a snapshot, whatever its time."""
+        """Drop everything, and accept nothing but a snapshot that is not older than the last message."""
         self._start(self._given or Precision(0, 0), ready=False)
+
+    def begin(self) -> None:
+        """It is subscribed anew: accept nothing but a snapshot, whatever its time."""
+        self.clear()
         self._stamp = None
 
     def doubt(self) -> None:

@@ -218,7 +218,7 @@ class Core:
                     if held is None or held.depth != depth:
                         self.books.open(symbol, depth)
                     else:
-                        held.clear()
+                        held.begin()
             case Wanted(Stream("book"), symbols):
                 for symbol in symbols:
                     self._follow_again(symbol)
