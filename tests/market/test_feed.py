@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.market.exchange import Script, Wire, serve, until
+from tests.sim.test_exchange_core import token_of
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
 from tidelog.market import decisions, loop_watch
 from tidelog.market import feed as feed_module
@@ -20,6 +21,7 @@ from tidelog.market.events import (
     Connected,
     Disconnected,
     Event,
+    Executions,
     Malformed,
     Resync,
     Started,
@@ -37,7 +39,7 @@ from tidelog.market.subscriptions import State
 from tidelog.net.websocket import MESSAGE_BYTES_MAX
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.exchange import PAIRS, SimExchange
-from tidelog.sim.exchange.control import List
+from tidelog.sim.exchange.control import Disconnect, List
 from tidelog.sim.exchange.wire import ExchangeWire
 
 
@@ -570,6 +572,41 @@ async def test_consumer_that_holds_the_loop_is_told(bench: Bench, monkeypatch: p
     assert told["consumers"] == 1
     assert told["seconds"] >= 0.1
     assert feed._metrics.loop_held_s >= 0.1
+
+
+@pytest.mark.parametrize(("protocol", "channel"), [("v1", "ownTrades"), ("v2", "executions")])
+@pytest.mark.parametrize(("away_s", "doubted"), [(20, False), (400, True)])
+async def test_own_fills_of_an_outage_come_with_the_snapshot_or_are_doubted(
+    tmp_path: Path, protocol: str, channel: str, away_s: int, doubted: bool
+) -> None:
+    exchange = SimExchange(seed=3)
+    feed = Feed(
+        [],
+        [channel],
+        journal=str(tmp_path / "journal"),
+        protocol=protocol,
+        url=f"ws://ws-auth.exchange/{'v2' if protocol == 'v2' else ''}",
+        tokens=lambda: asyncio.sleep(0, token_of(exchange, nonce=str(exchange.now_us))["result"]["token"]),
+        transport=ExchangeWire(exchange),
+    )
+    heard: dict[str, None] = {}
+    with capture_logs() as logs:
+        async with feed:
+            events = feed.events(kinds=[Executions])
+            await until(lambda: feed.progress.held == 1)
+            for _ in range(30):
+                exchange.advance(1_000_000)
+                await asyncio.sleep(0)
+            exchange.act(Disconnect())
+            for _ in range(away_s // 20):
+                exchange.advance(20_000_000)
+            await until(lambda: feed.progress.connects == 2 and feed.progress.held == 1)
+        async for item in events:
+            if isinstance(item, Item) and isinstance(item.event, Executions):
+                heard.update(dict.fromkeys([trade.exec_id for trade in item.event.trades]))
+    true = [fill.exec_id for fill in exchange.account.fills]
+    told = [entry for entry in logs if entry["event"] == "fills_may_be_missing"]
+    assert ([*heard] == true, bool(told)) == (not doubted, doubted)
 
 
 async def test_a_feed_follows_other_symbols_and_those_that_stay_notice_nothing(bench: Bench) -> None:

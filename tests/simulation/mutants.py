@@ -277,6 +277,11 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (Patch("tidelog.market.session", "event.sequence != before + 1)", "False)"),),
     ),
+    "fills_of_an_outage_not_asked_for": Mutant(
+        "market",
+        40,
+        (Patch("tidelog.market.kraken.v2", 'shown = True if stream.channel == "executions"', "shown = True if False"),),
+    ),
     "private_snapshot_not_waited_for": Mutant(
         "market",
         120,

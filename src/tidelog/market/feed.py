@@ -34,6 +34,7 @@ from tidelog.market.events import (
     Disconnected,
     Event,
     EventId,
+    Executions,
     Malformed,
     Request,
     Resync,
@@ -51,6 +52,7 @@ from tidelog.market.figures import (
     reconnect_reason,
     refused_reason,
 )
+from tidelog.market.fills import FILLS_SHOWN
 from tidelog.market.hearing import HEARD, Hearing
 from tidelog.market.journal import Journal, open_journal
 from tidelog.market.journal_file import JournalReader
@@ -254,6 +256,7 @@ class Feed:
         self._metrics.feed = self._reading
         self._watch = LoopWatch(self._metrics, lambda: self._fanout.subscribers)
         self._hearing = Hearing(self._url, self._channels, self._metrics)
+        self._fills_doubted = 0  # snapshots before which own fills may be missing
         self._timed_from_us = 0  # no frame is timed before
         for words, counts in (
             (RECONNECT_REASONS, self._metrics.reconnects),
@@ -649,9 +652,17 @@ class Feed:
             self._malformed += 1
         elif type(event) in HEARD:
             self._hearing.take(entry)
+        elif type(event) is Executions:
+            self._tell_doubted_fills()
         self._fanout.publish(id_, event)
         if at_us >= self._timed_from_us:
             self._time(event, at_us)
+
+    def _tell_doubted_fills(self) -> None:
+        doubted = self._core.session.held.fills.doubted
+        if doubted > self._fills_doubted:
+            _log.warning("fills_may_be_missing", shown=FILLS_SHOWN)
+        self._fills_doubted = doubted
 
     def _mismatched(self, symbol: str) -> None:
         self._mismatches += 1

@@ -51,6 +51,7 @@ from tidelog.market.events import (
     Tickers,
     Trades,
 )
+from tidelog.market.fills import Fills, take_fills
 from tidelog.market.marks import (
     Authorized,
     BackOff,
@@ -293,6 +294,8 @@ class Session:
                 yield subscription
 
     def _follow_sequence(self, event: Executions | Balances, at_us: int) -> None:
+        if isinstance(event, Executions) and (event.trades or event.snapshot):
+            self._held.fills, _ = take_fills(self._held.fills, event)
         subscription = self._by_key.get((event.channel, None, None))
         if subscription is None:
             return
@@ -348,7 +351,8 @@ class Session:
         match mark:
             case Started():
                 attempts = list(mark.attempts)
-                self._begin(SessionState(private=mark.private, subscriptions=[], attempts=attempts))
+                fills = Fills(earlier=mark.previous_us is not None)
+                self._begin(SessionState(private=mark.private, subscriptions=[], attempts=attempts, fills=fills))
             case Wanted():
                 self._want(mark)
             case Unwanted():

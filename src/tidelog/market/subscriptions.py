@@ -5,6 +5,7 @@ import enum
 from msgspec import Struct
 
 from tidelog.market.events import Stream
+from tidelog.market.fills import Fills
 from tidelog.market.pace import Pace
 
 
@@ -80,5 +81,6 @@ class SessionState(Struct):
     stale_us: int = 0  # when a subscription was given up last because no data came any more
     pinged_us: int = 0
     paced_us: int = 0  # no request before
+    fills: Fills = Fills()  # the account's, where its channels are followed
     expired: bool = False  # the exchange takes this connection's token no more
     retry_us: int = 0  # no connection before

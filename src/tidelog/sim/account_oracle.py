@@ -89,7 +89,10 @@ class Channel:
         if self.name == "ownTrades":
             return [row for rows in before[-FILLS_SHOWN:] for row in rows]
         order = before[-1][0] if before else None
-        return [] if order is None or order[1] in ("filled", "closed") else [order]
+        shown = [] if order is None or order[1] in ("filled", "closed") else [order]
+        if self.name == "executions":  # the last fills are asked for, each with what it made of its order
+            shown += [row for rows in [rows for rows in before if len(rows) > 1][-FILLS_SHOWN:] for row in rows]
+        return shown
 
 
 def every_happening(

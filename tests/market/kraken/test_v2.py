@@ -260,6 +260,13 @@ def test_a_request_is_written(request_made: Request, frame: bytes) -> None:
     assert request_made.frame == request_made.redacted == frame
 
 
+def test_executions_are_asked_for_with_the_fills_of_the_time_before() -> None:
+    asked = v2.subscribe(Stream("executions"), (), 4, token="T").redacted
+    assert b'"snap_orders":true,"snap_trades":true' in asked
+    assert b"snap" not in v2.unsubscribe(Stream("executions"), (), 4, token="T").redacted
+    assert b"snap_" not in v2.subscribe(Stream("balances"), (), 4, token="T").redacted
+
+
 @pytest.mark.parametrize("build", [v2.subscribe, v2.unsubscribe])
 def test_a_token_is_sent_and_never_shown(build: Builder) -> None:
     made = build(Stream("executions"), (), 4, token="WW91ciBhdXRo")

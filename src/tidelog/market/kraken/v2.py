@@ -305,6 +305,8 @@ class _Params(Struct, omit_defaults=True):
     depth: int | None = None
     interval: int | None = None
     snapshot: bool | None = None
+    snap_orders: bool | None = None  # of executions: the open orders
+    snap_trades: bool | None = None  # ... and the last fills, which are else in no frame if nobody listened
     token: str | None = None
 
 
@@ -331,7 +333,8 @@ def unsubscribe(stream: Stream, symbols: Sequence[str], req_id: int, token: str 
 
 def _subscription(method: str, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None) -> Request:
     snapshot = stream.snapshot if method == "subscribe" else None
-    params = _Params(stream.channel, symbols, stream.depth, stream.interval, snapshot, token)
+    shown = True if stream.channel == "executions" and method == "subscribe" else None
+    params = _Params(stream.channel, symbols, stream.depth, stream.interval, snapshot, shown, shown, token)
     message = _Subscription(method, params, req_id)
     if token is None:
         return request(message, message)

@@ -25,6 +25,7 @@ class Asked(Struct, frozen=True):
     depth: int | None = None
     interval: int | None = None
     snapshot: bool | None = None
+    snap_trades: bool = False  # of executions: the last fills too
     token: str | None = None
     req_id: int | None = None
 
@@ -88,8 +89,8 @@ class Dialect(Protocol):
         """Markets, each with its status."""
         ...
 
-    def account(self, channel: str, account: Account, sequence: int) -> bytes:
-        """The snapshot of a private channel."""
+    def account(self, channel: str, account: Account, sequence: int, *, fills: bool) -> bytes:
+        """The snapshot of a private channel; `fills`: where there is a choice, the last fills are wanted."""
         ...
 
     def happening(self, channel: str, happening: Happening, sequence: int) -> bytes | None:

@@ -225,7 +225,7 @@ class Session:
         self._by_symbol.setdefault(key.symbol, []).append(subscription)
         wanted = asked.snapshot
         if wanted if wanted is not None else key.channel in self.dialect.SNAPSHOT_BY_DEFAULT:
-            self._show(subscription)
+            self._show(subscription, fills=asked.snap_trades)
 
     def _key(self, asked: Asked, name: str | None) -> tuple[Key, str]:
         """What is meant, and what is wrong with it."""
@@ -254,14 +254,14 @@ class Session:
             return Key(channel, symbol, interval), "" if valid else "Subscription ohlc interval not supported"
         return Key(channel, symbol), ""
 
-    def _show(self, subscription: Subscription) -> None:
+    def _show(self, subscription: Subscription, *, fills: bool) -> None:
         """The snapshot of what was just subscribed."""
         key, exchange, dialect = subscription.key, self._exchange, self.dialect
         if exchange.recording is not None and exchange.recording.has(dialect.NAME, key.channel, key.symbol):
             return
         if key.channel in dialect.PRIVATE:
             subscription.sequence = 1
-            self.send(subscription, dialect.account(key.channel, exchange.account, 1), "snapshot")
+            self.send(subscription, dialect.account(key.channel, exchange.account, 1, fills=fills), "snapshot")
             return
         if key.symbol is None:
             pairs = [(market.pair, market.status) for market in exchange.markets.values()]

@@ -58,7 +58,7 @@ def parse(message: bytes) -> Asked:
         raise NotUnderstood(f'{{"errorMessage":"Unsupported event","event":"error"{reqid}}}'.encode())
     of = request.subscription
     return Asked(
-        request.event, of.name, request.pair, of.depth, of.interval, of.snapshot, of.token, request.reqid
+        request.event, of.name, request.pair, of.depth, of.interval, of.snapshot, token=of.token, req_id=request.reqid
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def instruments(pairs: Sequence[tuple[Pair, str]], kind: str) -> bytes:
     raise AssertionError("v1 has no channel for instruments")
 
 
-def account(channel: str, account: Account, sequence: int) -> bytes:
+def account(channel: str, account: Account, sequence: int, *, fills: bool) -> bytes:
     if channel == "ownTrades":
         rows = [_fill(fill) for fill in list(account.fills)[-FILLS_SHOWN:]]
     else:

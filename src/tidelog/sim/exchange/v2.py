@@ -12,6 +12,7 @@ from tidelog.sim.exchange.market import MINUTE_US, Market, TrueCandle, TrueTrade
 from tidelog.sim.exchange.pairs import Pair, number
 
 NAME = "v2"
+FILLS_SHOWN = 50  # in the snapshot of executions, if they are asked for
 PUBLIC = frozenset({"book", "trade", "ticker", "ohlc", "instrument"})
 PRIVATE = frozenset({"executions", "balances"})
 SNAPSHOT_BY_DEFAULT = frozenset({"book", "ticker", "ohlc", "instrument", "executions", "balances"})
@@ -23,6 +24,8 @@ class _Params(Struct, frozen=True):
     depth: int | None = None
     interval: int | None = None
     snapshot: bool | None = None
+    snap_orders: bool | None = None
+    snap_trades: bool | None = None
     token: str | None = None
 
 
@@ -52,7 +55,8 @@ def parse(message: bytes) -> Asked:
         raise NotUnderstood(b'{"error":"Unsupported method","method":%b,"success":false}' % _text(request.method))
     of = request.params
     return Asked(
-        request.method, of.channel, of.symbol, of.depth, of.interval, of.snapshot, of.token, request.req_id
+        request.method, of.channel, of.symbol, of.depth, of.interval, of.snapshot, bool(of.snap_trades), of.token,
+        request.req_id,
     )  # fmt: skip
 
 
@@ -165,14 +169,15 @@ def instruments(pairs: Sequence[tuple[Pair, str]], kind: str) -> bytes:
     return f'{{"channel":"instrument","type":"{kind}","data":{data}}}'.encode()
 
 
-def account(channel: str, account: Account, sequence: int) -> bytes:
+def account(channel: str, account: Account, sequence: int, *, fills: bool) -> bytes:
     if channel == "balances":
         rows = [
             f'{{"asset":"{asset}","asset_class":"currency","balance":{number(units, BALANCE_PRECISION)}}}'
             for asset, units in account.balances.items()
         ]
     else:
-        rows = [] if account.open is None else [_order(account.open, None)]
+        rows = [_fill(fill) for fill in list(account.fills)[-FILLS_SHOWN:]] if fills else []
+        rows += [] if account.open is None else [_order(account.open, None)]
     return _frame(channel, "snapshot", rows, sequence)
 
 
