@@ -37,6 +37,12 @@ FOUND = {
         '{"at":{"type":"time","s":15.447},"do":{"type":"fault","name":"snapshot_lost","probability":0.5,"for_s":8.3}},'
         '{"at":{"type":"time","s":13.96},"do":{"type":"fault","name":"sequence_gap","probability":0.5,"for_s":7.8}}]}'
     ),
+    # A book forgot its time when it was left: an old snapshot that was on its way passed as proven.
+    "an old snapshot after a refused update": (
+        '{"kind":"market","seed":172,"busy_s":33.9,"protocol":"v2","events":['
+        '{"at":{"type":"time","s":29.472},"do":{"type":"fault","name":"snapshot_lost","probability":0.5,"for_s":9.8}},'
+        '{"at":{"type":"time","s":28.516},"do":{"type":"fault","name":"snapshot_old","probability":1.0,"for_s":12.9}}]}'
+    ),
     # A resync of the only private channel lets its token expire. The refusal was taken for one of the channel's, and
     # the same token shown again, until the exchange ended the connection for being idle.
     "a token that expired on the connection": (
