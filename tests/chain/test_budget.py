@@ -78,7 +78,7 @@ def asked(plan: Plan, *, latency_s: float = 0.1, said: Said | None = None, neede
             back = now + latency_s * rng.uniform(0.25, 0.75)
             heapq.heappush(events, (back, number_, (sent_at, count, plan(now, count))))
             continue
-        budget.ended()
+        budget.ended(sent_at)
         if served:
             done += count
             budget.answered(now, sent_at, count, count, {kind: [5_000] * (count // 2) for kind in KINDS})
@@ -210,9 +210,9 @@ def test_a_limit_of_a_request_is_found_and_kept(most: int) -> None:
             bound.refused(size, now)
             assert int(bound.value) < size, "the same size is not repeated"
         else:
-            bound.served(size, now, 4.0)
+            bound.served(size, now)
     assert int(bound.value) in (most, most - 1)
-    assert refused <= 8
+    assert refused <= 10
 
 
 def test_a_refused_size_is_tried_again_later_and_later() -> None:
@@ -224,7 +224,7 @@ def test_a_refused_size_is_tried_again_later_and_later() -> None:
             refused.append(now)
             bound.refused(size, now)
         else:
-            bound.served(size, now, 4.0)
+            bound.served(size, now)
     gaps = [later - earlier for earlier, later in pairwise(refused)]
     assert 5 < len(refused) < 20
     assert gaps[-1] > 10 * LIMITS.again_s
@@ -248,7 +248,7 @@ def test_a_slow_endpoint_is_asked_for_less_at_once() -> None:
         took_s = 0.5 * count
         longest = max(longest, took_s)
         budget.sent(now, count)
-        budget.ended()
+        budget.ended(now)
         budget.answered(now + took_s, now, count, count, {"block": [100] * count})
         now += took_s
     assert longest <= 4.0
@@ -261,7 +261,7 @@ def test_time_outs_halve_down_to_one_call() -> None:
     for _ in range(12):
         sizes.append(budget.request_calls)
         budget.sent(now, sizes[-1])
-        budget.ended()
+        budget.ended(now)
         budget.overtaxed(now + 30.0, now, sizes[-1])
         now += 30.0
     assert sizes[:10] == [400, 200, 100, 50, 25, 12, 6, 3, 1, 1]

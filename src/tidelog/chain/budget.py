@@ -23,7 +23,7 @@ class BudgetLimits(Struct, frozen=True):
     answer_bytes: int = 2 * 1024 * 1024  # aimed at: large enough to amortise, small enough to share a core
     call_bytes: int = 64 * 1024  # of an answer before one of its kind was seen: a block of mainnet has some 200 kB
     request_s: float = 2.0  # a request aims to take no longer; providers cut one at 10 to 30 s
-    growth: float = 0.2  # of a request's size, for each round of successes: what overshoots is refused, and lost
+    growth: float = 0.2  # of a request's size, by one request at a time: what overshoots is refused, and lost
     in_flight_first: float = 4.0
     in_flight_max: int = 32  # requests at one endpoint; beyond it a node only queues them
     pace_s: float = 0.1  # with a known rate a request has the calls of this long: plans count by whole seconds
@@ -55,7 +55,7 @@ class Bound:
     """A size that refusals lower and successes raise, below what was refused until that is tried again."""
 
     def __init__(self, first: float, most: float, limits: BudgetLimits) -> None:
-        self.value = min(first, most)
+        self.value = self._first = min(first, most)
         self._most = most
         self._limits = limits
         self._served = 0.0  # the largest that was answered
@@ -63,25 +63,30 @@ class Bound:
         self._again_at = 0.0  # when that is tried again
         self._again_s = limits.again_s
 
-    def served(self, size: float, now: float, in_flight: float) -> None:
-        """A request of `size` was answered, with about `in_flight` others under way."""
+    @property
+    def known(self) -> float:
+        """The largest size that is known to pass, or was not refused yet."""
+        return min(self.value, max(self._served, self._first if self._refused is None else 1.0))
+
+    def served(self, size: float, now: float) -> None:
+        """A request of `size` was answered."""
         self._served = max(self._served, size)
         if self._refused is not None and size >= self._refused:
             self._refused, self._again_s = None, self._limits.again_s
-        if size < 0.75 * int(self.value):
+        if size < 0.95 * int(self.value):
             return  # it did not try the bound
         most = self._most
         if self._refused is not None and now < self._again_at:
             most = min(most, self._refused - 1)
-        step = max(0.25, self._limits.growth * self.value / in_flight)
-        self.value = max(self.value, min(most, self.value + step))
+        self.value = max(self.value, min(most, self.value + max(1.0, self._limits.growth * self.value)))
 
     def refused(self, size: float, now: float) -> None:
         """A request of `size` was refused for its size: the next is half, or the largest that is known to pass."""
         if self._refused is not None and size >= self._refused and now >= self._again_at:
             self._again_s = min(self._limits.again_max_s, 2 * self._again_s)
         if self._refused is None or size < self._refused or now >= self._again_at:
-            self._refused, self._again_at = size, now + self._again_s
+            self._refused = size if self._refused is None else min(size, self._refused)
+            self._again_at = now + self._again_s
         if self._served >= size:
             self._served = 0.0
         self.value = max(1.0, min(self.value, max(self._served, size / 2)))
@@ -227,13 +232,14 @@ class Budget:
         self.in_flight = 0
         self.in_flight_max = limits.in_flight_first
         self._sizes: dict[str, float] = {}  # bytes of an answer, by kind of call
+        self._probe_at: float | None = None  # when the one request was sent that is larger than any that passed
         self._cut_at = -math.inf  # when requests in flight were last made fewer
 
     @property
     def request_calls(self) -> int:
         """How many calls the next request may have, if their answers are small."""
         rate = self.rate.calls_per_s
-        calls = int(self.calls.value)
+        calls = int(self.calls.value if self._probe_at is None else self.calls.known)
         if rate is not None:
             calls = min(calls, self.limits.paced_calls_max, int(rate * self.limits.pace_s))
         return max(1, calls)
@@ -266,11 +272,15 @@ class Budget:
 
     def sent(self, now: float, calls: int) -> None:
         self.in_flight += 1
+        if calls > self.calls.known:
+            self._probe_at = now
         self.rate.sent(now, calls)
 
-    def ended(self) -> None:
-        """A request is over, whatever came of it."""
+    def ended(self, sent_at: float) -> None:
+        """The request that was sent at this moment is over, whatever came of it."""
         self.in_flight -= 1
+        if sent_at == self._probe_at or not self.in_flight:
+            self._probe_at = None
 
     def answered(self, now: float, sent_at: float, calls: int, served: int, sizes: Mapping[str, Sequence[int]]) -> None:
         """A request was answered.
@@ -287,12 +297,12 @@ class Budget:
         if served < calls:
             return
         size, took_s = sum(map(sum, sizes.values())), now - sent_at
-        self.answer_bytes.served(size, now, self.in_flight_max)
+        self.answer_bytes.served(size, now)
         if took_s > self.limits.request_s:
             self.calls.lowered(calls * max(0.5, self.limits.request_s / took_s))
             return
         before = self.calls.value
-        self.calls.served(calls, now, self.in_flight_max)
+        self.calls.served(calls, now)
         if self.calls.value == before and (calls >= before - 1 or calls < before / 2):
             # a request is as large as it gets, be it for its bytes or its rate: more of them, then
             self.in_flight_max = min(self.limits.in_flight_max, self.in_flight_max + 1.0 / self.in_flight_max)

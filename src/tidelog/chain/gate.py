@@ -57,7 +57,7 @@ class Gate:
         ticket = _Ticket(rank, next(self._numbers))
         heapq.heappush(self._queue, ticket)
         try:
-            calls = await self._granted(ticket, fitting)
+            calls, sent_at = await self._granted(ticket, fitting)
         finally:
             self._queue.remove(ticket)
             heapq.heapify(self._queue)
@@ -65,10 +65,10 @@ class Gate:
         try:
             yield calls
         finally:
-            self._budget.ended()
+            self._budget.ended(sent_at)
             self._wake()
 
-    async def _granted(self, ticket: _Ticket, fitting: Callable[[], int]) -> int:
+    async def _granted(self, ticket: _Ticket, fitting: Callable[[], int]) -> tuple[int, float]:
         while True:
             if self._queue[0] is not ticket or self._budget.full:
                 ticket.woken.clear()
@@ -78,7 +78,7 @@ class Gate:
             wait_s, shut_s = self._budget.wait_s(now, calls), self._budget.rate.shut_s(now)
             if wait_s <= 0.0 or not calls:  # nothing is left to ask: others were quicker
                 self._budget.sent(now, calls)
-                return calls
+                return calls, now
             if shut_s > PATIENCE_S:
                 raise Throttled(f"{self.refusal}: {shut_s:.0f} s of this pause are left", retry_after_s=shut_s)
             await self._runtime.sleep(wait_s)
