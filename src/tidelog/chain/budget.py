@@ -73,8 +73,8 @@ class Bound:
         self._served = max(self._served, size)
         if self._refused is not None and size >= self._refused:
             self._refused, self._again_s = None, self._limits.again_s
-        if size < 0.95 * int(self.value):
-            return  # it did not try the bound
+        if size < 0.95 * (int(self.value) - 1):  # a block is two calls: an odd bound is never met exactly
+            return
         most = self._most
         if self._refused is not None and now < self._again_at:
             most = min(most, self._refused - 1)
