@@ -77,7 +77,7 @@ MUTANTS: dict[str, Mutant] = {
         "chain",
         200,
         (
-            Patch("tidelog.chain.sync", "if tip is not None and block.link.parent_hash != tip:", "if False:"),
+            Patch("tidelog.chain.committer", "if tip is not None and block.link.parent_hash != tip:", "if False:"),
             Patch(
                 "tidelog.chain.lineage",
                 "    return all(below.hash == above.parent_hash and below.number + 1",
@@ -157,9 +157,9 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (
             Patch(
-                "tidelog.chain.sync",
-                "_Unlinked):\n            await self._append(batch.taken())\n",
-                "_Unlinked):\n",
+                "tidelog.chain.committer",
+                "Unlinked):\n            await self.append(batch.taken())\n",
+                "Unlinked):\n",
             ),
         ),
     ),
