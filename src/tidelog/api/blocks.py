@@ -1,6 +1,7 @@
 """`/v1/chains/{chain}/blocks`: blocks in order, and one by its number, its hash or a tag."""
 
 import re
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, get
@@ -11,6 +12,7 @@ from msgspec import structs
 from tidelog.api.answers import CONDITIONAL, ChainAnswer, ChainState, revalidated, the_chain
 from tidelog.api.backend import Backend
 from tidelog.api.chain_fields import Block, Withdrawal, block_of, hex_text, transaction_of, withdrawal_of
+from tidelog.api.damage import DamagedBlock, each, expected, of_block
 from tidelog.api.pages import page_of
 from tidelog.api.parameters import AtMost, Chain, Cursor, From, Limit, Order, To, from_hex
 from tidelog.api.problems import Refused
@@ -76,6 +78,7 @@ async def list_blocks(
         rows = await snapshot.select(
             BLOCKS, scope=chain, low=from_, high=high, after=page.after, descending=descending, limit=page.limit
         )
+    _without_holes(chain, rows)
     rows, following = page.cut(rows)
     more = following is not None
     # a list that grows at its end is final only as far as it has been cut off below the end
@@ -83,7 +86,7 @@ async def list_blocks(
     at_end = cursor is None if descending else not more
     open_ended = at_end and (to is None or to > high)
     final = state.finality(highest) == "finalized" and not open_ended
-    answer = Blocks(data=[block_of(row) for row in rows], next=following, **state.envelope(highest))
+    answer = Blocks(data=each(chain, rows, block_of), next=following, **state.envelope(highest))
     return revalidated(request, answer, final=final, named=False)
 
 
@@ -117,7 +120,10 @@ async def get_block(
 
 
 async def find_block(snapshot: Snapshot, state: ChainState, name: str, at_most: str = "latest") -> Row | None:
-    """The row of a block by number, hash or tag; None if it is not held, or above what may be shown."""
+    """The row of a block by number, hash or tag; None if it is not held, or above what may be shown.
+
+    DamagedBlock if it is missing where the store has to hold it.
+    """
     bound = state.bound(at_most)
     if _HASH.fullmatch(name):
         rows = await snapshot.select(BLOCKS, scope=state.chain_id, where={"hash": from_hex(name)}, limit=1)
@@ -126,17 +132,21 @@ async def find_block(snapshot: Snapshot, state: ChainState, name: str, at_most: 
     if not state.position.first <= number <= min(bound, INT_MAX):
         return None
     rows = await snapshot.select(BLOCKS, scope=state.chain_id, low=number, high=number, limit=1)
-    return rows[0] if rows else None
+    if not rows:
+        raise DamagedBlock(state.chain_id, number, "its header is missing")
+    return rows[0]
 
 
 async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block:
     """With its withdrawals, and its transactions as far as `detail` says."""
-    block = block_of(row)
+    (block,) = each(chain, [row], block_of)
     number = block.number
     withdrawals: list[Withdrawal] | None = None if block.withdrawal_count is None else []
     if block.withdrawal_count:
         rows = await snapshot.select(WITHDRAWALS, scope=chain, low=number, high=number)
-        withdrawals = [withdrawal_of(each) for each in rows]
+        with of_block(chain, number):
+            expected(block.withdrawal_count, rows, "withdrawals")
+        withdrawals = each(chain, rows, withdrawal_of)
     block = structs.replace(block, withdrawals=withdrawals)
     if detail == "none":
         return block
@@ -145,9 +155,19 @@ async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block
     rows = []
     if block.transaction_count:
         rows = await snapshot.select(TRANSACTIONS, scope=chain, low=number, high=number)
+    with of_block(chain, number):
+        expected(block.transaction_count, rows, "transactions")
     if detail == "hashes":
-        return structs.replace(block, transaction_hashes=[hex_text(each[_HASH_COLUMN]) for each in rows])
-    return structs.replace(block, transactions=[transaction_of(each) for each in rows])
+        return structs.replace(block, transaction_hashes=each(chain, rows, lambda tx: hex_text(tx[_HASH_COLUMN])))
+    return structs.replace(block, transactions=each(chain, rows, transaction_of))
+
+
+def _without_holes(chain: int, rows: list[Row]) -> None:
+    """Raises DamagedBlock for the first block that is missing between others."""
+    for row, following in pairwise(rows):
+        number, other = _number(row), _number(following)
+        if abs(other - number) != 1:
+            raise DamagedBlock(chain, number + (1 if other > number else -1), "its header is missing")
 
 
 def _number(row: Row) -> int:

@@ -201,7 +201,13 @@ def whole(value: Any) -> Any:
     return value if value is None or value <= SAFE_INT_MAX else str(value)
 
 
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
 def _json(text: Any) -> Any:
+    """The text as it is, once it is seen to be an object."""
+    if text is not None:
+        _object(text)
     return None if text is None else msgspec.Raw(text.encode())
 
 

@@ -5,6 +5,7 @@ meanwhile. Bad input never raises; what the store itself does is said to the cal
 """
 
 from tidelog.api import envelope
+from tidelog.api.damage import DamagedBlock, sentence
 from tidelog.api.envelope import INTERNAL_ERROR, LIMIT_EXCEEDED, UNAVAILABLE, Call, Refusal, Requests
 from tidelog.api.rpc_limits import RpcLimits
 from tidelog.api.rpc_methods import METHODS, result_of
@@ -52,7 +53,7 @@ async def _answers(requests: Requests, store: Store, chain_id: int, limits: RpcL
             return await look(snapshot)
     except Refusal as refusal:
         failed = refusal
-    except (TidelogError, ValueError) as error:
+    except Exception as error:  # whatever it is, who asks by JSON-RPC is answered by JSON-RPC
         failed = _meaning(error, chain_id)
     return [_answered(call.id or envelope.NULL, _refused(call) or failed) for call in wanted]
 
@@ -82,18 +83,24 @@ async def _outcome(call: Call, view: View) -> bytes | Refusal:
         return await result_of(view, call.method, call.params)
     except Refusal as refusal:
         return refusal
-    except (TidelogError, ValueError) as error:
+    except Exception as error:
         return _meaning(error, view.chain_id)
 
 
-def _meaning(error: TidelogError | ValueError, chain_id: int) -> Refusal:
+def _meaning(error: Exception, chain_id: int) -> Refusal:
     """What the caller is told of a failure of the store; the log has the rest."""
     if isinstance(error, TimedOut):
         return Refusal(LIMIT_EXCEEDED, "the answer takes longer than it may: ask for less at once", ends_view=True)
     if isinstance(error, Busy):
         return Refusal(UNAVAILABLE, "the store is busy: try again", ends_view=True)
-    _log.error("rpc_failed", chain=chain_id, error=str(error))
+    _log.error("rpc_failed", chain=chain_id, error=_reason(error))
+    if isinstance(error, DamagedBlock):
+        return Refusal(INTERNAL_ERROR, sentence(error))
     return Refusal(INTERNAL_ERROR, "the store cannot answer: its operator finds the reason in the log")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, TidelogError | ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _answered(call_id: bytes, outcome: bytes | Refusal | None) -> bytes:

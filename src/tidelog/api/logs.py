@@ -14,6 +14,7 @@ from tidelog.api.backend import Backend
 from tidelog.api.blocks import find_block
 from tidelog.api.chain_fields import Log, log_of
 from tidelog.api.cursors import CURSOR_MAX
+from tidelog.api.damage import each
 from tidelog.api.options import ApiOptions
 from tidelog.api.pages import page_of
 from tidelog.api.parameters import ADDRESS, HASH, Chain, from_hex
@@ -135,8 +136,8 @@ async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: in
         return number, number
     bound = state.bound(data.at_most)
     low, high = (
-        state.bound(each or "latest") if each is None or isinstance(each, str) else each
-        for each in (data.from_block, data.to_block)
+        state.bound(given or "latest") if given is None or isinstance(given, str) else given
+        for given in (data.from_block, data.to_block)
     )
     if low > high:
         raise Refused(400, f"from_block: {low} is above to_block, {high}")
@@ -185,12 +186,12 @@ async def _selected(
 async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: bool) -> list[Log]:
     """The logs as answers have them."""
     if not hashes or not rows:
-        return [log_of(row) for row in rows]
+        return each(chain, rows, log_of)
     places: Any = {(row[1], row[3]) for row in rows}
     facts: Mapping[Any, BlockFacts] = await block_facts(snapshot, chain, (number for number, _ in places))
     transactions: Mapping[Any, bytes] = await transaction_hashes(snapshot, chain, places)
-    blocks = {number: fact.hash for number, fact in facts.items()}
-    return [log_of(row, blocks.get(row[1]), transactions.get((row[1], row[3]))) for row in rows]
+    blocks: Mapping[Any, bytes] = {number: fact.hash for number, fact in facts.items()}
+    return each(chain, rows, lambda row: log_of(row, blocks[row[1]], transactions[row[1], row[3]]))
 
 
 ROUTES = [search_logs]

@@ -14,6 +14,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
 
+from tidelog.api.damage import DamagedBlock, sentence
 from tidelog.errors import Busy, ConfigError, StoreError, TimedOut
 from tidelog.telemetry import logger
 
@@ -168,6 +169,11 @@ def _store(request: Request[Any, Any, Any], error: StoreError) -> Response[Error
     return problem(503, "the store cannot answer", {"retry-after": str(RETRY_AFTER_S)})
 
 
+def _damaged(request: Request[Any, Any, Any], error: DamagedBlock) -> Response[ErrorAnswer]:
+    _log.error("block_damaged", chain=error.chain_id, block=error.number, error=str(error))
+    return problem(500, sentence(error))
+
+
 def _too_deep(request: Request[Any, Any, Any], error: RecursionError) -> Response[ErrorAnswer]:
     return problem(400, "the body is nested too deeply")
 
@@ -189,6 +195,7 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[..., Response[ErrorAnsw
     HTTPException: _http,
     TimedOut: _timed_out,
     Busy: _busy,
+    DamagedBlock: _damaged,
     StoreError: _store,
     RecursionError: _too_deep,
     ConfigError: _fault,

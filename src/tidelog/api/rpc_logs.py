@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from tidelog.api.damage import FAULTS, each, of_block
 from tidelog.api.envelope import INVALID_PARAMS, LIMIT_EXCEEDED, NOT_FOUND, Refusal
-from tidelog.api.places import block_facts, transaction_hashes
+from tidelog.api.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.api.rpc_params import LogFilter
 from tidelog.api.rpc_view import View
 from tidelog.batch import LOGS, Row
@@ -30,10 +31,28 @@ async def logs(view: View, asked: LogFilter) -> bytes:
         facts = await block_facts(view.snapshot, view.chain_id, (log.block_number for log in logs))
         positions = ((log.block_number, log.tx_index) for log in logs)
         hashes = await transaction_hashes(view.snapshot, view.chain_id, positions)
-        return logs_answer(found, {number: place_at(*fact) for number, fact in facts.items()}, hashes)
+        return _told(view.chain_id, found, facts, hashes)
     except TimedOut:
         half = low + (high - low) // 2
         raise _narrower("query takes longer than it may", low, half, ends_view=True) from None
+
+
+def _told(
+    chain_id: int,
+    found: Sequence[Row],
+    facts: Mapping[int, BlockFacts],
+    hashes: Mapping[tuple[int, int], bytes],
+) -> bytes:
+    """The logs as JSON; DamagedBlock if one of them, or what it is of, cannot be told."""
+    places = {}
+    for number, fact in facts.items():
+        with of_block(chain_id, number):
+            places[number] = place_at(*fact)
+    try:
+        return logs_answer(found, places, hashes)
+    except FAULTS:
+        each(chain_id, found, lambda row: logs_answer([row], places, hashes))
+        raise
 
 
 async def _bounds(view: View, asked: LogFilter) -> tuple[int, int]:
@@ -83,12 +102,16 @@ async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[R
     while True:
         page = await _page(view, where, low, high, after)
         found += page
-        size += sum(LOG_BYTES + 2 * len(LogColumns._make(row).data) for row in page)
+        size += sum(each(view.chain_id, page, _size))
         if low < high and (len(found) > limits.logs_max or size > limits.response_bytes_max):
             raise _too_many(found, limits.logs_max, limits.response_bytes_max, low)
         if len(page) < PAGE_LOGS:
             return found
         after = key_of(LOGS, page[-1])
+
+
+def _size(row: Row) -> int:
+    return LOG_BYTES + 2 * len(LogColumns._make(row).data)
 
 
 async def _page(view: View, where: Mapping[str, Condition], low: int, high: int, after: Row | None) -> list[Row]:

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from tidelog import __version__
 from tidelog.api import rpc_logs, rpc_params
+from tidelog.api.damage import expected, of_block
 from tidelog.api.envelope import METHOD_NOT_FOUND, NULL, Refusal, quoted
 from tidelog.api.rpc_view import View
 from tidelog.batch import LOGS, TRANSACTIONS, WITHDRAWALS, Row
@@ -59,7 +60,10 @@ async def _block(view: View, block: Row | None, *, full: bool) -> bytes:
     row = BlockColumns._make(block)
     transactions = await view.children(TRANSACTIONS, row.number) if row.transaction_count else []
     withdrawals = await view.children(WITHDRAWALS, row.number) if row.withdrawal_count else []
-    return block_answer(BlockRows(block, transactions, [], withdrawals), full=full)
+    with of_block(view.chain_id, row.number):
+        expected(row.transaction_count, transactions, "transactions")
+        expected(row.withdrawal_count or 0, withdrawals, "withdrawals")
+        return block_answer(BlockRows(block, transactions, [], withdrawals), full=full)
 
 
 async def _count_by_number(view: View, params: Params) -> bytes:
@@ -81,7 +85,10 @@ async def _block_receipts(view: View, params: Params) -> bytes:
     row = BlockColumns._make(block)
     transactions = await view.children(TRANSACTIONS, row.number) if row.transaction_count else []
     logs = await view.children(LOGS, row.number) if row.log_count else []
-    return receipts_answer(place_of(block), transactions, logs)
+    with of_block(view.chain_id, row.number):
+        expected(row.transaction_count, transactions, "transactions")
+        expected(row.log_count, logs, "logs")
+        return receipts_answer(place_of(block), transactions, logs)
 
 
 async def _transaction_by_number(view: View, params: Params) -> bytes:
@@ -97,15 +104,21 @@ async def _transaction_by_block_hash(view: View, params: Params) -> bytes:
 async def _transaction_at(view: View, block: Row | None, index: int) -> bytes:
     if block is None or index >= BlockColumns._make(block).transaction_count:
         return NULL
-    found = await view.children(TRANSACTIONS, BlockColumns._make(block).number, tx_index=index)
-    return transaction_answer(place_of(block), found[0])
+    number = BlockColumns._make(block).number
+    found = await view.children(TRANSACTIONS, number, tx_index=index)
+    with of_block(view.chain_id, number):
+        expected(1, found, "transactions of this index")
+        return transaction_answer(place_of(block), found[0])
 
 
 async def _transaction_by_hash(view: View, params: Params) -> bytes:
     row = await view.transaction(_transaction_hash(params[0]))
     if row is None:
         return NULL
-    return transaction_answer(place_of(await view.held(TransactionColumns._make(row).block_number)), row)
+    number = TransactionColumns._make(row).block_number
+    block = await view.held(number)
+    with of_block(view.chain_id, number):
+        return transaction_answer(place_of(block), row)
 
 
 async def _receipt(view: View, params: Params) -> bytes:
@@ -114,7 +127,10 @@ async def _receipt(view: View, params: Params) -> bytes:
         return NULL
     tx = TransactionColumns._make(row)
     logs = await view.children(LOGS, tx.block_number, tx_index=tx.tx_index) if tx.log_count else []
-    return receipt_answer(place_of(await view.held(tx.block_number)), row, logs)
+    block = await view.held(tx.block_number)
+    with of_block(view.chain_id, tx.block_number):
+        expected(tx.log_count, logs, "logs of this transaction")
+        return receipt_answer(place_of(block), row, logs)
 
 
 async def _logs(view: View, params: Params) -> bytes:

@@ -2,12 +2,12 @@
 
 from msgspec import Struct
 
+from tidelog.api.damage import DamagedBlock
 from tidelog.api.envelope import NOT_FOUND, Refusal
 from tidelog.api.rpc_limits import RpcLimits
 from tidelog.api.rpc_params import BlockId
 from tidelog.batch import BLOCKS, TRANSACTIONS, Row, Table, Value
 from tidelog.chain.position import Position, decode_position, source_of
-from tidelog.errors import Corruption
 from tidelog.store import Snapshot
 
 
@@ -61,10 +61,10 @@ class View(Struct, frozen=True):
         return found[0] if found else None
 
     async def held(self, number: int) -> Row:
-        """The row of a block within the range; Corruption if it is missing."""
+        """The row of a block within the range; DamagedBlock if it is missing."""
         found = await self.snapshot.select(BLOCKS, scope=self.chain_id, low=number, high=number)
         if not found:
-            raise Corruption(f"block {number} of chain {self.chain_id} is missing from the store")
+            raise DamagedBlock(self.chain_id, number, "its header is missing")
         return found[0]
 
     async def transaction(self, tx_hash: bytes) -> Row | None:

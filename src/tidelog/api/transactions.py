@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from tidelog.api.answers import CONDITIONAL, ChainAnswer, revalidated, the_chain
 from tidelog.api.backend import Backend
 from tidelog.api.chain_fields import Transaction, log_of, transaction_of
+from tidelog.api.damage import each, expected, of_block
 from tidelog.api.pages import page_of
 from tidelog.api.parameters import Address, AtMost, Chain, Cursor, From, Hash, Limit, Order, To, from_hex
 from tidelog.api.problems import Refused
@@ -72,8 +73,9 @@ async def get_transaction(
         if not rows:
             raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
         row, *others = rows
-        found = transaction_of(row, [log_of(each) for each in await _logs_of(snapshot, chain, row)])
-        also_at = [TransactionPlace(_int(each, _NUMBER), _int(each, _INDEX)) for each in others]
+        logs = each(chain, await _logs_of(snapshot, chain, row), log_of)
+        (found,) = each(chain, [row], lambda tx: transaction_of(tx, logs))
+        also_at = [TransactionPlace(_int(other, _NUMBER), _int(other, _INDEX)) for other in others]
         return TransactionAnswer(data=found, also_at=also_at, **state.envelope(found.block_number))
 
     answer = await backend.store.read(look)
@@ -91,7 +93,10 @@ async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:
     if not row[TRANSACTIONS.index("log_count")]:
         return []
     number = _int(row, _NUMBER)
-    return await snapshot.select(LOGS, scope=chain, low=number, high=number, where={"tx_index": row[_INDEX]})
+    logs = await snapshot.select(LOGS, scope=chain, low=number, high=number, where={"tx_index": row[_INDEX]})
+    with of_block(chain, number):
+        expected(_int(row, TRANSACTIONS.index("log_count")), logs, "logs of this transaction")
+    return logs
 
 
 @get(
@@ -137,7 +142,7 @@ async def list_address_transactions(
         )
     rows, following = page.cut(rows)
     highest = high if descending or following is None else _int(rows[-1], _NUMBER)
-    answer = Transactions(data=[transaction_of(row) for row in rows], next=following, **state.envelope(highest))
+    answer = Transactions(data=each(chain, rows, transaction_of), next=following, **state.envelope(highest))
     final = answer.finality == "finalized" and to is not None and to <= high
     return revalidated(request, answer, final=final, named=False)
 

@@ -166,6 +166,7 @@ class _Extra(Struct):
 
 _encode = msgspec.json.Encoder().encode
 _extras = msgspec.json.Decoder(_Extra)
+_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _NO_EXTRA = _Extra()
 _NO_BLOOM = "0x" + "00" * 256
 
@@ -195,6 +196,8 @@ def _with_extra(encoded: bytes, extra: str | bytes | Raw | None) -> Raw:
     if not extra:
         return Raw(encoded)
     fields = extra.encode() if isinstance(extra, str) else bytes(extra)
+    if isinstance(extra, str):  # out of a row: a damaged text would spoil the whole answer
+        _object(fields)
     return Raw(encoded[:-1] + b"," + fields[1:]) if len(fields) > 2 else Raw(encoded)
 
 
