@@ -19,8 +19,8 @@ from tidelog.cli import market_source
 from tidelog.cli.market import app, ladder, record
 from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
-from tidelog.market.feed import BookView
 from tidelog.market.journal_file import JournalReader
+from tidelog.market.views import BookView
 
 PROGRAM = "from tidelog.cli.market import app; app()"
 

@@ -23,7 +23,7 @@ from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
 from tidelog.market.core import Entry
 from tidelog.market.events import EventId
-from tidelog.market.feed import BookView, Feed, view_of
+from tidelog.market.feed import Feed
 from tidelog.market.journal import follow as follow_records
 from tidelog.market.journal_export import export_journal, import_journal
 from tidelog.market.journal_file import JournalReader
@@ -34,6 +34,7 @@ from tidelog.market.retention import size_of
 from tidelog.market.rows import decimal_text
 from tidelog.market.symbols import normal_symbol
 from tidelog.market.tokens import REST_URL
+from tidelog.market.views import BookView, view_of
 from tidelog.market.written import written
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs, logger

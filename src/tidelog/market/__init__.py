@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, Tickers, Trades
     from tidelog.market.fanout import Item, Lagged, Policy
-    from tidelog.market.feed import BookView, Feed, Progress
+    from tidelog.market.feed import Feed, Progress
     from tidelog.market.retention import Retention
+    from tidelog.market.views import BookView
 
 __all__ = [
     "BookDelta",
@@ -30,8 +31,8 @@ __all__ = [
 _HOMES = (
     dict.fromkeys(("BookDelta", "BookSnapshot", "BookUpdates", "Tickers", "Trades"), "events")
     | dict.fromkeys(("Item", "Lagged", "Policy"), "fanout")
-    | dict.fromkeys(("BookView", "Feed", "Progress"), "feed")
-    | {"Retention": "retention"}
+    | dict.fromkeys(("Feed", "Progress"), "feed")
+    | {"BookView": "views", "Retention": "retention"}
 )
 
 

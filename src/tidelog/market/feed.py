@@ -13,15 +13,13 @@ the journal, then through the fold, and is then carried out. What a replay sees 
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from decimal import Decimal
 from types import TracebackType
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Corruption, JournalStalled, SourceError, StoreError, Throttled
-from tidelog.market.book import Check, Precision, Units
+from tidelog.market.book import Check
 from tidelog.market.clock import Clock
 from tidelog.market.core import Core, Entry, codec_of
 from tidelog.market.decisions import ATTEMPTS_WINDOW_US, LAPSES_MAX
@@ -78,10 +76,10 @@ from tidelog.market.marks import (
 from tidelog.market.peer import Peer
 from tidelog.market.records import Kind, Record
 from tidelog.market.retention import Keeper, Retention
-from tidelog.market.rows import decimal_text
 from tidelog.market.streams import PRIVATE_URLS, PUBLIC_URLS, has_symbols, is_private, stream_of
 from tidelog.market.subscriptions import Phase, State
 from tidelog.market.symbols import listed, normal_symbol, normal_symbols
+from tidelog.market.views import BookView, view_of
 from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketTransport
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.telemetry import MarketMetrics, logger
@@ -108,65 +106,6 @@ def _patience_us(error: Exception) -> int:
     if not isinstance(error, Throttled):
         return 0
     return int(max(THROTTLED_S if error.retry_after_s is None else error.retry_after_s, THROTTLED_S_MIN) * 1_000_000)
-
-
-class Quote(NamedTuple):
-    """A level as exact decimals, with all that the exchange writes."""
-
-    price: Decimal
-    qty: Decimal
-
-    def __str__(self) -> str:
-        return f"{self.price:f} x {self.qty:f}"
-
-
-class BookView(Struct, frozen=True):
-    """A book at one moment. `proven` means: the top 10 of each side equalled the exchange's at the last message."""
-
-    symbol: str
-    bids: tuple[Units, ...]  # best first, in units of the precision
-    asks: tuple[Units, ...]
-    precision: Precision
-    proven: bool
-    proven_depth: int
-    crossed: bool
-    mismatches: int
-    data_us: int  # when its last message came, Unix time; 0: none on this connection
-
-    @property
-    def best_bid(self) -> Quote | None:
-        """Price and quantity of the best bid; None: there is none."""
-        return self._quote(self.bids)
-
-    @property
-    def best_ask(self) -> Quote | None:
-        return self._quote(self.asks)
-
-    def _quote(self, side: tuple[Units, ...]) -> Quote | None:
-        if not side:
-            return None
-        price, qty = side[0]
-        return Quote(Decimal(decimal_text(price, self.precision.price)), Decimal(decimal_text(qty, self.precision.qty)))
-
-
-def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
-    """A book of a core as it is now; None for a symbol whose book is not followed."""
-    book = core.books.by_symbol.get(symbol)
-    held = core.session.subscription(Stream("book"), symbol)
-    if book is None or held is None:
-        return None
-    bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
-    return BookView(
-        symbol,
-        bids,
-        asks,
-        book.precision,
-        book.proven,
-        book.proven_depth,
-        book.crossed,
-        book.mismatches,
-        held.data_us,
-    )
 
 
 class Progress(Struct, frozen=True):

@@ -17,10 +17,11 @@ from tidelog.errors import StoreError
 from tidelog.market import decisions, journal, pace
 from tidelog.market import feed as feeds
 from tidelog.market.events import EventId
-from tidelog.market.feed import BookView, Feed
+from tidelog.market.feed import Feed
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.loader import Loader, source_of
 from tidelog.market.replay import Summary, load_entries, replay
+from tidelog.market.views import BookView
 from tidelog.net import websocket
 from tidelog.sim import schedule as plan
 from tidelog.sim.consumer import consume

@@ -13,7 +13,7 @@ from tidelog.errors import Rejected
 from tidelog.market import decisions
 from tidelog.market.core import codec_of
 from tidelog.market.events import BookDelta, BookSnapshot
-from tidelog.market.feed import BookView
+from tidelog.market.views import BookView
 from tidelog.net import websocket
 from tidelog.net.websocket import WebSocket
 from tidelog.sim.exchange import SimExchange

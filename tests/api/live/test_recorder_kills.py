@@ -14,11 +14,11 @@ from tidelog.api.live.tail import JournalTail
 from tidelog.api.live.topics import place_of
 from tidelog.market.core import Core
 from tidelog.market.events import EventId, Trades
-from tidelog.market.feed import view_of
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.records import BEGINNING
 from tidelog.market.replay import entries
 from tidelog.market.rows import decimal_text
+from tidelog.market.views import view_of
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 

@@ -20,11 +20,11 @@ from tidelog.errors import ConfigError, Corruption, StoreError, TidelogError
 from tidelog.market.core import Core, Entry
 from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, EventId, Stream, Trades
 from tidelog.market.fanout import FanOut, Policy, Subscription
-from tidelog.market.feed import BookView, view_of
 from tidelog.market.journal import FOLLOW_POLL_S
 from tidelog.market.journal_file import JournalReader
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.replay import resume
+from tidelog.market.views import BookView, view_of
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 

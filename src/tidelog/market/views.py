@@ -1,0 +1,70 @@
+"""A book of a fold as it is at one moment, for whoever shows it: immutable, in exact integers or decimals. Pure."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from tidelog.market.book import Precision, Units
+from tidelog.market.core import Core
+from tidelog.market.events import Stream
+from tidelog.market.rows import decimal_text
+
+
+class Quote(NamedTuple):
+    """A level as exact decimals, with all that the exchange writes."""
+
+    price: Decimal
+    qty: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.price:f} x {self.qty:f}"
+
+
+class BookView(Struct, frozen=True):
+    """A book at one moment. `proven` means: the top 10 of each side equalled the exchange's at the last message."""
+
+    symbol: str
+    bids: tuple[Units, ...]  # best first, in units of the precision
+    asks: tuple[Units, ...]
+    precision: Precision
+    proven: bool
+    proven_depth: int
+    crossed: bool
+    mismatches: int
+    data_us: int  # when its last message came, Unix time; 0: none on this connection
+
+    @property
+    def best_bid(self) -> Quote | None:
+        """Price and quantity of the best bid; None: there is none."""
+        return self._quote(self.bids)
+
+    @property
+    def best_ask(self) -> Quote | None:
+        return self._quote(self.asks)
+
+    def _quote(self, side: tuple[Units, ...]) -> Quote | None:
+        if not side:
+            return None
+        price, qty = side[0]
+        return Quote(Decimal(decimal_text(price, self.precision.price)), Decimal(decimal_text(qty, self.precision.qty)))
+
+
+def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
+    """A book of a core as it is now; None for a symbol whose book is not followed."""
+    book = core.books.by_symbol.get(symbol)
+    held = core.session.subscription(Stream("book"), symbol)
+    if book is None or held is None:
+        return None
+    bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
+    return BookView(
+        symbol,
+        bids,
+        asks,
+        book.precision,
+        book.proven,
+        book.proven_depth,
+        book.crossed,
+        book.mismatches,
+        held.data_us,
+    )
