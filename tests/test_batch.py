@@ -26,6 +26,7 @@ from tidelog.batch import (
     TRADES,
     TRANSACTIONS,
     UINT64_MAX,
+    UNCLES,
     WITHDRAWALS,
     Batch,
     Checkpoint,
@@ -161,7 +162,7 @@ def test_what_holds_for_every_table(table: Table) -> None:
 
 
 def test_the_tables() -> None:
-    chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
+    chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
     assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS) == TABLES
     assert list(content_tables()) == [*chain, INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS]
     assert table_map(TABLES) == {table.name: table for table in TABLES}

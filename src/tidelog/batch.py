@@ -383,6 +383,21 @@ WITHDRAWALS = Table(
     height="block_number",
 )
 
+UNCLES = Table(
+    "uncles",
+    (
+        _int("chain_id"),
+        _int("block_number"),  # of the block that names the uncle
+        _int("position"),  # within the block
+        _bytes("hash"),
+        _bytes("header"),  # RLP, all of it: what the block's ommers hash is over
+    ),
+    key=("chain_id", "block_number", "position"),
+    scope="chain_id",
+    height="block_number",
+    later=True,
+)
+
 CHANGES = Table(
     "changes",
     (
@@ -553,10 +568,11 @@ BLOCK_TABLES = (
     LOGS,
     TRANSACTIONS,
     WITHDRAWALS,
+    UNCLES,
     BLOCKS,
 )  # the order in which a rollback deletes: children first
 MARKET_TABLES = (INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS, COVERAGE)
-TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS)
+TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS)
 
 
 def content_tables(tables: Iterable[Table] = TABLES) -> Iterator[Table]:

@@ -54,8 +54,11 @@ async def asked(store: Store, body: Any, *, limits: RpcLimits | None = None, cha
     return None if answered is None else json.loads(answered)
 
 
-async def result(store: Store, method: str, *params: Any, limits: RpcLimits | None = None) -> Any:
+async def result(
+    store: Store, method: str, *params: Any, limits: RpcLimits | None = None, chain_id: int = CHAIN_ID
+) -> Any:
     """A call's result, or its error's code and message."""
-    answered = await asked(store, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, limits=limits)
+    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answered = await asked(store, call, limits=limits, chain_id=chain_id)
     assert answered.keys() == {"jsonrpc", "id", "result"} or answered.keys() == {"jsonrpc", "id", "error"}
     return answered["result"] if "result" in answered else (answered["error"]["code"], answered["error"]["message"])

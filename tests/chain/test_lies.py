@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.chain.oracle import held_position
 from tests.chain.rig import CHAIN_ID, Rig, a_node, replicas, rig
@@ -16,11 +17,12 @@ from tests.sim.asking import ask
 from tidelog.batch import BLOCKS
 from tidelog.chain import rpc
 from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
-from tidelog.sim.forge import Shape
+from tidelog.sim.forge import LONDON, Shape
 from tidelog.sim.lies import LIES
 from tidelog.sim.node import SimNode
 
 FULL = Shape(transactions=(3, 5), logs=(1, 3), withdrawals=(1, 2), failing=0.0)
+MINED = replace(FULL, uncles=(1, 2))
 CHAIN = "the whole chain"
 
 ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie always
@@ -30,12 +32,13 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
         "receipt_null indexing method_missing batch_reordered batch_short batch_doubled batch_refused "
         "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "
         "receipts_crash receipts_by_number_only receipts_invalid_params "
+        "uncle_null uncle_unsupported "  # the block is stored with its uncles unproven, and says so
         + " ".join(name for name, lie in LIES.items() if lie.harmless)
     ),
     ProofFailure: (  # blocks that contradict their header
         "transaction_altered transaction_missing transaction_unknown_type sender_wrong withdrawal_altered "
         "receipt_altered logs_missing log_index_duplicate "
-        "log_index_wrong log_altered receipt_bloom_wrong "
+        "log_index_wrong log_altered receipt_bloom_wrong uncle_altered uncle_hash_wrong uncles_missing "
     ),
     Rejected: (  # answers that are none
         "block_other optional_missing chain_id_wrong lagging_backend bloom_wrong bloom_stale "
@@ -66,7 +69,10 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 2_000_000)
 
 
-def liar(count: int = 1) -> SimNode:
+def liar(name: str = "", count: int = 1) -> SimNode:
+    """A node for a lie: for one about uncles with a chain that has some."""
+    if name.startswith("uncle"):
+        return a_node(11, shape=MINED, forks=((0, LONDON),), replicas=count)
     return a_node(11, shape=FULL, replicas=count)
 
 
@@ -85,7 +91,7 @@ def test_every_lie_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", LIES)
 async def test_told_a_few_times(tmp_path: Path, name: str) -> None:
-    node = liar()
+    node = liar(name)
     async with rig(tmp_path, node) as r:
         node.tell(name, times=2)
         if name in REFUSED_AT_ONCE:
@@ -98,7 +104,7 @@ async def test_told_a_few_times(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", LIES)
 async def test_told_now_and_then_while_following(tmp_path: Path, name: str) -> None:
-    node = liar()
+    node = liar(name)
     async with rig(tmp_path, node) as r:
         assert await outcome(r) == CHAIN
         told = partial(node.tell, name, probability=0.3)
@@ -111,7 +117,7 @@ async def test_told_now_and_then_while_following(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize("name", LIES)
 async def test_told_always(tmp_path: Path, name: str) -> None:
-    node = liar()
+    node = liar(name)
     async with rig(tmp_path, node) as r:
         node.tell(name)
         ended = await outcome(r)
@@ -130,7 +136,7 @@ async def test_told_always(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", LIES)
 async def test_told_always_beside_an_honest_endpoint(tmp_path: Path, name: str) -> None:
-    node = liar(2)
+    node = liar(name, 2)
     async with rig(tmp_path, node, urls=replicas(2)) as r:
         node.tell(name, replica=0)
         assert await outcome(r) == CHAIN

@@ -107,11 +107,12 @@ def flips(table: Table, column: str) -> list[tuple[str, bool]]:
     changed = {
         "key": f"{name} + 1000",  # beyond what is there
         "int": f"{name} + 1",
+        "uint64": f"{name} + 1",
         "text": f"replace({name}, substr({name}, 2, 1), '~')",
         "bytes": f"CAST(ifnull(substr({name}, 1, length({name}) - 1), '') || {other_byte} AS BLOB)",
         "uint256": f"CAST(substr({name}, 1, 31) || {other_byte} AS BLOB)",
     }[kind]
-    filled = {"int": "1", "text": "'{}'"}.get(kind, "zeroblob(32)")
+    filled = {"int": "1", "uint64": "1", "text": "'{}'"}.get(kind, "zeroblob(32)")
     key = ", ".join(f'"{part}"' for part in table.key)
     order = ", ".join(f'"{part}" DESC' for part in table.key)
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tidelog.sim.forge import Shape
+from tidelog.sim.forge import LONDON, Shape
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.node import SimNode
 
@@ -13,6 +13,12 @@ FULL = Shape(transactions=(8, 12), logs=(1, 4), withdrawals=(1, 3), failing=0.0)
 def full_node(**options: Any) -> SimNode:
     """A node with 20 blocks, each with transactions, logs and withdrawals."""
     return SimNode(Ledger(shape=FULL, blocks=20, finalized_depth=8, safe_depth=4), **options)
+
+
+def mined_node() -> SimNode:
+    """A node with 20 blocks of before the merge, each from the second on with two uncles."""
+    shape = Shape(transactions=(1, 2), uncles=(2, 2))
+    return SimNode(Ledger(shape=shape, forks=((0, LONDON),), blocks=20, finalized_depth=8, safe_depth=4))
 
 
 def call(method: str, *params: Any, call_id: Any = 1) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.asking import ask, call, full_node, ledger_of, reply
+from tests.sim.asking import ask, call, full_node, ledger_of, mined_node, reply
 from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
@@ -202,8 +202,29 @@ PUSHED: dict[str, Callable[[list[list[int]]], bool]] = {  # heads announced for 
 }
 
 
+UNCLE = ("eth_getUncleByBlockHashAndIndex", "its hash", "0x1")
+UNCLES: dict[str, tuple[tuple[Any, ...], Seen]] = {
+    "uncle_altered": (UNCLE, differs("miner")),
+    "uncle_null": (UNCLE, is_null),
+    "uncle_unsupported": (UNCLE, fails(-32601, "does not exist")),
+    "uncle_hash_wrong": (FULL, differs("uncles", 0)),
+    "uncles_missing": (FULL, lambda truth, lied: len(truth["uncles"]) == 2 and lied["uncles"] == []),
+}
+
+
+@pytest.mark.parametrize("name", UNCLES)
+def test_a_lie_about_uncles(name: str) -> None:
+    node = mined_node()
+    (method, *params), seen = UNCLES[name]
+    params = ["0x" + ledger_of(node).canonical(15).hash.hex() if param == "its hash" else param for param in params]
+    truth = ask(node, method, *params)
+    node.tell(name)
+    assert seen(truth, ask(node, method, *params))
+    assert node.told[name] == 1
+
+
 def test_every_lie_is_in_one_of_the_tables() -> None:
-    tables = [*RESULTS, *TRANSPORT, *BATCHES, *PUSHED]
+    tables = [*RESULTS, *UNCLES, *TRANSPORT, *BATCHES, *PUSHED]
     assert sorted(tables) == sorted(LIES)
 
 

@@ -50,6 +50,18 @@ _LACKING = "elif receipts is None or isinstance(receipts, SourceError) or bytes(
 _TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
 
 MUTANTS: dict[str, Mutant] = {
+    "uncles_believed": Mutant(
+        "chain",
+        150,
+        (
+            Patch(
+                "tidelog.chain.proof",
+                '            _compare(f"uncle {i}: its hash", named, keccak(header))\n'
+                '        _compare("the ommers hash", case.header.ommers_hash, keccak(encode_list(encoded)))\n',
+                "            pass\n",
+            ),
+        ),
+    ),
     "checkpoint_in_its_own_transaction": Mutant(
         "chain",
         40,

@@ -46,4 +46,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (3, "serving"),
         (4, "numbers"),
         (5, "complete"),
+        (6, "uncles"),
     ]

@@ -13,11 +13,19 @@ from msgspec import Raw
 from tidelog import __version__
 from tidelog.api import rpc_logs, rpc_params
 from tidelog.api.damage import expected, of_block
-from tidelog.api.envelope import METHOD_NOT_FOUND, NULL, Refusal, quoted
+from tidelog.api.envelope import METHOD_NOT_FOUND, NOT_FOUND, NULL, Refusal, quoted
 from tidelog.api.rpc_view import View
-from tidelog.batch import LOGS, TRANSACTIONS, WITHDRAWALS, Row
-from tidelog.chain.answers import block_answer, place_of, receipt_answer, receipts_answer, transaction_answer
+from tidelog.batch import LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS, Row
+from tidelog.chain.answers import (
+    block_answer,
+    place_of,
+    receipt_answer,
+    receipts_answer,
+    transaction_answer,
+    uncle_answer,
+)
 from tidelog.chain.columns import BlockColumns, TransactionColumns
+from tidelog.chain.proof import Outcome, parse_proof
 from tidelog.chain.rows import BlockRows
 
 Params: TypeAlias = Sequence[Raw]
@@ -60,10 +68,57 @@ async def _block(view: View, block: Row | None, *, full: bool) -> bytes:
     row = BlockColumns._make(block)
     transactions = await view.children(TRANSACTIONS, row.number) if row.transaction_count else []
     withdrawals = await view.children(WITHDRAWALS, row.number) if row.withdrawal_count else []
+    uncles = await view.children(UNCLES, row.number) if row.uncles else []
     with of_block(view.chain_id, row.number):
         expected(row.transaction_count, transactions, "transactions")
         expected(row.withdrawal_count or 0, withdrawals, "withdrawals")
-        return block_answer(BlockRows(block, transactions, [], withdrawals), full=full)
+        return block_answer(BlockRows(block, transactions, [], withdrawals, uncles), full=full)
+
+
+async def _uncle_count_by_number(view: View, params: Params) -> bytes:
+    return _uncle_count(view, await view.block(rpc_params.block_number(params[0])))
+
+
+async def _uncle_count_by_hash(view: View, params: Params) -> bytes:
+    return _uncle_count(view, await view.block(_block_hash(params[0])))
+
+
+def _uncle_count(view: View, block: Row | None) -> bytes:
+    return NULL if block is None else _text(hex(_proven_uncles(view, BlockColumns._make(block))))
+
+
+async def _uncle_by_number(view: View, params: Params) -> bytes:
+    number, index = rpc_params.block_number(params[0]), rpc_params.index(params[1], "uncle")
+    return await _uncle(view, await view.block(number), index)
+
+
+async def _uncle_by_hash(view: View, params: Params) -> bytes:
+    block_hash, index = _block_hash(params[0]), rpc_params.index(params[1], "uncle")
+    return await _uncle(view, await view.block(block_hash), index)
+
+
+async def _uncle(view: View, block: Row | None, index: int) -> bytes:
+    if block is None:
+        return NULL
+    row = BlockColumns._make(block)
+    count = _proven_uncles(view, row)
+    found = await view.children(UNCLES, row.number) if count else []
+    with of_block(view.chain_id, row.number):
+        expected(count, found, "uncles")
+        return uncle_answer(found[index]) if index < count else NULL
+
+
+def _proven_uncles(view: View, row: BlockColumns) -> int:
+    """How many uncles the block has; Refusal where nothing proves that."""
+    with of_block(view.chain_id, row.number):
+        outcome = parse_proof(row.proof).results["uncles"].outcome
+    if outcome is Outcome.NOT_COMPUTABLE:
+        raise Refusal(
+            NOT_FOUND,
+            f"the uncles of block {row.number} are not proven here: no endpoint gave their headers, and the hashes "
+            f"that the block names are the endpoint's word",
+        )
+    return len(row.uncles) // 32
 
 
 async def _count_by_number(view: View, params: Params) -> bytes:
@@ -169,6 +224,10 @@ METHODS: Mapping[str, Method] = {
     "eth_getTransactionByBlockNumberAndIndex": Method(_transaction_by_number, 2),
     "eth_getTransactionByHash": Method(_transaction_by_hash, 1),
     "eth_getTransactionReceipt": Method(_receipt, 1),
+    "eth_getUncleByBlockHashAndIndex": Method(_uncle_by_hash, 2),
+    "eth_getUncleByBlockNumberAndIndex": Method(_uncle_by_number, 2),
+    "eth_getUncleCountByBlockHash": Method(_uncle_count_by_hash, 1),
+    "eth_getUncleCountByBlockNumber": Method(_uncle_count_by_number, 1),
     "eth_syncing": Method(_syncing, 0),
     "net_version": Method(_net_version, 0),
     "web3_clientVersion": Method(_client_version, 0),

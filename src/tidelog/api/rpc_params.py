@@ -93,8 +93,8 @@ def hash32(raw: Raw, what: str) -> bytes:
     return _fixed(_HEX32, 32, _shaped(what, lambda: _text.decode(raw)), what)
 
 
-def index(raw: Raw) -> int:
-    what = "index of the transaction"
+def index(raw: Raw, of: str = "transaction") -> int:
+    what = f"index of the {of}"
     return quantity(_shaped(what, lambda: _text.decode(raw)), what)
 
 

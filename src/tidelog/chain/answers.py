@@ -25,6 +25,7 @@ from tidelog.chain.rows import (
     read_hashes,
     read_header,
     read_transaction,
+    read_uncle,
     read_withdrawal,
 )
 from tidelog.chain.variants import encode, is_encodable
@@ -56,7 +57,7 @@ class _Json(Struct, rename="camel", kw_only=True):
     pass
 
 
-class _JsonBlock(_Json):
+class _JsonHeader(_Json):
     number: str
     hash: str
     parent_hash: str
@@ -83,6 +84,9 @@ class _JsonBlock(_Json):
     slot_number: _Text
     size: _Text
     uncles: list[str]
+
+
+class _JsonBlock(_JsonHeader):
     transactions: list[str] | list[Raw]
     withdrawals: "list[_JsonWithdrawal] | UnsetType"
 
@@ -252,6 +256,40 @@ def block_answer(rows: BlockRows, *, full: bool) -> bytes:
     return bytes(_with_extra(_encode(answer), row.extra))
 
 
+def uncle_answer(row: Row) -> bytes:
+    """The result of eth_getUncleBy.., of a row of `uncles`: a header, as geth gives it; Corruption if it is none."""
+    header = read_uncle(row)
+    answer = _JsonHeader(
+        number=hex(header.number),
+        hash=_data(header.hash),
+        parent_hash=_data(header.parent_hash),
+        ommers_hash=_data(header.ommers_hash),
+        miner=_data(header.miner),
+        state_root=_data(header.state_root),
+        transactions_root=_data(header.transactions_root),
+        receipts_root=_data(header.receipts_root),
+        logs_bloom=_data(header.logs_bloom),
+        difficulty=hex(header.difficulty),
+        gas_limit=hex(header.gas_limit),
+        gas_used=hex(header.gas_used),
+        timestamp=hex(header.timestamp),
+        extra_data=_data(header.extra_data),
+        mix_hash=_optional_data(header.mix_hash),
+        nonce=_optional_data(header.nonce),
+        base_fee_per_gas=_optional_int(header.base_fee_per_gas),
+        withdrawals_root=_optional_data(header.withdrawals_root),
+        blob_gas_used=_optional_int(header.blob_gas_used),
+        excess_blob_gas=_optional_int(header.excess_blob_gas),
+        parent_beacon_block_root=_optional_data(header.parent_beacon_block_root),
+        requests_hash=_optional_data(header.requests_hash),
+        block_access_list_hash=_optional_data(header.block_access_list_hash),
+        slot_number=_optional_int(header.slot_number),
+        size=hex(len(encode_block(header, (), (), None))),  # nobody knows its body: geth counts an empty one
+        uncles=[],
+    )
+    return _encode(answer)
+
+
 def _withdrawal(row: Row) -> _JsonWithdrawal:
     item = read_withdrawal(row)
     return _JsonWithdrawal(
@@ -268,7 +306,7 @@ def block_size(rows: BlockRows) -> int | None:
     Polygon's state-sync transaction is under no root, and no part of the body.
     """
     row = BlockColumns._make(rows.block)
-    if row.uncles:
+    if len(row.uncles) != 32 * len(rows.uncles):
         return None
     header = read_header(rows.block)
     state_sync = state_sync_hash(row.number, row.hash)
@@ -284,7 +322,8 @@ def block_size(rows: BlockRows) -> int | None:
     try:
         if keccak(encode_header(header)) != row.hash:
             return None
-        return len(encode_block(header, transactions, (), withdrawals, encode=encode))
+        ommers = map(read_uncle, rows.uncles)
+        return len(encode_block(header, transactions, ommers, withdrawals, encode=encode))
     except ValueError:  # a field is missing in front of another: a form of header that is not known
         return None
 

@@ -105,13 +105,17 @@ class Withdrawal(Struct, frozen=True):
 
 
 class Block(Struct, frozen=True):
-    """A block with its transactions. `withdrawals` is None where the block has no such list."""
+    """A block with its transactions. `withdrawals` is None where the block has no such list.
+
+    `ommers` are the headers of its uncles; None where nobody gave them. `uncles` are their hashes.
+    """
 
     header: Header
     transactions: tuple[Transaction, ...]
     uncles: tuple[bytes, ...]
     withdrawals: tuple[Withdrawal, ...] | None
     extra: str | None
+    ommers: tuple[Header, ...] | None = None
 
 
 class Log(Struct, frozen=True):
@@ -164,7 +168,8 @@ class RawBlock(Struct, frozen=True):
     block: Raw
     receipts: Raw  # an array
     singly: bool = False  # whether each receipt was asked for by itself
+    uncles: tuple[Raw, ...] | None = None  # their headers; None: there are none, or the endpoint does not give them
 
     @property
     def size_bytes(self) -> int:
-        return len(memoryview(self.block)) + len(memoryview(self.receipts))
+        return sum(len(memoryview(part)) for part in (self.block, self.receipts, *(self.uncles or ())))

@@ -16,8 +16,8 @@ class Difference(Struct, frozen=True):
 
 DIFFERENCES = (
     Difference("block", "size", "the endpoint's own; computed where it gave none, as the bytes of the block's RLP; "
-               "absent where those are not known: with uncles, and on chains whose header or transactions tidelog "
-               "cannot encode"),
+               "absent where those are not known: with uncles that are not proven, and on chains whose header or "
+               "transactions tidelog cannot encode"),
     Difference("block", "logsBloom", "absent where the endpoint gave none and the block's hash could not prove one"),
     Difference("block", "sha3Uncles", "absent where the endpoint gave none and the block's hash could not prove one"),
     Difference("transaction", "blockTimestamp", "always given, as newer nodes do; older ones leave it out"),

@@ -10,7 +10,7 @@ from functools import lru_cache
 from sha3 import keccak_256
 
 from tidelog.chain.blocks import AccessEntry, Authorization, Header, Log, Receipt, Transaction, Withdrawal
-from tidelog.chain.rlp import EMPTY, EMPTY_LIST, encode_bytes, encode_int, encode_list
+from tidelog.chain.rlp import EMPTY, EMPTY_LIST, decode, encode_bytes, encode_int, encode_list
 
 DEPOSIT = 0x7E  # of the OP stack; other chains use the number too, see `tidelog.chain.variants`
 SIGNED_TYPES = frozenset({0, 1, 2, 3, 4})
@@ -77,6 +77,32 @@ def encode_header(header: Header, beyond: Iterable[bytes] = ()) -> bytes:
             *beyond,
         )
     )
+
+
+_INTEGERS = frozenset({7, 8, 9, 10, 11, 15, 17, 18, 22})  # by place: difficulty to timestamp, fees, blob gas, slot
+_SIZES = {0: 32, 1: 32, 2: 20, 3: 32, 4: 32, 5: 32, 6: 256, 13: 32, 14: 8, 16: 32, 19: 32, 20: 32, 21: 32}
+_NAMES = (
+    *("parent_hash", "ommers_hash", "miner", "state_root", "transactions_root", "receipts_root", "logs_bloom"),
+    *("difficulty", "number", "gas_limit", "gas_used", "timestamp", "extra_data", "mix_hash", "nonce"),
+    *("base_fee_per_gas", "withdrawals_root", "blob_gas_used", "excess_blob_gas", "parent_beacon_block_root"),
+    *("requests_hash", "block_access_list_hash", "slot_number"),
+)
+
+
+def read_encoded_header(encoded: bytes) -> Header:
+    """The header that `encode_header` gave these bytes for; ValueError for anything else."""
+    fields = decode(encoded)
+    if not isinstance(fields, list) or not 15 <= len(fields) <= len(_NAMES):
+        raise ValueError("no header has so many fields")
+    values: dict[str, int | bytes | None] = dict.fromkeys(_NAMES)
+    for place, (name, field) in enumerate(zip(_NAMES, fields, strict=False)):
+        if not isinstance(field, bytes) or len(field) != _SIZES.get(place, len(field)):
+            raise ValueError(f"{name} is of another size")
+        values[name] = int.from_bytes(field, "big") if place in _INTEGERS else field
+    header = Header(hash=keccak(encoded), **values)  # type: ignore[arg-type]
+    if encode_header(header) != encoded:
+        raise ValueError("a number has leading zeros")
+    return header
 
 
 def _fields(tx: Transaction) -> list[bytes]:

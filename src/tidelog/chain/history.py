@@ -13,12 +13,14 @@ from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.chain.blocks import RawBlock
 from tidelog.chain.gate import URGENT
 from tidelog.chain.intake import Proven, Rules, take_in
 from tidelog.chain.pool import Pool
 from tidelog.chain.rpc import Endpoint
+from tidelog.chain.uncles import UncleSource
 from tidelog.chain.wire import decode_block
 from tidelog.errors import ProofFailure, Rejected, SourceError
 from tidelog.runtime import Runtime
@@ -76,6 +78,7 @@ class Fetcher:
         self.rules = rules
         self._pool = pool
         self._runtime = runtime
+        self._uncles = UncleSource()
         self._block_bytes = float(BLOCK_BYTES_FIRST)  # a moving average
         self._units = 0  # so far: the rank of the next one
         self._troubled: int | None = None  # a block that failed, beyond which nothing is fetched until it is there
@@ -133,7 +136,7 @@ class Fetcher:
     ) -> None:
         """Get what the endpoint takes at once of what is still missing; raise the first failure after that."""
         keys = [key for key in missing if key not in found][: endpoint.blocks_at_once]
-        outcomes = await endpoint.bundles(keys, rank=rank)
+        outcomes = await self._uncles.added(endpoint, await endpoint.bundles(keys, rank=rank), rank=rank)
         failures: list[Failure] = [outcome for outcome in outcomes if isinstance(outcome, SourceError)]
         raws = {key: raw for key, raw in zip(keys, outcomes, strict=True) if isinstance(raw, RawBlock)}
         for key, judgement in (await self._judged(raws, range_first, endpoint)).items():
@@ -167,6 +170,7 @@ class Fetcher:
             return failure
         except SourceError as error:
             return error
+        again = replace(again, uncles=raw.uncles)
         judgement = (await self._judged({key: again}, range_first, endpoint))[key]
         if judgement.proven is not None:
             found[key] = judgement.proven

@@ -22,7 +22,7 @@ from tidelog.chain.plain import Oddities
 from tidelog.chain.profiles import Profile
 from tidelog.chain.proof import Proof, completed, completed_header, covered_count, prove
 from tidelog.chain.rows import BlockRows, to_rows
-from tidelog.chain.wire import decode_block, decode_receipts
+from tidelog.chain.wire import decode_block, decode_receipts, decode_uncle
 from tidelog.errors import NewerNeeded, ProofFailure, Rejected
 
 Extended = TypeVar("Extended", Block, Transaction, Receipt)
@@ -89,6 +89,9 @@ def _take_one(
 ) -> Proven:
     oddities = Oddities()
     bundle = read_bundle(raw.block, raw.receipts, oddities, chain_id=rules.chain_id, redact=redact)
+    if raw.uncles is not None:
+        block = replace(bundle.block, ommers=tuple(map(decode_uncle, raw.uncles)))
+        bundle = Bundle(block, bundle.receipts)
     header = bundle.block.header
     if key not in (header.number, header.hash):
         asked = f"0x{key.hex()}" if isinstance(key, bytes) else str(key)

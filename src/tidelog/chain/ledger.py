@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from tidelog.backoff import delays
-from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Checkpoint, Row, Rows, Value
+from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS, Checkpoint, Row, Rows, Value
 from tidelog.chain import position as moves
 from tidelog.chain.blocks import Header
 from tidelog.chain.lineage import Link, is_linked
@@ -197,7 +199,7 @@ class Ledger:
         proven = with_proof(first, with_parent(parse_proof(first.proof_text)))
         lowest = blocks[0]  # until blocks below it come, nothing is there to compare its parent with
         begins = Proof({**parse_proof(lowest.proof_text).results, "parent": NOT_APPLICABLE})
-        lowest = BlockRows(with_proof(lowest, begins), lowest.transactions, lowest.logs, lowest.withdrawals)
+        lowest = replace(lowest, block=with_proof(lowest, begins))
         await self._commit(moves.prepend(self.chain_id, self._checkpoint, [lowest, *blocks[1:]], proven))
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
 
@@ -293,7 +295,7 @@ async def read_blocks(snapshot: Snapshot, chain_id: int, low: int, high: int) ->
     """The stored blocks `low` to `high` with all their rows."""
     blocks = await snapshot.select(BLOCKS, scope=chain_id, low=low, high=high)
     groups: list[dict[Value, list[Row]]] = []
-    for table in (TRANSACTIONS, LOGS, WITHDRAWALS):
+    for table in (TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES):
         height, by_number = table.names.index("block_number"), dict[Value, list[Row]]()
         groups.append(by_number)
         for row in await snapshot.select(table, scope=chain_id, low=low, high=high):

@@ -7,7 +7,8 @@ What each check compares:
 
     hash          keccak of the header's fields           with the block's hash
     parent        the header's parent hash                with the hash of the block below
-    uncles        keccak of the empty list                with the header's ommers hash
+    uncles        each header's hash, and the hash of     with the answer and the header
+                  their list
     transactions  each hash, and the root over them,
                   and where each stands                   with the answer and the header
     receipts      one receipt a transaction, their root   with the header
@@ -186,11 +187,26 @@ def _untold(case: _Case, name: str) -> Result | None:
 def _uncles(case: _Case) -> Result:
     if not case.told.ommers_hash and (untold := _untold(case, "sha3Uncles")):
         return untold
+    ommers = case.block.ommers
+    if ommers is not None:
+        encoded = [_encoded_uncle(i, ommer) for i, ommer in enumerate(ommers)]
+        _compare("the number of uncles", len(case.block.uncles), len(ommers))
+        for i, (named, header) in enumerate(zip(case.block.uncles, encoded, strict=True)):
+            _compare(f"uncle {i}: its hash", named, keccak(header))
+        _compare("the ommers hash", case.header.ommers_hash, keccak(encode_list(encoded)))
+        return PASSED
     if case.block.uncles and case.header.ommers_hash != _NO_UNCLES:
         return Result(Outcome.NOT_COMPUTABLE, "the answer holds hashes of uncles, not their headers")
     _compare("the number of uncles", 0, len(case.block.uncles))
     _compare("the ommers hash of no uncles", case.header.ommers_hash, _NO_UNCLES)
     return PASSED
+
+
+def _encoded_uncle(position: int, ommer: Header) -> bytes:
+    try:
+        return encode_header(ommer)
+    except ValueError as error:
+        raise _Differs(f"uncle {position}: its fields", "all that are hashed", str(error)) from None
 
 
 def _place(case: _Case) -> None:

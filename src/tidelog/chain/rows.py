@@ -15,6 +15,7 @@ from tidelog.batch import (
     BLOCKS,
     LOGS,
     TRANSACTIONS,
+    UNCLES,
     WITHDRAWALS,
     Row,
     Rows,
@@ -37,7 +38,15 @@ from tidelog.chain.blocks import (
     Withdrawal,
 )
 from tidelog.chain.canonical import Derived, answered, derived, encoded_only
-from tidelog.chain.encoding import SIGNED_TYPES, encode_access_list, encode_authorizations, encode_hashes
+from tidelog.chain.encoding import (
+    SIGNED_TYPES,
+    encode_access_list,
+    encode_authorizations,
+    encode_hashes,
+    encode_header,
+    keccak,
+    read_encoded_header,
+)
 from tidelog.chain.headers import with_own_fields
 from tidelog.chain.lineage import Link
 from tidelog.chain.proof import Proof
@@ -52,6 +61,7 @@ class BlockRows(Struct, frozen=True):
     transactions: list[Row]
     logs: list[Row]
     withdrawals: list[Row]
+    uncles: list[Row] = []  # none where nobody gave the headers
 
     @property
     def number(self) -> int:
@@ -63,7 +73,7 @@ class BlockRows(Struct, frozen=True):
 
     @property
     def row_count(self) -> int:
-        return 1 + len(self.transactions) + len(self.logs) + len(self.withdrawals)
+        return 1 + len(self.transactions) + len(self.logs) + len(self.withdrawals) + len(self.uncles)
 
     @property
     def proof_text(self) -> str:
@@ -71,7 +81,7 @@ class BlockRows(Struct, frozen=True):
 
     def digest(self) -> bytes:
         """What `rows_digest` must hold, recomputed."""
-        return _digest(self.block[:-1], self.transactions, self.logs, self.withdrawals)
+        return _digest(self.block[:-1], self.transactions, self.logs, self.withdrawals, self.uncles)
 
     @property
     def stored_digest(self) -> bytes:
@@ -83,8 +93,17 @@ _NUMBER, _HASH, _PARENT_HASH = (BLOCKS.index(name) for name in ("number", "hash"
 _PROOF = BLOCKS.index("proof")
 
 
-def _digest(block: Row, transactions: Sequence[Row], logs: Sequence[Row], withdrawals: Sequence[Row]) -> bytes:
-    return rows_digest(((BLOCKS, (block,)), (TRANSACTIONS, transactions), (LOGS, logs), (WITHDRAWALS, withdrawals)))
+def _digest(
+    block: Row,
+    transactions: Sequence[Row],
+    logs: Sequence[Row],
+    withdrawals: Sequence[Row],
+    uncles: Sequence[Row],
+) -> bytes:
+    groups = [(BLOCKS, (block,)), (TRANSACTIONS, transactions), (LOGS, logs), (WITHDRAWALS, withdrawals)]
+    if uncles:  # digests of before there was this table stay as they are
+        groups.append((UNCLES, uncles))
+    return rows_digest(groups)
 
 
 def to_rows(
@@ -119,6 +138,8 @@ def to_rows(
         (chain_id, header.number, i, item.index, item.validator_index, item.address, item.amount_gwei)
         for i, item in enumerate(block.withdrawals or ())
     ]
+    ommers = [encode_header(ommer) for ommer in block.ommers or ()] if proof.holds("uncles") else []
+    uncles: list[Row] = [(chain_id, header.number, i, keccak(item), item) for i, item in enumerate(ommers)]
     row = (
         chain_id,
         header.number,
@@ -154,7 +175,8 @@ def to_rows(
         endpoint,
         ingested_at_ms,
     )
-    return BlockRows((*row, _digest(row, transactions, logs, withdrawals)), transactions, logs, withdrawals)
+    digest = _digest(row, transactions, logs, withdrawals, uncles)
+    return BlockRows((*row, digest), transactions, logs, withdrawals, uncles)
 
 
 def _transaction_row(
@@ -219,6 +241,7 @@ def block_rows(blocks: Sequence[BlockRows]) -> tuple[Rows, ...]:
             (TRANSACTIONS, [row for block in blocks for row in block.transactions]),
             (LOGS, [row for block in blocks for row in block.logs]),
             (WITHDRAWALS, [row for block in blocks for row in block.withdrawals]),
+            (UNCLES, [row for block in blocks for row in block.uncles]),
         )
         if rows
     )
@@ -227,7 +250,7 @@ def block_rows(blocks: Sequence[BlockRows]) -> tuple[Rows, ...]:
 def with_proof(rows: BlockRows, proof: Proof) -> Row:
     """The block's row under another proof, its digest renewed."""
     block = (*rows.block[:_PROOF], str(proof), *rows.block[_PROOF + 1 : -1])
-    return (*block, _digest(block, rows.transactions, rows.logs, rows.withdrawals))
+    return (*block, _digest(block, rows.transactions, rows.logs, rows.withdrawals, rows.uncles))
 
 
 # -- and back ---------------------------------------------------------------------------------------------
@@ -267,6 +290,7 @@ def _bundle(rows: BlockRows) -> Bundle:
             tuple(uncles[i : i + 32] for i in range(0, len(uncles), 32)),
             None if block["withdrawal_count"] is None else tuple(withdrawals),
             _text(block["extra"]),
+            tuple(map(read_uncle, rows.uncles)) if rows.uncles else None,
         ),
         tuple(receipt for _, receipt in pairs),
     )
@@ -400,6 +424,15 @@ def _transaction(values: Row, header: Header, logs: dict[int, list[Log]]) -> tup
 def read_withdrawal(row: Row) -> Withdrawal:
     _, _, _, index, validator, address, amount = row
     return Withdrawal(_int(index), _int(validator), _sized(address, 20), _int(amount))
+
+
+def read_uncle(row: Row) -> Header:
+    """The header of a row of `uncles`; Corruption or ValueError if it is none."""
+    _, _, _, uncle_hash, encoded = row
+    header = read_encoded_header(_bytes(encoded))
+    if header.hash != uncle_hash:
+        raise Corruption("the header of an uncle does not hash to the hash beside it")
+    return header
 
 
 def read_access_list(encoded: bytes) -> tuple[AccessEntry, ...]:

@@ -10,11 +10,11 @@ from typing import IO, Any
 
 import msgspec
 
-from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Row, Rows
+from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS, Row, Rows
 from tidelog.chain.rows import BlockRows
 
 MEMORY_BYTES_MAX = 64 * 1024 * 1024  # a few hundred full blocks: deeper than nearly every reorg
-_TABLES = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
+_TABLES = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], ...])
 
@@ -37,7 +37,8 @@ class Spool:
         return len(self._sizes)
 
     def add(self, block: BlockRows) -> None:
-        groups: tuple[list[Row], ...] = ([block.block], block.transactions, block.logs, block.withdrawals)
+        children = (block.transactions, block.logs, block.withdrawals, block.uncles)
+        groups: tuple[list[Row], ...] = ([block.block], *children)
         record = _encoder.encode(groups)
         self._file.seek(0, 2)
         self._file.write(record)

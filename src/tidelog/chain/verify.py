@@ -11,6 +11,7 @@ from collections import Counter
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.batch import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTIONS
 from tidelog.chain.ledger import links_between, read_blocks
@@ -232,7 +233,7 @@ def _recounted(block: BlockRows) -> BlockRows:
         "withdrawal_count": len(block.withdrawals) or None,
     }
     row = tuple(counted.get(name, value) for name, value in zip(BLOCKS.names, block.block, strict=True))
-    return BlockRows(row, transactions, block.logs, block.withdrawals)
+    return replace(block, block=row, transactions=transactions)
 
 
 def _flags_hold(block: BlockRows, proof: Proof, covered: int) -> bool:

@@ -274,6 +274,7 @@ class _Objects:
 _objects_fields = msgspec.json.Decoder(list[dict[str, Raw]])
 _object_fields = msgspec.json.Decoder(dict[str, Raw])
 _block = msgspec.json.Decoder(_WireBlock)
+_bare_header = msgspec.json.Decoder(_WireHeader)
 _transactions = _Objects(_WireTransaction, _LooseTransaction)
 _receipts = _Objects(_WireReceipt, _LooseReceipt)
 _HEADER_NAMES = _WireHeader.__struct_encode_fields__
@@ -297,6 +298,15 @@ def extra_of(answer: bytes | Raw) -> str | None:
         return _extra(_object_fields.decode(answer), _BLOCK_KNOWN)
     except (ValueError, RecursionError):
         return None
+
+
+def decode_uncle(answer: bytes | Raw) -> Header:
+    """An eth_getUncleBy.. answer: a block, of which some nodes leave out the body."""
+
+    def decode(text: bytes | Raw, into: Oddities) -> Header:
+        return _header(_bare_header.decode(text), into)
+
+    return _shaped("uncle", lambda: _read(decode, plain_block, answer, Oddities()))
 
 
 def decode_block(answer: bytes | Raw, oddities: Oddities | None = None, *, chain_id: int | None = None) -> Block:
@@ -359,7 +369,7 @@ def _decode_header(answer: bytes | Raw, oddities: Oddities) -> Header:
     return header
 
 
-def _header(wire: _WireBlock, oddities: Oddities) -> Header:
+def _header(wire: _WireHeader, oddities: Oddities) -> Header:
     note_style(dict(zip(_HEADER_NAMES, msgspec.structs.astuple(wire), strict=False)), oddities)
     columns = _columns([wire], _HEADER, "$", len(_HEADER))
     header = Header(*[column[0] for column in columns])

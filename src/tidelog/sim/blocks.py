@@ -151,6 +151,7 @@ class Block(Struct, frozen=True, eq=False, dict=True):
     blob_fee: int
     nonces: tuple[int, ...]
     next_withdrawal: int
+    uncles: tuple[Header, ...] = ()
 
     @property
     def number(self) -> int:
@@ -162,7 +163,8 @@ class Block(Struct, frozen=True, eq=False, dict=True):
 
     @cached_property
     def page(self) -> Page:
-        return Page(msgspec.json.encode(_block_json(self)), msgspec.json.encode(_receipts_json(self)))
+        uncles = [msgspec.json.encode(_uncle_json(uncle)) for uncle in self.uncles]
+        return Page(msgspec.json.encode(_block_json(self)), msgspec.json.encode(_receipts_json(self)), uncles)
 
 
 def _hex(data: bytes) -> str:
@@ -173,12 +175,24 @@ def _maybe_hex(data: bytes | None) -> str | None:
     return None if data is None else "0x" + data.hex()
 
 
-def _block_json(block: Block) -> dict[str, Any]:
+def _header_json(header: Header) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, key in HEADER_FIELDS:
-        value = getattr(block.header, name)
+        value = getattr(header, name)
         if value is not None:
             fields[key] = hex(value) if isinstance(value, int) else _hex(value)
+    return fields
+
+
+def _uncle_json(uncle: Header) -> dict[str, Any]:
+    """An uncle as geth answers it: a block with an empty body."""
+    encoded = uncle.encoded()
+    size = len(encode_list((encoded, EMPTY_LIST, EMPTY_LIST)))
+    return _header_json(uncle) | {"hash": _hex(keccak(encoded)), "size": hex(size), "uncles": []}
+
+
+def _block_json(block: Block) -> dict[str, Any]:
+    fields = _header_json(block.header)
     place = {"blockHash": _hex(block.hash), "blockNumber": hex(block.number)}
     base_fee = block.header.base_fee or 0
     fields["hash"] = place["blockHash"]
@@ -186,7 +200,7 @@ def _block_json(block: Block) -> dict[str, Any]:
     fields["transactions"] = [
         _transaction_json(transaction, place, index, base_fee) for index, transaction in enumerate(block.transactions)
     ]
-    fields["uncles"] = []
+    fields["uncles"] = [_hex(keccak(uncle.encoded())) for uncle in block.uncles]
     if block.withdrawals is not None:
         fields["withdrawals"] = [
             {
@@ -203,7 +217,11 @@ def _block_json(block: Block) -> dict[str, Any]:
 def _size(block: Block) -> int:
     """The length of the block's RLP in bytes."""
     transactions = [tx.raw if tx.payload.type == 0 else encode_bytes(tx.raw) for tx in block.transactions]
-    parts = [block.header.encoded(), encode_list(transactions), EMPTY_LIST]
+    parts = [
+        block.header.encoded(),
+        encode_list(transactions),
+        encode_list([uncle.encoded() for uncle in block.uncles]),
+    ]
     if block.withdrawals is not None:
         parts.append(encode_list([withdrawal.encoded() for withdrawal in block.withdrawals]))
     return len(encode_list(parts))

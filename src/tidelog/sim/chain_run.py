@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.chain.pool import Pool
@@ -22,7 +23,7 @@ from tidelog.sim import schedule as plan
 from tidelog.sim.control import Place
 from tidelog.sim.disk import Mount
 from tidelog.sim.faults import Faults
-from tidelog.sim.forge import Shape
+from tidelog.sim.forge import LONDON, PRAGUE, Shape
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.limits import PLANS
@@ -38,6 +39,7 @@ from tidelog.telemetry import ChainMetrics
 
 CHAIN_ID = 1337
 SMALL = Shape(transactions=(0, 2), logs=(0, 2), withdrawals=(0, 1))
+MINED = replace(SMALL, uncles=(0, 2))
 BLOCK_S = 3.0  # between blocks
 FINALIZED_DEPTH = 12
 PATIENCE_S = 10.0  # for a lower chain
@@ -81,7 +83,8 @@ class ChainRun:
         self.schedule = schedule
         self.ledger = Ledger(
             seed=schedule.seed,
-            shape=SMALL,
+            shape=MINED if schedule.uncles else SMALL,
+            forks=((0, LONDON if schedule.uncles else PRAGUE),),
             blocks=schedule.blocks,
             finalized_depth=FINALIZED_DEPTH,
             safe_depth=FINALIZED_DEPTH // 2,

@@ -1,7 +1,7 @@
 """Draw a schedule from a seed. What may go wrong, how often, and for how long is decided here and nowhere else."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -24,9 +24,8 @@ RECEIPTS_LIES = [
 ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
 HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
 LATER_LIES = ("chain_id_huge", "stall_body", "trickle")  # drawn apart, so that older seeds keep their meaning
-CHAIN_LIES = sorted(
-    LIES.keys() - CHAIN_LEFT_OUT - set(HEADS_LIES) - set(RECEIPTS_LIES) - set(ODDITIES) - set(LATER_LIES)
-)
+UNCLE_LIES = ("uncle_altered", "uncle_hash_wrong", "uncle_null", "uncle_unsupported", "uncles_missing")
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - {*HEADS_LIES, *RECEIPTS_LIES, *ODDITIES, *LATER_LIES, *UNCLE_LIES})
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
@@ -56,6 +55,7 @@ HEADS_CHANCE = 0.3
 RECEIPTS_CHANCE = 0.3
 LIMITS_CHANCE = 0.4
 TROUBLED_CHANCE = 0.3
+UNCLES_CHANCE = 0.2
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 HANGING_CHANCE = 0.3
 HANGING_S = 90.0  # twice as long as an endpoint that was awaited without a deadline would cost, and more
@@ -84,7 +84,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
         chain = _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
         chain = _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
         chain = _limits(random.Random(f"{seed} {kind} limits"), chain, faults=steps != 0)
-        return _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
+        chain = _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
+        return _uncles(random.Random(f"{seed} {kind} uncles"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -201,6 +202,16 @@ def _hanging(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pl
     return schedule
 
 
+def _uncles(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a chain of before the merge, and what is said wrongly of its uncles."""
+    if rng.random() >= UNCLES_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [(1, lambda: _lie(rng, schedule.replicas, UNCLE_LIES))]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added), uncles=True)
+
+
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
     """Perhaps messages that come in pieces, or are more than can be read."""
     if not faults or rng.random() >= FRAMES_CHANCE:
@@ -313,8 +324,8 @@ def _replica(rng: random.Random, replicas: int) -> int | None:
     return None if rng.random() < 0.3 else rng.randrange(replicas)
 
 
-def _lie(rng: random.Random, replicas: int) -> plan.Lie:
-    return plan.Lie(rng.choice(CHAIN_LIES), _replica(rng, replicas), rng.choice((0.2, 0.5, 1.0)), _span(rng))
+def _lie(rng: random.Random, replicas: int, lies: Sequence[str] = CHAIN_LIES) -> plan.Lie:
+    return plan.Lie(rng.choice(lies), _replica(rng, replicas), rng.choice((0.2, 0.5, 1.0)), _span(rng))
 
 
 def _crash(rng: random.Random) -> plan.Crash:

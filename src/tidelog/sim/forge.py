@@ -7,8 +7,10 @@ nobody can recompute from JSON-RPC answers (state roots, mix hashes, requests) i
 import random
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
+from tidelog.chain.rlp import encode_list
 from tidelog.chain.trie import ordered_root
 from tidelog.sim.blocks import BLOB_GAS, BLOOM_BYTES, Block, Header, Log, Receipt, Withdrawal, bloom_of
 from tidelog.sim.transactions import BLOBS_MAX, Transaction, account, any_contract, contract, invented, keccak
@@ -18,6 +20,7 @@ EMPTY_UNCLES = bytes.fromhex("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0
 EMPTY_REQUESTS = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")  # EIP-7685
 GENESIS_TIME = 1_700_000_000
 BLOCK_INTERVAL_S = 12
+STAKED_FIELDS = 17  # of a header from Shanghai on: here all blocks before it are mined
 GAS_LIMIT = 36_000_000
 BASE_FEE = 10**9  # of the first block that has one, in wei
 EVENTS = tuple([keccak(b"Event%d()" % n) for n in range(12)])
@@ -51,6 +54,7 @@ class Shape(Struct, frozen=True):
     logs: tuple[int, int] = (0, 4)  # per transaction that succeeds
     withdrawals: tuple[int, int] = (0, 3)
     failing: float = 0.1  # share of transactions that fail, and log nothing
+    uncles: tuple[int, int] = (0, 0)  # in forks of before the merge
 
 
 BENCH = Shape(transactions=(120, 120), logs=(3, 3), withdrawals=(16, 16), failing=0.0)
@@ -80,7 +84,27 @@ class Forge:
         """
         rng = random.Random(f"{self._seed} {parent.hash.hex()} {ordinal}")
         transactions, nonces = self._choose(rng, parent, pending)
-        return self._assemble(rng, parent, transactions, self._receipts(rng, parent, transactions), nonces)
+        receipts, uncles = self._receipts(rng, parent, transactions), self._uncles(parent, ordinal)
+        return self._assemble(rng, parent, transactions, receipts, nonces, uncles)
+
+    def _uncles(self, parent: Block, ordinal: int) -> tuple[Header, ...]:
+        """Headers of blocks that were made beside the parent; by chance of their own, so that all else stays."""
+        if self._fork(parent.number + 1).header_fields >= STAKED_FIELDS or parent.number < 1:
+            return ()
+        rng = random.Random(f"{self._seed} {parent.hash.hex()} {ordinal} uncles")
+        return tuple(
+            msgspec.structs.replace(
+                parent.header,
+                uncles_hash=EMPTY_UNCLES,
+                miner=contract(rng.randrange(4)),
+                state_root=rng.randbytes(32),
+                transactions_root=rng.randbytes(32),
+                receipts_root=rng.randbytes(32),
+                mix_hash=rng.randbytes(32),
+                nonce=rng.randbytes(8),
+            )
+            for _ in range(rng.randint(*self._shape.uncles))
+        )
 
     def _fork(self, number: int) -> Fork:
         return next(fork for first, fork in reversed(self._forks) if first <= number)
@@ -155,6 +179,7 @@ class Forge:
         transactions: tuple[Transaction, ...],
         receipts: tuple[Receipt, ...],
         nonces: tuple[int, ...],
+        uncles: tuple[Header, ...] = (),
     ) -> Block:
         number = parent.number + 1 if parent else 0
         fork = self._fork(number)
@@ -169,10 +194,10 @@ class Forge:
             bloom |= receipt.bloom
         excess = _excess_blob_gas(fork, parent)
         blobs = sum(len(transaction.payload.blob_hashes) for transaction in transactions)
-        staked = size >= 17
+        staked = size >= STAKED_FIELDS
         header = Header(
             parent_hash=parent.hash if parent else bytes(32),
-            uncles_hash=EMPTY_UNCLES,
+            uncles_hash=keccak(encode_list([uncle.encoded() for uncle in uncles])),
             miner=contract(rng.randrange(4)),
             state_root=rng.randbytes(32),
             transactions_root=ordered_root([transaction.raw for transaction in transactions]),
@@ -209,6 +234,7 @@ class Forge:
             blob_fee=_blob_fee(fork, excess),
             nonces=nonces or (0,) * ACCOUNTS,
             next_withdrawal=first_withdrawal + len(withdrawals or ()),
+            uncles=uncles,
         )
 
 

@@ -198,6 +198,17 @@ def _transaction(question: Question) -> Result:
     return Result(bytes(block.page.transactions[block.page.transaction_hashes.index(wanted)]), block)
 
 
+def _uncle(question: Question, block: Held | None) -> Result:
+    index = question.number(question.param(1), 1)
+    if block is None or index >= len(block.page.uncles):
+        return NULL
+    return Result(block.page.uncles[index], block)
+
+
+def _uncle_count(block: Held | None) -> Result:
+    return NULL if block is None else _json(hex(len(block.page.uncles)), block)
+
+
 class _Filter(Struct, rename="camel"):
     """The argument of eth_getLogs. Topics go by position: null for any, a list for one of these."""
 
@@ -266,4 +277,8 @@ METHODS: dict[str, Callable[[Question], Result]] = {
     "eth_getTransactionReceipt": _receipt,
     "eth_getTransactionByHash": _transaction,
     "eth_getLogs": _logs,
+    "eth_getUncleByBlockHashAndIndex": lambda question: _uncle(question, question.by_hash(question.hash(0))),
+    "eth_getUncleByBlockNumberAndIndex": lambda question: _uncle(question, question.by_number(0)),
+    "eth_getUncleCountByBlockHash": lambda question: _uncle_count(question.by_hash(question.hash(0))),
+    "eth_getUncleCountByBlockNumber": lambda question: _uncle_count(question.by_number(0)),
 }

@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from tidelog.sim.ledger import Ledger
+from tidelog.sim.transactions import keccak
 from tidelog.sim.world import Violation
 
 Json: TypeAlias = Any
@@ -268,5 +269,25 @@ def equals_node(connection: apsw.Connection, ledger: Ledger, *, first: int) -> N
         }
         for table, rows_wanted in wanted.items():
             require(stored[table].pop(number, []) == rows_wanted, f"{table} of block {number} are the node's")
+    _uncles_are_the_nodes(connection, ledger, first=first)
     left = {table: sorted(rows) for table, rows in stored.items() if rows}
     require(not left, f"nothing is held that the node does not have: {left}")
+
+
+def _uncles_are_the_nodes(connection: apsw.Connection, ledger: Ledger, *, first: int) -> None:
+    """Each block's uncles are all there, or none is and its proof says so."""
+    text = "SELECT block_number, hash, header FROM uncles WHERE chain_id = ? ORDER BY block_number, position"
+    stored: dict[int, list[tuple[Value, ...]]] = {}
+    rows: list[Any] = connection.execute(text, (ledger.chain_id,)).fetchall()
+    for number, *row in rows:
+        stored.setdefault(number, []).append(tuple(row))
+    proofs: list[Any] = connection.execute(
+        "SELECT number, proof FROM blocks WHERE chain_id = ?", (ledger.chain_id,)
+    ).fetchall()
+    proven = {number: "uncles+" in proof.split() for number, proof in proofs}
+    for number in range(first, ledger.head.number + 1):
+        wanted = [(keccak(uncle.encoded()), uncle.encoded()) for uncle in ledger.canonical(number).uncles]
+        held = stored.pop(number, [])
+        require(held == (wanted if proven[number] else []), f"the uncles of block {number} are the node's, or unproven")
+        require(proven[number] or bool(wanted), f"that block {number} has no uncles can always be proven")
+    require(not stored, "there are no uncles but those of blocks that are held")

@@ -4,6 +4,7 @@ A page knows nothing of how a block is made or proven. It is fed with two `resul
 `eth_getBlockByNumber` with full transactions and of `eth_getBlockReceipts`, and gives the others from them.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
@@ -32,9 +33,10 @@ _raw_receipts = msgspec.json.Decoder(list[Raw] | None)
 class Page:
     """The JSON of one block. Each part is cut out at its first use and kept."""
 
-    def __init__(self, full: bytes, receipts: bytes) -> None:
+    def __init__(self, full: bytes, receipts: bytes, uncles: Sequence[bytes] = ()) -> None:
         self.full = full
         self.receipts = receipts
+        self.uncles = uncles  # their headers, as eth_getUncleBy.. answers them
 
     @cached_property
     def brief(self) -> bytes:

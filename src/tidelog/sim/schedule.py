@@ -203,6 +203,7 @@ class Schedule(Struct, frozen=True):
     grows_at_end: bool = True
     hanging: Lie | None = None  # told at the end, when all else is well: the sync has to keep up beside it
     heads: bool = False  # a newHeads subscription wakes the sync, of replica 0
+    uncles: bool = False  # the chain is one of before the merge, whose blocks have some
     protocol: str = "v2"
     spelled: bool = False  # the user writes symbols in another form than events do
     markets: int = 0  # so many, at paces of their own, some of them quiet; 0: two that are always busy

@@ -6,10 +6,11 @@ import msgspec
 
 from tidelog.sim.lies.edits import flipped, plus_one, texts, without
 from tidelog.sim.lies.lie import BLOCK, RECEIPTS, Asked, on_call
-from tidelog.sim.methods import RpcError
+from tidelog.sim.methods import METHOD_NOT_FOUND, RpcError
 
 PRUNED_CODE = 4444  # what go-ethereum answers for history it has dropped
 PRUNED_DEPTH = 8  # blocks that a pruned node still has
+UNCLE = ("eth_getUncleByBlockHashAndIndex",)
 HISTORY = (*BLOCK, *RECEIPTS, "eth_getTransactionByHash", "eth_getLogs")
 OPTIONAL = ("size", "uncles", "yParity", "chainId", "removed", "blockTimestamp", "effectiveGasPrice")
 
@@ -139,6 +140,37 @@ def pruned(asked: Asked) -> Any:
     if asked.block is None or asked.block.number > asked.question.tip.number - PRUNED_DEPTH:
         return asked.result
     raise RpcError(PRUNED_CODE, "pruned history unavailable")
+
+
+@on_call(*UNCLE)
+def uncle_altered(asked: Asked) -> Any:
+    """An uncle's miner is another."""
+    return asked.result | {"miner": flipped(asked.result["miner"])}
+
+
+@on_call(*UNCLE)
+def uncle_null(asked: Asked) -> Any:
+    """An uncle is null, as at a node that is behind."""
+    return None
+
+
+@on_call(*UNCLE)
+def uncle_unsupported(asked: Asked) -> Any:
+    """There is no method for uncles."""
+    raise RpcError(METHOD_NOT_FOUND, f"the method {asked.question.method} does not exist/is not available")
+
+
+@on_call(*BLOCK)
+def uncle_hash_wrong(asked: Asked) -> Any:
+    """A block names another uncle than its own."""
+    uncles = asked.result.get("uncles") or []  # another lie may have left them out
+    return asked.result | {"uncles": [*map(flipped, uncles[:1]), *uncles[1:]]} if uncles else asked.result
+
+
+@on_call(*BLOCK)
+def uncles_missing(asked: Asked) -> Any:
+    """A block names none of its uncles."""
+    return asked.result | {"uncles": []}
 
 
 def _transactions(block: dict[str, Any]) -> list[dict[str, Any]]:
