@@ -53,8 +53,9 @@ from tidelog.market.marks import (
     encode_mark,
 )
 from tidelog.market.pace import Pace
-from tidelog.market.session import TRANSITIONS, Input, Session
+from tidelog.market.session import Session
 from tidelog.market.subscriptions import Phase, SessionState, State
+from tidelog.market.transitions import TRANSITIONS, Input
 
 TABLE = """
                connect    back_off    opened      opened_private refused      authorized  denied   settled unsettled   drop     lost         stop

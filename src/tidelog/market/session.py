@@ -5,7 +5,7 @@ that came, `apply` a marker, and `decide(now)` says what is to be done by now, i
 it does nothing until it is journaled and comes back through `apply`, and the shell then carries it out. So a
 replay of the journal, which has the decisions in it, comes to the same state, and never decides.
 
-What the connection may do next is in `TRANSITIONS`, a table. What each subscription may do next follows from its
+What the connection may do next is in `transitions`, a table. What each subscription may do next follows from its
 phase: what is wanted, and what the exchange has acknowledged, are kept apart, and the one is brought to the other
 by requests that are paced, answered or repeated. A symbol that is not to be trusted is given up and asked for
 again by itself; the others do not notice.
@@ -13,7 +13,6 @@ again by itself; the others do not notice.
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
 from tidelog.errors import Corruption
@@ -73,6 +72,7 @@ from tidelog.market.marks import (
 )
 from tidelog.market.silence import STALE_LEAST_US, first_data_us, is_stale, take_data
 from tidelog.market.subscriptions import Phase, SessionState, State, Subscription
+from tidelog.market.transitions import TRANSITIONS, Input
 
 if TYPE_CHECKING:
     import random
@@ -83,40 +83,6 @@ THROTTLED_US = 2 * SECOND  # pause after "Exceeded msg rate"
 REFUSED_FIRST_US, REFUSED_MAX_US = 10 * SECOND, 300 * SECOND  # until a refused subscription is asked for again
 STABLE_US = 10 * SECOND  # a connection that lasted so long was no failure
 
-
-class Input(enum.Enum):
-    """What can happen to the connection."""
-
-    CONNECT = "connect"
-    BACK_OFF = "back_off"
-    OPENED = "opened"
-    OPENED_PRIVATE = "opened_private"
-    REFUSED = "refused"
-    AUTHORIZED = "authorized"
-    DENIED = "denied"
-    SETTLED = "settled"  # everything that is wanted has been acknowledged
-    UNSETTLED = "unsettled"
-    DROP = "drop"
-    LOST = "lost"
-    STOP = "stop"
-
-
-def _row(state: State, **next_states: State) -> dict[tuple[State, Input], State]:
-    return {(state, Input(name)): next_state for name, next_state in next_states.items()}
-
-
-_S = State
-# What is not in here cannot happen: a journal that says so contradicts itself.
-TRANSITIONS: dict[tuple[State, Input], State] = (
-    _row(_S.DISCONNECTED, connect=_S.CONNECTING, back_off=_S.BACKING_OFF, stop=_S.CLOSED)
-    | _row(_S.BACKING_OFF, connect=_S.CONNECTING, back_off=_S.BACKING_OFF, stop=_S.CLOSED)
-    | _row(_S.CONNECTING, opened=_S.SUBSCRIBING, opened_private=_S.AUTHENTICATING, refused=_S.DISCONNECTED)
-    | _row(_S.AUTHENTICATING, authorized=_S.SUBSCRIBING, denied=_S.DRAINING, drop=_S.DRAINING, lost=_S.DISCONNECTED)
-    | _row(_S.SUBSCRIBING, settled=_S.LIVE, unsettled=_S.SUBSCRIBING, drop=_S.DRAINING, lost=_S.DISCONNECTED)
-    | _row(_S.LIVE, settled=_S.LIVE, unsettled=_S.SUBSCRIBING, drop=_S.DRAINING, lost=_S.DISCONNECTED)
-    | _row(_S.DRAINING, lost=_S.DISCONNECTED)
-    | _row(_S.CLOSED)
-)
 
 _OPEN = (State.SUBSCRIBING, State.LIVE)
 _UNDER_WAY = (Phase.ASKED, Phase.LEAVING)
