@@ -18,7 +18,7 @@ import psutil
 from tests.postgres import binaries, running
 
 from tidelog.chain.blocks import Bundle
-from tidelog.chain.profiles import PROFILES
+from tidelog.chain.known import PROFILES
 from tidelog.chain.proof import prove
 from tidelog.chain.rows import to_rows
 from tidelog.chain.wire import decode_block, decode_receipts

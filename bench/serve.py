@@ -29,8 +29,9 @@ from tidelog.api.backend import Backend
 from tidelog.api.door import Door
 from tidelog.api.options import ApiOptions
 from tidelog.batch import BLOCKS, CHAINS, LOGS, TRANSACTIONS, Batch, Checkpoint, Row, Rows, uint256
+from tidelog.chain.known import PROFILES
 from tidelog.chain.position import Position, encode_position, source_of
-from tidelog.chain.profiles import PROFILES, encode_profile
+from tidelog.chain.profiles import encode_profile
 from tidelog.chain.proof import CHECKS, PASSED, Proof
 from tidelog.runtime import SystemRuntime, run
 from tidelog.store import open_store

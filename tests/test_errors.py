@@ -125,4 +125,9 @@ def test_facts_are_attributes() -> None:
     assert (throttled.reason, throttled.endpoint, throttled.retry_after_s) == ("busy", "https://node", 3.0)
     assert Throttled("busy").retry_after_s is None
     failure = ProofFailure("bloom", expected="a", got="b", subject="block 5", endpoint="e")
-    assert vars(failure) == {"check": "bloom", "expected": "a", "got": "b", "subject": "block 5", "endpoint": "e"}
+    assert vars(failure) == {
+        "check": "bloom", "expected": "a", "got": "b", "subject": "block 5", "endpoint": "e", "advice": "",
+    }  # fmt: skip
+    assert failure.number == 5
+    failure.advice = "ask elsewhere"
+    assert str(failure).endswith("expected a, got b; ask elsewhere")

@@ -253,7 +253,8 @@ CHAINS = Table(
     (
         _int("chain_id"),
         _bytes("genesis_hash", nullable=True),  # null where no endpoint would tell
-        _text("profile"),  # JSON: the checks that hold on this chain, as decided when it was first seen
+        _text("profile"),  # JSON: the checks that hold on this chain, as known when it was first seen
+        _text("spec", nullable=True, content=False),  # JSON: what differs from it by range of blocks, with evidence
     ),
     key=("chain_id",),
     scope="chain_id",

@@ -121,10 +121,18 @@ class ProofFailure(TidelogError):
         self.got = got
         self.subject = subject
         self.endpoint = endpoint
+        self.advice = ""  # what a closer look has shown, and what to do
+
+    @property
+    def number(self) -> int | None:
+        """The block, if the subject is one."""
+        word, _, number = self.subject.partition(" ")
+        return int(number) if word == "block" and number.isdecimal() else None
 
     def __str__(self) -> str:
         source = f" from {self.endpoint}" if self.endpoint else ""
-        return f"{self.subject}{source}: {self.check} differs: expected {self.expected}, got {self.got}"
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.subject}{source}: {self.check} differs: expected {self.expected}, got {self.got}{advice}"
 
 
 class NewerNeeded(ProofFailure):

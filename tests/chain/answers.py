@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from tidelog.chain.blocks import Bundle
 from tidelog.chain.intake import prove_reading, read_bundle
+from tidelog.chain.known import PROFILES
 from tidelog.chain.plain import Oddities
-from tidelog.chain.profiles import PROFILES, Profile
+from tidelog.chain.profiles import Profile
 from tidelog.chain.proof import Proof, covered_count
 from tidelog.chain.rows import BlockRows, to_rows
 from tidelog.chain.wire import decode_block, decode_receipts

@@ -21,7 +21,8 @@ from tidelog.chain.answers import (
 )
 from tidelog.chain.columns import BlockColumns, LogColumns, TransactionColumns
 from tidelog.chain.differences import DIFFERENCES
-from tidelog.chain.profiles import PROFILES, Profile
+from tidelog.chain.known import PROFILES
+from tidelog.chain.profiles import Profile
 from tidelog.chain.proof import covered_count, prove
 from tidelog.chain.rows import BlockRows, to_rows
 from tidelog.sim.forge import FORKS

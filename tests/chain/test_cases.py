@@ -12,9 +12,10 @@ from tests.chain.rig import rig
 from tests.conftest import missing
 from tidelog.chain.answers import block_answer, place_of, receipts_answer
 from tidelog.chain.intake import prove_reading, read_bundle
+from tidelog.chain.known import PROFILES
 from tidelog.chain.ledger import read_block
 from tidelog.chain.plain import Oddities
-from tidelog.chain.profiles import PROFILES, Profile
+from tidelog.chain.profiles import Profile
 from tidelog.chain.proof import Outcome, Proof, covered_count, prove
 from tidelog.chain.rows import BlockRows, to_bundle, to_rows
 from tidelog.chain.verify import verify_range

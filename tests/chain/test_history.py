@@ -13,8 +13,8 @@ from tidelog.chain import history
 from tidelog.chain.budget import LIMITS, BudgetLimits
 from tidelog.chain.history import AHEAD_UNITS_SMALL, Fetcher
 from tidelog.chain.intake import Rules
+from tidelog.chain.known import PROFILES
 from tidelog.chain.pool import Pool
-from tidelog.chain.profiles import PROFILES
 from tidelog.chain.rpc import Endpoint
 from tidelog.config import EndpointUrl
 from tidelog.errors import ProofFailure, Rejected, TooLarge

@@ -9,7 +9,7 @@ from tests.chain.answers import FULL, bundle_of, proven, simulated
 from tidelog.batch import BLOCKS
 from tidelog.chain.blocks import RawBlock
 from tidelog.chain.intake import Rules, take_in
-from tidelog.chain.profiles import PROFILES
+from tidelog.chain.known import PROFILES
 from tidelog.chain.proof import Outcome
 from tidelog.errors import ProofFailure, Rejected
 from tidelog.sim.ledger import Ledger

@@ -15,8 +15,9 @@ from tests.sim.asking import full_node, ledger_of
 from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.chain import extra as own
 from tidelog.chain.intake import prove_reading, read_bundle
+from tidelog.chain.known import PROFILES
 from tidelog.chain.plain import KINDS, NUMBER_MAX, Oddities
-from tidelog.chain.profiles import ALL, PROFILES, Profile
+from tidelog.chain.profiles import ALL, Profile
 from tidelog.chain.proof import Outcome
 from tidelog.chain.rows import to_bundle
 from tidelog.errors import NewerNeeded, ProofFailure, Rejected

@@ -24,6 +24,7 @@ from tidelog.batch import (
     Table,
     Value,
 )
+from tidelog.chain.known import PROFILES
 from tidelog.chain.lineage import Link
 from tidelog.chain.position import (
     APPLY,
@@ -47,7 +48,6 @@ from tidelog.chain.position import (
     replace,
     source_of,
 )
-from tidelog.chain.profiles import PROFILES
 from tidelog.chain.rows import BlockRows, block_rows
 from tidelog.errors import Corruption
 

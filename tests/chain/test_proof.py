@@ -17,7 +17,8 @@ from tests.sim import specification
 from tidelog.batch import TRANSACTIONS
 from tidelog.chain.blocks import Bundle, Receipt, Transaction
 from tidelog.chain.encoding import encode_header, encode_receipt, encode_transaction, keccak, logs_bloom
-from tidelog.chain.profiles import ALL, PROFILES, Profile
+from tidelog.chain.known import PROFILES
+from tidelog.chain.profiles import ALL, Profile
 from tidelog.chain.proof import (
     CHECKS,
     Outcome,

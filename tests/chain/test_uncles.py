@@ -17,7 +17,7 @@ from tidelog.chain.blocks import RawBlock
 from tidelog.chain.columns import BlockColumns
 from tidelog.chain.encoding import encode_header, read_encoded_header
 from tidelog.chain.intake import Proven, Rules, take_in
-from tidelog.chain.profiles import PROFILES
+from tidelog.chain.known import PROFILES
 from tidelog.chain.rows import to_bundle
 from tidelog.chain.verify import COMMITMENT, verify_range
 from tidelog.errors import ProofFailure

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tidelog.chain.profiles import PROFILES
+from tidelog.chain.known import PROFILES
 from tidelog.chain.reporting import Progress as SyncProgress
 from tidelog.cli.market_source import status_line
 from tidelog.cli.progress import Display

@@ -202,7 +202,7 @@ class Chain:
             Rows(table, [row for block in blocks for row in block[table.name]])
             for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
         ]
-        chain = make_row(CHAINS, self._rng, chain_id=self.chain_id)
+        chain = make_row(CHAINS, self._rng, chain_id=self.chain_id, spec=None)
         gap = make_row(GAPS, self._rng, source="chain:1", scope="", first=self.head, last=self.head)
         return Batch(
             before,

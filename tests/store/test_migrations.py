@@ -47,4 +47,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (4, "numbers"),
         (5, "complete"),
         (6, "uncles"),
+        (7, "spec"),
     ]

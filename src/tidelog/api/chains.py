@@ -11,13 +11,13 @@ from tidelog.api.backend import Backend
 from tidelog.api.pages import page_of
 from tidelog.api.parameters import Cursor, Limit
 from tidelog.batch import CHAINS
-from tidelog.chain.profiles import decode_profile
+from tidelog.chain.profiles import profile_of
 
 __all__ = ["ROUTES"]
 
 
 class Chain(Struct, frozen=True):
-    """A chain, the checks that hold on it, and the range that is held."""
+    """A chain, the checks that hold at its head, and the range that is held."""
 
     chain_id: int
     profile: str
@@ -45,7 +45,9 @@ async def list_chains(
         states = [await chain_state(snapshot, int(str(row[0]))) for row in rows]
     found = []
     for row, state in zip(rows, states, strict=True):
-        profile = decode_profile(str(row[2]))
+        profile = profile_of(row)
+        if state is not None:
+            profile = profile.at(state.position.head)
         envelope = {"head": None, "checkpoint": None} if state is None else state.envelope(0)
         found.append(
             Chain(

@@ -55,7 +55,7 @@ class Committer:
     """Takes what a fetcher gives into a ledger.
 
     Args:
-        chain: the chain's own row, that goes with the first blocks if the store has none.
+        chain: the chain's own row, which goes with the first blocks.
         on_commit: called after each commit.
         stopping: whether to end after the commit that is under way.
     """
@@ -68,7 +68,7 @@ class Committer:
         reporter: Reporter,
         runtime: Runtime,
         *,
-        chain: Rows | None,
+        chain: Callable[[], Rows],
         on_commit: Callable[[], None],
         stopping: Callable[[], bool],
     ) -> None:
@@ -156,7 +156,7 @@ class Committer:
         """Commit blocks that link to the head."""
         if not blocks:
             return
-        await self._ledger.append([block.rows for block in blocks], chain=self._chain_row)
-        self._chain_row = None
+        chain = self._chain_row() if self._ledger.position is None else None
+        await self._ledger.append([block.rows for block in blocks], chain=chain)
         self._reporter.count(blocks)
         self._committed()

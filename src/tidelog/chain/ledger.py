@@ -208,6 +208,10 @@ class Ledger:
         await self._commit(moves.finalize(self._checkpoint, link.number, link.hash))
         self._hold(self._links)
 
+    async def describe(self, chain: Rows) -> None:
+        """Put another row for the chain in place of the stored one."""
+        await self._commit(moves.describe(self._checkpoint, chain))
+
     async def rewind(self, to: int, *, below_finalized: bool) -> int:
         """Drop the blocks above `to`; how many. ConfigError where that is not in the range, or final."""
         position = self._position

@@ -153,6 +153,16 @@ class Pool:
                 pause_s = min(pause_s, LOOK_S)
             await self._runtime.sleep(min(pause_s, max(0.001, self.give_up_at - now)))
 
+    def serves(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint has named this chain, and does not contradict what is final."""
+        return self._health[endpoint.name].usable(None)
+
+    def forgive(self) -> None:
+        """Let go of what blocks were refused for: they were held to rules that the chain does not have."""
+        for health in self._health.values():
+            if isinstance(health.error, ProofFailure):
+                health.answered()
+
     def _preference(self, endpoint: Endpoint, last: Endpoint | None) -> tuple[bool, int, float]:
         return endpoint is last, self._health[endpoint.name].failures, endpoint.load
 

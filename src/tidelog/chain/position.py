@@ -28,7 +28,7 @@ from tidelog.batch import (
     Rows,
 )
 from tidelog.chain.lineage import Link
-from tidelog.chain.profiles import Profile, encode_profile
+from tidelog.chain.profiles import Profile, encode_profile, encode_ranges
 from tidelog.chain.rows import BlockRows, block_rows
 from tidelog.errors import Corruption
 
@@ -177,7 +177,7 @@ def _with_counts(position: Position, held: Counts | None) -> Position:
 
 
 def chain_row(chain_id: int, genesis_hash: bytes | None, profile: Profile) -> Rows:
-    return Rows(CHAINS, [(chain_id, genesis_hash, encode_profile(profile))])
+    return Rows(CHAINS, [(chain_id, genesis_hash, encode_profile(profile), encode_ranges(profile))])
 
 
 def append(chain_id: int, before: Checkpoint, blocks: Sequence[BlockRows], *, chain: Rows | None = None) -> Move:
@@ -270,6 +270,11 @@ def finalize(before: Checkpoint, number: int, block_hash: bytes) -> Move:
 def recount(before: Checkpoint, held: Counts) -> Move:
     """Put down what was counted; nothing else changes."""
     return _move(before, _with_counts(_required(before), held))
+
+
+def describe(before: Checkpoint, chain: Rows) -> Move:
+    """Put the chain's row in place of the stored one: its rules for later blocks have changed, and nothing else."""
+    return _move(before, _required(before), put=(chain,))
 
 
 def repair(chain_id: int, before: Checkpoint, block: BlockRows, gone: Counts | None = None) -> Move:

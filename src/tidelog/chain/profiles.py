@@ -1,89 +1,178 @@
-"""What holds on which chain: the checks that can be made there, its finality, its pace.
+"""What holds on which chain: the checks that can be made there, by range of blocks; its finality, its pace.
 
-A profile is stored with the chain when it is first seen and never lowered silently. A chain that is not
-in the table is probed once (`tidelog.chain.sync`), and what held then is its profile.
+A profile is stored with the chain and never lowered silently. `known` has those of well-known chains, `probe` finds
+out what holds on any other, `rulebook` keeps the stored one in step with what later blocks show.
 """
+
+from bisect import bisect_right
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from tidelog.batch import Row
 from tidelog.errors import Corruption
 
 ALL = ("hash", "parent", "uncles", "transactions", "receipts", "derived", "bloom", "withdrawals")
 """Every check but `senders`, which the user asks for; `tidelog.chain.proof` says what each compares."""
+
+LOWERABLE = tuple(check for check in ALL if check != "parent")
+"""The checks that need not hold on a chain. The parent link always does."""
+
+PROFILES_KEPT = 64  # flattened profiles: a few per range of a chain
+
+
+class Evidence(Struct, frozen=True, array_like=True):
+    """In how many blocks a check compared something, and what came of it. An empty block is no evidence."""
+
+    check: str
+    held: int
+    failed: int
+
+
+class Range(Struct, frozen=True, omit_defaults=True):
+    """The rules from block `first` on, up to the next range. See `Profile` for the fields that are there too."""
+
+    first: int
+    checks: tuple[str, ...] = ALL
+    foreign_roots: tuple[str, ...] = ()
+    state_sync: bool = False
+    storage_withdrawals_root: bool = False
+    bloom_superset: bool = False
+    unconfirmed: tuple[str, ...] = ()  # applied, though no block has been seen in which they compare anything
+    accepted: tuple[str, ...] = ()  # not applied, because the user said so: `--accept-unproven`
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Profile(Struct, frozen=True):
     """What is known of a chain.
 
     `finality_depth` is how many blocks below the head a block counts as final where the node has no
-    finalized tag; `stall_s` how long the head may stand still before that is said.
+    finalized tag; `stall_s` how long the head may stand still before that is said. With `ranges`, the rules are
+    theirs, ascending from block 0; without, the fields here hold for every block.
     """
 
     name: str
     checks: tuple[str, ...] = ALL
-    roots: bool = True  # False: transactions and receipts are checked one by one, their roots are not ours
+    roots: bool = True  # False: transactions and receipts are checked one by one, their roots are of another kind
     opaque_types: tuple[int, ...] = ()  # transaction types that are known and cannot be encoded from JSON
     forms: tuple[str, ...] = ()  # of types that mean something else on other chains, see `tidelog.chain.variants`
     state_sync: bool = False  # Polygon: a transaction that stands in the lists and in no root
     storage_withdrawals_root: bool = False  # OP stack since Isthmus: not the root of a list
     finality_depth: int = 256
     stall_s: float = 120.0
+    foreign_roots: tuple[str, ...] = ()  # of transactions and receipts, those whose root is of another kind
+    bloom_superset: bool = False  # the block's bloom has further bits: Cronos kept those of reverted transactions
+    unconfirmed: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    ranges: tuple[Range, ...] = ()
+
+    def at(self, number: int) -> "Profile":
+        """The rules for block `number`, as a profile without ranges."""
+        if not self.ranges:
+            return self
+        return _flattened(self, max(0, bisect_right(self.ranges, number, key=_first) - 1))
+
+    def rooted(self, check: str) -> bool:
+        """Whether the root that `check` ("transactions" or "receipts") compares is the one of Ethereum's rules."""
+        return self.roots and check not in self.foreign_roots
+
+    def as_ranges(self) -> tuple[Range, ...]:
+        """The rules as ranges: at least one, the first from block 0."""
+        return self.ranges or (range_of(self, 0),)
+
+    def holds_everywhere(self, check: str) -> bool:
+        """Whether the check is made for every block of the chain."""
+        return all(check in found.checks for found in self.as_ranges())
 
 
-_OP = Profile("op-stack", forms=("deposit",), storage_withdrawals_root=True, finality_depth=2_000, stall_s=60)
-_ETHEREUM = Profile("ethereum", finality_depth=96, stall_s=180)  # two epochs, and one for a missed vote
-# since PIP-74 a state-sync transaction is of type 0x7f and stands under the roots, but its fields are in no answer
-_POLYGON = Profile("polygon", state_sync=True, opaque_types=(0x7F,), finality_depth=256, stall_s=60)
-# messages from L1 are of type 0x7e: scroll-tech/go-ethereum, core/types/l1_message_tx.go
-_SCROLL = Profile("scroll", forms=("scroll",), finality_depth=2_000, stall_s=60)
-# each block begins with a transaction of type 0x7e, and its header ends with a public key: BRIP-4
-_BERACHAIN = Profile("berachain", forms=("berachain",), finality_depth=64, stall_s=60)
+_SHARED = tuple(
+    name for name in Range.__struct_fields__ if name in Profile.__struct_fields__
+)  # what a range says in a profile's place
+_STORED = (
+    "name", "checks", "roots", "opaque_types", "state_sync", "storage_withdrawals_root", "finality_depth", "stall_s",
+)  # fmt: skip  # always written, as from the start: the column counts for the digest
 
-# Facts of each chain: EIP-155 chain ids as listed by ethereum-lists/chains; rules as in the chains' own docs
-PROFILES: dict[int, Profile] = {
-    1: _ETHEREUM,
-    11155111: _ETHEREUM,  # Sepolia
-    17000: _ETHEREUM,  # Holesky
-    560048: _ETHEREUM,  # Hoodi
-    10: _OP,
-    8453: _OP,  # Base
-    11155420: _OP,  # OP Sepolia
-    84532: _OP,  # Base Sepolia
-    42161: Profile(
-        "arbitrum",
-        # the header's extra fields and types 0x64-0x6a are in no public encoding of the JSON
-        checks=("hash", "parent", "uncles", "receipts", "bloom"),
-        opaque_types=tuple(range(0x64, 0x6B)),
-        finality_depth=20_000,
-        stall_s=60,
-    ),
-    137: _POLYGON,
-    80002: _POLYGON,  # Amoy
-    534352: _SCROLL,
-    534351: _SCROLL,  # Scroll Sepolia
-    80094: _BERACHAIN,
-    80069: _BERACHAIN,  # Bepolia
-    25: Profile(
-        "cronos",
-        checks=("parent", "uncles", "transactions", "receipts", "bloom"),
-        roots=False,  # hash and roots are Tendermint's
-        finality_depth=1,
-        stall_s=120,
-    ),
-    31337: Profile("anvil", finality_depth=64, stall_s=3_600),  # a development node mines when it is asked to
-    1337: Profile("anvil", finality_depth=64, stall_s=3_600),
-}
+
+def range_of(profile: Profile, first: int) -> Range:
+    """The rules of a profile without ranges, as a range."""
+    found = Range(first, **{name: getattr(profile, name) for name in _SHARED})
+    return found if profile.roots else replace(found, foreign_roots=("transactions", "receipts"))
+
+
+def _first(found: Range) -> int:
+    return found.first
+
+
+@lru_cache(maxsize=PROFILES_KEPT)
+def _flattened(profile: Profile, index: int) -> Profile:
+    found = profile.ranges[index]
+    return replace(profile, ranges=(), roots=True, **{name: getattr(found, name) for name in _SHARED})
+
+
+def joined(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+    """The same rules without a range that repeats the one below it."""
+    kept: list[Range] = []
+    for found in ranges:
+        if kept and _rules(kept[-1]) == _rules(found):
+            continue
+        kept.append(found)
+    return tuple(kept)
+
+
+def _rules(found: Range) -> Range:
+    return replace(found, first=0, evidence=())
+
+
+def within(outer: tuple[Range, ...], inner: tuple[Range, ...], first: int, last: int) -> tuple[Range, ...]:
+    """`outer`, with the rules of `inner` for the blocks `first` to `last`.
+
+    How a stored profile is changed: the rules of the blocks that are stored already stay as they were.
+    """
+
+    def rules(ranges: tuple[Range, ...], number: int) -> Range:
+        return ranges[max(0, bisect_right(ranges, number, key=_first) - 1)]
+
+    starts = sorted(
+        {0, first, last + 1}
+        | {found.first for found in outer if not first <= found.first <= last}
+        | {found.first for found in inner if first <= found.first <= last}
+    )
+    pieces = [replace(rules(inner if first <= start <= last else outer, start), first=start) for start in starts]
+    return joined(tuple(pieces))
 
 
 def encode_profile(profile: Profile) -> str:
-    """The profile as the `chains` table stores it."""
-    return msgspec.json.encode(profile).decode()
+    """The profile without its ranges, as the column `profile` of `chains` stores it."""
+    whole = msgspec.to_builtins(replace(profile, ranges=()))
+    blank = msgspec.to_builtins(Profile(profile.name))
+    return msgspec.json.encode(
+        {name: value for name, value in whole.items() if name in _STORED or value != blank[name]}
+    ).decode()
 
 
-def decode_profile(text: str) -> Profile:
-    """Raises Corruption if the stored text is no profile."""
+def encode_ranges(profile: Profile) -> str | None:
+    """The profile's ranges, as the column `spec` of `chains` stores them; None if it has none."""
+    return msgspec.json.encode(profile.ranges).decode() if profile.ranges else None
+
+
+def decode_profile(text: str, ranges: str | None = None) -> Profile:
+    """The inverse of both; Corruption if a stored text is none of these."""
     try:
-        return msgspec.json.decode(text, type=Profile)
+        profile = msgspec.json.decode(text, type=Profile)
+        if ranges is None:
+            return profile
+        found = msgspec.json.decode(ranges, type=tuple[Range, ...])
     except (ValueError, RecursionError) as error:  # msgspec's errors are among them
         raise Corruption(f"the stored profile of the chain cannot be read: {error}") from None
+    firsts = [each.first for each in found]
+    if not firsts or firsts[0] != 0 or firsts != sorted(set(firsts)):
+        raise Corruption("the stored profile of the chain has ranges that do not ascend from block 0")
+    return replace(profile, ranges=found)
+
+
+def profile_of(row: Row) -> Profile:
+    """The profile of a row of `chains`."""
+    _, _, text, ranges = row
+    return decode_profile(str(text), None if ranges is None else str(ranges))

@@ -121,7 +121,7 @@ class _Case:
 
     def __init__(self, bundle: Bundle, profile: Profile, parent_hash: bytes | None) -> None:
         self.block, self.told = bundle.block, bundle.block.header
-        self.profile, self.parent_hash = profile, parent_hash
+        self.profile, self.parent_hash = profile.at(bundle.block.header.number), parent_hash
         self.transactions, self.receipts = bundle.block.transactions, bundle.receipts
         self.blooms = [logs_bloom(receipt.logs) for receipt in bundle.receipts]
         self.covered_count = covered_count(bundle, profile)
@@ -260,7 +260,7 @@ def _transactions(case: _Case) -> Result:
     for i, (tx, value) in enumerate(zip(case.covered, encoded, strict=True)):
         if value is not None and tx.hash != (computed := keccak(value)):
             _compare(f"transaction {i}: its hash", tx.hash, computed)
-    if not case.profile.roots:
+    if not case.profile.rooted("transactions"):
         return Result(Outcome.NOT_COMPUTABLE, "hashes hold, the root is of another kind")
     if unknown := case.unknown_types:
         return _types(unknown)
@@ -270,7 +270,7 @@ def _transactions(case: _Case) -> Result:
 
 
 def _receipts(case: _Case) -> Result:
-    if not case.profile.roots:
+    if not case.profile.rooted("receipts"):
         return Result(Outcome.NOT_COMPUTABLE, "all are there, the root is of another kind")
     encoded = [
         encode_receipt(tx.type, receipt, bloom.to_bytes(256, "big"), receipt_appends(tx.type, receipt))
@@ -290,6 +290,9 @@ def _bloom(case: _Case) -> Result:
             _compare(f"receipt {i}: its bloom", receipt.logs_bloom, bloom.to_bytes(256, "big"))
     if not case.told.logs_bloom and (untold := _untold(case, "logsBloom")):
         return untold
+    stated, computed = (int.from_bytes(bloom, "big") for bloom in (case.header.logs_bloom, case.bloom))
+    if case.profile.bloom_superset and stated != computed and stated & computed == computed:
+        return Result(Outcome.NOT_COMPUTABLE, "has further bits beside those of the logs")
     _compare("the block's bloom", case.header.logs_bloom, case.bloom)
     return PASSED
 
@@ -418,15 +421,20 @@ def prove(
     for name, compute in _COMPUTE.items():
         if name == "senders" and not senders:
             results[name] = NOT_APPLICABLE
-        elif name not in profile.checks and name not in ("senders", "parent"):
-            results[name] = Result(Outcome.NOT_COMPUTABLE, f"not on {profile.name}")
+        elif name not in case.profile.checks and name not in ("senders", "parent"):
+            accepted = name in case.profile.accepted
+            reason = "accepted as unproven by the user" if accepted else f"not on {profile.name}"
+            results[name] = Result(Outcome.NOT_COMPUTABLE, reason)
         else:
             results[name] = _checked(name, compute, case, endpoint)
     return Proof(results)
 
 
 def assess(bundle: Bundle, profile: Profile) -> dict[str, Result | ProofFailure]:
-    """Each check's outcome on its own, failures included: how an unknown chain is probed.
+    """Each check's outcome on its own, failures included: what a block says about the chain's rules.
+
+    NOT_APPLICABLE where the check compared nothing: no transactions, no logs, no withdrawals, no parent. Such a
+    block is no evidence that the check holds on the chain, nor that it does not.
 
     Raises:
         ProofFailure: receipts are missing or belong elsewhere, which is wrong on every chain.
@@ -434,13 +442,25 @@ def assess(bundle: Bundle, profile: Profile) -> dict[str, Result | ProofFailure]
     case = _Case(bundle, profile, None)
     _checked("transactions", _place, case, None)
     _checked("receipts", _pair, case, None)
+    idle = _idle(case)
     outcomes: dict[str, Result | ProofFailure] = {}
     for name, compute in _COMPUTE.items():
         try:
-            outcomes[name] = _checked(name, compute, case, None)
+            outcome = _checked(name, compute, case, None)
+            outcomes[name] = NOT_APPLICABLE if outcome == PASSED and name in idle else outcome
         except ProofFailure as failure:
             outcomes[name] = failure
     return outcomes
+
+
+def _idle(case: _Case) -> set[str]:
+    """The checks that pass on this block because there is nothing to compare."""
+    idle = set() if case.covered else {"transactions", "receipts", "derived", "senders"}
+    if not any(case.blooms) and not any(case.header.logs_bloom):
+        idle.add("bloom")
+    if not case.block.withdrawals:
+        idle.add("withdrawals")
+    return idle
 
 
 def _checked(name: str, compute: Callable[[_Case], T], case: _Case, endpoint: str | None) -> T:
@@ -479,6 +499,10 @@ def completed(bundle: Bundle, profile: Profile) -> Bundle:
 def covered_count(bundle: Bundle, profile: Profile) -> int:
     """How many of the transactions, from the first on, stand under the block's roots."""
     header, transactions = bundle.block.header, bundle.block.transactions
-    if profile.state_sync and transactions and transactions[-1].hash == state_sync_hash(header.number, header.hash):
+    if (
+        profile.at(header.number).state_sync
+        and transactions
+        and transactions[-1].hash == state_sync_hash(header.number, header.hash)
+    ):
         return len(transactions) - 1
     return len(transactions)

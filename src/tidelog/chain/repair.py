@@ -8,7 +8,7 @@ from tidelog.chain.history import Fetcher
 from tidelog.chain.intake import Rules
 from tidelog.chain.ledger import Ledger, links_between, read_block
 from tidelog.chain.pool import Pool
-from tidelog.chain.profiles import decode_profile
+from tidelog.chain.profiles import profile_of
 from tidelog.chain.proof import Outcome, parse_proof
 from tidelog.chain.rows import BlockRows
 from tidelog.errors import ConfigError, Corruption, Rejected
@@ -40,7 +40,7 @@ async def repair_block(
         stored = await read_block(snapshot, chain_id, number)
     if not rows:
         raise Corruption(f"the store has blocks of chain {chain_id} and no row that describes the chain")
-    rules = Rules(chain_id, decode_profile(str(rows[0][2])), senders=_had_senders(stored))
+    rules = Rules(chain_id, profile_of(rows[0]), senders=_had_senders(stored))
     range_first = number if number == position.first else None
     (block,) = await Fetcher(pool, runtime, rules).blocks([number], range_first=range_first)
     wanted = position.head_link_hash if number == position.head else above[0].parent_hash if above else None

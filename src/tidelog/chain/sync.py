@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.backoff import delays
-from tidelog.batch import CHAINS, Rows
 from tidelog.chain.blocks import Header
 from tidelog.chain.committer import Committer, Unlinked
 from tidelog.chain.follow import Follower, Step
@@ -20,11 +20,10 @@ from tidelog.chain.history import Fetcher
 from tidelog.chain.intake import Rules
 from tidelog.chain.ledger import Ledger, links_between
 from tidelog.chain.pool import Pool
-from tidelog.chain.position import chain_row
-from tidelog.chain.probe import profile_for
-from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.chain.profiles import Profile
 from tidelog.chain.reporting import Progress, Reporter
 from tidelog.chain.rpc import LATEST
+from tidelog.chain.rulebook import Rulebook, first_contact, recognised
 from tidelog.chain.votes import View, Votes
 from tidelog.errors import ConfigError, ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
 from tidelog.runtime import Runtime
@@ -50,6 +49,7 @@ class Options(Struct, frozen=True):
     confirmations: int = 0  # go no further than the head minus this
     anchor: bytes | None = None
     senders: bool = False
+    accept_unproven: tuple[str, ...] = ()  # checks that are not made from the next block on
     chain_id: int | None = None
     poll_s: float = 1.0
     reorg_patience_s: float = 30.0
@@ -140,8 +140,20 @@ class Sync:
         """Make what a run consists of."""
         self._pool.patience_s = self._options.reorg_patience_s
         chain_id = await self._identify()
-        self._profile, chain = await self._chain(chain_id)
+        stored = await recognised(self._store, self._pool, chain_id, others_allowed=self._options.chain_id is not None)
+        profile = await self._first_contact(chain_id) if stored is None else stored.profile
         ledger = self._ledger = await Ledger.open(self._store, self._runtime, self._metrics, chain_id)
+        self._rulebook = Rulebook(
+            profile,
+            stored,
+            self._store,
+            ledger,
+            self._pool,
+            self._runtime,
+            accept=self._options.accept_unproven,
+        )
+        await self._rulebook.begin()
+        self._profile = self._rulebook.profile
         rules = Rules(chain_id, self._profile, self._options.senders, self._options.anchor)
         fetcher = self._fetcher = Fetcher(self._pool, self._runtime, rules)
         self._votes = Votes(ledger, self._pool, self._runtime, self._profile)
@@ -161,11 +173,31 @@ class Sync:
             self._votes,
             reporter,
             self._runtime,
-            chain=chain,
+            chain=lambda: self._rulebook.row,
             on_commit=self._committed,
             stopping=lambda: self._stopping,
         )
         self._report(None)
+
+    async def _first_contact(self, chain_id: int) -> Profile:
+        """Find out what holds on the chain; wait for blocks to see it by, for as long as the options say."""
+        started, pauses = self._runtime.monotonic(), delays(self._runtime.random("contact"), max_s=30.0)
+        while True:
+            try:
+                return await first_contact(chain_id, self._pool, self._runtime, first=self._options.first or 0)
+            except (SourceError, ProofFailure) as error:
+                waited_s = self._runtime.monotonic() - started
+                if self._stopping or (not self._options.follow and waited_s > CONTACT_S):
+                    raise
+                _log.error("sync_failing", error=str(error), kind=type(error).__name__)
+            await self._wait(next(pauses))
+            await self._pool.identify(chain_id)
+
+    def _adopt_rules(self) -> None:
+        """Prove the next blocks by what the rulebook says now."""
+        profile = self._rulebook.profile
+        self._fetcher.rules = replace(self._fetcher.rules, profile=profile)
+        self._profile = self.progress.profile = profile
 
     def _committed(self) -> None:
         self._progressed()
@@ -183,6 +215,10 @@ class Sync:
                     return
             except (SourceError, ProofFailure) as error:
                 failure = error
+                if await self._rulebook.reconsider(error):
+                    self._adopt_rules()
+                    self._progressed()
+                    failure = None
             # a run that only goes back and forth makes no progress, though it commits
             if self._height > height or (failure is None and self._ledger.position != before):
                 self._progressed()
@@ -228,6 +264,8 @@ class Sync:
     async def _round(self) -> bool:
         """Look at the endpoints and do the next thing; True when nothing is left to do."""
         await self._pool.identify(self._ledger.chain_id)
+        if await self._rulebook.look_again():
+            self._adopt_rules()
         self._votes.release()
         view = await self._votes.look()
         if not view:
@@ -316,38 +354,6 @@ class Sync:
                 raise Unreachable(f"no contact within {CONTACT_S:g} s: {cause}: is the URL right, and the node up?")
             await self._runtime.sleep(next(pauses))
         return chain_id
-
-    async def _chain(self, chain_id: int) -> tuple[Profile, Rows | None]:
-        """The chain's profile, and its row for `chains` if the store has none yet."""
-        async with self._store.snapshot() as snapshot:
-            rows = await snapshot.select(CHAINS)
-        stored = next((row for row in rows if row[0] == chain_id), None)
-        if stored is None and rows and self._options.chain_id is None:
-            others = ", ".join(str(row[0]) for row in rows)
-            raise ConfigError(
-                f"the store holds chain {others}, the endpoint serves chain {chain_id}: use another --db, or say "
-                f"--chain-id {chain_id} to keep both in one"
-            )
-        profile = decode_profile(str(stored[2])) if stored else await profile_for(chain_id, self._pool, self._runtime)
-        for endpoint in self._pool.endpoints:
-            endpoint.proves_headers = "hash" in profile.checks
-        genesis = await self._genesis()
-        if stored is None:
-            return profile, chain_row(chain_id, genesis, profile)
-        held = stored[1]
-        if genesis is not None and isinstance(held, bytes) and genesis != held:
-            raise ConfigError(
-                f"the store holds a chain {chain_id} with genesis 0x{held.hex()}, "
-                f"the endpoint's is 0x{genesis.hex()}: use another --db for another chain"
-            )
-        return profile, None
-
-    async def _genesis(self) -> bytes | None:
-        try:
-            header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(0))
-        except SourceError:
-            return None
-        return None if header is None else header.hash
 
     async def _check_start(self) -> None:
         position, options = self._ledger.position, self._options

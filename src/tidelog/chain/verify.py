@@ -17,7 +17,7 @@ from tidelog.batch import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTI
 from tidelog.chain.ledger import links_between, read_blocks
 from tidelog.chain.lineage import Link
 from tidelog.chain.position import APPLY, REVERT, Position, decode_position, source_of
-from tidelog.chain.profiles import Profile, decode_profile
+from tidelog.chain.profiles import Profile, profile_of
 from tidelog.chain.proof import Outcome, Proof, covered_count, parse_proof, prove
 from tidelog.chain.rows import BlockRows, to_bundle
 from tidelog.errors import ConfigError, Corruption, ProofFailure
@@ -157,7 +157,7 @@ async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, Profile]
         raise ConfigError(f"the store holds no blocks of chain {chain_id}")
     if not rows:
         raise Corruption(f"the store has blocks of chain {chain_id} and no row that describes the chain")
-    return position, decode_profile(str(rows[0][2]))
+    return position, profile_of(rows[0])
 
 
 async def _below(snapshot: Snapshot, chain_id: int, position: Position, first: int) -> Link | None:
@@ -202,7 +202,7 @@ def _prove_one(block: BlockRows, below: Link | None, position: Position, profile
         return COMMITMENT, "its parent is not the one that the checkpoint names"
     if below is not None and str(proof) != block.proof_text:
         passed = {name for name, result in stored.results.items() if result.outcome is Outcome.PASSED}
-        lost = passed.intersection(proof.lowered, profile.checks)
+        lost = passed.intersection(proof.lowered, profile.at(block.number).checks)
         return (
             COMMITMENT if lost else INGESTED
         ), f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"

@@ -12,8 +12,10 @@ from tidelog.batch import BLOCKS, CHAINS, INT_MAX, LOGS, REORGS, Value
 from tidelog.chain.health import BEHIND_BLOCKS
 from tidelog.chain.ledger import Ledger, read_block
 from tidelog.chain.position import decode_position, source_of
-from tidelog.chain.profiles import decode_profile
+from tidelog.chain.probe import shown
+from tidelog.chain.profiles import LOWERABLE, profile_of
 from tidelog.chain.repair import repair_block
+from tidelog.chain.rulebook import probe_chain
 from tidelog.chain.verify import Report, verify_jobs
 from tidelog.cli.chain_source import (
     HASH,
@@ -33,7 +35,7 @@ from tidelog.errors import ConfigError, Corruption
 from tidelog.runtime import SystemRuntime, run
 from tidelog.telemetry import ChainMetrics, configure_logs
 
-app = cyclopts.App(name="chain", help="EVM chains: sync, status, verify, rewind, repair, blocks, logs.")
+app = cyclopts.App(name="chain", help="EVM chains: sync, status, verify, probe, rewind, repair, blocks, logs.")
 
 Rpc = Annotated[
     tuple[str, ...],
@@ -72,6 +74,7 @@ def sync(
     confirmations: int = 0,
     anchor: str | None = None,
     senders: bool = False,
+    accept_unproven: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     chain_id: int | None = None,
     ws: Annotated[str | None, Parameter(env_var="TIDELOG_WS")] = None,
     poll: float = 1.0,
@@ -95,6 +98,8 @@ def sync(
         confirmations: go no further than the head minus this.
         anchor: the hash that the first block must have.
         senders: also recover each sender from its signature.
+        accept_unproven: a check that is not made from the next block on, as the log, the status and every such block
+            then say; for blocks that contradict themselves at every endpoint. Several may be given.
         chain_id: refuse an endpoint of another chain; needed to keep a second chain in one store.
         ws: a WebSocket endpoint whose newHeads wake the follower up; the polling goes on beside it.
         poll: seconds between looks at the head.
@@ -115,6 +120,7 @@ def sync(
         confirmations=confirmations,
         anchor=anchor,
         senders=senders,
+        accept_unproven=accept_unproven,
         chain_id=chain_id,
         ws=ws,
         poll=poll,
@@ -143,19 +149,25 @@ def status(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--js
 
 async def _status(db: str, as_json: bool) -> None:
     async with opened(db) as store, store.snapshot() as snapshot:
-        for chain_id, _, profile_text in await snapshot.select(CHAINS):
+        for row in await snapshot.select(CHAINS):
+            chain_id = row[0]
             assert isinstance(chain_id, int)
             checkpoint = await snapshot.checkpoint(source_of(chain_id))
             position = None if checkpoint is None else decode_position(checkpoint)
             if checkpoint is None or position is None:
                 raise Corruption(f"chain {chain_id} is named in the store and has no checkpoint")
-            profile = decode_profile(str(profile_text))
+            profile = profile_of(row)
+            rules = profile.at(position.head + 1)
             head = await read_block(snapshot, chain_id, position.head)
             reorgs = await snapshot.select(REORGS, scope=chain_id, descending=True, limit=1)
             facts = {
                 "chain_id": chain_id,
                 "profile": profile.name,
-                "checks": list(profile.checks),
+                "checks": list(rules.checks),
+                "not_checked": [check for check in LOWERABLE if check not in rules.checks],
+                "accepted_unproven": list(rules.accepted),
+                "not_yet_confirmed": list(rules.unconfirmed),
+                "rules": [shown(found) for found in profile.ranges],
                 "first": position.first,
                 "head": position.head,
                 "head_hash": position.head_hash,
@@ -225,6 +237,49 @@ async def _verify(db: str, chain_id: int | None, low: int | None, high: int | No
     async with opened(db, runtime=runtime) as store:
         chain = await the_chain(store, chain_id)
         return await verify_jobs(db, store, runtime, chain, low=low, high=high, jobs=jobs, findings_max=findings)
+
+
+@app.command
+def probe(
+    *,
+    rpc: Rpc,
+    db: Annotated[str | None, Parameter(name="--db")] = None,
+    chain_id: ChainId = None,
+    rpc_rate: RpcRate = None,
+    rpc_batch: RpcBatch = None,
+) -> None:
+    """Look at a chain's blocks again, and print which checks hold there: by range, and in how many blocks.
+
+    Blocks at many heights are proven check by check, from every endpoint. A check is given up only where several
+    blocks fail it alike at most of the endpoints, asked more than once.
+
+    Args:
+        db: a store that holds the chain: its next blocks are proven by what was found, the rules of those that it
+            holds stay. A sync of the chain that runs is taken over from, and has to be started again.
+    """
+    configure_logs(level="error")
+    run(_probe(rpc_endpoints(rpc, rpc_rate, rpc_batch), db, chain_id))
+
+
+async def _probe(rpc: tuple[RpcEndpoint, ...], db: str | None, chain_id: int | None) -> None:
+    runtime, metrics = SystemRuntime(), ChainMetrics()
+    async with pool_of(rpc, runtime, metrics) as pool:
+        if db is None:
+            found = await probe_chain(None, pool, runtime, metrics, chain_id)
+        else:
+            async with opened(db, readonly=False, runtime=runtime) as store:
+                chain = await the_chain(store, chain_id)
+                found = await probe_chain(store, pool, runtime, metrics, chain)
+    print(
+        f"chain {found.chain_id} ({found.profile.name}): {found.blocks} blocks of 0 to {found.high} looked at, from "
+        f"{found.endpoints} endpoints"
+    )
+    for each in found.profile.ranges:
+        print(shown(each))
+    if found.stored is not None:
+        print(f"stored: blocks from {found.next} on are proven by these rules:")
+        for each in found.stored.ranges:
+            print(f"  {shown(each)}")
 
 
 @app.command

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tidelog.chain.budget import Said
 from tidelog.chain.health import Limits, readiness
 from tidelog.chain.pool import Pool
+from tidelog.chain.profiles import LOWERABLE
 from tidelog.chain.reporting import Progress
 from tidelog.chain.rpc import LATEST, Endpoint
 from tidelog.chain.sync import Options, Sync
@@ -77,6 +78,7 @@ def chain_source(
     confirmations: int,
     anchor: str | None,
     senders: bool,
+    accept_unproven: tuple[str, ...],
     chain_id: int | None,
     ws: str | None,
     poll: float,
@@ -99,6 +101,7 @@ def chain_source(
         confirmations=at_least(spelled("confirmations"), confirmations, 0),
         anchor=None if anchor is None else hexadecimal(spelled("anchor"), anchor, HASH, "a hash of 32 bytes"),
         senders=senders,
+        accept_unproven=tuple(_check(spelled("accept_unproven"), check) for check in accept_unproven),
         chain_id=chain_id,
         poll_s=_positive(spelled("poll"), poll),
         reorg_patience_s=_positive(spelled("reorg_patience"), reorg_patience),
@@ -187,6 +190,12 @@ def _number(flag: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ConfigError(f"{flag} {text!r}: give a block number, or latest")
     return int(text)
+
+
+def _check(flag: str, name: str) -> str:
+    if name not in LOWERABLE:
+        raise ConfigError(f"{flag} {name!r}: give one of {', '.join(LOWERABLE)}")
+    return name
 
 
 def at_least(flag: str, value: int, least: int) -> int:

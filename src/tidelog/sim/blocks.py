@@ -30,6 +30,8 @@ HEADER_FIELDS = (
     ("gas_used", "gasUsed"),
     ("timestamp", "timestamp"),
     ("extra_data", "extraData"),
+    ("aura_step", "auraStep"),
+    ("aura_seal", "auraSeal"),
     ("mix_hash", "mixHash"),
     ("nonce", "nonce"),
     ("base_fee", "baseFeePerGas"),
@@ -38,11 +40,12 @@ HEADER_FIELDS = (
     ("excess_blob_gas", "excessBlobGas"),
     ("parent_beacon_root", "parentBeaconBlockRoot"),
     ("requests_hash", "requestsHash"),
+    ("oddity", "simOddity"),
 )
 
 
 class Header(Struct, frozen=True):
-    """Fees and gas in wei and gas; the timestamp in Unix seconds; None from the fork's last field on."""
+    """Fees and gas in wei and gas; the timestamp in Unix seconds; None where the fork has no such field."""
 
     parent_hash: bytes
     uncles_hash: bytes
@@ -57,14 +60,17 @@ class Header(Struct, frozen=True):
     gas_used: int
     timestamp: int
     extra_data: bytes
-    mix_hash: bytes
-    nonce: bytes
+    mix_hash: bytes | None
+    nonce: bytes | None
     base_fee: int | None = None
     withdrawals_root: bytes | None = None
     blob_gas_used: int | None = None
     excess_blob_gas: int | None = None
     parent_beacon_root: bytes | None = None
     requests_hash: bytes | None = None
+    aura_step: int | None = None  # of a chain with Aura's seals, which has no mix hash and nonce
+    aura_seal: bytes | None = None
+    oddity: bytes | None = None  # a field that only this chain has
 
     def encoded(self) -> bytes:
         values = (getattr(self, name) for name, _ in HEADER_FIELDS)

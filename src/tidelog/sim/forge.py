@@ -6,12 +6,13 @@ nobody can recompute from JSON-RPC answers (state roots, mix hashes, requests) i
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from tidelog.chain.rlp import encode_list
-from tidelog.chain.trie import ordered_root
+from tidelog.chain.trie import EMPTY_ROOT, ordered_root
 from tidelog.sim.blocks import BLOB_GAS, BLOOM_BYTES, Block, Header, Log, Receipt, Withdrawal, bloom_of
 from tidelog.sim.transactions import BLOBS_MAX, Transaction, account, any_contract, contract, invented, keccak
 
@@ -36,6 +37,7 @@ class Fork(Struct, frozen=True):
     receipts_have_status: bool = True
     blob_target: int = 0  # blobs per block, EIP-4844 and EIP-7691
     blob_fee_fraction: int = 1
+    oddities: tuple[str, ...] = ()  # what the chain does unlike Ethereum, of ODDITIES
 
 
 FRONTIER = Fork("frontier", 15, (0,), receipts_have_status=False)
@@ -45,6 +47,17 @@ SHANGHAI = Fork("shanghai", 17, (0, 1, 2))
 CANCUN = Fork("cancun", 20, (0, 1, 2, 3), blob_target=3, blob_fee_fraction=3_338_477)
 PRAGUE = Fork("prague", 21, (0, 1, 2, 3, 4), blob_target=6, blob_fee_fraction=5_007_716)
 FORKS = {fork.name: fork for fork in (FRONTIER, BERLIN, LONDON, SHANGHAI, CANCUN, PRAGUE)}
+
+
+ODDITIES = {
+    "quiet": "blocks without transactions, logs and withdrawals",
+    "transactions_root": "of a block that is not empty: something else than the root (Hedera)",
+    "receipts_root": "of a block that is not empty: something else than the root (Cronos)",
+    "bloom_superset": "the block's bloom has further bits wherever there are logs (Cronos before 2,693,800)",
+    "storage_root": "withdrawalsRoot is the root of a contract's storage, the list is empty (OP stack since Isthmus)",
+    "aura": "step and seal in the place of mixHash and nonce (Gnosis before the merge)",
+    "header_field": "the header has a field that no other chain has, and its hash covers it (Avalanche)",
+}
 
 
 class Shape(Struct, frozen=True):
@@ -66,6 +79,7 @@ class Forge:
     def __init__(self, *, seed: int, chain_id: int, forks: Sequence[tuple[int, Fork]], shape: Shape) -> None:
         """`forks` are (first block number, fork), ascending, from 0."""
         self.chain_id = chain_id
+        self.holes: set[int] = set()  # numbers that no block gets (Filecoin's null rounds)
         self._seed = seed
         self._forks = tuple(forks)
         self._shape = shape
@@ -106,6 +120,12 @@ class Forge:
             for _ in range(rng.randint(*self._shape.uncles))
         )
 
+    def _after(self, parent: Block) -> int:
+        number = parent.number + 1
+        while number in self.holes:
+            number += 1
+        return number
+
     def _fork(self, number: int) -> Fork:
         return next(fork for first, fork in reversed(self._forks) if first <= number)
 
@@ -113,7 +133,7 @@ class Forge:
         self, rng: random.Random, parent: Block, pending: Sequence[Transaction]
     ) -> tuple[tuple[Transaction, ...], tuple[int, ...]]:
         """The transactions of the next block, and every account's nonce after them."""
-        fork = self._fork(parent.number + 1)
+        fork = self._fork(self._after(parent))
         base_fee = _base_fee(fork, parent) or 0
         nonces = list(parent.nonces)
         waiting = list(pending)
@@ -121,7 +141,8 @@ class Forge:
         excess = _excess_blob_gas(fork, parent)
         blob_fee = _blob_fee(fork, excess)
         blob_room = fork.blob_target // 2 if excess else fork.blob_target * 3 // 2  # so that the fee stays low
-        for _ in range(rng.randint(*self._shape.transactions)):
+        count = 0 if "quiet" in fork.oddities else rng.randint(*self._shape.transactions)
+        for _ in range(count):
             types = fork.types if blob_room >= BLOBS_MAX else [kind for kind in fork.types if kind != 3]
             carried = self._carried(waiting, nonces, types, base_fee, blob_fee) if waiting else None
             if carried is not None and rng.random() < CARRY_OVER:
@@ -160,7 +181,7 @@ class Forge:
         return None
 
     def _receipts(self, rng: random.Random, parent: Block, transactions: Sequence[Transaction]) -> tuple[Receipt, ...]:
-        fork, shape = self._fork(parent.number + 1), self._shape
+        fork, shape = self._fork(self._after(parent)), self._shape
         receipts = []
         total = 0
         for transaction in transactions:
@@ -181,13 +202,14 @@ class Forge:
         nonces: tuple[int, ...],
         uncles: tuple[Header, ...] = (),
     ) -> Block:
-        number = parent.number + 1 if parent else 0
+        number = self._after(parent) if parent else 0
         fork = self._fork(number)
         size = fork.header_fields
         withdrawals: tuple[Withdrawal, ...] | None = None
         first_withdrawal = parent.next_withdrawal if parent else 0
         if size >= 17:
-            count = rng.randint(*self._shape.withdrawals) if parent else 0
+            idle = parent is None or {"quiet", "storage_root"}.intersection(fork.oddities)
+            count = 0 if idle else rng.randint(*self._shape.withdrawals)
             withdrawals = tuple([_withdrawal(rng, first_withdrawal + offset) for offset in range(count)])
         bloom = 0
         for receipt in receipts:
@@ -225,6 +247,8 @@ class Forge:
             parent_beacon_root=rng.randbytes(32) if size >= 20 else None,
             requests_hash=EMPTY_REQUESTS if size >= 21 else None,
         )
+        if fork.oddities:
+            header = _odd(header, fork.oddities, random.Random(f"{self._seed} {header.parent_hash.hex()} odd"))
         return Block(
             header=header,
             hash=keccak(header.encoded()),
@@ -236,6 +260,26 @@ class Forge:
             next_withdrawal=first_withdrawal + len(withdrawals or ()),
             uncles=uncles,
         )
+
+
+def _odd(header: Header, oddities: Sequence[str], rng: random.Random) -> Header:
+    """The header as a chain with these oddities has it."""
+    changes: dict[str, Any] = {}
+    for root in ("transactions_root", "receipts_root"):
+        if root in oddities and getattr(header, root) != EMPTY_ROOT:
+            changes[root] = rng.randbytes(32)
+    bits = int.from_bytes(header.bloom, "big")
+    if "bloom_superset" in oddities and bits:
+        for _ in range(8):
+            bits |= 1 << rng.randrange(2048)
+        changes["bloom"] = bits.to_bytes(BLOOM_BYTES, "big")
+    if "storage_root" in oddities and header.withdrawals_root is not None:
+        changes["withdrawals_root"] = rng.randbytes(32)
+    if "aura" in oddities:
+        changes |= {"mix_hash": None, "nonce": None, "aura_step": header.timestamp // 5, "aura_seal": rng.randbytes(65)}
+    if "header_field" in oddities:
+        changes["oddity"] = rng.randbytes(32)
+    return msgspec.structs.replace(header, **changes)
 
 
 def _log(rng: random.Random) -> Log:

@@ -48,17 +48,29 @@ class Ledger:
         self._safe_depth = safe_depth
         self._keep_branches = keep_branches
         genesis = self._forge.genesis()
-        self._canonical = [genesis]
+        self._canonical: list[Block | None] = [genesis]  # by number; None where the chain has no block
         self._blocks = {genesis.hash: genesis}
         self._children: dict[bytes, int] = {}  # how many each block ever had, dropped ones included
         self._places: dict[bytes, list[bytes]] = {}  # transaction hash -> hashes of the blocks that hold it
         self._finalized: int | None = None if finalized_depth is None else 0
+        self.null_rounds = "null"
         self.watchers: list[Callable[[], None]] = []  # called after each change of the canonical chain
         self.extend(blocks)
 
     @property
     def head(self) -> Block:
-        return self._canonical[-1]
+        head = self._canonical[-1]
+        assert head is not None
+        return head
+
+    def skip(self, *numbers: int, answered: str = "null") -> None:
+        """Leave out these numbers when the chain gets there.
+
+        Args:
+            answered: how a node speaks of such a one: "null", "error" (code 12), or "before" (the block below).
+        """
+        self._forge.holes.update(numbers)
+        self.null_rounds = answered
 
     @property
     def finalized(self) -> int | None:
@@ -72,9 +84,10 @@ class Ledger:
 
     def canonical(self, number: int) -> Block:
         """The canonical block at `number`; IndexError if the chain is not that high."""
-        if number < 0:
+        block = self._canonical[number] if number >= 0 else None
+        if block is None:
             raise IndexError(f"there is no block {number}")
-        return self._canonical[number]
+        return block
 
     def at(self, number: int, tip: Held) -> Block | None:
         """The block at `number` on the branch that ends in `tip`, or None if it is not that high."""
@@ -83,7 +96,9 @@ class Ledger:
         block = self._blocks[tip.hash]
         while block.number > number and not self.is_canonical(block):
             block = self._blocks[block.parent_hash]
-        return self._canonical[number] if self.is_canonical(block) else block
+        if self.is_canonical(block):
+            return self._canonical[number]
+        return block if block.number == number else None
 
     def is_canonical(self, block: Block) -> bool:
         return block.number < len(self._canonical) and self._canonical[block.number] is block
@@ -101,7 +116,7 @@ class Ledger:
         grows_head = parent is self.head
         made = self._grow(parent, count, ())
         if grows_head and made:
-            self._canonical += made
+            self._append(made)
             self._changed()
         return made
 
@@ -113,10 +128,10 @@ class Ledger:
         keep = self.head.number - depth
         if depth < 0 or keep < 0:
             raise ValueError(f"a chain of height {self.head.number} has no {depth} blocks to replace")
-        dropped = self._canonical[keep + 1 :]
+        dropped = self._drop(keep)
         pending = tuple([transaction for block in dropped for transaction in block.transactions])
-        made = self._grow(self._canonical[keep], depth + 1 if length is None else length, pending)
-        self._canonical[keep + 1 :] = made
+        made = self._grow(self.head, depth + 1 if length is None else length, pending)
+        self._append(made)
         self._forget(dropped)
         self._changed()
         return made
@@ -132,8 +147,8 @@ class Ledger:
         while not self.is_canonical(block):
             branch.append(block)
             block = self._blocks[block.parent_hash]
-        dropped = self._canonical[block.number + 1 :]
-        self._canonical[block.number + 1 :] = reversed(branch)
+        dropped = self._drop(block.number)
+        self._append(branch[::-1])
         self._forget(dropped)
         self._changed()
 
@@ -162,6 +177,19 @@ class Ledger:
                 self._places.setdefault(transaction.hash, []).append(parent.hash)
             made.append(parent)
         return made
+
+    def _drop(self, keep: int) -> list[Block]:
+        """Take the blocks above number `keep` off the canonical chain."""
+        dropped = [block for block in self._canonical[keep + 1 :] if block is not None]
+        del self._canonical[keep + 1 :]
+        while self._canonical[-1] is None:
+            self._canonical.pop()
+        return dropped
+
+    def _append(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            self._canonical += [None] * (block.number - len(self._canonical))
+            self._canonical.append(block)
 
     def _forget(self, dropped: Sequence[Block]) -> None:
         if self._keep_branches:

@@ -16,6 +16,7 @@ INVALID_PARAMS = -32602
 METHOD_NOT_FOUND = -32601
 SERVER_ERROR = -32000
 LIMIT_EXCEEDED = -32005  # EIP-1474
+NULL_ROUND = 12  # Filecoin's Lotus and Forest
 
 LOG_RANGE_MAX = 10_000  # blocks that one eth_getLogs may span; providers allow about as much
 CLIENT_VERSION = "tidelog-sim/v1"
@@ -123,7 +124,17 @@ class Question(Struct, frozen=True):
             raise RpcError(INVALID_PARAMS, f"invalid argument {index}: invalid hex string")
 
     def by_number(self, index: int) -> Held | None:
-        return self.chain.at(self.number(self.param(index), index), self.tip)
+        return self.at(self.number(self.param(index), index))
+
+    def at(self, number: int) -> Held | None:
+        """The block of that number; of one that the chain has left out, what such nodes answer."""
+        block = self.chain.at(number, self.tip)
+        how = getattr(self.chain, "null_rounds", "null")
+        if block is not None or number > self.tip.number or how == "null":
+            return block
+        if how == "error":
+            raise RpcError(NULL_ROUND, f"requested epoch was a null round ({number})")
+        return self.at(number - 1)
 
     def by_hash(self, block_hash: bytes) -> Held | None:
         """The block of that hash, unless it is above what this view has got to."""
@@ -137,7 +148,7 @@ class Question(Struct, frozen=True):
             value = value.get("blockHash", value.get("blockNumber"))
         if isinstance(value, str) and len(value) == 66:
             return self.by_hash(_data(value, index, 32))
-        return self.chain.at(self.number(value, index), self.tip)
+        return self.at(self.number(value, index))
 
     def holder(self, index: int) -> tuple[Held, str] | None:
         """The block on this branch that holds the transaction of that hash, and the hash as text."""

@@ -170,6 +170,13 @@ class ChainSettings(Struct, frozen=True, kw_only=True):
         str | None, Meta(description="The hash that the first block must have.", examples=["0x" + 64 * "0"])
     ] = None
     senders: Annotated[bool, Meta(description="Also recover each sender from its signature.")] = False
+    accept_unproven: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Checks that are not made from the next block on, which then say so.",
+            examples=[["bloom"]],
+        ),
+    ] = ()
     chain_id: Annotated[
         Positive | None,
         Meta(description="Refuse an endpoint of another chain; needed where there are several.", examples=[1]),
