@@ -28,6 +28,10 @@ from tidelog.sim.lies import LIES
         ({"blocks": -1}, "--blocks -1: give 0 to"),
         ({"block_time": 0.0}, "--block-time 0: give more than 0 seconds"),
         ({"reorg_every": 3}, "give --block-time too"),
+        ({"rate": 0.0}, "--rate 0: give 0.01 or more"),
+        ({"batch": 0}, "--batch 0: give 1 or more"),
+        ({"answer_bytes": -1}, "--answer-bytes -1: give 1 or more"),
+        ({"compute_units": True}, "give --rate too"),
         ({"recorded": "/nowhere", "block_time": 1.0}, "recorded blocks stand still"),
     ],
 )

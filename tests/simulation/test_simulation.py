@@ -11,6 +11,7 @@ from tidelog.sim import schedule as plan
 from tidelog.sim.drawing import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
 from tidelog.sim.exchange import FAULTS
 from tidelog.sim.lies import LIES
+from tidelog.sim.limits import PLANS
 from tidelog.sim.scenario import drawn, play, shrunk
 
 CHAIN_SEEDS = range(8)
@@ -72,6 +73,12 @@ def test_every_lie_is_drawn() -> None:
         if isinstance(event.do, plan.Lie)
     }
     assert drawn_lies == LIES.keys() - CHAIN_LEFT_OUT
+
+
+def test_every_plan_of_a_provider_is_drawn_and_so_is_trouble() -> None:
+    schedules = [drawn(plan.CHAIN, seed) for seed in range(400)]
+    assert {schedule.limits for schedule in schedules} == PLANS.keys() | {""}
+    assert {schedule.troubled for schedule in schedules} == {True, False}
 
 
 def test_shrinking_keeps_what_it_takes_to_fail() -> None:

@@ -353,7 +353,7 @@ class Endpoint:
             _log.info(
                 "endpoint_limited",
                 endpoint=self.name,
-                error=str(error),
+                error=error.reason,
                 calls_per_s=None if rate is None else round(rate, 1),
                 calls_per_request=self.budget.request_calls,
             )

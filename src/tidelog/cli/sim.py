@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -18,6 +18,7 @@ from tidelog.sim.exchange.server import ExchangeServer
 from tidelog.sim.forge import Shape
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.lies import LIES
+from tidelog.sim.limits import Limits
 from tidelog.sim.methods import Chain
 from tidelog.sim.node import SimNode
 from tidelog.sim.recorded import RecordedChain
@@ -47,6 +48,15 @@ def node(
     reorg_depth: int = 3,
     replicas: int = 1,
     lie: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    rate: float | None = None,
+    burst: float = 1.0,
+    compute_units: Annotated[bool, Parameter(negative="")] = False,
+    refusal: Literal["429", "200", "each"] = "429",
+    retry_after: int | None = None,
+    batch: int | None = None,
+    answer_bytes: int | None = None,
+    receipts_time: float = 0.0,
+    gateway: float | None = None,
     recorded: Path | None = None,
     chain_id: int | None = None,
     list_lies: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -65,6 +75,15 @@ def node(
         replicas: nodes behind the address, at /replica-0, /replica-1 and so on; each is one block further
             behind than the one before. /balanced is any of them, by chance.
         lie: a fault to show, as NAME or NAME=PROBABILITY; may be given several times.
+        rate: calls a second that are served, as a provider's plan has it; each call of a batch counts.
+        burst: seconds of the rate that may come at once.
+        compute_units: the rate is of compute units, of which most calls cost 20.
+        refusal: how what comes too soon is refused: by HTTP 429, by an error with HTTP 200, or call by call.
+        retry_after: seconds that a refusal by HTTP says to wait.
+        batch: calls that a batch may have; 1: no batches.
+        answer_bytes: bytes that the answer to a request may have.
+        receipts_time: seconds that the receipts of a block take.
+        gateway: seconds after which an answer is 504 instead.
         recorded: serve the block.json and receipts.json pairs below this folder instead.
         chain_id: 1337, or what the folder's name says.
         list_lies: print the faults there are, and end.
@@ -93,7 +112,21 @@ def node(
     else:
         chain = Ledger(seed=seed, chain_id=CHAIN_ID if chain_id is None else chain_id, shape=shape, blocks=blocks)
     schedule = Schedule(reorg_every=reorg_every, reorg_depth=reorg_depth)
-    simulated = SimNode(chain, seed=seed, replicas=replicas, schedule=schedule)
+    limits = _limits(
+        Limits(
+            rate=rate,
+            burst_s=burst,
+            compute_units=compute_units,
+            refusal=refusal,
+            retry_after_s=retry_after,
+            batch_calls=Limits().batch_calls if batch is None else batch,
+            response_bytes=Limits().response_bytes if answer_bytes is None else answer_bytes,
+            as_a_whole=answer_bytes is not None,
+            receipts_s=receipts_time,
+            gateway_s=gateway,
+        )
+    )
+    simulated = SimNode(chain, seed=seed, replicas=replicas, limits=limits, schedule=schedule)
     for lag, replica in enumerate(simulated.replicas):
         replica.lag = lag
     for name, probability in told:
@@ -102,6 +135,24 @@ def node(
         run(_serve(simulated, port, block_time))
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port}: {error.strerror}")
+
+
+def _limits(limits: Limits) -> Limits:
+    """The same limits. ConfigError: they cannot be meant."""
+    for flag, value, least in (
+        ("--rate", limits.rate, 0.01),
+        ("--burst", limits.burst_s, 0.001),
+        ("--retry-after", limits.retry_after_s, 0),
+        ("--batch", limits.batch_calls, 1),
+        ("--answer-bytes", limits.response_bytes, 1),
+        ("--receipts-time", limits.receipts_s, 0),
+        ("--gateway", limits.gateway_s, 0.001),
+    ):
+        if value is not None and not value >= least:
+            raise ConfigError(f"{flag} {value:g}: give {least:g} or more")
+    if limits.compute_units and limits.rate is None:
+        raise ConfigError("--compute-units says what --rate counts: give --rate too")
+    return limits
 
 
 @app.command
