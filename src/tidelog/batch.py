@@ -108,6 +108,22 @@ class Rollback(Struct, frozen=True):
         return INT_MAX if self.through is None else self.through
 
 
+class Drop(Struct, frozen=True):
+    """Delete the rows of `scope` in which the named columns have these values, up to `through`.
+
+    That is of the table's `height`, or of the last column of its key.
+    """
+
+    table: Table
+    scope: int | str
+    where: tuple[tuple[str, Value], ...]
+    through: int
+
+    @property
+    def ranged(self) -> str:
+        return self.table.height or self.table.key[-1]
+
+
 class Checkpoint(Struct, frozen=True):
     """How far a source is, and who may move it: one row per source.
 
@@ -128,7 +144,7 @@ class Checkpoint(Struct, frozen=True):
 class Batch(Struct, frozen=True):
     """One commit: everything in it becomes visible at once, or nothing does.
 
-    The order of work: check that the stored checkpoint is `before`, delete what `rollback` names, insert
+    The order of work: check that the stored checkpoint is `before`, delete what `rollback` and `drop` name, insert
     `add` (a row whose key is there already is `Corruption`), replace `put` by key, store `after`.
     """
 
@@ -137,6 +153,7 @@ class Batch(Struct, frozen=True):
     add: tuple[Rows, ...] = ()
     put: tuple[Rows, ...] = ()
     rollback: Rollback | None = None
+    drop: tuple[Drop, ...] = ()
 
     @property
     def row_count(self) -> int:

@@ -20,6 +20,7 @@ from tidelog.batch import (
     BLOCKS,
     CHAINS,
     CHANGES,
+    COVERAGE,
     GAPS,
     INT_MAX,
     LOGS,
@@ -33,6 +34,7 @@ from tidelog.batch import (
     Checkpoint,
     Column,
     ContentDigest,
+    Drop,
     Kind,
     Outcome,
     Rollback,
@@ -216,6 +218,23 @@ class TestCommit:
         first, last = (make_row(CHAINS, RNG, chain_id=5, profile=text) for text in ("a", "b"))
         await store.commit(_put(chain, CHAINS, first, last))
         assert await rows_of(store, CHAINS) == [last]
+
+    async def test_a_drop_deletes_what_it_names_up_to_its_end_before_rows_come(self, store: Store) -> None:
+        chain = await grown(store, 0)
+        rows = [
+            make_row(COVERAGE, RNG, source=source, symbol=symbol, channel="book", since_us=since_us)
+            for source in ("m", "n")
+            for symbol in ("a", "b")
+            for since_us in (1, 2, 3)
+        ]
+        await store.commit(_add(chain, COVERAGE, *rows))
+        before, after = chain.checkpoint, chain.checkpoint.advanced("dropped")
+        again = make_row(COVERAGE, RNG, source="m", symbol="a", channel="book", since_us=1)
+        drop = (Drop(COVERAGE, "m", (("symbol", "a"), ("channel", "book")), 2),)
+        assert await store.commit(Batch(before, after, add=(Rows(COVERAGE, [again]),), drop=drop)) is Outcome.COMMITTED
+        chain.checkpoint = after
+        assert await rows_of(store, COVERAGE) == [again, *rows[2:]]
+        assert await store.commit(Batch(before, after, add=(Rows(COVERAGE, [again]),), drop=drop)) is Outcome.ALREADY
 
     async def test_a_batch_that_skips_a_commit_is_a_mistake(self, store: Store) -> None:
         chain = await grown(store, 1)

@@ -23,6 +23,7 @@ from tidelog.errors import ConfigError
 from tidelog.market.book import Precision, Units
 from tidelog.market.core import Entry
 from tidelog.market.events import EventId
+from tidelog.market.expiry import Keep
 from tidelog.market.feed import Feed
 from tidelog.market.journal import follow as follow_records
 from tidelog.market.journal_export import export_journal, import_journal
@@ -69,6 +70,10 @@ def record(
     url: Url = None,
     keep_days: float | None = None,
     journal_max: str | None = None,
+    keep_trades_days: float | None = None,
+    keep_candles_days: float | None = None,
+    keep_books_days: float | None = None,
+    keep_coverage_days: float | None = None,
     rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
     status: StatusAddress = None,
     log_level: Literal["debug", "info", "warning", "error"] = "info",
@@ -91,6 +96,10 @@ def record(
         journal_max: the size that the journal may have, such as 500MiB or 10GiB; what is logged beside it takes some
             16 MiB more. At that size the oldest goes: first what the store has got already, and if the database is
             away for too long also what it has not. The store then has a gap journal_full there, and goes on behind it.
+        keep_trades_days: drop older trades from the store, some with each commit; 2 or more, as the next three.
+        keep_candles_days: drop older candles from the store.
+        keep_books_days: drop older book snapshots from the store.
+        keep_coverage_days: drop older coverage, and gaps of the connection, from the store.
         rest: where tokens for private channels are had.
         log_level: the least severe events that are logged, to standard error.
     """
@@ -107,6 +116,7 @@ def record(
         url=url,
         keep_days=keep_days,
         journal_max=None if journal_max is None else size_of(journal_max),
+        keep=Keep(keep_trades_days, keep_candles_days, keep_books_days, keep_coverage_days),
         rest=rest,
         key=_key(),
     )

@@ -17,6 +17,7 @@ from tidelog.cli.stopping import Stop
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError, TidelogError
 from tidelog.market.events import EventId
+from tidelog.market.expiry import Keep
 from tidelog.market.feed import Feed, Progress
 from tidelog.market.folded import Folded
 from tidelog.market.journal_file import identity_at, settle
@@ -52,6 +53,7 @@ class MarketSource(Struct, frozen=True, kw_only=True):
     protocol: str
     url: str | None
     keep_days: float | None = None
+    keep: Keep = Keep()  # of the store's rows
     journal_max: int | None = None  # bytes
     rest: str = REST_URL
     key: ApiKey | None = None  # for private channels
@@ -187,10 +189,11 @@ async def _load(
     ending: Callable[[], bool],
 ) -> None:
     """Load the journal into a store, as it grows."""
-    from tidelog.market.loader import Loader
+    from tidelog.market.loader import Loader, Options
 
     async with opened(db, readonly=False, runtime=runtime) as store:
-        loader = await Loader.open(store, runtime, source.name, journal=journal, metrics=metrics)
+        options = Options(keep=source.keep)
+        loader = await Loader.open(store, runtime, source.name, options, journal=journal, metrics=metrics)
         loaded.committed, loaded.store = loader.committed, store
 
         async def entries() -> AsyncIterator[Folded]:

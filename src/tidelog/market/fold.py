@@ -68,6 +68,7 @@ class SymbolState(Struct, omit_defaults=True):
     tick_us: int = 0  # of trades without ids: the latest time, and how many of it there were
     ticks: int = 0
     repeats: bool = False  # ... and whether the next frame of them is a snapshot, of trades that may have come before
+    from_us: int = 0  # trades before this were dropped, so that none of them is taken any more
     trades: int | None = None  # that are stored: the loader's count; None where an older tidelog did not count
 
 
@@ -355,7 +356,9 @@ class Fold:
         held = self._symbol(symbol)
         taken = take(held.held, rows, at_us, loss_between(held.trade, at_us))
         held.held = taken.held
-        self._changes.numbered += [rows[number] for number in sorted(taken.new)]
+        self._changes.numbered += [
+            rows[number] for number in sorted(taken.new) if _time_us(rows[number]) >= held.from_us
+        ]
         for gap in taken.missing:
             self._put_missing(symbol, gap)
         for gap in taken.filled:
@@ -388,7 +391,8 @@ class Fold:
             if time_us >= held.tick_us:
                 held.tick_us, held.ticks = time_us, max(counts[time_us], held.ticks * (time_us == held.tick_us))
             row = trade_row(self._source, trade, ordinal, id_, at_us)
-            self.refused += not self._changes.put(TRADES, row)
+            if time_us >= held.from_us:
+                self.refused += not self._changes.put(TRADES, row)
         self._turn(symbol, TRADE, UNPROVEN, at_us, "no_trade_ids")
 
     def _admits(self, symbol: str) -> bool:
@@ -439,6 +443,12 @@ def _reason(book: Book, own: Check, told: Check | None) -> str:
         return "crossed"
     check = own if told is Check.MATCHED else told or Check.UNCHECKED
     return check.value
+
+
+def _time_us(trade: Row) -> int:
+    time_us = trade[TRADES.index("time_us")]
+    assert isinstance(time_us, int)
+    return time_us
 
 
 def _sentence(text: str) -> str:

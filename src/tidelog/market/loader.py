@@ -19,6 +19,7 @@ from tidelog.batch import CANDLES, GAPS, TRADES, Batch, Checkpoint, Row, Rows, V
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.market.candles import Bar, bars, bucket, coarser
 from tidelog.market.events import NOTHING, EventId
+from tidelog.market.expiry import Expired, Expiry, Keep
 from tidelog.market.fold import Changes, Fold, State, decode_state, encode_state
 from tidelog.market.folded import Folded
 from tidelog.market.journal_file import make_journal
@@ -45,6 +46,7 @@ class Options(Struct, frozen=True):
 
     intervals_s: tuple[int, ...] = INTERVALS_S  # of candles, ascending; each divides the next; never changed
     sample_s: int = 10  # a book is stored once in each interval of this length
+    keep: Keep = Keep()
 
     def __post_init__(self) -> None:
         if any(interval_s < 1 for interval_s in (*self.intervals_s, self.sample_s)):
@@ -127,6 +129,9 @@ class Loader:
         self._fold = Fold(checkpoint.source, state, options.sample_s * 1_000_000)
         self._committed = state.id
         self._metrics = metrics
+        self._expiry = (
+            None if options.keep.is_for_ever else Expiry(options.keep, checkpoint.source, options.intervals_s)
+        )
 
     @classmethod
     async def open(
@@ -207,15 +212,28 @@ class Loader:
             _log.warning("rows_refused", source=self._checkpoint.source, rows=self._fold.refused - refused)
         changes = self._fold.drain()
         candles, added = await self._patiently(lambda: self._candles(changes))
+        expired = await self._patiently(self._expired)
+        expired.note_in(state)
         for symbol, count in added.items():
             state.symbols[symbol].trades = (state.symbols[symbol].trades or 0) + count
-        put = (*changes.replaced, Rows(CANDLES, candles)) if candles else changes.replaced
-        batch = Batch(self._checkpoint, self._checkpoint.advanced(encode_state(state)), changes.add, put)
+        # what is noted of a candle was read before this commit, and a candle that this one changes is noted later
+        made = {row[: len(CANDLES.key)] for row in candles}
+        noted = [row for row in expired.candles if row[: len(CANDLES.key)] not in made]
+        put = (*changes.replaced, *[Rows(CANDLES, rows) for rows in (candles, noted) if rows])
+        after = self._checkpoint.advanced(encode_state(state))
+        batch = Batch(self._checkpoint, after, changes.add, put, drop=tuple(expired.drop))
         self._runtime.reached("loader.before_commit")
         await self._patiently(lambda: self._store.commit(batch))
         self._runtime.reached("loader.after_commit")
         self._checkpoint, self._committed = batch.after, state.id
         self._count(batch, entries[-1].at_us, self._runtime.monotonic() - started)
+
+    async def _expired(self) -> Expired:
+        """What is too old to be kept, as the store is before this commit."""
+        if self._expiry is None:
+            return Expired()
+        async with self._store.snapshot() as snapshot:
+            return await self._expiry.step(snapshot, self._fold.state)
 
     def _count(self, batch: Batch, at_us: int, seconds: float) -> None:
         metrics = self._metrics

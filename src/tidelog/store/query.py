@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
-from tidelog.batch import Row, Table, Value
+from tidelog.batch import Drop, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
 
-__all__ = ["QuerySnapshot", "column_list", "count_query", "integers", "key_of", "select_query"]
+__all__ = ["QuerySnapshot", "column_list", "count_query", "drop_query", "integers", "key_of", "select_query"]
 
 CONDITION_VALUES_MAX = 10_000  # values of one condition; both databases take 32,766 parameters at most
 
@@ -140,6 +140,17 @@ def select_query(
     names = table.names if columns is None else columns
     text = f'SELECT {column_list(names)} FROM "{table.name}"{conditions} ORDER BY {order}{bound}'
     return text, conditions.values
+
+
+def drop_query(drop: Drop, *, mark: str) -> tuple[str, list[Value]]:
+    """The text and the parameters of what deletes the rows that `drop` names."""
+    conditions = _Where(mark)
+    conditions.compare(_scope_column(drop.table), "=", drop.scope)
+    for name, value in drop.where:
+        drop.table.index(name)
+        conditions.compare(name, "=", value)
+    conditions.compare(drop.ranged, "<=", drop.through)
+    return f'DELETE FROM "{drop.table.name}"{conditions}', conditions.values
 
 
 def count_query(

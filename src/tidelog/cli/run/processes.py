@@ -52,6 +52,7 @@ def chain_source_of(settings: Settings, name: str) -> ChainSource:
 def market_source_of(settings: Settings, name: str) -> MarketSource:
     """What `market record` would be told. ConfigError: it cannot be meant."""
     from tidelog.cli.market_source import MarketSource
+    from tidelog.market.expiry import Keep
     from tidelog.market.kraken.auth import ApiKey
     from tidelog.market.symbols import normal_symbols
 
@@ -74,6 +75,7 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
         protocol=market.protocol,
         url=None if market.url is None else market.url.reveal(),
         keep_days=market.keep_days,
+        keep=Keep(market.keep_trades_days, market.keep_candles_days, market.keep_books_days, market.keep_coverage_days),
         journal_max=market.journal_max,
         rest=market.rest.reveal(),
         key=None if key is None or secret is None else ApiKey(key.reveal(), secret.reveal()),

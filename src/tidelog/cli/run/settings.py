@@ -13,6 +13,7 @@ from tidelog.api.options import ApiOptions
 from tidelog.chain.health import BEHIND_BLOCKS
 from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
 from tidelog.config.values import Pause, SocketUrl
+from tidelog.market.expiry import KEEP_DAYS_MIN
 from tidelog.market.tokens import REST_URL
 
 __all__ = ["API", "SUPERVISOR", "ApiSettings", "ChainSettings", "MarketSettings", "Settings", "StoreUrl"]
@@ -26,6 +27,7 @@ SOURCES_MAX = 64  # a process each, some 100 MB: more is a job for several machi
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Days = Annotated[float, Meta(gt=0)]
+StoreDays = Annotated[float, Meta(ge=KEEP_DAYS_MIN)]
 
 _SQLITE = "sqlite:///"
 _defaults = ApiOptions()
@@ -226,6 +228,19 @@ class MarketSettings(Struct, frozen=True, kw_only=True):
             description="Drop what is older from the journal; not what the store has not got yet.",
             examples=[30],
         ),
+    ] = None
+    keep_trades_days: Annotated[
+        StoreDays | None, Meta(description="Drop older trades from the store.", examples=[90])
+    ] = None
+    keep_candles_days: Annotated[
+        StoreDays | None, Meta(description="Drop older candles from the store.", examples=[3650])
+    ] = None
+    keep_books_days: Annotated[
+        StoreDays | None, Meta(description="Drop older book snapshots from the store.", examples=[30])
+    ] = None
+    keep_coverage_days: Annotated[
+        StoreDays | None,
+        Meta(description="Drop older coverage, and gaps of the connection, from the store.", examples=[365]),
     ] = None
     key: Annotated[Secret | None, Meta(description="The API key for private channels.", examples=["${KRAKEN_KEY}"])] = (
         None

@@ -23,7 +23,7 @@ from tidelog.store.postgres.partitions import (
     ensure_partitions,
     needed_partitions,
 )
-from tidelog.store.query import column_list
+from tidelog.store.query import column_list, drop_query
 
 __all__ = ["Writer", "applied_migrations", "to_checkpoint"]
 
@@ -163,6 +163,9 @@ class Writer:
                 return Outcome.ALREADY
             if batch.rollback is not None:
                 await self._roll_back(link, batch.rollback)
+            for drop in batch.drop:
+                text, values = drop_query(drop, mark="$")
+                await link.execute(text, *values)
             self._reached("store.rolled_back")
             for added in batch.add:
                 await self._add_rows(link, added)

@@ -11,7 +11,7 @@ import apsw
 from tidelog.batch import INT_MAX, TABLES, Batch, Checkpoint, Outcome, Row, Rows, Table, Value
 from tidelog.store import migrations
 from tidelog.store.fence import is_settled, key_taken
-from tidelog.store.query import column_list
+from tidelog.store.query import column_list, drop_query
 from tidelog.store.sqlite.connection import (
     APPLICATION_ID,
     READ_WRITE,
@@ -164,6 +164,8 @@ class Writer:
                     bounds = (batch.rollback.scope, batch.rollback.keep, batch.rollback.last)
                     for table in batch.rollback.tables:
                         self._connection.execute(self._statements[table.name].rollback, bounds)
+                for drop in batch.drop:
+                    self._connection.execute(*drop_query(drop, mark="?"))
                 self._reached("store.rolled_back")
                 for rows in batch.add:
                     self._write(self._statements[rows.table.name].add, rows)
