@@ -13,6 +13,7 @@ from tidelog.market.decisions import ACK_US, LAPSES_MAX, SILENT_US, Look
 from tidelog.market.events import (
     BookDelta,
     BookSnapshot,
+    ClockStepped,
     Connected,
     Disconnected,
     Event,
@@ -43,7 +44,7 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_every_event_of_an_exchange_has_a_channel() -> None:
-    own = {Started, Connected, Disconnected, Resync, Missed}  # these are no frames
+    own = {Started, Connected, Disconnected, Resync, Missed, ClockStepped}  # these are no frames
     assert set(CHANNELS) == set(typing.get_args(Event)) - own
 
 
