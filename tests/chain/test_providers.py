@@ -138,7 +138,7 @@ def test_a_plan_of_another_kind(ledger: Ledger, folder: str, plan: Limits, allow
     [
         pytest.param(Limits(batch_calls=10), 60.0, marks=MORE),
         pytest.param(Limits(batch_calls=2), 120.0, marks=MORE),
-        (Limits(batch_calls=1), 240.0),
+        pytest.param(Limits(batch_calls=1), 240.0, marks=MORE),
         (Limits(response_bytes=100_000, as_a_whole=True), 60.0),
         pytest.param(Limits(response_bytes=20_000), 60.0, marks=MORE),
         # half a second for each block, four and later more at once; behind a gateway what takes 3 s is 504
