@@ -12,6 +12,7 @@ from tests.simulation.mutants import MUTANTS, caught
 CHOICE = {  # by the seeds that are tried here
     "rollback_outside_the_commit": [1],
     "fence_removed": [7],
+    "uncles_believed": [2],
     "loader_position_outside_the_commit": [0],
     "new_heads_relied_on": [24],
     "private_sequence_not_followed": [4],
