@@ -24,6 +24,15 @@ GOOD = Facts(chain_id=1, head=100, goal=100, head_seen_s=0.5)
         (Facts(1, 100, 50, 0.5), ()),  # the goal is below: a lagging endpoint, or --to
         (Facts(1, 100, None, 0.5), ()),
         (Facts(1, 100, 100, 0.5, COMMIT_S), ()),
+        # the cause, and no symptom of it
+        (Facts(1, 100, 100, 90.0, 90.0, store="db is away"), ("chain 1: the store takes no commit: db is away",)),
+        (Facts(1, None, None, None, source="a: HTTP 401: key expired"), ("chain 1: a: HTTP 401: key expired",)),
+        (Facts(source="a: HTTP 401: key expired"), ("the chain: a: HTTP 401: key expired",)),
+        (Facts(store="db is away"), ("the chain: the store takes no commit: db is away",)),
+        (
+            Facts(1, 100, 100, 90.0, store="db is away", source="a: no answer"),
+            ("chain 1: the store takes no commit: db is away", "chain 1: a: no answer"),
+        ),
         (Facts(1, 100, 100, 0.5, COMMIT_S + 1), ("chain 1: the store has not taken a commit for 31 s",)),
     ],
 )

@@ -21,7 +21,7 @@ from tidelog.chain.lineage import (
     decide,
     is_linked,
 )
-from tidelog.chain.pool import Pool
+from tidelog.chain.pool import Nobody, Pool
 from tidelog.chain.position import REORG, SHRINK
 from tidelog.chain.rpc import Endpoint
 from tidelog.chain.spool import Spool
@@ -125,15 +125,25 @@ class Follower:
 
         async def work(endpoint: Endpoint) -> list[Link]:
             top = await endpoint.header_by_hash(block_hash)
-            if top is None:
-                raise Rejected(f"null for block 0x{block_hash.hex()}, the parent of one it has", endpoint=endpoint.name)
+            if top is None:  # no fault of one that is on another branch
+                lacking.append(endpoint)
+                return []
             below = await endpoint.headers_by_number(low, number - 1) if low < number else []
             links = [_link(header) for header in below if header is not None] + [_link(top)]
             while not is_linked(links):  # by number the endpoint may already be on another branch
                 links.pop(0)
             return links
 
-        return await self._pool.ask(work)
+        lacking: list[Endpoint] = []
+        links: list[Link] = []
+        while not links:
+            try:
+                links = await self._pool.ask(work, without=lacking)
+            except Nobody:
+                raise Rejected(
+                    f"no endpoint has block 0x{block_hash.hex()}, the parent of one that was named"
+                ) from None
+        return links
 
     async def _advance(self, keep: Link | None, links: Sequence[Link], *, abandoned: bool) -> Step:
         head = self._required_head()

@@ -25,22 +25,28 @@ class Facts(Struct, frozen=True):
     goal: int | None = None  # the block that the options let it go to
     head_seen_s: float | None = None  # since an endpoint told the head; None: not yet
     committing_s: float = 0.0  # how long the commit under way has taken
+    store: str | None = None  # why the store takes no commit, in its words
+    source: str | None = None  # why the endpoints do not give what is needed, in theirs
 
 
 def readiness(facts: Facts, limits: Limits) -> Readiness:
-    """Ready, or the reasons why not."""
+    """Ready, or the reasons why not: the causes first, and no symptom that follows from one."""
+    chain = "the chain" if facts.chain_id is None else f"chain {facts.chain_id}"
+    reasons = [] if facts.store is None else [f"{chain}: the store takes no commit: {facts.store}"]
+    if facts.source is not None:
+        reasons.append(f"{chain}: {facts.source}")
+    caused = bool(reasons)
     if facts.chain_id is None:
-        return Readiness.of(["no endpoint has named its chain yet"])
-    chain, reasons = f"chain {facts.chain_id}", []
-    if facts.head_seen_s is None:
+        return Readiness.of(reasons or ["no endpoint has named its chain yet"])
+    if facts.head_seen_s is None and not caused:
         reasons.append(f"{chain}: no endpoint has told its head yet")
-    elif facts.head_seen_s > limits.head_s:
+    elif facts.head_seen_s is not None and facts.head_seen_s > limits.head_s and not caused:
         reasons.append(f"{chain}: no endpoint has told its head for {facts.head_seen_s:.0f} s")
-    if facts.head is None:
+    if facts.head is None and not caused:
         reasons.append(f"{chain}: no block is stored yet")
-    elif facts.goal is not None and facts.goal - facts.head > limits.behind_blocks:
+    elif facts.head is not None and facts.goal is not None and facts.goal - facts.head > limits.behind_blocks:
         behind = facts.goal - facts.head
         reasons.append(f"{chain}: {behind} blocks behind, and at most {limits.behind_blocks} are allowed")
-    if facts.committing_s > limits.commit_s:
+    if facts.committing_s > limits.commit_s and facts.store is None:
         reasons.append(f"{chain}: the store has not taken a commit for {facts.committing_s:.0f} s")
     return Readiness.of(reasons)

@@ -18,12 +18,15 @@ from tidelog.chain.position import Counts, Move, Position, counts, counts_of, de
 from tidelog.chain.proof import NOT_APPLICABLE, Proof, parse_proof, with_parent
 from tidelog.chain.rows import BlockRows, with_proof
 from tidelog.chain.spool import Spool
+from tidelog.chain.trouble import Trouble
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 from tidelog.telemetry import ChainMetrics, logger
 
 HELD_MAX = 16_384  # unfinalized links kept: beyond the deepest reorg on record (Ethereum Classic, 2020: 7,000)
+COMMIT_END_S = 30.0  # that a commit under way may still take when its caller is to end
+COMMIT_LOOK_S = 0.25  # between looks whether it has to be given up
 STORE_PATIENCE_S = 600.0  # how long a database may be away before the process gives up and says so
 
 T = TypeVar("T")
@@ -43,6 +46,7 @@ class Ledger:
         self._metrics = metrics
         self._checkpoint = checkpoint
         self._position = decode_position(checkpoint)
+        self._trouble = Trouble(runtime)  # with the store
         self._committing_since: float | None = None  # by the monotonic clock
         self._links: list[Link] = []  # from the finalized block (or the first, or HELD_MAX below) to the head
 
@@ -122,6 +126,16 @@ class Ledger:
         """How long the commit that is under way has taken so far; 0 when there is none."""
         since = self._committing_since
         return 0.0 if since is None else self._runtime.monotonic() - since
+
+    @property
+    def store_trouble(self) -> str | None:
+        """Why the store does not take what is being committed, in its words; None if it does."""
+        return self._trouble.now or getattr(self._store, "trouble", None)
+
+    @property
+    def lasting_trouble(self) -> str | None:
+        """The same once it lasts for some seconds."""
+        return self._trouble.cause
 
     def link(self, number: int) -> Link | None:
         """The held link of that number, if it is in the window."""
@@ -249,11 +263,21 @@ class Ledger:
             self._metrics.finalized.labels(self.chain_id).set(position.finalized)
 
     async def _commit(self, move: Move) -> None:
-        """Commit; a caller that is cancelled meanwhile goes only when that has come to its end."""
+        """Commit; a caller that is cancelled meanwhile goes only when that has come to its end.
+
+        A commit that waits for a database that is away is no such end: it is given up at once, and so is one that takes
+        longer than COMMIT_END_S. Whether it was taken, the next start finds out.
+        """
         committing = asyncio.ensure_future(self._commit_patiently(move))
         try:
             await asyncio.shield(committing)
         except asyncio.CancelledError:
+            loop = asyncio.get_running_loop()
+            ends_at = loop.time() + COMMIT_END_S
+            while not committing.done():
+                if self.store_trouble is not None or loop.time() >= ends_at:
+                    committing.cancel()
+                await asyncio.wait({committing}, timeout=COMMIT_LOOK_S)
             await asyncio.gather(committing, return_exceptions=True)
             raise
 
@@ -275,11 +299,15 @@ class Ledger:
         pauses = delays(self._runtime.random("ledger"), max_s=10.0)
         while True:
             try:
-                return await attempt()
+                result = await attempt()
             except Busy as error:
+                self._trouble.note(str(error))
                 if self._runtime.monotonic() - started > STORE_PATIENCE_S:
                     raise
                 _log.warning("store_busy", chain=self.chain_id, error=str(error))
+            else:
+                self._trouble.clear()
+                return result
             await self._runtime.sleep(next(pauses))
 
 

@@ -27,7 +27,16 @@ from tidelog.runtime import Runtime
 from tidelog.telemetry import ChainMetrics, logger
 from tidelog.telemetry.chain import EndpointReading
 
-__all__ = ["ATTEMPTS", "BACKOFF_FIRST_S", "BACKOFF_MAX_S", "THROTTLED_MAX", "THROTTLED_WAIT_S", "Pool", "Survey"]
+__all__ = [
+    "ATTEMPTS",
+    "BACKOFF_FIRST_S",
+    "BACKOFF_MAX_S",
+    "THROTTLED_MAX",
+    "THROTTLED_WAIT_S",
+    "Nobody",
+    "Pool",
+    "Survey",
+]
 
 T = TypeVar("T")
 
@@ -41,6 +50,10 @@ CAUSES_MAX = 3  # endpoints whose words one sentence holds
 PATIENCE_S = 30.0  # as `--reorg-patience`, which replaces it
 
 _log = logger("pool")
+
+
+class Nobody(Rejected):
+    """There is no endpoint left to ask."""
 
 
 class Pool:
@@ -101,6 +114,7 @@ class Pool:
         attempts: int = ATTEMPTS,
         divisible: bool = False,
         blocks: int = 0,
+        without: Collection[Endpoint] = (),
     ) -> T:
         """Run `work` against an endpoint, and against others after failures or where it takes unusually long.
 
@@ -108,8 +122,10 @@ class Pool:
             number: the whole block that is asked for: endpoints that have pruned it are left out.
             divisible: the caller can ask for less, which mends a `TooLarge` better than asking elsewhere.
             blocks: how many whole blocks are asked for; 0 for headers.
+            without: these are not asked.
 
         Raises:
+            Nobody: all that could be asked are among `without`.
             TooLarge: at once, if `divisible`.
             SourceError, ProofFailure: the last failure, when all attempts or the time are used up.
         """
@@ -117,9 +133,9 @@ class Pool:
         last: Endpoint | None = None
         error: SourceError | ProofFailure | None = None
         while True:
-            endpoint = await self._pick(number, last, error)
+            endpoint = await self._pick(number, last, error, without)
             try:
-                return await self._hedged(endpoint, work, number, blocks)
+                return await self._hedged(endpoint, work, number, blocks, without)
             except (SourceError, ProofFailure) as failure:
                 if divisible and isinstance(failure, TooLarge):
                     raise
@@ -132,12 +148,18 @@ class Pool:
                 if failures >= attempts or self._runtime.monotonic() >= self.give_up_at:
                     raise
 
-    async def _pick(self, number: int | None, last: Endpoint | None, error: Exception | None) -> Endpoint:
+    async def _pick(
+        self, number: int | None, last: Endpoint | None, error: Exception | None, without: Collection[Endpoint]
+    ) -> Endpoint:
         """The endpoint to ask next, waiting until one may be asked."""
         while True:
             self.tend()
             now = self._runtime.monotonic()
             usable = [endpoint for endpoint in self.endpoints if self._health[endpoint.name].usable(number)]
+            if usable and without:
+                usable = [endpoint for endpoint in usable if endpoint not in without]
+                if not usable:
+                    raise Nobody("no other endpoint can be asked")
             if not usable:
                 raise self._none_usable(number)
             ready = [endpoint for endpoint in usable if self._health[endpoint.name].ready(now)]
@@ -175,7 +197,12 @@ class Pool:
         return self.cause()
 
     async def _hedged(
-        self, first: Endpoint, work: Callable[[Endpoint], Awaitable[T]], number: int | None, blocks: int
+        self,
+        first: Endpoint,
+        work: Callable[[Endpoint], Awaitable[T]],
+        number: int | None,
+        blocks: int,
+        without: Collection[Endpoint],
     ) -> T:
         """The answer of `first`, or of another one if `first` takes unusually long: then it is put aside.
 
@@ -197,7 +224,7 @@ class Pool:
                     failure = failure or Unreachable(f"no answer within {taken_s:.0f} s", endpoint=first.name)
                     break
                 if not done:
-                    second = self._second(first, number) if self._silent(first, blocks) else None
+                    second = self._second(first, number, without) if self._silent(first, blocks) else None
                     bound_s = LOOK_S
                     if second is not None:
                         self._put_aside(first, taken_s, blocks)
@@ -222,12 +249,13 @@ class Pool:
         least_s = started + LATE_S - asyncio.get_running_loop().time()
         return max(self.give_up_at - self._runtime.monotonic(), least_s)
 
-    def _second(self, first: Endpoint, number: int | None) -> Endpoint | None:
+    def _second(self, first: Endpoint, number: int | None, without: Collection[Endpoint]) -> Endpoint | None:
         now = self._runtime.monotonic()
         others = [
             endpoint
             for endpoint in self.endpoints
             if endpoint is not first
+            and endpoint not in without
             and self._health[endpoint.name].usable(number)
             and self._health[endpoint.name].ready(now)
         ]

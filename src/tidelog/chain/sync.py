@@ -24,6 +24,7 @@ from tidelog.chain.profiles import Profile
 from tidelog.chain.reporting import Progress, Reporter
 from tidelog.chain.rpc import LATEST
 from tidelog.chain.rulebook import Rulebook, first_contact, recognised
+from tidelog.chain.trouble import Trouble
 from tidelog.chain.votes import View, Votes
 from tidelog.errors import ConfigError, ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
 from tidelog.runtime import Runtime
@@ -77,6 +78,7 @@ class Sync:
         self._on_progress = on_progress
         self._reporter: Reporter | None = None  # from when all is there that it tells of
         self.wake = asyncio.Event()
+        self._source = Trouble(runtime)  # with the endpoints
         self._stopping = False
         self._progress_at = 0.0  # when the run last got further, by the monotonic clock
         self._refused = 0  # rounds in a row since then that ended with a refusal
@@ -99,15 +101,18 @@ class Sync:
     @property
     def facts(self) -> Facts:
         """For `health.readiness`, at any time."""
-        reporter = self._reporter
-        if reporter is None or reporter.told_at is None:  # before the first look, which comes when all else is there
-            return Facts()
+        reporter, source, store = self._reporter, self._source.cause, getattr(self._store, "trouble", None)
+        if reporter is None:  # the first contact, or the store's first answer, is awaited
+            return Facts(store=store, source=source)
+        told_at = reporter.told_at
         return Facts(
             self.progress.chain_id,
             self.progress.head,
             self.progress.goal,
-            self._runtime.monotonic() - reporter.told_at,
+            None if told_at is None else self._runtime.monotonic() - told_at,
             self._ledger.committing_s,
+            store or self._ledger.lasting_trouble,
+            source,
         )
 
     @property
@@ -225,7 +230,10 @@ class Sync:
                 pauses = delays(self._runtime.random("sync"), max_s=30.0)
             if not self._options.follow:
                 self._check_hope(failure)
-            if failure is not None:
+            if failure is None:
+                self._source.clear()
+            else:
+                self._source.note(str(failure))
                 _log.error("sync_failing", error=str(failure), kind=type(failure).__name__)
                 await self._wait(next(pauses))
 
@@ -348,11 +356,13 @@ class Sync:
         started, pauses = self._runtime.monotonic(), delays(self._runtime.random("contact"), max_s=1.0)
         while (chain_id := await self._pool.identify(self._options.chain_id)) is None:
             cause, waited_s = self._pool.cause(), self._runtime.monotonic() - started
+            self._source.note(str(cause))
             if isinstance(cause, Rejected) and waited_s > REFUSED_S:
                 raise cause
             if waited_s > CONTACT_S:
                 raise Unreachable(f"no contact within {CONTACT_S:g} s: {cause}: is the URL right, and the node up?")
             await self._runtime.sleep(next(pauses))
+        self._source.clear()
         return chain_id
 
     async def _check_start(self) -> None:

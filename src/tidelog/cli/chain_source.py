@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -23,11 +23,11 @@ from tidelog.chain.wakeup import HeadsWatcher
 from tidelog.cli.progress import Display
 from tidelog.cli.status import StoreSize, status_served
 from tidelog.cli.stopping import INTERRUPTED, Stop
-from tidelog.cli.stores import opened
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError
 from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime
+from tidelog.store import open_store
 from tidelog.telemetry import ChainMetrics
 
 STOP_GRACE_S = 2.0  # after Ctrl-C: what is on its way is still committed, what an endpoint holds back is not
@@ -131,10 +131,11 @@ async def sync_chain(
     """
     runtime, metrics = SystemRuntime(jobs=source.jobs), ChainMetrics()
     heads = None if source.ws is None else EndpointUrl(source.ws, schemes=("ws", "wss"))
-    async with (
-        pool_of(source.rpc, runtime, metrics) as pool,
-        opened(source.db, readonly=False, runtime=runtime) as store,
-    ):
+    async with pool_of(source.rpc, runtime, metrics) as pool, AsyncExitStack() as stack:
+        store = await stop.unless(open_store(source.db, runtime, readonly=False))
+        if store is None:
+            return 0 if source.options.follow else INTERRUPTED
+        stack.push_async_callback(store.close)
         with Display(runtime, live=live) as display:
             syncing = Sync(store, pool, runtime, metrics, source.options, on_progress=display.update)
             size = StoreSize(metrics.store_size, runtime, lambda: store)

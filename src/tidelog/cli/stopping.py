@@ -3,9 +3,12 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 __all__ = ["Stop"]
+
+T = TypeVar("T")
 
 INTERRUPTED = 130  # the exit code, as shells have it
 
@@ -19,7 +22,7 @@ class Stop:
     def __init__(self) -> None:
         self._asked = asyncio.Event()
         self._signalled = False
-        self._actions: list[Callable[[], None]] = []
+        self._actions: list[Callable[[], object]] = []
 
     @property
     def asked(self) -> bool:
@@ -43,12 +46,23 @@ class Stop:
             for action in self._actions:
                 action()
 
-    def then(self, action: Callable[[], None]) -> None:
+    def then(self, action: Callable[[], object]) -> None:
         """Call `action` once it is asked, at once if it was."""
         if self._asked.is_set():
             action()
         else:
             self._actions.append(action)
+
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of `work`; None if it is asked before that is there: then `work` is cancelled."""
+        task = asyncio.ensure_future(work)
+        self.then(task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self.asked and task.cancelled():
+                return None
+            raise
 
     async def wait(self) -> None:
         await self._asked.wait()

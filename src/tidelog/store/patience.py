@@ -35,6 +35,6 @@ async def patiently(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, pa
             if now + delay_s > deadline:
                 raise
             if now >= told:
-                _log.warning("store_waiting", waited_s=round(now - began, 1), reason=str(error))
+                _log.error("store_waiting", waited_s=round(now - began, 1), reason=str(error))
                 told = now + TOLD_EVERY_S
         await runtime.sleep(delay_s)

@@ -14,6 +14,7 @@ from tidelog.runtime import run
 from tidelog.telemetry import Readiness
 
 ANSWER_S = 2.0  # a process on the same machine that takes longer does not answer
+SILENT = ("does not answer",)
 ANSWER_BYTES_MAX = 64 * 1024  # reasons are a few sentences
 
 
@@ -34,7 +35,13 @@ def status(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None, live:
 async def _ask(settings: Settings) -> dict[str, Readiness]:
     names = [SUPERVISOR, *(name for name in settings.names if name != API)]  # the API's is that of the others
     found = await asyncio.gather(*(_readiness(f"unix:{settings.socket(name)}") for name in names))
-    return dict(zip(names, found, strict=True))
+    answers = dict(zip(names, found, strict=True))
+    for name in names[1:]:  # of one that does not run, the supervisor knows why
+        if answers[name].reasons == SILENT and (
+            why := [reason for reason in answers[SUPERVISOR].reasons if reason.startswith(f"{name} ")]
+        ):
+            answers[name] = Readiness.of(why)
+    return answers
 
 
 async def _readiness(address: str) -> Readiness:
@@ -42,4 +49,4 @@ async def _readiness(address: str) -> Readiness:
         answer = await ask(address, "/readyz", timeout_s=ANSWER_S, bytes_max=ANSWER_BYTES_MAX)
         return msgspec.json.decode(answer.body, type=Readiness)
     except (SourceError, msgspec.DecodeError):
-        return Readiness(ready=False, reasons=("does not answer",))
+        return Readiness(ready=False, reasons=SILENT)

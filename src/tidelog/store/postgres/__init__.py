@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from tidelog.batch import Batch, Checkpoint, Outcome
-from tidelog.errors import ConfigError, Corruption, TidelogError
+from tidelog.errors import Busy, ConfigError, Corruption, TidelogError
 from tidelog.runtime import Runtime
 from tidelog.store import ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch
@@ -40,12 +40,23 @@ class PostgresStore:
         self._readers = readers
         self._writer = writer
         self._migrated: list[int] = []
+        self.trouble: str | None = None  # why a write waits, in the server's words; None: none waits
 
     async def _write(self, action: Callable[[Writer], Awaitable[T]], patience_s: float) -> T:
         writer = self._writer
         if writer is None:
             raise ConfigError(f"{self._address.location} was opened to be read only")
-        return await patiently(self._runtime, lambda: self._watched(action(writer)), patience_s=patience_s)
+
+        async def attempt() -> T:
+            try:
+                result = await self._watched(action(writer))
+            except Busy as error:
+                self.trouble = str(error)
+                raise
+            self.trouble = None
+            return result
+
+        return await patiently(self._runtime, attempt, patience_s=patience_s)
 
     async def _watched(self, writing: Awaitable[T]) -> T:
         """A write; while the server lets it wait, the log says for whom."""
@@ -67,7 +78,7 @@ class PostgresStore:
                 reason = await self._readers.lock_holders()
             except TidelogError as error:
                 reason = str(error)
-            _log.warning("store_waiting", waited_s=round(self._runtime.monotonic() - began, 1), reason=reason)
+            _log.error("store_waiting", waited_s=round(self._runtime.monotonic() - began, 1), reason=reason)
             await asyncio.sleep(TOLD_EVERY_S)
 
     async def migrate(self) -> list[int]:
