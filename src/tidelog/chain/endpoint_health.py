@@ -3,11 +3,16 @@
 Pure. Times are of the monotonic clock, in seconds, and come as arguments.
 """
 
-from tidelog.errors import ProofFailure, Pruned, SourceError, Throttled
+from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Throttled, TooLarge
 
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 THROTTLED_WAIT_S = 1.0  # where a 429 does not say how long
+
+
+def about_block(error: SourceError | ProofFailure) -> bool:
+    """Whether the failure is of a block, and says nothing of the next one: the endpoint does answer."""
+    return isinstance(error, ProofFailure) or (isinstance(error, Rejected) and not isinstance(error, TooLarge))
 
 
 class Health:
@@ -39,6 +44,9 @@ class Health:
         self.error = error
         if isinstance(error, Pruned) and number is not None:
             self.pruned_below = max(self.pruned_below, number)
+        elif about_block(error) and number is not None:
+            self.failures += 1  # it answers: others are preferred, and it is not left alone for other questions
+            self.silent_since = None
         elif isinstance(error, Throttled):
             wait = THROTTLED_WAIT_S if error.retry_after_s is None else error.retry_after_s
             self.left_alone_until = max(self.left_alone_until, now + wait)
@@ -53,6 +61,8 @@ class Health:
         self._leave_alone(now)
 
     def _leave_alone(self, now: float) -> None:
+        if self.failures and now < self.left_alone_until:
+            return  # of questions that were under way together all may fail, and that is one failure
         self.failures += 1
         self.left_alone_until = now + min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (min(self.failures, 16) - 1))
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from math import inf
 from typing import Any, TypeVar
 
-from tidelog.chain.endpoint_health import BACKOFF_FIRST_S, BACKOFF_MAX_S, THROTTLED_WAIT_S, Health
+from tidelog.chain.endpoint_health import BACKOFF_FIRST_S, BACKOFF_MAX_S, THROTTLED_WAIT_S, Health, about_block
 from tidelog.chain.proof import CHECKS
 from tidelog.chain.pulse import LATE_S
 from tidelog.chain.questions import Survey, cancelled, guarded
@@ -146,7 +146,18 @@ class Pool:
                 else:
                     failures += 1
                 if failures >= attempts or self._runtime.monotonic() >= self.give_up_at:
+                    if number is not None and isinstance(failure, SourceError):
+                        failure.reason = f"block {number}: {failure.reason}"
                     raise
+                if number is not None and about_block(failure):
+                    await self._rest(endpoint, number, without, failures)
+
+    async def _rest(self, refused: Endpoint, number: int, without: Collection[Endpoint], failures: int) -> None:
+        """Before the same endpoint is asked again for a block that it does not give, pause."""
+        if self._second(refused, number, without) is None:
+            pause_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (failures - 1))
+            left_s = self.give_up_at - self._runtime.monotonic()
+            await self._runtime.sleep(min(pause_s, max(0.001, left_s)))
 
     async def _pick(
         self, number: int | None, last: Endpoint | None, error: Exception | None, without: Collection[Endpoint]
