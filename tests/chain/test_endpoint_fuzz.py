@@ -17,7 +17,7 @@ import pytest
 from tests.chain.rig import CHAIN_ID, Rig, WatchedHttp, a_node, replicas
 from tests.virtual import VirtualRuntime, virtually
 from tidelog.chain.intake import Rules, take_in
-from tidelog.chain.profiles import PROFILES
+from tidelog.chain.known import PROFILES
 from tidelog.chain.rpc import Endpoint
 from tidelog.config import EndpointUrl
 from tidelog.errors import ProofFailure, SourceError

@@ -76,12 +76,11 @@ def test_readiness_says_the_cause_within_seconds(tmp_path: Path, lie: str) -> No
         await asyncio.sleep(5)
         assert readiness(run.facts, Limits()).ready
         node.tell(lie)
-        await asyncio.sleep(35 if lie == "stall" else 2 * TROUBLE_S)  # the only endpoint has the time of a request
-        await asyncio.sleep(TROUBLE_S)
+        await asyncio.sleep(4 * TROUBLE_S)
         (reason,) = readiness(run.facts, Limits()).reasons
         assert reason.startswith("chain 1337: http://replica-0: "), reason
         node.honest()
-        await asyncio.sleep(65)
+        await asyncio.sleep(100)  # two requests may time out, one after the other
         assert readiness(run.facts, Limits()).ready
         run.stop()
         await task

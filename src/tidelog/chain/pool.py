@@ -46,6 +46,7 @@ GRACE_S = 0.25  # once enough have answered: two healthy endpoints are rarely fu
 LOOK_S = 1.0  # between looks whether an endpoint came back before its time, while all are left alone
 CHECK_MAX_S = 10.0  # for the chain id and the head of one that was put aside: slower, it would be no help
 ROUNDING = 0.05  # of a bound: a request is sent a moment after its question began
+SILENT_S = 5.0  # of all endpoints, from when on it is said
 CAUSES_MAX = 3  # endpoints whose words one sentence holds
 PATIENCE_S = 30.0  # as `--reorg-patience`, which replaces it
 
@@ -294,6 +295,14 @@ class Pool:
         error = Unreachable(f"no answer within {seconds:.1f} s", endpoint=endpoint.name)
         self._health[endpoint.name].put_aside(error, self._runtime.monotonic())
         _log.warning("endpoint_put_aside", endpoint=endpoint.name, seconds=round(seconds, 1))
+
+    def silence(self) -> str | None:
+        """That no endpoint answers what it was asked, if it is so for some seconds."""
+        now = self._runtime.monotonic()
+        silent = {endpoint.name: endpoint.pulse.silent_s(now) for endpoint in self.endpoints}
+        if not silent or min(silent.values()) < SILENT_S:
+            return None
+        return "; ".join(f"{name}: no answer for {seconds:.0f} s" for name, seconds in silent.items())
 
     def cause(self) -> SourceError | ProofFailure:
         """Why no endpoint helps, in their own words."""

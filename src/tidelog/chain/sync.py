@@ -101,7 +101,8 @@ class Sync:
     @property
     def facts(self) -> Facts:
         """For `health.readiness`, at any time."""
-        reporter, source, store = self._reporter, self._source.cause, getattr(self._store, "trouble", None)
+        source = self._source.cause or self._pool.silence()
+        reporter, store = self._reporter, getattr(self._store, "trouble", None)
         if reporter is None:  # the first contact, or the store's first answer, is awaited
             return Facts(store=store, source=source)
         told_at = reporter.told_at
