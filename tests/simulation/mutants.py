@@ -226,6 +226,11 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
+    "evidence_from_empty_blocks": Mutant(
+        "chain",
+        60,
+        (Patch("tidelog.chain.proof", "    idle = _idle(case)\n", "    idle: set[str] = set()\n"),),
+    ),
     "no_truncation_to_depth": Mutant(
         "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
     ),

@@ -19,7 +19,7 @@ from tidelog.chain.probe import CONTROLS, FAILING_WINDOW, Probe, Verdict, every,
 from tidelog.chain.profiles import LOWERABLE, Profile, Range, joined, profile_of, within
 from tidelog.chain.proof import parse_proof
 from tidelog.chain.rpc import Endpoint
-from tidelog.errors import ConfigError, Corruption, ProofFailure, SourceError, Unreachable
+from tidelog.errors import ConfigError, Corruption, ProofFailure, SourceError
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
@@ -131,8 +131,7 @@ async def probe_chain(
     """
     found_id = await pool.identify(chain_id)
     if found_id is None:
-        names = ", ".join(endpoint.name for endpoint in pool.endpoints)
-        raise Unreachable(f"no answer from {names}")
+        raise pool.cause()
     known = KNOWN.get(found_id)
     if known is not None and known.holes:
         raise ConfigError(f"chain {found_id} is {known.profile.name}: {known.holes}")
@@ -255,7 +254,11 @@ class Rulebook:
         probe = Probe(self._pool, self._runtime, rules)
         downwards = position is not None and number < position.first
         try:
-            end = max(0, number - FAILING_WINDOW) if downwards else max(number, await height(self._pool))
+            end = (
+                max(0, number - FAILING_WINDOW)
+                if downwards
+                else max(number, await height(self._pool, number + FAILING_WINDOW))
+            )
             verdict = await probe.failing(check, number, end, await self._controls(check, number))
         except (SourceError, ProofFailure) as error:
             verdict = Verdict(FULL, f"it could not be looked into: {error}")

@@ -23,13 +23,13 @@ from tidelog.sim import schedule as plan
 from tidelog.sim.control import Place
 from tidelog.sim.disk import Mount
 from tidelog.sim.faults import Faults
-from tidelog.sim.forge import LONDON, PRAGUE, Shape
+from tidelog.sim.forge import LONDON, PRAGUE, Fork, Shape
 from tidelog.sim.keeper import Keeper
 from tidelog.sim.ledger import Ledger
 from tidelog.sim.limits import PLANS
 from tidelog.sim.links import LinkedHttp, LinkedWire, Links
 from tidelog.sim.node import SimNode
-from tidelog.sim.oracle import Standing, equals_node, require, standing
+from tidelog.sim.oracle import Standing, compared_something, equals_node, require, standing
 from tidelog.sim.runtime import SimRuntime
 from tidelog.sim.staging import staged
 from tidelog.sim.world import Process, Violation, World
@@ -38,6 +38,8 @@ from tidelog.store.sqlite import open_sqlite
 from tidelog.telemetry import ChainMetrics
 
 CHAIN_ID = 1337
+ODD_BLOCKS = 20  # at the end, of an odd chain: a rule shows in several blocks that compare something
+UNKNOWN_ID = 424_242  # no table has it: its rules are found by looking at its blocks
 SMALL = Shape(transactions=(0, 2), logs=(0, 2), withdrawals=(0, 1))
 MINED = replace(SMALL, uncles=(0, 2))
 BLOCK_S = 3.0  # between blocks
@@ -84,7 +86,8 @@ class ChainRun:
         self.ledger = Ledger(
             seed=schedule.seed,
             shape=MINED if schedule.uncles else SMALL,
-            forks=((0, LONDON if schedule.uncles else PRAGUE),),
+            chain_id=UNKNOWN_ID if schedule.oddity else CHAIN_ID,
+            forks=_forks(schedule),
             blocks=schedule.blocks,
             finalized_depth=FINALIZED_DEPTH,
             safe_depth=FINALIZED_DEPTH // 2,
@@ -142,6 +145,8 @@ class ChainRun:
         self.node.honest()
 
     async def _quiet(self) -> None:
+        if self.schedule.oddity:
+            self.ledger.extend(ODD_BLOCKS)
         if self.schedule.grows_at_end:
             self.ledger.extend(1)
         self.keeper.quiet_at = self.world.loop.time()
@@ -196,7 +201,7 @@ class ChainRun:
             options = Options(
                 follow=True,
                 senders=True,
-                chain_id=CHAIN_ID,
+                chain_id=self.ledger.chain_id,
                 reorg_patience_s=PATIENCE_S,
                 poll_s=WOKEN_POLL_S if self.schedule.heads else POLL_S,
             )
@@ -312,10 +317,20 @@ class ChainRun:
         try:
             require(connection.pragma("integrity_check") == "ok", "the database finds itself sound")
             equals_node(connection, self.ledger, first=0)
+            if self.schedule.oddity:
+                compared_something(connection, self.ledger)
         except Violation as violation:
             self.world.violated(str(violation))
         finally:
             _close(connection)
+
+
+def _forks(schedule: plan.Schedule) -> tuple[tuple[int, Fork], ...]:
+    if not schedule.oddity:
+        return ((0, LONDON if schedule.uncles else PRAGUE),)
+    odd = (schedule.odd_from, replace(PRAGUE, oddities=(schedule.oddity,)))
+    below = (0, replace(PRAGUE, oddities=("quiet",) if schedule.quiet else ()))
+    return (below, odd) if schedule.odd_from else (odd,)
 
 
 async def _beside(running: Coroutine[Any, Any, object], watching: Coroutine[Any, Any, None] | None) -> None:

@@ -52,6 +52,7 @@ MARKET_POINTS = (
 
 # What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
 HEADS_CHANCE = 0.3
+UNKNOWN_CHANCE = 0.3
 RECEIPTS_CHANCE = 0.3
 LIMITS_CHANCE = 0.4
 TROUBLED_CHANCE = 0.3
@@ -85,7 +86,8 @@ def drawn(kind: str, seed: int, *, steps: int | None = None) -> plan.Schedule:
         chain = _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
         chain = _limits(random.Random(f"{seed} {kind} limits"), chain, faults=steps != 0)
         chain = _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
-        return _uncles(random.Random(f"{seed} {kind} uncles"), chain, faults=steps != 0)
+        chain = _uncles(random.Random(f"{seed} {kind} uncles"), chain, faults=steps != 0)
+        return _unknown(random.Random(f"{seed} {kind} unknown"), chain)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -144,6 +146,25 @@ def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
     events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
     protocol = "v2" if rng.random() < 0.7 else "v1"
     return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _unknown(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps a chain that tidelog does not know. Its lies are one endpoint's of three: most of them say what holds."""
+    told = schedule.uncles or schedule.limits or schedule.hanging or schedule.troubled
+    if rng.random() >= UNKNOWN_CHANCE or told:
+        return schedule
+    events = [
+        plan.Event(event.at, msgspec.structs.replace(event.do, replica=0)) if isinstance(event.do, plan.Lie) else event
+        for event in schedule.events
+    ]
+    return msgspec.structs.replace(
+        schedule,
+        events=tuple(events),
+        replicas=3,
+        oddity=rng.choice(("transactions_root", "storage_root", "bloom_superset")),
+        odd_from=rng.choice((0, rng.randint(1, 40))),
+        quiet=rng.random() < 0.5,
+    )
 
 
 def _heads(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

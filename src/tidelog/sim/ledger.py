@@ -4,7 +4,7 @@ A block depends only on its parent and on how many children that parent had befo
 the same bytes, and a branch is not disturbed by what happens on another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from tidelog.sim.blocks import Block
 from tidelog.sim.forge import PRAGUE, Forge, Fork, Shape
@@ -81,6 +81,11 @@ class Ledger:
         if self._safe_depth is None:
             return self._finalized
         return max(self.head.number - self._safe_depth, self._finalized or 0)
+
+    @property
+    def blocks(self) -> Collection[Block]:
+        """All blocks that are kept, of every branch."""
+        return self._blocks.values()
 
     def canonical(self, number: int) -> Block:
         """The canonical block at `number`; IndexError if the chain is not that high."""

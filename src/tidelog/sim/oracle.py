@@ -115,6 +115,16 @@ def _folded(connection: apsw.Connection, chain_id: int, changes: int) -> list[tu
     return [(number, *link) for number, link in sorted(held.items())]
 
 
+def compared_something(connection: apsw.Connection, ledger: Ledger) -> None:
+    """What is recorded as evidence about transactions comes from blocks that have some."""
+    found: list[Any] = connection.execute("SELECT spec FROM chains WHERE chain_id = ?", (ledger.chain_id,)).fetchall()
+    telling = sum(1 for block in ledger.blocks if block.transactions)
+    for each in msgspec.json.decode(found[0][0] or "[]"):
+        for check, held, failed in each.get("evidence", ()):
+            if check in ("transactions", "receipts", "derived"):
+                require(held + failed <= telling, f"an empty block is no evidence about {check}")
+
+
 # -- field by field ---------------------------------------------------------------------------------------------
 
 
