@@ -10,6 +10,7 @@ import tidelog
 from tests.simulation.mutants import MUTANTS, caught
 
 CHOICE = {  # by the seeds that are tried here
+    "endpoint_awaited_without_deadline": [6],
     "rollback_outside_the_commit": [1],
     "fence_removed": [7],
     "uncles_believed": [2],
