@@ -118,6 +118,31 @@ def test_status(cli: Cli, db: str, node: Simulated) -> None:
     assert re.search(r"^last_reorg +none$", for_people, re.MULTILINE)
 
 
+def test_probe_prints_what_holds_and_in_how_many_blocks(cli: Cli, node: Simulated, db: str) -> None:
+    done = cli("chain", "probe", "--rpc", node.url)
+    assert done.code == 0
+    assert re.search(
+        r"^chain 1337 .anvil.: \d+ blocks of 0 to \d+ looked at, from 1 endpoints$", done.out, re.MULTILINE
+    )
+    assert re.search(r"^from block 0: hash: holds \((\d+) of \1 blocks\), .*receipts: holds \(", done.out, re.MULTILINE)
+    assert "stored:" not in done.out
+
+
+def test_probe_of_a_store_leaves_its_digest_and_is_shown_by_status(cli: Cli, node: Simulated, db: str) -> None:
+    before = digest(db)
+    assert "stored: blocks from" in cli("chain", "probe", "--rpc", node.url, "--db", db).out
+    assert digest(db) == before
+    (told,) = [json.loads(line) for line in cli("chain", "status", "--db", db, "--json").out.splitlines()]
+    assert told["not_checked"] == told["accepted_unproven"] == []
+    assert told["rules"][0].startswith("from block 0: hash: holds")
+
+
+def test_a_check_that_is_none_is_not_accepted(cli: Cli, node: Simulated, db: str) -> None:
+    done = cli("chain", "sync", "--rpc", node.url, "--db", db, "--accept-unproven", "everything")
+    assert done.code == 2
+    assert "--accept-unproven 'everything': give one of hash, uncles, transactions" in done.err
+
+
 def test_blocks(cli: Cli, db: str, node: Simulated) -> None:
     rows = [json.loads(line) for line in cli("chain", "blocks", "--db", db, "--json", "--limit", "3").out.splitlines()]
     assert [row["number"] for row in rows] == [BLOCKS, BLOCKS - 1, BLOCKS - 2]

@@ -176,8 +176,15 @@ def _with_counts(position: Position, held: Counts | None) -> Position:
     return msgspec.structs.replace(position, transactions=transactions, logs=logs, withdrawals=withdrawals)
 
 
-def chain_row(chain_id: int, genesis_hash: bytes | None, profile: Profile) -> Rows:
-    return Rows(CHAINS, [(chain_id, genesis_hash, encode_profile(profile), encode_ranges(profile))])
+def chain_row(chain_id: int, genesis_hash: bytes | None, profile: Profile, *, text: str | None = None) -> Rows:
+    """The row of `chains`.
+
+    Args:
+        text: the profile as it is stored already: the digest is over it, so it stays letter by letter.
+    """
+    return Rows(
+        CHAINS, [(chain_id, genesis_hash, encode_profile(profile) if text is None else text, encode_ranges(profile))]
+    )
 
 
 def append(chain_id: int, before: Checkpoint, blocks: Sequence[BlockRows], *, chain: Rows | None = None) -> Move:

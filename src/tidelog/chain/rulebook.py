@@ -63,6 +63,7 @@ class StoredChain(Struct, frozen=True):
 
     profile: Profile
     genesis: bytes | None
+    text: str  # of the profile, as it is stored
 
 
 async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed: bool) -> StoredChain | None:
@@ -90,7 +91,7 @@ async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed:
             f"the store holds a chain {chain_id} with genesis 0x{held.hex()}, "
             f"the endpoint's is 0x{genesis.hex()}: use another --db for another chain"
         )
-    return StoredChain(profile, held)
+    return StoredChain(profile, held, str(row[2]))
 
 
 async def genesis_of(pool: Pool) -> bytes | None:
@@ -145,7 +146,7 @@ async def probe_chain(
         if not rows or ledger.position is None:
             raise ConfigError(f"the store holds no blocks of chain {found_id}")
         known_genesis = rows[0][1] if isinstance(rows[0][1], bytes) else None
-        held = StoredChain(profile_of(rows[0]), known_genesis)
+        held = StoredChain(profile_of(rows[0]), known_genesis, str(rows[0][2]))
         rulebook = Rulebook(held.profile, held, store, ledger, pool, runtime)
         await rulebook.take(profile)
         stored, following = rulebook.profile, ledger.position.head + 1
@@ -174,6 +175,7 @@ class Rulebook:
         self.profile = profile
         self._genesis = None if stored is None else stored.genesis
         self._fresh = stored is None
+        self._text = None if stored is None else stored.text
         self._store = store
         self._ledger = ledger
         self._pool = pool
@@ -186,7 +188,7 @@ class Rulebook:
     @property
     def row(self) -> Rows:
         """The row of `chains`."""
-        return chain_row(self._ledger.chain_id, self._genesis, self.profile)
+        return chain_row(self._ledger.chain_id, self._genesis, self.profile, text=self._text)
 
     @property
     def lowered(self) -> tuple[str, ...]:
