@@ -212,20 +212,6 @@ MUTANTS: dict[str, Mutant] = {
             Patch("tidelog.chain.pool", "ends_at = loop.time() + grace_s", "pass"),
         ),
     ),
-    "question_never_asked_elsewhere": Mutant(
-        "chain",
-        60,
-        (
-            Patch(
-                "tidelog.chain.pool",
-                "first.pulse.bound_s(blocks) if len(self.endpoints) > 1 else inf",
-                "inf",
-            ),
-            Patch(
-                "tidelog.chain.pool", "self._health[endpoint.name].put_aside(error, self._runtime.monotonic())", "pass"
-            ),
-        ),
-    ),
     "evidence_from_empty_blocks": Mutant(
         "chain",
         60,
