@@ -15,6 +15,7 @@ from tidelog.batch import (
     GAPS,
     LOGS,
     TRANSACTIONS,
+    UNCLES,
     WITHDRAWALS,
     Batch,
     Checkpoint,
@@ -117,6 +118,7 @@ def block_rows(
     transactions: int = 2,
     logs: int = 4,
     withdrawals: int = 1,
+    uncles: int = 0,
     addresses: Sequence[bytes] = (),
 ) -> BlockRows:
     """A block's rows by table name.
@@ -160,6 +162,7 @@ def block_rows(
         WITHDRAWALS.name: [
             make_row(WITHDRAWALS, rng, chain_id=chain_id, block_number=number, position=i) for i in range(withdrawals)
         ],
+        UNCLES.name: [make_row(UNCLES, rng, chain_id=chain_id, block_number=number, position=i) for i in range(uncles)],
     }
 
 
@@ -176,13 +179,18 @@ def wide_block(number: int, rng: random.Random, addresses: Sequence[bytes]) -> B
 
 
 class Chain:
-    """Makes the batches of one growing chain. `checkpoint` is where the store is after the last one."""
+    """Makes the batches of one growing chain. `checkpoint` is where the store is after the last one.
 
-    def __init__(self, checkpoint: Checkpoint, *, chain_id: int = 1, seed: int = 1) -> None:
+    Args:
+        uncles: of each block; without any, its rows fit the first stores that there were.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, chain_id: int = 1, seed: int = 1, uncles: int = 0) -> None:
         self.checkpoint = checkpoint
         self.chain_id = chain_id
         self.head = -1
         self.seq = 0
+        self._uncles = uncles
         self._rng = random.Random(f"{seed}/{chain_id}")
 
     def extend(self, count: int = 1, *, keep: int | None = None) -> Batch:
@@ -193,14 +201,16 @@ class Chain:
             rollback = Rollback(BLOCK_TABLES, self.chain_id, keep)
             changes += [self._change("revert", number) for number in range(self.head, keep, -1)]
             self.head = keep
-        blocks = [block_rows(self.head + 1 + i, self._rng, chain_id=self.chain_id) for i in range(count)]
+        blocks = [
+            block_rows(self.head + 1 + i, self._rng, chain_id=self.chain_id, uncles=self._uncles) for i in range(count)
+        ]
         changes += [self._change("apply", self.head + 1 + i) for i in range(count)]
         self.head += count
         before, after = self.checkpoint, self.checkpoint.advanced(str(self.head))
         self.checkpoint = after
         add = [
             Rows(table, [row for block in blocks for row in block[table.name]])
-            for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
+            for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, *((UNCLES,) if self._uncles else ()))
         ]
         chain = make_row(CHAINS, self._rng, chain_id=self.chain_id, spec=None)
         gap = make_row(GAPS, self._rng, source="chain:1", scope="", first=self.head, last=self.head)

@@ -14,7 +14,7 @@ from tidelog.errors import TidelogError
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
-FILE_BYTES_MAX = 600_000
+FILE_BYTES_MAX = 1_000_000
 BLOCKS_PER_COMMIT = 3
 
 
