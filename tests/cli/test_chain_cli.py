@@ -336,7 +336,7 @@ def test_keys_are_never_printed(cli: Cli, own_node: Simulated, tmp_path: Path, i
     url = own_node.path(f"v2/{KEY}?apikey={KEY}")
     outputs = [cli("chain", "sync", "--rpc", url, "--db", db, "--log-level", "debug")]
     assert outputs[0].code == 0
-    for lie in ("key_echoed", "bad_gateway", "redirect", "receipts_empty", "cut"):
+    for lie in ("key_echoed", "bad_gateway", "redirect", "transaction_altered", "cut"):
         own_node.do(own_node.node.honest)
         own_node.do(lambda: own_node.ledger.extend(1))
         own_node.do(lambda lie=lie: own_node.node.tell(lie))  # type: ignore[misc]
@@ -372,7 +372,7 @@ def test_on_a_terminal_a_line_is_kept_up_to_date(long_node: Simulated, tmp_path:
         process.kill()
         process.wait()
         os.close(main)
-    assert re.search(r"chain 1337  \[[#.]{20}\]  head [\d,]+  .*[\d,]+ blocks/s  [\d,]+ tx/s", shown), shown[-2000:]
+    assert re.search(r"chain 1337  \[[#.]{10}\]  head [\d,]+  .*[\d,]+ blocks/s  [\d,]+ tx/s", shown), shown[-2000:]
     assert "head 1,500" in shown
     assert "Traceback" not in shown
 

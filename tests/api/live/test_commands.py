@@ -129,7 +129,15 @@ def test_intervals(text: str, interval_s: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "symbol"),
-    [("BTC/USD", "BTC/USD"), ("BTC-USD", "BTC/USD"), ("BTC%2FUSD", "BTC/USD"), ("A-B-C", "A/B-C"), ("BTC", "BTC")],
+    [
+        ("BTC/USD", "BTC/USD"),
+        ("BTC-USD", "BTC/USD"),
+        ("BTC%2FUSD", "BTC/USD"),
+        ("btc_usd", "BTC/USD"),
+        ("xbt-usd", "BTC/USD"),
+        ("A-B-C", "A-B-C"),
+        ("BTC", "BTC"),
+    ],
 )
 def test_symbols(text: str, symbol: str) -> None:
     assert symbol_of(text) == symbol

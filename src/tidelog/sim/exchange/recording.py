@@ -1,5 +1,6 @@
 """Recorded frames, played to whoever subscribes to what they are about. No I/O but `from_file`."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import msgspec
 from tidelog.errors import ConfigError
 
 HEAD_BYTES_SHOWN = 60
+_YEAR = re.compile(rb'"timestamp":"(\d{4})-(\d\d-\d\d)')  # of a v2 frame; v1's books have no time of their own
+YEAR_MAX = 9999
 _PAIRS_RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 
 
@@ -21,11 +24,12 @@ class Recording:
         """
         Args:
             paced: a frame per step of the exchange; otherwise as fast as each reader takes them.
-            rounds: how often the frames are played, one time after the other.
+            rounds: how often the frames are played, one time after the other, each some years after the one before:
+                an exchange's time does not go back.
             per_second: if it is not paced, at most so many frames, for a client that cannot make its peer wait.
 
         Raises:
-            ValueError: there is no data frame, or a line is no frame.
+            ValueError: there is no data frame, a line is no frame, or the rounds would go beyond the year 9999.
         """
         self.paced = paced
         self.rounds = rounds
@@ -40,6 +44,13 @@ class Recording:
                 self._frames.setdefault(about, []).append(frame)
         if not self._frames:
             raise ValueError("there is no data frame in it")
+        dates = {found for data in self._frames.values() for frame in data for found in _YEAR.findall(frame)}
+        self._years = sorted({int(year) for year, _ in dates}, reverse=True)
+        if self._years:
+            span = self._years[0] - self._years[-1] + 1
+            self._step = span + (-span % 4 if any(day == b"02-29" for _, day in dates) else 0)  # to another leap year
+            if self._years[0] + self._step * (rounds - 1) > YEAR_MAX:
+                raise ValueError(f"{rounds} rounds of it would go beyond the year {YEAR_MAX}")
 
     @classmethod
     def from_file(cls, path: Path, *, paced: bool = True, rounds: int = 1) -> "Recording":
@@ -60,7 +71,17 @@ class Recording:
     def frame(self, protocol: str, channel: str, symbol: str | None, index: int) -> bytes | None:
         """The `index`-th frame of a stream; None: it is over, or there is no such one."""
         frames = self._frames.get((protocol, channel, symbol), ())
-        return frames[index % len(frames)] if index < len(frames) * self.rounds else None
+        if index >= len(frames) * self.rounds:
+            return None
+        return self.in_round(frames[index % len(frames)], index // len(frames))
+
+    def in_round(self, frames: bytes, number: int) -> bytes:
+        """Frames as they are played in a round, the first of which is 0: as many bytes, with later times."""
+        if number:
+            for year in self._years:  # the latest first: what was changed is not changed again
+                later = b'"timestamp":"%d-' % (year + self._step * number)
+                frames = frames.replace(b'"timestamp":"%d-' % year, later)
+        return frames
 
     def stream(self, protocol: str, channel: str, symbol: str | None) -> Sequence[bytes]:
         """All frames of a stream, once."""

@@ -7,7 +7,7 @@ is broken.
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from itertools import chain, repeat
+from itertools import product
 from types import TracebackType
 
 from msgspec import Struct
@@ -247,8 +247,8 @@ class _Connection:
     async def _pour(self, recording: Recording, chunks: Sequence[tuple[int, bytes]]) -> None:
         runtime, writer = self._server.runtime, self._writer
         begun, sent = runtime.monotonic(), 0
-        for count, chunk in chain.from_iterable(repeat(chunks, recording.rounds)):
-            writer.write(chunk)
+        for number, (count, chunk) in product(range(recording.rounds), chunks):
+            writer.write(recording.in_round(chunk, number))
             await writer.drain()
             sent += count
             if recording.per_second is not None:
