@@ -16,8 +16,8 @@ CHOICE = {  # by the seeds that are tried here
     "uncles_believed": [2],
     "loader_position_outside_the_commit": [0],
     "new_heads_relied_on": [24],
-    "private_sequence_not_followed": [4],
-    "no_new_token_where_one_is_refused": [4],
+    "private_sequence_not_followed": [2],
+    "no_new_token_where_one_is_refused": [12],
 }
 
 

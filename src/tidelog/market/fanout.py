@@ -128,8 +128,10 @@ class Subscription:
         loop = asyncio.get_running_loop()
         self._at_once += 1
         if self._at_once >= ITEMS_AT_ONCE or loop.time() - self._turn_s > TURN_S:
-            await asyncio.sleep(0)
-            self._turn_s, self._at_once = loop.time(), 0
+            try:
+                await asyncio.sleep(0)
+            finally:  # a consumer whose own time limit ends just here has let the others run, too
+                self._turn_s, self._at_once = loop.time(), 0
 
     @property
     def statistics(self) -> Statistics:
