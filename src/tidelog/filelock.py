@@ -1,10 +1,11 @@
 """A lock on a file: the system releases it when its holder is gone, however that ends."""
 
+import errno
 import fcntl
 import os
 from types import TracebackType
 
-from tidelog.errors import ConfigError
+from tidelog.errors import ConfigError, Full
 
 
 class FileLock:
@@ -21,12 +22,20 @@ class FileLock:
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Whether it is ours now. ConfigError: the file cannot be made."""
+        """Whether it is ours now.
+
+        Raises:
+            Full: the file cannot be made now: no room, or the file system has turned read-only.
+            ConfigError: it cannot be made there.
+        """
         while True:
             try:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except OSError as error:
-                raise ConfigError(f"{self._path} cannot be made: {error.strerror}") from None
+                if error.errno == errno.EROFS:
+                    raise Full(f"{self._path} could not be made: its file system is read only") from None
+                kind = Full if error.errno in (errno.ENOSPC, errno.EDQUOT) else ConfigError
+                raise kind(f"{self._path} cannot be made: {error.strerror}") from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -49,6 +49,7 @@ CASES = {
         Case(probability=1.0, shown=2, reconnecting=True),
     ),
     "maintenance": Case(1.0, shown=1, reconnecting=True),
+    "market_refused": Case(1.0, shown=1, reconnecting=True),
     **dict.fromkeys(("close_1006", "close_1011", "close_1012", "close_1013"), Case(0.02)),
     **dict.fromkeys(("compressed", "huge", "half_open"), Case(0.02, shown=1)),
     "stall": Case(0.02, shown=1, channel="book"),  # of trades: below

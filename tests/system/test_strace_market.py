@@ -129,7 +129,13 @@ def test_a_journal_whose_disk_fails_once_goes_on(
     with Exchange(seed=7) as served:
         recordings = Recordings(driver, tmp_path, sqlite_url, served)
         assert recordings.undisturbed().code == 0
-        ended = recordings.undisturbed(Fault(call, 40 if call == "pwrite64" else 4, f"error={error}"))
+        ended = recordings.undisturbed(
+            Fault(
+                call,
+                40 if call == "pwrite64" else 9,  # behind those of its opening
+                f"error={error}",
+            )
+        )
         assert (ended.code, "Traceback" in ended.err) == (0, False), ended.err
         assert "journal_write_failed" in ended.err
         recordings.judge()

@@ -14,7 +14,7 @@ from tidelog.cli.demo.stage import NOT_YET, Stage, events, failed
 from tidelog.cli.stores import opened
 
 BLOCKS = 3_000  # at the start: some seconds of history, time enough to kill it in the middle
-LIE = "receipts_empty"
+LIE = "logs_missing"
 LIES = 3  # each makes tidelog wait about twice as long before it asks again
 
 
@@ -62,7 +62,7 @@ class ChainStory:
         self._stage.note(f"one commit: fork at {reorg['fork']}, {reorg['depth']} blocks dropped, head {facts['head']}")
 
     async def _lie(self) -> None:
-        self._stage.say("The node begins to lie: it answers the receipts of full blocks with an empty list.")
+        self._stage.say("The node begins to lie: it leaves logs out, under unchanged hashes and blooms.")
         await self._node("sim_lie", LIE, None, 1.0, LIES)
         await self._node("sim_extend", 4)
         await self._until(lambda head: head == BLOCKS + 5)
