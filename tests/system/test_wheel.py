@@ -6,6 +6,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.command import Finished, environment
 from tests.simulated import Simulated
 from tidelog.sim.ledger import Ledger
@@ -30,6 +32,7 @@ def step(*command: str | Path, cwd: Path, inherit: bool = False) -> str:
     return finished.out
 
 
+@pytest.mark.timeout(4 * STEP_S)
 def test_the_wheel_installs_into_an_empty_environment_and_runs(tmp_path: Path) -> None:
     # by the build backend that the development group pins: nothing is fetched, and nothing but the tree is read
     step(
