@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 import pytest
+import structlog
 
 from tests.market.journal_child import payload
 from tidelog.errors import ConfigError, Corruption, Fenced, Full, JournalStalled
@@ -154,10 +155,17 @@ async def test_the_file_alone_is_whole_after_an_orderly_end_with_a_reader(tmp_pa
     assert {file.name for file in tmp_path.iterdir()} - {"copy", "copy-wal", "copy-shm"} == {"j"}
 
 
-async def test_a_copy_without_its_log_says_so(tmp_path: Path) -> None:
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    """What is logged meanwhile."""
+    stream = io.StringIO()
+    configure_logs(stream=stream, level="warning")
+    yield stream
+    structlog.reset_defaults()
+
+
+async def test_a_copy_without_its_log_says_so(tmp_path: Path, said: io.StringIO) -> None:
     path = tmp_path / "j"
-    said = io.StringIO()
-    configure_logs(stream=said, level="warning")
     journal = await open_journal(str(path), SystemRuntime())
     journal.append(Kind.IN, b"in the log", 1)
     await journal.wait_durable(journal.last)

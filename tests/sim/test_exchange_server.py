@@ -196,7 +196,7 @@ async def test_a_connection_that_is_not_had(
 ) -> None:
     server.exchange.tell(fault, times=1)
     with pytest.raises(kind, match=words):
-        await PicoWebSocket().connect(server.url(), timeout_s=0.3)
+        await PicoWebSocket().connect(server.url(), timeout_s=0.3 if fault == "handshake_stalled" else 10.0)
     socket, _ = await opened(server)
     await socket.close()
 
