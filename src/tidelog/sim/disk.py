@@ -164,12 +164,6 @@ class Mount(apsw.VFS):
         self.refuse = refuse
         super().__init__(self.name, "unix")
 
-    def excepthook(
-        self, etype: type[BaseException] | None, evalue: BaseException | None, etraceback: TracebackType | None
-    ) -> bool:
-        """A dead process lets go of a connection: nobody is there to be told that its closing was refused."""
-        return isinstance(evalue, Killed) or super().excepthook(etype, evalue, etraceback)
-
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "MountedFile":  # noqa: N802
         self.refuse()
         return MountedFile(self, name, flags)
