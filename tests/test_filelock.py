@@ -40,3 +40,15 @@ def hold_and_die(path: str) -> None:
 def test_where_it_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be made"):
         FileLock(str(tmp_path / "none" / "lock")).take()
+
+
+def test_a_temporary_one_is_gone_when_released_and_never_takes_another_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first, second = FileLock(str(path), temporary=True), FileLock(str(path), temporary=True)
+    assert first.take()
+    path.unlink()  # by somebody who tidies up
+    assert second.take()
+    first.release()
+    assert path.exists(), "it is the second one's"
+    second.release()
+    assert not path.exists()

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from types import TracebackType
 
 from tidelog.errors import ConfigError, Full
@@ -68,8 +69,9 @@ class FileLock:
     def release(self) -> None:
         if self._file is None:
             return
-        if self._temporary:
-            os.unlink(self._path)  # while it is locked: nobody else can hold it
+        if self._temporary and self._is_at_path(self._file):  # else somebody has removed it, and it may be another's
+            with suppress(OSError):  # on a file system that has turned read-only it stays, and locks nobody out
+                os.unlink(self._path)  # while it is locked: nobody else can hold it
         os.close(self._file)
         self._file = None
 
