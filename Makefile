@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ANVIL := .anvil/.installed
+CORE := $(VENV)/.core
+CORE_SOURCE := $(shell find core \( -name target -o -name fuzz \) -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
 WORKERS ?= 2
+# of the tests: most of their time goes into waiting for processes
+TEST_WORKERS ?= 4
 SEEDS ?= 2000
 MINUTES ?= 10
 
@@ -12,10 +16,10 @@ MINUTES ?= 10
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lint types simulate mutants soak torture clean
+.PHONY: help demo test check bench bench-long lint types rust simulate mutants soak torture clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tidelog needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
@@ -31,11 +35,14 @@ $(ANVIL):
 	@if command -v npm >/dev/null; then .ci/anvil .anvil; else echo "npm is not here: tests against anvil will be skipped"; fi
 	@touch $@
 
+$(CORE): $(INSTALLED) $(CORE_SOURCE)
+	@.ci/core build $(VENV)
+
 demo: $(INSTALLED) ## both main jobs on the embedded store, told step by step
 	@$(BIN)/tidelog demo
 
-test: $(INSTALLED) $(ANVIL) ## every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not torture" $(ARGS)
+test: $(INSTALLED) $(ANVIL) $(CORE) ## every test
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not torture" $(ARGS)
 
 lint: $(INSTALLED) ## style and import rules
 	$(BIN)/ruff format --check .
@@ -45,27 +52,38 @@ lint: $(INSTALLED) ## style and import rules
 types: $(INSTALLED) ## static types
 	$(BIN)/mypy
 
-check: lint types test ## lint, types and tests: what CI runs
+rust: ## format, lints and tests of the compiled core, where cargo is
+	@.ci/core lint
 
-bench: $(INSTALLED) ## measurements, as ratios against something run beside them
+check: lint types rust test ## lint, types and tests: what CI runs
+
+bench: $(INSTALLED) $(CORE) ## measurements, as ratios against something run beside them
 	$(BIN)/python -m bench.chain
+	$(BIN)/python -m bench.beside
 	$(BIN)/python -m bench.store
+	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.market
 	$(BIN)/python -m bench.market_path
 	$(BIN)/python -m bench.serve
 	$(BIN)/python -m bench.rpc
+	$(BIN)/python -m bench.tracing
+	$(BIN)/python -m bench.abi
+
+bench-long: $(INSTALLED) $(CORE) ## what a commit and a search cost up to ten million logs; again: goes on
+	$(BIN)/python -m bench.growth --long
 
 simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) - 1)) --jobs $(WORKERS)
 
-mutants: $(INSTALLED) ## deliberate faults in the code, each to be found by the simulation
+mutants: $(INSTALLED) $(CORE) ## deliberate faults in the code, each to be found by the simulation, those of the core by Python
 	$(BIN)/python -m tests.simulation.mutants
+	$(BIN)/python -m tests.core.mutants
 
 soak: $(INSTALLED) ## both jobs against faulty peers, sampled, with a plot: MINUTES=10
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-torture: $(INSTALLED) $(ANVIL) ## long searches: hundreds of kills
+torture: $(INSTALLED) $(ANVIL) $(CORE) ## long searches: hundreds of kills, panics of the core led by coverage
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .anvil build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .anvil .bench core/target build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,28 +7,44 @@ Run as `python -m bench.chain [BLOCKS]`.
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import psutil
+from msgspec import Raw
 from tests.postgres import binaries, running
 
-from tidelog.chain.blocks import Bundle
-from tidelog.chain.known import PROFILES
-from tidelog.chain.proof import prove
-from tidelog.chain.rows import to_rows
-from tidelog.chain.wire import decode_block, decode_receipts
-from tidelog.sim.forge import BENCH
-from tidelog.sim.ledger import Ledger
+from bench.node import SMALL
+from tidelog import compiled
+from tidelog.chain import native
+from tidelog.chain.blocks import BlockRef, Bundle, RawBlock
+from tidelog.chain.decode.strict import decode_block, decode_receipts
+from tidelog.chain.forks.position import Position
+from tidelog.chain.maintenance.verify import prove_again
+from tidelog.chain.proof.checks import prove
+from tidelog.chain.proof.known_chains import PROFILES
+from tidelog.chain.rows.layout import to_rows
+from tidelog.chain.verify import Rules, verify_blocks
+from tidelog.sim.node.chain.block_builder import BENCH, Shape
+from tidelog.sim.node.chain.tree import BlockTree
 
 CHAIN_ID = 1337
 PROFILE = PROFILES[CHAIN_ID]
 PARTS_BLOCKS = 60
 SAMPLE_S = 0.05
+BATCH = 20  # blocks in one call, as an endpoint answers them
+ROUNDS = 7
+RULES = Rules(CHAIN_ID, PROFILE)
+ALL = slice(None)
 
 
 def ms_per_block(work: Callable[[], object], blocks: int, rounds: int = 3) -> float:
@@ -43,7 +59,7 @@ def ms_per_block(work: Callable[[], object], blocks: int, rounds: int = 3) -> fl
 
 def parts() -> None:
     """Decode, proof and rows of distinct blocks, one after the other on one core."""
-    chain = Ledger(seed=1, shape=BENCH, blocks=PARTS_BLOCKS)
+    chain = BlockTree(seed=1, shape=BENCH, blocks=PARTS_BLOCKS)
     pages = [chain.canonical(number).page for number in range(1, PARTS_BLOCKS + 1)]
     answers = [(page.full, page.receipts) for page in pages]
     bundles = [Bundle(decode_block(block), decode_receipts(receipts)) for block, receipts in answers]
@@ -65,9 +81,120 @@ def parts() -> None:
         print(f"  {name:24}{value:5.2f}   {value / loads:4.2f}")
 
 
+class Answered(NamedTuple):
+    """Blocks as answered, in batches as an endpoint gives them."""
+
+    what: str
+    batches: list[tuple[list[RawBlock], list[int]]]
+
+    @property
+    def blocks(self) -> int:
+        return sum(len(keys) for _, keys in self.batches)
+
+    def loads(self) -> None:
+        for raws, _ in self.batches:
+            for raw in raws:
+                json.loads(bytes(raw.block))
+                json.loads(bytes(raw.receipts))
+
+    def in_python(self) -> None:
+        for raws, keys in self.batches:
+            verify_blocks(raws, keys, RULES, range_first=None, endpoint="bench", now_ms=0)
+
+    def by_core(self, lanes: int | None = None, batches: slice = ALL) -> None:
+        for raws, keys in self.batches[batches]:
+            taken = native.verify_blocks(
+                raws, keys, RULES, range_first=None, endpoint="bench", now_ms=0, redact=str, lanes=lanes
+            )
+            assert len(taken) == len(keys)
+
+    def declined(self) -> Counter[str]:
+        """How many blocks the core leaves to Python, by reason."""
+        outcomes = [
+            outcome
+            for raws, keys in self.batches
+            for outcome in native.verify_blocks(raws, keys, RULES, range_first=None, endpoint="bench", now_ms=0)
+        ]
+        return Counter(outcome.reason for outcome in outcomes if isinstance(outcome, native.Declined))
+
+    def in_two_threads(self) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            for half in [pool.submit(self.by_core, None, slice(i, None, 2)) for i in range(2)]:
+                half.result()
+
+
+def answered(what: str, shape: Shape, blocks: int, batch: int) -> Answered:
+    tree = BlockTree(seed=1, shape=shape, blocks=blocks)
+    pages = [tree.canonical(number).page for number in range(1, blocks + 1)]
+    raws = [RawBlock(Raw(page.full), Raw(page.receipts)) for page in pages]
+    numbers = list(range(1, blocks + 1))
+    return Answered(what, [(raws[i : i + batch], numbers[i : i + batch]) for i in range(0, blocks, batch)])
+
+
+def paths() -> None:
+    """Decode, proof and rows of batches on both paths, beside `json.loads` of the same bytes.
+
+    Contenders alternate, the best of several rounds counts, and results are dropped: kept ones make the collector
+    walk them, which inflates `json.loads` most. Processor time of the thread, but for two threads.
+    """
+    core = compiled.core()
+    print(f"\ndecode, proof and rows of a batch on both paths; {core.said}")
+    for blocks in (
+        answered("120 transactions and 360 logs", BENCH, PARTS_BLOCKS, BATCH),
+        answered("2 transactions", SMALL, 5 * PARTS_BLOCKS, 5 * BATCH),
+    ):
+        contenders: dict[str, Callable[[], None]] = {"json.loads": blocks.loads, "in Python": blocks.in_python}
+        if core.module is not None:
+            for lanes in (1, 4, 8):
+                if lanes <= core.module.lanes():
+                    contenders[f"by the core, lanes: {lanes}"] = partial(blocks.by_core, lanes)
+        best = dict.fromkeys(contenders, float("inf"))
+        for _ in range(ROUNDS):
+            for name, work in contenders.items():
+                started = time.thread_time()
+                work()
+                best[name] = min(best[name], time.thread_time() - started)
+        loads = best["json.loads"]
+        print(f"  blocks of {blocks.what}")
+        for name, seconds in best.items():
+            print(f"    {name:26}{seconds / blocks.blocks * 1000:7.3f} ms {seconds / loads:6.2f}")
+        if core.module is not None:
+            one = ms_per_block(blocks.by_core, blocks.blocks, ROUNDS)
+            two = ms_per_block(blocks.in_two_threads, blocks.blocks, ROUNDS)
+            print(f"    two threads instead of one {one / two:13.2f} times")
+            print(f"    declined, by reason: {dict(blocks.declined()) or 'none'}", flush=True)
+
+
+def stored() -> None:
+    """Stored blocks proven again from their rows, on both paths; processor time of the thread."""
+    (raws, keys), *_ = answered("", BENCH, BATCH, BATCH).batches
+    blocks = [block.rows for block in verify_blocks(raws, keys, RULES, range_first=None, endpoint="bench", now_ms=0)]
+    above = [native.Above(rows, rows.ref.parent_hash) for rows in blocks]
+    position = Position(0, "0x", BATCH, "0x")
+    below = [BlockRef(rows.number - 1, rows.ref.parent_hash, bytes(32)) for rows in blocks]
+    contenders: dict[str, Callable[[], list[Any]]] = {
+        "in Python": lambda: [
+            prove_again(rows, ref, position, PROFILE) for rows, ref in zip(blocks, below, strict=True)
+        ]
+    }
+    if compiled.core().module is not None:
+        contenders["by the core"] = lambda: native.verify_stored(above, PROFILE)
+    best = dict.fromkeys(contenders, float("inf"))
+    for _ in range(ROUNDS):
+        for name, work in contenders.items():
+            started = time.thread_time()
+            assert work() == [None] * len(blocks)
+            best[name] = min(best[name], time.thread_time() - started)
+    print("\nstored blocks proven again from their rows, which are at hand")
+    for name, seconds in best.items():
+        print(f"    {name:26}{seconds / len(blocks) * 1000:7.3f} ms {best['in Python'] / seconds:6.2f} times")
+
+
 @contextmanager
-def node(blocks: int) -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, "-m", "bench.node", str(blocks)], stdout=subprocess.PIPE, text=True)
+def node(blocks: int, *shape: str) -> Iterator[str]:
+    """A node that answers from memory, in a process of its own; `shape` is one of `bench.node`."""
+    arguments = [sys.executable, "-m", "bench.node", str(blocks), *shape]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -76,10 +203,15 @@ def node(blocks: int) -> Iterator[str]:
         process.wait()
 
 
-def run(arguments: Sequence[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a process and its children, sampled."""
+def run(arguments: Sequence[str], path: str = "auto") -> tuple[float, float]:
+    """Seconds and peak memory in MB of a process and its children, sampled; `path` is what proves blocks in it."""
     started, peak = time.perf_counter(), 0.0
-    process = psutil.Popen([sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = psutil.Popen(
+        [sys.executable, "-m", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {compiled.VARIABLE: path},
+    )
     while process.poll() is None:
         peak = max(peak, _memory_mb(process))
         time.sleep(SAMPLE_S)
@@ -109,8 +241,13 @@ def whole(blocks: int) -> None:
         _line(f"tidelog, SQLite, {blocks // 3} blocks", blocks // 3 / third_s, naive, third_mb)
         seconds, memory = sync(url, f"sqlite:///{folder}/all.db", blocks)
         _line(f"tidelog, SQLite, {blocks} blocks", blocks / seconds, naive, memory)
-        verified, memory = run(["tidelog", "chain", "verify", "--db", f"sqlite:///{folder}/all.db"])
-        _line("tidelog chain verify", blocks / verified, naive, memory)
+        verify = ["tidelog", "chain", "verify", "--db", f"sqlite:///{folder}/all.db"]
+        in_python, memory = run(verify, "python")
+        _line("chain verify, in Python", blocks / in_python, naive, memory)
+        if compiled.core().module is not None:
+            verified, memory = run(verify, "native")
+            _line("chain verify, by the core", blocks / verified, naive, memory)
+            print(f"    by the core instead of in Python {in_python / verified:7.2f} times")
         programs = binaries()
         if programs is None:
             print("  PostgreSQL: not measured, its test package is not installed")
@@ -134,4 +271,6 @@ def _line(name: str, rate: float, naive: float, memory_mb: float) -> None:
 
 if __name__ == "__main__":
     parts()
+    paths()
+    stored()
     whole(int(sys.argv[1]) if len(sys.argv) > 1 else 600)

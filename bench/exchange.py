@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import overload
 
 from tidelog.runtime import run
-from tidelog.sim.exchange import Recording, SimExchange, framing
-from tidelog.sim.exchange.server import ExchangeServer
+from tidelog.sim.exchange import Recording, SimExchange
+from tidelog.sim.exchange.wire import framing
+from tidelog.sim.exchange.wire.server import ExchangeServer
 
 EPOCH = datetime(1970, 1, 1)
 STAMP = b'"timestamp":"'

@@ -3,26 +3,40 @@
     TIDELOG_SHARED=../shared python -m bench.market
 
 Passes over a recording alternate between `json.loads` and the code in question, and the ratio is the median
-of the rounds' own: this compares like with like on a machine whose speed varies. `json.loads` gets the
-frames as we get them, as bytes. Percentiles are over single messages, and include the two clock reads.
+of the rounds' own, of processor time: this compares like with like on a machine whose speed varies. `json.loads`
+gets the frames as we get them, as bytes. Percentiles are over single messages, and include the two clock reads.
 """
 
 import gc
 import json
 import os
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 
-from tidelog.market.book import Book
-from tidelog.market.books import Books
-from tidelog.market.events import BookDelta, BookSnapshot, Event
+from tidelog import compiled
+from tidelog.market.book.books import Books
+from tidelog.market.book.lending import Stretch
+from tidelog.market.book.levels import Book
+from tidelog.market.core import Core
+from tidelog.market.events import BookDelta, BookSnapshot, Connected, Event, Started, Stream
 from tidelog.market.kraken import v1, v2
+from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
+from tidelog.market.records import Kind, PackedRecords, encode_records
+from tidelog.market.session.controls import Connect, Subscribe, Wanted, encode_control
 
 ROUNDS = 60
+ROUND_MESSAGES = 200_000  # of all rounds, where a pass is long
 SYMBOL, DEPTH = "BTC/USD", 10
+SYMBOLS = 200
+SYMBOL_UPDATES = 500  # of each of them
+DAYS = 20  # on which the same is recorded again, for what begins a connection not to count
+UPDATES = 20_000  # of a made-up feed: what its snapshots cost does not count then
+BLOCK_RECORDS = 4_096  # of a journal: some 800 kB
 RECORDINGS = Path(os.environ.get("TIDELOG_SHARED") or Path(__file__).parents[2] / "shared") / "data" / "kraken"
 
 Pass = Callable[[Sequence[bytes]], None]
@@ -44,9 +58,9 @@ def decoding(decode: Callable[[bytes], Event]) -> Pass:
 
 def proving(decode: Callable[[bytes], Event], depth: int = DEPTH) -> Pass:
     def run(frames: Sequence[bytes]) -> None:
-        books = Books(decode)
+        books = Books(decode, ChecksumProof)
         book = books.open(SYMBOL, depth)
-        take = books.take
+        take = books.apply_frame
         for frame in frames:
             take(frame)
         assert book.proven
@@ -55,10 +69,68 @@ def proving(decode: Callable[[bytes], Event], depth: int = DEPTH) -> Pass:
     return run
 
 
+def reading(blocks: Sequence[PackedRecords], *, digest: bool) -> Pass:
+    """The frames by the compiled core, as a journal is read."""
+
+    def run(frames: Sequence[bytes]) -> None:
+        core = Core(digest=digest, stretches=True)
+        taken = 0
+        for block in blocks:
+            for item in core.apply_block(block):
+                taken += item.updates if isinstance(item, Stretch) else 0
+        assert taken > 0
+
+    return run
+
+
+def journaled(protocol: str, frames: Sequence[bytes], symbols: tuple[str, ...], depth: int) -> list[PackedRecords]:
+    """The records of a connection that these frames came by, packed."""
+    stream = Stream("book", depth)
+    controls = (Started(protocol), Connect(), Connected(), Wanted(stream, symbols), Subscribe(stream, symbols, 1))
+    records = [(Kind.CONTROL.value, 1, encode_control(control)) for control in controls]
+    records += [(Kind.IN.value, number, frame) for number, frame in enumerate(frames, 2)]
+    groups = [records[begin : begin + BLOCK_RECORDS] for begin in range(0, len(records), BLOCK_RECORDS)]
+    return [
+        PackedRecords(1, 1 + number * BLOCK_RECORDS, len(group), encode_records(group))
+        for number, group in enumerate(groups)
+    ]
+
+
+_DATE = re.compile(rb'(?<="timestamp":")\d{4}-\d\d-\d\d')
+
+
+def days_later(frame: bytes, days: int) -> bytes:
+    """A frame with its times moved: what goes back in time is refused."""
+    return _DATE.sub(lambda found: str(date.fromisoformat(found[0].decode()) + timedelta(days=days)).encode(), frame)
+
+
+def report_reading(name: str, blocks: Sequence[PackedRecords], frames: Sequence[bytes]) -> None:
+    if compiled.core().module is None:
+        print(f"{name:44} not measured: {compiled.core().said}")
+        return
+    for what, digest in (("", False), (", with digest", True)):
+        run = reading(blocks, digest=digest)
+        ratio, per_message = compared(run, frames)
+        print(f"{name + what:44}{1 / per_message:12,.0f}/s{ratio:9.2f} x json.loads")
+
+
 def seconds(run: Pass, frames: Sequence[bytes]) -> float:
     begun = time.perf_counter()
     run(frames)
     return time.perf_counter() - begun
+
+
+def compared(run: Pass, frames: Sequence[bytes]) -> tuple[float, float]:
+    """How many times as fast as `json.loads`, and seconds a message: medians of processor time, in turns."""
+
+    def once(one: Pass) -> float:
+        begun = time.thread_time()  # what else runs on the machine is not in it
+        one(frames)
+        return time.thread_time() - begun
+
+    rounds = [(once(parse), once(run)) for _ in range(max(3, min(ROUNDS, ROUND_MESSAGES // len(frames))))]
+    ratio = statistics.median(base / ours for base, ours in rounds)
+    return ratio, statistics.median(ours for _, ours in rounds) / len(frames)
 
 
 def percentiles(call: Callable[[bytes], object], frames: Sequence[bytes]) -> tuple[float, float]:
@@ -75,18 +147,16 @@ def percentiles(call: Callable[[bytes], object], frames: Sequence[bytes]) -> tup
 
 
 def report(name: str, run: Pass, single: Callable[[bytes], object], frames: Sequence[bytes]) -> None:
-    rounds = [(seconds(parse, frames), seconds(run, frames)) for _ in range(ROUNDS)]
-    ratio = statistics.median(base / ours for base, ours in rounds)
-    per_message = statistics.median(ours for _, ours in rounds) / len(frames)
+    ratio, per_message = compared(run, frames)
     p50, p99 = percentiles(single, frames)
     speed = f"{1 / per_message:12,.0f}/s{ratio:9.2f} x json.loads"
     print(f"{name:44}{speed}   p50 {p50:5.2f} us   p99 {p99:5.2f} us")
 
 
-def deep_book(depth: int, updates: int = 2_000) -> list[bytes]:
-    """A v2 session of a book of that depth: updates of one or two levels, most of them near the touch."""
+def deep_book(depth: int, updates: int = UPDATES) -> list[bytes]:
+    """A v2 session of a book of that depth: updates of one or two levels, most of them near the top."""
     rng = random.Random(depth)
-    book = Book(SYMBOL, depth)
+    book = Book(SYMBOL, depth, ChecksumProof)
 
     def frame(kind: str, bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> bytes:
         sides = [
@@ -99,7 +169,7 @@ def deep_book(depth: int, updates: int = 2_000) -> list[bytes]:
         event = v2.decode((head + body % 0).encode())
         assert isinstance(event, (BookDelta, BookSnapshot))
         book.apply(event)
-        return (head + body % book.checksum()).encode()
+        return (head + body % checksum_of(book)).encode()
 
     def lots() -> int:
         return rng.choice((0, rng.randrange(1, 10**9)))
@@ -132,13 +202,25 @@ def main() -> None:
         for what, selection in selections.items():
             report(f"{name}{what}: decode", decoding(codec.decode), codec.decode, selection)
             if has_book:
-                books = Books(codec.decode)
+                books = Books(codec.decode, ChecksumProof)
                 books.open(SYMBOL, DEPTH)
-                report(f"{name}{what}: proven", proving(codec.decode), books.take, selection)
+                report(f"{name}{what}: proven", proving(codec.decode), books.apply_frame, selection)
+                protocol = "v1" if codec is v1 else "v2"
+                days = [days_later(frame, day) for day in range(DAYS) for frame in selection]
+                report_reading(f"{name}{what}: core", journaled(protocol, days, (SYMBOL,), DEPTH), days)
     for depth in (10, 100, 1000):
-        books = Books(v2.decode)
+        books = Books(v2.decode, ChecksumProof)
         books.open(SYMBOL, depth)
-        report(f"made up, depth {depth}: proven", proving(v2.decode, depth), books.take, deep_book(depth))
+        frames = deep_book(depth)
+        report(f"made up, depth {depth}: proven", proving(v2.decode, depth), books.apply_frame, frames)
+        report_reading(f"made up, depth {depth}: core", journaled("v2", frames, (SYMBOL,), depth), frames)
+    symbols = tuple([f"C{number}/USD" for number in range(SYMBOLS)])
+    frames = [
+        frame.replace(SYMBOL.encode(), symbol.encode())
+        for frame in deep_book(DEPTH, SYMBOL_UPDATES)
+        for symbol in symbols
+    ]
+    report_reading(f"made up, {SYMBOLS} symbols: core", journaled("v2", frames, symbols, DEPTH), frames)
 
 
 if __name__ == "__main__":

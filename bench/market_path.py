@@ -4,9 +4,11 @@
 
 The exchange plays recorded frames (made-up ones, where there is no recording) from a process of its own. Latency is
 from before its write to the consumer's hand, on one clock; `json.loads` gets the same frames in the same run.
-Memory is this process's, over a replay of a journal of the same frames, many times over.
+A journal of the same frames, many times over, is replayed and loaded by the compiled core and in Python, in turns.
+Memory is this process's, over a replay of it.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -20,20 +22,28 @@ from typing import NamedTuple
 
 import psutil
 
-from bench.market import RECORDINGS, SYMBOL, parse, seconds
+from bench.market import RECORDINGS, SYMBOL, days_later, parse, seconds
+from tidelog import compiled
 from tidelog.market.events import BookDelta, BookSnapshot, micros
-from tidelog.market.fanout import Lagged
-from tidelog.market.feed import Feed
-from tidelog.market.journal import open_journal
+from tidelog.market.journal.writer import open_journal
+from tidelog.market.live.fanout import Lagged
+from tidelog.market.live.feed import Feed
+from tidelog.market.load.loader import Loader
 from tidelog.market.records import Kind
-from tidelog.market.replay import Summary, read_recording, read_source, replay
-from tidelog.net.websocket import WAITING_MAX
+from tidelog.market.replay.position import events_to_load
+from tidelog.market.replay.replay import Summary, replay_records, summarize
+from tidelog.market.replay.sources import Source, read_recording, read_source
+from tidelog.net.websocket import LIMITS
 from tidelog.runtime import SystemRuntime, run
-from tidelog.sim.exchange.firehose import firehose
+from tidelog.sim.exchange.wire.firehose import firehose
+from tidelog.store import open_store
 from tidelog.telemetry import configure_logs
 
+RECORDED = RECORDINGS / "book-v2-depth10-btcusd.jsonl"
 BURSTS = 15  # of the throughput, each over a connection of its own
-BURST_FRAMES = WAITING_MAX - 1_000  # in one go: as many as may wait in the client, with room for acks and heartbeats
+BURST_FRAMES = (
+    LIMITS.waiting_max - 1_000
+)  # in one go: as many as may wait in the client, with room for acks and heartbeats
 CALM_PER_S = 1_000  # one by one: what a busy hour of a few symbols brings
 SHARE = 0.5  # of the throughput that the heavy load is
 SLICE_S = 0.005  # of a heavy load is written at once, as exchanges do
@@ -42,7 +52,8 @@ REPLAY_FRAMES = 200_000
 MEMORY_AT = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the replay
 LOADS_ROUNDS = 40  # of `json.loads`, before and after what it is compared with
 MADE_UPDATES = 500
-ROUND_US = 60_000_000_000  # between two rounds in the journal: more than any recording lasts
+DAY_US = 86_400_000_000  # between two rounds in the journal: more than any recording lasts
+READ_ROUNDS = 3
 
 
 class Taken(NamedTuple):
@@ -71,7 +82,7 @@ async def take(url: str, journal: Path, frames: int) -> Taken:
     latencies, first_ns, now_ns = array("q"), 0, 0
     async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
         taken = 0
-        async for item in feed.events(pending_max=2 * WAITING_MAX, kinds=(BookDelta, BookSnapshot)):
+        async for item in feed.events(pending_max=2 * LIMITS.waiting_max, kinds=(BookDelta, BookSnapshot)):
             if isinstance(item, Lagged):
                 sys.exit(f"the consumer missed {item.missed} events: this machine is too busy to measure on")
             now_ns = time.monotonic_ns()
@@ -129,59 +140,110 @@ def loads_us(frames: Sequence[bytes]) -> float:
 
 
 async def write_journal(path: Path, frames: Path) -> int:
-    """A journal as a feed would have written it for the frames, time and again; how many."""
+    """A journal as a feed would have written it for the frames, each day the same ones; how many."""
     records = list(read_recording(str(frames)))
     incoming = [record for record in records if record.kind is Kind.IN]
     journal = await open_journal(str(path), SystemRuntime())
-    for record in records[: -len(incoming)]:
-        journal.append(record.kind, record.payload, record.at_us, restart=record.restart)
+    for record in records:
+        if record.kind is not Kind.IN:
+            journal.append(record.kind, record.payload, records[0].at_us, restart=record.restart)
     rounds = REPLAY_FRAMES // len(incoming)
     for number in range(rounds):
         await journal.wait_room()
         for record in incoming:
-            journal.append(Kind.IN, record.payload, record.at_us + number * ROUND_US)
+            journal.append(Kind.IN, days_later(record.payload, number), record.at_us + number * DAY_US)
     await journal.close()
     return rounds * len(incoming)
 
 
-async def memory(path: Path, frames: Sequence[bytes], folder: Path) -> None:
-    journal = folder / "long.journal"
-    total = await write_journal(journal, path)
+@contextmanager
+def using(path: str) -> Iterator[None]:
+    """The compiled core or Python, from here on."""
+    before = os.environ.get(compiled.VARIABLE, "")
+    for value in (path, before):
+        os.environ[compiled.VARIABLE] = value
+        compiled.core.cache_clear()
+        if value is path:
+            yield
+
+
+def replayed(journal: Path) -> None:
+    summarize(Source(str(journal)).blocks())
+
+
+async def loaded(journal: Path) -> None:
+    runtime, db = SystemRuntime(), journal.with_suffix(".db")
+    store = await open_store(f"sqlite:///{db}", runtime)
+    loader = await Loader.open(store, runtime, db.name)
+    await loader.run(events_to_load(str(journal), runtime, ending=lambda: True))
+    await store.close()
+    db.unlink()
+
+
+async def reading(journal: Path, total: int, frames: Sequence[bytes]) -> None:
+    """A journal replayed as fast as it goes, and loaded into a store, by each path, in turns."""
+    paths = ("python", "native") if compiled.core().module is not None else ("python",)
+    figures: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(READ_ROUNDS):
+        for path in paths:
+            with using(path):
+                for what in ("replay, with digest", "into SQLite"):
+                    base_us, begun = loads_us(frames), time.perf_counter()
+                    if what == "into SQLite":
+                        await loaded(journal)
+                    else:
+                        replayed(journal)
+                    took_us = (time.perf_counter() - begun) / total * 1e6
+                    base_us = (base_us + loads_us(frames)) / 2
+                    figures.setdefault((what, path), []).append((1e6 / took_us, base_us / took_us))
+    for (what, path), found in figures.items():
+        rate, ratio = (statistics.median(column) for column in zip(*found, strict=True))
+        print(f"  {f'{what}: {path}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads")
+
+
+async def memory(journal: Path, total: int, frames: Sequence[bytes]) -> None:
     process, summary = psutil.Process(), Summary()
     due = [round(total * share) for share in MEMORY_AT]
     seen: list[float] = []
     base_us = loads_us(frames)
     begun = time.perf_counter()
-    async for _ in replay(read_source(str(journal)), SystemRuntime(), summary=summary):
+    async for _ in replay_records(read_source(str(journal)), SystemRuntime(), summary=summary):
         if due and summary.events >= due[0]:
             due.pop(0)
             seen.append(process.memory_info().rss / 1e6)
     ours_s = time.perf_counter() - begun
     ratio = (base_us + loads_us(frames)) / 2 / (ours_s / total * 1e6)
-    print(f"  {f'replay of {total:,}, with digest':32}{total / ours_s:10,.0f}/s   {ratio:5.2f} x json.loads")
+    print(f"  {f'replay of {total:,}, event by event':32}{total / ours_s:10,.0f}/s   {ratio:5.2f} x json.loads")
     told = ", ".join(f"{mb:.0f} MB at {share:.0%}" for mb, share in zip(seen, MEMORY_AT, strict=True))
     print(f"  {'':32}memory {told}: {seen[-1] - seen[0]:+.1f} MB, {seen[-1] / seen[0]:.2f} x")
+
+
+def frames_in(folder: Path) -> tuple[Path, list[bytes]]:
+    """A file of frames: recorded ones, or made-up ones where there are none."""
+    path = folder / "frames.jsonl"
+    if RECORDED.exists():
+        path.write_bytes(RECORDED.read_bytes())
+    else:
+        path.write_bytes(b"\n".join(firehose(updates=MADE_UPDATES).stream("v2", "book", SYMBOL)))
+    return path, path.read_bytes().splitlines()
 
 
 async def main() -> None:
     configure_logs(level="error")
     with tempfile.TemporaryDirectory(prefix="tidelog-bench-") as name:
         folder = Path(name)
-        recorded = RECORDINGS / "book-v2-depth10-btcusd.jsonl"
-        path = folder / "frames.jsonl"
-        if recorded.exists():
-            path.write_bytes(recorded.read_bytes())
-        else:
-            path.write_bytes(b"\n".join(firehose(updates=MADE_UPDATES).stream("v2", "book", SYMBOL)))
-        frames = path.read_bytes().splitlines()
+        path, frames = frames_in(folder)
         size = sum(map(len, frames)) / len(frames)
-        kind = "recorded" if recorded.exists() else "made-up"
+        kind = "recorded" if RECORDED.exists() else "made-up"
         print(f"from socket to consumer, {kind} book frames of {size:.0f} bytes")
         rate = await throughput(path, frames, folder)
         await latency(path, frames, folder, CALM_PER_S, 1)
         heavy = round(rate * SHARE / 1_000) * 1_000 or 1_000
         await latency(path, frames, folder, heavy, round(heavy * SLICE_S))
-        await memory(path, frames, folder)
+        journal = folder / "long.journal"
+        total = await write_journal(journal, path)
+        await reading(journal, total, frames)
+        await memory(journal, total, frames)
 
 
 if __name__ == "__main__":

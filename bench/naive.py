@@ -147,6 +147,7 @@ async def index(url: str, db: str, last: int) -> None:
         database = Sqlite(db)
     else:
         connection = await asyncpg.connect(db)
+        await connection.execute("SET tidelog.segment = 0")  # the columns' default: rows of a stranger have none
         await connection.execute("CREATE TABLE transactions_naive PARTITION OF transactions FOR VALUES IN (1)")
         await connection.execute("CREATE TABLE logs_naive PARTITION OF logs FOR VALUES IN (1)")
         database = Postgres(connection)

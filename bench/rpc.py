@@ -16,7 +16,7 @@ from typing import Any
 from tests.postgres import binaries, running
 
 from bench.chain import CHAIN_ID, node, sync
-from tidelog.api.jsonrpc import RpcLimits, answer
+from tidelog.api.rpc.dispatch import RpcLimits, answer
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 

@@ -1,7 +1,8 @@
 """What a query costs: inside the server, and for a client over loopback, beside the plain SQL read of the same rows.
 
-A store of a million logs on each backend; the client is a process of its own, so is the writer of the last part:
-how much slower a sync commits while queries come at a steady pace. Rows are made up and skip the proof.
+A store of a million logs on each backend; the client is a process of its own. Then how much slower a sync commits, in
+another process, while queries come at a steady pace; and what an attack of one client costs another. Rows are made up
+and skip the proof.
 Run as `python -m bench.serve [LOGS]`; PostgreSQL is measured if its test package is installed.
 """
 
@@ -12,6 +13,7 @@ import multiprocessing
 import os
 import queue
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,18 +25,20 @@ import apsw
 import asyncpg
 from tests.postgres import binaries, running
 
-from tidelog.api import serve as serving
-from tidelog.api.asgi import Receive, Scope, Send
-from tidelog.api.backend import Backend
-from tidelog.api.door import Door
-from tidelog.api.options import ApiOptions
-from tidelog.batch import BLOCKS, CHAINS, LOGS, TRANSACTIONS, Batch, Checkpoint, Row, Rows, uint256
-from tidelog.chain.known import PROFILES
-from tidelog.chain.position import Position, encode_position, source_of
-from tidelog.chain.profiles import encode_profile
-from tidelog.chain.proof import CHECKS, PASSED, Proof
+from tidelog.api.http.asgi import Receive, Scope, Send
+from tidelog.api.http.backend import Backend
+from tidelog.api.http.options import ApiOptions
+from tidelog.api.server import serve as serving
+from tidelog.api.server.admission import AdmissionMiddleware
+from tidelog.batch import Batch, Checkpoint, Row, Rows, uint256
+from tidelog.chain.forks.position import Position, encode_position, source_of
+from tidelog.chain.proof.known_chains import PROFILES
+from tidelog.chain.proof.outcome import CHECKS, PASSED, Proof
+from tidelog.chain.proof.spec import encode_spec
+from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS
 from tidelog.runtime import SystemRuntime, run
 from tidelog.store import open_store
+from tidelog.store.tokens import create
 from tidelog.telemetry import ApiMetrics, configure_logs
 
 TRANSACTIONS_PER_BLOCK, LOGS_PER_BLOCK = 120, 360
@@ -43,6 +47,8 @@ CONTRACTS, EVENTS = 2_000, 50  # logs are spread over these, so that a page of o
 REQUESTS = 400  # of each kind
 PACE_S = 0.01  # between the queries beside a sync: a hundred a second
 SYNC_BLOCKS = 800
+ATTACKER, OTHER = "127.0.0.2", "127.0.0.3"  # clients are told apart by their addresses
+ATTACK_S = 5.0  # until an attack has reached every limit
 PROOF = str(Proof(dict.fromkeys(CHECKS, PASSED)))
 
 
@@ -72,7 +78,8 @@ class Maker:
             Rows(TRANSACTIONS, [row for number in numbers for row in self._transactions(number)]),
             Rows(LOGS, [row for number in numbers for row in self._logs(number)]),
         )
-        chain = Rows(CHAINS, [(1, None, encode_profile(PROFILES[1]))])
+        told: dict[str, Any] = {"chain_id": 1, "profile": encode_spec(PROFILES[1])}
+        chain = Rows(CHAINS, [tuple([told.get(name) for name in CHAINS.names])])
         return Batch(before, before.advanced(encode_position(position)), add, (chain,))
 
     def _block(self, number: int) -> Row:
@@ -134,14 +141,14 @@ async def write(url: str, first: int, count: int) -> float:
     """Blocks per second of commits; making the rows is not counted."""
     maker = Maker()
     store = await open_store(url, SystemRuntime())
-    held = await store.acquire(source_of(1))
+    before = await store.acquire(source_of(1))
     spent = 0.0
     for begin in range(first, first + count, BLOCKS_PER_BATCH):
-        batch = maker.batch(held, begin, BLOCKS_PER_BATCH)
+        batch = maker.batch(before, begin, BLOCKS_PER_BATCH)
         started = time.perf_counter()
         await store.commit(batch)
         spent += time.perf_counter() - started
-        held = batch.after
+        before = batch.after
     await store.close()
     return count / spent
 
@@ -214,8 +221,10 @@ def ask_at_pace(url: str, blocks: int, stop: Any) -> None:
             time.sleep(PACE_S)
 
 
-def ask(connection: http.client.HTTPConnection, question: Question) -> None:
+def ask(connection: http.client.HTTPConnection, question: Question, token: str | None = None) -> None:
     headers = {"content-type": "application/json"} if question.body else {}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
     connection.request(question.method, question.path, question.body, headers)
     reply = connection.getresponse()
     content = reply.read()
@@ -225,7 +234,7 @@ def ask(connection: http.client.HTTPConnection, question: Question) -> None:
 # -- the server --------------------------------------------------------------------------------------------
 
 
-class TimedDoor(Door):
+class TimedAdmission(AdmissionMiddleware):
     """Notes how long each request took inside: from its head to the last byte handed to the socket."""
 
     spent_ms: list[float] = []  # noqa: RUF012
@@ -240,7 +249,7 @@ class TimedDoor(Door):
 async def serve_while(url: str, work: Callable[[str], Awaitable[Any]]) -> Any:
     options = ApiOptions(port=0, block_range_max=10**9)
     store = await open_store(url, SystemRuntime(), readonly=True, readers=options.readers)
-    setattr(serving, "Door", TimedDoor)  # noqa: B010
+    setattr(serving, "AdmissionMiddleware", TimedAdmission)  # noqa: B010
     server = serving.ApiServer(Backend(store, SystemRuntime(), options, (), ApiMetrics()))
     running = asyncio.ensure_future(server.run())
     try:
@@ -274,9 +283,9 @@ async def plain_ms(url: str, blocks: int) -> dict[str, float]:
     """The median of the same reads as single statements, without a snapshot, rows fetched and thrown away."""
     statements = {
         "block by number": "SELECT * FROM blocks WHERE chain_id = 1 AND number = {0}",
-        "transaction by hash": "SELECT * FROM transactions WHERE chain_id = 1 AND hash = {0}",
-        "10 logs by address": "SELECT * FROM logs WHERE chain_id = 1 AND address = {0} "
-        "ORDER BY block_number, log_index LIMIT 10",
+        "transaction by hash": "SELECT * FROM transactions WHERE chain_id = 1 AND {hash} = {0}",
+        "10 logs by address": "SELECT * FROM logs WHERE chain_id = 1 AND {address} = {0} "
+        "ORDER BY segment, block_number, log_index LIMIT 10",
     }
     rng, maker = random.Random(2), Maker()
     arguments: dict[str, Callable[[], Any]] = {
@@ -289,7 +298,7 @@ async def plain_ms(url: str, blocks: int) -> dict[str, float]:
         connection = apsw.Connection(url.removeprefix("sqlite:///"), flags=apsw.SQLITE_OPEN_READONLY)
 
         async def read(text: str, argument: Any) -> None:
-            connection.execute(text.format("?"), (argument,)).fetchall()
+            connection.execute(text.format("?", hash="hash", address="address"), (argument,)).fetchall()
 
         for name, text in statements.items():
             found[name] = await _median(read, text, arguments[name])
@@ -298,7 +307,9 @@ async def plain_ms(url: str, blocks: int) -> dict[str, float]:
     link = await asyncpg.connect(url)
 
     async def fetch(text: str, argument: Any) -> None:
-        await link.fetch(text.format("$1"), argument)
+        # PostgreSQL's indexes are over the text that the views show
+        names = {name: f"('0x' || encode({name}, 'hex'))" for name in ("hash", "address")}
+        await link.fetch(text.format("$1", **names), f"0x{argument.hex()}" if isinstance(argument, bytes) else argument)
 
     for name, text in statements.items():
         found[name] = await _median(fetch, text, arguments[name])
@@ -328,17 +339,18 @@ async def measure(backend: str, url: str, logs: int) -> None:
         f"{backend}: {blocks * LOGS_PER_BLOCK} logs in {blocks} blocks, {time.perf_counter() - started:.0f} s to make"
     )
     plain = await plain_ms(url, blocks)
-    TimedDoor.spent_ms = []
+    TimedAdmission.spent_ms = []
     seen = await serve_while(url, lambda address: in_process(ask_all, address, blocks))
     per_kind = REQUESTS + REQUESTS // 5
     for index, kind in enumerate(KINDS):
-        inside = TimedDoor.spent_ms[index * per_kind + REQUESTS // 5 : (index + 1) * per_kind]
+        inside = TimedAdmission.spent_ms[index * per_kind + REQUESTS // 5 : (index + 1) * per_kind]
         beside = f"{quantile(inside, 0.5) / plain[kind]:5.1f} times the plain read" if kind in plain else ""
         print(
             f"  {kind:<28} inside p50 {quantile(inside, 0.5):6.2f} p99 {quantile(inside, 0.99):6.2f} ms   "
             f"client p50 {quantile(seen[kind], 0.5):6.2f} p99 {quantile(seen[kind], 0.99):6.2f} ms   {beside}"
         )
     await slowdown(url, blocks)
+    await attacked(url, blocks)
 
 
 async def slowdown(url: str, blocks: int) -> None:
@@ -370,6 +382,43 @@ async def slowdown(url: str, blocks: int) -> None:
         f"  commits: {before:.0f}, {after:.0f} blocks/s alone, {during:.0f} beside {1 / PACE_S:.0f} queries/s at most: "
         f"{(1 - during / alone) * 100:+.0f} % slower"
     )
+
+
+def ask_quietly_and_beside(url: str, blocks: int, tokens: dict[str, str], answer: Any) -> None:
+    """Milliseconds of blocks by number, of a client with an address of its own: alone, and beside another's attack."""
+    host = urlsplit(url)
+    source = (OTHER, 0)
+    connection = http.client.HTTPConnection(host.hostname or "", host.port, source_address=source)
+
+    def spent_ms() -> list[float]:
+        found = []
+        for question in questions("block by number", blocks, REQUESTS + REQUESTS // 5):
+            started = time.perf_counter()
+            ask(connection, question, tokens["other"])
+            found.append((time.perf_counter() - started) * 1000)
+        return found[REQUESTS // 5 :]
+
+    found = {"quiet": spent_ms()}
+    arguments = [str(host.port), ATTACKER, tokens["attacker"]]
+    attack = subprocess.Popen([sys.executable, "-m", "tests.system.attacking", *arguments], stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(ATTACK_S)
+        found["beside"] = spent_ms()
+    finally:
+        attack.kill()
+        attack.wait()
+    answer.put(found)
+
+
+async def attacked(url: str, blocks: int) -> None:
+    """What one client's attack costs another one (tests/system/attacking.py says of what it consists)."""
+    runtime = SystemRuntime()
+    store = await open_store(url, runtime)
+    tokens = {name: await create(store, runtime, name, ["read"], None) for name in ("other", "attacker")}
+    await store.close()
+    seen = await serve_while(url, lambda address: in_process(ask_quietly_and_beside, address, blocks, tokens))
+    quiet, beside = (quantile(seen[name], 0.99) for name in ("quiet", "beside"))
+    print(f"  one client attacks: another's block by number p99 {beside:.2f} ms, {quiet:.2f} ms alone")
 
 
 async def main(logs: int) -> None:

@@ -17,10 +17,12 @@ import asyncpg
 from tests.postgres import binaries, running
 from tests.store.rows import SOURCE, BlockRows, wide_block
 
-from tidelog.batch import BLOCKS, LOGS, TABLES, TRANSACTIONS, WITHDRAWALS, Batch, Kind, Rows
+from tidelog.batch import Batch, Kind, Rows
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 from tidelog.store.query import column_list
+from tidelog.tables import TABLES
 
 ADDED = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
 BLOCKS_PER_BATCH = (1, 10, 40)
@@ -36,16 +38,16 @@ async def measure(url: str, count: int, per_batch: int) -> float:
     rng = random.Random(1)
     contracts = [rng.randbytes(20) for _ in range(CONTRACTS)]
     store = await open_store(url, SystemRuntime())
-    held = await store.acquire(SOURCE)
+    before = await store.acquire(SOURCE)
     spent = 0.0
     for first in range(0, count, per_batch):
         blocks = list(made(first, per_batch, rng, contracts))
         add = tuple(Rows(table, [row for block in blocks for row in block[table.name]]) for table in ADDED)
-        batch = Batch(held, held.advanced(str(first)), add=add)
+        batch = Batch(before, before.advanced(str(first)), add=add)
         started = time.perf_counter()
         await store.commit(batch)
         spent += time.perf_counter() - started
-        held = batch.after
+        before = batch.after
     await store.close()
     return spent / count * 1000
 
@@ -82,13 +84,14 @@ async def measure_naive_postgres(url: str, count: int) -> float:
     rng = random.Random(1)
     contracts = [rng.randbytes(20) for _ in range(CONTRACTS)]
     store = await open_store(url, SystemRuntime())
-    held = await store.acquire(SOURCE)
+    before = await store.acquire(SOURCE)
     [partitioned] = [Rows(LOGS, block[LOGS.name][:1]) for block in made(0, 1, rng, contracts)]
     [others] = [Rows(TRANSACTIONS, block[TRANSACTIONS.name][:1]) for block in made(0, 1, rng, contracts)]
-    await store.commit(Batch(held, held.advanced("x"), put=(partitioned, others)))  # makes the partitions
+    await store.commit(Batch(before, before.advanced("x"), put=(partitioned, others)))  # makes the partitions
     await store.close()
     connection = await asyncpg.connect(url)
     await connection.execute("TRUNCATE logs, transactions")
+    await connection.execute("SET tidelog.segment = 0")  # the columns' default: rows of a stranger have none
     statements = insert_statements("$")
     spent = 0.0
     for block in made(0, count, rng, contracts):

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from tidelog.cli.db import content_digests
+from tidelog.cli.db.content import content_digests
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -81,14 +82,16 @@ class Running:
     Its standard error goes to the file `log`, which several runs may share.
     """
 
-    def __init__(self, *arguments: str, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, log: Path, env: Mapping[str, str] | None = None, stdout: int = subprocess.DEVNULL
+    ) -> None:
         self._log = log
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tidelog", *arguments],
                 env=environment(env),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=stdout,
                 stderr=stderr,
             )
 
@@ -134,3 +137,15 @@ class Running:
         """The structured lines of one kind so far."""
         lines = [json.loads(line) for line in self.text.splitlines() if line.startswith("{") and line.endswith("}")]
         return [line for line in lines if line["event"] == name]
+
+
+@contextmanager
+def serving(db: str, *arguments: str, log: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """`tidelog serve` in a process of its own, which ends in order; its URL."""
+    command = ("serve", "--db", db, "--port", "0", *arguments)
+    with Running(*command, log=log, env=env, stdout=subprocess.PIPE) as run:
+        assert run.process.stdout is not None
+        with run.process.stdout as told:
+            yield told.readline().decode().split()[-1].rstrip("/")
+            run.process.terminate()
+            run.wait()

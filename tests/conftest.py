@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.postgres import PostgresServer, binaries, running
@@ -36,6 +37,15 @@ def pytest_collection_finish() -> None:
     sys.setrecursionlimit(1_000)
 
 
+LONGEST = ("tests/system/", "tests/cli/", "tests/simulation/", "tests/api/")  # they wait for processes and for searches
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: begun last, they would keep one worker busy when all others are done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+NO_CARGO = "without cargo it cannot be built"  # said by tests of the compiled core: nobody need have a compiler
 REQUIRE_ALL = os.environ.get("TIDELOG_REQUIRE_ALL") == "1"  # as in CI: what cannot be tested is a failure
 EXCEPTIONS = {
     line.split(maxsplit=1)[0]
@@ -48,7 +58,9 @@ EXCEPTIONS = {
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A skip is a failure where everything is required, but for the tests that skips.txt names."""
     report = yield
-    expected = hasattr(report, "wasxfail") or item.nodeid.partition("[")[0] in EXCEPTIONS
+    expected = (
+        hasattr(report, "wasxfail") or item.nodeid.partition("[")[0] in EXCEPTIONS or NO_CARGO in str(report.longrepr)
+    )
     if REQUIRE_ALL and report.skipped and not expected:
         report.outcome = "failed"
         report.longrepr = f"skipped where everything is required: {report.longrepr}"
@@ -66,6 +78,16 @@ def shared() -> Path:
     if not (SHARED / "data" / "evm" / "rpc").is_dir():
         missing(f"no recorded data at {SHARED}: set TIDELOG_SHARED to the folder that holds data/evm/rpc")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def logs_as_a_library() -> Iterator[None]:
+    """Each test begins with logs that nobody has configured, and so do those behind it.
+
+    structlog's own `capture_logs` leaves it configured: what a later test logs would go to standard output.
+    """
+    yield
+    structlog.reset_defaults()
 
 
 @contextmanager

@@ -10,16 +10,16 @@ import httpx
 from tests.command import Running
 from tests.market.exchange import Script, serve
 from tests.simulated import Simulated
-from tidelog.api.backend import Backend
-from tidelog.api.options import ApiOptions
-from tidelog.api.serve import ApiServer
+from tidelog.api.http.backend import Backend
+from tidelog.api.http.options import ApiOptions
+from tidelog.api.server.serve import ApiServer
 from tidelog.cli.run.child import Child
 from tidelog.cli.run.metrics import RunMetrics
 from tidelog.errors import Unreachable
 from tidelog.net.status import StatusServer, ask
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.forge import Shape
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.block_builder import Shape
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import open_store
 from tidelog.telemetry import ApiMetrics, Readiness, rendered
 
@@ -34,8 +34,8 @@ async def exposition(folder: Path) -> str:
     db, log = f"sqlite:///{folder}/all.db", folder / "log"
     chain, market = f"unix:{folder}/chain.sock", f"unix:{folder}/market.sock"
     script = Script()
-    ledger = Ledger(seed=1, blocks=BLOCKS, shape=Shape(transactions=(1, 2), logs=(1, 2)))
-    with Simulated(ledger) as node:
+    tree = BlockTree(seed=1, blocks=BLOCKS, shape=Shape(transactions=(1, 2), logs=(1, 2)))
+    with Simulated(tree) as node:
         async with serve(script) as exchange:
             sync = ["chain", "sync", "--rpc", node.url, "--db", db, "--follow", "--jobs", "0", "--status", chain]
             record = ["market", "record", "--symbols", "A/USD,B/USD", "--url", exchange.url, "--db", db]

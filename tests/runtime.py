@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import TypeVar
 
 from tidelog.runtime import Worker
@@ -11,6 +12,7 @@ T = TypeVar("T")
 
 START = 1_700_000_000.0  # Unix seconds
 SLEEPS_MAX = 20_000  # what sleeps more often than this will never end
+_writers = count()
 
 
 class InlineWorker:
@@ -45,6 +47,8 @@ class FakeRuntime:
         return self.clock
 
     def random(self, component: str) -> random.Random:
+        if component == "writer":  # of two runtimes too: writers with one number would be one writer
+            return random.Random(next(_writers))
         return random.Random(f"{self._seed} {component}")
 
     async def sleep(self, seconds: float) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tidelog.sim.ledger import Ledger
-from tidelog.sim.methods import Chain
-from tidelog.sim.node import SimNode
-from tidelog.sim.server import NodeServer
+from tidelog.sim.node.chain.methods import Chain
+from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.sim.node.node import SimNode
+from tidelog.sim.node.server import NodeServer
 
 __all__ = ["Simulated"]
 
@@ -44,8 +44,8 @@ class Simulated:
             self._loop.close()
 
     @property
-    def ledger(self) -> Ledger:
-        assert isinstance(self.chain, Ledger), "recorded blocks stand still"
+    def tree(self) -> BlockTree:
+        assert isinstance(self.chain, BlockTree), "recorded blocks stand still"
         return self.chain
 
     @property

@@ -28,7 +28,7 @@ async def tell(path: Path) -> None:
         await asyncio.sleep(EVERY_S)
 
 
-def run_telling(main: Coroutine[Any, Any, T]) -> T:
+def run_telling(main: Coroutine[Any, Any, T], *, brief: bool = False) -> T:
     async def both() -> T:
         telling = asyncio.create_task(tell(Path(sys.argv[1])))
         try:
@@ -38,7 +38,7 @@ def run_telling(main: Coroutine[Any, Any, T]) -> T:
             with suppress(asyncio.CancelledError):
                 await telling
 
-    return run(both())
+    return run(both(), brief=brief)
 
 
 def main() -> None:

@@ -49,6 +49,6 @@ def test_the_same_seed_gives_the_same_delays_and_another_one_others() -> None:
     assert one == same != other
 
 
-def test_it_never_ends_and_never_overflows() -> None:
+def test_delays_never_end_and_never_overflow() -> None:
     endless = delays(random.Random(0), factor=1e100)
     assert all(15 <= delay <= 30 for delay in list(islice(endless, 5_000))[1:])

@@ -8,26 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidelog.batch import (
-    BLOCK_TABLES,
-    BLOCKS,
-    BOOK_SNAPSHOTS,
-    CANDLES,
-    CHAINS,
-    CHANGES,
-    GAPS,
-    INSTRUMENTS,
     INT_MAX,
-    LOGS,
-    MARKET_TABLES,
     NUMBER_MAX,
-    REORGS,
-    TABLES,
-    TOKENS,
-    TRADES,
-    TRANSACTIONS,
     UINT64_MAX,
-    UNCLES,
-    WITHDRAWALS,
     Batch,
     Checkpoint,
     Column,
@@ -38,13 +21,14 @@ from tidelog.batch import (
     Rows,
     Table,
     Value,
-    content_tables,
     decode_row,
     encode_row,
     optional_uint256,
     rows_digest,
-    table_map,
     uint256,
+)
+from tidelog.chain.rows.tables import (
+    BLOCK_TABLES,
 )
 
 values = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=40) | st.binary(max_size=40)
@@ -69,7 +53,7 @@ rows = st.lists(values, max_size=8).map(tuple)
         (("1", 1, b"1"), "93 a131 01 c40131"),
     ],
 )  # fmt: skip
-def test_rows_are_encoded_so_for_ever(row: Row, encoded: str) -> None:
+def test_the_encoding_of_rows_never_changes(row: Row, encoded: str) -> None:
     assert encode_row(row).hex() == encoded.replace(" ", "")
 
 
@@ -135,7 +119,7 @@ def test_a_wide_integer_is_32_bytes(value: int, encoded: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 2**256])
-def test_what_does_not_fit_256_bits(value: int) -> None:
+def test_refuses_numbers_beyond_256_bits(value: int) -> None:
     with pytest.raises(OverflowError):
         uint256(value)
     with pytest.raises(OverflowError):
@@ -143,54 +127,12 @@ def test_what_does_not_fit_256_bits(value: int) -> None:
     assert optional_uint256(None) is None
 
 
-# -- tables ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_what_holds_for_every_table(table: Table) -> None:
-    assert len(set(table.names)) == len(table.names)
-    assert set(table.key) <= set(table.names)
-    columns = dict(zip(table.names, table.columns, strict=True))
-    assert all(not columns[name].nullable and columns[name].content for name in table.key)
-    for name in (table.scope, table.height):
-        assert name is None or (name in table.names and name in table.key)
-    assert table.height is None or columns[table.height].kind is Kind.INT
-    for i, name in enumerate(table.names):
-        assert table.index(name) == i
-    with pytest.raises(ValueError, match="has no column"):
-        table.index("no such column")
-
-
-def test_the_tables() -> None:
-    chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
-    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS) == TABLES
-    assert list(content_tables()) == [*chain, INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS]
-    assert table_map(TABLES) == {table.name: table for table in TABLES}
-    assert len(table_map(TABLES)) == len(TABLES)
-    assert set(BLOCK_TABLES) == {table for table in chain if table.height is not None}
-    assert BLOCK_TABLES[-1] is BLOCKS, "children are deleted first"
-    assert BLOCKS.names[-1] == "rows_digest", "which is over the columns before it"
-
-
-def test_which_columns_are_no_content() -> None:
-    """Digests of stores that were fed by different endpoints at different times are equal."""
-    left_out = {f"{table.name}.{column.name}" for table in TABLES for column in table.columns if not column.content}
-    assert left_out == {
-        "chains.spec",
-        *("blocks.extra", "blocks.endpoint", "blocks.ingested_at", "blocks.rows_digest"),
-        "transactions.extra",
-        "instruments.updated_us",
-        "candles.complete",
-        *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
-    }
-
-
 # -- batches ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_advances_by_one_commit_in_its_epoch() -> None:
-    before = Checkpoint("chain:1", 4, 7, None)
-    assert before.advanced("there") == Checkpoint("chain:1", 4, 8, "there")
+    before = Checkpoint("chain:1", 4, 7, None, 99)
+    assert before.advanced("there") == Checkpoint("chain:1", 4, 8, "there", 99)
 
 
 def test_a_batch_counts_its_rows() -> None:
@@ -203,7 +145,7 @@ def test_a_batch_counts_its_rows() -> None:
 
 
 @pytest.mark.parametrize(("through", "last"), [(None, INT_MAX), (9, 9)])
-def test_where_a_rollback_ends(through: int | None, last: int) -> None:
+def test_a_rollback_ends_at_its_last_height_or_at_the_highest(through: int | None, last: int) -> None:
     assert Rollback(BLOCK_TABLES, 1, 5, through).last == last
 
 
@@ -230,6 +172,6 @@ def test_an_integer_beyond_64_bits_is_an_extension_over_its_bytes(value: int, en
 
 
 @pytest.mark.parametrize("encoded", ["91c72101" + "ff" * 33, "91d40501"])
-def test_other_extensions_are_no_row(encoded: str) -> None:
+def test_other_msgpack_extensions_are_no_row(encoded: str) -> None:
     with pytest.raises((ValueError, msgspec.MsgspecError)):
         decode_row(bytes.fromhex(encoded))

@@ -189,6 +189,22 @@ def test_the_dashboard_is_sound() -> None:
         assert panel["type"] == "row" or panel["targets"]
 
 
+def test_panels_of_events_show_0_where_there_were_none() -> None:
+    """ "No data" is what a board shows whose scrape is broken: nobody shall have to tell the two apart."""
+    counted = 0
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        expressions = [target["expr"] for target in panel.get("targets", ())]
+        events = [re.search(r"\b(rate|increase)\(|unproven", each) and "quantile" not in each for each in expressions]
+        if not events or not all(events):
+            continue
+        counted += 1
+        if panel["type"] == "stat":
+            assert all(each.endswith(" or vector(0)") for each in expressions), panel["title"]
+        else:
+            assert panel["fieldConfig"]["defaults"]["noValue"] == "0", panel["title"]
+    assert counted > 15
+
+
 def test_the_dashboard_shows_every_metric_of_tidelog(families: dict[str, Family]) -> None:
     shown = {re.sub(r"_bucket$", "", name) for _, expression in panels() for name in Names(expression).series}
     unshown = {"tidelog_build_info", "tidelog_store_schema_version", "tidelog_store_commit_seq"}  # facts, not courses

@@ -67,10 +67,10 @@ def names_of(argument: ast.expr) -> list[str]:
 def in_source() -> dict[str, Event]:
     found: dict[str, Event] = {}
     for name, event in logged():
-        held = found.get(name, event)
-        assert held.level == event.level, f"{name} is logged at two levels"
+        known = found.get(name, event)
+        assert known.level == event.level, f"{name} is logged at two levels"
         found[name] = Event(
-            event.level, held.component | event.component, held.fields | event.fields, held.open or event.open
+            event.level, known.component | event.component, known.fields | event.fields, known.open or event.open
         )
     return found
 

@@ -21,7 +21,7 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
         assert second.take()
 
 
-def test_it_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
+def test_a_lock_is_free_once_its_holder_was_killed(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     holding = multiprocessing.get_context("spawn").Process(target=hold_and_die, args=(path,))
     holding.start()

@@ -19,25 +19,26 @@ from msgspec import Raw
 from tests.chain.answers import simulated
 from tests.market.kraken.frames import V1, V2
 from tests.market.kraken.mutations import mutated
-from tidelog.api.cursors import open_cursor, seal
-from tidelog.api.envelope import Refusal, read_requests
-from tidelog.api.logs import LogFilter
-from tidelog.api.parameters import time_us
-from tidelog.api.problems import Refused
-from tidelog.api.rpc_limits import RpcLimits
-from tidelog.api.rpc_params import block_id, log_filter
-from tidelog.batch import BLOCKS, Checkpoint
-from tidelog.chain import rlp
-from tidelog.chain.jsonrpc import Call, decode, http_error
-from tidelog.chain.position import decode_position
-from tidelog.chain.wire import decode_block, decode_header, decode_receipts
-from tidelog.cli.run.settings import Settings
+from tidelog.api.chain.logs import LogFilter
+from tidelog.api.http.cursors import open_cursor, seal
+from tidelog.api.http.parameters import time_us
+from tidelog.api.http.problems import Refused
+from tidelog.api.rpc.envelope import Refusal, read_requests
+from tidelog.api.rpc.limits import RpcLimits
+from tidelog.api.rpc.params import block_id, log_filter
+from tidelog.batch import Checkpoint
+from tidelog.chain.decode.strict import decode_block, decode_header, decode_receipts
+from tidelog.chain.encoding import rlp
+from tidelog.chain.endpoint.jsonrpc import Call, decode, http_error
+from tidelog.chain.forks.position import decode_position
+from tidelog.chain.rows.tables import BLOCKS
+from tidelog.cli.run.file.settings import Settings
 from tidelog.config import EndpointUrl
 from tidelog.config.document import parse
 from tidelog.errors import ConfigError, Corruption, Rejected, SourceError
+from tidelog.market.journal.retention import size_of
 from tidelog.market.kraken import v1, v2
-from tidelog.market.marks import decode_mark
-from tidelog.market.retention import size_of
+from tidelog.market.session.controls import decode_control
 
 CALLS = [Call("eth_chainId"), Call("eth_blockNumber")]
 LIMITS = RpcLimits()
@@ -113,7 +114,7 @@ DECODERS = {
     "a checkpoint": Decoder(
         lambda data: decode_position(Checkpoint("chain:1", 1, 1, text(data))), (Corruption,), (POSITION,)
     ),
-    "a marker": Decoder(decode_mark, (Corruption,), (b'{"type":"Connected"}',)),
+    "a marker": Decoder(decode_control, (Corruption,), (b'{"type":"Connected"}',)),
 }
 
 

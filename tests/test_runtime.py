@@ -1,6 +1,8 @@
-"""The worker thread: one call after the other, and nobody waits for what nobody wants."""
+"""The worker thread: one call after the other, and nobody waits for what nobody wants. How a program is interrupted."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -8,7 +10,8 @@ from functools import partial
 
 import pytest
 
-from tidelog.runtime import ThreadWorker
+from tidelog.interrupt import ENDING
+from tidelog.runtime import ThreadWorker, run
 
 
 async def test_calls_run_in_order_on_one_thread_of_their_own() -> None:
@@ -71,7 +74,8 @@ async def test_closing_waits_for_the_calls_that_were_made() -> None:
 
 FAILS = """
 import asyncio, threading
-from tidelog.runtime import ThreadWorker
+from tidelog.interrupt import ENDING
+from tidelog.runtime import ThreadWorker, run
 
 begun, gone = threading.Event(), threading.Event()
 
@@ -99,3 +103,60 @@ def test_a_program_that_fails_ends_after_the_call_that_had_begun() -> None:
     done = subprocess.run([sys.executable, "-c", FAILS], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "ended\n"), done.stderr
     assert done.stderr.endswith("RuntimeError: a fault\n")
+
+
+# -- a program's loop ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_cancels_the_program_which_ends_in_order(number: signal.Signals) -> None:
+    ended: list[str] = []
+    before = [signal.getsignal(number) for number in ENDING]
+
+    async def program() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            ended.append("in order")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(program())
+    assert ended == ["in order"]
+    assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_a_program_that_is_done_all_the_same_has_its_result() -> None:
+    async def program() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 7
+
+    assert run(program()) == 7
+
+
+def test_a_cancellation_of_its_own_is_no_interruption() -> None:
+    async def program() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        run(program())
+
+
+STUBBORN = """
+import asyncio, os, signal, time
+from tidelog.runtime import run
+
+async def main():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("asked", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(3600)
+
+run(main())
+"""
+
+
+def test_a_second_signal_ends_a_program_that_is_too_busy_to_hear_the_first() -> None:
+    done = subprocess.run([sys.executable, "-c", STUBBORN], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"asked\n", b"")

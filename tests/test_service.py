@@ -20,7 +20,7 @@ import pytest
 from tests.command import environment
 from tests.conftest import missing
 from tidelog.cli import main
-from tidelog.cli.run.settings import RunSettings, Settings
+from tidelog.cli.run.file.settings import RunSettings, Settings
 from tidelog.config import DATA_DIR, parse
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ def test_the_unit_writes_where_it_may() -> None:
     assert settings.run.directory == f"/run/{service['RuntimeDirectory']}"
 
 
-def test_what_the_unit_starts_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_unit_starts_an_existing_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program, *arguments = shlex.split(unit()["Service"]["ExecStart"])
     assert program.endswith("/tidelog")
     path = str(tmp_path / "none.toml")
@@ -106,7 +106,7 @@ def copied() -> Iterator[Path]:
             yield from (ROOT / source for source in rest.split()[:-1])
 
 
-def test_it_has_instructions_and_stages_that_there_are() -> None:
+def test_the_containerfile_uses_known_instructions_and_stages() -> None:
     known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK"}
     assert {word for word, _ in instructions()} <= known | {"ENTRYPOINT", "CMD"}
     stages = [rest.split(" AS ")[1] for word, rest in instructions() if word == "FROM" and " AS " in rest]
@@ -116,7 +116,7 @@ def test_it_has_instructions_and_stages_that_there_are() -> None:
     assert users not in ([], ["root"], ["0"])
 
 
-def test_what_it_copies_exists_and_makes_the_whole_wheel(tmp_path: Path) -> None:
+def test_the_containerfile_copies_what_makes_the_whole_wheel(tmp_path: Path) -> None:
     context = tmp_path / "context"
     context.mkdir()
     for path in copied():
@@ -134,7 +134,7 @@ def test_what_it_copies_exists_and_makes_the_whole_wheel(tmp_path: Path) -> None
     assert {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")} <= names
 
 
-def test_it_installs_with_the_pins() -> None:
+def test_the_containerfile_installs_with_the_pins() -> None:
     (install,) = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
     assert "--constraint constraints.txt" in install
     assert ROOT / "constraints.txt" in set(copied())

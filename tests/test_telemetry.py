@@ -116,7 +116,7 @@ def test_every_registry_renders_from_the_start(make: type[ChainMetrics | MarketM
     ("status", "reason"),
     [(200, None), (404, None), (401, "no_token"), (403, "scope"), (413, "too_large"), (429, "too_many")],
 )
-def test_what_the_api_turns_away_is_counted_by_reason(status: int, reason: str | None) -> None:
+def test_requests_that_the_api_refuses_are_counted_by_reason(status: int, reason: str | None) -> None:
     metrics = ApiMetrics()
     metrics.answered("/v1/chains", "GET", status, 0.01)
     value = metrics.registry.get_sample_value

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from tests.runtime import FakeRuntime
-from tidelog.sim.loop import SimLoop
+from tidelog.sim.world.loop import SimLoop
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@
     │   └── NewerNeeded      its header has a field that this version does not know: tell the user, exit 2
     ├── StoreError           the database
     │   ├── Busy             try again
-    │   ├── Fenced           another writer owns the source: stop
+    │   ├── Fenced           another writer owns the source, or the store went back: stop
+    │   ├── Displaced        its files were deleted or replaced under the writer: stop
     │   ├── TimedOut         ask for less at once
     │   ├── JournalStalled   the journal's disk is behind: disconnect, wait for it, come back
     │   └── Full             no room: stop
@@ -27,6 +28,30 @@ script can tell them apart; `docs` and `--help` print the same table.
 
 from collections.abc import Sequence
 from typing import ClassVar
+
+__all__ = [
+    "BelowFinality",
+    "Busy",
+    "ConfigError",
+    "Corruption",
+    "Displaced",
+    "Fenced",
+    "Full",
+    "JournalStalled",
+    "NewerNeeded",
+    "Overloaded",
+    "ProofFailure",
+    "Pruned",
+    "Rejected",
+    "SourceError",
+    "StoreError",
+    "Throttled",
+    "TidelogError",
+    "TimedOut",
+    "TooLarge",
+    "Unreachable",
+    "Unsupported",
+]
 
 
 class TidelogError(Exception):
@@ -60,7 +85,7 @@ class Unreachable(SourceError):
 
 
 class Overloaded(Unreachable):
-    """The peer, or what stands before it, did not get done in time: retry, with less at once."""
+    """The peer, or a proxy before it, did not finish in time: retry, with less at once."""
 
 
 class Throttled(SourceError):
@@ -167,7 +192,11 @@ class Busy(StoreError):
 
 
 class Fenced(StoreError):
-    """Another writer has taken this source over: stop."""
+    """Another writer has taken this source over, or the store went back behind this one: stop."""
+
+
+class Displaced(StoreError):
+    """The files that are at the store's place are not those that were opened: stop, change nothing."""
 
 
 class TimedOut(StoreError):

@@ -1,4 +1,4 @@
-"""A lock on a file: the system releases it when its holder is gone, however that ends."""
+"""A lock on a file: the system releases it when its process ends, however it ends."""
 
 import errno
 import fcntl
@@ -10,7 +10,7 @@ from tidelog.errors import ConfigError, Full
 
 
 class FileLock:
-    """Held from `take` to `release`. The file says which process has it.
+    """Locked from `take` to `release`. The file says which process has it.
 
     Args:
         temporary: remove the file on release. Whoever takes the lock makes sure that the file it has locked is still
@@ -70,8 +70,8 @@ class FileLock:
         if self._file is None:
             return
         if self._temporary and self._is_at_path(self._file):  # else somebody has removed it, and it may be another's
-            with suppress(OSError):  # on a file system that has turned read-only it stays, and locks nobody out
-                os.unlink(self._path)  # while it is locked: nobody else can hold it
+            with suppress(OSError):  # on a file system that has turned read-only the file stays, without a lock
+                os.unlink(self._path)  # while it is locked: no other process can have it
         os.close(self._file)
         self._file = None
 

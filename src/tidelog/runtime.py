@@ -12,25 +12,65 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from multiprocessing import connection, get_context, parent_process
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from tidelog import interrupt
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 T = TypeVar("T")
 
+clock = time.monotonic  # for what is measured inside `compute_apart`, where there is no runtime
 COMPUTE_THREADS = max(2, os.cpu_count() or 2)  # decoding and proving hold the GIL: more threads gain nothing
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program's coroutine, on uvloop where it is installed."""
+def run(main: Coroutine[Any, Any, T], *, brief: bool = False) -> T:
+    """Run a program's coroutine in the main thread, on uvloop where it is installed.
+
+    Args:
+        brief: it asks a store something and ends, sooner than uvloop is loaded: it runs on asyncio's own loop.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came, and the coroutine, cancelled, had let that end it.
+    """
+    before = {number: signal.getsignal(number) for number in interrupt.ENDING}
+    interrupted = False
+
+    async def interruptible() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def cancel() -> None:
+            nonlocal interrupted
+            interrupted = True
+            with suppress(RuntimeError):  # the loop is closed already: the end is near
+                loop.call_soon_threadsafe(task.cancel)
+
+        interrupt.on_signals(cancel)
+        return await main
+
+    try:
+        with asyncio.Runner(loop_factory=None if brief else _loop_factory()) as runner:
+            return runner.run(interruptible())
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        return None
+    return uvloop.new_event_loop
 
 
 class Worker(Protocol):
@@ -64,7 +104,9 @@ class Runtime(Protocol):
         """A random source for one component, so that a new draw in one does not shift the others."""
         ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds of the monotonic clock; cancelling ends the wait."""
+        ...
 
     async def compute(self, function: Callable[[], T]) -> T:
         """Run a pure function off the event loop."""
@@ -78,7 +120,9 @@ class Runtime(Protocol):
         """Run picklable calls in processes of their own, side by side; their results in order."""
         ...
 
-    def worker(self, name: str) -> Worker: ...
+    def worker(self, name: str) -> Worker:
+        """A thread of its own, named for people; the caller closes it."""
+        ...
 
     def reached(self, point: str) -> None:
         """A named point of the code was reached: nothing here, a crash where a test injects one."""
@@ -159,13 +203,25 @@ def _fail(future: asyncio.Future[T], error: BaseException) -> None:
         future.set_exception(error)
 
 
+@contextmanager
+def _spawned_in_peace() -> Iterator[None]:
+    """A process that is spawned in here inherits that Ctrl-C is blocked: it takes none before `_serve_parent`."""
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+
+
 def _serve_parent() -> None:
-    """Begin a process of `compute_apart`: it lives as long as its parent, however that ends."""
+    """Begin a process of calculation: it lives as long as its parent, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; who ends us is the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    from multiprocessing import connection, parent_process
+
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
@@ -175,11 +231,13 @@ def _end_with_parent() -> None:
 class SystemRuntime:
     """The real clocks, the system's randomness, real threads.
 
-    `jobs` is how many processes `compute_apart` uses; with 0 it stays in this one. `close` ends them.
+    `jobs` is how many processes `compute_apart` uses; with 0 it stays in this one. `close` ends them. `compute` has as
+    many threads, at least `COMPUTE_THREADS`: the compiled core releases the GIL.
     """
 
     def __init__(self, *, jobs: int = 0) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=COMPUTE_THREADS, thread_name_prefix="tidelog-compute")
+        threads = max(COMPUTE_THREADS, jobs)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tidelog-compute")
         self._jobs = jobs
         self._apart: ProcessPoolExecutor | None = None
 
@@ -201,10 +259,16 @@ class SystemRuntime:
     async def compute_apart(self, function: Callable[[], T]) -> T:
         if self._jobs == 0:
             return await self.compute(function)
+        from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
+        from multiprocessing import get_context
+
         if self._apart is None:
             self._apart = ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_serve_parent)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._apart, function)
+            with _spawned_in_peace():
+                result = asyncio.get_running_loop().run_in_executor(self._apart, function)
+            return await result
         except BrokenProcessPool:  # a process was killed, for memory perhaps: the next call gets new ones
             self._apart = None
             return await self.compute(function)
@@ -216,10 +280,21 @@ class SystemRuntime:
             self._apart = None
 
     async def processes(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        # spawned, not forked: a fork would copy threads' locks in whatever state they are
-        with ProcessPoolExecutor(max_workers=len(calls), mp_context=get_context("spawn")) as pool:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import active_children, get_context
+
+        # spawned, not forked: a fork would copy threads' locks in their present state
+        spawning, others = get_context("spawn"), set(active_children())
+        with ProcessPoolExecutor(max_workers=len(calls), mp_context=spawning, initializer=_serve_parent) as pool:
             loop = asyncio.get_running_loop()
-            return await asyncio.gather(*(loop.run_in_executor(pool, call) for call in calls))
+            with _spawned_in_peace():
+                results = [loop.run_in_executor(pool, call) for call in calls]
+            try:
+                return await asyncio.gather(*results)
+            except BaseException:  # the others' results are not needed any more
+                for process in set(active_children()) - others:
+                    process.terminate()
+                raise
 
     def worker(self, name: str) -> Worker:
         return ThreadWorker(name)

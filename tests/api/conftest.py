@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.api.held import HEAD, fill
 from tests.api.served import Filled, Served, filled, sqlite_url
+from tests.api.stored import HEAD, fill
 from tests.postgres import PostgresServer
 from tests.store.conftest import url
 from tidelog.runtime import SystemRuntime

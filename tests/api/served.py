@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 from tests.chain.rig import Rig, a_node
 from tests.market.recorded import Recording, levels
 from tests.runtime import FakeRuntime
-from tidelog.api.backend import Backend
-from tidelog.api.options import ApiOptions
-from tidelog.api.serve import ApiServer
-from tidelog.market.folded import DISCONNECTED
-from tidelog.market.loader import Loader
+from tidelog.api.http.backend import Backend
+from tidelog.api.http.options import ApiOptions
+from tidelog.api.server.serve import ApiServer
+from tidelog.market.events import Disconnected
+from tidelog.market.load.loader import Loader
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.node import SimNode
 from tidelog.store import Store, open_store
 from tidelog.telemetry import ApiMetrics
 
@@ -62,8 +62,8 @@ class Served:
     """`with Served(url) as api:` serves the store at `url`."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._url = url
-        self.options = ApiOptions(**({"port": 0} | options))
+        self.url = url
+        self.options = ApiOptions(**({"port": 0, "delay_max_s": 0.0} | options))
         self.metrics = ApiMetrics()
         self.token: str | None = None  # shown with each request
         self._loop = asyncio.new_event_loop()
@@ -85,7 +85,7 @@ class Served:
         runtime = SystemRuntime()
         options = self.options
         self.store = await open_store(
-            self._url,
+            self.url,
             runtime,
             readonly=True,
             statement_timeout_s=options.statement_timeout_s,
@@ -115,6 +115,10 @@ class Served:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT_S)
         self._loop.close()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine where the server runs."""
@@ -182,7 +186,7 @@ def a_recording() -> Recording:
     made.trades(100, 101)
     made.trades(1, symbol="ETH/USD")
     made.book(levels([99, 98]), levels([101, 102]), whole=True)
-    made.mark(DISCONNECTED, "1006")
+    made.note(Disconnected("1006"))
     made.book(levels([99, 97]), levels([101, 103]), whole=True, after_us=60_000_000)
     return made
 
@@ -195,10 +199,10 @@ def filled(url: str) -> Filled:
         store = await open_store(url, SystemRuntime())
         try:
             rig = await fill(store, node)
-            rig.ledger.reorg(2, 3)
+            rig.tree.reorg(2, 3)
             await rig.once()
             loader = await Loader.open(store, SystemRuntime(), "kraken")
-            await loader.load(recording.entries)
+            await loader.load(recording.events)
         finally:
             await store.close()
 

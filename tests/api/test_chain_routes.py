@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api import held
+from tests.api import stored
 from tests.api.served import BLOCKS, CHAIN, Filled, Reply, Served, sqlite_url
 from tests.chain.answers import answers_of, proven
 from tests.sim.asking import ask
@@ -58,7 +58,7 @@ class TestBlocks:
                 int(w["amount"], 16) for w in told["withdrawals"]
             ]
 
-    def test_it_is_found_by_number_hash_and_tag(self, api: Served, full: Filled) -> None:
+    def test_a_block_is_found_by_number_hash_and_tag(self, api: Served, full: Filled) -> None:
         for name, number in (("latest", HEAD), ("finalized", FINALIZED), ("safe", FINALIZED), ("5", 5)):
             block = api.get(f"{CHAIN}/blocks/{name}").data
             assert block["number"] == number
@@ -73,7 +73,7 @@ class TestBlocks:
             assert transaction["receipt"]["gas_used"] == int(receipt["gasUsed"], 16)
             assert transaction["receipt"]["status"] == int(receipt["status"], 16)
 
-    def test_the_list_has_each_once_in_either_order(self, api: Served) -> None:
+    def test_blocks_are_listed_once_in_either_order(self, api: Served) -> None:
         down = api.pages(f"{CHAIN}/blocks", limit=9)
         assert [len(page) for page in down] == [9, 9, 9, 9, 6]
         numbers = [block["number"] for page in down for block in page]
@@ -84,7 +84,7 @@ class TestBlocks:
 
 
 class TestTransactions:
-    def test_every_type_is_as_the_node_has_it(self, api: Served, full: Filled) -> None:
+    def test_transactions_of_every_type_are_as_the_node_has_them(self, api: Served, full: Filled) -> None:
         seen = set()
         for number in range(1, HEAD + 1):
             for told in asked(full, "eth_getBlockByNumber", hex(number), True)["transactions"]:
@@ -118,7 +118,7 @@ class TestTransactions:
         tx_hash = "0x6cef089801e89107d5a2002c7b39bfab1be00217fc76e9e49bdb4c9206c4f1cf"
         url = sqlite_url(tmp_path)
         store = await open_store(url, SystemRuntime())
-        await held.fill(store, 19, 23, rows=rows, finalized=21)
+        await stored.fill(store, 19, 23, rows=rows, finalized=21)
         await store.close()
         path = f"/v1/chains/1/transactions/{tx_hash}"
         with Served(url) as api:
@@ -130,7 +130,7 @@ class TestTransactions:
         assert (final.data["block_number"], final.json["also_at"]) == (20, [])
         assert len(final.data["logs"]) == 1
 
-    def test_those_of_an_address_in_either_order_and_each_once(self, api: Served, full: Filled) -> None:
+    def test_transactions_of_an_address_are_listed_once_in_either_order(self, api: Served, full: Filled) -> None:
         every = [
             told
             for number in range(HEAD + 1)
@@ -192,7 +192,7 @@ class TestLogs:
             found = api.post(f"{CHAIN}/logs", {"from_block": 0, "limit": 1_000, "topics": [[]] * least}).data
             assert found == [log for log in logs if len(log["topics"]) >= least]
 
-    def test_ranges_blocks_and_order(self, api: Served, full: Filled) -> None:
+    def test_log_searches_by_range_block_and_order(self, api: Served, full: Filled) -> None:
         every = self.of(full)
         assert self.search(api, order="desc") == every[::-1]
         block = next(b for n in range(HEAD) if (b := api.get(f"{CHAIN}/blocks/{n}").data)["log_count"])
@@ -221,7 +221,7 @@ class TestLogs:
             ([], 400, "body"),
         ],
     )
-    def test_what_is_refused(self, api: Served, given: object, status: int, said: str) -> None:
+    def test_rejects_log_filters_that_cannot_be_meant(self, api: Served, given: object, status: int, said: str) -> None:
         reply = api.post(f"{CHAIN}/logs", given)
         assert reply.status == status, reply
         assert said in reply.error
@@ -241,7 +241,7 @@ class TestFinality:
         ("block", "finality"),
         [(str(FINALIZED), "finalized"), (str(FINALIZED + 1), "unfinalized"), ("latest", "unfinalized")],
     )
-    def test_of_a_block(self, api: Served, block: str, finality: str) -> None:
+    def test_the_finality_of_a_block(self, api: Served, block: str, finality: str) -> None:
         assert api.get(f"{CHAIN}/blocks/{block}").json["finality"] == finality
 
     @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ class TestFinality:
             ({"order": "asc"}, "unfinalized"),
         ],
     )
-    def test_of_a_list(self, api: Served, query: dict[str, Any], finality: str) -> None:
+    def test_the_finality_of_a_list(self, api: Served, query: dict[str, Any], finality: str) -> None:
         assert api.get(f"{CHAIN}/blocks", **query).json["finality"] == finality
 
     def test_at_most_bounds_all_that_is_shown(self, api: Served, full: Filled) -> None:
@@ -273,7 +273,7 @@ class TestCaching:
     def again(self, api: Served, path: str, tag: str) -> Reply:
         return api.ask("GET", path, headers={"if-none-match": tag})
 
-    def test_what_is_final_is_kept(self, api: Served) -> None:
+    def test_final_answers_may_be_cached(self, api: Served) -> None:
         for path, kept in (
             (f"{CHAIN}/blocks/3", "immutable"),
             (f"{CHAIN}/blocks/finalized", "no-cache"),  # what the tag names moves on
@@ -287,7 +287,7 @@ class TestCaching:
                 assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
             assert self.again(api, path, 'W/"other"').status == 200
 
-    def test_what_is_not_final_is_not(self, api: Served) -> None:
+    def test_unfinalized_answers_may_not_be_cached(self, api: Served) -> None:
         for path in ("blocks/latest", f"blocks/{HEAD}", "blocks", "changes", "reorgs"):
             reply = api.get(f"{CHAIN}/{path}")
             assert reply.headers["cache-control"] == "no-store"
@@ -296,19 +296,19 @@ class TestCaching:
 
 class TestOutbox:
     def test_changes_lead_to_the_canonical_chain(self, api: Served, full: Filled) -> None:
-        held: list[str] = []
+        applied: list[str] = []
         changes = api.all(f"{CHAIN}/changes", limit=10)
         for change in changes:
             if change["kind"] == "apply":
-                held.append(change["hash"])
+                applied.append(change["hash"])
             else:
-                assert held.pop() == change["hash"]
+                assert applied.pop() == change["hash"]
         assert [change["seq"] for change in changes] == list(range(1, len(changes) + 1))
-        assert held == [asked(full, "eth_getBlockByNumber", hex(n), False)["hash"] for n in range(HEAD + 1)]
+        assert applied == [asked(full, "eth_getBlockByNumber", hex(n), False)["hash"] for n in range(HEAD + 1)]
         assert api.get(f"{CHAIN}/changes", after=5).data == changes[5:]
         assert api.get(f"{CHAIN}/changes", after=len(changes)).data == []
 
-    def test_the_reorg_is_told(self, api: Served) -> None:
+    def test_reorgs_are_listed(self, api: Served) -> None:
         (reorg,) = api.get(f"{CHAIN}/reorgs").data
         assert (reorg["fork_number"], reorg["depth"], reorg["reason"]) == (BLOCKS - 2, 2, "reorg")
         assert (reorg["old_head"], reorg["new_head"]) == (BLOCKS, HEAD)
@@ -359,7 +359,7 @@ def test_chains_and_stats(api: Served, full: Filled) -> None:
         ("/", 404, "no such route"),
     ],
 )
-def test_what_is_refused_is_one_sentence(api: Served, path: str, status: int, said: str) -> None:
+def test_chain_routes_refuse_mistakes_in_one_sentence(api: Served, path: str, status: int, said: str) -> None:
     reply = api.get(path)
     assert reply.status == status, reply
     assert said in reply.error

@@ -86,7 +86,7 @@ async def _token(url: str) -> str:
         await store.close()
 
 
-def test_its_parts_come_from_this_server(small: Filled) -> None:
+def test_the_docs_page_loads_everything_from_this_server(small: Filled) -> None:
     with Served(small.url) as api:
         page = api.get("/docs")
         assert page.headers["content-type"].startswith("text/html")

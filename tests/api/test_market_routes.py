@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.api.served import Filled, Reply, Served, a_recording, sqlite_url
-from tidelog.api.market_books import BookView
-from tidelog.api.market_fields import Level
-from tidelog.market.loader import Loader
+from tidelog.api.market.books import BookView
+from tidelog.api.market.fields import Level
+from tidelog.market.load.loader import Loader
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -43,7 +43,7 @@ class TestTrades:
             "qty": "1.00",
         }
 
-    def test_pages_have_each_once_in_either_order(self, api: Served) -> None:
+    def test_trades_are_listed_once_in_either_order(self, api: Served) -> None:
         ids = [[trade["trade_id"] for trade in page] for page in api.pages(f"{BTC}/trades", limit=2)]
         assert ids == [[101, 100], [3, 2], [1]]
         assert [trade["trade_id"] for trade in api.all(f"{BTC}/trades", limit=2, order="asc")] == [1, 2, 3, 100, 101]
@@ -57,7 +57,7 @@ class TestTrades:
             ("2030-01-01T00:00:00Z", None, []),
         ],
     )
-    def test_within_a_time(self, api: Served, since: str, until: str | None, ids: list[int]) -> None:
+    def test_trades_within_a_time(self, api: Served, since: str, until: str | None, ids: list[int]) -> None:
         trades = api.get(f"{BTC}/trades", order="asc", from_=since, to=until).data
         assert [trade["trade_id"] for trade in trades] == ids
 
@@ -74,7 +74,7 @@ def test_candles_are_those_of_the_trades(api: Served) -> None:
 
 
 class TestBook:
-    def test_the_newest_sample_with_what_is_proven_of_it(self, api: Served) -> None:
+    def test_the_newest_sample_of_a_book_says_what_is_proven(self, api: Served) -> None:
         reply = api.get(f"{BTC}/book", depth=1)
         book = reply.data
         assert book["bids"] == [{"price": "99.0", "qty": "1.00"}]
@@ -84,7 +84,7 @@ class TestBook:
         assert reply.json["standing"]["state"] == "proven"
         assert len(api.get(f"{BTC}/book").data["bids"]) == 2
 
-    def test_a_followed_journal_is_nearer(self, small: Filled) -> None:
+    def test_a_followed_journal_takes_precedence_over_samples(self, small: Filled) -> None:
         class Followed:
             def book(self, recording: str, symbol: str, levels: int | None = None) -> BookView | None:
                 assert (recording, symbol, levels) == ("kraken", "BTC/USD", 2)
@@ -137,7 +137,7 @@ class TestCoverage:
         (f"/v1/markets/{'A' * 65}/trades", 400, "symbol"),
     ],
 )
-def test_what_is_refused_is_one_sentence(api: Served, path: str, status: int, said: str) -> None:
+def test_market_routes_refuse_mistakes_in_one_sentence(api: Served, path: str, status: int, said: str) -> None:
     reply = api.get(path)
     assert reply.status == status, reply
     assert said in reply.error
@@ -147,7 +147,7 @@ def test_with_several_recordings_one_has_to_be_named(tmp_path: Path) -> None:
     async def load() -> None:
         store = await open_store(sqlite_url(tmp_path), SystemRuntime())
         for name in ("one", "two"):
-            await (await Loader.open(store, SystemRuntime(), name)).load(a_recording().entries)
+            await (await Loader.open(store, SystemRuntime(), name)).load(a_recording().events)
         await store.close()
 
     def refused(reply: Reply) -> str:

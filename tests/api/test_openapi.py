@@ -11,8 +11,8 @@ import pytest
 from tests.api.served import CHAIN, Filled, Served
 from tests.conftest import missing
 from tidelog.api.app import create_app
-from tidelog.api.backend import Backend
-from tidelog.api.options import ApiOptions
+from tidelog.api.http.backend import Backend
+from tidelog.api.http.options import ApiOptions
 from tidelog.runtime import SystemRuntime
 from tidelog.telemetry import ApiMetrics
 
@@ -56,6 +56,13 @@ def test_parameters_have_the_bounds_that_the_server_has(document: Any) -> None:
     assert told["from"] == {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
     assert told["order"]["enum"] == ["asc", "desc"]
     assert document["components"]["schemas"]["LogFilter"]["additionalProperties"] is False
+
+
+def test_arguments_of_an_event_are_parameters_whose_names_begin_alike(document: Any) -> None:
+    parameters = document["paths"]["/v1/chains/{chain}/events"]["get"]["parameters"]
+    (arguments,) = [each for each in parameters if each["schema"].get("type") == "object"]
+    assert (arguments["in"], arguments["style"], arguments["explode"]) == ("query", "form", True)
+    assert arguments["schema"]["propertyNames"] == {"pattern": "^arg\\..+$"}
 
 
 def test_live_streams_are_told_with_what_they_take(document: Any) -> None:

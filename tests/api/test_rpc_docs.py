@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from tidelog.api import envelope
-from tidelog.api.jsonrpc import METHODS, RpcLimits
-from tidelog.api.rpc_limits import DEPTH_MAX
-from tidelog.api.rpc_params import TAGS
-from tidelog.chain.differences import DIFFERENCES
+from tidelog.api.rpc import envelope
+from tidelog.api.rpc.differences import DIFFERENCES
+from tidelog.api.rpc.dispatch import METHODS, RpcLimits
+from tidelog.api.rpc.limits import DEPTH_MAX
+from tidelog.api.rpc.params import TAGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rpc.md").read_text()
 
@@ -20,20 +20,20 @@ def rows_under(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
 
 
-def test_every_method_is_there() -> None:
+def test_docs_list_every_method() -> None:
     assert [row[0] for row in rows_under("## What is answered")] == [f"`{name}`" for name in METHODS]
 
 
-def test_every_tag_is_there() -> None:
+def test_docs_list_every_tag() -> None:
     assert {row[0].strip("`") for row in rows_under("### Blocks by tag")} == TAGS
 
 
-def test_every_code_is_there() -> None:
+def test_docs_list_every_error_code() -> None:
     codes = {value for name, value in vars(envelope).items() if name.isupper() and isinstance(value, int) and value < 0}
     assert {int(row[0]) for row in rows_under("## Errors")} == codes
 
 
-def test_every_limit_is_there() -> None:
+def test_docs_list_every_limit() -> None:
     limits = RpcLimits()
     shown = [int(row[1].replace(",", "")) for row in rows_under("## Limits")]
     assert limits.addresses_max == limits.topics_max
@@ -48,6 +48,6 @@ def test_every_limit_is_there() -> None:
     ]
 
 
-def test_every_difference_is_there() -> None:
+def test_docs_list_every_difference() -> None:
     shown = [tuple(row) for row in rows_under("## Fields that may differ")]
     assert shown == [(item.object, f"`{item.field}`", item.why) for item in DIFFERENCES]

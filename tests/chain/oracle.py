@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 from ethereum_rlp import rlp
 
 from tests.sim.asking import ask
-from tidelog.batch import BLOCKS, CHANGES, LOGS, TRANSACTIONS, WITHDRAWALS, Table, Value
-from tidelog.chain.position import Position, counts, decode_position, source_of
-from tidelog.chain.verify import verify_jobs
+from tidelog.batch import Table, Value
+from tidelog.chain.forks.position import Position, counts, decode_position, source_of
+from tidelog.chain.maintenance.verify import verify_jobs
+from tidelog.chain.rows.tables import BLOCKS, CHANGES, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.runtime import Runtime
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.node import SimNode
 from tidelog.store import Snapshot, Store
 
 Json: TypeAlias = Any
@@ -194,23 +195,23 @@ async def held_position(store: Store, chain_id: int) -> Position | None:
 
 async def folded_changes(snapshot: Snapshot, chain_id: int) -> dict[int, tuple[bytes, bytes]]:
     """What a consumer of the outbox holds after the last change: hash and parent hash by number."""
-    held: dict[int, tuple[bytes, bytes]] = {}
+    applied: dict[int, tuple[bytes, bytes]] = {}
     for expected, row in enumerate(await snapshot.select(CHANGES, scope=chain_id), 1):
-        _, seq, kind, height, block_hash, parent_hash = row
+        _, seq, kind, height, block_hash, parent_hash, _ = row
         assert isinstance(height, int)
         assert isinstance(block_hash, bytes)
         assert isinstance(parent_hash, bytes)
         assert seq == expected, "the outbox has no gaps"
-        link = (block_hash, parent_hash)
+        ref = (block_hash, parent_hash)
         if kind == "apply":
-            assert height not in held, "a block is applied where none is"
-            assert held.get(height - 1, (parent_hash,))[0] == parent_hash, "a block is applied on its parent"
-            held[height] = link
+            assert height not in applied, "a block is applied where none is"
+            assert applied.get(height - 1, (parent_hash,))[0] == parent_hash, "a block is applied on its parent"
+            applied[height] = ref
         else:
             assert kind == "revert"
-            assert held.pop(height) == link, "what is reverted is what was applied"
-            assert height + 1 not in held, "blocks are reverted from the top"
-    return held
+            assert applied.pop(height) == ref, "what is reverted is what was applied"
+            assert height + 1 not in applied, "blocks are reverted from the top"
+    return applied
 
 
 async def assert_equals_node(
@@ -234,13 +235,13 @@ async def assert_equals_node(
     assert position is not None
     assert (position.first, position.head) == (first, last)
     expected: dict[str, list[Expected]] = {name: [] for name in UNANSWERED}
-    links = {}
+    refs = {}
     for height in range(first, last + 1):
         block = ask(node, "eth_getBlockByNumber", hex(height), True, path=path)
         receipts = ask(node, "eth_getBlockReceipts", hex(height), path=path)
         for name, rows in expected_rows(chain_id, block, receipts).items():
             expected[name] += rows
-        links[height] = (raw(block["hash"]), raw(block["parentHash"]))
+        refs[height] = (raw(block["hash"]), raw(block["parentHash"]))
     async with store.snapshot() as snapshot:
         for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS):
             stored = await stored_rows(snapshot, table, scope=chain_id)
@@ -251,8 +252,8 @@ async def assert_equals_node(
         assert counts(position) == tuple(
             len(expected[table.name]) for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
         )
-        assert await folded_changes(snapshot, chain_id) == links
-    assert position.head_hash == "0x" + links[last][0].hex()
+        assert await folded_changes(snapshot, chain_id) == refs
+    assert position.head_hash == "0x" + refs[last][0].hex()
     report = await verify_jobs("", store, runtime, chain_id, low=None, high=None, jobs=1, findings_max=5)
     assert not report.findings, [str(finding) for finding in report.findings]
     assert report.blocks == last - first + 1

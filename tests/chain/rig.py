@@ -10,25 +10,28 @@ import msgspec
 
 from tests.chain.oracle import assert_equals_node, held_position
 from tests.runtime import FakeRuntime
-from tidelog.batch import Batch, ContentDigest, Outcome, Rows, content_tables
-from tidelog.chain.budget import LIMITS
-from tidelog.chain.pool import Pool
-from tidelog.chain.position import Position
-from tidelog.chain.reporting import Progress
-from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import Options, Sync
+from tidelog.batch import Batch, ContentDigest, Outcome, Rows
+from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.endpoint.budget import LIMITS
+from tidelog.chain.forks.position import Position
+from tidelog.chain.projections import Projection
+from tidelog.chain.source.client import RPC_LIMITS, Endpoint, RpcLimits
+from tidelog.chain.source.pool import Pool
+from tidelog.chain.sync.engine import SYNC_LIMITS, Options, Sync, SyncLimits
+from tidelog.chain.sync.monitoring.reporting import Progress
 from tidelog.config import EndpointUrl
 from tidelog.errors import Unreachable
 from tidelog.net.http import HttpResponse
-from tidelog.sim.forge import Shape
-from tidelog.sim.inprocess import InProcessHttp
-from tidelog.sim.ledger import Ledger
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.chain.block_builder import Shape
+from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.sim.node.inprocess import InProcessHttp
+from tidelog.sim.node.node import SimNode
 from tidelog.store import Store, open_store
+from tidelog.tables import content_tables
 from tidelog.telemetry import ChainMetrics
 
 SMALL = Shape(transactions=(0, 3), logs=(0, 2), withdrawals=(0, 2))
-RUN_S = 30.0  # real seconds after which a run counts as hanging
+RUN_S = 120.0  # real seconds after which a run counts as hanging
 CHAIN_ID = 1337
 
 Calls = list[dict[str, Any]]
@@ -38,7 +41,7 @@ def a_node(
     blocks: int = 30, *, seed: int = 0, replicas: int = 1, finalized_depth: int | None = 8, **options: Any
 ) -> SimNode:
     """A node with a small chain; finality 8 blocks behind the head, unless said otherwise."""
-    ledger = Ledger(
+    tree = BlockTree(
         seed=seed,
         shape=options.pop("shape", SMALL),
         blocks=blocks,
@@ -46,7 +49,7 @@ def a_node(
         safe_depth=4 if finalized_depth is not None else None,
         **{name: options.pop(name) for name in ("keep_branches", "forks", "chain_id") if name in options},
     )
-    return SimNode(ledger, seed=seed, replicas=replicas, **options)
+    return SimNode(tree, seed=seed, replicas=replicas, **options)
 
 
 class WatchedHttp:
@@ -93,20 +96,34 @@ class Rig:
         self.metrics = ChainMetrics()
         self.urls = urls
         self.limits = LIMITS  # of each endpoint's budget
+        self.rpc = RPC_LIMITS
+        self.sync_limits = SYNC_LIMITS
+        self.projections: Sequence[Projection] = ()  # of each sync
+        self.contracts: Sequence[Contract] | None = None  # alike
 
     @property
-    def ledger(self) -> Ledger:
-        assert isinstance(self.node.chain, Ledger)
+    def tree(self) -> BlockTree:
+        assert isinstance(self.node.chain, BlockTree)
         return self.node.chain
 
     def pool(self) -> Pool:
         endpoints = [
-            Endpoint(EndpointUrl(url), self.http, self.runtime, self.metrics, limits=self.limits) for url in self.urls
+            Endpoint(EndpointUrl(url), self.http, self.runtime, self.metrics, limits=self.limits, rpc=self.rpc)
+            for url in self.urls
         ]
         return Pool(endpoints, self.runtime, self.metrics)
 
     def sync(self, **options: Any) -> Sync:
-        return Sync(self.store, self.pool(), self.runtime, self.metrics, Options(**options))
+        return Sync(
+            self.store,
+            self.pool(),
+            self.runtime,
+            self.metrics,
+            Options(**options),
+            projections=self.projections,
+            contracts=self.contracts,
+            limits=self.sync_limits,
+        )
 
     async def once(self, **options: Any) -> Progress:
         """A run to its end."""
@@ -153,8 +170,7 @@ class Rig:
 
     def caught_up(self, run: Sync) -> bool:
         """Whether the run has committed the node's head."""
-        ledger = getattr(run, "_ledger", None)
-        return ledger is not None and ledger.head is not None and ledger.head.hash == self.node.chain.head.hash
+        return run.head is not None and run.head.hash == self.node.chain.head.hash
 
     @contextmanager
     def sleeping(self, look: Callable[[], None]) -> Iterator[None]:
@@ -177,12 +193,21 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(path: Path, node: SimNode, *, urls: Sequence[str] = ("http://replica-0",)) -> AsyncIterator[Rig]:
+async def rig(
+    path: Path,
+    node: SimNode,
+    *,
+    urls: Sequence[str] = ("http://replica-0",),
+    limits: SyncLimits = SYNC_LIMITS,
+    rpc: RpcLimits = RPC_LIMITS,
+) -> AsyncIterator[Rig]:
     """A rig over the store in folder `path`, made if there is none."""
     runtime = FakeRuntime()
     store = await open_store(f"sqlite:///{path}/chain.db", runtime)
     try:
-        yield Rig(store, node, runtime, urls)
+        made = Rig(store, node, runtime, urls)
+        made.sync_limits, made.rpc = limits, rpc
+        yield made
     finally:
         await store.close()
 
@@ -210,9 +235,9 @@ def commits(store: Any) -> Iterator[list[Batch]]:
     inner = store.commit
 
     async def commit(batch: Batch) -> Outcome:
-        held = tuple(Rows(rows.table, list(rows.rows)) for rows in batch.add)  # a spool is closed after the commit
+        copied = tuple(Rows(rows.table, list(rows.rows)) for rows in batch.add)  # a buffer is closed after the commit
         outcome: Outcome = await inner(batch)
-        seen.append(msgspec.structs.replace(batch, add=held))
+        seen.append(msgspec.structs.replace(batch, add=copied))
         return outcome
 
     store.commit = commit

@@ -30,7 +30,7 @@ def mutants(answers: Answers, every: int, substitutes: int) -> Iterator[tuple[st
                 yield f"byte {at} of the {part}, now {byte}", mutant
 
 
-def survey(answers: Answers, every: int, substitutes: int) -> Counter[str]:
+def quorum_read(answers: Answers, every: int, substitutes: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     for what, mutant in mutants(answers, every, substitutes):
         try:
@@ -46,7 +46,7 @@ def survey(answers: Answers, every: int, substitutes: int) -> Counter[str]:
 
 
 def test_a_byte_changed_here_and_there_is_never_stored_as_proven(shared: Path) -> None:
-    counts = survey(recorded(shared, "ethereum", 1000000), every=3, substitutes=1)
+    counts = quorum_read(recorded(shared, "ethereum", 1000000), every=3, substitutes=1)
     assert min(counts["proof"], counts["shape"]) > 100
     assert counts["nothing"]
 
@@ -54,4 +54,4 @@ def test_a_byte_changed_here_and_there_is_never_stored_as_proven(shared: Path) -
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 def test_a_byte_changed_anywhere_is_never_stored_as_proven(shared: Path) -> None:
-    assert survey(recorded(shared, "ethereum", 1000000), every=1, substitutes=3)["proof"] > 1_000
+    assert quorum_read(recorded(shared, "ethereum", 1000000), every=1, substitutes=3)["proof"] > 1_000

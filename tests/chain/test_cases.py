@@ -10,22 +10,24 @@ import pytest
 from tests.chain.oracle import held_position
 from tests.chain.rig import rig
 from tests.conftest import missing
-from tidelog.chain.answers import block_answer, place_of, receipts_answer
-from tidelog.chain.intake import prove_reading, read_bundle
-from tidelog.chain.known import PROFILES
-from tidelog.chain.ledger import read_block
-from tidelog.chain.plain import Oddities
-from tidelog.chain.profiles import Profile
-from tidelog.chain.proof import Outcome, Proof, covered_count, prove
-from tidelog.chain.rows import BlockRows, to_bundle, to_rows
-from tidelog.chain.verify import verify_range
+from tidelog.api.rpc.objects import block_answer, place_of, receipts_answer
+from tidelog.chain.decode.lenient import Oddities
+from tidelog.chain.maintenance.verify import verify_range
+from tidelog.chain.proof.checks import prove, rooted_count
+from tidelog.chain.proof.known_chains import PROFILES
+from tidelog.chain.proof.outcome import Outcome, Proof
+from tidelog.chain.proof.spec import ChainSpec
+from tidelog.chain.rows.layout import BlockRows, to_rows
+from tidelog.chain.rows.reading import to_bundle
+from tidelog.chain.sync.writer import read_block
+from tidelog.chain.verify import prove_reading, read_bundle
 from tidelog.errors import NewerNeeded, ProofFailure
-from tidelog.sim.node import SimNode
-from tidelog.sim.pages import Page
-from tidelog.sim.recorded import RecordedBlock, RecordedChain
+from tidelog.sim.node.chain.pages import Page
+from tidelog.sim.node.node import SimNode
+from tidelog.sim.node.recorded import RecordedBlock, RecordedChain
 
 CHECKED = {"hash", "uncles", "transactions", "receipts", "derived", "bloom"}
-UNPROVEN = Profile("chain-747", checks=("derived", "bloom"))  # neither hash nor roots are Ethereum's there
+UNPROVEN = ChainSpec("chain-747", checks=("derived", "bloom"))  # neither hash nor roots are Ethereum's there
 
 
 @pytest.fixture
@@ -40,16 +42,16 @@ def lines(cases: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (cases / f"{name}.jsonl").read_text().splitlines()]
 
 
-def taken(line: dict[str, Any], profile: Profile | None = None) -> tuple[BlockRows, Proof, Oddities]:
-    """One block, as `tidelog.chain.intake` takes it in."""
+def taken(line: dict[str, Any], spec: ChainSpec | None = None) -> tuple[BlockRows, Proof, Oddities]:
+    """One block, as `tidelog.chain.verify` takes it in."""
     found = Oddities()
-    held = profile or PROFILES.get(line["chain_id"], Profile(f"chain-{line['chain_id']}"))
+    known = spec or PROFILES.get(line["chain_id"], ChainSpec(f"chain-{line['chain_id']}"))
     block, receipts = (json.dumps(line[part]).encode() for part in ("block", "receipts"))
     bundle = read_bundle(block, receipts, found, chain_id=line["chain_id"])
-    bundle, proof = prove_reading(bundle, receipts, held, found, senders=True)
-    covered = covered_count(bundle, held)
+    bundle, proof = prove_reading(bundle, receipts, known, found, senders=True)
+    covered = rooted_count(bundle, known)
     rows = to_rows(line["chain_id"], bundle, proof, covered=covered, endpoint="http://node", ingested_at_ms=7)
-    assert str(prove(to_bundle(rows), held, senders=True)) == str(proof), "the rows alone prove the same"
+    assert str(prove(to_bundle(rows), known, senders=True)) == str(proof), "the rows alone prove the same"
     return rows, proof, found
 
 
@@ -130,7 +132,7 @@ def test_a_field_of_type_0x7e_that_is_altered_is_refused_on_its_chain(cases: Pat
 def test_type_0x7e_of_no_known_form_is_kept_raw_and_said(cases: Path) -> None:
     line = next(line for line in lines(cases, "scroll-rare") if line["block"]["transactions"][0]["type"] == "0x7e")
     line["block"]["transactions"][0]["queueIndex"] = "0x12345"
-    rows, proof, _ = taken(line, Profile("chain-534352"))
+    rows, proof, _ = taken(line, ChainSpec("chain-534352"))
     assert unproven(proof, ("transactions", "receipts")) == {"transactions": "type 0x7e"}
     assert json.loads(block_answer(rows, full=True))["transactions"][0]["queueIndex"] == "0x12345"
 
@@ -189,7 +191,7 @@ async def test_odd_blocks_are_synced_counted_verified_and_served(
     told = lines(cases, name)
     chain_id = told[0]["chain_id"]
     if chain_id not in PROFILES:  # too few blocks to probe the chain by
-        monkeypatch.setitem(PROFILES, chain_id, Profile(f"chain-{chain_id}"))
+        monkeypatch.setitem(PROFILES, chain_id, ChainSpec(f"chain-{chain_id}"))
     first, last = (int(line["block"]["number"], 16) for line in (told[0], told[-1]))
     async with rig(tmp_path, node_of(told)) as r:
         await r.once(first=first, to=last, senders=True)

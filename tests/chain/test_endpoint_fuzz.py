@@ -16,9 +16,9 @@ import pytest
 
 from tests.chain.rig import CHAIN_ID, Rig, WatchedHttp, a_node, replicas
 from tests.virtual import VirtualRuntime, virtually
-from tidelog.chain.intake import Rules, take_in
-from tidelog.chain.known import PROFILES
-from tidelog.chain.rpc import Endpoint
+from tidelog.chain.proof.known_chains import PROFILES
+from tidelog.chain.source.client import Endpoint
+from tidelog.chain.verify import Rules, verify_blocks
 from tidelog.config import EndpointUrl
 from tidelog.errors import ProofFailure, SourceError
 from tidelog.net.http import HttpResponse
@@ -122,12 +122,12 @@ def test_only_errors_of_tidelogs_own_leave_an_endpoint(seed: int) -> None:
         async def proven() -> None:
             for key, raw in zip((7, 8), await endpoint.bundles([7, 8]), strict=True):
                 if not isinstance(raw, SourceError):
-                    take_in([raw], [key], rules, range_first=None, endpoint="e", now_ms=0)
-                    take_in([await endpoint.singly(raw)], [key], rules, range_first=None, endpoint="e", now_ms=0)
+                    verify_blocks([raw], [key], rules, range_first=None, endpoint="e", now_ms=0)
+                    verify_blocks([await endpoint.singly(raw)], [key], rules, range_first=None, endpoint="e", now_ms=0)
 
         questions: list[Callable[[], Awaitable[object]]] = [
             endpoint.chain_id,
-            endpoint.tips,
+            endpoint.heads,
             lambda: endpoint.header_by_number(7),
             lambda: endpoint.header_by_hash(head.hash),
             lambda: endpoint.headers_by_number(5, 9),
@@ -160,7 +160,7 @@ def test_no_answer_of_a_second_endpoint_stops_the_sync(tmp_path: Path, seed: int
             task = asyncio.ensure_future(run.run())
             for _ in range(30):
                 await asyncio.sleep(3)
-                r.ledger.extend(1)
+                r.tree.extend(1)
             for _ in range(120):
                 await asyncio.sleep(1)
                 if r.caught_up(run):

@@ -13,10 +13,11 @@ import pytest
 
 from tests.chain.rig import CHAIN_ID, Rig, a_node, commits, rig
 from tests.sim.asking import FULL
-from tidelog.batch import BLOCKS, LOGS, Batch, Outcome, Rows
-from tidelog.chain.position import decode_position
+from tidelog.batch import Batch, Outcome, Rows
+from tidelog.chain.forks.position import decode_position
+from tidelog.chain.rows.tables import BLOCKS, LOGS
 from tidelog.errors import Busy, Corruption, ProofFailure, SourceError, StoreError, Unreachable
-from tidelog.sim.forge import Shape
+from tidelog.sim.node.chain.block_builder import Shape
 
 
 @asynccontextmanager
@@ -37,7 +38,7 @@ async def test_hole_reorg_rollback_is_one_transaction_with_its_replacement(tmp_p
         folder.mkdir()
         async with synced(folder) as r:
             before, position = await r.digest(), await r.position()
-            r.ledger.reorg(4)
+            r.tree.reorg(4)
 
             def reached(name: str, point: str = point) -> None:
                 if name == point:
@@ -56,7 +57,7 @@ async def test_hole_reorg_rollback_is_one_transaction_with_its_replacement(tmp_p
 async def test_hole_reorg_moves_the_checkpoint_with_the_rows(tmp_path: Path) -> None:
     """There: the checkpoint stays, and every reorg leaves a gap for ever."""
     async with synced(tmp_path) as r:
-        r.ledger.reorg(4)
+        r.tree.reorg(4)
         with commits(r.store) as seen:
             await r.once()
         (reorg,) = [batch for batch in seen if batch.rollback is not None]
@@ -73,7 +74,7 @@ async def test_hole_reorg_moves_the_checkpoint_with_the_rows(tmp_path: Path) -> 
 @pytest.mark.parametrize("depth", [2, 3, 7])
 async def test_hole_reorg_of_more_than_one_level_is_rolled_back_whole(tmp_path: Path, depth: int) -> None:
     async with synced(tmp_path) as r:
-        r.ledger.reorg(depth)
+        r.tree.reorg(depth)
         await r.once()
         await r.assert_equals_node()
 
@@ -139,8 +140,8 @@ async def test_hole_database_error_is_not_no_reorg(tmp_path: Path) -> None:
     """There: when the look at the parent fails, the block is taken as linked. Here nothing is believed."""
     async with synced(tmp_path) as r:
         before, position = await r.digest(), await r.position()
-        r.ledger.reorg(3)
-        r.ledger.extend(4)
+        r.tree.reorg(3)
+        r.tree.extend(4)
 
         def broken() -> Any:
             raise StoreError("the database cannot be read")
@@ -168,7 +169,7 @@ async def test_hole_database_error_in_a_commit_is_tried_again_and_never_passed_o
             return await inner(batch)
 
         r.store.commit = commit  # type: ignore[method-assign]
-        await r.follow_script(lambda: r.ledger.reorg(3), lambda: r.ledger.extend(2))
+        await r.follow_script(lambda: r.tree.reorg(3), lambda: r.tree.extend(2))
         assert failures == 0
         await r.assert_equals_node()
 
@@ -178,7 +179,7 @@ async def test_hole_behind_by_much_is_not_five_blocks_and_a_sleep(tmp_path: Path
     async with rig(tmp_path, a_node(300)) as r:
         await r.once()
         assert r.runtime.sleeps == 0
-        r.ledger.extend(60)
+        r.tree.extend(60)
         await r.once()
         assert r.runtime.sleeps == 0
         await r.assert_equals_node()
@@ -204,7 +205,7 @@ async def test_hole_receipts_come_whole_and_not_one_call_each(tmp_path: Path) ->
 
 async def test_hole_an_endpoint_that_is_away_is_not_the_end_of_the_chain(tmp_path: Path) -> None:
     async with synced(tmp_path) as r:
-        r.ledger.extend(5)
+        r.tree.extend(5)
         r.http.down.add("replica-0")
         with pytest.raises(Unreachable):
             await r.once()

@@ -12,7 +12,7 @@ from tests.chain.rig import Rig, a_node, replicas
 from tests.virtual import VirtualRuntime, virtually
 from tidelog.errors import TidelogError
 from tidelog.net.http import HttpResponse
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.node import SimNode
 from tidelog.store import open_store
 
 SECONDS = 30.0  # in which a run ends that nobody can help
@@ -99,14 +99,14 @@ def says(http: Callable[[list[dict[str, Any]]], tuple[int, bytes] | None]) -> Ca
         (200, b'{"error":"Too many requests"}', "Too many requests"),
     ],
 )
-def test_a_wrong_key(tmp_path: Path, status: int, body: bytes, words: str) -> None:
+def test_a_wrong_key_is_the_cause_in_the_last_sentence(tmp_path: Path, status: int, body: bytes, words: str) -> None:
     sentence, seconds = ended(tmp_path, a_node(20), says(always(status, body)))
     assert "http://replica-0: " in sentence
     assert words in sentence
     assert seconds < SECONDS
 
 
-def test_a_head_whose_header_does_not_hash(tmp_path: Path) -> None:
+def test_a_head_that_does_not_hash_is_the_cause_in_the_last_sentence(tmp_path: Path) -> None:
     node = a_node(20)
     sentence, seconds = ended(tmp_path, node, lambda r: node.tell("hash_wrong"))
     assert sentence.startswith("http://replica-0: ")
@@ -114,7 +114,7 @@ def test_a_head_whose_header_does_not_hash(tmp_path: Path) -> None:
     assert seconds < SECONDS
 
 
-def test_receipts_that_no_endpoint_has(tmp_path: Path) -> None:
+def test_receipts_that_no_endpoint_has_are_the_cause_in_the_last_sentence(tmp_path: Path) -> None:
     sentence, seconds = ended(tmp_path, a_node(20), says(receipts_fail("missing block body or receipts")))
     assert "http://replica-0: " in sentence
     assert "missing block body or receipts" in sentence
@@ -122,7 +122,7 @@ def test_receipts_that_no_endpoint_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lie", ["receipts_null", "receipts_empty"])
-def test_old_receipts_that_are_not_there(tmp_path: Path, lie: str) -> None:
+def test_pruned_receipts_are_the_cause_in_the_last_sentence(tmp_path: Path, lie: str) -> None:
     node = a_node(20)
 
     def prepare(r: Rig) -> None:
@@ -134,7 +134,7 @@ def test_old_receipts_that_are_not_there(tmp_path: Path, lie: str) -> None:
     assert seconds < SECONDS
 
 
-def test_each_of_two_endpoints_is_quoted(tmp_path: Path) -> None:
+def test_each_of_two_endpoints_is_quoted_in_the_last_sentence(tmp_path: Path) -> None:
     node = a_node(20, replicas=2)
 
     def prepare(r: Rig) -> None:

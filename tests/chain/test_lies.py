@@ -2,7 +2,8 @@
 
 Told a few times, by the only endpoint: the run ends with the node's chain. Told always, by the only endpoint:
 the run ends as the table says, and the store holds a part of the node's chain or nothing. Told always by one
-endpoint beside an honest one: the run ends with the chain.
+endpoint beside an honest one: the run ends with the chain. Half of these tests prove blocks in Python, the others by
+the compiled core where it is: so each lie is told to both.
 """
 
 from functools import partial
@@ -14,12 +15,12 @@ from msgspec.structs import replace
 from tests.chain.oracle import held_position
 from tests.chain.rig import CHAIN_ID, Rig, a_node, replicas, rig
 from tests.sim.asking import ask
-from tidelog.batch import BLOCKS
-from tidelog.chain import rpc
+from tidelog.chain.rows.tables import BLOCKS
+from tidelog.chain.source.client import RpcLimits
 from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
-from tidelog.sim.forge import LONDON, Shape
-from tidelog.sim.lies import LIES
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.chain.block_builder import LONDON, Shape
+from tidelog.sim.node.lies import LIES
+from tidelog.sim.node.node import SimNode
 
 FULL = Shape(transactions=(3, 5), logs=(1, 3), withdrawals=(1, 2), failing=0.0)
 MINED = replace(FULL, uncles=(1, 2))
@@ -62,11 +63,8 @@ ALWAYS = {name: end for end, names in ENDS.items() for name in names.split()}
 REFUSED_AT_ONCE = {"chain_id_wrong"}
 
 
-@pytest.fixture(autouse=True)
-def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stalls, and what never ends, is cut short: the only limits here that take real time and memory."""
-    monkeypatch.setattr(rpc, "REQUEST_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 2_000_000)
+# What stalls, and what never ends, is cut short: the only limits here that take real time and memory.
+SHORT = RpcLimits(request_timeout_s=0.1, answer_bytes_max=2_000_000)
 
 
 def liar(name: str = "", count: int = 1) -> SimNode:
@@ -90,9 +88,10 @@ def test_every_lie_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", LIES)
-async def test_told_a_few_times(tmp_path: Path, name: str) -> None:
+@pytest.mark.usefixtures("python_path")
+async def test_a_lie_told_a_few_times_is_outlived(tmp_path: Path, name: str) -> None:
     node = liar(name)
-    async with rig(tmp_path, node) as r:
+    async with rig(tmp_path, node, rpc=SHORT) as r:
         node.tell(name, times=2)
         if name in REFUSED_AT_ONCE:
             assert await outcome(r) is Rejected
@@ -103,12 +102,13 @@ async def test_told_a_few_times(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIES)
-async def test_told_now_and_then_while_following(tmp_path: Path, name: str) -> None:
+@pytest.mark.usefixtures("python_path")
+async def test_a_lie_told_now_and_then_while_following_is_outlived(tmp_path: Path, name: str) -> None:
     node = liar(name)
-    async with rig(tmp_path, node) as r:
+    async with rig(tmp_path, node, rpc=SHORT) as r:
         assert await outcome(r) == CHAIN
         told = partial(node.tell, name, probability=0.3)
-        growth = [lambda: r.ledger.extend(2), lambda: r.ledger.reorg(2), lambda: r.ledger.extend(1)]
+        growth = [lambda: r.tree.extend(2), lambda: r.tree.reorg(2), lambda: r.tree.extend(1)]
         await r.follow_script(*growth[:1], told, *growth, senders=True)
         node.honest()
         assert await outcome(r) == CHAIN
@@ -116,9 +116,9 @@ async def test_told_now_and_then_while_following(tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("name", LIES)
-async def test_told_always(tmp_path: Path, name: str) -> None:
+async def test_a_lie_told_always_ends_the_run_by_its_error(tmp_path: Path, name: str) -> None:
     node = liar(name)
-    async with rig(tmp_path, node) as r:
+    async with rig(tmp_path, node, rpc=SHORT) as r:
         node.tell(name)
         ended = await outcome(r)
         node.honest()
@@ -135,15 +135,15 @@ async def test_told_always(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIES)
-async def test_told_always_beside_an_honest_endpoint(tmp_path: Path, name: str) -> None:
+async def test_a_lie_told_always_beside_an_honest_endpoint_changes_nothing(tmp_path: Path, name: str) -> None:
     node = liar(name, 2)
-    async with rig(tmp_path, node, urls=replicas(2)) as r:
+    async with rig(tmp_path, node, rpc=SHORT, urls=replicas(2)) as r:
         node.tell(name, replica=0)
         assert await outcome(r) == CHAIN
         await r.assert_equals_node(path="/replica-1")
-        r.ledger.reorg(2)
+        r.tree.reorg(2)
         assert await outcome(r) == CHAIN
-        r.ledger.extend(4)
+        r.tree.extend(4)
         assert await outcome(r) == CHAIN
         await r.assert_equals_node(path="/replica-1")
 
@@ -153,7 +153,7 @@ async def test_a_sender_is_the_endpoints_word_unless_recovery_is_asked_for(tmp_p
     node = liar()
     blocks = [ask(node, "eth_getBlockByNumber", hex(number), True) for number in range(1, 12)]
     calling = [int(block["number"], 16) for block in blocks if block["transactions"][0]["to"]]
-    async with rig(tmp_path, node) as r:
+    async with rig(tmp_path, node, rpc=SHORT) as r:
         node.tell("sender_wrong", blocks=calling)  # a creation would show: its address is made of the sender's
         await r.once()
         assert node.told["sender_wrong"] > 3

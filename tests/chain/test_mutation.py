@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.chain.answers import Answers, answers_of, proven, recorded, simulated
-from tidelog.batch import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS, Row, Table
-from tidelog.chain.proof import CHECKS
+from tidelog.batch import Row, Table
+from tidelog.chain.proof.outcome import CHECKS
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.errors import ProofFailure, Rejected
 
 Keys: TypeAlias = tuple[str | int, ...]
@@ -127,7 +128,7 @@ def verdict(answers: Answers, field: str, mutant: Answers) -> str | None:
     return "nothing" if differing <= (WORD.get(field) or set()) else None
 
 
-def survey(answers: Answers, tried: Iterator[tuple[str, str, Answers]]) -> Counter[str]:
+def quorum_read(answers: Answers, tried: Iterator[tuple[str, str, Answers]]) -> Counter[str]:
     """How many mutants came to which verdict; fails for the first hole."""
     counts: Counter[str] = Counter()
     for field, what, mutant in tried:
@@ -139,7 +140,7 @@ def survey(answers: Answers, tried: Iterator[tuple[str, str, Answers]]) -> Count
 
 @pytest.mark.parametrize("fork", ["frontier", "berlin", "london", "shanghai", "cancun", "prague"])
 def test_no_single_change_of_a_simulated_block_is_stored_as_proven(fork: str) -> None:
-    counts = survey(simulated(fork), mutants(simulated(fork), every=4))
+    counts = quorum_read(simulated(fork), mutants(simulated(fork), every=4))
     assert counts.total() > 500
     assert counts.keys() >= {"shape", "hash", "transactions", "receipts", "derived", "bloom", "nothing"}
 
@@ -147,7 +148,7 @@ def test_no_single_change_of_a_simulated_block_is_stored_as_proven(fork: str) ->
 @pytest.mark.parametrize(("number", "every"), [(1000000, 1), (4369999, 21)])
 def test_no_single_change_of_a_recorded_block_is_stored_as_proven(shared: Path, number: int, every: int) -> None:
     answers = recorded(shared, "ethereum", number)
-    counts = survey(answers, mutants(answers, every))
+    counts = quorum_read(answers, mutants(answers, every))
     assert counts.total() > 200
     assert counts.keys() >= {"shape", "hash", "transactions", "receipts", "derived", "bloom"}
 

@@ -18,22 +18,21 @@ from typing import Any
 import apsw
 import msgspec
 import pytest
-import structlog
 from prometheus_client import generate_latest
 
 from tests.chain.rig import WatchedHttp, a_node, rig
 from tests.runtime import FakeRuntime
 from tests.sim.asking import FULL
-from tidelog.chain import wakeup
-from tidelog.chain.health import Limits, readiness
+from tidelog.chain.source import new_heads
+from tidelog.chain.sync.monitoring.health import Limits, readiness
 from tidelog.config import EndpointUrl
 from tidelog.errors import SourceError, TidelogError
 from tidelog.net.http import HttpResponse
 from tidelog.net.status import StatusServer, ask
-from tidelog.sim.answers import JSON_HEADERS
-from tidelog.sim.lies import LIES
-from tidelog.sim.node import SimNode
-from tidelog.sim.server import NodeServer
+from tidelog.sim.node.answers import JSON_HEADERS
+from tidelog.sim.node.lies import LIES
+from tidelog.sim.node.node import SimNode
+from tidelog.sim.node.server import NodeServer
 from tidelog.telemetry import Readiness, configure_logs, merged, rendered
 
 CANARIES = ("CANARY0user0aaaaaaaa", "CANARY0pass0bbbbbbbb", "CANARY0path0cccccccc", "CANARY0query0dddddddd")
@@ -41,11 +40,10 @@ URL = "http://{}:{}@replica-0/v2/{}?token={}&mode=fast".format(*CANARIES)
 
 
 @pytest.fixture(autouse=True)
-def logs() -> Iterator[io.StringIO]:
+def logs() -> io.StringIO:
     stream = io.StringIO()
     configure_logs(stream=stream, level="debug")
-    yield stream
-    structlog.reset_defaults()
+    return stream
 
 
 def assert_no_canary(*texts: object) -> None:
@@ -145,12 +143,12 @@ def stored_values(path: Path) -> Iterator[object]:
     connection.close()
 
 
-async def test_through_failures_of_every_kind(tmp_path: Path, logs: io.StringIO) -> None:
+async def test_no_key_is_shown_by_failures_of_any_kind(tmp_path: Path, logs: io.StringIO) -> None:
     node = a_node(20, shape=FULL)
     async with rig(tmp_path, node, urls=[URL]) as r:
         echoing = Echoing(node, r.runtime, share=0.3)
         r.http = echoing
-        await r.follow_script(lambda: r.ledger.reorg(3), *[lambda: r.ledger.extend(1)] * 15)
+        await r.follow_script(lambda: r.tree.reorg(3), *[lambda: r.tree.extend(1)] * 15)
         assert len(echoing.told) >= 6, "every kind was told"
         assert echoing.spoiled > 3
         echoing.share = 0.0
@@ -170,7 +168,7 @@ async def test_through_failures_of_every_kind(tmp_path: Path, logs: io.StringIO)
 
 
 @pytest.mark.parametrize("name", ["key_echoed", "redirect", "html_200", "id_wrong", "too_large", "throttle"])
-async def test_through_the_nodes_own_lies(tmp_path: Path, logs: io.StringIO, name: str) -> None:
+async def test_no_key_is_shown_by_the_lies_of_a_node(tmp_path: Path, logs: io.StringIO, name: str) -> None:
     assert name in LIES
     async with rig(tmp_path, a_node(5), urls=[URL]) as r:
         r.node.tell(name)
@@ -179,7 +177,7 @@ async def test_through_the_nodes_own_lies(tmp_path: Path, logs: io.StringIO, nam
     assert_no_canary(logs.getvalue(), *of_exception(failure.value), generate_latest(r.metrics.registry).decode())
 
 
-async def test_what_a_status_server_answers(tmp_path: Path) -> None:
+async def test_no_key_is_shown_by_a_status_server(tmp_path: Path) -> None:
     """Metrics and readiness of a sync whose endpoint says nothing but its own URL."""
     async with rig(tmp_path, a_node(5), urls=[URL]) as r:
         r.http = Echoing(r.node, r.runtime, share=1.0)
@@ -201,7 +199,7 @@ async def test_what_a_status_server_answers(tmp_path: Path) -> None:
     assert_no_canary(*answers, merged_text)
 
 
-async def test_the_command_line(tmp_path: Path) -> None:
+async def test_no_key_is_shown_by_the_command_line(tmp_path: Path) -> None:
     """Over a real socket: a sync that meets an echo and succeeds, and one that is refused."""
     node = a_node(5)
 
@@ -228,7 +226,7 @@ async def test_the_command_line(tmp_path: Path) -> None:
     assert_no_canary(printed, *stored_values(tmp_path / "chain.db"))
 
 
-async def test_the_wake_up(logs: io.StringIO) -> None:
+async def test_no_key_is_shown_by_the_subscription_of_new_heads(logs: io.StringIO) -> None:
     class Failing:
         async def connect(self, url: str, *, timeout_s: float) -> Any:
             assert CANARIES[2] in url
@@ -236,7 +234,7 @@ async def test_the_wake_up(logs: io.StringIO) -> None:
 
     url = EndpointUrl(URL.replace("http", "ws"), schemes=("ws",))
     runtime = FakeRuntime()
-    task = asyncio.create_task(wakeup.HeadsWatcher(url, runtime, asyncio.Event(), Failing()).run())
+    task = asyncio.create_task(new_heads.HeadsWatcher(url, runtime, asyncio.Event(), Failing()).run())
     tried = asyncio.Event()
     runtime.on_sleep = lambda: tried.set() if runtime.sleeps > 5 else None
     await tried.wait()

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.chain.rig import RUN_S, Rig, WatchedHttp, a_node, replicas
+from tests.chain.rig import Rig, WatchedHttp, a_node, replicas
 from tests.virtual import VirtualRuntime, virtually
-from tidelog.chain.pool import Pool
-from tidelog.chain.pulse import LATE_S
-from tidelog.chain.rpc import REQUEST_TIMEOUT_S, Endpoint
-from tidelog.chain.sync import Sync
+from tidelog.chain.endpoint.pulse import LATE_S
+from tidelog.chain.source.client import RPC_LIMITS, Endpoint
+from tidelog.chain.source.pool import Pool
+from tidelog.chain.sync.engine import Sync
 from tidelog.config import EndpointUrl
 from tidelog.errors import Rejected, SourceError, Unreachable
-from tidelog.sim.drawing import HANGING_LIES
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.node import SimNode
+from tidelog.sim.scenario.generator import HANGING_LIES
 from tidelog.store import open_store
 from tidelog.telemetry import ChainMetrics
 
@@ -40,8 +40,8 @@ async def lags(r: Rig, run: Sync, *, blocks: int, block_s: float) -> list[int]:
     while len(found) < blocks and not task.done():
         await asyncio.sleep(block_s)
         if run.begun and run.progress.head is not None:
-            r.ledger.extend(1)
-            found.append(r.ledger.head.number - run.progress.head)
+            r.tree.extend(1)
+            found.append(r.tree.head.number - run.progress.head)
     run.stop()
     await task
     return found
@@ -87,7 +87,7 @@ def test_an_endpoint_that_hung_comes_back(tmp_path: Path) -> None:
         node.honest()
         await asyncio.sleep(60)
         r.http.down.add("replica-1")
-        r.ledger.extend(5)
+        r.tree.extend(5)
         await asyncio.sleep(30)
         run.stop()
         await task
@@ -132,7 +132,7 @@ def test_the_only_endpoint_has_the_time_of_a_request() -> None:
         node.tell("stall", times=1)
         started = asyncio.get_running_loop().time()
         assert await pool.ask(lambda endpoint: endpoint.header_by_number(7)) is not None
-        assert asyncio.get_running_loop().time() - started > REQUEST_TIMEOUT_S
+        assert asyncio.get_running_loop().time() - started > RPC_LIMITS.request_timeout_s
         await pool.close()
 
     virtually(main())
@@ -149,10 +149,12 @@ def test_a_slow_endpoint_is_heard_where_its_vote_decides() -> None:
             await asyncio.sleep(1.5 if endpoint.name[-1] == "2" else 0.01)
             return "ab"[endpoint.name[-1] != "0"]
 
-        quick = await pool.survey(work, enough=lambda found: len(found) > 0)
+        quick = await pool.quorum_read(work, enough=lambda found: len(found) > 0)
         assert (names(quick), quick.voters, quick.missing) == (["0", "1"], 3, 1)
         await asyncio.sleep(2)
-        decided = await pool.survey(work, enough=lambda found: list(found).count("b") * 2 > pool.voters, grace_s=0.0)
+        decided = await pool.quorum_read(
+            work, enough=lambda found: list(found).count("b") * 2 > pool.voters, grace_s=0.0
+        )
         assert names(decided) == ["0", "1", "2"]
         await pool.close()
 
@@ -166,12 +168,12 @@ def test_who_hangs_counts_in_a_vote_for_as_long_as_patience() -> None:
         await pool.identify(None)
         node.tell("stall", replica=1)
         node.tell("stall_body", replica=2)
-        answers = await pool.survey(lambda endpoint: endpoint.tips())
+        answers = await pool.quorum_read(lambda endpoint: endpoint.heads())
         assert (names(answers), answers.voters) == (["0"], 3), "one of three is no majority"
         await asyncio.sleep(25)
         assert pool.voters == 3
         await asyncio.sleep(10)
-        answers = await pool.survey(lambda endpoint: endpoint.tips())
+        answers = await pool.quorum_read(lambda endpoint: endpoint.heads())
         assert (names(answers), answers.voters) == (["0"], 1), "they have been away for too long"
         node.honest()
         for _ in range(70):
@@ -194,7 +196,7 @@ def test_a_minority_makes_nothing_final_while_the_others_hang(tmp_path: Path) ->
         assert run.progress.finalized == 22
         for replica in (1, 2):
             node.tell("stall", replica=replica)
-        r.ledger.extend(10)
+        r.tree.extend(10)
         await asyncio.sleep(20)
         assert (run.progress.head, run.progress.finalized) == (40, 22), "blocks need no vote, finality does"
         await asyncio.sleep(40)
@@ -212,7 +214,7 @@ def test_a_minority_fork_is_not_adopted_while_the_others_hang(tmp_path: Path) ->
         run = r.sync(follow=True)
         task = asyncio.ensure_future(run.run())
         await asyncio.sleep(5)
-        node.replicas[0].tip = r.ledger.extend(9, on=r.ledger.canonical(27).hash)[-1].hash
+        node.replicas[0].tip = r.tree.extend(9, on=r.tree.canonical(27).hash)[-1].hash
         for replica in (1, 2):
             node.tell("stall", replica=replica)
         await asyncio.sleep(20)
@@ -249,7 +251,7 @@ def test_no_contact_with_any_of_two_that_hang(tmp_path: Path) -> None:
             await r.sync().run()
         return r.runtime.monotonic()
 
-    assert virtually(with_rig(tmp_path, node, 2, main)) < REQUEST_TIMEOUT_S + 5
+    assert virtually(with_rig(tmp_path, node, 2, main)) < RPC_LIMITS.request_timeout_s + 5
 
 
 def test_a_chain_id_of_a_million_digits_leaves_the_endpoint_out(tmp_path: Path) -> None:
@@ -272,6 +274,6 @@ def test_a_chain_id_of_a_million_digits_alone_is_a_sentence(tmp_path: Path) -> N
         node.tell("chain_id_huge")
         with pytest.raises(Rejected, match=r"replica-0: eth_chainId answered a number beyond 2\^53"):
             await r.sync().run()
-        assert r.runtime.monotonic() < RUN_S
+        assert r.runtime.monotonic() < 30
 
     virtually(with_rig(tmp_path, node, 1, main))

@@ -10,10 +10,10 @@ import pytest
 from tests.chain.rig import Rig, a_node, replicas
 from tests.virtual import VirtualRuntime, virtually
 from tidelog.batch import Batch, Outcome
-from tidelog.chain.health import Limits, readiness
-from tidelog.chain.trouble import TROUBLE_S
+from tidelog.chain.sync.monitoring.health import Limits, readiness
+from tidelog.chain.sync.monitoring.trouble import TROUBLE_S
 from tidelog.errors import BelowFinality, Busy
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.node import SimNode
 from tidelog.store import open_store
 
 AWAY = "postgresql://host/db cannot be reached (ConnectionRefusedError)"
@@ -101,7 +101,7 @@ def test_a_lower_chain_that_contradicts_final_blocks_is_refused_though_the_run_e
     async def main(r: Rig) -> None:
         await r.sync().run()
         before = await r.digest()
-        node.replicas[0].tip = r.ledger.extend(length, on=r.ledger.canonical(12).hash)[-1].hash
+        node.replicas[0].tip = r.tree.extend(length, on=r.tree.canonical(12).hash)[-1].hash
         with pytest.raises(BelowFinality, match="rewind --to 12 --below-finalized"):
             await r.sync().run()
         assert await r.digest() == before
@@ -114,7 +114,7 @@ def test_a_lower_chain_above_finality_is_adopted_after_patience_and_not_called_d
 
     async def main(r: Rig) -> None:
         await r.sync().run()
-        node.replicas[0].tip = r.ledger.extend(2, on=r.ledger.canonical(25).hash)[-1].hash
+        node.replicas[0].tip = r.tree.extend(2, on=r.tree.canonical(25).hash)[-1].hash
         progress = await r.sync().run()
         assert progress.head == 27
         assert r.runtime.monotonic() >= 30
@@ -144,7 +144,7 @@ def test_a_fresh_sync_follows_the_branch_of_most_endpoints(
     node = a_node(30, replicas=3, seed=seed)
 
     async def main(r: Rig) -> None:
-        side = r.ledger.extend(39, on=r.ledger.canonical(1).hash)[-1].hash
+        side = r.tree.extend(39, on=r.tree.canonical(1).hash)[-1].hash
         for replica in on_side:
             node.replicas[replica].tip = side
         run = r.sync(follow=True)
@@ -163,7 +163,7 @@ def test_of_two_endpoints_on_two_branches_the_higher_is_followed(tmp_path: Path)
     node = a_node(30, replicas=2)
 
     async def main(r: Rig) -> None:
-        node.replicas[1].tip = r.ledger.extend(39, on=r.ledger.canonical(1).hash)[-1].hash
+        node.replicas[1].tip = r.tree.extend(39, on=r.tree.canonical(1).hash)[-1].hash
         run = r.sync(follow=True)
         task = asyncio.ensure_future(run.run())
         await asyncio.sleep(20)

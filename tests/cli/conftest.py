@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.command import Finished
 from tests.market.conftest import kraken_data
 from tests.simulated import Simulated
 from tidelog.cli import main
-from tidelog.sim.forge import Shape
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.block_builder import Shape
+from tidelog.sim.node.chain.tree import BlockTree
 
 __all__ = ["kraken_data"]
 
@@ -22,16 +21,11 @@ Cli = Callable[..., Finished]
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing that configures tidelog comes from outside, and lines are wide enough for whole sentences.
-
-    A command configures the logs for its process: later tests must not write to a stream that is closed by then.
-    """
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that configures tidelog comes from outside, and lines are wide enough for whole sentences."""
     for name in ("TIDELOG_RPC", "TIDELOG_DB", "TIDELOG_WS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -50,21 +44,21 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return run
 
 
-def ledger(*, seed: int = 4, blocks: int = BLOCKS) -> Ledger:
-    return Ledger(seed=seed, blocks=blocks, shape=Shape(transactions=(1, 3), logs=(1, 3)))
+def tree(*, seed: int = 4, blocks: int = BLOCKS) -> BlockTree:
+    return BlockTree(seed=seed, blocks=blocks, shape=Shape(transactions=(1, 3), logs=(1, 3)))
 
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Simulated]:
     """For tests that change nothing of it."""
-    with Simulated(ledger()) as served:
+    with Simulated(tree()) as served:
         yield served
 
 
 @pytest.fixture
 def own_node() -> Iterator[Simulated]:
     """The same chain, for a test that plays with it."""
-    with Simulated(ledger()) as served:
+    with Simulated(tree()) as served:
         yield served
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.cli.conftest import BLOCKS, Cli
 from tests.simulated import Simulated
-from tidelog.batch import content_tables
 from tidelog.store.migrations import shipped
+from tidelog.tables import content_tables
 
 SCHEMA = len(shipped("tidelog.store.sqlite"))
 TABLES = [*(table.name for table in content_tables()), "store"]
@@ -42,7 +42,7 @@ def test_both_backends_have_one_digest(empty: str, cli: Cli, node: Simulated, db
     assert lines[1] == f"{ours['blocks']['sha256']}  blocks ({BLOCKS + 1} rows)"
 
 
-def test_info(empty: str, cli: Cli, node: Simulated) -> None:
+def test_info_prints_what_the_store_is(empty: str, cli: Cli, node: Simulated) -> None:
     assert cli("chain", "sync", "--rpc", node.url, "--db", empty).code == 0
     told = json.loads(cli("db", "info", "--db", empty, "--json").out)
     assert told["backend"] == empty.partition(":")[0]

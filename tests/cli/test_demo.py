@@ -9,7 +9,8 @@ from tests.cli.conftest import Cli
 from tests.command import tidelog
 
 FOLDER = "demo-out"
-DEMO_S = 100.0  # it plays for half a minute; tests that run beside it slow it down
+DEMO_S = 300.0  # it plays for half a minute; what else runs on the machine slows it down
+pytestmark = pytest.mark.timeout(DEMO_S + 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,10 @@ def market(told: str) -> str:
 
 
 def test_the_chain_survives_a_kill_a_reorg_and_lies(chain: str) -> None:
-    assert re.search(r"killed; the store is whole and stands at block \d+ started again .* block 3000", chain)
+    assert re.search(r"killed; the store is whole and is at block \d+ started again .* block 3000", chain)
     assert "one commit: fork at 2988, 12 blocks dropped, head 3001" in chain
     assert re.search(r"refused \d+ times, then asked again: block 30\d\d from http://\S+: receipts differs", chain)
-    (with_lies, without) = re.findall(r"digest .*?([0-9a-f]{64})", chain)
+    (with_lies, without) = re.findall(r"digest (?:after|of) .*?([0-9a-f]{64})", chain)
     assert with_lies == without
     assert "every hash, root, bloom and link holds" in chain
 
@@ -59,9 +60,11 @@ def test_the_store_answers_as_the_node(chain: str) -> None:
 
 def test_the_market_survives_a_mismatch_a_disconnect_and_a_kill(market: str) -> None:
     assert re.search(r"both books are proven, \d+ trades are stored", market)
-    assert "BTC/USD alone is subscribed anew (checksum differs), and proven again" in market
+    assert "BTC/USD alone is subscribed again (checksum differs), and proven again" in market
     assert "the connection was lost without a close; connected again, and every subscription is back" in market
-    assert re.search(r"went on with the same journal and store: \d+ trades are stored stopped in order: run 2", market)
+    assert re.search(
+        r"continued with the same journal and store: \d+ trades are stored stopped in order: run 2", market
+    )
 
 
 def test_the_coverage_says_what_was_missed(market: str) -> None:
@@ -91,7 +94,7 @@ def test_the_stores_can_be_kept(told: str, folder: Path) -> None:
     assert (folder / FOLDER / "market.journal").exists()
 
 
-def test_it_leaves_a_folder_alone_that_it_did_not_make(tmp_path: Path, cli: Cli) -> None:
+def test_demo_leaves_a_folder_alone_that_it_did_not_make(tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "mine").write_text("precious")
     done = cli("demo", "--folder", str(tmp_path))
     assert done.code == 2

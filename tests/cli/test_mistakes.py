@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import BLOCKS, Cli
 from tests.command import Finished
 from tests.simulated import Simulated
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 
 HUGE = "9" * 26  # beyond what a column holds
 OTHER_HASH = "0x" + "1" * 64
@@ -56,9 +56,18 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("--anchor 'garbage': give a hash", (*SYNC, "--anchor", "garbage")),
     ("--address '0x12': give an address", ("chain", "logs", "--db", "DB", "--address", "0x12")),
     ("--topic0 'zz': give a topic", ("chain", "logs", "--db", "DB", "--topic0", "zz")),
+    ("--topic3 '0x12': give a topic", ("chain", "logs", "--db", "DB", "--topic3", "0x12")),
+    ("--sender 'me': give an address", ("chain", "transactions", "--db", "DB", "--sender", "me")),
+    ("--receiver '0x': give an address", ("chain", "transactions", "--db", "DB", "--receiver", "0x")),
+    ("--block '1.5': give a block number, or a hash", ("chain", "transactions", "--db", "DB", "--block", "1.5")),
+    (f"--block '{HUGE}': give a block number", ("chain", "transactions", "--db", "DB", "--block", HUGE)),
+    ("--block replaces --from", ("chain", "transactions", "--db", "DB", "--block", "5", "--to", "7")),
+    ("--limit 0: give 1 to 10000", ("chain", "transactions", "--db", "DB", "--limit", "0")),
+    ("--from 9 is above --to 8", ("chain", "transactions", "--db", "DB", "--from", "9", "--to", "8")),
+    ("there is no block from 101 on", ("chain", "logs", "--db", "DB", "--from", "101")),
     # endpoints
     ("must look like http://host", ("chain", "sync", "--rpc", "ftp://host/", "--db", "NEW")),
-    ("starts with 'no scheme'", ("chain", "sync", "--rpc", "localhost:8545", "--db", "NEW")),
+    ("this one has no scheme", ("chain", "sync", "--rpc", "localhost:8545", "--db", "NEW")),
     ("host or port is not valid", ("chain", "sync", "--rpc", "http://host:99999", "--db", "NEW")),
     ("must look like ws://host", (*SYNC, "--ws", "http://host/")),
     # stores
@@ -73,6 +82,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
             ("chain", "verify"),
             ("chain", "blocks"),
             ("chain", "logs"),
+            ("chain", "transactions"),
             ("db", "info"),
             ("db", "digest"),
         )
@@ -108,6 +118,17 @@ def test_a_read_of_a_missing_file_does_not_make_it(cli: Cli, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command", [("rewind", "--to", "3"), ("repair", "3", "--rpc", "NODE"), ("probe", "--rpc", "NODE")]
+)
+def test_a_change_of_a_missing_file_does_not_make_it(
+    cli: Cli, node: Simulated, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    words = [node.url if word == "NODE" else word for word in command]
+    assert_one_sentence(cli("chain", *words, "--db", f"sqlite:///{tmp_path}/new.db"), "there is no such file")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_no_store_is_left_alone(cli: Cli, node: Simulated, tmp_path: Path) -> None:
     text, other = tmp_path / "text", tmp_path / "other.db"
     text.write_text("not a database " * 100)
@@ -123,15 +144,15 @@ def test_a_file_that_is_no_store_is_left_alone(cli: Cli, node: Simulated, tmp_pa
 
 def test_a_store_of_another_chain_is_refused(cli: Cli, db: str) -> None:
     for other, words in (
-        (Ledger(chain_id=31337, blocks=3), "the store holds chain 1337, the endpoint serves chain 31337"),
-        (Ledger(seed=77, blocks=3), "the store holds a chain 1337 with genesis 0x"),
+        (BlockTree(chain_id=31337, blocks=3), "the store holds chain 1337, the endpoint serves chain 31337"),
+        (BlockTree(seed=77, blocks=3), "the store holds a chain 1337 with genesis 0x"),
     ):
         with Simulated(other) as served:
             assert_one_sentence(cli("chain", "sync", "--rpc", served.url, "--db", db), words)
 
 
 def test_two_chains_in_one_store_have_to_be_named(cli: Cli, db: str) -> None:
-    with Simulated(Ledger(chain_id=31337, blocks=3)) as served:
+    with Simulated(BlockTree(chain_id=31337, blocks=3)) as served:
         assert cli("chain", "sync", "--rpc", served.url, "--db", db, "--chain-id", "31337").code == 0
     assert_one_sentence(
         cli("chain", "blocks", "--db", db), "say which chain by --chain-id: the store holds 1337, 31337"

@@ -97,7 +97,7 @@ def test_any_key_in_any_text(key: str, text: str) -> None:
         ("http://node/?a=&b", "a and b"),
     ],
 )
-def test_what_is_no_key_stays_readable(text: str, kept: str) -> None:
+def test_parts_of_a_url_that_are_no_key_stay_readable(text: str, kept: str) -> None:
     assert EndpointUrl(text).redact(kept) == kept
 
 

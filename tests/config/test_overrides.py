@@ -49,7 +49,7 @@ def test_a_variable_sets_a_key(variable: str, text: str, expected: object) -> No
     assert found == expected
 
 
-def test_who_set_what_is_known() -> None:
+def test_the_origin_of_each_override_is_known() -> None:
     loaded = read(SOURCE__B_C__URLS="http://x,http://y", SERVER__PORT="1")
     assert loaded.overrides == (
         Override(("server", "port"), "TIDELOG__SERVER__PORT"),

@@ -32,7 +32,9 @@ WRITTEN: list[tuple[type[ConfigValue], object, object, object]] = [  # the kind,
 
 
 @pytest.mark.parametrize(("kind", "given", "value", "as_shown"), WRITTEN)
-def test_as_people_write_it(kind: type[ConfigValue], given: object, value: object, as_shown: object) -> None:
+def test_values_are_read_as_people_write_them(
+    kind: type[ConfigValue], given: object, value: object, as_shown: object
+) -> None:
     read = kind.read(given, READING)
     assert (read, read.shown()) == (value, as_shown)
     assert kind.read(read.shown(), READING) == read
@@ -45,7 +47,7 @@ KINDS: list[tuple[type[ConfigValue], list[object]]] = [(Duration, NO_DURATIONS),
 
 
 @pytest.mark.parametrize(("kind", "given"), [(kind, given) for kind, refused in KINDS for given in refused])
-def test_what_is_none_is_refused(kind: type[ConfigValue], given: object) -> None:
+def test_rejects_malformed_values(kind: type[ConfigValue], given: object) -> None:
     with pytest.raises(ValueError, match=r"^give "):
         kind.read(given, READING)
 

@@ -7,17 +7,35 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from tidelog.errors import SourceError, Unreachable
-from tidelog.market.book import Book, Precision
+from tidelog.market.book.levels import Book, Precision
 from tidelog.market.events import BookDelta, BookSnapshot
 from tidelog.market.kraken import v2
+from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
+from tidelog.market.kraken.limits import LIMITS
+from tidelog.market.live.limits import FeedLimits
 
 PRECISION = Precision(1, 8)
+
+
+def session_limits(**changes: Any) -> FeedLimits:
+    """Limits of a feed whose session has these of its own; see `SessionLimits`."""
+    return FeedLimits(session=msgspec.structs.replace(LIMITS, **changes))
+
+
+class Answering(Protocol):
+    """An exchange's side of a connection."""
+
+    def opened(self) -> list[bytes]:
+        """What it sends first; nothing is subscribed."""
+
+    def answer(self, frame: bytes) -> list[bytes]:
+        """What it sends for a request."""
 
 
 class Script:
@@ -61,7 +79,7 @@ class Script:
         return frames
 
     def snapshot(self, symbol: str) -> bytes:
-        book = self.books[symbol] = Book(symbol, self.subscribed[symbol], PRECISION)
+        book = self.books[symbol] = Book(symbol, self.subscribed[symbol], ChecksumProof, PRECISION)
         top = self.prices.setdefault(symbol, 100.0)
         bids = [(f"{top - 0.1 * rank:.1f}", "1.00000000") for rank in range(1, 11)]
         asks = [(f"{top + 0.1 * rank:.1f}", "2.00000000") for rank in range(1, 11)]
@@ -88,7 +106,7 @@ class Script:
         ]
         event = BookSnapshot if kind == "snapshot" else BookDelta
         book.apply(event(book.symbol, sides[0], sides[1], None))
-        data = {"symbol": book.symbol, "bids": sides[0], "asks": sides[1], "checksum": book.checksum() ^ wrong}
+        data = {"symbol": book.symbol, "bids": sides[0], "asks": sides[1], "checksum": checksum_of(book) ^ wrong}
         return _encode({"channel": "book", "type": kind, "data": [data]})
 
 
@@ -98,7 +116,7 @@ _encode = msgspec.json.Encoder().encode
 class Wire:
     """`WebSocketTransport` to a script in this process."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Answering) -> None:
         self.script = script
         self.connects = 0
         self.refusals: list[SourceError] = []  # of the next attempts
@@ -124,7 +142,7 @@ class Wire:
 
 
 class _Socket:
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Answering) -> None:
         self._script = script
         self._frames: deque[bytes] = deque()
         self._arrived = asyncio.Event()
@@ -165,7 +183,7 @@ async def until(condition: Callable[[], bool]) -> None:
 class Server:
     """The script over real sockets."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Answering) -> None:
         self.script = script
         self.url = ""
         self.transport: WSTransport | None = None
@@ -177,7 +195,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serve(script: Script) -> AsyncIterator[Server]:
+async def serve(script: Answering) -> AsyncIterator[Server]:
     server = Server(script)
 
     class Listener(WSListener):

@@ -13,12 +13,12 @@ from pathlib import Path
 from tests.market.exchange import Script, Wire
 from tests.system.disturbed import NAME, Hurried
 from tidelog.market.events import EventId
-from tidelog.market.fanout import Policy, Subscription
-from tidelog.market.feed import Feed
-from tidelog.market.folded import Folded
-from tidelog.market.loader import Loader
-from tidelog.market.replay import load_entries
-from tidelog.market.retention import Retention
+from tidelog.market.journal.retention import Retention
+from tidelog.market.live.fanout import Policy, Subscription
+from tidelog.market.live.feed import Feed
+from tidelog.market.load.loader import Loader
+from tidelog.market.projection.inputs import ProjectionInput
+from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -48,6 +48,7 @@ class Rig:
     def __init__(self, feed: Feed, wire: Wire) -> None:
         self.feed = feed
         self.wire = wire
+        assert isinstance(wire.script, Script)
         self.script = wire.script
         self.loaded = EventId(0, 0)
         self.ended = False
@@ -62,8 +63,8 @@ class Rig:
         store = await open_store(url, runtime)
         try:
             loader = await Loader.open(store, runtime, NAME)
-            entries = load_entries(str(journal), runtime, after=loader.committed, ending=lambda: self.ended)
-            batch: list[Folded] = []
+            entries = events_to_load(str(journal), runtime, after=loader.committed, ending=lambda: self.ended)
+            batch: list[ProjectionInput] = []
             async for entry in entries:
                 batch.append(entry)
                 if len(batch) >= BATCH or self.loaded < self._wanted <= entry.id:

@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from tidelog.market.events import EventId
-from tidelog.market.journal import open_journal
+from tidelog.market.journal.writer import open_journal
 from tidelog.market.records import Kind
 from tidelog.runtime import SystemRuntime
 

@@ -9,8 +9,9 @@ import sys
 from collections.abc import AsyncIterator
 
 from tests.market.recorded import Recording, levels
-from tidelog.market.folded import DISCONNECTED, Folded
-from tidelog.market.loader import Loader
+from tidelog.market.core import JournalEvent
+from tidelog.market.events import Disconnected
+from tidelog.market.load.loader import Loader
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -18,7 +19,7 @@ FRAMES = 1_500
 BATCH = 10
 
 
-def journal(seed: int, frames: int = FRAMES) -> list[Folded]:
+def journal(seed: int, frames: int = FRAMES) -> list[JournalEvent]:
     """Two symbols' trades, with jumps and late ones; a book; disconnects and restarts."""
     rng = random.Random(seed)
     made = Recording()
@@ -30,7 +31,7 @@ def journal(seed: int, frames: int = FRAMES) -> list[Folded]:
         after_us = rng.randrange(200_000)
         match rng.randrange(20):
             case 0:
-                made.mark(DISCONNECTED, "reset by peer", after_us)
+                made.note(Disconnected("reset by peer"), after_us)
             case 1:
                 made.restart()
             case 2 | 3:
@@ -46,7 +47,7 @@ def journal(seed: int, frames: int = FRAMES) -> list[Folded]:
                 last = numbers[symbol]
                 numbers[symbol] += rng.randrange(1, 4)
                 made.trades(*range(last, numbers[symbol]), symbol=symbol, after_us=after_us)
-    return made.entries
+    return made.events
 
 
 async def load(path: str, seed: int) -> None:
@@ -59,7 +60,7 @@ async def load(path: str, seed: int) -> None:
     await store.close()
 
 
-async def given(entries: list[Folded]) -> AsyncIterator[Folded]:
+async def given(entries: list[JournalEvent]) -> AsyncIterator[JournalEvent]:
     for entry in entries:
         yield entry
 

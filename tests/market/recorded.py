@@ -1,4 +1,4 @@
-"""A journal written by hand: entries as its reader would give them, with the checks that true books have."""
+"""A journal written by hand: events as its reader would give them, with the checks that true books have."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,19 +7,21 @@ from decimal import Decimal
 import msgspec
 
 from tests.market.ladder import Pairs, delta, snapshot
-from tidelog.market.book import Book, Check
+from tidelog.market.book.levels import Book
+from tidelog.market.book.proof import Check
+from tidelog.market.core import JournalEvent
 from tidelog.market.events import (
     EPOCH,
     Ack,
     Event,
+    EventId,
     Heartbeat,
     Instrument,
     Instruments,
     Trade,
     Trades,
 )
-from tidelog.market.fanout import EventId
-from tidelog.market.folded import Folded, Marker
+from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
 
 START_US = 1_700_000_000_000_000
 SYMBOL = "BTC/USD"
@@ -34,24 +36,21 @@ def trade(
 
 
 class Recording:
-    """Entries so far. Each method adds one, `after_us` after the one before."""
+    """Events so far. Each method adds one, `after_us` after the one before."""
 
     def __init__(self) -> None:
-        self.entries: list[Folded] = []
+        self.events: list[JournalEvent] = []
         self.run = 1
         self.at_us = START_US
         self._seq = 0
         self._books: dict[str, Book] = {}
 
-    def note(self, event: Event | Marker, after_us: int = 1_000, check: Check | None = None) -> Folded:
+    def note(self, event: Event, after_us: int = 1_000, check: Check | None = None) -> JournalEvent:
         self.at_us += after_us
         self._seq += 1
-        entry = Folded(EventId(self.run, self._seq), self.at_us, event, check)
-        self.entries.append(entry)
+        entry = JournalEvent(EventId(self.run, self._seq), self.at_us, event, check)
+        self.events.append(entry)
         return entry
-
-    def mark(self, kind: str, detail: str = "", after_us: int = 1_000) -> None:
-        self.note(Marker(kind, detail), after_us)
 
     def restart(self) -> None:
         """The process was killed, and is back."""
@@ -78,12 +77,12 @@ class Recording:
     ) -> None:
         """A book message with the checksum that is right for it, or a wrong one."""
         message = (snapshot if whole else delta)(bids, asks)
-        held = self._books.get(SYMBOL)
-        if held is None:
-            held = self._books[SYMBOL] = Book(SYMBOL, 10)
-        held.apply(message)
-        message = msgspec.structs.replace(message, checksum=held.checksum() ^ wrong)
-        self.note(message, after_us, held.apply(message) if whole else _check(held, wrong))
+        known_book = self._books.get(SYMBOL)
+        if known_book is None:
+            known_book = self._books[SYMBOL] = Book(SYMBOL, 10, ChecksumProof)
+        known_book.apply(message)
+        message = msgspec.structs.replace(message, checksum=checksum_of(known_book) ^ wrong)
+        self.note(message, after_us, known_book.apply(message) if whole else _check(known_book, wrong))
 
 
 def _check(book: Book, wrong: bool) -> Check:

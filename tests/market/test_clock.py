@@ -10,14 +10,14 @@ SECOND = 1_000_000
 START_S = 1_700_000_000.0
 
 
-def test_passes_as_the_monotonic_clock_does() -> None:
+def test_clock_passes_as_the_monotonic_clock_does() -> None:
     clock = Clock(START_S, 50.0)
     assert clock.now_us(50.0) == START_S * SECOND
     assert clock.now_us(52.5) == (START_S + 2.5) * SECOND
 
 
 @pytest.mark.parametrize("step_s", [1.5, 7_200.0, 8 * 3_600.0])
-def test_follows_a_step_forwards_at_once(step_s: float) -> None:
+def test_clock_follows_a_step_forwards_at_once(step_s: float) -> None:
     clock = Clock(START_S, 0.0)
     assert clock.follow(START_S + 10.0 + step_s, 10.0) == step_s * SECOND
     assert clock.now_us(10.0) == (START_S + 10.0 + step_s) * SECOND
@@ -32,14 +32,14 @@ def test_a_step_backwards_is_made_up_for_by_passing_more_slowly() -> None:
     assert clock.now_us(10.0 + 60 / SLOWNESS) == pytest.approx((START_S - 50.0 + 60 / SLOWNESS) * SECOND)
 
 
-def test_what_is_less_than_a_step_is_left_alone() -> None:
+def test_differences_below_a_step_are_ignored() -> None:
     clock = Clock(START_S, 0.0)
     assert clock.follow(START_S + 10.9, 10.0) == 0
     assert clock.now_us(10.0) == (START_S + 10.0) * SECOND
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 100.0), st.floats(-90_000.0, 90_000.0)), max_size=30))
-def test_never_goes_back_and_is_never_behind_the_wall_clock_by_a_step(moves: list[tuple[float, float]]) -> None:
+def test_clock_never_goes_back_nor_stays_behind_the_wall_clock(moves: list[tuple[float, float]]) -> None:
     clock, wall_s, monotonic_s, last_us = Clock(START_S, 0.0), START_S, 0.0, 0
     for passed_s, set_by_s in moves:
         monotonic_s += passed_s

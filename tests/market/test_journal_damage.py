@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import tidelog
-from tests.market.test_journal import damage, read, write
+from tests.market.journal.test_writer import damage, read, write
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.records import Record
 
@@ -83,11 +83,11 @@ async def test_a_byte_changed_anywhere_is_refused_or_changes_nothing(sound: Path
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
-async def test_a_byte_changed_at_every_place(sound: Path) -> None:
+async def test_a_byte_changed_at_every_place_of_a_journal(sound: Path) -> None:
     assert survey(Damaged(sound), 40 * PAGE)["Corruption"] > 1_000
 
 
-async def test_cut_short_anywhere_it_is_refused(sound: Path) -> None:
+async def test_a_journal_cut_short_anywhere_is_refused(sound: Path) -> None:
     damaged = Damaged(sound)
     lengths = [*range(0, 110, 10), *range(PAGE - 1, len(damaged.whole), 509)]
     assert {damaged.verdict(damaged.whole[:length]) for length in lengths} == {"Corruption", "ConfigError"}
@@ -104,13 +104,13 @@ async def test_cut_short_anywhere_it_is_refused(sound: Path) -> None:
         ("ALTER TABLE blocks RENAME COLUMN count TO cpunt", "no such column"),
     ],
 )
-async def test_what_no_checksum_covers_is_held_against_what_one_does(sound: Path, sql: str, told: str) -> None:
+async def test_rows_without_a_checksum_are_compared_with_those_that_have_one(sound: Path, sql: str, told: str) -> None:
     damage(sound, sql)
     with pytest.raises(Corruption, match=told):
         read(sound)
 
 
-async def test_the_command_line_says_so_in_one_sentence(sound: Path) -> None:
+async def test_commands_report_a_damaged_journal_in_one_sentence(sound: Path) -> None:
     damage(sound, "UPDATE blocks SET frames = zeroblob(50) WHERE run = 1 AND first_seq = 1")
     ended = tidelog("market", "replay", str(sound))
     assert ended.code == Corruption.exit_code == 6

@@ -3,19 +3,20 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.market.exchange import Script, Wire, until
 from tests.market.loader_child import given, journal
 from tidelog.errors import StoreError, Throttled, Unreachable
-from tidelog.market import decisions
-from tidelog.market import feed as feeds
-from tidelog.market import journal as journal_module
 from tidelog.market.events import EventId, Heartbeat, Trades
-from tidelog.market.fanout import FanOut, Policy
-from tidelog.market.feed import Feed
-from tidelog.market.journal_file import JournalWriter
-from tidelog.market.loader import Loader
+from tidelog.market.journal.file import JournalWriter
+from tidelog.market.journal.writer import JournalLimits
+from tidelog.market.kraken.limits import LIMITS as KRAKEN_LIMITS
+from tidelog.market.live.fanout import FanOut, Policy
+from tidelog.market.live.feed import Feed
+from tidelog.market.live.limits import LIMITS, FeedLimits
+from tidelog.market.load.loader import Loader
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 from tidelog.telemetry import MarketMetrics
@@ -30,13 +31,14 @@ class Bench:
         self.metrics = MarketMetrics()
         self.path = folder / "journal"
 
-    def feed(self) -> Feed:
+    def feed(self, limits: FeedLimits = LIMITS) -> Feed:
         return Feed(
             ["A/USD", "B/USD"],
             ["book", "trade"],
             journal=str(self.path),
             transport=self.wire,
             metrics=self.metrics,
+            limits=limits,
         )
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -90,20 +92,17 @@ async def test_latency_is_from_the_exchanges_stamp_where_there_is_one(bench: Ben
         assert bench.value("event_latency_seconds_bucket", le="30.0") == 0
 
 
-async def test_refused_connections_are_counted_by_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_connections_are_counted_by_reason(bench: Bench) -> None:
     bench.wire.refusals = [Throttled("429"), Unreachable("no WebSocket")]
-    with monkeypatch.context() as patched:
-        patched.setattr(feeds, "THROTTLED_S", 0.01)
-        patched.setattr(feeds, "THROTTLED_S_MIN", 0.01)
-        patched.setattr(decisions, "OUTAGE_FIRST_US", 10_000)
-        async with bench.feed() as feed:
-            await until(lambda: feed.progress.held == 4)
+    session = msgspec.structs.replace(KRAKEN_LIMITS, outage_first_us=10_000)
+    async with bench.feed(FeedLimits(throttled_s=0.01, throttled_s_min=0.01, session=session)) as feed:
+        await until(lambda: feed.progress.held == 4)
     assert bench.value("connects_refused_total", reason="throttled") == 1
     assert bench.value("connects_refused_total", reason="unreachable") == 1
     assert bench.value("connects_total") == 1
 
 
-async def test_what_goes_wrong_is_counted(bench: Bench) -> None:
+async def test_errors_of_a_feed_are_counted(bench: Bench) -> None:
     async with bench.feed() as feed:
         await until(lambda: feed.progress.held == 4)
         bench.wire.push(bench.script.update("B/USD", 5, wrong=True), b"{", b"[")
@@ -121,9 +120,8 @@ async def test_what_goes_wrong_is_counted(bench: Bench) -> None:
     assert sum(bench.metrics.reconnects.values()) == 2, "to close is no reconnect"
 
 
-async def test_a_journal_that_cannot_commit_shows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_MAX", 20_000)
-    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_LOW", 10_000)
+async def test_stalled_journal_shows_in_metrics(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = FeedLimits(journal=JournalLimits(waiting_bytes_max=20_000))
     commit, stuck = JournalWriter.commit, [True]
 
     def fails(self: JournalWriter, blocks: list[object]) -> None:
@@ -131,7 +129,7 @@ async def test_a_journal_that_cannot_commit_shows(bench: Bench, monkeypatch: pyt
             raise StoreError("the disk does not answer")
         commit(self, blocks)  # type: ignore[arg-type]
 
-    async with bench.feed() as feed:
+    async with bench.feed(limits) as feed:
         await until(lambda: feed.progress.held == 4)
         assert bench.value("journal_stalled") == 0
         monkeypatch.setattr(JournalWriter, "commit", fails)
@@ -146,7 +144,7 @@ async def test_a_journal_that_cannot_commit_shows(bench: Bench, monkeypatch: pyt
         await until(lambda: bench.value("journal_stalled") == 0)
 
 
-async def test_consumers_are_told_together_and_what_left_stays_counted(bench: Bench) -> None:
+async def test_metrics_of_consumers_include_those_that_left(bench: Bench) -> None:
     fanout = FanOut()
     slow, latest = fanout.subscribe(pending_max=2), fanout.subscribe(Policy.CONFLATE)
     for seq in range(1, 6):
@@ -186,9 +184,9 @@ async def test_a_frame_is_timed_at_most_once_a_millisecond(bench: Bench) -> None
     async with bench.feed() as feed:
         await until(lambda: feed.progress.held == 4)
         before = bench.value("event_handling_seconds_count") or 0
-        first_us = feed._now_us()
+        first_us = feed.now_us
         bench.wire.push(*[b'{"channel":"heartbeat"}'] * 2_000)
         await until(lambda: bench.value("frames_total", channel="heartbeat") == 2_000)
-        spent_ms = (feed._now_us() - first_us) / 1_000
+        spent_ms = (feed.now_us - first_us) / 1_000
         timed = (bench.value("event_handling_seconds_count") or 0) - before
         assert 1 <= timed <= spent_ms + 1

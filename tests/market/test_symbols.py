@@ -35,7 +35,7 @@ def test_one_form_for_what_users_and_both_protocols_write(written: str, meant: s
 @pytest.mark.parametrize(
     "text", ["", "BTC", "BTCUSD", "/", "BTC/", "/USD", "BTC/USD/EUR", "BTC USD", "Ä/USD", "X" * 99]
 )
-def test_what_is_no_symbol_is_refused_with_what_to_write(text: str) -> None:
+def test_texts_that_are_no_symbol_are_refused_with_advice(text: str) -> None:
     with pytest.raises(ConfigError, match="is no symbol: give base and quote as BTC/USD"):
         normal_symbol(text)
 
@@ -45,7 +45,7 @@ def test_a_text_where_a_list_is_meant_is_refused() -> None:
         normal_symbols("BTC/USD")
 
 
-def test_one_market_under_two_names_is_one() -> None:
+def test_two_spellings_of_a_market_are_one_symbol() -> None:
     assert normal_symbols(["XBT/USD", "btc-usd", "ETH/USD"]) == ("BTC/USD", "ETH/USD")
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.sim.asking import full_node
 from tidelog.errors import Unreachable
 from tidelog.net.http import CHUNK_BYTES, AioHttp
-from tidelog.sim.server import NodeServer
+from tidelog.sim.node.server import NodeServer
 
 KEY = "CANARY-0123456789abcdef"
 BODY = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
@@ -113,6 +113,28 @@ async def test_a_body_that_never_ends_can_be_left(http: AioHttp) -> None:
             await post(http, url, timeout_s=0.2)
 
 
+TRAILERS_BYTES_MAX = 4 * 1024 * 1024  # what the sockets of both sides hold, and some
+
+
+async def test_trailers_without_end_are_refused(http: AioHttp) -> None:
+    """They were kept for as long as the peer sent some, and it could send for as long as the time-out is."""
+    sent = 0
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+        while sent <= TRAILERS_BYTES_MAX:
+            line = f"x-{sent}: {'y' * 1_000}\r\n".encode()
+            writer.write(line)
+            sent += len(line)
+            await writer.drain()
+
+    async with serving(play) as url:
+        with pytest.raises(Unreachable, match="the connection broke"):
+            await post(http, url, timeout_s=60.0)
+    assert sent <= TRAILERS_BYTES_MAX
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -126,7 +148,7 @@ async def test_a_body_that_never_ends_can_be_left(http: AioHttp) -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
     ],
 )
-async def test_what_is_not_http_is_unreachable(http: AioHttp, answer: bytes) -> None:
+async def test_answers_that_are_not_http_are_unreachable(http: AioHttp, answer: bytes) -> None:
     async with serving(answer) as url:
         with pytest.raises(Unreachable, match="the connection broke") as failure:
             await post(http, url)
@@ -151,13 +173,13 @@ async def test_a_reset_is_unreachable(http: AioHttp) -> None:
         (f"ftp://host/{KEY}", "."),
     ],
 )
-async def test_where_nobody_answers(http: AioHttp, url: str, says: str) -> None:
+async def test_connecting_where_nobody_answers_is_unreachable(http: AioHttp, url: str, says: str) -> None:
     with pytest.raises(Unreachable, match=says) as failure:
         await post(http, url)
     assert KEY not in f"{failure.value} {failure.value!r}"
 
 
-async def test_a_certificate_that_nobody_trusts(http: AioHttp, tmp_path: Path) -> None:
+async def test_untrusted_certificate_is_unreachable(http: AioHttp, tmp_path: Path) -> None:
     async with serving(response("200 OK"), tls=self_signed(tmp_path)) as url:
         with pytest.raises(Unreachable, match="certificate is not trusted"):
             await post(http, url)

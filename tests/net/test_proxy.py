@@ -55,7 +55,7 @@ def test_which_proxy_a_url_goes_through(environment: dict[str, str], url: str, p
 
 
 @pytest.mark.parametrize("value", ["ftp://a:1", "http://?", "http://a:port", "http://[::1", "http://a:99999"])
-def test_what_is_no_proxy_is_said_without_showing_it(value: str) -> None:
+def test_malformed_proxy_is_refused_without_being_shown(value: str) -> None:
     with pytest.raises(ConfigError, match="the environment's HTTPS_PROXY is no address of a proxy") as failure:
         Proxies({"HTTPS_PROXY": value})
     assert value not in str(failure.value)
@@ -91,7 +91,7 @@ async def test_http_goes_through_the_proxy() -> None:
         assert proxy.credentials == ["user:pass"]
 
 
-async def test_what_no_proxy_lists_is_reached_directly() -> None:
+async def test_hosts_in_no_proxy_are_reached_directly() -> None:
     async with small_proxy() as proxy, serving_http(response("200 OK", b"{}")) as url:
         http = AioHttp(Proxies({"HTTP_PROXY": proxy.url, "NO_PROXY": "exchange.test"}))
         try:

@@ -14,8 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidelog.errors import ConfigError, TooLarge, Unreachable
-from tidelog.net import status
-from tidelog.net.status import StatusServer, TcpAddress, UnixAddress, ask, parse_address, scrape
+from tidelog.net.status import METRICS_S, StatusServer, TcpAddress, UnixAddress, ask, parse_address, scrape
 from tidelog.telemetry import ChainMetrics, Readiness, rendered
 
 TEXT = b"# TYPE a gauge\na 1\n"
@@ -34,14 +33,14 @@ class Process:
         await self.let_go.wait()
         return self.text
 
-    def server(self, address: str) -> StatusServer:
-        return StatusServer(address, metrics=self.metrics, ready=lambda: self.readiness)
+    def server(self, address: str, metrics_s: float = METRICS_S) -> StatusServer:
+        return StatusServer(address, metrics=self.metrics, ready=lambda: self.readiness, metrics_s=metrics_s)
 
 
 @asynccontextmanager
-async def served(address: str = "127.0.0.1:0") -> AsyncIterator[tuple[Process, str]]:
+async def served(address: str = "127.0.0.1:0", metrics_s: float = METRICS_S) -> AsyncIterator[tuple[Process, str]]:
     process = Process()
-    async with process.server(address) as server:
+    async with process.server(address, metrics_s) as server:
         yield process, server.address
 
 
@@ -69,7 +68,7 @@ async def served(address: str = "127.0.0.1:0") -> AsyncIterator[tuple[Process, s
         ("unix:a\0b", "needs a path"),
     ],
 )
-def test_addresses(text: str, parsed: TcpAddress | UnixAddress | str) -> None:
+def test_status_addresses_are_parsed_or_refused(text: str, parsed: TcpAddress | UnixAddress | str) -> None:
     if not isinstance(parsed, str):
         assert parse_address(text) == parsed
         return
@@ -78,7 +77,7 @@ def test_addresses(text: str, parsed: TcpAddress | UnixAddress | str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-async def test_it_shows_metrics_life_and_readiness(kind: str, tmp_path: Path) -> None:
+async def test_status_server_shows_metrics_liveness_and_readiness(kind: str, tmp_path: Path) -> None:
     async with served("127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/s.sock") as (process, address):
         assert await scrape(address) == TEXT
         assert await ask(address, "/livez") == (200, b'{"live":true}\n')
@@ -113,7 +112,7 @@ async def test_the_content_type_is_prometheus_own() -> None:
             assert response.status == 400
 
 
-async def test_what_a_registry_gives_can_be_read_back() -> None:
+async def test_rendered_registry_can_be_parsed() -> None:
     metrics = ChainMetrics()
     metrics.head.labels(1).set(17)
     async with served() as (process, address):
@@ -138,7 +137,7 @@ async def test_a_socket_that_a_dead_process_left_is_replaced(tmp_path: Path) -> 
         assert await scrape(address) == TEXT
 
 
-async def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
+async def test_address_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     async with served(f"unix:{path}") as (process, address):
         with pytest.raises(ConfigError, match="in use by a process that runs"):
@@ -165,9 +164,8 @@ async def test_closing_does_not_remove_the_socket_of_a_successor(tmp_path: Path)
         assert await scrape(address) == TEXT
 
 
-async def test_metrics_that_take_too_long_are_an_error_and_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "METRICS_S", 0.05)
-    async with served() as (process, address):
+async def test_metrics_that_take_too_long_are_an_error_and_no_hang() -> None:
+    async with served(metrics_s=0.05) as (process, address):
         process.let_go.clear()
         assert (await ask(address, "/metrics")).status == 503
         assert (await ask(address, "/livez")).status == 200

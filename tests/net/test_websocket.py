@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
-from tidelog.net import websocket
-from tidelog.net.websocket import PicoWebSocket, WebSocket
+from tidelog.net.websocket import LIMITS, PicoWebSocket, WebSocket, WebSocketLimits
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 KEY = "CANARY-0123456789abcdef"
@@ -72,7 +71,9 @@ async def serving(serve: Serve) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def connected(*frames: bytes, then: Serve | None = None) -> AsyncIterator[WebSocket]:
+async def connected(
+    *frames: bytes, then: Serve | None = None, limits: WebSocketLimits = LIMITS
+) -> AsyncIterator[WebSocket]:
     """A connection to a server that sends these bytes, and then waits until the client goes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,7 +86,7 @@ async def connected(*frames: bytes, then: Serve | None = None) -> AsyncIterator[
             await reader.read()
 
     async with serving(serve) as url:
-        socket = await PicoWebSocket().connect(url, timeout_s=5)
+        socket = await PicoWebSocket(limits=limits).connect(url, timeout_s=5)
         try:
             async with asyncio.timeout(10):
                 yield socket
@@ -111,7 +112,7 @@ async def until_the_end(socket: WebSocket) -> None:
         ([frame(TEXT, b"x" * 3_000_000)], [b"x" * 3_000_000]),
     ],
 )
-async def test_messages(frames: list[bytes], messages: list[bytes]) -> None:
+async def test_messages_are_received_whole(frames: list[bytes], messages: list[bytes]) -> None:
     async with connected(*frames) as socket:
         assert [await socket.receive() for _ in messages] == messages
 
@@ -144,8 +145,10 @@ async def test_a_ping_is_answered_once() -> None:
     assert sorted(answers) == [(TEXT, b"after"), (PONG, b"are you there")]
 
 
-async def test_a_peer_that_pings_and_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "WRITE_BYTES_MAX", 64 * 1024)
+UNREAD = WebSocketLimits(write_bytes_max=64 * 1024)
+
+
+async def test_a_peer_that_pings_and_reads_nothing_is_left() -> None:
     pings = frame(PING, b"x" * 125) * 1_000
     ended = asyncio.Event()
 
@@ -154,7 +157,7 @@ async def test_a_peer_that_pings_and_reads_nothing_is_left(monkeypatch: pytest.M
             writer.write(pings)
             await writer.drain()
 
-    async with connected(then=then) as socket:
+    async with connected(then=then, limits=UNREAD) as socket:
         with pytest.raises(Unreachable, match=r"the peer reads nothing: \d+ bytes wait for it"):
             await socket.receive()
         transport = socket._transport.underlying_transport  # type: ignore[attr-defined]
@@ -164,14 +167,13 @@ async def test_a_peer_that_pings_and_reads_nothing_is_left(monkeypatch: pytest.M
         ended.set()
 
 
-async def test_what_is_sent_to_a_peer_that_reads_nothing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "WRITE_BYTES_MAX", 64 * 1024)
+async def test_unread_sent_bytes_are_bounded() -> None:
     ended = asyncio.Event()
 
     async def then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await ended.wait()
 
-    async with connected(then=then) as socket:
+    async with connected(then=then, limits=UNREAD) as socket:
         for _ in range(1_000):
             socket.send(b"x" * 60_000)
         with pytest.raises(Unreachable, match="the peer reads nothing"):
@@ -179,7 +181,7 @@ async def test_what_is_sent_to_a_peer_that_reads_nothing_is_bounded(monkeypatch:
         ended.set()
 
 
-async def test_what_is_sent_arrives() -> None:
+async def test_sent_messages_arrive() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             kind, payload = await read_frame(reader)
@@ -196,14 +198,9 @@ async def test_what_is_sent_arrives() -> None:
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MESSAGE_BYTES_MAX", 10_000)
-    monkeypatch.setattr(websocket, "WAITING_MAX", 20)
-    monkeypatch.setattr(websocket, "WAITING_BYTES_MAX", 30_000)
+SMALL = WebSocketLimits(message_bytes_max=10_000, waiting_max=20, waiting_bytes_max=30_000)
 
 
-@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize(
     ("frames", "says"),
     [
@@ -225,7 +222,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 async def test_a_peer_that_breaks_a_limit_or_the_protocol_is_refused(frames: list[bytes], says: str) -> None:
-    async with connected(b"".join(frames)) as socket:
+    async with connected(b"".join(frames), limits=SMALL) as socket:
         await asyncio.sleep(0.05)  # all of it has arrived before the first is taken
         with pytest.raises(Rejected, match=says):
             await until_the_end(socket)
@@ -337,7 +334,7 @@ async def test_a_handshake_that_never_ends() -> None:
             await PicoWebSocket().connect(url, timeout_s=0.1)
 
 
-async def test_nobody_listens() -> None:
+async def test_connecting_where_nobody_listens_is_unreachable() -> None:
     with pytest.raises(Unreachable, match="no WebSocket"):
         await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=2)
     with pytest.raises(Unreachable, match="no WebSocket"):

@@ -3,22 +3,22 @@
 import json
 from typing import Any
 
-from tidelog.sim.forge import LONDON, Shape
-from tidelog.sim.ledger import Ledger
-from tidelog.sim.node import SimNode
+from tidelog.sim.node.chain.block_builder import LONDON, Shape
+from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.sim.node.node import SimNode
 
 FULL = Shape(transactions=(8, 12), logs=(1, 4), withdrawals=(1, 3), failing=0.0)
 
 
 def full_node(**options: Any) -> SimNode:
     """A node with 20 blocks, each with transactions, logs and withdrawals."""
-    return SimNode(Ledger(shape=FULL, blocks=20, finalized_depth=8, safe_depth=4), **options)
+    return SimNode(BlockTree(shape=FULL, blocks=20, finalized_depth=8, safe_depth=4), **options)
 
 
 def mined_node() -> SimNode:
     """A node with 20 blocks of before the merge, each from the second on with two uncles."""
     shape = Shape(transactions=(1, 2), uncles=(2, 2))
-    return SimNode(Ledger(shape=shape, forks=((0, LONDON),), blocks=20, finalized_depth=8, safe_depth=4))
+    return SimNode(BlockTree(shape=shape, forks=((0, LONDON),), blocks=20, finalized_depth=8, safe_depth=4))
 
 
 def call(method: str, *params: Any, call_id: Any = 1) -> dict[str, Any]:
@@ -40,6 +40,6 @@ def ask(node: SimNode, method: str, *params: Any, path: str = "/") -> Any:
     return parsed["result"]
 
 
-def ledger_of(node: SimNode) -> Ledger:
-    assert isinstance(node.chain, Ledger)
+def ledger_of(node: SimNode) -> BlockTree:
+    assert isinstance(node.chain, BlockTree)
     return node.chain

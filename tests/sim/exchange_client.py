@@ -6,10 +6,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from tidelog.market.book import Check
-from tidelog.market.books import Books
+from tidelog.market.book.books import Books
+from tidelog.market.book.proof import Check
 from tidelog.market.events import BookDelta, BookSnapshot, Event, Stream
 from tidelog.market.kraken import v1, v2
+from tidelog.market.kraken.checksum import ChecksumProof
 from tidelog.sim.exchange import SimExchange
 from tidelog.sim.exchange.delivery import Close, Delivery, Frame, Message
 from tidelog.sim.exchange.session import Session
@@ -55,7 +56,7 @@ def events(session: Session) -> list[Event]:
 
 
 class Follower(Struct):
-    """Books fed with a connection's messages; every one that is shown as proven is held against the truth."""
+    """Books fed with a connection's messages; every one that is shown as proven is compared with the truth."""
 
     exchange: SimExchange
     books: Books
@@ -65,7 +66,7 @@ class Follower(Struct):
     mismatched: int = 0
 
     def take(self, message: bytes) -> Event:
-        event, check = self.books.take(message)
+        event, check = self.books.apply_frame(message)
         if isinstance(event, BookDelta | BookSnapshot):
             book = self.books.by_symbol.get(event.symbol)
             if book is not None and book.proven:
@@ -79,7 +80,7 @@ class Follower(Struct):
 
 
 def follower(exchange: SimExchange, protocol: str, connection_id: int, depth: int) -> Follower:
-    books = Books(CODECS[protocol].decode)
+    books = Books(CODECS[protocol].decode, ChecksumProof)
     for symbol in exchange.markets:
         books.open(symbol, depth)
     return Follower(exchange, books, connection_id)

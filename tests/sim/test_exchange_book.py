@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.market.conftest import Recording
-from tidelog.sim.exchange.book import Change, Levels, Side, TrueBook, checksum
-from tidelog.sim.exchange.pairs import PAIRS, number
+from tidelog.sim.exchange.markets.book import Change, Levels, Side, TrueBook, checksum
+from tidelog.sim.exchange.markets.pairs import PAIRS, number
 
 
 def side_of(text: str, name: str = "asks") -> Side:
@@ -39,8 +39,8 @@ TOLD = [
 
 
 @pytest.mark.parametrize("name", ["asks", "bids"])
-@pytest.mark.parametrize(("held", "happens", "told"), TOLD)
-def test_what_a_subscriber_is_told(name: str, held: str, happens: str, told: str) -> None:
+@pytest.mark.parametrize(("shown_levels", "happens", "told"), TOLD)
+def test_what_a_subscriber_is_told(name: str, shown_levels: str, happens: str, told: str) -> None:
     mirror = 1 if name == "asks" else -1
     side = Side("asks" if name == "asks" else "bids")
 
@@ -48,7 +48,7 @@ def test_what_a_subscriber_is_told(name: str, held: str, happens: str, told: str
         pairs = [level.split(":") for level in text.split()]
         return [Change(side.name, int(price) if mirror == 1 else 100 - int(price), int(qty), 0) for price, qty in pairs]
 
-    for change in changes(held):
+    for change in changes(shown_levels):
         side.put(change)
     edge = side.edge(3)
     made = changes(happens)

@@ -35,14 +35,14 @@ from tidelog.market.events import (
     Stream,
     Tickers,
     Trades,
-    units,
+    scaled_int,
 )
 from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
-from tidelog.sim.answers import Answer
 from tidelog.sim.exchange import PAIRS, Limits, SimExchange
 from tidelog.sim.exchange.control import Announce, Disconnect, Tell
+from tidelog.sim.exchange.protocol.tokens import API_KEY, API_SECRET
 from tidelog.sim.exchange.session import Session
-from tidelog.sim.exchange.tokens import API_KEY, API_SECRET
+from tidelog.sim.node.answers import Answer
 
 PROTOCOLS = ("v1", "v2")
 BOOK = Stream("book", depth=10)
@@ -153,7 +153,9 @@ def test_an_ack_says_what_was_left_to_the_exchange(
         (Stream("trade"), ("BTC/USD", "BTC/USD"), "Already subscribed"),
     ],
 )
-def test_what_cannot_be_had_is_said(protocol: str, stream: Stream, symbols: Sequence[str], words: str) -> None:
+def test_the_exchange_refuses_unknown_channels_and_symbols(
+    protocol: str, stream: Stream, symbols: Sequence[str], words: str
+) -> None:
     session = connect(SimExchange(), protocol)
     ask(session, stream, symbols, req_id=5)
     (rejection,) = [event for event in events(session) if isinstance(event, Rejection)]
@@ -172,7 +174,7 @@ def test_nonsense_gets_an_error_and_the_connection_stays(protocol: str, message:
     assert not session.closed
 
 
-def test_what_was_not_subscribed_cannot_be_given_up() -> None:
+def test_unsubscribing_without_a_subscription_is_refused() -> None:
     session = connect(SimExchange())
     ask(session, BOOK)
     drain(session)
@@ -279,7 +281,9 @@ def test_every_public_channel_speaks(protocol: str) -> None:
     made = [trade for trade in exchange.markets["BTC/USD"].trades if trade.time_us > exchange.now_us - 5_000_000]
     sent = [trade for event in seen[Trades][1:] for trade in event.trades]
     pair = PAIRS["BTC/USD"]
-    assert [(units(each.price, 1), units(each.qty, 8)) for each in sent] == [(each.price, each.qty) for each in made]
+    assert [(scaled_int(each.price, 1), scaled_int(each.qty, 8)) for each in sent] == [
+        (each.price, each.qty) for each in made
+    ]
     if protocol == "v2":
         assert [trade.trade_id for trade in sent] == [trade.trade_id for trade in made]
         assert len(seen[Trades][0].trades) == 50
@@ -368,9 +372,8 @@ def test_other_paths_are_not_there() -> None:
     assert answer.status == 404
 
 
-def test_a_reader_that_never_reads_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidelog.sim.exchange.session.OUTBOX_MAX", 50)
-    exchange = SimExchange(rate=100)
+def test_a_reader_that_never_reads_is_hung_up_on() -> None:
+    exchange = SimExchange(rate=100, limits=Limits(outbox_max=50))
     session = connect(exchange)
     ask(session, BOOK, SYMBOLS)
     exchange.advance(2_000_000)

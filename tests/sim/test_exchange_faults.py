@@ -1,4 +1,4 @@
-"""Each fault of KRAKEN.md's list, alone: what a client sees when it is shown. The table is whole."""
+"""Each fault of the exchange, alone: what a client sees when it is shown. The table is whole."""
 
 import re
 from collections import Counter
@@ -14,10 +14,12 @@ from tests.sim.exchange_client import CODECS, ask, closes, connect, drain, follo
 from tests.sim.test_exchange_core import token_of
 from tidelog.errors import Rejected
 from tidelog.market.events import Ack, BookDelta, BookSnapshot, Executions, Rejection, Status, Stream, Trades
-from tidelog.sim.answers import Answer, Ending
+from tidelog.market.kraken.refusals import refusal_of
+from tidelog.market.session.rules import Refusal
 from tidelog.sim.exchange import FAULTS, PAIRS, SimExchange
 from tidelog.sim.exchange.delivery import Delivery, Manner, Message
 from tidelog.sim.exchange.faults.content import HUGE_BYTES
+from tidelog.sim.node.answers import Answer, Ending
 
 SECONDS = 5
 
@@ -225,7 +227,7 @@ FRAMES: dict[str, tuple[dict[str, Any], Seen]] = {
             [one.error for one in seen.of(Rejection)] == ["EService:Market in maintenance"] and not data(seen)
         ),
     ),
-    "rate_exceeded": ({"times": 1}, lambda seen, true, _: seen.of(Rejection)[0].throttled),
+    "rate_exceeded": ({"times": 1}, lambda seen, true, _: refusal_of(seen.of(Rejection)[0]) is Refusal.THROTTLED),
 }
 
 MARKETS: dict[str, tuple[dict[str, Any], Seen]] = {

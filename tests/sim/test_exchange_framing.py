@@ -5,9 +5,9 @@ import zlib
 
 import pytest
 
-from tidelog.sim.exchange import framing
 from tidelog.sim.exchange.delivery import Manner
-from tidelog.sim.exchange.framing import CLOSE, FIN, PING, RSV1, TEXT, Received
+from tidelog.sim.exchange.wire import framing
+from tidelog.sim.exchange.wire.framing import CLOSE, FIN, PING, RSV1, TEXT, Received
 
 
 def client_frame(first: int, payload: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
@@ -59,7 +59,7 @@ async def test_fragments_are_put_together_and_pings_come_between() -> None:
         (b"", EOFError),
     ],
 )
-async def test_what_cannot_be_read(data: bytes, kind: type[Exception]) -> None:
+async def test_refuses_unreadable_frames(data: bytes, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         await read(data)
 

@@ -8,8 +8,8 @@ from tests.sim.exchange_client import Follower, ask, connect, drain, events, fol
 from tidelog.market.events import Ack, Instruments, Rejection, Stream
 from tidelog.sim.exchange import MARKETS_MAX, PAIRS, Listing, Rhythm, SimExchange, listing
 from tidelog.sim.exchange.control import Announce, Halt, List
-from tidelog.sim.exchange.listing import FASTEST_US, SLOWEST_US
-from tidelog.sim.exchange.rhythm import Timetable
+from tidelog.sim.exchange.markets.listing import FASTEST_US, SLOWEST_US
+from tidelog.sim.exchange.markets.rhythm import Timetable
 from tidelog.sim.exchange.session import Session
 
 HOUR_US = 3_600_000_000

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tidelog.sim.exchange.book import Side
 from tidelog.sim.exchange.core import START_US
-from tidelog.sim.exchange.market import INTERVALS, MINUTE_US, TRADES_BEFORE, Market, Step
-from tidelog.sim.exchange.pairs import PAIRS
+from tidelog.sim.exchange.markets.book import Side
+from tidelog.sim.exchange.markets.market import INTERVALS, MINUTE_US, TRADES_BEFORE, Market, Step
+from tidelog.sim.exchange.markets.pairs import PAIRS
 
 STEP_US = 50_000
 
@@ -25,8 +25,8 @@ def test_a_book_stays_full_ordered_and_uncrossed(symbol: str) -> None:
             assert len(side.keys) >= 40 or nth < 100, "the first trades have eaten a little"
     for side in (market.book.bids, market.book.asks):
         assert side.keys == sorted(set(side.keys))
-        assert side.held.keys() == set(side.keys)
-        assert all(level.price > 0 < level.qty for level in side.held.values())
+        assert side.levels.keys() == set(side.keys)
+        assert all(level.price > 0 < level.qty for level in side.levels.values())
 
 
 def test_the_sides_stay_together() -> None:
@@ -40,15 +40,15 @@ def test_the_sides_stay_together() -> None:
 
 def test_every_step_tells_what_it_did_and_nothing_else() -> None:
     market = Market(PAIRS["BTC/USD"], seed=2, start_us=START_US, levels=30)
-    copy = {side.name: {key: level.qty for key, level in side.held.items()} for side in sides(market)}
+    copy = {side.name: {key: level.qty for key, level in side.levels.items()} for side in sides(market)}
     for step in steps(market, 500):
         for name, changes in step.changes.items():
             for change in changes:
                 key = change.price * market.book.side(name).sign
                 copy[name][key] = change.qty
     for side in sides(market):
-        held = {key: qty for key, qty in copy[side.name].items() if qty}
-        assert held == {key: level.qty for key, level in side.held.items()}
+        copied = {key: qty for key, qty in copy[side.name].items() if qty}
+        assert copied == {key: level.qty for key, level in side.levels.items()}
 
 
 def test_trades_are_numbered_in_a_row_and_are_at_the_touch() -> None:

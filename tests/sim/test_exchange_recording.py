@@ -11,9 +11,10 @@ import pytest
 from tests.market.conftest import Recording as Recorded
 from tests.sim.exchange_client import CODECS, ask, connect, frames
 from tidelog.errors import ConfigError
-from tidelog.market.book import Check
-from tidelog.market.books import Books
+from tidelog.market.book.books import Books
+from tidelog.market.book.proof import Check
 from tidelog.market.events import Stream
+from tidelog.market.kraken.checksum import ChecksumProof
 from tidelog.sim.exchange import PAIRS, Recording, SimExchange
 
 NAMES = {"v1": "book-v1-depth10-xbtusd", "v2": "book-v2-depth10-btcusd"}
@@ -37,9 +38,9 @@ def test_a_recording_is_played_at_a_rate_with_every_checksum_right(kraken_data: 
     assert len(played) == 100
     exchange.advance(20_000_000)
     played += [frame.data for frame in frames(session) if frame.symbol == "BTC/USD"]
-    books = Books(CODECS[protocol].decode)
+    books = Books(CODECS[protocol].decode, ChecksumProof)
     books.open("BTC/USD", 10)
-    checks = [books.take(frame)[1] for frame in played]
+    checks = [books.apply_frame(frame)[1] for frame in played]
     assert checks.count(Check.MATCHED) == UPDATES[protocol]
     assert Check.MISMATCHED not in checks
 

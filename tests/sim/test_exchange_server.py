@@ -18,9 +18,9 @@ from tidelog.net.websocket import PicoWebSocket, WebSocket
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.exchange import FAULTS, Limits, SimExchange
 from tidelog.sim.exchange.core import START_US
-from tidelog.sim.exchange.firehose import firehose
-from tidelog.sim.exchange.server import ExchangeServer
-from tidelog.sim.exchange.tokens import API_KEY, API_SECRET
+from tidelog.sim.exchange.protocol.tokens import API_KEY, API_SECRET
+from tidelog.sim.exchange.wire.firehose import firehose
+from tidelog.sim.exchange.wire.server import ExchangeServer
 
 TIMEOUT_S = 5.0
 BOOK = Stream("book", depth=10)
@@ -243,7 +243,7 @@ async def test_other_clients_are_served_and_told(server: ExchangeServer) -> None
         assert socket.close_code == 1000
 
 
-async def test_what_is_no_http_is_hung_up_on(server: ExchangeServer) -> None:
+async def test_the_exchange_hangs_up_on_what_is_no_http(server: ExchangeServer) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"nonsense\r\n\r\n")
     with pytest.raises((OSError, EOFError)):
@@ -262,7 +262,7 @@ async def test_a_firehose_is_as_fast_as_its_reader_and_every_checksum_holds(prot
         client.books.open("BTC/USD", 10)
         socket.send(CODECS[protocol].subscribe(BOOK, ("BTC/USD",), 1).frame)
         await receive(socket)
-        checks = [client.books.take(await receive(socket))[1] for _ in range(3 * 501)]
+        checks = [client.books.apply_frame(await receive(socket))[1] for _ in range(3 * 501)]
         names = [check.value for check in checks if check is not None]
         assert names.count("matched") == (1500 if protocol == "v1" else 1503)
         await socket.close()

@@ -10,8 +10,8 @@ from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.market.events import Stream
 from tidelog.net.websocket import WebSocket, WebSocketTransport
 from tidelog.sim.exchange import SimExchange
-from tidelog.sim.exchange.firehose import firehose
-from tidelog.sim.exchange.wire import ExchangeWire, WireSocket
+from tidelog.sim.exchange.wire.firehose import firehose
+from tidelog.sim.exchange.wire.transport import ExchangeWire, WireSocket
 
 BOOK = Stream("book", depth=10)
 URLS = {"v1": "wss://ws.kraken.com", "v2": "wss://ws.kraken.com/v2"}

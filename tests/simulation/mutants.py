@@ -2,19 +2,24 @@
 
 A mutant is the text of a module with some lines replaced, loaded in a process of its own instead of the module; the
 code on the disk is not touched. It is caught by the first seed whose run breaks a promise. `seeds` says within how
-many it has to be, counted from 0.
+many it has to be, counted from 0. What became of each is written into the table of docs/simulation.md.
 """
 
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
 CHILD_S = 1_800.0  # for one mutant
+DOCUMENT = Path(__file__).parents[2] / "docs" / "simulation.md"
+BEGIN, END = "<!-- mutants: written by `make mutants` -->", "<!-- end of the mutants -->"
 
 
 class Patch(NamedTuple):
@@ -29,19 +34,20 @@ class Mutant(NamedTuple):
     kind: str  # of scenario: "chain" | "market"
     seeds: int
     patches: tuple[Patch, ...]
+    contracts: bool = False  # whether the chains have contracts whose events have tables
 
 
 # An empty list of receipts alone is refused by the receipts' root: who believes it must have lost that check too.
 _BELIEVED = (
     Patch(
-        "tidelog.chain.proof",
-        "    case = _Case(bundle, profile, parent_hash)\n",
+        "tidelog.chain.proof.checks",
+        "    case = _Case(bundle, spec, parent_hash)\n",
         "    if not bundle.receipts:\n"
         "        return Proof({name: Result(Outcome.NOT_COMPUTABLE, 'nothing to check') for name in _COMPUTE})\n"
-        "    case = _Case(bundle, profile, parent_hash)\n",
+        "    case = _Case(bundle, spec, parent_hash)\n",
     ),
     Patch(
-        "tidelog.chain.rows",
+        "tidelog.chain.rows.layout",
         "zip(block.transactions, bundle.receipts, strict=True)",
         "zip(block.transactions, bundle.receipts, strict=False)",
     ),
@@ -55,12 +61,36 @@ MUTANTS: dict[str, Mutant] = {
         150,
         (
             Patch(
-                "tidelog.chain.proof",
+                "tidelog.chain.proof.checks",
                 '            _compare(f"uncle {i}: its hash", named, keccak(header))\n'
                 '        _compare("the ommers hash", case.header.ommers_hash, keccak(encode_list(encoded)))\n',
                 "            pass\n",
             ),
         ),
+    ),
+    "rows_of_reorged_events_left": Mutant(
+        "chain",
+        10,
+        (
+            Patch(
+                "tidelog.chain.forks.checkpoint",
+                "(*(table for projection in (*OWN, *projections) for table in projection.undone), *BLOCK_TABLES)",
+                "BLOCK_TABLES",
+            ),
+        ),
+        contracts=True,
+    ),
+    "what_is_stored_counts_as_filled_in": Mutant(
+        "chain",
+        10,
+        (
+            Patch(
+                "tidelog.chain.sync.contracts",
+                "return Registered(contract, max(contract.first_block, above))",
+                "return Registered(contract, contract.first_block)",
+            ),
+        ),
+        contracts=True,
     ),
     "checkpoint_in_its_own_transaction": Mutant(
         "chain",
@@ -71,6 +101,17 @@ MUTANTS: dict[str, Mutant] = {
                 'self._connection.execute(\n                    "UPDATE checkpoints SET epoch',
                 _TRANSACTION_ENDS.format(" " * 16)
                 + 'self._connection.execute(\n                    "UPDATE checkpoints SET epoch',
+            ),
+        ),
+    ),
+    "bounds_of_segments_left_by_a_reorg": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.store.segments",
+                "return None if highest is None else replace(left, last=highest)",
+                "return left",
             ),
         ),
     ),
@@ -89,9 +130,9 @@ MUTANTS: dict[str, Mutant] = {
         "chain",
         200,
         (
-            Patch("tidelog.chain.committer", "if tip is not None and block.link.parent_hash != tip:", "if False:"),
+            Patch("tidelog.chain.sync.committer", "if tip is not None and block.ref.parent_hash != tip:", "if False:"),
             Patch(
-                "tidelog.chain.lineage",
+                "tidelog.chain.forks.choice",
                 "    return all(below.hash == above.parent_hash and below.number + 1",
                 "    return True or all(below.hash == above.parent_hash and below.number + 1",
             ),
@@ -102,7 +143,7 @@ MUTANTS: dict[str, Mutant] = {
         200,
         (
             Patch(
-                "tidelog.chain.bundles",
+                "tidelog.chain.endpoint.bundles",
                 _LACKING,
                 "elif isinstance(receipts, Raw) and bytes(receipts) == jsonrpc.NULL:\n"
                 '                outcomes.append(RawBlock(outcome, Raw(b"[]")))\n'
@@ -116,7 +157,7 @@ MUTANTS: dict[str, Mutant] = {
         200,
         (
             Patch(
-                "tidelog.chain.bundles",
+                "tidelog.chain.endpoint.bundles",
                 _LACKING,
                 "elif isinstance(receipts, SourceError):\n"
                 '                outcomes.append(RawBlock(outcome, Raw(b"[]")))\n'
@@ -131,8 +172,52 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.store.fence",
-                '    raise Fenced(f"{source} was taken over',
-                '    return False\n    raise Fenced(f"{source} was taken over',
+                "    raise Fenced(f",
+                "    return False\n    raise Fenced(f",
+            ),
+        ),
+    ),
+    "a_writers_number_is_not_drawn_anew": Mutant(
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.store.sqlite.writer",
+                "DO UPDATE SET epoch = epoch + 1, writer = excluded.writer",
+                "DO UPDATE SET epoch = epoch + 1",
+            ),
+        ),
+    ),
+    "a_followers_place_is_not_checked": Mutant(
+        "chain",
+        150,
+        (
+            Patch(
+                "tidelog.chain.reading.outbox",
+                "if rows and mark_of(rows[0]) == place.marks[0]:",
+                "if rows:",
+            ),
+        ),
+    ),
+    "a_follower_is_sent_back_by_numbers_alone": Mutant(
+        "chain",
+        150,
+        (
+            Patch(
+                "tidelog.chain.forks.bookmarks",
+                "common = min(mark.seq, ends[mark.writer])",
+                "common = min(mark.seq, last)",
+            ),
+        ),
+    ),
+    "a_store_that_lost_a_writer_is_waited_for": Mutant(
+        "chain",
+        150,
+        (
+            Patch(
+                "tidelog.chain.forks.bookmarks",
+                "        if mark.writer not in ends:\n            continue\n",
+                "        if mark.writer not in ends:\n            return Ahead(last)\n",
             ),
         ),
     ),
@@ -141,11 +226,11 @@ MUTANTS: dict[str, Mutant] = {
         60,
         (
             Patch(
-                "tidelog.chain.sync",
-                "await self._wait(self._options.poll_s)",
-                "await self._wait(1e9 if self._options.poll_s > 5 else self._options.poll_s)",
+                "tidelog.chain.sync.rounds",
+                "await self._control.wait(self._options.poll_s)",
+                "await self._control.wait(1e9 if self._options.poll_s > 5 else self._options.poll_s)",
             ),
-            Patch("tidelog.chain.wakeup", "SILENT_S = 300.0", "SILENT_S = 1e9"),
+            Patch("tidelog.chain.source.new_heads", "silent_s: float = 300.0", "silent_s: float = 1e9"),
         ),
     ),
     "budget_never_shrinks": Mutant(
@@ -153,12 +238,12 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (
             Patch(
-                "tidelog.chain.budget",
+                "tidelog.chain.endpoint.budget",
                 "        self.value = max(1.0, min(self.value, max(self._served, size / 2)))\n",
                 "",
             ),
             Patch(
-                "tidelog.chain.budget",
+                "tidelog.chain.endpoint.budget",
                 "        self.rate.refused(now, sent_at, retry_after_s=retry_after_s, plan=plan)\n",
                 "",
             ),
@@ -169,8 +254,8 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (
             Patch(
-                "tidelog.chain.committer",
-                "Unlinked):\n            await self.append(batch.taken())\n",
+                "tidelog.chain.sync.committer",
+                "Unlinked):\n            await self.append(batch.pop_all())\n",
                 "Unlinked):\n",
             ),
         ),
@@ -180,7 +265,7 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (
             Patch(
-                "tidelog.chain.history",
+                "tidelog.chain.source.prefetch",
                 "                if blocks:\n                    yield blocks\n",
                 "                if blocks and failure is None:\n                    yield blocks\n",
             ),
@@ -191,34 +276,34 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (
             Patch(
-                "tidelog.market.loader",
+                "tidelog.market.load.loader",
                 'if journal is not None and state.journal not in ("", journal.hex()):',
                 "if False:",
             ),
         ),
     ),
     "clock_never_looked_at_again": Mutant(
-        "market", 40, (Patch("tidelog.market.feed", "await self._follow_clock()", "pass"),)
+        "market", 40, (Patch("tidelog.market.live.feed_loop", "await self._follow_clock()", "pass"),)
     ),
     "endpoint_awaited_without_deadline": Mutant(
         "chain",
         60,
         (
             Patch(
-                "tidelog.chain.pool",
+                "tidelog.chain.source.pool",
                 "late_at = {endpoint.name: started + endpoint.pulse.bound_s(blocks) for",
                 "late_at = {endpoint.name: started + 1e9 for",
             ),
-            Patch("tidelog.chain.pool", "ends_at = loop.time() + grace_s", "pass"),
+            Patch("tidelog.chain.source.pool", "ends_at = loop.time() + grace_s", "pass"),
         ),
     ),
     "evidence_from_empty_blocks": Mutant(
         "chain",
         60,
-        (Patch("tidelog.chain.proof", "    idle = _idle(case)\n", "    idle: set[str] = set()\n"),),
+        (Patch("tidelog.chain.proof.checks", "    idle = _idle(case)\n", "    idle: set[str] = set()\n"),),
     ),
     "no_truncation_to_depth": Mutant(
-        "market", 10, (Patch("tidelog.market.book", "if len(keys) > depth:", "if False:"),)
+        "market", 10, (Patch("tidelog.market.book.levels", "if len(keys) > depth:", "if False:"),)
     ),
     "first_dict_only": Mutant(
         "market",
@@ -226,59 +311,63 @@ MUTANTS: dict[str, Mutant] = {
         (Patch("tidelog.market.kraken.v1", "sides.b + more.b, sides.a + more.a, more.c", "sides.b, sides.a, more.c"),),
     ),
     "malformed_frame_without_doubt": Mutant(
-        "market", 60, (Patch("tidelog.market.core", "doubted = self.books.doubt(meant)", "doubted = ()"),)
+        "market", 60, (Patch("tidelog.market.core", "suspected = self.books.suspect(meant)", "suspected = ()"),)
     ),
     "time_of_a_book_message_not_looked_at": Mutant(
-        "market", 60, (Patch("tidelog.market.book", "stamp < self._stamp\n", "False\n"),)
+        "market", 60, (Patch("tidelog.market.book.levels", "stamp < self._stamp\n", "False\n"),)
     ),
     "resubscribe_forgotten": Mutant(
         "market",
         20,
         (
             Patch(
-                "tidelog.market.session",
-                "[subscription for subscription in held.subscriptions if not subscription.unwanted]",
-                "[]",
+                "tidelog.market.session.connection",
+                "subscription for subscription in session_state.subscriptions if not subscription.unwanted",
+                "subscription for subscription in session_state.subscriptions if False",
             ),
         ),
     ),
-    "lag_hidden": Mutant("market", 30, (Patch("tidelog.market.fanout", "            self._missed += 1\n", ""),)),
+    "lag_hidden": Mutant("market", 30, (Patch("tidelog.market.live.fanout", "            self._missed += 1\n", ""),)),
     "budget_not_kept": Mutant(
-        "market", 100, (Patch("tidelog.market.decisions", "if len(recent) >= ATTEMPTS_MAX:", "if False:"),)
+        "market",
+        100,
+        (Patch("tidelog.market.session.decisions", "if len(recent) >= self._limits.attempts_max:", "if False:"),),
     ),
     "no_limit_of_a_message": Mutant(
-        "market", 40, (Patch("tidelog.net.websocket", "if self._size > MESSAGE_BYTES_MAX:", "if False:"),)
+        "market", 40, (Patch("tidelog.net.websocket", "if self._size > self.limits.message_bytes_max:", "if False:"),)
     ),
     "silence_counted_anew_by_each_message": Mutant(
         "market",
         3,
         (
             Patch(
-                "tidelog.market.silence",
-                "    limit_us = stale_after_us(subscription.pace, subscription.pauses, least_us)\n",
+                "tidelog.market.session.subscription.silence",
+                "    limit_us = stale_after_us(subscription.pace, subscription.pauses, least_us, limits.pace)\n",
                 "    limit_us = least_us\n",
             ),
-            Patch("tidelog.market.silence", "if subscription.calm >= STRETCH_PAUSES:", "if True:"),
+            Patch(
+                "tidelog.market.session.subscription.silence",
+                "if subscription.calm >= limits.stretch_pauses:",
+                "if True:",
+            ),
         ),
     ),
     "name_normalised_on_one_way_only": Mutant(  # events say BTC/USD, requests what the user wrote
         "market",
         10,
         (
-            Patch("tidelog.market.feed", "self._symbols = normal_symbols(symbols)", "self._symbols = tuple(symbols)"),
+            Patch("tidelog.market.live.config", "markets = normal_symbols(symbols)", "markets = tuple(symbols)"),
             Patch(
-                "tidelog.market.feed",
-                "names = normal_symbols(symbols)\n        for stream in self._streams_of(channels):\n"
-                "            self._note(Wanted(",
-                "names = tuple(symbols)\n        for stream in self._streams_of(channels):\n"
-                "            self._note(Wanted(",
+                "tidelog.market.live.feed",
+                "names = normal_symbols(symbols)\n        self._loop.follow(",
+                "names = tuple(symbols)\n        self._loop.follow(",
             ),
         ),
     ),
     "private_sequence_not_followed": Mutant(
         "market",
         40,
-        (Patch("tidelog.market.session", "event.sequence != before + 1)", "False)"),),
+        (Patch("tidelog.market.session.observed", "event.sequence != before + 1)", "False)"),),
     ),
     "fills_of_an_outage_not_asked_for": Mutant(
         "market",
@@ -290,7 +379,7 @@ MUTANTS: dict[str, Mutant] = {
         120,
         (
             Patch(
-                "tidelog.market.session",
+                "tidelog.market.session.observed",
                 "if not event.snapshot and (before == 0 or event.sequence != before + 1)",
                 "if not event.snapshot and before and event.sequence != before + 1",
             ),
@@ -301,34 +390,190 @@ MUTANTS: dict[str, Mutant] = {
         60,
         (
             Patch(
-                "tidelog.market.feed",
-                "self._token = await self._tokens()",
-                "self._token = self._token or await self._tokens()",
+                "tidelog.market.live.feed_loop",
+                "self._token = await tokens()",
+                "self._token = self._token or await tokens()",
             ),
             Patch(
-                "tidelog.market.feed",
+                "tidelog.market.live.feed_loop",
                 "self._socket = self._socket, None\n        self._token = None\n",
                 "self._socket = self._socket, None\n",
             ),
         ),
     ),
     "no_new_token_where_one_is_refused": Mutant(
-        "market", 120, (Patch("tidelog.market.decisions", "if held.expired:", "if False:"),)
+        "market", 120, (Patch("tidelog.market.session.decisions", "if session_state.expired:", "if False:"),)
     ),
     "loader_position_outside_the_commit": Mutant(
         "market",
         60,
         (
             Patch(
-                "tidelog.market.loader",
+                "tidelog.market.load.loader",
                 "        await self._patiently(lambda: self._store.commit(batch))\n",
-                "        middle = self._checkpoint.advanced(self._checkpoint.position or encode_state(State()))\n"
+                "        middle = self._checkpoint.advanced(self._checkpoint.position or encode_state(ProjectionState()))\n"
                 "        rows = Batch(self._checkpoint, middle, changes.add, put)\n"
                 "        await self._patiently(lambda: self._store.commit(rows))\n"
                 "        batch = Batch(middle, middle.advanced(encode_state(state)), (), ())\n"
                 "        await self._patiently(lambda: self._store.commit(batch))\n",
             ),
         ),
+    ),
+    "reorg_told_one_block_too_short": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.projections",
+                "            len(step.reverted),\n",
+                "            max(1, len(step.reverted) - 1),\n",
+            ),
+        ),
+    ),
+    "reorg_names_the_new_head_as_the_old": Mutant(
+        "chain",
+        20,
+        (Patch("tidelog.chain.forks.checkpoint", "        old.head_ref_hash,\n", "        position.head_ref_hash,\n"),),
+    ),
+    "counters_keep_what_a_reorg_has_dropped": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.forks.checkpoint",
+                "counted.minus(dropped).plus(_added(add))",
+                "counted.plus(_added(add))",
+            ),
+        ),
+    ),
+    "counters_of_dropped_logs_and_withdrawals_mixed_up": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.forks.position",
+                '("transaction_count", "log_count", "withdrawal_count"))',
+                '("transaction_count", "withdrawal_count", "log_count"))',
+            ),
+        ),
+    ),
+    "bloom_with_further_bits_said_to_be_proven": Mutant(
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.chain.proof.checks",
+                'return Result(Outcome.NOT_COMPUTABLE, "has further bits beside those of the logs")',
+                "return PASSED",
+            ),
+        ),
+    ),
+    "withdrawals_proven_where_there_are_none": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.proof.checks",
+                "        return NOT_APPLICABLE\n    if case.spec.storage_withdrawals_root",
+                "        return PASSED\n    if case.spec.storage_withdrawals_root",
+            ),
+        ),
+    ),
+    "covered_by_a_root_that_nobody_could_compute": Mutant(
+        "chain",
+        60,
+        (
+            Patch(
+                "tidelog.chain.rows.layout", 'whole = inside and proof.holds("transactions") and', "whole = inside and"
+            ),
+        ),
+    ),
+    "final_because_one_endpoint_has_it": Mutant(
+        "chain",
+        100,
+        (
+            Patch(
+                "tidelog.chain.sync.quorum",
+                "if hashes.count(ours.hash) * 2 <= answers.voters:",
+                "if not hashes.count(ours.hash):",
+            ),
+        ),
+    ),
+    "final_because_one_endpoint_says_so": Mutant(
+        "chain",
+        100,
+        (
+            Patch(
+                "tidelog.chain.sync.quorum",
+                "return agreed_number([*numbers, *[None] * (self._voters - len(numbers))])",
+                "return max((number for number in numbers if number is not None), default=None)",
+            ),
+        ),
+    ),
+    "candle_closes_with_its_first_trade": Mutant(
+        "market", 5, (Patch("tidelog.market.projection.candles", "close=prices[-1],", "close=prices[0],"),)
+    ),
+    "longer_candle_of_the_new_parts_alone": Mutant(
+        "market", 10, (Patch("tidelog.market.load.loader", "coarser((parts | made).values()", "coarser(made.values()"),)
+    ),
+    "coverage_proven_until_a_failure_is_noticed": Mutant(
+        "market",
+        20,
+        (
+            Patch(
+                "tidelog.market.projection.coverage",
+                "border = at_us if _WORTH[state] > _WORTH[current.state] else current.until_us",
+                "border = at_us",
+            ),
+        ),
+    ),
+    "resync_not_told_in_the_coverage": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.market.projection.projection",
+                "self._transition(symbol, BOOK, UNPROVEN, at_us, RESYNC)",
+                "pass",
+            ),
+        ),
+    ),
+    "gap_of_the_coverage_never_closed": Mutant(
+        "market",
+        20,
+        (Patch("tidelog.market.projection.projection", "for loss in repaired - added.unrepaired:", "for loss in ():"),),
+    ),
+    "sample_always_said_to_be_proven": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.market.projection.projection",
+                "proven_depth = book.proven_depth if proven else 0",
+                "proven_depth = 10",
+            ),
+        ),
+    ),
+    "sample_lacks_a_level": Mutant(
+        "market",
+        5,
+        (Patch("tidelog.market.projection.rows", "sides = book.top(SAMPLED_LEVELS)", "sides = book.top(9)"),),
+    ),
+    "snapshot_of_trades_numbered_from_its_own_beginning": Mutant(
+        "market",
+        20,
+        (
+            Patch(
+                "tidelog.market.projection.projection",
+                "max(0, dict(symbol_state.moments).get(oldest_us, 0) - times.count(oldest_us))",
+                "0",
+            ),
+        ),
+    ),
+    "trades_that_came_again_counted_again": Mutant(
+        "market",
+        20,
+        (Patch("tidelog.market.load.loader", "added[symbol] = len(by_key) - stored", "added[symbol] = len(trades)"),),
     ),
 }
 
@@ -367,10 +612,10 @@ class _Finder(importlib.abc.MetaPathFinder):
 def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None:
     """The first of the seeds that catches it, and what it found. In a process that has not loaded tidelog yet."""
     sys.meta_path.insert(0, _Finder(mutant.patches))
-    from tidelog.sim.scenario import drawn, play
+    from tidelog.sim.runs.play import generate, play
 
     for seed in seeds:
-        verdict = play(drawn(mutant.kind, seed))
+        verdict = play(generate(mutant.kind, seed, contracts=mutant.contracts))
         if not verdict.ok:
             return seed, verdict.violations[0]
     return None
@@ -380,10 +625,31 @@ def caught(name: str, seeds: Sequence[int] | None = None) -> str | None:
     """Run a mutant in a process of its own; what caught it, None if nothing did."""
     wanted = range(MUTANTS[name].seeds) if seeds is None else seeds
     command = [sys.executable, "-m", "tests.simulation.mutants", "--child", name, *map(str, wanted)]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_S, check=False)
+    environment = os.environ | {"TIDELOG_CORE": "python"}  # it is Python's path that a mutant patches
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHILD_S, check=False)
     if child.returncode not in (0, 1):
         raise AssertionError(f"{name}: the process ended with {child.returncode}: {child.stderr[-2_000:]}")
     return child.stdout.strip() if child.returncode == 0 else None
+
+
+def in_the_documentation() -> dict[str, str]:
+    """The rows of the table in docs/simulation.md, by mutant."""
+    text = DOCUMENT.read_text()
+    rows = text[text.index(BEGIN) + len(BEGIN) : text.index(END)].strip().splitlines()[2:]
+    return {row.split("|")[1].strip().strip("`"): row for row in rows}
+
+
+def document(name: str, told: str | None) -> None:
+    """Put what became of a mutant into the table: caught by which seed, and by what; or escaped."""
+    found = re.fullmatch(r"(seed \d+): (.*)", told or "")
+    seed, seen = (found[1], found[2]) if found else (f"**escaped** {MUTANTS[name].seeds} seeds", "")
+    seen = re.split(r": (?:stored|told|\[|\()", seen)[0].replace("|", "/")
+    rows = in_the_documentation() | {name: f"| `{name}` | {MUTANTS[name].kind} | {seed} | {seen} |"}
+    table = ["| mutant | of | caught by | what was seen |", "|---|---|---|---|"]
+    table += [rows[each] for each in MUTANTS if each in rows]
+    text = DOCUMENT.read_text()
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    DOCUMENT.write_text(before + "\n" + "\n".join(table) + "\n" + after)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -397,6 +663,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in arguments or MUTANTS:
         told = caught(name)
         escaped += told is None
+        document(name, told)
         print(f"{name:38} {told or f'ESCAPED {MUTANTS[name].seeds} seeds'}", flush=True)
     return 1 if escaped else 0
 

@@ -7,27 +7,37 @@ import sys
 
 import pytest
 
-from tidelog.sim import schedule as plan
-from tidelog.sim.drawing import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
+from tests.chain.native import needs_core, use_python
 from tidelog.sim.exchange import FAULTS
-from tidelog.sim.lies import LIES
-from tidelog.sim.limits import PLANS
-from tidelog.sim.scenario import drawn, play, shrunk
+from tidelog.sim.node.lies import LIES
+from tidelog.sim.node.limits import PLANS
+from tidelog.sim.runs.play import generate, play, shrunk
+from tidelog.sim.scenario import schedule as plan
+from tidelog.sim.scenario.generator import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
 
 CHAIN_SEEDS = range(8)
+CONTRACT_SEEDS = range(3)
 MARKET_SEEDS = range(3)
+BOTH_PATHS = (0, 8)  # short ones
 SAME = 3  # the seed that is run twice
+LOSES_A_JOURNAL = 57  # and begins another one, which needs an id
 
 
 @pytest.mark.parametrize("seed", CHAIN_SEEDS)
 def test_a_chain(seed: int) -> None:
-    verdict = play(drawn(plan.CHAIN, seed))
+    verdict = play(generate(plan.CHAIN, seed))
+    assert verdict.ok, verdict.violations
+
+
+@pytest.mark.parametrize("seed", CONTRACT_SEEDS)
+def test_a_chain_whose_contracts_have_tables(seed: int) -> None:
+    verdict = play(generate(plan.CHAIN, seed, contracts=True))
     assert verdict.ok, verdict.violations
 
 
 @pytest.mark.parametrize("seed", MARKET_SEEDS)
 def test_a_recording(seed: int) -> None:
-    verdict = play(drawn(plan.MARKET, seed))
+    verdict = play(generate(plan.MARKET, seed))
     assert verdict.ok, verdict.violations
 
 
@@ -37,21 +47,37 @@ def test_the_same_seed_takes_the_same_steps_in_another_process() -> None:
     there = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100, check=True).stdout
     lines = there.splitlines()
     for kind, printed, told in [(plan.CHAIN, lines[0], lines[1]), (plan.MARKET, lines[2], lines[3])]:
-        assert printed == plan.encode(drawn(kind, SAME)), "the schedule stands before the run"
-        here = play(drawn(kind, SAME))
+        assert printed == plan.encode(generate(kind, SAME)), "the schedule stands before the run"
+        here = play(generate(kind, SAME))
         assert f"trace {here.digest[:32]}, {here.steps} steps" in told
 
 
+@needs_core
+@pytest.mark.parametrize("seed", BOTH_PATHS)
+def test_a_chain_takes_the_same_steps_by_the_core_and_in_python(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_core = play(generate(plan.CHAIN, seed))
+    use_python(monkeypatch)
+    in_python = play(generate(plan.CHAIN, seed))
+    assert in_python.ok
+    assert by_core == in_python
+
+
+def test_a_run_whose_journal_is_lost_takes_the_same_steps_again() -> None:
+    schedule = generate(plan.MARKET, LOSES_A_JOURNAL)
+    assert any(isinstance(event.do, plan.LoseJournal) for event in schedule.events)
+    assert play(schedule).digest == play(schedule).digest
+
+
 def test_another_seed_is_another_run() -> None:
-    assert play(drawn(plan.CHAIN, 1, steps=0)).digest != play(drawn(plan.CHAIN, 2, steps=0)).digest
+    assert play(generate(plan.CHAIN, 1, steps=0)).digest != play(generate(plan.CHAIN, 2, steps=0)).digest
 
 
 @pytest.mark.parametrize("kind", [plan.CHAIN, plan.MARKET])
 def test_a_schedule_is_data(kind: str) -> None:
     for seed in range(50):
-        schedule = drawn(kind, seed)
+        schedule = generate(kind, seed)
         assert plan.decode(plan.encode(schedule)) == schedule
-        assert drawn(kind, seed) == schedule
+        assert generate(kind, seed) == schedule
 
 
 def test_every_fault_is_drawn() -> None:
@@ -59,7 +85,7 @@ def test_every_fault_is_drawn() -> None:
     drawn_faults = {
         event.do.name
         for seed in range(400)
-        for event in drawn(plan.MARKET, seed).events
+        for event in generate(plan.MARKET, seed).events
         if isinstance(event.do, plan.Fault)
     }
     assert drawn_faults == FAULTS.keys() - MARKET_LEFT_OUT
@@ -69,20 +95,20 @@ def test_every_lie_is_drawn() -> None:
     drawn_lies = {
         event.do.name
         for seed in range(400)
-        for event in drawn(plan.CHAIN, seed).events
+        for event in generate(plan.CHAIN, seed).events
         if isinstance(event.do, plan.Lie)
     }
     assert drawn_lies == LIES.keys() - CHAIN_LEFT_OUT
 
 
 def test_every_plan_of_a_provider_is_drawn_and_so_is_trouble() -> None:
-    schedules = [drawn(plan.CHAIN, seed) for seed in range(400)]
+    schedules = [generate(plan.CHAIN, seed) for seed in range(400)]
     assert {schedule.limits for schedule in schedules} == PLANS.keys() | {""}
     assert {schedule.troubled for schedule in schedules} == {True, False}
 
 
 def test_shrinking_keeps_what_it_takes_to_fail() -> None:
-    schedule = drawn(plan.CHAIN, 5, steps=12)
+    schedule = generate(plan.CHAIN, 5, steps=12)
     culprits = {schedule.events[3], schedule.events[9]}
     smaller = shrunk(schedule, lambda tried: culprits <= set(tried.events))
     assert set(smaller.events) == culprits

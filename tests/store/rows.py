@@ -7,26 +7,9 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from tidelog.batch import (
-    BLOCK_TABLES,
-    BLOCKS,
-    CHAINS,
-    CHANGES,
-    GAPS,
-    LOGS,
-    TRANSACTIONS,
-    UNCLES,
-    WITHDRAWALS,
-    Batch,
-    Checkpoint,
-    Kind,
-    Rollback,
-    Row,
-    Rows,
-    Table,
-    Value,
-    uint256,
-)
+from tidelog.batch import Batch, Checkpoint, Kind, Rollback, Row, Rows, Table, Value, int256, uint256
+from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.market.projection.tables import GAPS
 
 __all__ = ["SOURCE", "BlockRows", "Chain", "block_rows", "extreme_row", "make_row"]
 
@@ -80,6 +63,8 @@ def _value(rng: random.Random, name: str, kind: Kind) -> Value:
             return f"{name}-{rng.randrange(100)}"
         case Kind.UINT256:
             return uint256(rng.randrange(10**18))
+        case Kind.INT256:
+            return int256(rng.randrange(-(10**30), 10**30))
         case Kind.BYTES:
             return rng.randbytes(_BYTE_LENGTHS.get(name, 32))
 
@@ -224,4 +209,5 @@ class Chain:
 
     def _change(self, kind: str, number: int) -> Row:
         self.seq += 1
-        return make_row(CHANGES, self._rng, chain_id=self.chain_id, seq=self.seq, kind=kind, number=number)
+        given = {"chain_id": self.chain_id, "seq": self.seq, "number": number, "writer": self.checkpoint.writer}
+        return make_row(CHANGES, self._rng, kind=kind, **given)

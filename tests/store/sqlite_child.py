@@ -14,15 +14,15 @@ from tidelog.errors import TidelogError
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
-FILE_BYTES_MAX = 1_000_000
+FILE_BYTES_MAX = 2_000_000
 BLOCKS_PER_COMMIT = 3
 
 
 async def fill(path: str) -> None:
     store = await open_store(f"sqlite:///{path}", SystemRuntime())
-    held = await store.acquire(SOURCE)
-    chain = Chain(held, seed=held.epoch)
-    chain.head = int(held.position or -1)
+    before = await store.acquire(SOURCE)
+    chain = Chain(before, seed=before.epoch)
+    chain.head = int(before.position or -1)
     async with store.snapshot() as snapshot:
         for checkpoint in await snapshot.checkpoints():
             chain.seq = checkpoint.commit_seq * BLOCKS_PER_COMMIT

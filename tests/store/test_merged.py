@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.store.rows import SOURCE, make_row
-from tidelog.batch import LOGS, TRANSACTIONS, Batch, Row, Rows, Table, Value
+from tidelog.batch import Batch, Row, Rows, Table, Value
+from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
 from tidelog.store import Store
-from tidelog.store import merged as module
 from tidelog.store.merged import ALTERNATIVES_MAX, merged
 from tidelog.store.query import key_of
 
@@ -47,9 +47,9 @@ async def filled(store: Store, rng: random.Random) -> dict[str, list[Row]]:
             for chain, number, index in places
         ],
     }
-    held = await store.acquire(SOURCE)
+    before = await store.acquire(SOURCE)
     add = (Rows(LOGS, rows[LOGS.name]), Rows(TRANSACTIONS, rows[TRANSACTIONS.name]))
-    await store.commit(Batch(held, held.advanced("x"), add=add))
+    await store.commit(Batch(before, before.advanced("x"), add=add))
     return rows
 
 
@@ -76,13 +76,13 @@ def filtered(
     return found[: given["limit"]]
 
 
-async def test_gives_what_a_filter_of_all_rows_gives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_merged_reads_give_what_a_filter_of_all_rows_gives(store: Store) -> None:
     rng = random.Random(20)
     rows = await filled(store, rng)
     sizes = set()
     async with store.snapshot() as snapshot:
         for _ in range(200):
-            monkeypatch.setattr(module, "PORTION_MIN", rng.choice([1, 2, 7, 500]))
+            portion_min = rng.choice([1, 2, 7, 500])
             table, columns, where, choices = rng.choice(
                 [
                     (LOGS, ["address"], {"topic0": TOPICS[1]}, ADDRESSES),
@@ -105,12 +105,13 @@ async def test_gives_what_a_filter_of_all_rows_gives(store: Store, monkeypatch: 
             if rng.random() < 0.5:
                 given["after"] = (given["scope"], rng.randrange(12), rng.randrange(10))
             expected = filtered(table, rows[table.name], columns, values, given)
-            assert await merged(snapshot, table, column=columns, values=values, **given) == expected, given
+            found = await merged(snapshot, table, column=columns, values=values, portion_min=portion_min, **given)
+            assert found == expected, given
             sizes.add(len(expected))
     assert max(sizes) > 50
 
 
-async def test_pages_by_the_last_key_are_the_whole(store: Store) -> None:
+async def test_pages_of_merged_reads_are_the_whole(store: Store) -> None:
     rows = await filled(store, random.Random(3))
     pages: list[Row] = []
     async with store.snapshot() as snapshot:
@@ -129,7 +130,7 @@ async def test_pages_by_the_last_key_are_the_whole(store: Store) -> None:
     assert pages == sorted(wanted, key=lambda row: row[:3], reverse=True)
 
 
-async def test_there_is_a_most_of_alternatives(store: Store) -> None:
+async def test_too_many_alternatives_are_refused(store: Store) -> None:
     values: list[Value] = [n.to_bytes(20, "big") for n in range(ALTERNATIVES_MAX + 1)]
     async with store.snapshot() as snapshot:
         assert await merged(snapshot, LOGS, column="address", values=[*values[1:], *values[1:]], limit=5) == []

@@ -17,7 +17,7 @@ DONE = {1: Record("one", "aa"), 2: Record("two", "bb")}
         (DONE, ()),
     ],
 )
-def test_what_is_missing_comes_in_order(applied: dict[int, Record], missing: tuple[Migration, ...]) -> None:
+def test_missing_migrations_come_in_order(applied: dict[int, Record], missing: tuple[Migration, ...]) -> None:
     assert pending(applied, (ONE, TWO), location="here") == missing
 
 
@@ -33,7 +33,9 @@ def test_what_is_missing_comes_in_order(applied: dict[int, Record], missing: tup
         ({1: Record("one", "ab")}, Corruption, "recorded as ab, and its file is aa"),
     ],
 )
-def test_what_cannot_be_is_refused(applied: dict[int, Record], error: type[Exception], sentence: str) -> None:
+def test_migrations_that_contradict_the_store_are_refused(
+    applied: dict[int, Record], error: type[Exception], sentence: str
+) -> None:
     with pytest.raises(error, match=sentence):
         pending(applied, (ONE, TWO), location="here")
 
@@ -48,4 +50,12 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (5, "complete"),
         (6, "uncles"),
         (7, "spec"),
+        (8, "writers"),
+        (9, "segments"),
+        (10, "transactions_hash"),
+        (11, "transactions_from"),
+        (12, "transactions_to"),
+        (13, "logs_address"),
+        (14, "logs_topic0"),
+        (15, "contracts"),
     ]

@@ -1,8 +1,13 @@
 """Trying again while a store is busy: until it is not, or for as long as it is told."""
 
+import random
+from pathlib import Path
+
 import pytest
 
+import tidelog
 from tests.runtime import FakeRuntime
+from tidelog.backoff import delays
 from tidelog.errors import Busy, Corruption
 from tidelog.store.patience import RETRY_MAX_S, patiently
 
@@ -22,7 +27,7 @@ class Store:
         return self.tries
 
 
-async def test_it_is_tried_until_it_succeeds() -> None:
+async def test_a_busy_store_is_tried_until_it_succeeds() -> None:
     runtime = FakeRuntime()
     assert await patiently(runtime, Store(0).read, patience_s=1.0) == 1
     assert runtime.sleeps == 0
@@ -30,7 +35,7 @@ async def test_it_is_tried_until_it_succeeds() -> None:
 
 
 @pytest.mark.parametrize("patience_s", [0.0, 0.2, 1.0, 10.0])
-async def test_for_as_long_as_it_may_and_no_longer(patience_s: float) -> None:
+async def test_a_busy_store_is_tried_for_its_patience_and_no_longer(patience_s: float) -> None:
     runtime, store = FakeRuntime(), Store(float("inf"))
     with pytest.raises(Busy) as caught:
         await patiently(runtime, store.read, patience_s=patience_s)
@@ -38,8 +43,43 @@ async def test_for_as_long_as_it_may_and_no_longer(patience_s: float) -> None:
     assert patience_s - RETRY_MAX_S <= runtime.clock <= patience_s
 
 
-async def test_another_error_is_told_at_once() -> None:
+async def test_an_error_other_than_busy_is_raised_at_once() -> None:
     store = Store(1, Corruption)
     with pytest.raises(Corruption):
         await patiently(FakeRuntime(), store.read, patience_s=1.0)
     assert store.tries == 1
+
+
+CALL_S, JOB_S = 60.0, 600.0
+
+
+async def test_the_patience_of_a_job_counts_what_its_calls_have_waited() -> None:
+    """So that the two add up at most, and never multiply."""
+    runtime, store, calls = FakeRuntime(), Store(float("inf")), 0
+
+    async def call() -> int:
+        nonlocal calls
+        calls += 1
+        return await patiently(runtime, store.read, patience_s=CALL_S)
+
+    with pytest.raises(Busy):
+        await patiently(runtime, call, patience_s=JOB_S, waits=delays(random.Random(1), max_s=10.0))
+    assert JOB_S - CALL_S <= runtime.clock <= JOB_S + CALL_S
+    assert calls <= JOB_S / (CALL_S - RETRY_MAX_S) + 1
+
+
+def test_a_call_and_a_job_wait_and_nothing_around_them() -> None:
+    source = Path(tidelog.__file__).parent
+    waiting = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if "import patiently" in path.read_text() and "sim" not in path.parts
+    }
+    calls = {
+        "store/sqlite/__init__.py",
+        "store/sqlite/reader.py",
+        "store/postgres/__init__.py",
+        "store/postgres/reader.py",
+    }
+    jobs = {"chain/sync/writer.py", "market/load/loader.py"}
+    assert waiting == calls | jobs

@@ -8,7 +8,8 @@ import pytest
 from tests.store.pooler import SERVERS, TransactionPooler, pooled
 from tests.store.rows import SOURCE, Chain
 from tests.store.test_postgres import digest_of
-from tidelog.batch import BLOCKS, Outcome
+from tidelog.batch import Outcome
+from tidelog.chain.rows.tables import BLOCKS
 from tidelog.errors import Fenced
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store

@@ -12,11 +12,14 @@ from tests.postgres import PostgresServer
 from tests.store.pooler import TransactionPooler
 from tests.store.rows import SOURCE, Chain
 from tests.store.tls import Certificates, TlsFront, certificates
-from tidelog.batch import BLOCKS
+from tidelog.chain.rows.tables import BLOCKS
 from tidelog.errors import Busy, ConfigError, TidelogError
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
+from tidelog.store.limits import PostgresLimits, StoreLimits
 from tidelog.store.postgres.address import address_of
+
+IMPATIENT = StoreLimits(postgres=PostgresLimits(open_patience_s=0.0))
 
 SCHEMA, PLAIN, DATABASE, USER = "My-Schema", "chain_data", "My-Data Base", "My-User"
 
@@ -64,7 +67,7 @@ def service(name: str, postgres_server: PostgresServer, tmp_path: Path, monkeypa
 
 
 class TestNames:
-    async def test_dashes_capitals_and_spaces(self, postgres_server: PostgresServer) -> None:
+    async def test_names_with_dashes_capitals_and_spaces(self, postgres_server: PostgresServer) -> None:
         admin = await asyncpg.connect(postgres_server.url())
         try:
             await admin.execute(f'CREATE ROLE "{USER}" LOGIN')
@@ -86,7 +89,7 @@ class TestNames:
         ],
     )
     @pytest.mark.parametrize("is_pooled", [False, True])
-    async def test_another_schema(
+    async def test_a_store_in_another_schema(
         self, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]", schema: str, query: str, is_pooled: bool
     ) -> None:
         await admin.execute(f'CREATE SCHEMA "{schema}"')
@@ -104,7 +107,7 @@ class TestNames:
 
 
 class TestPlaces:
-    async def test_a_unix_socket(self, postgres_server: PostgresServer, name: str) -> None:
+    async def test_a_store_at_a_unix_socket(self, postgres_server: PostgresServer, name: str) -> None:
         query = f"host={postgres_server.folder}&port={postgres_server.port}"
         location = await taken_in(f"postgresql://tidelog@/{name}?{query}")
         assert location == f"postgresql://tidelog@/{name}?{query}"
@@ -117,12 +120,14 @@ class TestPlaces:
         assert location == f"postgresql://tidelog@{hosts}/{name}?target_session_attrs=read-write"
 
     @pytest.mark.parametrize("url", ["postgresql://?service=chain", "postgresql:///?service=chain"])
-    async def test_a_service(self, service: Path, admin: "asyncpg.Connection[asyncpg.Record]", url: str) -> None:
+    async def test_a_store_by_its_service(
+        self, service: Path, admin: "asyncpg.Connection[asyncpg.Record]", url: str
+    ) -> None:
         await admin.execute(f"CREATE SCHEMA {PLAIN}")
         assert "service=chain" in await taken_in(url)
         assert await admin.fetchval(f"SELECT count(*) FROM {PLAIN}.blocks") == 2
 
-    async def test_the_environments_service(
+    async def test_a_store_by_the_service_of_the_environment(
         self, service: Path, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await admin.execute(f"CREATE SCHEMA {PLAIN}")
@@ -131,7 +136,7 @@ class TestPlaces:
         monkeypatch.setenv("PGSERVICE", "chian")
         assert f"{service} has no service [chian]" in await refused("postgresql://")
 
-    async def test_the_environments_host(
+    async def test_a_store_by_the_host_of_the_environment(
         self, postgres_server: PostgresServer, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for variable, value in (("HOST", "127.0.0.1"), ("PORT", str(postgres_server.port)), ("USER", "tidelog")):
@@ -167,7 +172,7 @@ class TestTls:
     async def test_a_server_without_tls_is_a_sentence(self, postgres_url: str) -> None:
         assert "the server has no TLS" in await refused(f"{postgres_url}?sslmode=require")
 
-    async def test_what_cannot_be_kept_is_a_sentence(self, postgres_url: str, tmp_path: Path) -> None:
+    async def test_a_tls_mode_that_cannot_be_kept_is_a_sentence(self, postgres_url: str, tmp_path: Path) -> None:
         for query, said in (
             ("sslmode=verify-full&sslrootcert=/nowhere", "sslrootcert names /nowhere, and there is no such file"),
             ("sslmode=never", "`sslmode` parameter must be one of"),
@@ -197,13 +202,12 @@ class TestFailover:
             assert await snapshot.count(BLOCKS) == 2
         await store.close()
 
-    async def test_one_that_stays_read_only_is_tried_again_by_whoever_supervises(
-        self, name: str, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+    async def test_a_server_that_stays_read_only_is_busy(
+        self, name: str, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]"
     ) -> None:
-        monkeypatch.setattr("tidelog.store.postgres.OPEN_PATIENCE_S", 0.0)
         await _read_only(admin, name, "on")
         with pytest.raises(Busy, match="takes no writes now: it is a standby") as caught:
-            await open_store(postgres_url, SystemRuntime())
+            await open_store(postgres_url, SystemRuntime(), limits=IMPATIENT)
         assert caught.value.exit_code == 5  # `run` starts it again
 
 
@@ -215,13 +219,11 @@ async def _read_only(admin: "asyncpg.Connection[asyncpg.Record]", name: str, sta
 async def test_whoever_holds_the_lock_is_named(
     postgres_url: str,
     admin: "asyncpg.Connection[asyncpg.Record]",
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A lock of somebody else's is waited for, and within seconds the log says whose it is."""
-    monkeypatch.setattr("tidelog.store.postgres.TOLD_FIRST_S", 0.05)
-    monkeypatch.setattr("tidelog.store.postgres.TOLD_EVERY_S", 0.05)
-    store = await open_store(postgres_url, SystemRuntime())
+    limits = StoreLimits(postgres=PostgresLimits(waiting_first_s=0.05, waiting_every_s=0.05))
+    store = await open_store(postgres_url, SystemRuntime(), limits=limits)
     chain = Chain(await store.acquire(SOURCE))
     await store.commit(chain.extend(1))
     holder = await asyncpg.connect(postgres_url, server_settings={"application_name": "psql"})
@@ -248,14 +250,14 @@ async def test_whoever_holds_the_lock_is_named(
         ("postgres://h/x?search_path=a,B", "postgresql://h/x?search_path=a,%20%22B%22"),
     ],
 )
-def test_what_may_be_shown(url: str, location: str) -> None:
+def test_the_location_shows_no_secret(url: str, location: str) -> None:
     assert address_of(url).location == location
 
 
 @pytest.mark.parametrize(
     "url", ["postgresql://h:x/d", "postgresql://me:a/b@h/d", "postgresql://h/d?x", "postgresql://[/d"]
 )
-def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
+def test_a_url_that_is_no_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigError, match="--db is not a PostgreSQL URL: write") as caught:
         address_of(url)
     assert "a/b" not in str(caught.value)

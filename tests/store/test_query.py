@@ -2,7 +2,8 @@
 
 import pytest
 
-from tidelog.batch import BLOCKS, CHANGES, LOGS, Value
+from tidelog.batch import Value
+from tidelog.chain.rows.tables import BLOCKS, CHANGES, LOGS
 from tidelog.store import PRESENT
 from tidelog.store.query import CONDITION_VALUES_MAX, select_query
 
@@ -33,9 +34,9 @@ CASES: tuple[tuple[dict[str, object], str, list[Value]], ...] = (
 
 
 @pytest.mark.parametrize(("arguments", "condition", "values"), CASES)
-def test_conditions(arguments: dict[str, object], condition: str, values: list[Value]) -> None:
-    text, held = select_query(LOGS, mark="$", **arguments)  # type: ignore[arg-type]
-    assert (after_where(text), held) == (condition, values)
+def test_conditions_become_sql(arguments: dict[str, object], condition: str, values: list[Value]) -> None:
+    text, parameters = select_query(LOGS, mark="$", **arguments)  # type: ignore[arg-type]
+    assert (after_where(text), parameters) == (condition, values)
 
 
 def test_a_table_without_height_is_bounded_by_the_last_key_column() -> None:

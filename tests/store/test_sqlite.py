@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ import apsw
 import pytest
 
 from tests.store.rows import SOURCE, Chain
-from tidelog.batch import BLOCKS, CANDLES, LOGS, TABLES, TRADES, TRANSACTIONS, Kind, Outcome, Table, Value
+from tidelog.batch import Kind, Outcome, Table, Value
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.errors import Busy, ConfigError, Corruption, Full
+from tidelog.market.projection.tables import CANDLES, TRADES
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
+from tidelog.store.limits import SqliteLimits, StoreLimits
 from tidelog.store.query import select_query
 from tidelog.store.sqlite import connection as connections
 from tidelog.store.sqlite import writer
+from tidelog.tables import TABLES
 
 
 @pytest.fixture
@@ -27,8 +32,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
 
 
-async def opened(path: Path, *, readonly: bool = False) -> Store:
-    return await open_store(f"sqlite:///{path}", SystemRuntime(), readonly=readonly)
+async def opened(path: Path, limits: SqliteLimits | None = None, *, readonly: bool = False) -> Store:
+    stores = StoreLimits(sqlite=limits or SqliteLimits())
+    return await open_store(f"sqlite:///{path}", SystemRuntime(), readonly=readonly, limits=stores)
 
 
 async def filled(path: Path, blocks: int = 3) -> None:
@@ -56,7 +62,7 @@ class TestUrl:
             ("sqlite:////var/lib/tidelog.db", "/var/lib/tidelog.db"),
         ],
     )
-    def test_names_a_file(self, url: str, path: str) -> None:
+    def test_a_url_names_a_file(self, url: str, path: str) -> None:
         assert connections.path_of(url) == path
 
     @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ class TestUrl:
             "sqlite:///x.db?mode=ro",
         ],
     )
-    async def test_or_is_refused(self, url: str) -> None:
+    async def test_a_url_that_names_no_file_is_refused(self, url: str) -> None:
         with pytest.raises(ConfigError, match="names no SQLite file"):
             await open_store(url, SystemRuntime())
 
@@ -113,6 +119,32 @@ class TestFile:
             await opened(path)
         assert path.read_bytes() == content
 
+    @pytest.mark.parametrize("moment", ["application_id", "count(*)"])
+    def test_a_file_that_another_process_makes_a_store_of_meanwhile_is_not_another_programs(
+        self, path: Path, moment: str
+    ) -> None:
+        """The two reads that identify a file see one state of it."""
+        for mode in ("delete", "wal"):  # as the file is before, and after, the other one has opened it
+            maker, opening = apsw.Connection(str(path)), apsw.Connection(str(path))
+            maker.pragma("journal_mode", mode)
+
+            def make(cursor: apsw.Cursor, statement: str, bindings: object, maker: apsw.Connection = maker) -> bool:
+                if moment in statement and not maker.in_transaction:
+                    with suppress(apsw.BusyError):  # whoever identifies a file may keep it from being written
+                        maker.execute(f"BEGIN; PRAGMA application_id = {connections.APPLICATION_ID}; CREATE TABLE t(x)")
+                        maker.execute("COMMIT")
+                return True
+
+            opening.exec_trace = make
+            assert connections.identify(opening, str(path)) in (True, False)
+            opening.exec_trace = None
+            if maker.in_transaction:
+                maker.execute("COMMIT")  # it waited for the reads, and goes on
+            assert connections.identify(opening, str(path)) is True
+            maker.close()
+            opening.close()
+            path.unlink()
+
     async def test_an_empty_file_becomes_a_store(self, path: Path) -> None:
         path.touch()
         with pytest.raises(ConfigError, match="no store was created"):
@@ -120,7 +152,7 @@ class TestFile:
         await filled(path)
         assert edited(path, "PRAGMA application_id") == [(connections.APPLICATION_ID,)]
 
-    async def test_is_durable(self, path: Path) -> None:
+    async def test_a_file_is_written_durably(self, path: Path) -> None:
         store = await opened(path)
         assert (await store.info()).details == {"journal_mode": "wal", "synchronous": "full"}
         await store.close()
@@ -137,12 +169,12 @@ def edited(path: Path, script: str, values: Sequence[Value] = ()) -> list[tuple[
 
 class TestSchema:
     @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-    async def test_has_the_columns_and_key_of_the_table(self, path: Path, table: Table) -> None:
+    async def test_the_schema_has_the_columns_and_key_of_each_table(self, path: Path, table: Table) -> None:
         await filled(path, 1)
         types = {Kind.INT: "INTEGER", Kind.TEXT: "TEXT", **dict.fromkeys((Kind.BYTES, Kind.UINT256), "BLOB")}
         types |= dict.fromkeys((Kind.UINT64, Kind.NUMBER), "ANY")
-        held = edited(path, f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table.name}')")
-        assert held == [
+        columns = edited(path, f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table.name}')")
+        assert columns == [
             (
                 column.name,
                 types[column.kind],
@@ -150,16 +182,16 @@ class TestSchema:
                 table.key.index(column.name) + 1 if column.name in table.key else 0,
             )
             for column in table.columns
-        ]
+        ] + [("segment", "INTEGER", 1, 0)] * bool(table.segmented)
 
-    async def test_a_newer_one_is_refused(self, path: Path) -> None:
+    async def test_a_newer_schema_is_refused(self, path: Path) -> None:
         await filled(path)
         edited(path, "INSERT INTO migrations VALUES (99, 'future', 'abc', 'then')")
         for readonly in (False, True):
             with pytest.raises(ConfigError, match="schema version 99"):
                 await opened(path, readonly=readonly)
 
-    async def test_an_older_one_is_not_read(self, path: Path) -> None:
+    async def test_an_older_schema_is_not_read(self, path: Path) -> None:
         await filled(path)
         edited(path, "DELETE FROM migrations")
         with pytest.raises(ConfigError, match="db migrate"):
@@ -176,48 +208,52 @@ class TestSchema:
         [
             (LOGS, {"low": 5, "high": 9}, "PRIMARY KEY (chain_id=? AND block_number>? AND block_number<?)"),
             (LOGS, {"after": (1, 5, 1)}, "PRIMARY KEY (chain_id=? AND"),
-            (LOGS, {"where": {"address": b"a"}, "low": 5}, "logs_address (chain_id=? AND address=? AND"),
+            (LOGS, {"where": {"address": b"a"}, "low": 5}, "logs_address (segment=? AND chain_id=? AND address=? AND"),
             (
                 LOGS,
                 {"where": {"address": b"a"}, "after": (1, 5, 1)},
-                "logs_address (chain_id=? AND address=? AND",
+                "logs_address (segment=? AND chain_id=? AND address=? AND",
             ),
             (
                 LOGS,
                 {"where": {"topic0": b"a"}, "low": 5, "high": 9},
-                "logs_topic0 (chain_id=? AND topic0=? AND",
+                "logs_topic0 (segment=? AND chain_id=? AND topic0=? AND",
             ),
-            (LOGS, {"where": {"topic0": b"a", "address": b"a"}}, "logs_address (chain_id=? AND address=?"),
-            (TRANSACTIONS, {"where": {"hash": b"a"}}, "transactions_hash (chain_id=? AND hash=?)"),
+            (
+                LOGS,
+                {"where": {"topic0": b"a", "address": b"a"}},
+                "logs_address (segment=? AND chain_id=? AND address=?",
+            ),
+            (TRANSACTIONS, {"where": {"hash": b"a"}}, "transactions_hash (segment=? AND chain_id=? AND hash=?)"),
             (
                 TRANSACTIONS,
                 {"where": {"from_address": b"a"}, "descending": True},
-                "transactions_from (chain_id=? AND from_address=?)",
+                "transactions_from (segment=? AND chain_id=? AND from_address=?)",
             ),
             (
                 TRANSACTIONS,
                 {"where": {"from_address": b"a"}, "descending": True, "after": (1, 5, 1)},
-                "transactions_from (chain_id=? AND from_address=? AND block_number<?)",
+                "transactions_from (segment=? AND chain_id=? AND from_address=? AND block_number<?)",
             ),
             (
                 TRANSACTIONS,
                 {"where": {"to_address": b"a"}, "descending": True, "after": (1, 5, 1)},
-                "transactions_to (chain_id=? AND to_address=? AND block_number<?)",
+                "transactions_to (segment=? AND chain_id=? AND to_address=? AND block_number<?)",
             ),
             (
                 TRANSACTIONS,
                 {"where": {"to_address": b"a"}, "low": 5, "high": 9},
-                "transactions_to (chain_id=? AND to_address=? AND block_number>? AND block_number<?)",
+                "transactions_to (segment=? AND chain_id=? AND to_address=? AND block_number>? AND block_number<?)",
             ),
             (
                 TRANSACTIONS,
                 {"where": {"contract_address": b"a"}, "descending": True, "after": (1, 5, 1)},
-                "transactions_contract (chain_id=? AND contract_address=? AND block_number<?)",
+                "transactions_contract (segment=? AND chain_id=? AND contract_address=? AND block_number<?)",
             ),
             (
                 LOGS,
                 {"where": {"address": b"a", "topic1": b"t"}, "low": 5, "high": 9},
-                "logs_address (chain_id=? AND address=? AND block_number>? AND block_number<?)",
+                "logs_address (segment=? AND chain_id=? AND address=? AND block_number>? AND block_number<?)",
             ),
             (BLOCKS, {"where": {"hash": b"a"}}, "sqlite_autoindex_blocks_2 (chain_id=? AND hash=?)"),
             (
@@ -249,13 +285,12 @@ class TestSchema:
 
 
 class TestLock:
-    async def test_is_waited_for_and_then_busy(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        store = await opened(path)
+    async def test_a_lock_is_waited_for_and_then_busy(self, path: Path) -> None:
+        store = await opened(path, SqliteLimits(write_patience_s=0.05))
         chain = Chain(await store.acquire(SOURCE))
         batch = chain.extend(1)
         other = apsw.Connection(str(path))
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr("tidelog.store.sqlite.WRITE_PATIENCE_S", 0.05)
         with pytest.raises(Busy, match="locked"):
             await store.commit(batch)
         other.execute("ROLLBACK")
@@ -265,7 +300,7 @@ class TestLock:
 
 
 class TestRead:
-    async def test_may_wait_for_its_snapshot_alone(self, path: Path) -> None:
+    async def test_a_read_may_wait_for_its_snapshot_alone(self, path: Path) -> None:
         store = await opened(path)
 
         async def dawdle(snapshot: Snapshot) -> None:
@@ -277,18 +312,16 @@ class TestRead:
 
 
 class TestLog:
-    async def test_stays_bounded_while_readers_come_and_go(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50)
-        monkeypatch.setattr(writer, "WAL_PAGES_MAX", 100)
-        store = await opened(path)
+    async def test_the_log_stays_bounded_while_readers_come_and_go(self, path: Path) -> None:
+        store = await opened(path, SqliteLimits(checkpoint_pages=50, wal_pages_max=100))
         chain = Chain(await store.acquire(SOURCE))
         log = path.with_name("store.db-wal")
         sizes = []
-        async with store.snapshot() as held:  # nothing can be dropped from the log meanwhile
+        async with store.snapshot() as columns:  # nothing can be dropped from the log meanwhile
             for _ in range(20):
                 await store.commit(chain.extend(5))
             grown = log.stat().st_size
-            assert await held.count(BLOCKS) == 0
+            assert await columns.count(BLOCKS) == 0
         for _ in range(40):
             await store.commit(chain.extend(5))
             sizes.append(log.stat().st_size)
@@ -320,7 +353,7 @@ class TestDisk:
         await store.close()
 
     def test_a_full_disk_changes_nothing(self, path: Path) -> None:
-        """The child may not make a file larger than 1 MB: it fills the store until that is `Full`."""
+        """The child may not make a file larger than 2 MB: it fills the store until that is `Full`."""
         child = subprocess.run(
             [sys.executable, "-m", "tests.store.sqlite_child", str(path), "full"],
             capture_output=True,
@@ -336,7 +369,7 @@ class TestDisk:
 
 
 class TestKill:
-    def test_leaves_whole_batches(self, path: Path) -> None:
+    def test_a_kill_leaves_whole_batches(self, path: Path) -> None:
         for commits in (1, 2, 3, 5, 8, 13):  # so many are reported before the kill, which hits a later one
             with subprocess.Popen(
                 [sys.executable, "-m", "tests.store.sqlite_child", str(path), "forever"],

@@ -12,23 +12,9 @@ import pytest
 
 from tests.fixtures import schema3
 from tests.store.rows import make_row
-from tidelog.batch import (
-    BLOCKS,
-    CANDLES,
-    INT_MAX,
-    LOGS,
-    NUMBER_MAX,
-    TRADES,
-    TRANSACTIONS,
-    UINT64_MAX,
-    WITHDRAWALS,
-    Batch,
-    Row,
-    Rows,
-    Table,
-    Value,
-    uint256,
-)
+from tidelog.batch import INT_MAX, NUMBER_MAX, UINT64_MAX, Batch, Row, Rows, Table, Value, uint256
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
+from tidelog.market.projection.tables import CANDLES, TRADES
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -74,14 +60,14 @@ def _printed(value: object) -> str | None:
 
 async def stored(url: str, *rows: tuple[Table, Row]) -> str:
     store = await open_store(url, SystemRuntime())
-    held = await store.acquire("x")
-    await store.commit(Batch(held, held.advanced("1"), add=tuple([Rows(table, [row]) for table, row in rows])))
+    before = await store.acquire("x")
+    await store.commit(Batch(before, before.advanced("1"), add=tuple([Rows(table, [row]) for table, row in rows])))
     await store.close()
     return url
 
 
 @pytest.mark.parametrize("view", VIEWS)
-async def test_both_backends_say_the_same(view: str, tmp_path: Path, postgres_url: str) -> None:
+async def test_views_of_both_backends_say_the_same(view: str, tmp_path: Path, postgres_url: str) -> None:
     query = f"SELECT * FROM {view} ORDER BY {VIEWS[view]}"
     first = await asked(await migrated(schema3.sqlite_store(tmp_path)), query)
     second = await asked(await migrated(schema3.postgres_store(postgres_url)), query)
@@ -150,7 +136,7 @@ async def test_prices_have_their_decimals(number: int, scale: int, text: str, ur
         ("v_blocks", BLOCKS, "hash", "blocks"),
     ],
 )
-async def test_what_people_ask_for_is_found_by_an_index(
+async def test_views_are_read_by_an_index(
     view: str, table: Table, column: str, index: str, scope: str, tmp_path: Path, postgres_url: str
 ) -> None:
     lite = await migrated(schema3.sqlite_store(tmp_path))

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.command import until
-from tidelog.chain.rlp import encode_bytes, encode_int, encode_list
-from tidelog.sim.transactions import Account, Authorization, Payload, keccak, signed
+from tidelog.chain.encoding.rlp import encode_bytes, encode_int, encode_list
+from tidelog.sim.node.chain.transactions import Account, Authorization, Payload, keccak, signed
 
 __all__ = ["Anvil", "RpcFailure", "program"]
 
 CHAIN_ID = 31337
-START_S = 20.0
+START_S = 60.0
 END_S = 20.0  # it writes its state before it ends
 GWEI = 10**9
 GAS = 400_000  # for any transaction here, so that nothing has to be estimated

@@ -13,9 +13,10 @@ import traceback
 import msgspec
 from msgspec import Struct
 
-from tidelog.chain.pool import Pool
-from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import Options, Sync
+from tidelog.chain.source.client import Endpoint
+from tidelog.chain.source.pool import Pool
+from tidelog.chain.sync.engine import Options, Sync
+from tidelog.cli.sources.contracts import contracts_in
 from tidelog.config import EndpointUrl
 from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime, run
@@ -33,6 +34,7 @@ class Order(Struct):
     options: Options
     point: str | None = None
     nth: int = 1
+    contracts: str | None = None  # the file that names those whose events have tables
 
 
 class Crashing(SystemRuntime):
@@ -55,7 +57,8 @@ async def sync(order: Order) -> None:
     pool = Pool([Endpoint(EndpointUrl(order.rpc), http, runtime, metrics)], runtime, metrics)
     store = await open_store(order.db, runtime)
     try:
-        await Sync(store, pool, runtime, metrics, order.options).run()
+        contracts = None if order.contracts is None else contracts_in(order.contracts)
+        await Sync(store, pool, runtime, metrics, order.options, contracts=contracts).run()
     finally:
         await store.close()
         await http.close()

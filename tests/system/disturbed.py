@@ -1,6 +1,6 @@
 """A feed on real sockets to an exchange that is told to fail, its journal loaded into a store, all in a hurry.
 
-The exchange is in this process, so that every book which the feed shows as proven can be held against the true one
+The exchange is in this process, so that every book which the feed shows as proven can be compared with the true one
 at that very frame. Time runs `SPEED` times as fast for both: a minute of silence costs a second and a half.
 """
 
@@ -15,33 +15,35 @@ from typing import Any
 import pytest
 
 from tests.sim.exchange_client import CODECS
-from tidelog.batch import GAPS, MARKET_TABLES, TRADES, Row, Table
+from tidelog.batch import Row, Table
 from tidelog.errors import Rejected
-from tidelog.market import feed as feed_module
 from tidelog.market.events import BookDelta, BookSnapshot
-from tidelog.market.feed import Feed
-from tidelog.market.journal_file import JournalReader
-from tidelog.market.loader import Loader, source_of
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.journal.retention import Retention
+from tidelog.market.live.feed import Feed
+from tidelog.market.live.limits import FeedLimits
+from tidelog.market.load.loader import Loader, source_of
+from tidelog.market.projection.tables import GAPS, MARKET_TABLES, TRADES
 from tidelog.market.records import Record
-from tidelog.market.replay import Summary, load_entries, replay
-from tidelog.market.retention import Retention
-from tidelog.net import websocket as websocket_module
-from tidelog.net.websocket import PicoWebSocket, WebSocket
+from tidelog.market.replay.position import events_to_load
+from tidelog.market.replay.replay import Summary, replay_records
+from tidelog.net.websocket import PicoWebSocket, WebSocket, WebSocketLimits
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.answers import Answer
 from tidelog.sim.exchange import Pair, SimExchange
-from tidelog.sim.exchange.book import TrueTop
-from tidelog.sim.exchange.market import TrueTrade
-from tidelog.sim.exchange.server import ExchangeServer
+from tidelog.sim.exchange.markets.book import TrueTop
+from tidelog.sim.exchange.markets.market import TrueTrade
 from tidelog.sim.exchange.session import Session
+from tidelog.sim.exchange.wire.server import ExchangeServer
+from tidelog.sim.node.answers import Answer
 from tidelog.store import open_store
 
 Load = Callable[[str, Path, Callable[[], bool]], Coroutine[None, None, None]]
 
 SPEED = 40
-LOOK_S = 0.02  # between looks at the clock, which the event loop does not know to run fast
-CONNECT_S = 0.5  # in which loopback answers, however busy the machine
-CLOSE_S = 0.1
+HURRIED = FeedLimits(
+    wait_s_max=0.02,  # between looks at the clock, which the event loop does not know to run fast
+    connect_s=0.5,  # in which loopback answers, however busy the machine
+)
 UNTIL_S = 20.0  # no wait takes a tenth of it
 NAME = "test"
 SYMBOLS = ("BTC/USD", "ETH/USD")
@@ -67,11 +69,8 @@ class Hurried(SystemRuntime):
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> Hurried:
-    """A fast clock, and waits to go with it."""
-    monkeypatch.setattr(feed_module, "WAIT_S_MAX", LOOK_S)
-    monkeypatch.setattr(feed_module, "CONNECT_S", CONNECT_S)
-    monkeypatch.setattr(websocket_module, "CLOSE_S", CLOSE_S)
+def hurry() -> Hurried:
+    """A fast clock."""
     return Hurried()
 
 
@@ -97,7 +96,7 @@ class Watched:
         self.feed: Feed | None = None
         self.frames = 0  # handed to the feed
         self.proven: Counter[str] = Counter()  # by symbol: shown as proven right after a frame, and true
-        self._pico = PicoWebSocket()
+        self._pico = PicoWebSocket(limits=WebSocketLimits(close_s=0.1))
 
     async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
         socket = await self._pico.connect(url, timeout_s=timeout_s)
@@ -171,7 +170,7 @@ class Recording:
 
     @property
     def is_whole(self) -> bool:
-        """Everything that is wanted is held, and every book proven."""
+        """Everything that is wanted is acknowledged, and every book proven."""
         progress = self.feed.progress
         if not 0 < progress.subscriptions == progress.held:
             return False
@@ -210,7 +209,7 @@ def records(journal: Path) -> list[Record]:
 async def digest_of(journal: Path, speed: float | None = None) -> str:
     """Of the events of the first run, by a replay."""
     summary = Summary()
-    async for _ in replay(records(journal), SystemRuntime(), speed=speed, summary=summary):
+    async for _ in replay_records(records(journal), SystemRuntime(), speed=speed, summary=summary):
         pass
     return summary.digests[1].hexdigest()
 
@@ -226,6 +225,7 @@ async def recording(
     load_later: bool = False,
     loads: Load | None = None,
     retention: Retention | None = None,
+    limits: FeedLimits = HURRIED,
     route: Callable[[str], str] = str,
 ) -> AsyncIterator[Recording]:
     """A feed of two symbols' books and trades and its loader, running; when left, both have ended in order.
@@ -246,6 +246,7 @@ async def recording(
         async with Feed(
             SYMBOLS, ["book", "trade"], journal=str(path), depth=DEPTH, protocol=protocol,
             url=route(server.url(protocol)), digest=True, runtime=runtime, transport=watched, retention=retention,
+            limits=limits,
         ) as feed:  # fmt: skip
             watched.feed = feed
             if not load_later:
@@ -274,7 +275,7 @@ async def load(url: str, journal: Path, ending: Callable[[], bool] = lambda: Tru
     store = await open_store(url, runtime)
     try:
         loader = await Loader.open(store, runtime, NAME)
-        await loader.run(load_entries(str(journal), runtime, after=loader.committed, ending=ending))
+        await loader.run(events_to_load(str(journal), runtime, after=loader.committed, ending=ending))
     finally:
         await store.close()
 
@@ -295,18 +296,18 @@ async def contents(url: str, name: str = NAME) -> dict[str, list[Row]]:
 async def judge(running: Recording, folder: Path, *, bits_flip: bool = False) -> int:
     """What has to hold of every run, however disturbed, once it is over; how many trades are missing."""
     assert await digest_of(running.path) == await digest_of(running.path, REPLAY_SPEED) == running.feed.digest
-    held = await contents(running.url)
+    stored_rows = await contents(running.url)
     again = f"sqlite:///{folder}/again.db"
     await load(again, running.path)
-    assert await contents(again) == held, "the store is a fold of the journal"
+    assert await contents(again) == stored_rows, "the store is a fold of the journal"
     if running.watched.protocol == "v1":
-        states = {row[5] for row in held["coverage"] if row[2] == "trade"}
+        states = {row[5] for row in stored_rows["coverage"] if row[2] == "trade"}
         assert "proven" not in states, "without ids nobody knows"
         return 0
-    return judge_trades(held, running.exchange, bits_flip=bits_flip)
+    return judge_trades(stored_rows, running.exchange, bits_flip=bits_flip)
 
 
-def judge_trades(held: dict[str, list[Row]], exchange: SimExchange, *, bits_flip: bool = False) -> int:
+def judge_trades(stored_rows: dict[str, list[Row]], exchange: SimExchange, *, bits_flip: bool = False) -> int:
     """Every true trade between the first and the last that were stored is stored as it was, or lies in an open gap.
 
     Args:
@@ -317,11 +318,11 @@ def judge_trades(held: dict[str, list[Row]], exchange: SimExchange, *, bits_flip
     """
     said = 0
     for symbol, market in exchange.markets.items():
-        of_symbol = [row for row in named(TRADES, held) if row["symbol"] == symbol]
+        of_symbol = [row for row in named(TRADES, stored_rows) if row["symbol"] == symbol]
         stored = {row["trade_id"]: row for row in of_symbol}
         assert len(of_symbol) == len(stored) > 0, "each trade once"
         still_open = [
-            gap for gap in named(GAPS, held) if gap["scope"] == f"trades:{symbol}" and gap["closed_at"] is None
+            gap for gap in named(GAPS, stored_rows) if gap["scope"] == f"trades:{symbol}" and gap["closed_at"] is None
         ]
         for trade in market.trades:
             row = stored.get(trade.trade_id)
@@ -333,8 +334,8 @@ def judge_trades(held: dict[str, list[Row]], exchange: SimExchange, *, bits_flip
     return said
 
 
-def named(table: Table, held: dict[str, list[Row]]) -> list[dict[str, Any]]:
-    return [dict(zip(table.names, row, strict=True)) for row in held[table.name]]
+def named(table: Table, stored_rows: dict[str, list[Row]]) -> list[dict[str, Any]]:
+    return [dict(zip(table.names, row, strict=True)) for row in stored_rows[table.name]]
 
 
 def _says(row: dict[str, Any], trade: TrueTrade, pair: Pair) -> bool:

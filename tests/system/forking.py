@@ -16,7 +16,7 @@ from msgspec import Struct
 
 import tidelog.cli.chain
 import tidelog.cli.market
-import tidelog.market.loader
+import tidelog.market.load.loader
 import tidelog.store.sqlite.writer  # noqa: F401  # the commands import them late
 from tidelog.cli import main as command_line
 

@@ -56,7 +56,7 @@ def replacement(depth: int) -> list[Any]:
     return [[sent, 0], [sent, depth - 1], [sent, depth - 1]]
 
 
-def test_it_answers_the_receipts_of_a_block_by_its_hash(anvil: Anvil) -> None:
+def test_anvil_answers_receipts_by_block_hash(anvil: Anvil) -> None:
     anvil.mine_every_type()
     block = anvil.rpc("eth_getBlockByNumber", "latest", False)
     receipts = anvil.rpc("eth_getBlockReceipts", block["hash"])

@@ -9,13 +9,13 @@ import pytest
 from tests.simulated import Simulated
 from tests.system.truth import standing
 from tidelog.batch import Batch, Outcome
-from tidelog.chain.pool import Pool
-from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import Options, Sync
+from tidelog.chain.source.client import Endpoint
+from tidelog.chain.source.pool import Pool
+from tidelog.chain.sync.engine import Options, Sync
 from tidelog.config import EndpointUrl
 from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import Store, open_store
 from tidelog.telemetry import ChainMetrics
 
@@ -40,7 +40,7 @@ class Gated:
 async def test_a_commit_that_is_under_way_is_not_cut_short(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/chain.db"
     runtime, metrics, http = SystemRuntime(), ChainMetrics(), AioHttp()
-    with Simulated(Ledger(seed=3, blocks=10)) as node:
+    with Simulated(BlockTree(seed=3, blocks=10)) as node:
         store = await open_store(url, runtime)
         gated: Any = Gated(store)
         pool = Pool([Endpoint(EndpointUrl(node.url), http, runtime, metrics)], runtime, metrics)

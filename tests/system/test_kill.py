@@ -21,8 +21,10 @@ from tests.system.crashing import Order
 from tests.system.reader import Reader
 from tests.system.sql import opened, position
 from tests.system.truth import Standing, standing
-from tidelog.chain.sync import Options
-from tidelog.sim.ledger import Ledger
+from tidelog.chain.sync.engine import Options
+from tidelog.sim.node.chain.block_builder import Shape
+from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.sim.node.contracts.world import PLACES
 
 CHAIN_ID = 1337
 MISCHIEF_S = 0.02  # between changes of the chain: some come while the command starts, some while it commits
@@ -60,10 +62,10 @@ class Mischief:
         while not self._stop.wait(MISCHIEF_S):
             if self._random.random() < 0.3:
                 depth = self._random.randint(1, REORG_DEPTH_MAX)
-                self._node.do(partial(self._node.ledger.reorg, depth))
+                self._node.do(partial(self._node.tree.reorg, depth))
             else:
                 count = self._random.randint(1, 3)
-                self._node.do(partial(self._node.ledger.extend, count))
+                self._node.do(partial(self._node.tree.extend, count))
 
 
 def changes(url: str) -> int:
@@ -76,12 +78,15 @@ def has_moved(url: str, since: int) -> bool:
 
 
 def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
+    """Contracts have tables from the second life on: what was stored before is filled in while the chain moves."""
     moments = random.Random(seed)
-    log = tmp_path / "log"
-    with Simulated(Ledger(seed=seed, blocks=200)) as node:
-        command = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.02")
+    log, contracts = tmp_path / "log", named_contracts(tmp_path)
+    with Simulated(BlockTree(seed=seed, blocks=200, shape=Shape(contracts=True))) as node:
+        command: tuple[str, ...] = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.02")
         with Reader(url, CHAIN_ID, pause_s=READ_S), Mischief(node, seed):
-            for _ in range(kills):
+            for life in range(kills):
+                if life == 1:
+                    command += ("--contracts", str(contracts))
                 moved = partial(has_moved, url, changes(url))
                 with Running(*command, log=log) as sync:
                     sync.until(moved, "a commit")
@@ -91,15 +96,36 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
         with Running(*command, log=log) as sync:
             for _ in range(2):
                 sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
-                node.do(lambda: node.ledger.reorg(7))  # one at least that no kill has come between
+                node.do(lambda: node.tree.reorg(7))  # one at least that no kill has come between
             sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
             assert sync.interrupt() == 0
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
-        assert tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed).code == 0
+        done = tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed, "--contracts", str(contracts))
+        assert done.code == 0
     with opened(url) as view:
         assert view.row("SELECT count(*) FROM reorgs WHERE reason = 'reorg'")[0] >= 2
+        assert view.row("SELECT count(*) FROM e_tide_transfer")[0] > 0
     assert digest(url) == digest(undisturbed)
-    assert tidelog("chain", "verify", "--db", url).code == 0
+    verified = tidelog("chain", "verify", "--db", url)
+    assert (verified.code, "being filled in" in verified.out) == (0, False)
+
+
+def named_contracts(folder: Path, *names: str) -> Path:
+    """A file of contracts of the simulated chain, all of them if none is named."""
+    abis = {
+        "tide": '"erc20"',
+        "shells": '"erc721"',
+        "gauge": '["Measured(uint256 value)", "Measured(uint256 indexed value)"]',
+        "board": '["Note(string indexed subject, string text)"]',
+    }
+    file = folder / f"contracts{'-'.join(names)}.toml"
+    file.write_text(
+        "".join(
+            f'[[contract]]\nname = "{name}"\naddress = "0x{PLACES[name].hex()}"\nabi = {abis[name]}\n'
+            for name in names or abis
+        )
+    )
+    return file
 
 
 def test_killed_at_random_moments(url: str, tmp_path: Path) -> None:
@@ -130,9 +156,11 @@ class Driver:
             stdout=subprocess.PIPE,
         )
 
-    def order(self, options: Options, point: str | None = None, nth: int = 1) -> int:
+    def order(self, options: Options, point: str | None = None, nth: int = 1, *, contracts: Path | None = None) -> int:
         """Carry it out; how it ended."""
-        order = Order(self._db, self._node.url, options, point, nth)
+        order = Order(
+            self._db, self._node.url, options, point, nth, contracts=None if contracts is None else str(contracts)
+        )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
@@ -147,7 +175,8 @@ class Driver:
 @pytest.fixture
 def node() -> Iterator[Simulated]:
     """80 blocks, of which tidelog takes the first 16 as final: the node itself names none until it is told to."""
-    with Simulated(Ledger(seed=3, blocks=80, finalized_depth=None, safe_depth=None)) as served:
+    shape = Shape(contracts=True)
+    with Simulated(BlockTree(seed=3, blocks=80, shape=shape, finalized_depth=None, safe_depth=None)) as served:
         yield served
 
 
@@ -160,30 +189,30 @@ def driver(node: Simulated, url: str) -> Iterator[Driver]:
         process.end()
 
 
-Prepare = Callable[[Ledger, int], object]
+Prepare = Callable[[BlockTree, int], object]
 
 # what happens before each run, given how many there were; which run's options; what only that kind of commit does
 COMMITS: dict[str, tuple[Prepare, Callable[[int], Options], int, Callable[[Standing, Standing], bool]]] = {
     "append": (
-        lambda ledger, turn: ledger.extend(3),
+        lambda tree, turn: tree.extend(3),
         lambda turn: Options(first=60),
         2,  # the second of three, so that the one before it has to be kept
         lambda old, new: new.head == old.head + 3 and new.changes == old.changes + 3,
     ),
     "replace": (
-        lambda ledger, turn: ledger.reorg(5),
+        lambda tree, turn: tree.reorg(5),
         lambda turn: Options(first=60),
         1,
         lambda old, new: new.head == old.head + 1 and new.changes == old.changes + 11,
     ),
     "prepend": (
-        lambda ledger, turn: None,
+        lambda tree, turn: None,
         lambda turn: Options(first=50 - 10 * turn),
         1,
         lambda old, new: new.first == old.first - 10 and new.head_hash == old.head_hash,
     ),
     "finalize": (
-        lambda ledger, turn: ledger.finalize(70 + turn),
+        lambda tree, turn: tree.finalize(70 + turn),
         lambda turn: Options(first=60),
         1,
         lambda old, new: new.changes == old.changes and new.commits == old.commits + 1,
@@ -199,7 +228,7 @@ def test_killed_at_each_point_around_a_commit(
     assert driver.order(Options(first=60)) == 0
     for turn, point in enumerate((*BEFORE, *AFTER)):
         old = standing(url, CHAIN_ID)
-        node.do(partial(prepare, node.ledger, turn))
+        node.do(partial(prepare, node.tree, turn))
         assert driver.order(options(turn), point, nth) == -signal.SIGKILL, point
         crashed = standing(url, CHAIN_ID)
         assert crashed.commits - old.commits == nth - (point in BEFORE), point
@@ -211,4 +240,22 @@ def test_killed_at_each_point_around_a_commit(
         assert new.head_hash == node.head_hash
     undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
     assert tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed, "--from", str(new.first)).code == 0
+    assert digest(url) == digest(undisturbed)
+
+
+def test_killed_while_contracts_are_added_filled_in_and_removed(
+    node: Simulated, url: str, driver: Driver, tmp_path: Path
+) -> None:
+    """What comes and goes are tables, in a transaction with rows; blocks stand still."""
+    options, every, one = Options(first=0), named_contracts(tmp_path), named_contracts(tmp_path, "tide")
+    assert driver.order(options, contracts=one) == 0
+    for point in ("store.rolled_back", "store.written", "store.committed"):
+        for wanted in (every, one):  # first the tables are made, or left: then one is filled in, or emptied
+            assert driver.order(options, point, 2, contracts=wanted) == -signal.SIGKILL, point
+            verified = tidelog("chain", "verify", "--db", url)
+            assert verified.code == 0, verified.out
+            assert driver.order(options, contracts=wanted) == 0
+    undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
+    synced = tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed, "--contracts", str(one))
+    assert synced.code == 0
     assert digest(url) == digest(undisturbed)

@@ -20,17 +20,18 @@ from tests.system.disturbed import (
     named,
     recording,
 )
-from tidelog.batch import BOOK_SNAPSHOTS, COVERAGE, GAPS, TRADES, Batch, Outcome, Row
+from tidelog.batch import Batch, Outcome, Row
 from tidelog.errors import Busy
-from tidelog.market import loader as loader_module
 from tidelog.market.events import EventId
-from tidelog.market.folded import Folded
-from tidelog.market.journal_file import JournalReader
-from tidelog.market.journal_retention import Dropped
-from tidelog.market.loader import Loader
+from tidelog.market.journal.pruning import Dropped
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.journal.retention import Retention
+from tidelog.market.load.loader import Loader, LoaderLimits
+from tidelog.market.maintenance.verify import Report, verify_market
+from tidelog.market.projection.inputs import ProjectionInput
+from tidelog.market.projection.tables import BOOK_SNAPSHOTS, COVERAGE, GAPS, TRADES
 from tidelog.market.records import BEGINNING
-from tidelog.market.replay import load_entries
-from tidelog.market.retention import Retention
+from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 
@@ -39,6 +40,7 @@ __all__ = ["hurry"]  # a fixture
 CAP_BYTES = 120_000
 SLACK_BYTES = 200_000  # records of the commits that come while the oldest are being dropped
 BATCH = 100  # what a loader has in hand, and once more: instead of thousands, which a small journal never holds
+SMALL = LoaderLimits(batch_events=BATCH, batch_age_s=0.1)
 RATE = 40.0
 
 
@@ -97,13 +99,13 @@ class Loading:
         store = await open_store(url, runtime)
         self.away = Away(store)
         try:
-            loader = await Loader.open(self.away, runtime, NAME)  # type: ignore[arg-type]
+            loader = await Loader.open(self.away, runtime, NAME, limits=SMALL)  # type: ignore[arg-type]
             await loader.run(self._entries(loader, journal, runtime))
         finally:
             await store.close()
 
-    async def _entries(self, loader: Loader, journal: Path, runtime: Patient) -> AsyncIterator[Folded]:
-        begun = load_entries(str(journal), runtime, after=loader.committed, ending=self._ending)
+    async def _entries(self, loader: Loader, journal: Path, runtime: Patient) -> AsyncIterator[ProjectionInput]:
+        begun = events_to_load(str(journal), runtime, after=loader.committed, ending=self._ending)
         async with aclosing(begun) as entries:
             async for entry in entries:
                 self.committed = loader.committed
@@ -119,11 +121,9 @@ def dropped(journal: Path) -> Dropped | None:
 
 
 @pytest.mark.parametrize("goes_on", ["live", "restarted"])
-async def test_at_its_cap_the_oldest_goes_and_the_loader_goes_on_behind_the_gap(
-    goes_on: str, hurry: Hurried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_journal_at_its_cap_drops_the_oldest_and_the_loader_continues_behind_the_gap(
+    goes_on: str, hurry: Hurried, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loader_module, "BATCH_ENTRIES", BATCH)
-    monkeypatch.setattr(loader_module, "BATCH_AGE_S", 0.1)
     loading = Loading()
     retention = Retention(bytes_max=CAP_BYTES, restart=lambda: loading.committed)
     sizes: list[int] = []
@@ -140,7 +140,6 @@ async def test_at_its_cap_the_oldest_goes_and_the_loader_goes_on_behind_the_gap(
         assert loading.away is not None
         loading.away.is_away = True
         await running.until(is_far_behind, "the journal to be full")
-        monkeypatch.setattr(loader_module, "BATCH_ENTRIES", 20 * BATCH)  # there is much to catch up with
         if goes_on == "restarted":
             loading.restart()
         else:
@@ -153,27 +152,27 @@ async def test_at_its_cap_the_oldest_goes_and_the_loader_goes_on_behind_the_gap(
         sizes.append(journal.stat().st_size)
         assert running.feed.progress.mismatches == 0
     assert max(sizes) < CAP_BYTES + SLACK_BYTES
-    held = await contents(running.url)
-    judge_gaps(held)
-    assert judge_trades(held, running.exchange) > 0, "some are missing, and lie in gaps"
-    await judge_rest(running, held, tmp_path)
+    stored = await contents(running.url)
+    judge_gaps(stored)
+    assert judge_trades(stored, running.exchange) > 0, "some are missing, and lie in gaps"
+    await judge_rest(running, stored, tmp_path)
 
 
-def judge_gaps(held: dict[str, list[Row]]) -> None:
+def judge_gaps(stored: dict[str, list[Row]]) -> None:
     """The connection has a gap, which was closed; each channel has one, and is proven again behind it.
 
     On a machine that is busy with other things there may be others: the exchange's time is a fast one.
     """
-    gaps = [gap for gap in named(GAPS, held) if gap["reason"] == "journal_full"]
-    whole = [gap for gap in gaps if gap["scope"] == "connection"]
+    gaps = named(GAPS, stored)
+    whole = [gap for gap in gaps if (gap["scope"], gap["reason"]) == ("connection", "journal_full")]
     assert whole
     assert all(gap["closed_at"] is not None and gap["first"] < gap["last"] for gap in whole)
     for symbol in SYMBOLS:
-        assert any(gap["scope"] == f"trades:{symbol}" for gap in gaps)
+        assert any(gap["scope"] == f"trades:{symbol}" for gap in gaps), gaps
         for channel in ("book", "trade"):
             states = [
                 row["reason"] or row["state"]
-                for row in sorted(named(COVERAGE, held), key=lambda row: row["since_us"])
+                for row in sorted(named(COVERAGE, stored), key=lambda row: row["since_us"])
                 if (row["symbol"], row["channel"]) == (symbol, channel)
             ]
             at = states.index("journal_full")
@@ -181,15 +180,28 @@ def judge_gaps(held: dict[str, list[Row]]) -> None:
             assert "proven" in states[at:]
 
 
-async def judge_rest(running: Recording, held: dict[str, list[Row]], folder: Path) -> None:
+async def judge_rest(running: Recording, stored: dict[str, list[Row]], folder: Path) -> None:
     """What is left of the journal, folded by itself, is in the store row by row, but for the first of each book."""
     again = f"sqlite:///{folder}/again.db"
     await load(again, running.path)
     rest = await contents(again)
     assert len(rest[TRADES.name]) > 10
-    assert set(rest[TRADES.name]) <= set(held[TRADES.name])
+    assert set(rest[TRADES.name]) <= set(stored[TRADES.name])
     by_symbol = BOOK_SNAPSHOTS.index("symbol")
     for symbol in SYMBOLS:
         books = [row for row in rest[BOOK_SNAPSHOTS.name] if row[by_symbol] == symbol]
         assert len(books) > 2
-        assert set(books[1:]) <= set(held[BOOK_SNAPSHOTS.name])  # they are in the order of their keys, and so of time
+        assert set(books[1:]) <= set(stored[BOOK_SNAPSHOTS.name])  # they are in the order of their keys, and so of time
+    report = await verified(running)
+    assert report.findings == []
+    assert not report.whole
+    assert "before record" in report.not_looked_at
+
+
+async def verified(running: Recording) -> Report:
+    runtime = SystemRuntime()
+    store = await open_store(running.url, runtime, readonly=True)
+    try:
+        return await verify_market(store, runtime, NAME, str(running.path), findings_max=9)
+    finally:
+        await store.close()

@@ -12,18 +12,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.market.exchange import until
-from tests.system.disturbed import UNTIL_S, Hurried, contents, digest_of, hurry, judge, named, recording
-from tidelog.batch import GAPS
-from tidelog.market import pace
+from tests.system.disturbed import HURRIED, UNTIL_S, Hurried, contents, digest_of, hurry, judge, named, recording
 from tidelog.market.events import Resync
-from tidelog.market.fanout import Item
-from tidelog.market.feed import Feed
 from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
-from tidelog.market.silence import STALE_LEAST_US, stale_limit_us
+from tidelog.market.kraken.limits import LIMITS
+from tidelog.market.live.fanout import Item
+from tidelog.market.live.feed import Feed
+from tidelog.market.projection.tables import GAPS
+from tidelog.market.session.limits import PaceLimits
+from tidelog.market.session.subscription.silence import stale_limit_us
 from tidelog.sim.exchange import FAULTS, SimExchange
 from tidelog.sim.exchange.control import Disconnect
-from tidelog.sim.exchange.server import ExchangeServer
-from tidelog.sim.exchange.tokens import API_KEY, API_SECRET
+from tidelog.sim.exchange.protocol.tokens import API_KEY, API_SECRET
+from tidelog.sim.exchange.wire.server import ExchangeServer
 
 __all__ = ["hurry"]  # a fixture
 
@@ -64,16 +65,19 @@ CASES = {
     "heartbeats_lost": Case(1.0, shown=10, rate=0.5),
 }  # fmt: skip
 del CASES["sequence_gap"]  # of private channels, below
+V2_ALONE = {"side_absent"}  # an update of v1 has no empty side that could be left out
 
 
 @pytest.mark.parametrize("label", CASES)
-async def test_a_fault_alone(label: str, hurry: Hurried, tmp_path: Path) -> None:
+async def test_feed_recovers_from_a_single_fault(label: str, hurry: Hurried, tmp_path: Path) -> None:
     await alone(label, CASES[label], hurry, tmp_path)
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("label", [label for label, case in CASES.items() if case.protocol == "v2"])
-async def test_a_fault_alone_in_the_other_protocol(label: str, hurry: Hurried, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "label", [label for label, case in CASES.items() if case.protocol == "v2" and label not in V2_ALONE]
+)
+async def test_feed_recovers_from_a_single_fault_in_v1(label: str, hurry: Hurried, tmp_path: Path) -> None:
     await alone(label, replace(CASES[label], protocol="v1"), hurry, tmp_path)
 
 
@@ -93,17 +97,18 @@ async def alone(label: str, case: Case, hurry: Hurried, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["v2", "v1"])
-async def test_a_silent_stall_of_trades(
-    protocol: str, hurry: Hurried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pace, "STRETCH_US", 20_000_000)  # instead of ten minutes to get to know the market
-    async with recording(hurry, tmp_path, protocol=protocol) as running:
+async def test_a_silent_stall_of_trades_is_noticed(protocol: str, hurry: Hurried, tmp_path: Path) -> None:
+    silence = replace(
+        LIMITS.silence, pace=PaceLimits(stretch_us=20_000_000)
+    )  # instead of ten minutes to know the market
+    limits = replace(HURRIED, session=replace(LIMITS, silence=silence))
+    async with recording(hurry, tmp_path, protocol=protocol, limits=limits) as running:
         exchange, feed = running.exchange, running.feed
 
         def knows_the_pace() -> bool:
-            held = [one for one in feed._core.session.held.subscriptions if one.stream.channel == "trade"]
-            least_us = STALE_LEAST_US["trade"]
-            return all(stale_limit_us(one, least_us) == least_us for one in held)
+            trades = [one for one in feed._core.session.session_state.subscriptions if one.stream.channel == "trade"]
+            least_us = silence.stale_least_us["trade"]
+            return all(stale_limit_us(one, least_us, silence) == least_us for one in trades)
 
         await running.until(knows_the_pace, "the market's pace")
         resyncs = feed.events(kinds=[Resync])
@@ -118,7 +123,7 @@ async def test_a_silent_stall_of_trades(
     await judge(running, tmp_path)
 
 
-async def test_a_gap_in_a_private_sequence(hurry: Hurried, tmp_path: Path) -> None:
+async def test_a_gap_in_a_private_sequence_resyncs(hurry: Hurried, tmp_path: Path) -> None:
     exchange = SimExchange(seed=1, start_us=int(hurry.now() * 1_000_000))
     key = ApiKey(API_KEY, API_SECRET)
     nonces = count(1)
@@ -135,7 +140,7 @@ async def test_a_gap_in_a_private_sequence(hurry: Hurried, tmp_path: Path) -> No
         ExchangeServer(exchange, runtime=hurry) as server,
         Feed(
             [], ["executions", "balances"], journal=str(path), url=server.url(private=True), tokens=token,
-            digest=True, runtime=hurry,
+            digest=True, runtime=hurry, limits=HURRIED,
         ) as feed,
     ):  # fmt: skip
         resyncs = feed.events(kinds=[Resync])
@@ -169,7 +174,7 @@ async def mixture(seed: int, protocol: str, hurry: Hurried, folder: Path, *, fra
 
 
 @pytest.mark.parametrize(("seed", "protocol"), [(1, "v2"), (2, "v2"), (3, "v1"), (4, "v1")])
-async def test_faults_together(seed: int, protocol: str, hurry: Hurried, tmp_path: Path) -> None:
+async def test_feed_recovers_from_faults_together(seed: int, protocol: str, hurry: Hurried, tmp_path: Path) -> None:
     await mixture(seed, protocol, hurry, tmp_path, frames=600)
 
 

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
-from tests.system.disturbed import Hurried, Recording, contents, hurry, judge, named, recording
-from tidelog.batch import GAPS
-from tidelog.market import journal as journal_module
+from tests.system.disturbed import HURRIED, Hurried, Recording, contents, judge, named, recording
 from tidelog.market.events import Disconnected
-from tidelog.market.fanout import Item
-from tidelog.market.subscriptions import State
+from tidelog.market.journal.writer import JournalLimits
+from tidelog.market.live.fanout import Item
+from tidelog.market.projection.tables import GAPS
+from tidelog.market.session.subscription.subscriptions import ConnectionState
 from tidelog.runtime import ThreadWorker, Worker
 
-__all__ = ["hurry"]  # a fixture
-
 T = TypeVar("T")
-HANDOFF_BYTES = 120_000  # some five hundred frames, instead of a minute's
+WAITING_BYTES = 120_000  # some five hundred frames, instead of a minute's
 HANG_S = 30.0  # longer than any wait of the test
 
 
@@ -74,15 +73,11 @@ def full(runtime: Hanging, running: Recording) -> Iterator[None]:
 @pytest.mark.parametrize("trouble", [hanging, full])
 async def test_a_journal_that_cannot_be_written_ends_the_connection_until_it_can(
     trouble: Callable[[Hanging, Recording], AbstractContextManager[None]],
-    hurry: Hurried,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_MAX", HANDOFF_BYTES)
-    monkeypatch.setattr(journal_module, "HANDOFF_BYTES_LOW", HANDOFF_BYTES // 2)
-    monkeypatch.setattr(journal_module, "RETRY_S_MAX", 0.1)
+    limits = replace(HURRIED, journal=JournalLimits(waiting_bytes_max=WAITING_BYTES, retry_s_max=0.1))
     runtime = Hanging()
-    async with recording(runtime, tmp_path, load_later=True) as running:
+    async with recording(runtime, tmp_path, load_later=True, limits=limits) as running:
         feed, exchange = running.feed, running.exchange
         ends = feed.events(kinds=[Disconnected])
         with trouble(runtime, running):
@@ -93,7 +88,7 @@ async def test_a_journal_that_cannot_be_written_ends_the_connection_until_it_can
             connects, frames = feed.progress.connects, feed.progress.frames
             await asyncio.sleep(0.3)  # what does not happen has no event: 12 s of the feed's time
             assert (feed.progress.connects, feed.progress.frames) == (connects, frames), "not before there is room"
-            assert feed.progress.state is State.DISCONNECTED
+            assert feed.progress.state is ConnectionState.DISCONNECTED
             assert not running.is_whole
         await running.recovers()
     await judge(running, tmp_path)

@@ -16,20 +16,20 @@ import pytest
 
 from tests.command import Running, tidelog
 from tests.system.disturbed import LEVELS, SYMBOLS, contents, judge_trades, named, records
-from tidelog.batch import GAPS
 from tidelog.errors import ConfigError
 from tidelog.market.events import EventId, Started
-from tidelog.market.fold import decode_state
-from tidelog.market.journal import WINDOW_S
-from tidelog.market.journal_file import JournalReader
-from tidelog.market.loader import Loader, source_of
-from tidelog.market.marks import decode_mark
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.journal.writer import LIMITS
+from tidelog.market.load.loader import Loader, source_of
+from tidelog.market.projection.state import decode_state
+from tidelog.market.projection.tables import GAPS
 from tidelog.market.records import Kind, Record
-from tidelog.market.replay import load_entries
+from tidelog.market.replay.position import events_to_load
+from tidelog.market.session.controls import decode_control
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.exchange import PAIRS, SimExchange
-from tidelog.sim.exchange.core import Limits
-from tidelog.sim.exchange.server import ExchangeServer
+from tidelog.sim.exchange.state import Limits
+from tidelog.sim.exchange.wire.server import ExchangeServer
 from tidelog.store import open_store
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ async def fold(journal: Path, url: str, up_to: EventId) -> None:
     store = await open_store(url, runtime)
     try:
         loader = await Loader.open(store, runtime, NAME)
-        whole = [item async for item in load_entries(str(journal), runtime, ending=lambda: True)]
+        whole = [item async for item in events_to_load(str(journal), runtime, ending=lambda: True)]
         await loader.load([item for item in whole if item.id <= up_to])
     finally:
         await store.close()
@@ -130,8 +130,8 @@ def judge_gaps(url: str, journal: Path) -> int:
     for record in records(journal):
         if record.kind is Kind.IN:
             frames.setdefault(record.id.run, []).append(record.at_us)
-    held = asyncio.run(contents(url, NAME))
-    gaps = [gap for gap in named(GAPS, held) if gap["scope"] == "connection"]
+    stored = asyncio.run(contents(url, NAME))
+    gaps = [gap for gap in named(GAPS, stored) if gap["scope"] == "connection"]
     for before, after in pairwise(frames.values()):
         lost = [gap for gap in gaps if gap["first"] <= before[-1] and after[0] <= gap["last"]]
         assert [gap["reason"] for gap in lost] == ["restart"]
@@ -141,7 +141,7 @@ def judge_gaps(url: str, journal: Path) -> int:
 def judge_window(journal: Path, killed_us: int) -> None:
     """What was received shortly before the kill is in the journal."""
     last = records(journal)[-1]
-    assert (killed_us - last.at_us) / 1_000_000 < WINDOW_S + LATE_S
+    assert (killed_us - last.at_us) / 1_000_000 < LIMITS.window_s + LATE_S
 
 
 def judge_starts(journal: Path) -> None:
@@ -149,9 +149,9 @@ def judge_starts(journal: Path) -> None:
     previous: Record | None = None
     for record in records(journal):
         if previous is None or record.id.run != previous.id.run:
-            mark = decode_mark(record.payload)
-            assert isinstance(mark, Started)
-            assert (mark.clean, mark.previous_us) == (previous is None, previous and previous.at_us)
+            control = decode_control(record.payload)
+            assert isinstance(control, Started)
+            assert (control.clean, control.previous_us) == (previous is None, previous and previous.at_us)
         previous = record
 
 
@@ -185,17 +185,20 @@ def kill_in_a_loop(url: str, folder: Path, kills: int, seed: int) -> None:
     assert judge_gaps(url, journal) >= kills
     judge_trades(asyncio.run(contents(url, NAME)), served.exchange)
     assert tidelog("market", "replay", str(journal)).code == 0
+    verified = tidelog("market", "verify", "--db", url, "--journal", str(journal))
+    assert verified.code == 0, verified.out + verified.err
+    assert f"the rows fit each other, and are what {journal} makes, from record 1.1 on" in verified.out
 
 
 def goes_on(journal: Path, before: int) -> Callable[[], bool]:
     return lambda: runs_with_frames(journal) > before
 
 
-def test_killed_at_random_moments(sqlite_url: str, tmp_path: Path) -> None:
+def test_recording_killed_at_random_moments_equals_its_journal(sqlite_url: str, tmp_path: Path) -> None:
     kill_in_a_loop(sqlite_url, tmp_path, kills=5, seed=1)
 
 
-def test_killed_with_postgresql(postgres_url: str, tmp_path: Path) -> None:
+def test_recording_killed_with_postgresql_equals_its_journal(postgres_url: str, tmp_path: Path) -> None:
     kill_in_a_loop(postgres_url, tmp_path, kills=3, seed=2)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.system.disturbed import Hurried, judge, recording, records
 from tidelog.market.events import Malformed
-from tidelog.market.fanout import Item, Lagged, Policy, Subscription
+from tidelog.market.live.fanout import Item, Lagged, Policy, Subscription
 from tidelog.market.records import Kind
 
 BOUND = 50
@@ -34,7 +34,7 @@ class Reader:
                 await asyncio.sleep(pause_s)
 
 
-async def test_nobody_else_notices_a_bad_subscriber(tmp_path: Path) -> None:
+async def test_a_stuck_subscriber_does_not_affect_the_others(tmp_path: Path) -> None:
     async with recording(Hurried(speed=1), tmp_path, rate=RATE) as running:
         feed = running.feed
         healthy = Reader(feed.events())
@@ -60,7 +60,8 @@ async def test_nobody_else_notices_a_bad_subscriber(tmp_path: Path) -> None:
         assert slow.subscription.statistics.lag >= BOUND - 1
         assert latest.subscription.statistics.dropped == 0
         assert latest.subscription.statistics.conflated > published / 2
-        assert healthy.subscription.statistics.lag < BOUND
+        # on a busy machine a burst of frames may just have come: the healthy one is soon through with them
+        await running.until(lambda: healthy.subscription.statistics.lag < BOUND, "the healthy subscriber")
     await asyncio.wait_for(asyncio.gather(healthy.task, patient.task), 10)
     slow.task.cancel()
     latest.task.cancel()

@@ -20,7 +20,7 @@ from tests.system.traced import Driver
 from tests.system.truth import assert_whole
 from tidelog.cli.run.policy import Verdict, verdict
 from tidelog.errors import Full, StoreError
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store.sqlite.connection import translated
 
 CHAIN_ID = 1337
@@ -40,7 +40,7 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Simulated]:
-    with Simulated(Ledger(seed=4, blocks=60)) as served:
+    with Simulated(BlockTree(seed=4, blocks=60)) as served:
         yield served
 
 

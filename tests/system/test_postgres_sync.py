@@ -13,8 +13,8 @@ from tests.postgres import PostgresServer
 from tests.simulated import Simulated
 from tests.system.sql import Sql, position
 from tests.system.truth import standing
-from tidelog.sim.forge import Shape
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.block_builder import Shape
+from tidelog.sim.node.chain.tree import BlockTree
 
 CHAIN_ID = 1337
 FULL = Shape(transactions=(30, 30), logs=(4, 4), failing=0.0)  # some 150 rows a block
@@ -24,7 +24,7 @@ DOWN_S = 3.0  # longer than several tries of a client, shorter than its patience
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Simulated]:
-    with Simulated(Ledger(seed=5, blocks=BLOCKS, shape=FULL)) as served:
+    with Simulated(BlockTree(seed=5, blocks=BLOCKS, shape=FULL)) as served:
         yield served
 
 
@@ -92,8 +92,8 @@ def test_a_server_that_stops_at_once_and_starts_again(
         for share in (0.2, 0.5, 1.0):  # in the history, and at the head
             sync.until(partial(has_reached, postgres_url, share * BLOCKS), "blocks")
             postgres_server.restart_immediately()
-            node.do(lambda: node.ledger.extend(2))
-            node.do(lambda: node.ledger.reorg(3))
+            node.do(lambda: node.tree.extend(2))
+            node.do(lambda: node.tree.reorg(3))
         sync.until(lambda: is_caught_up(postgres_url, node), "the head")
         assert sync.interrupt() == 0
     assert_as_undisturbed(node, postgres_url, tmp_path)
@@ -106,7 +106,7 @@ def test_a_server_that_is_away_for_some_seconds(
         sync.until(partial(has_reached, postgres_url, 0.5 * BLOCKS), "blocks")
         postgres_server.kill9()
         try:
-            node.do(lambda: node.ledger.extend(2))
+            node.do(lambda: node.tree.extend(2))
             threading.Event().wait(DOWN_S)  # what is tested: nothing happens for so long
             assert sync.process.poll() is None, sync.text
         finally:
@@ -117,11 +117,11 @@ def test_a_server_that_is_away_for_some_seconds(
 
 
 def test_the_second_writer_takes_over_and_the_first_stops(url: str, tmp_path: Path) -> None:
-    with Simulated(Ledger(seed=6, blocks=20)) as node, follow(node, url, tmp_path / "first") as first:
+    with Simulated(BlockTree(seed=6, blocks=20)) as node, follow(node, url, tmp_path / "first") as first:
         first.until(partial(has_reached, url, 20), "the head")
         with follow(node, url, tmp_path / "second") as second:
             second.until(lambda: writer_epoch(url) == 2, "the second writer")
-            node.do(lambda: node.ledger.extend(3))
+            node.do(lambda: node.tree.extend(3))
             assert first.wait() == 5
             second.until(partial(has_reached, url, 23), "blocks of the second writer")
             assert second.interrupt() == 0

@@ -10,15 +10,14 @@ from tests.command import digest
 from tests.simulated import Simulated
 from tests.system.disturbed import Hurried, hurry, judge, recording
 from tests.system.proxy import Manner, Proxy
-from tidelog.chain import rpc
-from tidelog.chain.pool import Pool
-from tidelog.chain.rpc import Endpoint
-from tidelog.chain.sync import Options, Sync
+from tidelog.chain.source.client import Endpoint, RpcLimits
+from tidelog.chain.source.pool import Pool
+from tidelog.chain.sync.engine import Options, Sync
 from tidelog.config import EndpointUrl
 from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.exchange.control import Disconnect
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import open_store
 from tidelog.telemetry import ChainMetrics
 
@@ -44,7 +43,11 @@ async def until_shown(proxy: Proxy, manner: Manner) -> None:
 
 async def sync(url: str, db: str) -> None:
     runtime, metrics, http = SystemRuntime(), ChainMetrics(), AioHttp()
-    pool = Pool([Endpoint(EndpointUrl(url), http, runtime, metrics)], runtime, metrics)
+    pool = Pool(
+        [Endpoint(EndpointUrl(url), http, runtime, metrics, rpc=RpcLimits(request_timeout_s=ANSWER_S))],
+        runtime,
+        metrics,
+    )
     store = await open_store(db, runtime)
     try:
         await Sync(store, pool, runtime, metrics, Options()).run()
@@ -54,12 +57,9 @@ async def sync(url: str, db: str) -> None:
 
 
 @pytest.mark.parametrize("manner", FAULTY)
-async def test_a_sync_through_a_bad_network(
-    manner: Manner, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rpc, "REQUEST_TIMEOUT_S", ANSWER_S)
+async def test_a_sync_through_a_bad_network(manner: Manner, proxy: Proxy, tmp_path: Path) -> None:
     disturbed, undisturbed = (f"sqlite:///{tmp_path}/{name}.db" for name in ("disturbed", "undisturbed"))
-    with Simulated(Ledger(seed=8, blocks=40)) as node:
+    with Simulated(BlockTree(seed=8, blocks=40)) as node:
         await sync(node.url, undisturbed)
         proxy.manner = manner
         mending = asyncio.create_task(until_shown(proxy, manner))

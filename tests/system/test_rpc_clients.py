@@ -15,7 +15,7 @@ from tests.api.served import Served
 from tests.command import tidelog
 from tests.conftest import missing
 from tests.system.anvil import CHAIN_ID, SENDER_TEXT, SIGNER_TEXT, Anvil, program
-from tidelog.chain.differences import DIFFERENCES
+from tidelog.api.rpc.differences import DIFFERENCES
 
 Json: TypeAlias = Any
 
@@ -108,7 +108,7 @@ def stripped(kind: str, value: Json) -> Json:
     return {name: item for name, item in value.items() if name not in left_out}
 
 
-def test_what_anvil_says_otherwise_is_documented() -> None:
+def test_differences_from_anvil_are_documented() -> None:
     assert {(difference.object, difference.field) for difference in DIFFERENCES} >= ANVIL_DIFFERS
 
 
@@ -196,7 +196,7 @@ NOT_THERE = (
 
 
 @pytest.mark.parametrize("call", NOT_THERE, ids=lambda call: f"{call[0]} {str(call[1])[:12]}")
-def test_what_is_not_there_is_null_at_both(both: Both, call: tuple[Any, ...]) -> None:
+def test_missing_objects_are_null_in_anvil_and_here(both: Both, call: tuple[Any, ...]) -> None:
     assert both.results(*call) == (None, None)
 
 
@@ -229,7 +229,7 @@ REFUSED: tuple[tuple[Any, ...], ...] = (
 
 
 @pytest.mark.parametrize("call", REFUSED, ids=str)
-def test_what_is_wrong_is_an_error_at_both(both: Both, call: tuple[Any, ...]) -> None:
+def test_invalid_requests_are_errors_in_anvil_and_here(both: Both, call: tuple[Any, ...]) -> None:
     theirs, ours = both.raw({"jsonrpc": "2.0", "id": 1, "method": call[0], "params": call[1:]})
     assert "error" in theirs
     codes = theirs["error"]["code"], ours["error"]["code"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.api.served import Served
 from tests.command import Running, digest, tidelog, until
 from tests.conftest import running_postgres
 from tests.postgres import PostgresServer
@@ -17,7 +18,7 @@ from tests.system.sql import opened, position
 from tests.system.truth import assert_whole
 from tidelog.errors import Busy
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import open_store
 
 CHAIN_ID = 1337
@@ -53,12 +54,12 @@ def as_the_primary_says(primary: str, replica: str) -> bool:
 def test_a_standby_shows_whole_states_through_reorgs(standby: PostgresServer, url: str, tmp_path: Path) -> None:
     replica = standby.url(url.rpartition("/")[2])
     until(lambda: _is_there(replica), "the standby to have the schema")
-    with Simulated(Ledger(seed=3, blocks=BLOCKS)) as node:
+    with Simulated(BlockTree(seed=3, blocks=BLOCKS)) as node:
         arguments = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.05")
         with Running(*arguments, log=tmp_path / "log") as sync:
             heads = set()
             for depth in (1, 4, 7):
-                node.do(partial(node.ledger.reorg, depth, depth + 2))
+                node.do(partial(node.tree.reorg, depth, depth + 2))
                 head = "0x" + node.head_hash.hex()
                 while (position(replica, CHAIN_ID) or {}).get("head_hash") != head:
                     with opened(replica) as view:
@@ -85,6 +86,62 @@ def test_a_standby_is_not_written_to(standby: PostgresServer, url: str) -> None:
 
     with pytest.raises(Busy, match="takes no writes now: it is a standby, or read only, or a failover is under way"):
         asyncio.run(write())
+
+
+LAG_MAX_S = 1.0
+
+
+def test_a_standby_that_lags_is_not_ready_and_says_by_how_much(
+    primary: PostgresServer, standby: PostgresServer, url: str
+) -> None:
+    """Paused, or without its primary, it stayed ready, and nobody saw that what it showed was old."""
+    name = url.rpartition("/")[2]
+    replica = standby.url(name)
+    until(lambda: _is_there(replica), "the standby to have the schema")
+    with Served(replica, standby_lag_max_s=LAG_MAX_S) as api:
+        until(lambda: ready(api), "it to be ready")
+        assert lag_s(api) <= LAG_MAX_S
+        _execute(replica, "SELECT pg_wal_replay_pause()")
+        _execute(url, "CREATE TABLE later ()")
+        until(lambda: not ready(api), "the pause to be noticed")
+        (reason,) = api.get("/readyz").json["reasons"]
+        assert "the standby that is read, whose replay is paused, lags " in reason
+        assert reason.endswith(" s behind its primary: at most 1 s")
+        assert lag_s(api) > LAG_MAX_S
+        _execute(replica, "SELECT pg_wal_replay_resume()")
+        until(lambda: ready(api), "it to have caught up")
+
+        primary.stop()
+        try:
+            until(lambda: not ready(api), "the primary's end to be noticed")
+            assert "the standby that is read lags " in api.get("/readyz").json["reasons"][0]
+        finally:
+            primary.start()
+        until(lambda: ready(api), "it to hear of its primary again", timeout_s=60.0)
+    with Served(url, standby_lag_max_s=LAG_MAX_S) as api:  # and a primary lags behind nobody
+        assert (ready(api), lag_s(api)) == (True, 0.0)
+
+
+def ready(api: Served) -> bool:
+    return api.get("/readyz").status == 200
+
+
+def lag_s(api: Served) -> float:
+    for line in api.get("/metrics").body.decode().splitlines():
+        if line.startswith("tidelog_store_standby_lag_seconds"):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError("no metric of the lag")
+
+
+def _execute(url: str, text: str) -> None:
+    async def work() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(text)
+        finally:
+            await connection.close()
+
+    asyncio.run(work())
 
 
 def _is_there(url: str) -> bool:

@@ -20,7 +20,7 @@ from tests.system.sql import opened
 from tests.system.traced import Driver, Fault, Traced, unable
 from tests.system.truth import assert_whole
 from tidelog.errors import StoreError
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 
 CHAIN_ID = 1337
 EVERY = 23  # a prime: no rhythm of SQLite's is hit again and again
@@ -89,13 +89,13 @@ class Syncing:
 @pytest.fixture(params=["into nothing", "through a reorg"])
 def syncing(request: pytest.FixtureRequest, driver: Driver, tmp_path: Path) -> Iterator[Syncing]:
     """A sync that makes its store; and one that rolls five blocks back, appends seven and finalises."""
-    with Simulated(Ledger(seed=3, blocks=12, finalized_depth=None, safe_depth=None)) as node:
+    with Simulated(BlockTree(seed=3, blocks=12, finalized_depth=None, safe_depth=None)) as node:
         before = None
         if request.param == "through a reorg":
             before = Syncing(driver, node, tmp_path, None).db.rename(tmp_path / "before.db")
-            node.do(lambda: node.ledger.reorg(5))
-            node.do(lambda: node.ledger.extend(2))
-            node.do(lambda: node.ledger.finalize(6))
+            node.do(lambda: node.tree.reorg(5))
+            node.do(lambda: node.tree.extend(2))
+            node.do(lambda: node.tree.finalize(6))
         yield Syncing(driver, node, tmp_path, before)
 
 

@@ -17,12 +17,12 @@ from tests.postgres import PostgresServer
 from tests.simulated import Simulated
 from tests.system.sql import opened
 from tests.system.truth import assert_whole
-from tidelog.market.feed import Feed
-from tidelog.market.loader import Loader
-from tidelog.market.replay import load_entries
+from tidelog.market.live.feed import Feed
+from tidelog.market.load.loader import Loader
+from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.exchange import SimExchange
-from tidelog.sim.exchange.server import ExchangeServer
+from tidelog.sim.exchange.wire.server import ExchangeServer
 from tidelog.store import open_store
 
 JOURNALS = ("v2.journal", "v1.journal", "private.journal")
@@ -88,7 +88,7 @@ async def test_a_loader_goes_on_with_an_old_recording(old: str, tmp_path: Path) 
     store = await open_store(old, runtime)
     loader = await Loader.open(store, runtime, "kraken")
     path = str(schema3.journal("v2.journal", tmp_path))
-    async with aclosing(load_entries(path, runtime, after=loader.committed, ending=lambda: True)) as entries:
+    async with aclosing(events_to_load(path, runtime, after=loader.committed, ending=lambda: True)) as entries:
         await loader.run(entries)
     await store.close()
     wanted = FACTS["stores, with all of v2.journal"]

@@ -1,16 +1,14 @@
-"""`/openapi.json`, and `/docs`: the same as a page to try it out on. All of it comes from this server."""
+"""`/openapi.json`, and `/docs`: the same as an interactive page. All of it comes from this server."""
 
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
-from litestar.di import NamedDependency
 from openapi_ui_bundles import swagger_ui
 
-from tidelog.api.backend import Backend
-from tidelog.api.parameters import Asset
-from tidelog.api.problems import Refused
+from tidelog.api.http.parameters import Asset
+from tidelog.api.http.problems import Refused
 
 __all__ = ["ROUTES"]
 
@@ -43,13 +41,11 @@ KEPT = {"cache-control": "private, max-age=3600"}
 
 
 @get("/openapi.json", include_in_schema=False, opt=BY_PEOPLE)
-async def get_openapi(request: Request[Any, Any, Any], backend: NamedDependency[Backend]) -> Response[bytes]:
+async def get_openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The document of this API; made when it is first asked for."""
-    from tidelog.api.openapi import document  # which names every route, these too
-
     kept = request.app.state
     if "openapi" not in kept:
-        kept["openapi"] = document(backend.options)
+        kept["openapi"] = kept["document"]()
     return Response(kept["openapi"], media_type=MediaType.JSON, headers={"cache-control": "no-store"})
 
 

@@ -1,9 +1,11 @@
 """The API as OpenAPI 3.1, made from the routes themselves: what a client may send, and what it may get back.
 
 Litestar knows the routes; the shapes come from msgspec, which checks and writes them, so that the document is
-as strict as the server is. Every error has one shape, and stands once in here.
+as strict as the server is. Every error has one shape, which is defined once in here.
 """
 
+import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,19 +15,19 @@ from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.params import ParameterKwarg
+from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 import tidelog
-from tidelog.api.app import route_handlers
-from tidelog.api.options import ApiOptions
-from tidelog.api.problems import CODES, ErrorAnswer
+from tidelog.api.http.options import ApiOptions
+from tidelog.api.http.problems import CODES, ErrorAnswer
 
 __all__ = ["document"]
 
 REFERENCE = "#/components/schemas/{name}"
 BODY_ERRORS = (413, 415)  # only where a request has a body
 DESCRIPTION = """
-What tidelog has taken in, read-only. Lists go on by `next`; every answer about a chain says how final it is.
+What tidelog has taken in, read-only. Lists continue by `next`; every answer about a chain says how final it is.
 """
 _STREAM = {
     "description": "Server-sent events, without an end: a page that waits for the whole answer shows none.",
@@ -34,14 +36,14 @@ _STREAM = {
 _BOUNDS = {"minimum": "ge", "maximum": "le", "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
 
 
-def document(options: ApiOptions) -> bytes:
-    """The document, as JSON. Making it takes a tenth of a second: keep it."""
+def document(routes: Sequence[ControllerRouterHandler], options: ApiOptions) -> bytes:
+    """The document of these routes, as JSON. Making it takes a tenth of a second: keep it."""
     config = OpenAPIConfig(
         title="tidelog", version=tidelog.__version__, description=DESCRIPTION.strip(), use_handler_docstrings=True
     )
     nothing = Provide(lambda: None, sync_to_thread=False)
     app = Litestar(
-        route_handlers=route_handlers(),
+        route_handlers=routes,
         dependencies={"backend": nothing},
         openapi_config=config,
         logging_config=None,
@@ -86,6 +88,9 @@ def _describe(operation: dict[str, Any], handler: HTTPRouteHandler, options: Api
             parameter["schema"] = _bounded(parameter["schema"], field.kwarg_definition)
         if parameter["name"] == "limit":
             parameter["schema"] |= {"maximum": options.page_max, "default": options.page_default}
+    prefix = handler.opt.get("query_prefix")
+    if prefix is not None:
+        operation.setdefault("parameters", []).append(_prefixed(prefix))
     responses = {status: answer for status, answer in operation["responses"].items() if not status.startswith("4")}
     if handler.opt.get("conditional"):
         responses["304"] = {"description": "What `If-None-Match` names has not changed."}
@@ -100,6 +105,23 @@ def _describe(operation: dict[str, Any], handler: HTTPRouteHandler, options: Api
         if has_body or status not in BODY_ERRORS:
             responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
     operation["responses"] = responses
+
+
+def _prefixed(prefix: str) -> dict[str, Any]:
+    """Any number of parameters whose names begin alike: an exploded object has one for each of its properties."""
+    return {
+        "name": f"{prefix}NAME",
+        "in": "query",
+        "required": False,
+        "style": "form",
+        "explode": True,
+        "description": f"Properties are parameters of their own: `{prefix}NAME=VALUE`, as often as there are names.",
+        "schema": {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{re.escape(prefix)}.+$"},
+            "additionalProperties": {"type": "string"},
+        },
+    }
 
 
 def _bounded(schema: dict[str, Any], kwarg: Any) -> dict[str, Any]:

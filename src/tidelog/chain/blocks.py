@@ -8,6 +8,14 @@ from msgspec import Raw, Struct
 TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
 
+class BlockRef(Struct, frozen=True):
+    """What a chain is made of: a block's number, its hash and its parent's."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+
+
 class Header(Struct, frozen=True):
     """A block header. Optional fields are None where the fork, or the chain, does not have them.
 
@@ -107,7 +115,7 @@ class Withdrawal(Struct, frozen=True):
 class Block(Struct, frozen=True):
     """A block with its transactions. `withdrawals` is None where the block has no such list.
 
-    `ommers` are the headers of its uncles; None where nobody gave them. `uncles` are their hashes.
+    `ommers` are the headers of its uncles; None if no endpoint gave them. `uncles` are their hashes.
     """
 
     header: Header
@@ -119,7 +127,7 @@ class Block(Struct, frozen=True):
 
 
 class Log(Struct, frozen=True):
-    """A log entry. All but address, topics and data say where it stands, and are compared with that."""
+    """A log entry. All but address, topics and data say where it is, and are compared with that."""
 
     address: bytes
     topics: tuple[bytes, ...]
@@ -172,4 +180,6 @@ class RawBlock(Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        return sum(len(memoryview(part)) for part in (self.block, self.receipts, *(self.uncles or ())))
+        """The bytes of all answers together."""
+        size = len(memoryview(self.block)) + len(memoryview(self.receipts))
+        return size + sum(len(memoryview(part)) for part in self.uncles) if self.uncles else size

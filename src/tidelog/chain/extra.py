@@ -1,6 +1,6 @@
 """What an endpoint adds to a block, a transaction or a receipt: JSON text, kept apart, read back, and bounded.
 
-No commitment covers most of it. What one does on some chain (see `variants` and `headers`) is kept whatever the limits.
+No commitment covers most of it. What one does on some chain (see `variants` and `headers`) is kept without limits.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,331 +1,281 @@
-"""Prove a store again, from its rows alone: every hash, root, bloom and link, and what was ingested beside them.
+"""From an endpoint's raw answers to proven rows: decode, compare with what was asked for, prove, lay out.
 
-A finding says which of two things is wrong. "differs from the chain's commitment": the rows contradict the
-block's own header, or the chain of headers. "differs from what was ingested": the rows no longer have the
-digest that was stored with them, though no commitment covers what changed.
+Where an answer has several readings, the one that its commitments confirm is taken; where none does, the refusal
+names the field. What an endpoint adds of its own is bounded here.
+
+Pure and slow (milliseconds a block), so it runs off the event loop. What comes out may be committed as soon
+as its parent link has been compared with the block below, which only the committer knows.
 """
 
-import asyncio
-import re
-from collections import Counter
-from functools import partial
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from tidelog.batch import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTIONS
-from tidelog.chain.ledger import links_between, read_blocks
-from tidelog.chain.lineage import Link
-from tidelog.chain.position import APPLY, REVERT, Position, decode_position, source_of
-from tidelog.chain.profiles import Profile, profile_of
-from tidelog.chain.proof import Outcome, Proof, covered_count, parse_proof, prove
-from tidelog.chain.rows import BlockRows, to_bundle
-from tidelog.errors import ConfigError, Corruption, ProofFailure
-from tidelog.runtime import Runtime, SystemRuntime
-from tidelog.store import SCAN_ROWS, Snapshot, Store, open_store
+from tidelog.chain import extra as own
+from tidelog.chain.blocks import Block, BlockRef, Bundle, RawBlock, Receipt, Transaction
+from tidelog.chain.decode.lenient import Oddities
+from tidelog.chain.decode.strict import decode_block, decode_receipts, decode_uncle
+from tidelog.chain.encoding import headers, variants
+from tidelog.chain.encoding.items import SIGNED_TYPES
+from tidelog.chain.proof.checks import completed, completed_header, prove, rooted_count
+from tidelog.chain.proof.outcome import Proof
+from tidelog.chain.proof.spec import ChainSpec
+from tidelog.chain.rows.layout import BlockRows, to_rows
+from tidelog.errors import NewerNeeded, ProofFailure, Rejected
 
-COMMITMENT = "differs from the chain's commitment"
-INGESTED = "differs from what was ingested"
-
-_LOWERED = re.compile(r"(\w+)\?")  # in the text of a proof
-
-VERIFY_BLOCKS = 64  # read and proven at once: a short snapshot, and enough work for a thread
+Extended = TypeVar("Extended", Block, Transaction, Receipt)
 
 
-class Finding(Struct, frozen=True):
-    """One thing that is not as it must be. `number` is None for what belongs to no single block."""
-
-    number: int | None
-    kind: str  # COMMITMENT or INGESTED
-    what: str
-
-    def __str__(self) -> str:
-        where = "the store" if self.number is None else f"block {self.number}"
-        return f"{where} {self.kind}: {self.what}"
-
-
-class Report(Struct):
-    """What `tidelog chain verify` found."""
+class Rules(Struct, frozen=True):
+    """What blocks are proven by."""
 
     chain_id: int
-    first: int
-    last: int
-    blocks: int = 0
-    transactions: int = 0
-    logs: int = 0
-    findings: list[Finding] = []
-    lowered: set[str] = set()  # checks that could not be computed for some block
+    spec: ChainSpec
+    senders: bool = False
+    anchor: bytes | None = None  # the hash that the first block of the range must have
 
 
-async def verify_range(
-    store: Store, runtime: Runtime, chain_id: int, first: int, last: int, *, findings_max: int = 1
-) -> Report:
-    """Prove the stored blocks `first` to `last` from their rows, and their links to the block below.
+class Fetch(Struct, frozen=True):
+    """One request for whole blocks. Times are of the monotonic clock."""
 
-    Args:
-        findings_max: stop after so many findings.
-    """
-    async with store.snapshot() as snapshot:
-        position, _ = await _stored(snapshot, chain_id)
-    _check_range(position, first, last)
-    report = Report(chain_id, first, last, findings=[], lowered=set())
-    for start in range(first, last + 1, VERIFY_BLOCKS):
-        if len(report.findings) >= findings_max:
-            break
-        async with store.snapshot() as snapshot:  # one view for each part: a sync may reorganise between two
-            position, profile = await _stored(snapshot, chain_id)
-            end = min(last, start + VERIFY_BLOCKS - 1, position.head)
-            below = await _below(snapshot, chain_id, position, start)
-            blocks = await read_blocks(snapshot, chain_id, start, end)
-        report.findings += await runtime.compute(partial(_prove_all, blocks, start, end, below, position, profile))
-        for block in blocks:
-            report.lowered |= set(_LOWERED.findall(block.proof_text))
-        report.blocks += len(blocks)
-        report.transactions += sum(len(block.transactions) for block in blocks)
-        report.logs += sum(len(block.logs) for block in blocks)
-    return report
+    endpoint: str  # its redacted name
+    began_s: float
+    ended_s: float
+    blocks: int  # that were asked for
+    error: str | None = None
 
 
-async def verify_jobs(
-    url: str,
-    store: Store,
-    runtime: Runtime,
-    chain_id: int,
+class Stages(Struct, frozen=True):
+    """How a block came, for its trace. The last fetch gave it."""
+
+    fetches: tuple[Fetch, ...]
+    verify_began_s: float
+    verify_ended_s: float
+
+
+class VerifiedBlock(Struct, frozen=True):
+    """A block that passed every check but the comparison of its parent link with the block below."""
+
+    rows: BlockRows
+    proof: Proof
+    ref: BlockRef
+    timestamp: int
+    size_bytes: int  # of the answer it came from: what it may cost in memory
+    oddities: Oddities  # of the answer: for the endpoint's metrics and the log
+    stages: Stages | None = None  # None: it is not traced
+
+
+def verify_blocks(
+    raws: Sequence[RawBlock],
+    keys: Sequence[int | bytes],
+    rules: Rules,
     *,
-    low: int | None,
-    high: int | None,
-    jobs: int,
-    findings_max: int,
-) -> Report:
-    """`verify` over `jobs` processes, each with a part of the range and a connection of its own.
+    range_first: int | None,
+    endpoint: str,
+    now_ms: int,
+    redact: Callable[[str], str] = str,
+) -> list[VerifiedBlock]:
+    """Prove the blocks that `keys` asked for, by number or hash.
 
     Args:
-        url: the store's, which each process opens.
+        range_first: the number of the block that begins the range, whose parent link is not applicable.
+        redact: takes what may be a key out of errors, and out of fields that the endpoint added of its own.
+
+    Raises:
+        Rejected: an answer is of the wrong shape, or is another block than the one asked for.
+        ProofFailure: a block contradicts its header.
     """
-    async with store.snapshot() as snapshot:
-        position, _ = await _stored(snapshot, chain_id)
-        bounded = low is not None or high is not None
-        first, last = low if low is not None else position.first, high if high is not None else position.head
-        whole = [] if bounded else await _whole(snapshot, chain_id, position)
-    _check_range(position, first, last)
-    problems = [] if bounded else [Finding(None, INGESTED, problem) for problem in await store.check_integrity()]
-    size = max(VERIFY_BLOCKS, -(-(last - first + 1) // jobs))
-    parts = [(start, min(last, start + size - 1)) for start in range(first, last + 1, size)]
-    if len(parts) == 1:
-        reports = [await verify_range(store, runtime, chain_id, first, last, findings_max=findings_max)]
-    else:
-        calls = [partial(_verify_part, url, chain_id, start, end, findings_max) for start, end in parts]
-        reports = await runtime.processes(calls)
-    report = Report(chain_id, first, last, findings=[], lowered=set())
-    for part in reports:
-        report.blocks += part.blocks
-        report.transactions += part.transactions
-        report.logs += part.logs
-        report.findings += part.findings
-        report.lowered |= part.lowered
-    report.findings += [*problems, *whole]  # last: a block that differs often shows there as well
-    del report.findings[findings_max:]
-    return report
-
-
-def _verify_part(url: str, chain_id: int, low: int, high: int, findings_max: int) -> Report:
-    """One job, in a process of its own."""
-
-    async def run() -> Report:
-        runtime = SystemRuntime()
-        store = await open_store(url, runtime, readonly=True)
-        try:
-            return await verify_range(store, runtime, chain_id, low, high, findings_max=findings_max)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
-def _check_range(position: Position, first: int, last: int) -> None:
-    if first < position.first or last > position.head or first > last:
-        raise ConfigError(
-            f"blocks {first} to {last} are not in the store: it holds {position.first} to {position.head}"
-        )
-
-
-async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, Profile]:
-    checkpoint = await snapshot.checkpoint(source_of(chain_id))
-    position = None if checkpoint is None else decode_position(checkpoint)
-    rows = await snapshot.select(CHAINS, scope=chain_id)
-    if position is None:
-        raise ConfigError(f"the store holds no blocks of chain {chain_id}")
-    if not rows:
-        raise Corruption(f"the store has blocks of chain {chain_id} and no row that describes the chain")
-    return position, profile_of(rows[0])
-
-
-async def _below(snapshot: Snapshot, chain_id: int, position: Position, first: int) -> Link | None:
-    if first == position.first:
-        return position.base
-    links = await links_between(snapshot, chain_id, first - 1, first - 1)
-    return links[0] if links else None
-
-
-def _prove_all(
-    blocks: list[BlockRows], start: int, end: int, below: Link | None, position: Position, profile: Profile
-) -> list[Finding]:
-    findings: list[Finding] = []
-    by_number = {block.number: block for block in blocks}
-    for number in range(start, end + 1):
-        block = by_number.get(number)
-        if block is None:
-            findings.append(Finding(number, COMMITMENT, "the block is missing"))
-            below = None
-            continue
-        finding = _prove_one(block, below, position, profile)
-        if finding is not None:
-            findings.append(Finding(number, *finding))
-        below = block.link
-    return findings
-
-
-def _prove_one(block: BlockRows, below: Link | None, position: Position, profile: Profile) -> tuple[str, str] | None:
-    """What is wrong with one block, and which kind of wrong it is."""
-    begins = block.number == position.first
-    parent = None if begins or below is None else below.hash
     try:
-        stored = parse_proof(block.proof_text)
-        bundle = to_bundle(block)
-        senders = stored.results["senders"].outcome is not Outcome.NOT_APPLICABLE
-        proof = prove(bundle, profile, parent_hash=parent, senders=senders)
+        return [
+            _verify_one(raw, key, rules, range_first=range_first, endpoint=endpoint, now_ms=now_ms, redact=redact)
+            for raw, key in zip(raws, keys, strict=True)
+        ]
+    except Rejected as error:
+        raise Rejected(redact(error.reason), endpoint=endpoint) from None
+
+
+def _verify_one(
+    raw: RawBlock,
+    key: int | bytes,
+    rules: Rules,
+    *,
+    range_first: int | None,
+    endpoint: str,
+    now_ms: int,
+    redact: Callable[[str], str],
+) -> VerifiedBlock:
+    oddities = Oddities()
+    bundle = read_bundle(raw.block, raw.receipts, oddities, chain_id=rules.chain_id, redact=redact)
+    if raw.uncles is not None:
+        block = replace(bundle.block, ommers=tuple(map(decode_uncle, raw.uncles)))
+        bundle = Bundle(block, bundle.receipts)
+    header = bundle.block.header
+    if key not in (header.number, header.hash):
+        asked = f"0x{key.hex()}" if isinstance(key, bytes) else str(key)
+        raise Rejected(f"answered block {header.number} where {asked} was asked for")
+    begins = header.number == range_first
+    if begins and rules.anchor is not None and header.hash != rules.anchor:
+        raise ProofFailure(
+            "anchor",
+            expected=f"0x{rules.anchor.hex()}",
+            got=f"0x{header.hash.hex()}",
+            subject=f"block {header.number}",
+            endpoint=endpoint,
+        )
+    # the committer compares the link before it commits, and refuses the block if it differs
+    parent = None if begins else header.parent_hash
+    bundle, proof = prove_reading(
+        bundle, raw.receipts, rules.spec, oddities, parent_hash=parent, senders=rules.senders, endpoint=endpoint
+    )
+    rows = to_rows(
+        rules.chain_id,
+        bundle,
+        proof,
+        covered=rooted_count(bundle, rules.spec),
+        endpoint=endpoint,
+        ingested_at_ms=now_ms,
+    )
+    ref = BlockRef(header.number, header.hash, header.parent_hash)
+    return VerifiedBlock(rows, proof, ref, header.timestamp, raw.size_bytes, oddities)
+
+
+def read_bundle(
+    block: bytes | Raw,
+    receipts: bytes | Raw,
+    oddities: Oddities,
+    *,
+    chain_id: int | None = None,
+    redact: Callable[[str], str] = str,
+) -> Bundle:
+    """A block and its receipts as answered, their extra fields redacted and bounded; Rejected if they are none."""
+    # apart: a field that a block leaves out is none that a receipt does
+    decoded = decode_block(block, oddities, chain_id=chain_id)
+    of_receipts = Oddities()
+    bundle = Bundle(decoded, decode_receipts(receipts, of_receipts))
+    oddities.merge(of_receipts)
+    return _bounded(bundle, redact, oddities)
+
+
+def prove_reading(
+    bundle: Bundle,
+    receipts: bytes | Raw,
+    spec: ChainSpec,
+    oddities: Oddities,
+    *,
+    parent_hash: bytes | None = None,
+    senders: bool = False,
+    endpoint: str | None = None,
+) -> tuple[Bundle, Proof]:
+    """Prove a bundle; if it differs, the other reading that its answer may have. The bundle that was proven.
+
+    Raises:
+        ProofFailure: as `tidelog.chain.proof.checks.prove`; NewerNeeded names a header field that is not known yet.
+        Rejected: the header's hash shows that a field which the answer leaves out is not nothing.
+    """
+
+    def proven(reading: Bundle) -> tuple[Bundle, Proof]:
+        proof = prove(reading, spec, parent_hash=parent_hash, senders=senders, endpoint=endpoint)
+        return completed(reading, spec), proof
+
+    try:
+        return proven(bundle)
     except ProofFailure as failure:
-        return COMMITMENT, f"{failure.check}: expected {failure.expected}, got {failure.got}"
-    except Corruption as error:
-        return _kind_of_unreadable(block, profile, parent), str(error)
-    if begins and below is not None and block.link.parent_hash != below.hash:
-        return COMMITMENT, "its parent is not the one that the checkpoint names"
-    if below is not None and str(proof) != block.proof_text:
-        passed = {name for name, result in stored.results.items() if result.outcome is Outcome.PASSED}
-        lost = passed.intersection(proof.lowered, profile.at(block.number).checks)
-        return (
-            COMMITMENT if lost else INGESTED
-        ), f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"
-    if not _flags_hold(block, proof, covered_count(bundle, profile)):
-        return INGESTED, "rows are marked as covered by a root that does not cover them, or the reverse"
-    if block.digest() != block.stored_digest:
-        return INGESTED, "the digest over its rows is another one, and every commitment holds"
+        other = _other_reading(bundle, receipts, spec, failure, oddities)
+        if other is None:
+            raise _explained(failure, bundle.block, oddities, endpoint) from None
+    return proven(other)
+
+
+def _other_reading(
+    bundle: Bundle, receipts: bytes | Raw, spec: ChainSpec, failure: ProofFailure, oddities: Oddities
+) -> Bundle | None:
+    block = bundle.block
+    if failure.check == "hash":
+        header = headers.as_hashed(completed_header(bundle, spec))
+        if header is None:
+            return None
+        oddities.note("zero_for_absent", "$")
+        without = header.withdrawals_root is None and not block.withdrawals
+        return Bundle(
+            replace(block, header=header, withdrawals=None if without else block.withdrawals), bundle.receipts
+        )
+    if failure.check == "receipts" and "root_and_status" in oddities.found:
+        roots = decode_receipts(receipts, by_root=True)
+        return Bundle(block, tuple(map(_with_root, bundle.receipts, roots)))
     return None
 
 
-def _kind_of_unreadable(block: BlockRows, profile: Profile, parent: bytes | None) -> str:
-    """Whose word rows break that cannot be a block: ours alone, if they are one but for what we count in them."""
-    try:
-        prove(to_bundle(_recounted(block)), profile, parent_hash=parent)
-    except (ProofFailure, Corruption):
-        return COMMITMENT
-    return INGESTED
+def _with_root(receipt: Receipt, by_root: Receipt) -> Receipt:
+    return replace(receipt, status=by_root.status, root=by_root.root)
 
 
-def _recounted(block: BlockRows) -> BlockRows:
-    """The same rows, with the counts that they have."""
-    index, count = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("log_count")
-    logs = Counter(row[LOGS.index("tx_index")] for row in block.logs)
-    transactions = [(*row[:count], logs[row[index]], *row[count + 1 :]) for row in block.transactions]
-    counted = {
-        "transaction_count": len(transactions),
-        "log_count": len(block.logs),
-        "withdrawal_count": len(block.withdrawals) or None,
-    }
-    row = tuple(counted.get(name, value) for name, value in zip(BLOCKS.names, block.block, strict=True))
-    return replace(block, block=row, transactions=transactions)
+def _explained(
+    failure: ProofFailure, block: Block, oddities: Oddities, endpoint: str | None
+) -> ProofFailure | Rejected:
+    """What a failure comes from, if that can be said better."""
+    if failure.check != "hash":
+        return failure
+    if oddities.absent:
+        places = ", ".join(f"`$.{name}`" for name in oddities.absent)
+        return Rejected(
+            f"block answer of the wrong shape: {failure.subject} leaves out a field, and the hash of its header "
+            f"is not the one without it - at {places}",
+            endpoint=endpoint,
+        )
+    beyond = headers.hashed_beyond(block.header, block.extra)
+    if beyond:
+        return NewerNeeded(failure.subject, beyond, failure.expected, failure.got, endpoint)
+    unknown = headers.unknown_fields(block.extra)
+    if unknown:
+        names = ", ".join(map(_quoted, unknown[:UNKNOWN_NAMED_MAX]))
+        failure.got += f"; the block has fields that tidelog does not know: {names}"
+        failure.args = (failure.check, failure.expected, failure.got, failure.subject, failure.endpoint)
+    return failure
 
 
-def _flags_hold(block: BlockRows, proof: Proof, covered: int) -> bool:
-    """Whether the rows say rightly which of them stand under a root that could be checked."""
-    receipts = proof.holds("receipts")
-    transactions = receipts and proof.holds("transactions")
-    flag, number = TRANSACTIONS.index("covered"), TRANSACTIONS.index("tx_index")
-    log_flag, log_number = LOGS.index("covered"), LOGS.index("tx_index")
-    return all(
-        row[flag] == int(transactions and int(row[number] or 0) < covered) for row in block.transactions
-    ) and all(row[log_flag] == int(receipts and int(row[log_number] or 0) < covered) for row in block.logs)
+UNKNOWN_NAMED_MAX = 5  # in one sentence
 
 
-async def _whole(snapshot: Snapshot, chain_id: int, position: Position) -> list[Finding]:
-    """What no single block shows: rows outside of every range, the checkpoint, the genesis, the outbox."""
-    findings: list[Finding] = []
-    known = await snapshot.select(CHAINS)
-    for table in BLOCK_TABLES:
-        inside = 0
-        for held_id in [int(row[0] or 0) for row in known]:
-            checkpoint = await snapshot.checkpoint(source_of(held_id))
-            held = None if checkpoint is None else decode_position(checkpoint)
-            if held is not None:
-                inside += await snapshot.count(table, scope=held_id, low=held.first, high=held.head)
-        outside = await snapshot.count(table) - inside
-        if outside:
-            findings.append(Finding(None, INGESTED, f"{outside} rows of {table.name} lie outside of every range"))
-    marks = (("head", position.head, position.head_hash), ("finalized", position.finalized, position.finalized_hash))
-    for name, number, block_hash in marks:
-        if number is None:
-            continue
-        links = await links_between(snapshot, chain_id, number, number)
-        if links and f"0x{links[0].hash.hex()}" != block_hash:
-            findings.append(Finding(number, INGESTED, f"the checkpoint names it {name} with the hash {block_hash}"))
-    genesis = next(row[1] for row in known if row[0] == chain_id)
-    if position.first == 0 and genesis is not None:
-        first = await links_between(snapshot, chain_id, 0, 0)
-        if first and first[0].hash != genesis:
-            findings.append(Finding(0, INGESTED, "the chain's genesis is recorded with another hash"))
-    wrong = await _outbox(snapshot, chain_id, position)
-    return [*findings, Finding(None, INGESTED, wrong)] if wrong else findings
+def _quoted(name: str) -> str:
+    return f"`{name[:40]}`"
 
 
-async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str | None:
-    """What is wrong with `changes`: gapless up to the checkpoint's number, and folding to the stored blocks.
+def _bounded(bundle: Bundle, redact: Callable[[str], str], oddities: Oddities) -> Bundle:
+    """The bundle with its extra fields redacted, and no more of them than their limits.
 
-    Read from the last one down: the latest change of a block decides, and each revert waits for its apply.
+    They are stored as text, and an endpoint may quote its URL in them, or send megabytes.
     """
-    fold = _Fold(position)
-    expected, after = position.changes, None
-    while rows := await snapshot.select(CHANGES, scope=chain_id, after=after, descending=True, limit=SCAN_ROWS):
-        numbers = [int(row[3] or 0) for row in rows]
-        low, high = max(min(numbers), position.first), min(max(numbers), position.head)
-        stored = {link.number: link for link in await links_between(snapshot, chain_id, low, high)}
-        for _, seq, kind, number, block_hash, parent_hash in rows:
-            if seq != expected:
-                return f"change {expected} is missing from the outbox"
-            link = Link(number, block_hash, parent_hash)  # type: ignore[arg-type]
-            if not fold.takes(str(kind), link, stored.get(link.number)):
-                return f"change {expected} of the outbox does not lead to what is stored of block {link.number}"
-            expected -= 1
-        after = rows[-1][:2]
-    if expected:
-        return f"change {expected} is missing from the outbox"
-    return fold.missing()
+    block = bundle.block
+    added = any(tx.extra for tx in block.transactions) or any(receipt.extra for receipt in bundle.receipts)
+    if block.extra is None and not added:
+        return bundle
+    room = own.BLOCK_BYTES + own.TRANSACTION_BYTES * len(block.transactions)
 
+    def clean(item: Extended, committed: frozenset[str], limit: int, where: str) -> Extended:
+        nonlocal room
+        if item.extra is None:
+            return item
+        text, dropped = own.bounded(redact(item.extra), min(limit, room), committed)
+        if dropped:
+            oddities.note("extra_dropped", f"{where}.{dropped[0][:40]}")
+        room -= len(text or "")
+        return replace(item, extra=text)
 
-class _Fold:
-    """The outbox, folded from its end: one bit a block, and the reverts whose apply has not come yet."""
+    def limit_of(kind: int) -> int:
+        return own.OBJECT_BYTES_MAX if kind in SIGNED_TYPES else own.KEPT_RAW_BYTES_MAX
 
-    def __init__(self, position: Position) -> None:
-        self._first = position.first
-        self._applied = bytearray(position.head - position.first + 1)
-        self._reverted: dict[int, Link] = {}
-
-    def takes(self, kind: str, link: Link, stored: Link | None) -> bool:
-        """Whether this change may stand before those that were taken already."""
-        at = link.number - self._first
-        if link.number in self._reverted:
-            return kind == APPLY and self._reverted.pop(link.number) == link
-        if kind == REVERT:
-            self._reverted[link.number] = link
-            return True
-        if kind != APPLY or not 0 <= at < len(self._applied) or self._applied[at]:
-            return False
-        self._applied[at] = 1
-        return link == stored
-
-    def missing(self) -> str | None:
-        """What never came, at the beginning of the outbox."""
-        if self._reverted:
-            return f"the outbox reverts block {min(self._reverted)}, which it never applied"
-        if not all(self._applied):
-            return f"the outbox never applied block {self._applied.index(0) + self._first}"
-        return None
+    room += sum(own.KEPT_RAW_BYTES_MAX for tx in block.transactions if tx.type not in SIGNED_TYPES)
+    cleaned = replace(
+        clean(block, headers.COMMITTED, own.OBJECT_BYTES_MAX, "$"),
+        transactions=tuple(
+            clean(tx, variants.COMMITTED, limit_of(tx.type), f"$.transactions[{i}]")
+            for i, tx in enumerate(block.transactions)
+        ),
+    )
+    receipts = tuple(
+        clean(receipt, variants.COMMITTED, limit_of(tx.type), f"$[{i}]")
+        for i, (tx, receipt) in enumerate(zip(block.transactions, bundle.receipts, strict=False))
+    )
+    return Bundle(cleaned, (*receipts, *bundle.receipts[len(receipts) :]))

@@ -1,57 +1,74 @@
-"""The command line: `tidelog`, one module per group of commands."""
+"""The command line: `tidelog`, one module or folder per group of commands."""
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import cyclopts
-
-import tidelog
+from tidelog.cli.front import ABOUT, COMMANDS, DRAWN, page, width
 from tidelog.errors import TidelogError
+from tidelog.interrupt import INTERRUPTED
 
-__all__ = ["app", "main"]
+if TYPE_CHECKING:
+    import cyclopts
 
-EXIT_CODES = """
-Exit codes: 0 done; 1 a fault in tidelog; 2 the request cannot be done as asked; 3 the source does not answer,
-or answers wrongly; 4 a block contradicts its own header; 5 the store is busy, taken over or full; 6 the store
-contradicts itself; 7 the source contradicts what is final; 130 interrupted before the end.
-"""
+__all__ = ["application", "main"]
 
-app = cyclopts.App(
-    name="tidelog",
-    help="Crash-safe, provable ingestion of EVM chains and exchange feeds.\n" + EXIT_CODES,
-    version=tidelog.__version__,
-    default_parameter=cyclopts.Parameter(negative=""),
-)
-# by name, so that a command loads what it needs and nothing else
-app.command(
-    "tidelog.cli.chain:app", name="chain", help="EVM chains: sync, status, verify, rewind, repair, blocks, logs."
-)
-app.command("tidelog.cli.db:app", name="db", help="A store as a whole: info, digest, migrate.")
-app.command("tidelog.cli.market:app", name="market", help="Exchanges: record, replay, follow, and what was recorded.")
-app.command("tidelog.cli.run:run", name="run", help="Run everything of a file: sources and the API, supervised.")
-app.command("tidelog.cli.run.status:status", name="status", help="Whether what `run` runs is well.")
-app.command("tidelog.cli.run.config:app", name="config", help="The file of `run`: check, show.")
-app.command("tidelog.cli.run.config:init", name="init", help="Write a commented file for `run`.")
-app.command("tidelog.cli.run.source:run_source", name="run-source", show=False)
-app.command("tidelog.cli.serve:serve", name="serve", help="Answer queries of a store over HTTP.")
-app.command("tidelog.cli.token:app", name="token", help="Who may query: create, list, revoke.")
-app.command("tidelog.cli.sim:app", name="sim", help="Peers to test and play against: an EVM node that can lie.")
-app.command("tidelog.cli.demo:demo", name="demo", help="Both main jobs, against lies, a reorg, faults and kill -9.")
+FRONT_PAGE: tuple[list[str], ...] = ([], ["--help"], ["-h"])
+
+
+def application(asked: str | None = None) -> "cyclopts.App":
+    """The commands, by name, so that one loads what it needs and nothing else.
+
+    Args:
+        asked: the command that is to run. Its help is its own; of the others it is the sentence on the front page.
+    """
+    import cyclopts
+
+    app = cyclopts.App(name="tidelog", help=ABOUT, version=_version, default_parameter=cyclopts.Parameter(negative=""))
+    for command in COMMANDS:
+        app.command(command.target, name=command.name, help=None if command.name == asked else command.help)
+    app.command("tidelog.cli.run.source:run_source", name="run-source", show=False)
+    return app
+
+
+def _version() -> str:
+    import tidelog
+    from tidelog.compiled import core
+
+    return f"{tidelog.__version__}, core: {core().said}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a mistake of the user's is one sentence on standard error."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(arguments, exit_on_error=False, print_error=False)
-    except cyclopts.CycloptsError as error:
-        _complain(str(error), code=2)
+        if words in FRONT_PAGE:
+            _show(page(width()))
+        else:
+            _run(words)
     except TidelogError as error:
         _complain(str(error), code=error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `tidelog chain logs | head` is no error
         sys.stdout = None
         sys.exit(0)
+
+
+def _show(text: str) -> None:
+    try:
+        print(text)
+    except UnicodeEncodeError:  # a terminal of ASCII alone
+        print(text.translate(DRAWN))
+
+
+def _run(words: list[str]) -> None:
+    import cyclopts
+
+    try:
+        application(words[0])(words, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        _complain(str(error), code=2)
 
 
 def _complain(sentence: str, *, code: int) -> None:

@@ -1,23 +1,26 @@
-"""The `--db` that most commands take, and what they find in it."""
+"""The store that a command is about, opened and closed, and the chain in it."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from tidelog.batch import CHAINS
+from tidelog.chain.reading.position import stored_chains
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.store import Store, open_store
 
-DEFAULT_DB = "sqlite:///tidelog.db"
-Db = Annotated[str, Parameter(name="--db", help="sqlite:///PATH or postgresql://USER@HOST/NAME.", env_var="TIDELOG_DB")]
-ChainId = Annotated[int | None, Parameter(help="Which chain; not needed when the store holds one.")]
-
 
 @asynccontextmanager
-async def opened(url: str, *, readonly: bool = True, runtime: Runtime | None = None) -> AsyncIterator[Store]:
+async def opened(
+    url: str, *, readonly: bool = True, existing: bool = False, runtime: Runtime | None = None
+) -> AsyncIterator[Store]:
+    """The store at a URL.
+
+    Args:
+        existing: one to be written that has to be there: a mistyped path makes no empty file.
+    """
+    if existing:
+        _require_file(url)
     store = await open_store(url, runtime or SystemRuntime(), readonly=readonly)
     try:
         yield store
@@ -25,25 +28,26 @@ async def opened(url: str, *, readonly: bool = True, runtime: Runtime | None = N
         await store.close()
 
 
+def _require_file(url: str) -> None:
+    if url.startswith("sqlite:"):
+        from tidelog.store.sqlite.connection import path_of
+
+        if not os.path.exists(path := path_of(url)):
+            raise ConfigError(f"{path} cannot be opened: there is no such file")
+
+
 async def the_chain(store: Store, chain_id: int | None) -> int:
     """The chain that a command is about."""
     async with store.snapshot() as snapshot:
-        held = [row[0] for row in await snapshot.select(CHAINS)]
+        chains = await stored_chains(snapshot)
     if chain_id is not None:
-        if chain_id not in held:
-            raise ConfigError(f"the store holds no chain {chain_id}; it holds {_listed(held)}")
+        if chain_id not in chains:
+            raise ConfigError(f"the store holds no chain {chain_id}; it holds {_listed(chains)}")
         return chain_id
-    if len(held) != 1:
-        raise ConfigError(f"say which chain by --chain-id: the store holds {_listed(held)}")
-    (only,) = held
-    assert isinstance(only, int)
-    return only
+    if len(chains) != 1:
+        raise ConfigError(f"say which chain by --chain-id: the store holds {_listed(chains)}")
+    return chains[0]
 
 
-def _listed(held: list[int | str | bytes | None]) -> str:
-    return ", ".join(map(str, held)) or "none"
-
-
-def flag(name: str) -> str:
-    """A setting's name as the command line has it."""
-    return "--" + name.replace("_", "-")
+def _listed(chains: list[int]) -> str:
+    return ", ".join(map(str, chains)) or "none"

@@ -5,6 +5,7 @@ Knows no setting by name: the schema is a struct of the caller's.
 
 from tidelog.config.document import DATA_DIR, Loaded, Override, load, parse, read_text
 from tidelog.config.endpoint import EndpointUrl
+from tidelog.config.handed import handed, taken
 from tidelog.config.shown import Shown, shown
 from tidelog.config.values import (
     ConfigValue,
@@ -31,8 +32,10 @@ __all__ = [
     "Secret",
     "Shown",
     "Size",
+    "handed",
     "load",
     "parse",
     "read_text",
     "shown",
+    "taken",
 ]

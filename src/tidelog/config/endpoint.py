@@ -29,7 +29,7 @@ class EndpointUrl:
             raise ConfigError("an endpoint URL cannot be read: its host or port is not valid") from None
         if parts.scheme not in schemes or not parts.hostname:
             wanted = " or ".join(f"{scheme}://host" for scheme in schemes)
-            raise ConfigError(f"an endpoint URL must look like {wanted}, this one starts with {_start(url)!r}")
+            raise ConfigError(f"an endpoint URL must look like {wanted}, this one {_start(url)}")
         self._url = url
         self._secrets = _secrets(parts)
         self._spellings = [_spelling(secret) for secret in self._secrets]
@@ -87,4 +87,4 @@ def _character(char: str) -> str:
 
 def _start(url: str) -> str:
     scheme, separator, _ = url.partition("://")
-    return scheme + separator if separator and len(scheme) < 12 else "no scheme"
+    return f"starts with {scheme + separator!r}" if separator and len(scheme) < 12 else "has no scheme"

@@ -92,7 +92,7 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
     """Where secrets stand in the open.
 
     Raises:
-        Wrong: a key is not known, a choice is none of those there are, or a reference stands where none may.
+        Wrong: a key is not known, a choice is none of those there are, or a reference is where none may be.
     """
     shape = plain(shape)
     exposed: list[Key] = []

@@ -1,13 +1,13 @@
 """Values that a configuration holds beside plain ones: durations, sizes, names, paths and secrets.
 
-Each reads itself from what stands in the file (`read`), and says how it is shown (`shown`). What cannot be read is a
+Each reads itself from the file's value (`read`), and says how it is shown (`shown`). What cannot be read is a
 ValueError whose words fit behind "file: key: ".
 """
 
 import os
 import re
 from collections.abc import Mapping
-from typing import ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from msgspec import Struct
 
@@ -49,7 +49,7 @@ class ConfigValue:
 
     @classmethod
     def read(cls, given: object, reading: Reading) -> Self:
-        """The value of what stands in the file. Raises ValueError, whose words never contain a secret."""
+        """The value of what the file has. Raises ValueError, whose words never contain a secret."""
         raise NotImplementedError
 
     def shown(self) -> str | float | int:
@@ -59,6 +59,10 @@ class ConfigValue:
     def by_default(self) -> str | None:
         """What to read in the place of a default that depends on where the file is; None: it does not."""
         return None
+
+    def plain(self) -> Any:
+        """As JSON has it, whole: secrets too. `read` makes the same of it where nothing in it is a reference."""
+        raise NotImplementedError
 
 
 class Duration(float, ConfigValue):
@@ -77,6 +81,9 @@ class Duration(float, ConfigValue):
     @classmethod
     def judge(cls, seconds: float) -> None:
         """ValueError if it is out of range."""
+
+    def plain(self) -> float:
+        return float(self)
 
     def shown(self) -> str:
         thousandths = round(self * 1000)
@@ -110,6 +117,9 @@ class Size(int, ConfigValue):
             raise ValueError(f"give {cls.wanted}")
         return cls(int(size))
 
+    def plain(self) -> int:
+        return int(self)
+
     def shown(self) -> str:
         exact = [(int(self) // size, unit) for unit, size in _BYTES.items() if self % size == 0]
         count, unit = min(exact, key=lambda each: each[0])
@@ -126,7 +136,7 @@ def _amount(given: object, units: Mapping[str, float], default: str) -> float | 
 
 
 class Name(str, ConfigValue):
-    """Of a source: it stands in paths, labels and names of variables."""
+    """Of a source: it is part of paths, labels and names of variables."""
 
     __slots__ = ()
     wanted = f"a name of small letters, digits and single - or _ between them, at most {NAME_CHARS_MAX}"
@@ -136,6 +146,9 @@ class Name(str, ConfigValue):
         if not isinstance(given, str) or not _NAME.fullmatch(given) or len(given) > NAME_CHARS_MAX:
             raise ValueError(f"give {cls.wanted}")
         return cls(given)
+
+    def plain(self) -> str:
+        return str(self)
 
     def shown(self) -> str:
         return str(self)
@@ -152,6 +165,9 @@ class FilePath(str, ConfigValue):
         if not isinstance(given, str) or not given or "\0" in given:
             raise ValueError(f"give {cls.wanted}")
         return cls(os.path.join(reading.folder, given))
+
+    def plain(self) -> str:
+        return str(self)
 
     def shown(self) -> str:
         return str(self)
@@ -188,15 +204,18 @@ class Secret(ConfigValue):
 
     @classmethod
     def exposed(cls, given: str) -> bool:
-        """Whether what stands in the file is a secret itself, and no reference to one."""
+        """Whether what the file has is a secret itself, and no reference to one."""
         return bool(_REFERENCE.sub("", given))
 
     @classmethod
     def texts(cls, given: object) -> list[str]:
-        """What stands in the file for it, where that is text: what may be a secret in the open."""
+        """What the file has for it, where that is text: what may be a secret in the open."""
         return [given] if isinstance(given, str) else []
 
     def reveal(self) -> str:
+        return self._text
+
+    def plain(self) -> Any:
         return self._text
 
     def shown(self) -> str:

@@ -1,4 +1,4 @@
-"""The journal's clock: Unix time that never goes back, and follows the wall clock when that is set or has slept.
+"""The journal's clock: Unix time that never goes back; it follows the wall clock when that is set, or after a sleep.
 
 Reads no clock itself: the caller gives the readings of the wall clock and the monotonic clock, in seconds. Between two
 looks at the wall clock, time passes as the monotonic clock says.

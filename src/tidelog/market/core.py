@@ -1,19 +1,21 @@
 """The core: records of a journal to events, one after the other. The same for a live feed and for any replay.
 
-No I/O, no clock, no chance: what comes out, and what is held after it, is a function of the records alone. It
-begins at a restart point and skips what comes before it. Where records are lost, it begins anew at the next one.
+No I/O, no clock, no randomness: its events and its state are a function of the records alone. It starts at the first
+record of a run or at a snapshot, and skips what comes before. Where records are missing, it starts again at the next.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tidelog.errors import ConfigError, Rejected
-from tidelog.market.book import Check
-from tidelog.market.books import Books
+from tidelog import compiled
+from tidelog.errors import Rejected
+from tidelog.market.book.books import Books
+from tidelog.market.book.lending import Cursor, Lending, LendingBooks, Stretch, record_at
+from tidelog.market.book.proof import Check
 from tidelog.market.events import (
     Ack,
     BookSnapshot,
@@ -26,55 +28,44 @@ from tidelog.market.events import (
     Malformed,
     Missed,
     Rejection,
-    Request,
     Resync,
     Started,
     Stream,
     Unknown,
 )
-from tidelog.market.kraken import v1, v2
-from tidelog.market.marks import Drop, FullState, Mark, Subscribe, Unsubscribe, Unwanted, Wanted, decode_mark
-from tidelog.market.records import Kind, Record
-from tidelog.market.session import Session
-from tidelog.market.subscriptions import Phase
+from tidelog.market.records import Kind, PackedRecords, Record
+from tidelog.market.session.connection import Session
+from tidelog.market.session.controls import (
+    Control,
+    CoreSnapshot,
+    Drop,
+    Subscribe,
+    Unsubscribe,
+    Unwanted,
+    Wanted,
+    decode_control,
+)
+from tidelog.market.session.limits import SessionLimits
+from tidelog.market.session.subscription.subscriptions import Phase, SessionState
+from tidelog.market.venue import Decoder, Venue
+from tidelog.market.venues import DEFAULT, venue_of
+
+_TOLD = (Started, Connected, Disconnected, ClockStepped, Resync)  # the control records that are events
 
 
-class Codec(Protocol):
-    """A protocol's module."""
-
-    def decode(self, frame: bytes, /) -> Event: ...
-
-    def books_in(self, frame: bytes, /) -> tuple[str, ...] | None: ...
-
-    def subscribe(self, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None = None) -> Request: ...
-
-    def unsubscribe(self, stream: Stream, symbols: Sequence[str], req_id: int, token: str | None = None) -> Request: ...
-
-    def ping(self, req_id: int) -> Request: ...
-
-
-CODECS: dict[str, Codec] = {"v1": v1, "v2": v2}
-_TOLD = (Started, Connected, Disconnected, ClockStepped, Resync)  # the markers that are events
-
-
-def codec_of(protocol: str) -> Codec:
-    codec = CODECS.get(protocol)
-    if codec is None:
-        raise ConfigError(f"protocol {protocol!r}: say {' or '.join(CODECS)}")
-    return codec
-
-
-class Entry(Struct, frozen=True, gc=False):
+class JournalEvent(Struct, frozen=True, gc=False):
     """An event, with the id and the time (Unix, µs) of its record, and what it proved about its book, if any."""
 
     id: EventId
     at_us: int
     event: Event
-    check: Check | None
+    check: Check | None = None
     checks: tuple[Check | None, ...] = ()  # of a `BookUpdates`, one for each of its parts
-    doubted: tuple[str, ...] = ()  # symbols whose books it leaves in doubt, because it could not be read
+    suspected: tuple[str, ...] = ()  # symbols whose books are not proven any more, because it could not be read
     depth: int | None = None  # as subscribed, of the book of a snapshot
     refused: tuple[tuple[str, str | None], ...] = ()  # channel and symbol of what a refusal keeps from us
+    protocol: str = DEFAULT  # of its run, where it has the snapshot of a book
+    answered: tuple[str, ...] = ()  # symbols of the request that an ack is of, where it does not name them
 
 
 _encode = msgspec.json.Encoder().encode
@@ -90,13 +81,18 @@ class EventDigest:
         self._sha = hashlib.sha256()
         self.events = 0
 
-    def update(self, entry: Entry) -> None:
+    def update(self, entry: JournalEvent) -> None:
         event, check = entry.event, entry.check
         shown: tuple[object, ...] = (entry.id, type(event).__name__, event, None if check is None else check.value)
         if entry.checks:
             shown += ([None if each is None else each.value for each in entry.checks],)
         self._sha.update(_encode(shown))
         self.events += 1
+
+    def update_encoded(self, encoded: bytes, events: int) -> None:
+        """Take events that are encoded already."""
+        self._sha.update(encoded)
+        self.events += events
 
     def hexdigest(self) -> str:
         return self._sha.hexdigest()
@@ -105,23 +101,37 @@ class EventDigest:
 class Core:
     """Books and session as of the last record, and a digest of the events of its run.
 
-    The digest is None unless it is asked for, and in a run that was not entry from its start.
+    `digest` is None unless it is asked for, and if this core did not see the run from its first record.
     """
 
-    def __init__(self, *, digest: bool = False) -> None:
+    def __init__(self, *, digest: bool = False, limits: SessionLimits | None = None, stretches: bool = False) -> None:
+        """
+        Args:
+            digest: compute the digest of a run's events.
+            limits: of sessions, instead of the exchange's.
+            stretches: the compiled core, where it is here, may take many records at a time, by `take`. For who reads
+                and decides nothing: the session does not follow the market's pace then.
+        """
         self.at = EventId(0, 0)  # the last record
         self._digesting = digest
+        self._limits = limits
+        self._module = compiled.core().module if stretches else None
+        self.venue: Venue
+        self.session: Session
+        self.decoder: Decoder
+        self.books: Books
         self._forget()
 
     def _forget(self) -> None:
-        self.session = Session()
-        self.books = Books(v2.decode)
-        self.codec: Codec = v2
-        self.protocol: str | None = None  # None: no restart point was seen yet
+        self._use(venue_of(DEFAULT))
+        self.protocol: str | None = None  # None: nothing to start from was seen yet
         self.digest: EventDigest | None = None
 
-    def take(self, record: Record) -> Entry | None:
-        """Take the next record in; the event that it is, if it is one.
+    def apply(self, record: Record) -> JournalEvent | None:
+        """Apply the next record.
+
+        Returns:
+            The event that it is; None if it is none.
 
         Raises:
             Corruption: it cannot follow on what came before.
@@ -130,95 +140,159 @@ class Core:
         if record.kind is Kind.IN:
             if self.protocol is None:
                 return None
-            entry = self._take_frame(record)
+            entry = self._apply_frame(record)
         elif record.kind is Kind.OUT:
             return None
         elif record.kind is Kind.LOST:
             self._forget()
-            return Entry(record.id, record.at_us, Missed(record.payload.decode()), None)
+            return JournalEvent(record.id, record.at_us, Missed(record.payload.decode()), None)
         else:
-            mark = decode_mark(record.payload)
-            self._apply(mark, record.at_us)
-            if not isinstance(mark, _TOLD) or self.protocol is None:
+            control = decode_control(record.payload)
+            self._apply_control(control, record.at_us)
+            if not isinstance(control, _TOLD) or self.protocol is None:
                 return None
-            entry = Entry(record.id, record.at_us, mark, None)
+            entry = JournalEvent(record.id, record.at_us, control, None)
         if self.digest is not None:
             self.digest.update(entry)
         return entry
 
-    def _take_frame(self, record: Record) -> Entry:
+    def take(self, block: PackedRecords, begin: Cursor, last: int | None = None) -> Stretch | None:
+        """Apply records as far as the compiled core takes them; what it leaves is for `apply`.
+
+        Args:
+            begin: the first of them.
+            last: the number of the last that may be taken; None: all of the block.
+
+        Returns:
+            What was taken; None if nothing was.
+        """
+        if not isinstance(self.books, LendingBooks) or self.protocol is None:
+            return None
+        last = block.last.seq if last is None else last
+        taken = self.books.take(block, begin, last, encode=self.digest is not None)
+        if taken is None:
+            return None
+        stretch = taken.stretch
+        self.at = stretch.id
+        self.session.note_frames(stretch.at_us)
+        if self.digest is not None:
+            self.digest.update_encoded(taken.encoded, stretch.events)
+        return replace(stretch, protocol=self.protocol)
+
+    def apply_block(self, block: PackedRecords) -> Iterator[JournalEvent | Stretch]:
+        """Apply all records of a block; what they are, as `take` and `apply` say it.
+
+        Raises:
+            Corruption: one cannot follow on what came before, or cannot be read.
+        """
+        if not self.stretches:
+            yield from filter(None, map(self.apply, block.records()))
+            return
+        cursor = Cursor(block.first_seq)
+        while cursor.seq <= block.last.seq:
+            stretch = self.take(block, cursor)
+            if stretch is not None:
+                cursor = stretch.end
+                yield stretch
+                continue
+            record, cursor = self.record_at(block, cursor)
+            entry = self.apply(record)
+            if entry is not None:
+                yield entry
+
+    @property
+    def stretches(self) -> bool:
+        """Whether `take` may take any."""
+        return self._module is not None
+
+    def record_at(self, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
+        """One record of a block, which `take` has left, and the place behind it. Only where `stretches` says so.
+
+        Raises:
+            Corruption: it cannot be read.
+        """
+        return record_at(self._module, block, cursor)
+
+    def _apply_frame(self, record: Record) -> JournalEvent:
         event: Event
         try:
-            event, check = self.books.take(record.payload)
+            event, check = self.books.apply_frame(record.payload)
         except Rejected as error:
-            meant = self.codec.books_in(record.payload)
-            doubted = self.books.doubt(meant)
+            meant = self.decoder.books_in(record.payload)
+            suspected = self.books.suspect(meant)
             event = Malformed(error.reason)
             self.session.observe(event, None, record.at_us)
-            for symbol in doubted:
+            for symbol in suspected:
                 if symbol in (meant or ()):  # an update of it is lost: a new snapshot brings that back
-                    self.session.doubt_book(symbol, "a frame could not be read")
-            return Entry(record.id, record.at_us, event, None, doubted=doubted)
+                    self.session.suspect_book(symbol, "a frame could not be read")
+            return JournalEvent(record.id, record.at_us, event, None, suspected=suspected)
         kind = type(event)
         if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot or kind is Rejection:
-            return self._take_odd(record, event, check)
+            return self._apply_rare(record, event, check)
         self.session.observe(event, check, record.at_us)
-        return Entry(record.id, record.at_us, event, check)
+        return JournalEvent(record.id, record.at_us, event, check)
 
-    def _take_odd(self, record: Record, event: Event, check: Check | None) -> Entry:
-        """What comes seldom, and means more than an update."""
+    def _apply_rare(self, record: Record, event: Event, check: Check | None) -> JournalEvent:
+        """Apply what is rare, and means more than an update."""
         at_us = record.at_us
         match event:
             case BookUpdates(parts):
                 checks = tuple([self.books.apply(part) for part in parts])
                 for part, each in zip(parts, checks, strict=True):
                     self.session.observe(part, each, at_us)
-                return Entry(record.id, at_us, event, None, checks)
+                return JournalEvent(record.id, at_us, event, None, checks, protocol=self.venue.protocol)
             case Rejection():
                 refused = self.session.refused_by(event)
                 self.session.observe(event, None, at_us)
-                return Entry(record.id, at_us, event, None, refused=refused)
+                return JournalEvent(record.id, at_us, event, None, refused=refused)
             case Unknown(""):  # it names neither channel nor method: it may have been anything
-                doubted = self.books.doubt(None)
+                suspected = self.books.suspect(None)
                 self.session.observe(event, None, at_us)
-                return Entry(record.id, at_us, event, None, doubted=doubted)
+                return JournalEvent(record.id, at_us, event, None, suspected=suspected)
             case BookSnapshot():
                 self.session.observe(event, check, at_us)
                 book = self.books.by_symbol.get(event.symbol)
-                return Entry(record.id, at_us, event, check, depth=None if book is None else book.depth)
+                depth = None if book is None else book.depth
+                return JournalEvent(record.id, at_us, event, check, depth=depth, protocol=self.venue.protocol)
             case Ack("unsubscribe", "book", str(symbol)):
-                held = self.session.subscription(Stream("book"), symbol)
-                if held is not None and held.phase is Phase.HELD and event.req_id is None:
-                    self._clear([symbol])  # nobody here asked for it: the exchange has ended it
+                subscription = self.session.subscription(Stream("book"), symbol)
+                if subscription is not None and subscription.phase is Phase.HELD and event.req_id is None:
+                    self._clear([symbol])  # we did not ask for it: the exchange has ended it
+            case Ack(symbol=None) if not self.session.rules.acks_name_symbols:
+                answered = self.session.answered_by(event)
+                self.session.observe(event, None, at_us)
+                return JournalEvent(record.id, at_us, event, None, answered=answered)
         self.session.observe(event, check, at_us)
-        return Entry(record.id, at_us, event, check)
+        return JournalEvent(record.id, at_us, event, check)
 
-    def full_state(self) -> FullState:
-        """What a fold has to know to begin after the record that it is written in."""
+    def snapshot(self) -> CoreSnapshot:
+        """What another core has to know to start after the record that this is written in."""
         assert self.protocol is not None
         books = [book.state for book in self.books.by_symbol.values()]
-        return FullState(self.protocol, self.session.held, tuple(books))
+        return CoreSnapshot(self.protocol, self.session.session_state, tuple(books), self.decoder.state)
 
-    def _apply(self, mark: Mark, at_us: int) -> None:
-        if isinstance(mark, Started):
-            self._speak(mark.protocol)
+    def _apply_control(self, control: Control, at_us: int) -> None:
+        if isinstance(control, Started):
+            self.protocol = control.protocol
+            self._use(venue_of(control.protocol))
             self.digest = EventDigest() if self._digesting else None
         elif self.protocol is None:
-            if isinstance(mark, FullState):
-                self._speak(mark.protocol)
-                self.session = Session(mark.session)
-                for state in mark.books:
+            if isinstance(control, CoreSnapshot):
+                self.protocol = control.protocol
+                self._use(venue_of(control.protocol), control.session)
+                self.decoder.resume(control.decoder)
+                for state in control.books:
                     self.books.put_back(state)
             return
-        self.session.apply(mark, at_us)
-        match mark:
+        self.session.apply(control, at_us)
+        match control:
             case Subscribe(Stream("book", int(depth)), symbols):
                 for symbol in symbols:
-                    held = self.books.by_symbol.get(symbol)
-                    if held is None or held.depth != depth:
+                    book = self.books.by_symbol.get(symbol)
+                    if book is None or book.depth != depth:
                         self.books.open(symbol, depth)
                     else:
-                        held.begin()
+                        book.begin()
             case Wanted(Stream("book"), symbols):
                 for symbol in symbols:
                     self._follow_again(symbol)
@@ -227,24 +301,43 @@ class Core:
                     self.books.close(symbol)
             case Resync("book", str(symbol), until_us=until_us) if until_us <= at_us:
                 self._clear([symbol])
-            case Unsubscribe(Stream("book"), symbols):  # one that has to wait goes on till here: it may match again
+            case Unsubscribe(Stream("book"), symbols):  # one that has to wait is judged here: it may match again
                 self._clear(symbols)
+            case Connected():
+                self.decoder = self.venue.decoder()
+                self.books.decode_with(self.decoder.decode)
             case Drop() | Disconnected():
                 for book in self.books.by_symbol.values():
                     book.clear()
 
     def _follow_again(self, symbol: str) -> None:
-        """It may have been given up and not been left yet: its book begins anew, by its snapshot or by a resync."""
-        held = self.session.subscription(Stream("book"), symbol)
-        if held is not None and held.phase is not Phase.WANTED and symbol not in self.books.by_symbol:
-            assert held.stream.depth is not None
-            self.books.open(symbol, held.stream.depth)
+        """Follow a book again that was given up and not left yet: it starts with its next snapshot, or by a resync."""
+        subscription = self.session.subscription(Stream("book"), symbol)
+        if subscription is not None and subscription.phase is not Phase.WANTED and symbol not in self.books.by_symbol:
+            assert subscription.stream.depth is not None
+            self.books.open(symbol, subscription.stream.depth)
 
     def _clear(self, symbols: Iterable[str]) -> None:
         for symbol in symbols:
             if symbol in self.books.by_symbol:
                 self.books.by_symbol[symbol].clear()
 
-    def _speak(self, protocol: str) -> None:
-        self.protocol, self.codec = protocol, codec_of(protocol)
-        self.books = Books(self.codec.decode)
+    def _use(self, venue: Venue, state: SessionState | None = None) -> None:
+        """Begin with an exchange's protocol: no books, a session in that state or a new one."""
+        self.venue = venue
+        rules = venue.rules if self._limits is None else replace(venue.rules, limits=self._limits)
+        self.session = Session(rules, state)
+        self.decoder = venue.decoder()
+        self.books = self._new_books(venue)
+
+    def _new_books(self, venue: Venue) -> Books:
+        if self._module is None or venue.compiled is None:
+            return Books(self.decoder.decode, venue.proof)
+        return LendingBooks(self.decoder.decode, venue.proof, lending_for(venue))
+
+
+def lending_for(venue: Venue) -> Lending:
+    """Where books of a venue can be lent, which the compiled core knows. Only where it is in use."""
+    frames = venue.compiled
+    assert frames is not None
+    return Lending(compiled.core().module, frames.scanner, frames.name_of)

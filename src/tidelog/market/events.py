@@ -4,7 +4,7 @@ One frame is one event, so a frame's id in the journal is its event's id. Field 
 v2 API, which the v2 codec therefore decodes into these very structs; v1 is brought to them.
 
 Numbers are `Decimal`, exactly as the exchange wrote them, trailing zeros included. Decimal *arithmetic*
-rounds to a precision that any code in the thread may change: whoever computes takes integers, by `units`.
+rounds to a precision that any code in the thread may change: compute with integers, by `scaled_int`.
 The levels of a book message keep their text, because a `Book` is the only one to read them, and making
 numbers of them before that is known would cost more than the rest of the decoding.
 """
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAGNITUDE_MAX = 30  # powers of ten either way: beyond any market, and far below what would fill memory
@@ -24,7 +24,7 @@ Side: TypeAlias = Literal["buy", "sell"]
 Crc: TypeAlias = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
-def units(number: Decimal, scale: int) -> int:
+def scaled_int(number: Decimal, scale: int) -> int:
     """`number` as an exact integer in units of 10**-scale.
 
     Raises:
@@ -64,20 +64,35 @@ class Level(Protocol):
     """
 
     @property
-    def price_text(self) -> str: ...
+    def price_text(self) -> str:
+        """The price, as the exchange wrote it."""
+        ...
 
     @property
-    def qty_text(self) -> str: ...
+    def qty_text(self) -> str:
+        """The quantity that is there now, as the exchange wrote it."""
+        ...
+
+
+class SequenceSpan(NamedTuple):
+    """The numbers of a book's message: one may stand for several of the exchange's."""
+
+    first: int
+    last: int
 
 
 class BookSnapshot(Struct, frozen=True, gc=False):
-    """A whole book, to the depth that was subscribed."""
+    """A whole book, to the depth that was subscribed.
+
+    It is proven by its checksum or by its number, whichever the exchange sends; see `book.proof`.
+    """
 
     symbol: str
     bids: Sequence[Level]
     asks: Sequence[Level]
     checksum: int | None  # None: this message has none, so nothing in it can be checked
     timestamp: datetime | None = None  # v1 stamps levels instead of messages
+    sequence: SequenceSpan | UnsetType = UNSET  # UNSET, and in no encoding, where the exchange numbers nothing
 
 
 class BookDelta(Struct, frozen=True, gc=False):
@@ -88,6 +103,7 @@ class BookDelta(Struct, frozen=True, gc=False):
     asks: Sequence[Level]
     checksum: int | None
     timestamp: datetime | None = None
+    sequence: SequenceSpan | UnsetType = UNSET
 
 
 class BookUpdates(Struct, frozen=True, gc=False):
@@ -97,6 +113,8 @@ class BookUpdates(Struct, frozen=True, gc=False):
 
 
 class Trade(Struct, frozen=True, gc=False):
+    """A trade, in exact decimals: quantities in the base, prices in the quote, times in UTC."""
+
     symbol: str
     side: Side  # of the taker
     price: Decimal
@@ -117,7 +135,7 @@ class Trades(Struct, frozen=True, gc=False):
 
 
 class Ticker(Struct, frozen=True, gc=False):
-    """The touch, and the last 24 hours."""
+    """The top of the book, and the last 24 hours."""
 
     symbol: str
     bid: Decimal
@@ -141,6 +159,8 @@ class Ticker(Struct, frozen=True, gc=False):
 
 
 class Tickers(Struct, frozen=True, gc=False):
+    """The tickers of one frame."""
+
     tickers: tuple[Ticker, ...]
 
 
@@ -163,12 +183,14 @@ class Candle(Struct, frozen=True, gc=False):
 
 
 class Candles(Struct, frozen=True, gc=False):
+    """The candles of one frame. A snapshot is what there was when it was subscribed."""
+
     candles: tuple[Candle, ...]
     snapshot: bool = False
 
 
 class Spread(Struct, frozen=True, gc=False):
-    """The touch alone (v1). All-zero rows occur."""
+    """The top of the book alone (v1). All-zero rows occur."""
 
     symbol: str
     bid: Decimal
@@ -182,6 +204,8 @@ class Spread(Struct, frozen=True, gc=False):
 
 
 class Instrument(Struct, frozen=True, gc=False):
+    """What the exchange says of a market: its assets, its state, and the steps of prices and quantities."""
+
     symbol: str
     base: str
     quote: str
@@ -198,6 +222,8 @@ class Instrument(Struct, frozen=True, gc=False):
 
 
 class Instruments(Struct, frozen=True, gc=False):
+    """The markets of one frame: all of them in a snapshot, else those that have changed."""
+
     instruments: tuple[Instrument, ...]
     snapshot: bool = False
 
@@ -215,6 +241,8 @@ class Heartbeat(Struct, frozen=True, gc=False):
 
 
 class Pong(Struct, frozen=True, gc=False):
+    """The answer to a ping."""
+
     req_id: int | None = None
 
 
@@ -230,9 +258,6 @@ class Ack(Struct, frozen=True, gc=False):
     warnings: tuple[str, ...] = ()
 
 
-RATE_ERROR = "Exceeded msg rate"
-
-
 class Rejection(Struct, frozen=True, gc=False):
     """A request was refused. What is None, the exchange did not say."""
 
@@ -241,11 +266,6 @@ class Rejection(Struct, frozen=True, gc=False):
     channel: str | None = None
     symbol: str | None = None
     req_id: int | None = None
-
-    @property
-    def throttled(self) -> bool:
-        """We sent too fast. Names no request: whatever is un-acked has to be sent again."""
-        return self.error.startswith(RATE_ERROR)
 
 
 class OwnTrade(Struct, frozen=True, gc=False):
@@ -307,6 +327,8 @@ class Balance(Struct, frozen=True, gc=False):
 
 
 class Balances(Struct, frozen=True, gc=False):
+    """Balances of the account. `sequence` grows by one per frame of its channel: a gap is a loss."""
+
     channel: str
     sequence: int
     balances: tuple[Balance, ...]
@@ -314,13 +336,13 @@ class Balances(Struct, frozen=True, gc=False):
 
 
 class Unknown(Struct, frozen=True, gc=False):
-    """Sound JSON about something this version does not know. The caller counts it and goes on."""
+    """Sound JSON about something this version does not know. The caller counts it and continues."""
 
     name: str  # of the channel, method or event, cut to a bounded length
 
 
 class Malformed(Struct, frozen=True, gc=False):
-    """A frame that could not be read: `why` holds its head. The session goes on."""
+    """A frame that could not be read: `why` holds its head. The session continues."""
 
     why: str
 
@@ -370,7 +392,7 @@ class Resync(Struct, frozen=True, gc=False, tag=True):
 
 
 class Missed(Struct, frozen=True, gc=False, tag=True):
-    """Events are missing here: the journal had to drop them before they were read. Every book begins anew after it.
+    """Events are missing here: the journal had to drop them before they were read. Every book starts again after it.
 
     Only who reads a journal can meet one; it is in no journal, and in no digest.
     """
@@ -412,7 +434,7 @@ class EventId(NamedTuple):
     seq: int
 
 
-NOTHING = EventId(-1, -1)
+NOTHING = EventId(-1, -1)  # before anything was loaded, as stored states say it; a journal begins at `BEGINNING`
 
 
 class Stream(Struct, frozen=True, gc=False):

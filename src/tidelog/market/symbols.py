@@ -1,4 +1,4 @@
-"""One form for the name of a market, whoever writes it: BASE/QUOTE, in the names of Kraken's v2. Pure.
+"""One form for the name of a market: BASE/QUOTE, in the names of Kraken's v2. Pure.
 
 Its v1 calls bitcoin XBT and dogecoin XDG, and users write what they are used to: xbt/usd, BTC-USD, btc_usd. Journals,
 events, stores and requests know the one form only; `kraken.v1` brings it to that protocol's names and back.

@@ -1,14 +1,14 @@
-"""A book of a fold as it is at one moment, for whoever shows it: immutable, in exact integers or decimals. Pure."""
+"""A book of a core as it is at one moment: immutable, in exact integers or decimals. Pure."""
 
 from decimal import Decimal
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from tidelog.market.book import Precision, Units
+from tidelog.market.book.levels import Precision, ScaledLevel
 from tidelog.market.core import Core
 from tidelog.market.events import Stream
-from tidelog.market.rows import decimal_text
+from tidelog.market.projection.rows import decimal_text
 
 
 class Quote(NamedTuple):
@@ -25,8 +25,8 @@ class BookView(Struct, frozen=True):
     """A book at one moment. `proven` means: the top 10 of each side equalled the exchange's at the last message."""
 
     symbol: str
-    bids: tuple[Units, ...]  # best first, in units of the precision
-    asks: tuple[Units, ...]
+    bids: tuple[ScaledLevel, ...]  # best first, in units of the precision
+    asks: tuple[ScaledLevel, ...]
     precision: Precision
     proven: bool
     proven_depth: int
@@ -36,14 +36,15 @@ class BookView(Struct, frozen=True):
 
     @property
     def best_bid(self) -> Quote | None:
-        """Price and quantity of the best bid; None: there is none."""
+        """Price and quantity of the best bid; None if that side is empty."""
         return self._quote(self.bids)
 
     @property
     def best_ask(self) -> Quote | None:
+        """Price and quantity of the best ask; None if that side is empty."""
         return self._quote(self.asks)
 
-    def _quote(self, side: tuple[Units, ...]) -> Quote | None:
+    def _quote(self, side: tuple[ScaledLevel, ...]) -> Quote | None:
         if not side:
             return None
         price, qty = side[0]
@@ -53,8 +54,8 @@ class BookView(Struct, frozen=True):
 def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
     """A book of a core as it is now; None for a symbol whose book is not followed."""
     book = core.books.by_symbol.get(symbol)
-    held = core.session.subscription(Stream("book"), symbol)
-    if book is None or held is None:
+    subscription = core.session.subscription(Stream("book"), symbol)
+    if book is None or subscription is None:
         return None
     bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
     return BookView(
@@ -66,5 +67,5 @@ def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | No
         book.proven_depth,
         book.crossed,
         book.mismatches,
-        held.data_us,
+        subscription.data_us,
     )

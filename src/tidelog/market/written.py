@@ -1,10 +1,10 @@
-"""Events as plain values for people to read: JSON without exponents, whatever the exchange or `Decimal` writes."""
+"""Events as plain values for people to read: JSON without exponents, even where the exchange writes them."""
 
 from decimal import Decimal
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
-from tidelog.market.book import plain_number
+from tidelog.market.book.levels import plain_number
 
 
 def written(value: object) -> object:
@@ -16,7 +16,8 @@ def written(value: object) -> object:
             return Raw(plain_number(bytes(value).decode()).encode())
         case Struct():
             config = value.__struct_config__
-            fields = {name: written(getattr(value, name)) for name in value.__struct_fields__}
+            named = {name: getattr(value, name) for name in value.__struct_fields__}
+            fields = {name: written(field) for name, field in named.items() if field is not UNSET}
             if config.array_like:
                 return list(fields.values())
             return fields if config.tag is None else {config.tag_field or "type": config.tag, **fields}

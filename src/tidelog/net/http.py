@@ -39,7 +39,12 @@ class HttpTransport(Protocol):
     def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
     ) -> AbstractAsyncContextManager[HttpResponse]:
-        """Send one POST. The time-out spans everything up to the last byte of the body. No redirects.
+        """Send one POST. Redirects are not followed: they are answers.
+
+        Leaving the context before the end of the body gives the connection up; so does cancelling it.
+
+        Args:
+            timeout_s: for everything up to the last byte of the body.
 
         Raises:
             Overloaded: no complete answer within the time-out.
@@ -47,7 +52,9 @@ class HttpTransport(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
 
 
 class _AioResponse:

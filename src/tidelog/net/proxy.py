@@ -42,7 +42,7 @@ class Proxies:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme, 0)
         except ValueError:
-            return None  # whoever connects says what is wrong with it
+            return None  # connecting reports what is wrong with it
         if not host or self._is_direct(host, port):
             return None
         variable = _VARIABLES.get(parts.scheme, "")

@@ -1,7 +1,7 @@
 """A process's own status over HTTP: `/metrics`, `/livez`, `/readyz`; and how another process reads it.
 
-For the machine itself only: there are no tokens here, so it listens on loopback or on a unix socket that nobody
-else may open. Whoever is further away asks the API, which does have tokens and shows the same.
+For this machine only: there are no tokens here, so it listens on loopback or on a unix socket that nobody
+else may open. A client elsewhere asks the API, which has tokens and shows the same.
 """
 
 import asyncio
@@ -92,14 +92,21 @@ class StatusServer:
         address: see `parse_address`. A unix socket that a dead process left is replaced; port 0 takes any free one.
         metrics: gives the text of `/metrics`.
         ready: says whether the process is ready; must not wait for anything.
+        metrics_s: seconds after which `/metrics` is answered with 503.
     """
 
     def __init__(
-        self, address: str, *, metrics: Callable[[], Awaitable[bytes]], ready: Callable[[], Readiness]
+        self,
+        address: str,
+        *,
+        metrics: Callable[[], Awaitable[bytes]],
+        ready: Callable[[], Readiness],
+        metrics_s: float = METRICS_S,
     ) -> None:
         self._parsed = parse_address(address)
         self._metrics = metrics
         self._ready = ready
+        self._metrics_s = metrics_s
         self._runner: web.AppRunner | None = None
         self._inode: tuple[int, int] | None = None  # of our unix socket: another's is not ours to remove
         self._rendering = asyncio.Lock()  # however many ask, one answer is made at a time
@@ -181,10 +188,10 @@ class StatusServer:
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(METRICS_S), self._rendering:
+            async with asyncio.timeout(self._metrics_s), self._rendering:
                 text = await self._metrics()
         except TimeoutError:
-            return web.Response(status=503, text=f"no metrics within {METRICS_S:g} s\n")
+            return web.Response(status=503, text=f"no metrics within {self._metrics_s:g} s\n")
         return web.Response(body=text, headers={"content-type": CONTENT_TYPE})
 
 
@@ -235,7 +242,7 @@ class Answer(NamedTuple):
 
 
 async def ask(address: str, path: str, *, timeout_s: float = SCRAPE_S, bytes_max: int = EXPOSITION_BYTES_MAX) -> Answer:
-    """What a status server answers to a path, whatever its status.
+    """What a status server answers to a path, with any status.
 
     Raises:
         ConfigError: the address is none.

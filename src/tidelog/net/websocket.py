@@ -8,8 +8,10 @@ import logging
 import os
 import time
 from collections import deque
+from functools import partial
 from typing import Protocol
 
+from msgspec import Struct
 from picows import (
     WSCloseCode,
     WSError,
@@ -25,26 +27,34 @@ from python_socks import ProxyError
 
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.net.proxy import Proxies, shown
-from tidelog.net.retry import retry_after
+from tidelog.net.retry_after import retry_after
 
-MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # the largest that is sent: every instrument of an exchange, a few MB
-WAITING_MAX = 10_000  # messages that may wait to be received; beyond it the peer is faster than we are
-WAITING_BYTES_MAX = 64 * 1024 * 1024  # and their bytes: four of the largest
 FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them are bounded too
 WORDS_MAX = 123  # characters of what a peer or a proxy says: what fits into a close (RFC 6455, 5.5)
 BODY_BYTES_SHOWN = 4 * WORDS_MAX  # of an answer's body, in which its words are looked for
 NO_CODE = 1005  # stands for a close without a code (RFC 6455, 7.4.1)
-CLOSE_S = 2.0  # for the peer's half of a close
-WRITE_BYTES_MAX = 1024 * 1024  # that wait for a peer to read them: thousands of requests, and pongs without end
 _SILENT = logging.Logger("tidelog.websocket", logging.CRITICAL + 1)  # picows logs URLs, and a URL may hold a key
 _SILENT.addHandler(logging.NullHandler())
+
+
+class WebSocketLimits(Struct, frozen=True):
+    """What one connection may cost. The peer decides what it sends; these decide what is kept of it."""
+
+    message_bytes_max: int = 16 * 1024 * 1024  # the largest that is sent: every instrument of an exchange, a few MB
+    waiting_max: int = 10_000  # messages that may wait to be received; beyond it the peer is faster than we are
+    waiting_bytes_max: int = 64 * 1024 * 1024  # and their bytes: four of the largest
+    write_bytes_max: int = 1024 * 1024  # unread by the peer: thousands of requests; bounds pongs to endless pings
+    close_s: float = 2.0  # for the peer's half of a close
+
+
+LIMITS = WebSocketLimits()
 
 
 class WebSocket(Protocol):
     """One connection. Owned by one task."""
 
     async def receive(self) -> bytes:
-        """The next whole message.
+        """The next whole message, in the order of arrival. Cancelling loses none: the next call returns it.
 
         Raises:
             Unreachable: the connection is gone; the text says how (close code, reset).
@@ -56,12 +66,20 @@ class WebSocket(Protocol):
         """Queue a text message. Silent if the connection is gone: `receive` says so."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close, and wait for the peer's half for a bounded time. Never fails; closing again does nothing."""
+        ...
 
 
 class WebSocketTransport(Protocol):
+    """What opens connections: the network, or a simulated one."""
+
     async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
         """Open a connection.
+
+        Args:
+            url: ws:// or wss://; it may hold a key, and is neither logged nor put into an error.
+            timeout_s: for all of it: the proxy, TLS and the handshake.
 
         Raises:
             Unreachable, Throttled, Rejected: it could not be had. The text never holds the URL.
@@ -72,7 +90,8 @@ class WebSocketTransport(Protocol):
 class Listener(WSListener):
     """Collects frames into messages, under limits. The simulation gives it frames of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WebSocketLimits = LIMITS) -> None:
+        self.limits = limits
         self.messages: deque[bytes] = deque()
         self.ended: SourceError | None = None
         self.arrived = asyncio.Event()
@@ -80,7 +99,7 @@ class Listener(WSListener):
         self._parts: list[bytes] = []
         self._size = 0
 
-    def take(self) -> bytes | None:
+    def pop(self) -> bytes | None:
         """The oldest message that has come; None if none waits."""
         if not self.messages:
             return None
@@ -113,7 +132,7 @@ class Listener(WSListener):
     def has_room(self, transport: WSTransport) -> bool:
         """Whether more may be written; if not, the connection is ended."""
         waiting = transport.underlying_transport.get_write_buffer_size()
-        if waiting <= WRITE_BYTES_MAX:
+        if waiting <= self.limits.write_bytes_max:
             return True
         self._end(Unreachable(f"the peer reads nothing: {waiting} bytes wait for it"))
         transport.disconnect(False)  # a close would wait behind them
@@ -130,8 +149,9 @@ class Listener(WSListener):
             self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "fragments out of order")
             return
         self._size += len(frame.get_payload_as_memoryview()) + FRAGMENT_BYTES
-        if self._size > MESSAGE_BYTES_MAX:
-            self._refuse(transport, WSCloseCode.MESSAGE_TOO_BIG, f"a message of more than {MESSAGE_BYTES_MAX} bytes")
+        if self._size > self.limits.message_bytes_max:
+            reason = f"a message of more than {self.limits.message_bytes_max} bytes"
+            self._refuse(transport, WSCloseCode.MESSAGE_TOO_BIG, reason)
             return
         self._parts.append(frame.get_payload_as_bytes())
         if not frame.fin:
@@ -140,7 +160,7 @@ class Listener(WSListener):
         self._parts, self._size = [], 0
         self.messages.append(message)
         self.waiting_bytes += len(message)
-        if len(self.messages) > WAITING_MAX or self.waiting_bytes > WAITING_BYTES_MAX:
+        if len(self.messages) > self.limits.waiting_max or self.waiting_bytes > self.limits.waiting_bytes_max:
             self._refuse(transport, WSCloseCode.POLICY_VIOLATION, "more than can wait here")
             return
         self.arrived.set()
@@ -167,7 +187,7 @@ class _PicoSocket:
 
     async def receive(self) -> bytes:
         listener = self._listener
-        while (message := listener.take()) is None:
+        while (message := listener.pop()) is None:
             if listener.ended is not None:
                 raise await self._disconnected() or listener.ended
             listener.arrived.clear()
@@ -186,7 +206,7 @@ class _PicoSocket:
     async def _disconnected(self) -> Rejected | None:
         """Wait for the end of the connection; the error, if picows ended it over what the peer sent."""
         try:
-            await asyncio.wait_for(self._transport.wait_disconnected(), CLOSE_S)
+            await asyncio.wait_for(self._transport.wait_disconnected(), self._listener.limits.close_s)
         except TimeoutError:
             self._transport.disconnect(False)
         except WSProtocolError as error:
@@ -201,7 +221,8 @@ class PicoWebSocket:
         ConfigError: the environment's proxy is no address.
     """
 
-    def __init__(self, proxies: Proxies | None = None) -> None:
+    def __init__(self, proxies: Proxies | None = None, limits: WebSocketLimits = LIMITS) -> None:
+        self._limits = limits
         self._proxies = proxies or Proxies(os.environ)
 
     async def connect(self, url: str, *, timeout_s: float) -> WebSocket:
@@ -210,9 +231,9 @@ class PicoWebSocket:
         try:
             async with asyncio.timeout(timeout_s):
                 transport, listener = await ws_connect(
-                    Listener,
+                    partial(Listener, self._limits),
                     url,
-                    max_frame_size=MESSAGE_BYTES_MAX,
+                    max_frame_size=self._limits.message_bytes_max,
                     max_redirects=0,  # elsewhere is not where the user said, and the key would go along
                     websocket_handshake_timeout=timeout_s,
                     logger_name=_SILENT,

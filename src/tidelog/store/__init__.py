@@ -18,8 +18,20 @@ from msgspec import Struct
 from tidelog.batch import Batch, Checkpoint, Outcome, Row, Table, Value
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime
+from tidelog.store.limits import STORE_LIMITS, StoreLimits
 
-__all__ = ["PRESENT", "USUAL", "Condition", "Present", "ReadLimits", "Snapshot", "Store", "StoreInfo", "open_store"]
+__all__ = [
+    "PRESENT",
+    "USUAL",
+    "Condition",
+    "Lag",
+    "Present",
+    "ReadLimits",
+    "Snapshot",
+    "Store",
+    "StoreInfo",
+    "open_store",
+]
 
 T = TypeVar("T")
 
@@ -56,6 +68,13 @@ class StoreInfo(Struct, frozen=True):
     details: Mapping[str, str]  # settings that matter: journal mode, durability
 
 
+class Lag(Struct, frozen=True):
+    """How far a standby shows less than its primary has committed."""
+
+    seconds: float  # since the commit that it shows last was made; 0: it shows all that it has heard of
+    paused: bool  # its replay was paused, by somebody
+
+
 class Snapshot(Protocol):
     """One consistent, read-only view. Keep it short: it holds the database's old state alive.
 
@@ -63,9 +82,13 @@ class Snapshot(Protocol):
     is then of no further use, the store is. A caller that is cancelled ends its read too, wherever that runs.
     """
 
-    async def checkpoint(self, source: str) -> Checkpoint | None: ...
+    async def checkpoint(self, source: str) -> Checkpoint | None:
+        """How far a source is; None: the store has nothing of it."""
+        ...
 
-    async def checkpoints(self) -> list[Checkpoint]: ...
+    async def checkpoints(self) -> list[Checkpoint]:
+        """Of every source in the store, by name."""
+        ...
 
     async def select(
         self,
@@ -100,9 +123,19 @@ class Snapshot(Protocol):
         ...
 
     async def count(
-        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+        self,
+        table: Table,
+        *,
+        scope: int | str | None = None,
+        low: int | None = None,
+        high: int | None = None,
+        where: Mapping[str, Condition] | None = None,
     ) -> int:
         """How many rows `select` would give for the same bounds."""
+        ...
+
+    async def misspelled(self, table: Table) -> list[int]:
+        """The heights of rows that have another text beside an integer of 256 bits than that integer's; reads all."""
         ...
 
 
@@ -152,13 +185,21 @@ class Store(Protocol):
         """
         ...
 
-    async def info(self) -> StoreInfo: ...
+    async def info(self) -> StoreInfo:
+        """What the database is, and what it takes."""
+        ...
+
+    async def lag(self) -> Lag | None:
+        """How far the server behind the store lags; None where it is no standby."""
+        ...
 
     async def check_integrity(self) -> list[str]:
         """What the database itself finds wrong with its files, one sentence each; empty when sound."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close its connections, after the commit that is under way. Nothing else may be asked of it then."""
+        ...
 
 
 async def open_store(
@@ -169,6 +210,7 @@ async def open_store(
     statement_timeout_s: float | None = None,
     readers: int | None = None,
     patience_s: float | None = None,
+    limits: StoreLimits = STORE_LIMITS,
 ) -> Store:
     """Open the store at `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
 
@@ -177,24 +219,25 @@ async def open_store(
     Args:
         statement_timeout_s: how long one read of a snapshot may take; None: as long as it needs (SQLite), or
             the five minutes that any statement has (PostgreSQL).
-        readers: how many snapshots may be open at once; None: a few, see READERS_MAX of the backend.
+        readers: how many snapshots may be open at once; None: a few, see `limits`.
         patience_s: for how long a snapshot is tried again while the store is away or locked, before it is `Busy`;
-            None: for some seconds, see READ_PATIENCE_S of the backend.
+            None: for some seconds, see `limits`.
+        limits: of the backend.
     """
     if statement_timeout_s is not None and statement_timeout_s <= 0:
         raise ValueError(f"a statement cannot end within {statement_timeout_s} s")
     if readers is not None and readers < 1:
         raise ValueError(f"{readers} readers cannot read")
-    limits = ReadLimits(statement_timeout_s, readers, patience_s)
+    reads = ReadLimits(statement_timeout_s, readers, patience_s)
     scheme, separator, _ = url.partition("://")
     if separator and scheme == "sqlite":
         from tidelog.store.sqlite import open_sqlite
 
-        return await open_sqlite(url, runtime, readonly=readonly, limits=limits)
+        return await open_sqlite(url, runtime, readonly=readonly, reads=reads, limits=limits.sqlite)
     if separator and scheme in ("postgresql", "postgres"):
         from tidelog.store.postgres import open_postgres
 
-        return await open_postgres(url, runtime, readonly=readonly, limits=limits)
+        return await open_postgres(url, runtime, readonly=readonly, reads=reads, limits=limits.postgres)
     raise ConfigError(
         f"--db {url.split('@')[-1]!r} names no store: write sqlite:///tidelog.db or postgresql://user@host/name"
     )

@@ -1,16 +1,22 @@
 """What a commit has to refuse, judged and said in the same words on both backends. Touches no database."""
 
-from tidelog.batch import Batch, Checkpoint, Row, Table
+from tidelog.batch import INT_MAX, Batch, Checkpoint, Row, Table
 from tidelog.errors import Corruption, Fenced
+from tidelog.runtime import Runtime
 from tidelog.store.query import key_of
 
-__all__ = ["check_batch", "is_settled", "key_taken"]
+__all__ = ["check_batch", "is_settled", "key_taken", "writer_number"]
+
+
+def writer_number(runtime: Runtime) -> int:
+    """The number of a writer that opens: one that no other has, on this copy of the store or any."""
+    return runtime.random("writer").randint(1, INT_MAX)
 
 
 def check_batch(batch: Batch) -> None:
     """ValueError if the batch is not one that any store could commit: a mistake of whoever made it."""
     before, after = batch.before, batch.after
-    if (after.source, after.epoch, after.commit_seq) != (before.source, before.epoch, before.commit_seq + 1):
+    if after != before.advanced(after.position or ""):
         raise ValueError(f"{after} is not one commit after {before}")
     if batch.rollback is not None:
         for table in batch.rollback.tables:
@@ -18,17 +24,20 @@ def check_batch(batch: Batch) -> None:
                 raise ValueError(f"{table.name} cannot be rolled back: it has no scope and height")
 
 
-def is_settled(batch: Batch, held: Checkpoint | None) -> bool:
+def is_settled(batch: Batch, stored: Checkpoint | None) -> bool:
     """Whether an earlier try of the batch had reached the store; False if it is to be committed now.
 
-    `held` is the stored checkpoint, read under its lock. Fenced if it is neither `before` nor `after`.
+    `stored` is the stored checkpoint, read under its lock. Fenced if it is neither `before` nor `after`.
     """
-    if held == batch.after:
+    if stored == batch.after:
         return True
-    if held == batch.before:
+    if stored == batch.before:
         return False
-    source, expected = batch.before.source, _place(batch.before)
-    raise Fenced(f"{source} was taken over by another writer: it is at {_place(held)}, expected {expected}")
+    before = batch.before
+    cause = "was taken over by another writer"
+    if stored is not None and (stored.epoch < before.epoch or stored.writer == before.writer):
+        cause = "went back (an older copy was restored, or a standby that lacks the last commits took over)"
+    raise Fenced(f"{before.source} {cause}: it is at {_place(stored)}, expected {_place(before)}")
 
 
 def _place(checkpoint: Checkpoint | None) -> str:

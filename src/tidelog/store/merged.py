@@ -29,12 +29,14 @@ async def merged(
     where: Mapping[str, Condition] | None = None,
     after: Row | None = None,
     descending: bool = False,
+    portion_min: int = PORTION_MIN,
 ) -> list[Row]:
     """The first `limit` rows, in key order, in which a column equals one of the values; each row once.
 
     Args:
         column: the column, or several, of which any may equal any of the values.
         scope, low, high, where, after, descending, limit: as of `Snapshot.select`.
+        portion_min: rows that an alternative is asked for at once, at least.
 
     Raises:
         ValueError: more alternatives than ALTERNATIVES_MAX, or `where` has a say on the column too.
@@ -45,7 +47,7 @@ async def merged(
         raise ValueError(f"{len(alternatives)} alternatives: at most {ALTERNATIVES_MAX} are merged")
     if where is not None and not where.keys().isdisjoint(columns):
         raise ValueError(f"there are two conditions for one column of {', '.join(columns)}")
-    portion = max(PORTION_MIN, -(-limit // max(1, len(alternatives))))
+    portion = max(portion_min, -(-limit // max(1, len(alternatives))))
     streams = [_Stream(table, {**(where or {}), name: value}, after) for name, value in alternatives]
     found: dict[Row, Row] = {}  # by key
     while len(found) < limit:

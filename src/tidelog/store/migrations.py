@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from importlib import import_module
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -30,12 +31,11 @@ class Record(Struct, frozen=True):
 def shipped(package: str) -> tuple[Migration, ...]:
     """The migrations in a package's `migrations` folder, in order; their numbers run from 1 without a gap."""
     found = []
-    for entry in resources.files(package).joinpath("migrations").iterdir():
-        stem, dot, suffix = entry.name.rpartition(".")
-        if dot and suffix == "sql":
-            number, _, name = stem.partition("_")
-            content = entry.read_bytes()
-            found.append(Migration(int(number), name, hashlib.sha256(content).hexdigest(), content.decode()))
+    # by path: `importlib.resources` takes as long to import as a store to open
+    for entry in Path(import_module(package).__path__[0]).joinpath("migrations").glob("*.sql"):
+        number, _, name = entry.stem.partition("_")
+        content = entry.read_bytes()
+        found.append(Migration(int(number), name, hashlib.sha256(content).hexdigest(), content.decode()))
     found.sort(key=lambda migration: migration.number)
     assert [migration.number for migration in found] == list(range(1, len(found) + 1)), package
     return tuple(found)

@@ -8,7 +8,7 @@ from tidelog.errors import Busy
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 
-__all__ = ["TOLD_EVERY_S", "TOLD_FIRST_S", "patiently"]
+__all__ = ["patiently"]
 
 T = TypeVar("T")
 
@@ -20,21 +20,47 @@ TOLD_FIRST_S = 3.0  # longer than any commit or restart that nobody would ask ab
 TOLD_EVERY_S = 10.0
 
 
-async def patiently(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, patience_s: float) -> T:
-    """The result of the first `attempt` that is not `Busy`; the last `Busy` when `patience_s` are over."""
+async def patiently(
+    runtime: Runtime,
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    patience_s: float,
+    waits: Iterator[float] | None = None,
+    on_busy: Callable[[Busy], None] | None = None,
+) -> T:
+    """The result of the first `attempt` that is not `Busy`; the last `Busy` when `patience_s` are over.
+
+    A store rides over its locks by it, for seconds; who writes rides over the store's outages, for minutes or hours.
+
+    Args:
+        waits: seconds before each next attempt; by default those of a lock that is taken for milliseconds.
+        on_busy: told of each `Busy`; by default the log says every ten seconds that something is waited for.
+    """
     began = runtime.monotonic()
-    deadline, told = began + patience_s, began + TOLD_FIRST_S
-    waits: Iterator[float] | None = None  # made when it is needed: a random source costs a tenth of a read
     while True:
         try:
             return await attempt()
         except Busy as error:
+            # made when they are needed: a random source costs a tenth of a read
+            on_busy = on_busy or _Waiting(runtime, began).tell
             waits = waits or delays(runtime.random("store"), first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
             delay_s = next(waits)
-            now = runtime.monotonic()
-            if now + delay_s > deadline:
+            if runtime.monotonic() + delay_s > began + patience_s:
                 raise
-            if now >= told:
-                _log.error("store_waiting", waited_s=round(now - began, 1), reason=str(error))
-                told = now + TOLD_EVERY_S
+            on_busy(error)
         await runtime.sleep(delay_s)
+
+
+class _Waiting:
+    """Says in the log that a store is waited for: first after some seconds, then every ten."""
+
+    def __init__(self, runtime: Runtime, began: float) -> None:
+        self._runtime = runtime
+        self._began = began
+        self._next = began + TOLD_FIRST_S
+
+    def tell(self, error: Busy) -> None:
+        now = self._runtime.monotonic()
+        if now >= self._next:
+            _log.error("store_waiting", waited_s=round(now - self._began, 1), reason=str(error))
+            self._next = now + TOLD_EVERY_S

@@ -7,15 +7,28 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
-from tidelog.batch import Drop, Row, Table, Value
+from tidelog.batch import NUMBER_MAX, Drop, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
 
-__all__ = ["QuerySnapshot", "column_list", "count_query", "drop_query", "integers", "key_of", "select_query"]
+__all__ = [
+    "CHECKPOINT_COLUMNS",
+    "QuerySnapshot",
+    "column_list",
+    "count_query",
+    "drop_query",
+    "integers",
+    "key_of",
+    "select_query",
+]
 
+CHECKPOINT_COLUMNS = "source, epoch, commit_seq, position, writer"
+# what PostgreSQL's indexes have as the text that the views show: so one index serves the views and us
+INDEXED_AS_TEXT = frozenset((("transactions", "hash"), ("transactions", "from_address"), ("logs", "address")))
 CONDITION_VALUES_MAX = 10_000  # values of one condition; both databases take 32,766 parameters at most
 
 
 def column_list(names: Sequence[str]) -> str:
+    """The names, quoted, with commas between."""
     return ", ".join(f'"{name}"' for name in names)
 
 
@@ -25,68 +38,97 @@ def key_of(table: Table, row: Row) -> Row:
 
 
 def integers(rows: Iterable[Iterable[Value]], places: Sequence[int]) -> list[Row]:
-    """The rows with the bytes that stand at these places, as integers; big-endian, as both backends give them."""
+    """The rows with the bytes that stand at these places, as integers; big-endian, as both backends give them.
+
+    More than 256 bits, which a damaged store may have, is the largest that a row may have.
+    """
     found = []
     for row in rows:
         values = list(row)
         for place in places:
             value = values[place]
             if isinstance(value, bytes):
-                values[place] = int.from_bytes(value, "big")
+                values[place] = min(int.from_bytes(value, "big"), NUMBER_MAX)
         found.append(tuple(values))
     return found
 
 
 @lru_cache(4_096)
-def _wide_places(names: tuple[str, ...], wide: frozenset[str]) -> tuple[int, ...]:
-    """Where the columns stand that may be beyond a database's own integers."""
-    return tuple([place for place, name in enumerate(names) if name in wide])
+def _places(names: tuple[str, ...], among: frozenset[str]) -> tuple[int, ...]:
+    """Where those of the columns are that are among these."""
+    return tuple([place for place, name in enumerate(names) if name in among])
 
 
 class _Where:
     """The conditions of one query, and the values of their parameters."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, values: list[Value] | None = None) -> None:
         self._mark = mark
         self._terms: list[str] = []
-        self.values: list[Value] = []
+        self.values: list[Value] = [] if values is None else values
 
     def bind(self, value: Value) -> str:
         self.values.append(value)
         return f"{self._mark}{len(self.values)}"
 
+    def says(self, term: str) -> None:
+        self._terms.append(term)
+
     def compare(self, name: str, operator: str, value: Value) -> None:
         self._terms.append(f'"{name}" {operator} {self.bind(value)}')
 
-    def matches(self, name: str, condition: Condition) -> None:
-        """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing."""
+    def matches(self, name: str, condition: Condition, *, as_text: bool = False) -> None:
+        """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing.
+
+        Args:
+            as_text: bytes are compared as the text that the views show, which is what the index is over.
+        """
         if condition is None:
             self._terms.append(f'"{name}" IS NULL')
             return
         if isinstance(condition, Present):
             self._terms.append(f'"{name}" IS NOT NULL')
             return
+        term = f"('0x' || encode(\"{name}\", 'hex'))" if as_text else f'"{name}"'
         if isinstance(condition, int | str | bytes):
-            self.compare(name, "=", condition)
+            self._terms.append(f"{term} = {self._bound(condition, as_text)}")
             return
         if len(condition) > CONDITION_VALUES_MAX:
             raise ValueError(f"{len(condition)} values for {name}: at most {CONDITION_VALUES_MAX} go in one query")
-        values = [value for value in condition if value is not None]
-        either = [f'"{name}" IN ({", ".join(map(self.bind, values))})'] if values else []
+        values = [self._bound(value, as_text) for value in condition if value is not None]
+        either = [f"{term} IN ({', '.join(values)})"] if values else []
         if len(values) < len(condition):
             either.append(f'"{name}" IS NULL')
         self._terms.append(f"({' OR '.join(either)})" if either else "1 = 0")
 
-    def between(self, table: Table, low: int | None, high: int | None) -> None:
+    def _bound(self, value: Value, as_text: bool) -> str:
+        return self.bind(f"0x{value.hex()}" if as_text and isinstance(value, bytes) else value)
+
+    def match_all(self, table: Table, where: Mapping[str, Condition] | None) -> None:
+        for name, condition in (where or {}).items():
+            table.index(name)  # names go into the text: only those that the table has
+            self.matches(name, condition, as_text=self._mark == "$" and (table.name, name) in INDEXED_AS_TEXT)
+
+    def between(self, table: Table, low: int | None, high: int | None, *, in_segments: bool = False) -> None:
+        """`in_segments`: PostgreSQL reads segment by segment, see `_by_segments`."""
         ranged = table.height or table.key[-1]
         if low is not None:
             self.compare(ranged, ">=", low)
-        if high is not None:
+        if high is None:
+            return
+        if in_segments and self._mark == "$":
+            self.says(f'"{ranged}" <= ANY (ARRAY[{self.bind(high)}::bigint])')
+        else:
             self.compare(ranged, "<=", high)
 
     def beyond(self, names: Sequence[str], operator: str, values: Row) -> None:
         """A row comparison: both databases turn it into one range of the key's index."""
         self._terms.append(f"({column_list(names)}) {operator} ({', '.join(map(self.bind, values))})")
+
+    @property
+    def further(self) -> str:
+        """The conditions behind others."""
+        return "".join(f" AND {term}" for term in self._terms)
 
     def __str__(self) -> str:
         return f" WHERE {' AND '.join(self._terms)}" if self._terms else ""
@@ -126,20 +168,62 @@ def select_query(
                     high = first if high is None else min(high, first)
                 else:
                     low = first if low is None else max(low, first)
-    conditions.between(table, low, high)
-    for name, condition in (where or {}).items():
-        table.index(name)  # names go into the text: only those that the table has
-        conditions.matches(name, condition)
+    in_segments = scope is not None and _is_searched(table, where)
+    conditions.between(table, low, high, in_segments=in_segments)
+    conditions.match_all(table, where)
     if after is not None:
         conditions.beyond(key, "<" if descending else ">", after)
     direction = " DESC" if descending else ""
     order = ", ".join(f'"{name}"{direction}' for name in table.key)
-    bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
     for name in columns or ():
         table.index(name)
-    names = table.names if columns is None else columns
-    text = f'SELECT {column_list(names)} FROM "{table.name}"{conditions} ORDER BY {order}{bound}'
-    return text, conditions.values
+    names = column_list(table.names if columns is None else columns)
+    if scope is None or not in_segments:
+        bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
+        return f'SELECT {names} FROM "{table.name}"{conditions} ORDER BY {order}{bound}', conditions.values
+    return _by_segments(table, conditions, names, order, scope, low, high, limit, mark=mark), conditions.values
+
+
+def _by_segments(
+    table: Table,
+    conditions: _Where,
+    names: str,
+    order: str,
+    scope: int | str,
+    low: int | None,
+    high: int | None,
+    limit: int | None,
+    *,
+    mark: str,
+) -> str:
+    """One segment after the other, as far as the limit needs them: each is a range of an index that begins with it.
+
+    SQLite ends its loop at the limit by itself. PostgreSQL would first sort all that a segment has: there each gives as
+    many as the limit. Its bounds let PostgreSQL leave partitions out. The upper one is an array of one: two plain
+    bounds make a range, which without statistics is taken for so few rows that reading the key's index seems as good.
+    """
+    segments = _Where(mark, conditions.values)
+    segments.compare("scope", "=", scope)
+    if low is not None:
+        segments.compare("last", ">=", low)
+    if high is not None:
+        segments.compare("first", "<=", high)
+    bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
+    turn = "DESC" if order.endswith("DESC") else "ASC"
+    ending = f'ORDER BY segments."first" {turn}, {order}{bound}'
+    conditions.says(f'"{table.name}"."segment" = segments."segment"')
+    if mark == "?":
+        return f'SELECT {names} FROM segments CROSS JOIN "{table.name}"{conditions}{segments.further} {ending}'
+    conditions.says(f'"{table.height}" >= segments."first" AND "{table.height}" <= ANY (ARRAY[segments."last"])')
+    return (
+        f"SELECT {names} FROM segments CROSS JOIN LATERAL"
+        f' (SELECT * FROM "{table.name}"{conditions} ORDER BY {order}{bound}) AS found{segments} {ending}'
+    )
+
+
+def _is_searched(table: Table, where: Mapping[str, Condition] | None) -> bool:
+    """Whether one value is looked for that an index finds, segment by segment."""
+    return any(isinstance((where or {}).get(name), int | str | bytes) for name in table.segmented)
 
 
 def drop_query(drop: Drop, *, mark: str) -> tuple[str, list[Value]]:
@@ -154,13 +238,20 @@ def drop_query(drop: Drop, *, mark: str) -> tuple[str, list[Value]]:
 
 
 def count_query(
-    table: Table, *, mark: str, scope: int | str | None = None, low: int | None = None, high: int | None = None
+    table: Table,
+    *,
+    mark: str,
+    scope: int | str | None = None,
+    low: int | None = None,
+    high: int | None = None,
+    where: Mapping[str, Condition] | None = None,
 ) -> tuple[str, list[Value]]:
     """The text and the parameters of `Snapshot.count`."""
     conditions = _Where(mark)
     if scope is not None:
         conditions.compare(_scope_column(table), "=", scope)
     conditions.between(table, low, high)
+    conditions.match_all(table, where)
     return f'SELECT count(*) FROM "{table.name}"{conditions}', conditions.values
 
 
@@ -170,8 +261,15 @@ class QuerySnapshot(ABC):
     mark: ClassVar[str]  # before a parameter's number
 
     @abstractmethod
-    async def _fetch(self, text: str, values: list[Value], wide: Sequence[int] = ()) -> list[Row]:
-        """The rows of a query; the columns at the places `wide` are integers, of whatever size."""
+    async def _fetch(
+        self, text: str, values: list[Value], wide: Sequence[int] = (), signed: Sequence[int] = ()
+    ) -> list[Row]:
+        """The rows of a query.
+
+        Args:
+            wide: places of columns that are integers, of whatever size.
+            signed: places of columns of 256 bits with a sign.
+        """
 
     async def select(
         self,
@@ -199,7 +297,7 @@ class QuerySnapshot(ABC):
             columns=columns,
         )
         names = table.names if columns is None else tuple(columns)
-        return await self._fetch(text, values, _wide_places(names, table.wide))
+        return await self._fetch(text, values, _places(names, table.wide), _places(names, table.signed))
 
     async def scan(
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
@@ -215,9 +313,18 @@ class QuerySnapshot(ABC):
             after = key_of(table, rows[-1])
 
     async def count(
-        self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None
+        self,
+        table: Table,
+        *,
+        scope: int | str | None = None,
+        low: int | None = None,
+        high: int | None = None,
+        where: Mapping[str, Condition] | None = None,
     ) -> int:
-        text, values = count_query(table, mark=self.mark, scope=scope, low=low, high=high)
+        text, values = count_query(table, mark=self.mark, scope=scope, low=low, high=high, where=where)
         count = (await self._fetch(text, values))[0][0]
         assert isinstance(count, int)
         return count
+
+    async def misspelled(self, table: Table) -> list[int]:
+        return []  # where the database has such numbers, there are no texts

@@ -12,20 +12,43 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
-from tidelog.batch import TOKENS, Batch, Row, Rows
+from tidelog.batch import Batch, Row, Rows, Table, bytes_column, int_column, text_column
 from tidelog.errors import ConfigError, Fenced
 from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 
-__all__ = ["SCOPES", "Token", "check", "create", "listed", "revoke"]
+__all__ = ["SCOPES", "TOKENS", "TOKEN_LIMITS", "Token", "TokenLimits", "check", "create", "listed", "revoke"]
 
 SOURCE = "tokens"  # whose checkpoint the commits are fenced by
 PREFIX = "tl_"  # what secret scanners, and people, know a token by
 SECRET_BYTES = 32
 SCOPES = ("metrics", "read")
-TOKENS_MAX = 1_000  # revoked ones included: every request is compared with all of them
-TRIES_MAX = 5  # of a commit that somebody else's came before: people make tokens, a few a day
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+TOKENS = Table(
+    "tokens",
+    (
+        text_column("name"),
+        bytes_column("hash"),  # SHA-256 of the token, which itself is nowhere
+        text_column("scopes"),  # in order, with a space between: read | metrics
+        int_column("created_at"),  # Unix time, milliseconds, and the next two
+        int_column("expires_at", nullable=True),
+        int_column("revoked_at", nullable=True),
+    ),
+    key=("name",),
+    content=False,
+)
+
+
+class TokenLimits(Struct, frozen=True):
+    """How many tokens there may be, and how often one is tried to be made."""
+
+    tokens_max: int = 1_000  # revoked ones included: every request is compared with all of them
+    tries_max: int = 5  # of a commit that somebody else's came before: people make tokens, a few a day
+
+
+TOKEN_LIMITS = TokenLimits()
 
 
 class Token(Struct, frozen=True):
@@ -43,7 +66,14 @@ class Token(Struct, frozen=True):
         return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)
 
 
-async def create(store: Store, runtime: Runtime, name: str, scopes: Collection[str], expires_at: int | None) -> str:
+async def create(
+    store: Store,
+    runtime: Runtime,
+    name: str,
+    scopes: Collection[str],
+    expires_at: int | None,
+    limits: TokenLimits = TOKEN_LIMITS,
+) -> str:
     """Make a token; its text, which is not to be had again.
 
     Raises:
@@ -62,22 +92,22 @@ async def create(store: Store, runtime: Runtime, name: str, scopes: Collection[s
     text = PREFIX + base64.urlsafe_b64encode(secret).decode().rstrip("=")
     row: Row = (name, _hash(text), " ".join(sorted(set(scopes))), now_ms, expires_at, None)
 
-    def decide(held: dict[str, Token]) -> Row:
-        if name in held:
+    def decide(stored: dict[str, Token]) -> Row:
+        if name in stored:
             raise ConfigError(f"there is a token {name!r} already: take another name, revoked ones keep theirs")
-        if len(held) >= TOKENS_MAX:
-            raise ConfigError(f"there are {TOKENS_MAX} tokens, and more are not compared with")
+        if len(stored) >= limits.tokens_max:
+            raise ConfigError(f"there are {limits.tokens_max} tokens, and more are not compared with")
         return row
 
-    await _change(store, decide)
+    await _change(store, decide, limits.tries_max)
     return text
 
 
 async def revoke(store: Store, runtime: Runtime, name: str) -> None:
     """End a token's use, for good. Again: nothing changes. ConfigError if there is none of that name."""
 
-    def decide(held: dict[str, Token]) -> Row | None:
-        token = held.get(name)
+    def decide(stored: dict[str, Token]) -> Row | None:
+        token = stored.get(name)
         if token is None:
             raise ConfigError(f"there is no token {name!r}: `tidelog token list` shows those that there are")
         if token.revoked_at is not None:
@@ -85,12 +115,12 @@ async def revoke(store: Store, runtime: Runtime, name: str) -> None:
         now_ms = int(runtime.now() * 1000)
         return (name, token.hash, " ".join(sorted(token.scopes)), token.created_at, token.expires_at, now_ms)
 
-    await _change(store, decide)
+    await _change(store, decide, TOKEN_LIMITS.tries_max)
 
 
 async def listed(snapshot: Snapshot) -> list[Token]:
     """All tokens, by name: valid, expired and revoked ones."""
-    return [_token(row) for row in await snapshot.select(TOKENS, limit=TOKENS_MAX)]
+    return [_token(row) for row in await snapshot.select(TOKENS, limit=TOKEN_LIMITS.tokens_max)]
 
 
 def check(text: str, tokens: Iterable[Token], now_ms: int) -> Token | None:
@@ -109,16 +139,16 @@ def _hash(text: str) -> bytes:
 
 def _token(row: Row) -> Token:
     name, digest, scopes, created_at, expires_at, revoked_at = row
-    held = (name, digest, frozenset(str(scopes).split()), created_at, expires_at, revoked_at)
-    return Token(*held)  # type: ignore[arg-type]
+    stored = (name, digest, frozenset(str(scopes).split()), created_at, expires_at, revoked_at)
+    return Token(*stored)  # type: ignore[arg-type]
 
 
-async def _change(store: Store, decide: Callable[[dict[str, Token]], Row | None]) -> None:
-    """Put the row that `decide` makes of the tokens that are held; None changes nothing.
+async def _change(store: Store, decide: Callable[[dict[str, Token]], Row | None], tries_max: int) -> None:
+    """Put the row that `decide` makes of the stored tokens; None changes nothing.
 
-    Fenced: what was decided on is what is held at the commit, or the whole is done again.
+    If the tokens change before the commit (`Fenced`), everything is done again.
     """
-    for tries_left in reversed(range(TRIES_MAX)):
+    for tries_left in reversed(range(tries_max)):
         before = await store.acquire(SOURCE)
         async with store.snapshot() as snapshot:
             row = decide({token.name: token for token in await listed(snapshot)})

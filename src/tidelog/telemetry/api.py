@@ -32,6 +32,11 @@ class ApiMetrics:
         self.rejected = Counter(
             "tidelog_api_rejected", "Requests turned away, by reason.", ["reason"], registry=self.registry
         )
+        self.held_back = Counter(
+            "tidelog_api_held_back",
+            "Refusals that were delayed: of wrong tokens and of invalid requests.",
+            registry=self.registry,
+        )
         self.streams = Gauge(
             "tidelog_api_streams_open", "Live streams that are open.", ["kind"], registry=self.registry
         )
@@ -40,7 +45,7 @@ class ApiMetrics:
         )
         self.stream_lagged = Counter(
             "tidelog_api_stream_lagged",
-            "Times that readers of live streams missed events, and were told so.",
+            "Times that readers of live streams missed events, and were notified.",
             ["kind"],
             registry=self.registry,
         )

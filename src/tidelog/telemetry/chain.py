@@ -15,7 +15,7 @@ DEPTH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
 
 class EndpointReading(Struct, frozen=True):
-    """How an endpoint stands with the pool."""
+    """The state of an endpoint in the pool."""
 
     name: str  # redacted
     identified: bool  # it has named the right chain
@@ -50,8 +50,8 @@ class ChainMetrics(Collector):
         self.indexed = self._gauge("indexed_block", "Highest block stored.")
         self.finalized = self._gauge("finalized_block", "Highest block stored as final.")
         self.behind = self._gauge("blocks_behind", "Head minus indexed block.")
-        self.stalled = self._gauge("head_stalled", "1 while the head stands still for too long.")
-        self.head_seen = self._gauge("head_seen_timestamp_seconds", "When an endpoint last told a head, Unix time.")
+        self.stalled = self._gauge("head_stalled", "1 while the head has not moved for too long.")
+        self.head_seen = self._gauge("head_seen_timestamp_seconds", "When an endpoint last reported a head, Unix time.")
         self.blocks = Counter("tidelog_chain_blocks", "Blocks committed.", chain, registry=self.registry)
         self.rows = Counter("tidelog_chain_rows", "Rows committed.", [*chain, "table"], registry=self.registry)
         self.commit_seconds = Histogram(
@@ -81,6 +81,12 @@ class ChainMetrics(Collector):
             "tidelog_chain_answer_oddities",
             "Answers that were odd in some way and read all the same; a block's answers count once.",
             ["kind", "endpoint"],
+            registry=self.registry,
+        )
+        self.core_blocks = Counter(
+            "tidelog_chain_core_blocks",
+            "Blocks that the compiled core was given: taken, or left to Python for a reason.",
+            ["outcome"],
             registry=self.registry,
         )
         self.lowered = Counter(

@@ -1,4 +1,4 @@
-"""Counting for hot paths: plain numbers now, metrics when somebody asks.
+"""Counting for hot paths: plain numbers now, metrics at a scrape.
 
 A `prometheus_client` histogram costs microseconds per observation; a `Distribution` costs a search among a
 dozen bounds. Both are read by a collector, at scrapes only.

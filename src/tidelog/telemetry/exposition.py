@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 import tidelog
+from tidelog.compiled import core
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 EXPOSITION_BYTES_MAX = 8 * 1024 * 1024  # of one process: a hundred times what one with many endpoints and symbols has
@@ -26,9 +27,13 @@ _UP = "tidelog_up"
 class _Build:
     """What is running."""
 
+    def __init__(self) -> None:
+        self._core = "python" if core().module is None else "native"
+
     def collect(self) -> Iterator[Metric]:
-        build = Metric("tidelog_build_info", "The version of tidelog that is running.", "gauge")
-        build.add_sample("tidelog_build_info", {"version": tidelog.__version__}, 1)
+        documentation = "The version of tidelog that is running, and which core it uses."
+        build = Metric("tidelog_build_info", documentation, "gauge")
+        build.add_sample("tidelog_build_info", {"version": tidelog.__version__, "core": self._core}, 1)
         yield build
 
 
@@ -41,7 +46,7 @@ def new_registry() -> CollectorRegistry:
 
 
 class _Plain(Collector):
-    """A registry without the times at which its series were made: they are half of the text, and nobody asks."""
+    """A registry without the times at which its series were made: they are half of the text, and are not needed."""
 
     def __init__(self, registry: Collector) -> None:
         self._registry = registry

@@ -2,6 +2,8 @@
 
 Until somebody configures structlog, an event below a warning goes nowhere, and the others go to standard error,
 as Python's own logging does it. A program that uses structlog itself gets tidelog's events in its own way.
+
+structlog is imported by the first event: it brings a terminal's whole library, which few commands need.
 """
 
 import logging
@@ -10,8 +12,6 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-import structlog
-
 
 def configure_logs(
     *, stream: TextIO | None = None, level: str = "info", form: str = "auto", process: str | None = None
@@ -19,9 +19,11 @@ def configure_logs(
     """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default.
 
     Args:
-        form: human or json, whatever the stream is.
+        form: human or json, for any stream.
         process: each event says that it is of this one of several.
     """
+    import structlog
+
     target = stream if stream is not None else sys.stderr
 
     def named(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -48,6 +50,8 @@ class _StandardError:
 @contextmanager
 def diverted_logs(take: Callable[[str, MutableMapping[str, Any]], None]) -> Iterator[None]:
     """Meanwhile every event goes to `take`, with its level, and nowhere else."""
+    import structlog
+
     before = structlog.get_config() if structlog.is_configured() else None
 
     def diverted(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
@@ -64,13 +68,25 @@ def diverted_logs(take: Callable[[str, MutableMapping[str, Any]], None]) -> Iter
 
 
 def _processors(target: TextIO, form: str = "auto") -> list[Any]:
+    import structlog
+
     human = target.isatty() if form == "auto" else form == "human"
     return [
+        _with_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         structlog.dev.ConsoleRenderer(colors=target.isatty()) if human else structlog.processors.JSONRenderer(),
     ]
+
+
+def _with_trace(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The trace that the line belongs to, where there is one."""
+    from tidelog.telemetry.tracing import current
+
+    if (trace_id := current.get()) is not None:
+        event.setdefault("trace_id", trace_id)
+    return event
 
 
 class Logger:
@@ -92,6 +108,8 @@ class Logger:
         self._bound().error(event, **fields)
 
     def _bound(self) -> Any:  # structlog's bound loggers have no common static type
+        import structlog
+
         if structlog.is_configured():
             return structlog.get_logger(component=self._component)
         return structlog.wrap_logger(

@@ -86,7 +86,7 @@ class MarketMetrics(Collector):
             yield from _of_feed(reading)
         mismatches = dict.fromkeys(() if reading is None else reading.books, 0) | self.mismatches
         yield counter("tidelog_market_checksum_mismatches", "Books that differed.", mismatches, "symbol")
-        yield counter("tidelog_market_resyncs", "Subscriptions given up, to be asked anew.", self.resyncs, "channel")
+        yield counter("tidelog_market_resyncs", "Subscriptions given up and asked for again.", self.resyncs, "channel")
         yield counter(
             "tidelog_market_reconnects", "Connections that ended against our will.", self.reconnects, "reason"
         )
@@ -105,7 +105,7 @@ class MarketMetrics(Collector):
         yield _total("tidelog_market_journal_stalls", "Times that the journal took no more.", self.journal_stalls)
         yield _total(
             "tidelog_market_loop_held_seconds",
-            "Time for which something in the process held its event loop, beyond half a second at once.",
+            "Time for which something in the process blocked its event loop, beyond half a second at once.",
             self.loop_held_s,
         )
         yield from self._of_loader()
@@ -128,16 +128,18 @@ def _of_feed(reading: FeedReading) -> Iterator[Metric]:
     for state in reading.states:
         states.add_metric([state], state == reading.state)
     yield states
-    told = GaugeMetricFamily("tidelog_market_exchange_status", "1 for the state that it says.", labels=["status"])
+    status_metric = GaugeMetricFamily(
+        "tidelog_market_exchange_status", "1 for the state that it says.", labels=["status"]
+    )
     for status in EXCHANGE_STATUSES:
-        told.add_metric([status], status == reading.status)
-    yield told
+        status_metric.add_metric([status], status == reading.status)
+    yield status_metric
     yield _total("tidelog_market_connects", "Connections made.", reading.connects)
     yield _total("tidelog_market_malformed_frames", "Frames that could not be read.", reading.malformed)
     yield counter("tidelog_market_frames", "Frames received, by what they are about.", reading.frames, "channel")
     for name, documentation, value in (
         ("subscriptions_wanted", "Subscriptions that are wanted.", reading.wanted),
-        ("subscriptions_held", "Of those, acknowledged and not doubted.", reading.held),
+        ("subscriptions_held", "Of those, acknowledged and not suspect.", reading.held),
         ("subscriptions_refused", "Of those, refused by the exchange.", reading.refused),
         ("books", "Books that are followed.", len(reading.books)),
         ("books_unproven", "Books whose top 10 do not equal the exchange's, as far as known.", reading.unproven),

@@ -1,4 +1,4 @@
-"""Whether a process is ready, and why not. The rules are where the facts are: `chain.health`, `market.health`."""
+"""Whether a process is ready, and why not. The rules are beside the facts: the `health` modules."""
 
 from msgspec import Struct
 

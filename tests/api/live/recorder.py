@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.market.exchange import Script, Wire, until
-from tidelog.api.options import JournalSource
-from tidelog.market.feed import Feed
+from tidelog.api.http.options import JournalSource
+from tidelog.market.live.feed import Feed
 
 A, B = "A/USD", "B/USD"
 

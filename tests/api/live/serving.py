@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from tidelog.api.backend import Backend
+from tidelog.api.http.backend import Backend
+from tidelog.api.http.limits import ApiLimits, LiveLimits
+from tidelog.api.http.options import ApiOptions, JournalSource
 from tidelog.api.live.hub import Live
-from tidelog.api.options import ApiOptions, JournalSource
-from tidelog.api.serve import ApiServer
+from tidelog.api.server.serve import ApiServer
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store
 from tidelog.telemetry import ApiMetrics
 
+USUAL = LiveLimits()
 READ_S = 20.0  # nothing that tests wait for takes a tenth of it
 
 
@@ -37,8 +39,14 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(store: Store, *journals: JournalSource, options: ApiOptions | None = None) -> AsyncIterator[Served]:
-    backend = Backend(store, SystemRuntime(), options or ApiOptions(port=0), journals, ApiMetrics())
+async def serving(
+    store: Store,
+    *journals: JournalSource,
+    options: ApiOptions | None = None,
+    limits: LiveLimits = USUAL,
+) -> AsyncIterator[Served]:
+    made = options or ApiOptions(port=0)
+    backend = Backend(store, SystemRuntime(), made, journals, ApiMetrics(), ApiLimits(live=limits))
     server = ApiServer(backend)
     listens = asyncio.Event()
     running = asyncio.create_task(server.run(lambda url: listens.set()))

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from tidelog.api.http.problems import Refused
 from tidelog.api.live.commands import MESSAGE_BYTES_MAX, Command, Ping, Subscribe, Unsubscribe, answer, event, parse
-from tidelog.api.live.messages import Message, as_events, lagged, place
-from tidelog.api.live.topics import (
+from tidelog.api.live.feeds.messages import Message, as_events, lagged, place
+from tidelog.api.live.feeds.topics import (
     Book,
     Candles,
     Changes,
@@ -19,8 +20,8 @@ from tidelog.api.live.topics import (
     place_text,
     symbol_of,
 )
-from tidelog.api.problems import Refused
 from tidelog.batch import INT_MAX
+from tidelog.chain.forks import bookmarks as followed
 from tidelog.market.events import EventId
 
 GOOD: list[tuple[dict[str, Any], Command]] = [
@@ -30,9 +31,12 @@ GOOD: list[tuple[dict[str, Any], Command]] = [
     ({"op": "subscribe", "channel": "changes", "chain": 1}, Subscribe(None, Changes(1))),
     (
         {"op": "subscribe", "id": "a", "channel": "changes", "chain": 1, "after": 0, "blocks": "header"},
-        Subscribe("a", Changes(1, 0, True)),
+        Subscribe("a", Changes(1, followed.BEGIN, True)),
     ),
-    ({"op": "subscribe", "channel": "changes", "chain": 1, "after": "17"}, Subscribe(None, Changes(1, 17))),
+    (
+        {"op": "subscribe", "channel": "changes", "chain": 1, "after": "17"},
+        Subscribe(None, Changes(1, followed.Place(17))),
+    ),
     ({"op": "subscribe", "channel": "trades", "symbol": "BTC-USD"}, Subscribe(None, Trades("BTC/USD"))),
     (
         {"op": "subscribe", "channel": "trades", "symbol": "BTC/USD", "recording": "k", "after": "3-1200"},
@@ -84,13 +88,13 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("said", "meant"), GOOD)
-def test_what_a_command_means(said: dict[str, Any], meant: Command) -> None:
+def test_parses_commands(said: dict[str, Any], meant: Command) -> None:
     assert parse(json.dumps(said)) == meant
     assert parse(json.dumps(said).encode()) == meant
 
 
 @pytest.mark.parametrize(("said", "sentence"), BAD)
-def test_what_is_no_command(said: Any, sentence: str) -> None:
+def test_rejects_what_is_no_command(said: Any, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(said if isinstance(said, str) else json.dumps(said))
     assert sentence in refused.value.message
@@ -104,7 +108,7 @@ def test_a_good_command_cut_anywhere_is_refused_in_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "1-", "-1", "1-2-", "1-2-3-4", "1-2 ", "a-b", "١-٢", f"1-{10**18}"])
-def test_what_is_no_place(text: str) -> None:
+def test_rejects_what_is_no_position(text: str) -> None:
     with pytest.raises(Refused, match="is no place in this stream"):
         place_of("after", text)
 
@@ -115,7 +119,7 @@ def test_places_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["-1", "", "1.0", "1e3", str(INT_MAX + 1), "9" * 5_000, "١"])
-def test_what_is_no_number(text: str) -> None:
+def test_rejects_what_is_no_number(text: str) -> None:
     with pytest.raises(Refused, match="is no place in this stream"):
         number_of("after", text)
 
@@ -123,7 +127,7 @@ def test_what_is_no_number(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "interval_s"), [("60", 60), ("1s", 1), ("1m", 60), ("15m", 900), ("4h", 14_400), ("1d", 86_400)]
 )
-def test_intervals(text: str, interval_s: int) -> None:
+def test_parses_intervals(text: str, interval_s: int) -> None:
     assert interval_of(text) == interval_s
 
 
@@ -139,7 +143,7 @@ def test_intervals(text: str, interval_s: int) -> None:
         ("BTC", "BTC"),
     ],
 )
-def test_symbols(text: str, symbol: str) -> None:
+def test_parses_symbols(text: str, symbol: str) -> None:
     assert symbol_of(text) == symbol
 
 

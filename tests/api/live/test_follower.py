@@ -23,7 +23,7 @@ from tests.command import Running, environment
 from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tidelog.runtime import SystemRuntime
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import open_store
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "follower.py"
@@ -101,15 +101,15 @@ def canonical(db: str) -> list[tuple[int, str, str]]:
 
 
 def changes(db: str) -> int:
-    held = position(db, CHAIN_ID)
-    return 0 if held is None else int(held["changes"])
+    at = position(db, CHAIN_ID)
+    return 0 if at is None else int(at["changes"])
 
 
 def caught_up(follower: Follower, db: str, node: Simulated) -> bool:
-    held = position(db, CHAIN_ID)
-    if held is None or held["head_hash"] != "0x" + node.head_hash.hex():
+    at = position(db, CHAIN_ID)
+    if at is None or at["head_hash"] != "0x" + node.head_hash.hex():
         return False
-    return follower.position()[0] == int(held["changes"])
+    return follower.position()[0] == int(at["changes"])
 
 
 def judge(follower: Follower, db: str) -> None:
@@ -127,7 +127,7 @@ def kill_everybody_in_turn(tmp_path: Path, kills: int, seed: int) -> None:
     db, log = f"sqlite:///{tmp_path}/chain.db", tmp_path / "log"
     port = free_port()
     asyncio.run(make(db))
-    with Simulated(Ledger(seed=seed, blocks=120)) as node:
+    with Simulated(BlockTree(seed=seed, blocks=120)) as node:
         sync = ("chain", "sync", "--rpc", node.url, "--db", db, "--follow", "--poll", "0.02")
         serve = ("serve", "--db", db, "--port", str(port))
         running: dict[str, Running] = {"sync": Running(*sync, log=log)}
@@ -139,7 +139,7 @@ def kill_everybody_in_turn(tmp_path: Path, kills: int, seed: int) -> None:
             with following(url, tmp_path / "followed.db", tmp_path / "follower.log") as follower:
                 until(lambda: follower.position()[0] > 0, "the first change")
                 for kill in range(kills):
-                    node.do(partial(node.ledger.reorg, moments.randint(1, REORG_DEPTH_MAX)))
+                    node.do(partial(node.tree.reorg, moments.randint(1, REORG_DEPTH_MAX)))
                     time.sleep(moments.uniform(0, LIFE_S))  # what is tested: any moment will do
                     victim = ("follower", "serve", "sync")[kill % 3]
                     if victim == "follower":
@@ -153,11 +153,11 @@ def kill_everybody_in_turn(tmp_path: Path, kills: int, seed: int) -> None:
                             running[victim].wait()
                         running[victim] = Running(*commands[victim], log=log)
                     moved = partial(has_moved, follower, follower.position()[0])
-                    node.do(partial(node.ledger.extend, moments.randint(1, 3)))
+                    node.do(partial(node.tree.extend, moments.randint(1, 3)))
                     until(moved, f"the follower to go on after {victim} was ended")
                 until(lambda: caught_up(follower, db, node), "the head")
                 for _ in range(2):  # nobody is ended: these come by the stream
-                    node.do(lambda: node.ledger.reorg(5))
+                    node.do(lambda: node.tree.reorg(5))
                     until(lambda: caught_up(follower, db, node), "the head after a reorg")
                 judge(follower, db)
         finally:
@@ -178,7 +178,7 @@ def test_through_reorgs_restarts_and_kills_each_change_is_applied_once(tmp_path:
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(2, 5))
-def test_through_dozens_of_them(tmp_path: Path, seed: int) -> None:
+def test_through_dozens_of_kills_each_change_is_applied_once(tmp_path: Path, seed: int) -> None:
     kill_everybody_in_turn(tmp_path, kills=60, seed=seed)
 
 
@@ -191,7 +191,7 @@ async def sync(db: str) -> None:
         await store.close()
 
 
-def test_a_place_that_the_server_does_not_know_ends_it_with_a_sentence(tmp_path: Path) -> None:
+def test_a_follower_with_an_unknown_position_ends_with_a_sentence(tmp_path: Path) -> None:
     db = f"sqlite:///{tmp_path}/chain.db"
     asyncio.run(sync(db))
     with (
@@ -201,7 +201,7 @@ def test_a_place_that_the_server_does_not_know_ends_it_with_a_sentence(tmp_path:
         until(lambda: follower.position() == (6, 6), "all changes")
         follower.kill9()
         with closing(sqlite3.connect(follower.path)) as file, file:
-            file.execute("UPDATE position SET seq = 60")
+            file.execute("UPDATE position SET place = '60'")
         follower.start()
         assert follower.process is not None
         assert follower.process.wait(30) == 2

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tests.api.live.feeds.test_trades import numbers
 from tests.api.live.recorder import source
 from tests.api.live.serving import Event, listening, serving
-from tests.api.live.test_trades import numbers
 from tests.command import Running
 from tests.system.test_market_kill import Exchange
-from tidelog.api.live.tail import JournalTail
-from tidelog.api.live.topics import place_of
+from tidelog.api.live.feeds.tail import JournalTail
+from tidelog.api.live.feeds.topics import place_of
 from tidelog.market.core import Core
 from tidelog.market.events import EventId, Trades
-from tidelog.market.journal_file import JournalReader
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.projection.rows import decimal_text
 from tidelog.market.records import BEGINNING
-from tidelog.market.replay import entries
-from tidelog.market.rows import decimal_text
+from tidelog.market.replay.position import events_after
 from tidelog.market.views import view_of
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
@@ -32,7 +32,7 @@ def journaled(path: Path, after: EventId, through: EventId) -> list[int]:
     reader = JournalReader(str(path))
     try:
         found: list[int] = []
-        for entry in entries(reader, BEGINNING):
+        for entry in events_after(reader, BEGINNING):
             if after < entry.id <= through and isinstance(entry.event, Trades):
                 ids = [trade.trade_id or 0 for trade in entry.event.trades if trade.symbol == SYMBOL]
                 found += [number for number in ids if not entry.event.snapshot or number > max(found, default=0)]
@@ -97,7 +97,7 @@ def judge_books(path: Path, books: list[Event]) -> None:
     core, reader, found = Core(), JournalReader(str(path)), 0
     try:
         for record in reader.records():
-            core.take(record)
+            core.apply(record)
             if (data := told.get(record.id)) is not None:
                 view = view_of(core, SYMBOL, 10)
                 found += 1

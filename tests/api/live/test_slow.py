@@ -8,25 +8,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.api.live.feeds.test_trades import PATH, numbers, ready, repeated, served
 from tests.api.live.recorder import A, recording
 from tests.api.live.serving import Event, Served, listening
-from tests.api.live.test_trades import PATH, numbers, ready, repeated, served
 from tests.market.exchange import until
-from tidelog.api.live import sse, tail, trades
+from tidelog.api.http.limits import LiveLimits
 
 PENDING_MAX = 50  # for these tests
 FRAMES = 200
 FULL_AT = 80  # its bound and all buffers are full by then
 TRADES = 20  # of a frame: some 3 kB as an event
+LIMITS = LiveLimits(trades_pending_max=PENDING_MAX, trades_batch_events=10)
 HELD_MAX = 2_000_000  # bytes: the bound's events, decoded, and one batch; all frames would be five times that
-
-
-@pytest.fixture(autouse=True)
-def bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "TRADES_PENDING_MAX", PENDING_MAX)
-    monkeypatch.setattr(trades, "BATCH_EVENTS", 10)
 
 
 def deaf(server: Served, path: str) -> socket.socket:
@@ -40,8 +33,8 @@ def deaf(server: Served, path: str) -> socket.socket:
 
 def small_buffers(server: Served) -> None:
     """Or the kernel takes megabytes for a client."""
-    for held in server.server._server.server_state.connections:
-        ours: Any = held.transport.get_extra_info("socket")
+    for connection in server.server._server.server_state.connections:
+        ours: Any = connection.transport.get_extra_info("socket")
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
 
 
@@ -66,9 +59,9 @@ async def counted(stream: AsyncIterator[Event]) -> int:
     return count
 
 
-async def test_one_that_never_reads_costs_its_bound_and_nobody_else_anything(tmp_path: Path) -> None:
+async def test_a_client_that_never_reads_costs_its_bound_and_slows_no_other(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    async with recording(path) as recorder, served(tmp_path, path) as server:
+    async with recording(path) as recorder, served(tmp_path, path, limits=LIMITS) as server:
         await ready(server)
         with closing(deaf(server, PATH)):
             await until(lambda: server.live.connections == 1)
@@ -84,18 +77,17 @@ async def test_one_that_never_reads_costs_its_bound_and_nobody_else_anything(tmp
                         if at == FULL_AT:
                             before, _ = tracemalloc.get_traced_memory()
                     assert await hearing == FRAMES * TRADES  # the other one lost nothing
-                    held, _ = tracemalloc.get_traced_memory()
+                    connection, _ = tracemalloc.get_traced_memory()
                 finally:
                     tracemalloc.stop()
             fanout = server.live.tails["journal"]._trades[A]
             assert max(each.statistics.pending for each in fanout._subscriptions) == PENDING_MAX
-            assert held - before < HELD_MAX, f"{(held - before) / 1e6:.1f} MB"
+            assert connection - before < HELD_MAX, f"{(connection - before) / 1e6:.1f} MB"
 
 
-async def test_it_is_cut_off_once_it_read_nothing_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "SEND_S", 0.2)
+async def test_a_client_is_cut_off_once_it_has_read_nothing_for_too_long(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    async with recording(path) as recorder, served(tmp_path, path) as server:
+    async with recording(path) as recorder, served(tmp_path, path, limits=LiveLimits(send_s=0.2)) as server:
         await ready(server)
         with closing(deaf(server, PATH)):
             await until(lambda: server.live.connections == 1)

@@ -13,16 +13,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.api.live.feeds.test_changes import CHAIN, stored
+from tests.api.live.feeds.test_trades import ready, served
 from tests.api.live.recorder import A, B, recording, source
-from tests.api.live.serving import READ_S, Served, serving
-from tests.api.live.test_changes import CHAIN, stored
-from tests.api.live.test_trades import ready, served
+from tests.api.live.serving import READ_S, USUAL, Served, serving
 from tests.chain.rig import Rig, a_node, rig
 from tests.market.exchange import until
-from tidelog.api.live import connections as connections_module
-from tidelog.api.live import socket as socket_module
-from tidelog.api.live.socket import SUBSCRIPTIONS_MAX
-from tidelog.api.options import ApiOptions
+from tidelog.api.http.limits import LiveLimits
+from tidelog.api.http.options import ApiOptions
 
 
 class Client:
@@ -65,33 +63,33 @@ async def client(server: Served, **options: Any) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def with_chain(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Rig, Served]]:
-    async with rig(tmp_path, a_node(blocks=20)) as held:
-        await held.once()
-        async with serving(held.store, options=ApiOptions(port=0, **options)) as server:
-            yield held, server
+async def with_chain(tmp_path: Path, limits: LiveLimits = USUAL, **options: Any) -> AsyncIterator[tuple[Rig, Served]]:
+    async with rig(tmp_path, a_node(blocks=20)) as chain:
+        await chain.once()
+        async with serving(chain.store, options=ApiOptions(port=0, **options), limits=limits) as server:
+            yield chain, server
 
 
-async def test_changes_by_a_subscription(tmp_path: Path) -> None:
-    async with with_chain(tmp_path) as (held, server), client(server) as one:
+async def test_a_subscription_sends_changes(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (chain, server), client(server) as one:
         answer = await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN, after=0)
         assert answer == {"op": "subscribed", "id": "a"}
         events = await one.events("a", 21)
-        assert [event["at"] for event in events] == [str(seq) for seq in range(1, 22)]
-        held.ledger.reorg(2)
-        held.ledger.extend(1)
-        await held.once()
+        assert [int(event["at"].partition("-")[0]) for event in events] == [*range(1, 22)]
+        chain.tree.reorg(2)
+        chain.tree.extend(1)
+        await chain.once()
         events += await one.events("a", 6)
         assert [(event["data"]["seq"], event["event"], event["data"]["number"]) for event in events] == [
-            change[:3] for change in await stored(held.store)
+            change[:3] for change in await stored(chain.store)
         ]
 
 
 async def test_many_subscriptions_of_every_kind_on_one_connection(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    async with rig(tmp_path, a_node(blocks=3)) as held, recording(path) as recorder:
-        await held.once()
-        async with serving(held.store, source(path)) as server, client(server) as one:
+    async with rig(tmp_path, a_node(blocks=3)) as chain, recording(path) as recorder:
+        await chain.once()
+        async with serving(chain.store, source(path)) as server, client(server) as one:
             await until(lambda: server.live.tails["test"].at == recorder.feed.progress.last)
             assert (await one.ask(op="subscribe", channel="changes", chain=CHAIN, after=0))["id"] == "1"
             assert (await one.ask(op="subscribe", id="a", channel="trades", symbol=A))["op"] == "subscribed"
@@ -128,12 +126,12 @@ async def test_a_subscription_resumes_where_it_was(tmp_path: Path) -> None:
                 assert [told["data"]["trades"][0]["trade_id"] for told in again] == list(range(cut + 1, 8))
 
 
-async def test_after_it_is_given_up_nothing_more_comes_of_it(tmp_path: Path) -> None:
-    async with with_chain(tmp_path) as (held, server), client(server) as one:
+async def test_an_ended_subscription_sends_nothing_more(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (chain, server), client(server) as one:
         await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN)
         assert await one.ask(op="unsubscribe", id="a") == {"op": "unsubscribed", "id": "a"}
-        held.ledger.extend(3)
-        await held.once()
+        chain.tree.extend(3)
+        await chain.once()
         await one.ask(op="subscribe", id="b", channel="changes", chain=CHAIN, after=21)
         while (heard := await one.hear())["data"]["seq"] < 24:
             assert heard["id"] == "b"
@@ -153,7 +151,7 @@ async def test_after_it_is_given_up_nothing_more_comes_of_it(tmp_path: Path) -> 
         (json.dumps({"op": "ping", "id": "x" * 5_000}), "a command has at most 4096 bytes"),
     ],
 )
-async def test_what_is_refused_ends_nothing(tmp_path: Path, said: str, sentence: str) -> None:
+async def test_a_refused_command_ends_no_subscription(tmp_path: Path, said: str, sentence: str) -> None:
     async with with_chain(tmp_path) as (_, server), client(server) as one:
         await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN)
         await one.connection.send(said)
@@ -166,10 +164,10 @@ async def test_what_is_refused_ends_nothing(tmp_path: Path, said: str, sentence:
 
 async def test_subscriptions_are_limited(tmp_path: Path) -> None:
     async with with_chain(tmp_path) as (_, server), client(server) as one:
-        for _ in range(SUBSCRIPTIONS_MAX):
+        for _ in range(USUAL.subscriptions_max):
             assert (await one.ask(op="subscribe", channel="changes", chain=CHAIN))["op"] == "subscribed"
         refused = await one.ask(op="subscribe", channel="changes", chain=CHAIN)
-        assert f"at most {SUBSCRIPTIONS_MAX} subscriptions" in refused["error"]
+        assert f"at most {USUAL.subscriptions_max} subscriptions" in refused["error"]
         await one.ask(op="unsubscribe", id="7")
         assert (await one.ask(op="subscribe", id="new", channel="changes", chain=CHAIN))["op"] == "subscribed"
 
@@ -212,12 +210,13 @@ async def test_clients_learn_that_the_server_stops(tmp_path: Path) -> None:
         assert closed.value.rcvd.code in (1001, 1012)
 
 
-async def test_a_client_that_reads_nothing_is_let_go_with_a_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket_module, "SEND_S", 0.3)
-    async with with_chain(tmp_path) as (_, server), client(server) as other, deaf(server) as one:
-        for _ in range(SUBSCRIPTIONS_MAX):  # a megabyte in all: more than the sockets' own buffers
+async def test_a_client_that_reads_nothing_is_let_go_with_a_reason(tmp_path: Path) -> None:
+    async with (
+        with_chain(tmp_path, LiveLimits(send_s=0.3)) as (_, server),
+        client(server) as other,
+        deaf(server) as one,
+    ):
+        for _ in range(USUAL.subscriptions_max):  # a megabyte in all: more than the sockets' own buffers
             await one.say(op="subscribe", channel="changes", chain=CHAIN, after=0, blocks="header")
         await until(lambda: server.live.connections == 1)
         one.connection.transport.resume_reading()
@@ -228,15 +227,17 @@ async def test_a_client_that_reads_nothing_is_let_go_with_a_reason(
         assert await other.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
 
 
-async def test_one_that_never_reads_again_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_module, "SEND_S", 0.1)
-    monkeypatch.setattr(connections_module, "LINGER_S", 0.1)
-    async with with_chain(tmp_path) as (_, server), client(server) as other, deaf(server) as one:
-        for _ in range(SUBSCRIPTIONS_MAX):
+async def test_a_client_that_never_reads_again_is_dropped(tmp_path: Path) -> None:
+    async with (
+        with_chain(tmp_path, LiveLimits(send_s=0.1, linger_s=0.1)) as (_, server),
+        client(server) as other,
+        deaf(server) as one,
+    ):
+        for _ in range(USUAL.subscriptions_max):
             await one.say(op="subscribe", channel="changes", chain=CHAIN, after=0, blocks="header")
-        held = server.server._server.server_state.connections
-        await until(lambda: len(held) == 2)
-        await until(lambda: len(held) == 1)
+        chain = server.server._server.server_state.connections
+        await until(lambda: len(chain) == 2)
+        await until(lambda: len(chain) == 1)
         assert await other.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
 
 
@@ -249,8 +250,8 @@ async def deaf(server: Served) -> AsyncIterator[Client]:
     sock.setblocking(False)
     async with client(server, sock=sock, ping_interval=None, close_timeout=1, max_queue=None) as one:
         one.connection.transport.pause_reading()
-        for held in server.server._server.server_state.connections:  # or the kernel takes megabytes
-            ours: Any = held.transport.get_extra_info("socket")
+        for chain in server.server._server.server_state.connections:  # or the kernel takes megabytes
+            ours: Any = chain.transport.get_extra_info("socket")
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         yield one
         one.connection.transport.abort()

@@ -10,22 +10,22 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.api.live.serving import READ_S, refusal, serving
 from tests.chain.rig import a_node, rig
-from tidelog.api.live import hub
-from tidelog.api.options import ApiOptions
+from tidelog.api.http.limits import LiveLimits
+from tidelog.api.http.options import ApiOptions
 from tidelog.runtime import SystemRuntime
 from tidelog.store import tokens
 
 PATH = "/v1/chains/1337/live/changes?after=0"
 
 
-async def test_streams_ask_for_a_token_and_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "RECHECK_S", 0.02)
+async def test_streams_ask_for_a_token_and_end_with_it(tmp_path: Path) -> None:
+    limits = LiveLimits(recheck_s=0.02)
     runtime = SystemRuntime()
-    async with rig(tmp_path, a_node(blocks=3)) as held:
-        await held.once()
-        good = await tokens.create(held.store, runtime, "reader", ["read"], None)
-        other = await tokens.create(held.store, runtime, "scraper", ["metrics"], None)
-        async with serving(held.store, options=ApiOptions(port=0, tokens_s=0.02)) as server:
+    async with rig(tmp_path, a_node(blocks=3)) as chain:
+        await chain.once()
+        good = await tokens.create(chain.store, runtime, "reader", ["read"], None)
+        other = await tokens.create(chain.store, runtime, "scraper", ["metrics"], None)
+        async with serving(chain.store, options=ApiOptions(port=0, tokens_s=0.02), limits=limits) as server:
             socket = server.url.replace("http", "ws") + "/v1/live"
             for shown, status in ((None, 401), ("tl_" + "x" * 43, 401), (other, 403)):
                 headers = {} if shown is None else {"Authorization": f"Bearer {shown}"}
@@ -43,7 +43,7 @@ async def test_streams_ask_for_a_token_and_end_with_it(tmp_path: Path, monkeypat
                 assert answer.status == 200
                 await client.send('{"op":"ping"}')
                 assert await client.recv() == '{"op":"pong"}'
-                await tokens.revoke(held.store, runtime, "reader")
+                await tokens.revoke(chain.store, runtime, "reader")
                 async with asyncio.timeout(READ_S):
                     with pytest.raises(ConnectionClosed) as closed:
                         await client.recv()

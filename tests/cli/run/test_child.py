@@ -40,8 +40,8 @@ async def stop(stopped: Child, *, timeout_s: float = 20.0, hurry: bool = False) 
 
 ENDINGS = [
     # a program                                   why it stays down, or else why it ended
-    ("sys.exit(2)", "it cannot do what it is told: it ended with exit code 2", None),
-    ("say(failed='no such file'); sys.exit(2)", "it cannot do what it is told: no such file", None),
+    ("sys.exit(2)", "it cannot do what it is asked to: it ended with exit code 2", None),
+    ("say(failed='no such file'); sys.exit(2)", "it cannot do what it is asked to: no such file", None),
     ("sys.exit(6)", "the store contradicts itself: it ended with exit code 6", None),
     ("sys.exit(7)", "the source contradicts what is final: it ended with exit code 7", None),
     ("sys.exit(3)", None, "it ended with exit code 3"),
@@ -53,7 +53,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("program", "down", "trouble"), ENDINGS)
-async def test_how_it_ends(program: str, down: str | None, trouble: str | None) -> None:
+async def test_exit_codes_decide_what_becomes_of_a_child(program: str, down: str | None, trouble: str | None) -> None:
     made = child(program)
     await until(lambda: made.down is not None or made.restarts >= 1)
     assert (made.down, made.restarts >= 1) == (down, down is None)
@@ -63,7 +63,7 @@ async def test_how_it_ends(program: str, down: str | None, trouble: str | None) 
     assert not made.up
 
 
-async def test_it_gets_its_configuration_and_orders_and_says_that_it_runs() -> None:
+async def test_a_child_gets_its_configuration_and_orders_and_says_that_it_runs() -> None:
     made = child(
         "text = json.loads(sys.stdin.readline())['config']\nsay(running=True)\n"
         "level = json.loads(sys.stdin.readline())['level']\nsay(failed=text + ' ' + level); sys.exit(2)"
@@ -71,19 +71,19 @@ async def test_it_gets_its_configuration_and_orders_and_says_that_it_runs() -> N
     await until(lambda: made.running)
     made.tell(Order(level="debug"))
     await until(lambda: made.down is not None)
-    assert made.down == f"it cannot do what it is told: {CONFIG} debug"
+    assert made.down == f"it cannot do what it is asked to: {CONFIG} debug"
     assert not made.running
     await stop(made)
 
 
-async def test_one_that_was_stable_is_back_at_once_and_one_that_was_not_later_each_time() -> None:
+async def test_a_stable_child_restarts_at_once_and_an_unstable_one_backs_off() -> None:
     stable, other = child("sys.exit(1)", stable_s=0.0), child("sys.exit(1)")
     await until(lambda: stable.restarts >= 5)
     assert other.restarts < stable.restarts
     await asyncio.gather(stop(stable, hurry=True), stop(other, hurry=True))
 
 
-async def test_it_ends_in_order_and_by_force_where_it_does_not() -> None:
+async def test_a_child_is_terminated_and_killed_if_it_does_not_end() -> None:
     kind = child("signal.signal(15, lambda *a: sys.exit(0)); say(running=True)\nwhile True: time.sleep(1)")
     deaf = child("signal.signal(15, signal.SIG_IGN); say(running=True)\nwhile True: time.sleep(1)")
     for each in (kind, deaf):
@@ -93,21 +93,21 @@ async def test_it_ends_in_order_and_by_force_where_it_does_not() -> None:
     assert (kind.last_exit, deaf.last_exit) == (0, -signal.SIGKILL)
 
 
-async def test_a_second_wish_ends_it_at_once() -> None:
+async def test_a_hurried_stop_kills_at_once() -> None:
     deaf = child("signal.signal(15, signal.SIG_IGN); say(running=True)\nwhile True: time.sleep(1)")
     await until(lambda: deaf.running)
     await stop(deaf, timeout_s=1_000.0, hurry=True)
     assert deaf.last_exit == -signal.SIGKILL
 
 
-async def test_it_may_be_told_to_end_while_it_waits_to_start_again() -> None:
+async def test_a_child_can_be_stopped_while_it_backs_off() -> None:
     made = child("sys.exit(1)")
     await until(lambda: made.last_exit is not None)
     await stop(made)
     assert not made.up
 
 
-async def test_its_input_ends_with_its_supervisor() -> None:
+async def test_a_child_s_input_ends_with_its_supervisor() -> None:
     """As it would when the supervisor is killed: the process sees the end of its standard input."""
     made = child("sys.stdin.readline(); say(running=True); sys.stdin.read(); say(failed='alone'); sys.exit(6)")
     await until(lambda: made.running)
@@ -127,7 +127,7 @@ async def test_a_program_that_is_not_there() -> None:
     await stop(made, hurry=True)
 
 
-async def test_what_is_counted() -> None:
+async def test_starts_and_ends_are_counted() -> None:
     made, metrics = child("sys.exit(6)"), RunMetrics()
     await until(lambda: made.down is not None)
     metrics.look([made])

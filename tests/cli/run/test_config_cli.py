@@ -10,8 +10,16 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.test_mistakes import assert_one_sentence
-from tidelog.cli.run.reference import commented_file, reference_table
-from tidelog.cli.run.settings import ApiSettings, ChainSettings, LogSettings, MarketSettings, RunSettings, Settings
+from tidelog.cli.run.file.reference import commented_file, reference_table
+from tidelog.cli.run.file.settings import (
+    ApiSettings,
+    ChainSettings,
+    LogSettings,
+    MarketSettings,
+    RunSettings,
+    Settings,
+)
+from tidelog.cli.sources.contracts import ContractSettings
 from tidelog.config import parse
 
 DOCS = Path(__file__).parents[3] / "docs" / "run.md"
@@ -25,7 +33,7 @@ def file(tmp_path: Path, cli: Cli) -> str:
     return path
 
 
-def test_what_init_writes_is_good_as_it_is(file: str, cli: Cli) -> None:
+def test_the_file_of_init_is_valid(file: str, cli: Cli) -> None:
     done = cli("config", "check", "-c", file)
     assert (done.code, done.err) == (0, "")
     for words in ("mainnet: http://127.0.0.1:8545", "kraken: BTC/USD", "port 8420", "stops within 30s"):
@@ -48,21 +56,24 @@ def test_data_dir_is_what_relative_paths_are_relative_to(file: str, cli: Cli, tm
     assert f"journal {tmp_path}/data/market.journal" in done.out
 
 
-def test_every_key_is_in_it_and_good_with_what_stands_there(
+def test_the_file_of_init_has_every_key_with_a_valid_value(
     file: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = Path(file).read_text()
-    for schema in (ChainSettings, MarketSettings, ApiSettings, LogSettings, RunSettings):
+    for schema in (ChainSettings, ContractSettings, MarketSettings, ApiSettings, LogSettings, RunSettings):
         for field in msgspec.structs.fields(schema):
+            if field.encode_name == "contract":
+                assert "\n# [[chain.contract]]\n" in text
+                continue
             assert re.search(rf"^(# )?{field.encode_name} = ", text, re.MULTILINE), field.encode_name
-    Path(file).write_text(re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE))
+    Path(file).write_text(re.sub(r"^# ([a-z_]+ = |\[\[)", r"\1", text, flags=re.MULTILINE))
     monkeypatch.setenv("KRAKEN_KEY", CANARY)
     monkeypatch.setenv("KRAKEN_SECRET", "YWJjZGVmZ2hpamtsbW5vcA==")
     assert cli("config", "check", "-c", file).code == 0
 
 
-def test_what_is_commented_out_without_being_an_example_is_the_default() -> None:
-    text = commented_file()
+def test_commented_keys_of_init_show_the_default() -> None:
+    text = re.sub(r"^# \[\[.*?\n\n", "\n", commented_file(), flags=re.MULTILINE | re.DOTALL)  # a table that is none
     lines = text.splitlines()
     examples = {
         number for number, line in enumerate(lines) if line.endswith(" An example:")

@@ -1,20 +1,12 @@
 """Each line says which process it is of, in the form and from the level that the file says."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from tidelog.cli.run import logs
-from tidelog.cli.run.settings import LogSettings
+from tidelog.cli.run.file.settings import LogSettings
 from tidelog.telemetry import logger
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def test_a_line_names_its_process_and_keeps_its_own_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,11 +32,11 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("code", "lived_s", "expected"), ENDINGS)
-def test_what_becomes_of_a_process(code: int, lived_s: float, expected: Verdict) -> None:
+def test_every_exit_has_a_verdict(code: int, lived_s: float, expected: Verdict) -> None:
     assert verdict(code, lived_s, STABLE_S) is expected
 
 
-def test_what_stays_down_is_what_another_try_cannot_mend() -> None:
+def test_only_exits_that_a_restart_cannot_fix_stay_down() -> None:
     assert set(REASONS) == {error.exit_code for error in (errors.ConfigError, errors.Corruption, errors.BelowFinality)}
 
 
@@ -52,6 +52,8 @@ FILES = [
 
 
 @pytest.mark.parametrize(("before", "now", "removed", "changed", "added", "same"), FILES)
-def test_what_a_new_file_means(before: str, now: str, removed: str, changed: str, added: str, same: str) -> None:
+def test_a_reloaded_file_starts_stops_and_restarts_what_changed(
+    before: str, now: str, removed: str, changed: str, added: str, same: str
+) -> None:
     old, new = ({word[0]: word[1] for word in text.split()} for text in (before, now))
     assert changes(old, new) == Changes(tuple(removed), tuple(changed), tuple(added), tuple(same))

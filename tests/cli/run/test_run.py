@@ -16,9 +16,12 @@ import pytest
 from tests.command import Running, tidelog, until
 from tests.simulated import Simulated
 from tests.system.test_market_kill import Exchange
-from tidelog.sim.ledger import Ledger
+from tidelog.sim.node.chain.tree import BlockTree
 
 CANARY = "canary0123456789"
+SECRET = "c2VjcmV0Y2FuYXJ5"  # base64, as an exchange's is
+KEYS = {"NODE_KEY": CANARY, "EXCHANGE_SECRET": SECRET}
+STRAY = "straycanary"  # of the environment, and nothing of ours
 NAMES = ("sim", "kraken", "api")
 READY_S = 60.0  # three interpreters start at once, on a machine that may do other things
 
@@ -43,6 +46,8 @@ poll = "100ms"
 name = "kraken"
 symbols = ["BTC/USD"]
 url = "{exchange.url}"
+key = "k"
+secret = "${{EXCHANGE_SECRET}}"
 [api]
 port = {self.port}
 [run]
@@ -64,7 +69,8 @@ stop_timeout = "20s"
             environ = {
                 "NOTIFY_SOCKET": str(self.folder / "notify"),
                 "WATCHDOG_USEC": "200000",
-                "NODE_KEY": CANARY,
+                "SOMEBODY_S_TOKEN": STRAY,
+                **KEYS,
             }
             self.run = Running("run", "-c", str(self.file), log=self.folder / "log", env=environ)
         self.run.until(self.ready, "readiness", timeout_s=READY_S)
@@ -112,7 +118,7 @@ stop_timeout = "20s"
         heads = (
             [chain["head"]["number"] for chain in json.loads(body)["data"] if chain["head"]] if status == 200 else []
         )
-        return heads == [self.node.do(lambda: self.node.ledger.head.number)]
+        return heads == [self.node.do(lambda: self.node.tree.head.number)]
 
     def reload(self, text: str) -> None:
         """A new file, and word of it."""
@@ -141,7 +147,7 @@ stop_timeout = "20s"
 
 @pytest.fixture(scope="module")
 def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with Simulated(Ledger(seed=11, blocks=60)) as node, Exchange(5) as exchange:
+    with Simulated(BlockTree(seed=11, blocks=60)) as node, Exchange(5) as exchange:
         system = System(tmp_path_factory.mktemp("run"), node, exchange)
         try:
             yield system
@@ -186,7 +192,7 @@ def test_the_api_shows_all_processes(system: System) -> None:
     text = system.api("/metrics")[1].decode()
     for process in ("supervisor", *NAMES):
         assert f'tidelog_up{{process="{process}"}} 1' in text
-    done = tidelog("status", "-c", str(system.file), env={"NODE_KEY": CANARY})
+    done = tidelog("status", "-c", str(system.file), env=KEYS)
     assert (done.code, [line.split() for line in done.out.splitlines()]) == (
         0,
         [["supervisor", "ready"], ["sim", "ready"], ["kraken", "ready"]],
@@ -203,23 +209,35 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(system: System) -> None:
     for pid in (run.process.pid, *system.pids().values()):
         assert CANARY not in " ".join(psutil.Process(pid).cmdline())
     assert CANARY not in run.text
+    assert SECRET not in run.text
     assert {event["process"] for event in run.events("status_listening")} >= {"supervisor", "sim", "kraken"}
+
+
+def test_no_process_has_a_secret_in_its_environment_or_what_is_not_for_it(system: System) -> None:
+    """Who takes the API over, which strangers talk to, has what it has: not the exchange's secret."""
+    system.up()
+    for name, pid in system.pids().items():
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            environment = Path(f"/proc/{each.pid}/environ").read_bytes().decode()
+            assert "PATH=" in environment, name
+            assert not [word for word in (CANARY, SECRET, STRAY, "NOTIFY_SOCKET") if word in environment], name
 
 
 def test_a_second_one_on_the_same_file_is_refused(system: System) -> None:
     run = system.up()
-    done = tidelog("run", "-c", str(system.file), env={"NODE_KEY": CANARY})
+    done = tidelog("run", "-c", str(system.file), env=KEYS)
     assert (done.code, done.err.count("tidelog: ")) == (2, 1)
     assert f"process {run.process.pid} runs with {system.folder}/run already" in done.err
     assert system.ready()
 
 
-def test_who_is_killed_is_back_by_itself(system: System) -> None:
+def test_a_killed_process_is_restarted(system: System) -> None:
     run = system.up()
     before = system.pids()
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
-    system.node.do(lambda: system.node.ledger.extend(3))
+    system.node.do(lambda: system.node.tree.extend(3))
     run.until(lambda: all(system.pid(name) != before[name] for name in NAMES), "new processes", timeout_s=READY_S)
     run.until(system.ready, "readiness", timeout_s=READY_S)
     until(system.caught_up, "the head in the API")
@@ -249,7 +267,7 @@ def test_a_new_file_touches_what_it_changes_and_nothing_else(system: System) -> 
     changed = system.text.replace("jobs = 0", f'jobs = 0\nanchor = "0x{"1" * 64}"') + '[logs]\nlevel = "debug"\n'
     system.reload(changed)
     answer = until(lambda: refusal(system), "the refusal of the anchor", timeout_s=READY_S)
-    assert "sim stays down: it cannot do what it is told: " in answer
+    assert "sim stays down: it cannot do what it is asked to: " in answer
     assert "is not the hash of the store's first" in answer
     until(lambda: any(e["process"] == "kraken" for e in run.events("log_level")), "another level of the logs")
     assert "RELOADING=1" in system.told()
@@ -289,7 +307,7 @@ def test_another_takes_over_when_the_supervisor_is_killed(system: System) -> Non
     assert {event["process"] for event in system.events("supervisor_gone")} == set(NAMES)
     assert "crashed" not in {event["event"] for event in map(json.loads, lines(system)) if "event" in event}
     assert not set(before.values()) & set(system.pids().values())
-    system.node.do(lambda: system.node.ledger.extend(2))
+    system.node.do(lambda: system.node.tree.extend(2))
     until(system.caught_up, "the head in the API")
 
 
@@ -310,9 +328,9 @@ def test_sigterm_ends_everything_in_order(system: System) -> None:
     assert not list((system.folder / "run").glob("*.sock"))
 
 
-def test_who_hangs_is_killed_when_the_time_is_over(tmp_path: Path) -> None:
+def test_a_hanging_process_is_killed_after_the_stop_timeout(tmp_path: Path) -> None:
     file, lock = tmp_path / "tidelog.toml", tmp_path / "run" / "sim.lock"
-    with Simulated(Ledger(seed=11, blocks=3)) as node:
+    with Simulated(BlockTree(seed=11, blocks=3)) as node:
         file.write_text(
             f'[[chain]]\nname = "sim"\nrpc = ["{node.url}"]\njobs = 0\n'
             '[api]\nenabled = false\n[run]\nstop_timeout = "1500ms"\n'

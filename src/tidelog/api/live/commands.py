@@ -1,4 +1,4 @@
-"""The commands of the WebSocket: what a client may say, and what it is answered. No I/O.
+"""The commands of the WebSocket, and their answers. No I/O.
 
     {"op": "subscribe", "id": "a", "channel": "changes", "chain": 1, "after": 17, "blocks": "header"}
     {"op": "subscribe", "id": "b", "channel": "trades", "symbol": "BTC/USD", "after": "3-1200"}
@@ -18,9 +18,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct, to_builtins
 
-from tidelog.api.live.messages import Message
-from tidelog.api.live.topics import CHANNELS, Topic
-from tidelog.api.problems import Refused
+from tidelog.api.http.problems import Refused
+from tidelog.api.live.feeds.messages import Message
+from tidelog.api.live.feeds.topics import CHANNELS, Topic
 
 __all__ = ["MESSAGE_BYTES_MAX", "Command", "Ping", "Subscribe", "Unsubscribe", "answer", "event", "parse"]
 

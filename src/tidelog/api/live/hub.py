@@ -1,4 +1,4 @@
-"""Everything live in one server: the tails of its journals, the watches on its store, who may listen, and the end."""
+"""Everything live in one server: the tails of its journals, the watches on its store, who may listen, the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -7,37 +7,39 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 
-from tidelog.api.backend import Backend
-from tidelog.api.guard import authorize
-from tidelog.api.live.books import book_stream, levels_of
-from tidelog.api.live.candles import candle_stream
-from tidelog.api.live.changes import change_stream
-from tidelog.api.live.messages import LAGGED, Message, Messages
-from tidelog.api.live.tail import JournalTail
-from tidelog.api.live.topics import Book, Candles, Changes, Topic, Trades
-from tidelog.api.live.trades import trade_stream
-from tidelog.api.live.watch import Watches
-from tidelog.api.market_books import BookView
-from tidelog.api.market_view import SOURCE_PREFIX
-from tidelog.api.parameters import time_text
-from tidelog.api.problems import Refused
+from tidelog.api.access.clients import CLIENT, Clients
+from tidelog.api.access.guard import authorize
+from tidelog.api.http.backend import Backend
+from tidelog.api.http.parameters import time_text
+from tidelog.api.http.problems import Refused
+from tidelog.api.live.feeds.books import book_stream, levels_of
+from tidelog.api.live.feeds.candles import candle_stream
+from tidelog.api.live.feeds.changes import change_stream
+from tidelog.api.live.feeds.messages import LAGGED, Message, Messages
+from tidelog.api.live.feeds.tail import JournalTail
+from tidelog.api.live.feeds.topics import Book, Candles, Changes, Topic, Trades
+from tidelog.api.live.feeds.trades import trade_stream
+from tidelog.api.live.feeds.watch import Watches
+from tidelog.api.market.books import BookView
+from tidelog.api.market.view import SOURCE_PREFIX
 from tidelog.errors import TidelogError
 
 __all__ = ["Live"]
 
-RECHECK_S = 5.0  # how long a stream may outlive its token
-RESUMES_AT_ONCE = 4  # journals read for listeners that come back: each is a thread, and a server's restart brings all
+LATER = {"retry-after": "5"}
 
 
 class Live:
     """Made with the application, started and closed with it. `stop` ends every stream, in order."""
 
-    def __init__(self, backend: Backend, stopping: asyncio.Event) -> None:
+    def __init__(self, backend: Backend, stopping: asyncio.Event, clients: Clients) -> None:
         self.stopping = stopping
         self._backend = backend
-        self._watches = Watches(backend.store, backend.runtime)
-        self._resumes = asyncio.Semaphore(RESUMES_AT_ONCE)
-        self.tails = {source.name: JournalTail(source, backend.runtime) for source in backend.journals}
+        self._clients = clients
+        self.limits = limits = backend.limits.live
+        self._watches = Watches(backend.store, backend.runtime, limits.watch_s)
+        self._resumes = asyncio.Semaphore(limits.resumes_at_once)
+        self.tails = {source.name: JournalTail(source, backend.runtime, limits) for source in backend.journals}
         self._tasks: list[asyncio.Task[None]] = []
         self.connections = 0  # that stay open
 
@@ -63,11 +65,14 @@ class Live:
         if self.stopping.is_set():
             raise Refused(503, "the server is stopping: connect again", headers={"retry-after": "1"})
         if self.connections >= limit:
-            raise Refused(429, f"{limit} live streams are open, which is the limit", headers={"retry-after": "5"})
+            raise Refused(429, f"{limit} live streams are open, which is the limit", headers=LATER)
 
     @asynccontextmanager
-    async def counted(self, kind: str) -> AsyncIterator[None]:
-        """One connection that stays open: "sse" or "websocket"."""
+    async def counted(self, connection: ASGIConnection[Any, Any, Any, Any], kind: str) -> AsyncIterator[None]:
+        """One connection that stays open: "sse" or "websocket". Refused where its client has as many as it may."""
+        client, most = str(connection.scope.get(CLIENT, "")), self._backend.options.client_streams_max
+        if not self._clients.take(client, "streams"):
+            raise Refused(429, f"{most} live streams of yours are open, which is the limit", headers=LATER)
         gauge = self._backend.metrics.streams.labels(kind)
         self.connections += 1
         gauge.inc()
@@ -76,6 +81,7 @@ class Live:
         finally:
             self.connections -= 1
             gauge.dec()
+            self._clients.give_back(client, "streams")
 
     def sent(self, kind: str, batch: Sequence[Message]) -> None:
         """Count what a connection was sent."""
@@ -86,12 +92,12 @@ class Live:
     async def barred(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         """Return, with the sentence, once a connection may not use its route any more: its token was revoked."""
         while True:
-            await self._backend.runtime.sleep(RECHECK_S)
+            await self._backend.runtime.sleep(self.limits.recheck_s)
             try:
                 await authorize(connection, connection.route_handler)
             except Refused as refused:
                 return refused.message
-            except TidelogError:  # the store is away: nobody new is let in, and nobody who was is put out
+            except TidelogError:  # the store is away: no new listener is admitted, and open streams stay
                 continue
 
     def tail(self, recording: str | None) -> JournalTail:
@@ -122,7 +128,7 @@ class Live:
         )
 
     async def open(self, topic: Topic) -> Messages:
-        """The stream of a topic. It has to be closed by whoever reads it.
+        """The stream of a topic. Its reader closes it.
 
         Raises:
             Refused: there is none, in a sentence.
@@ -130,26 +136,27 @@ class Live:
         backend = self._backend
         match topic:
             case Changes():
-                return await change_stream(backend.store, backend.runtime, self._watches, topic)
+                return await change_stream(backend.store, backend.runtime, self._watches, topic, self.limits)
             case Trades():
                 return await trade_stream(self.tail(topic.recording), backend.runtime, self._resumes, topic)
             case Book():
                 return await book_stream(self.tail(topic.recording), topic)
             case Candles():
                 recording = await self._stored(topic.recording)
-                return await candle_stream(backend.store, backend.runtime, self._watches, recording, topic)
+                return await candle_stream(backend.store, backend.runtime, self._watches, recording, topic, self.limits)
 
     async def _stored(self, recording: str | None) -> str:
         """A recording in the store, or the only one."""
         if recording is not None:
             return recording
         async with self._backend.store.snapshot() as snapshot:
-            held = [one.source for one in await snapshot.checkpoints() if one.source.startswith(SOURCE_PREFIX)]
-        return _the_one(None, [source.removeprefix(SOURCE_PREFIX) for source in held], "has", "recording in its store")
+            sources = [one.source for one in await snapshot.checkpoints() if one.source.startswith(SOURCE_PREFIX)]
+        names = [source.removeprefix(SOURCE_PREFIX) for source in sources]
+        return _the_one(None, names, "has", "recording in its store")
 
 
-def _the_one(recording: str | None, held: Iterable[str], has: str, what: str) -> str:
-    names = sorted(held)
+def _the_one(recording: str | None, there: Iterable[str], has: str, what: str) -> str:
+    names = sorted(there)
     if recording in names:
         assert recording is not None
         return recording

@@ -1,28 +1,26 @@
 """`/v1/live`: a WebSocket that carries many subscriptions. What its commands mean is in `commands`.
 
 Each subscription is a task that reads its stream and sends; all share one lock, so that what waits for a client
-that does not read is one batch of each. A client that reads nothing for SEND_S is told so, and let go.
+that does not read is one batch of each. A client that reads nothing for `send_s` is disconnected with that reason.
 """
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from litestar import WebSocket, websocket
 
+from tidelog.api.http.problems import Refused
 from tidelog.api.live.commands import Ping, Subscribe, Unsubscribe, answer, event, parse
+from tidelog.api.live.feeds.messages import Messages
+from tidelog.api.live.heartbeat import with_heartbeats
 from tidelog.api.live.hub import Live
-from tidelog.api.live.messages import Messages
-from tidelog.api.live.pace import paced
-from tidelog.api.problems import Refused
 from tidelog.errors import TidelogError
 from tidelog.telemetry import logger
 
-__all__ = ["ROUTES", "SEND_S", "SUBSCRIPTIONS_MAX"]
+__all__ = ["ROUTES"]
 
-SUBSCRIPTIONS_MAX = 32  # of one connection: a desk's symbols, or a task and a batch each
-SEND_S = 30.0  # that a client may read nothing: beyond any pause of a healthy one
 SILENCE_S = 3_600.0  # a subscription's own silence means nothing here: WebSocket pings show who is there
 
 GOING_AWAY, TOO_SLOW, BARRED, TRY_LATER = 1001, 1008, 1008, 1013  # RFC 6455, 7.4.1, and its registry
@@ -34,17 +32,18 @@ _log = logger("live")
 async def live_socket(socket: WebSocket[Any, Any, Any]) -> None:
     live: Live = socket.app.state.live
     await socket.accept()
-    try:
-        live.admit()
-    except Refused as refused:
-        await socket.close(code=TRY_LATER, reason=refused.message)
-        return
-    async with live.counted("websocket"):
+    async with AsyncExitStack() as counted:
+        try:
+            live.admit()
+            await counted.enter_async_context(live.counted(socket, "websocket"))
+        except Refused as refused:
+            await socket.close(code=TRY_LATER, reason=refused.message)
+            return
         await _Connection(socket, live).serve()
 
 
 class _Connection:
-    """One client. `_leaving` is set with the code and the sentence that it is told at the end."""
+    """One client. `_leaving` is set with the code and the reason of its close."""
 
     def __init__(self, socket: WebSocket[Any, Any, Any], live: Live) -> None:
         self._socket = socket
@@ -110,8 +109,9 @@ class _Connection:
 
     def _free(self, id_: str | None) -> str:
         """The id of a new subscription."""
-        if len(self._tasks) >= SUBSCRIPTIONS_MAX:
-            raise Refused(429, f"a connection has at most {SUBSCRIPTIONS_MAX} subscriptions: give one up first")
+        most = self._live.limits.subscriptions_max
+        if len(self._tasks) >= most:
+            raise Refused(429, f"a connection has at most {most} subscriptions: give one up first")
         if id_ is None:
             self._given += 1
             return self._free(str(self._given))
@@ -121,14 +121,14 @@ class _Connection:
 
     async def _pump(self, id_: str, stream: Messages) -> None:
         try:
-            async for batch in paced(stream, self._live.stopping, SILENCE_S):
+            async for batch in with_heartbeats(stream, self._live.stopping, SILENCE_S):
                 for each in batch:
                     await self._send(event(id_, each))
                 self._live.sent("websocket", batch)
         except TidelogError as error:
             _log.error("stream_failed", error=str(error))
             self._tasks.pop(id_, None)
-            await self._send(answer("ended", id=id_, error="the stream cannot go on: the server's log says why"))
+            await self._send(answer("ended", id=id_, error="the stream cannot continue: the server's log says why"))
 
     async def _send(self, data: bytes) -> None:
         """One message, once the client reads."""
@@ -136,13 +136,14 @@ class _Connection:
             await self._in_time(self._socket.send_data(data.decode(), mode="text", encoding="utf-8"))
 
     async def _in_time(self, sent: Awaitable[None]) -> None:
+        send_s = self._live.limits.send_s
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(send_s):
                 await sent
         except TimeoutError:
             if not self._leaving.done():
-                _log.info("client_too_slow", seconds=SEND_S)
-                self._leaving.set_result((TOO_SLOW, f"nothing was read for {SEND_S:g} s"))
+                _log.info("client_too_slow", seconds=send_s)
+                self._leaving.set_result((TOO_SLOW, f"nothing was read for {send_s:g} s"))
             await asyncio.Future()  # what was to be sent is lost with the connection; `serve` ends this
 
 

@@ -1,10 +1,11 @@
 """The live streams as server-sent events: one route for each, one response that carries any of them.
 
-A stream sends a comment when it was silent for HEARTBEAT_S, so that proxies and clients know that it lives. It ends
-when the server stops; a client that reads nothing for SEND_S is cut off. Both come back with `Last-Event-ID`.
+A stream sends a comment when it was silent for `heartbeat_s`, so that proxies and clients know that it lives. It ends
+when the server stops; a client that reads nothing for `send_s` is cut off. Both come back with `Last-Event-ID`.
 """
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from litestar import Request, get
@@ -12,19 +13,17 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from tidelog.api.live.connections import abort
+from tidelog.api.access.connections import abort
+from tidelog.api.http.parameters import Chain, Recording, Symbol
+from tidelog.api.live.feeds.messages import HEARTBEAT, Messages, as_events, error_message
+from tidelog.api.live.feeds.topics import LEVELS_DEFAULT, LEVELS_MAX, Topic, book, candles, changes, trades
+from tidelog.api.live.heartbeat import with_heartbeats
 from tidelog.api.live.hub import Live
-from tidelog.api.live.messages import HEARTBEAT, Messages, as_events, error_message
-from tidelog.api.live.pace import paced
-from tidelog.api.live.topics import LEVELS_DEFAULT, LEVELS_MAX, Topic, book, candles, changes, trades
-from tidelog.api.parameters import Chain, Recording, Symbol
 from tidelog.errors import TidelogError
 from tidelog.telemetry import logger
 
-__all__ = ["HEARTBEAT_S", "ROUTES", "SEND_S"]
+__all__ = ["ROUTES"]
 
-HEARTBEAT_S = 15.0  # below the 30 s to 60 s after which proxies give a silent connection up
-SEND_S = 30.0  # that a client may read nothing: beyond any pause of a healthy one
 STREAM = {"stream": True}  # the document of the API says so
 
 _log = logger("live")
@@ -39,7 +38,7 @@ Interval = Annotated[str, QueryParameter(description="How long a candle is: 60, 
 
 
 class EventStream(ASGIResponse):
-    """An answer that goes on until its stream, its client or the server ends."""
+    """A response that lasts until its stream, its client or the server ends."""
 
     _should_set_content_length = False
 
@@ -54,7 +53,7 @@ class EventStream(ASGIResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(self.encode_headers())
-        async with self._live.counted("sse"):
+        async with aclosing(self._stream), self._live.counted(self._request, "sse"):
             sending = asyncio.create_task(self._send(send, headers))
             leaving = asyncio.create_task(_left(receive))
             barring = asyncio.create_task(self._live.barred(self._request))
@@ -67,13 +66,13 @@ class EventStream(ASGIResponse):
                 outcome, _, barred = await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(barred, str):
             try:
-                await _in_time(send, as_events([error_message(barred)]))
+                await self._in_time(send, as_events([error_message(barred)]))
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             except TimeoutError:
                 abort(scope)
             return
         if isinstance(outcome, TimeoutError):
-            _log.info("client_too_slow", seconds=SEND_S)
+            _log.info("client_too_slow", seconds=self._live.limits.send_s)
             abort(scope)
         elif isinstance(outcome, Exception):
             raise outcome
@@ -81,19 +80,20 @@ class EventStream(ASGIResponse):
     async def _send(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         try:
-            async for batch in paced(self._stream, self._live.stopping, HEARTBEAT_S):
-                await _in_time(send, as_events(batch) or HEARTBEAT)
+            async for batch in with_heartbeats(self._stream, self._live.stopping, self._live.limits.heartbeat_s):
+                await self._in_time(send, as_events(batch) or HEARTBEAT)
                 self._live.sent("sse", batch)
         except TidelogError as error:
             _log.error("stream_failed", error=str(error))
-            await _in_time(send, as_events([error_message("the stream cannot go on: the server's log says why")]))
+            await self._in_time(
+                send, as_events([error_message("the stream cannot continue: the server's log says why")])
+            )
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-
-async def _in_time(send: Send, body: bytes) -> None:
-    """TimeoutError where the client reads nothing."""
-    async with asyncio.timeout(SEND_S):
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _in_time(self, send: Send, body: bytes) -> None:
+        """TimeoutError where the client reads nothing."""
+        async with asyncio.timeout(self._live.limits.send_s):
+            await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def _left(receive: Receive) -> None:
@@ -156,7 +156,7 @@ async def live_book(
     recording: Recording = None,
     levels: Levels = LEVELS_DEFAULT,
 ) -> EventStream:
-    """It begins with the present ones; who is slow gets the latest."""
+    """A stream begins with the present levels; a slow listener gets the latest."""
     return await _answer(request, book(symbol, recording, levels))
 
 

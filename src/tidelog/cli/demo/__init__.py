@@ -1,29 +1,27 @@
 """`tidelog demo`: both main jobs on the embedded store, against a lying node, a faulty exchange, and kill -9.
 
-Every step is the real command in a process of its own; the narration stands between.
+Every step is the real command in a process of its own; the narration is between them.
 """
 
 import shutil
 from pathlib import Path
 
-from tidelog.cli.demo.chain import ChainStory
-from tidelog.cli.demo.market import MarketStory
-from tidelog.cli.demo.stage import Stage
 from tidelog.errors import ConfigError
-from tidelog.runtime import run
 
 __all__ = ["demo"]
 
-MARK = ".tidelog-demo"  # in a folder that a demo made, and may make anew
+MARK = ".tidelog-demo"  # in a folder that a demo made, and may make again
 
 
 def demo(*, folder: Path = Path("demo-out"), keep: bool = False) -> None:
     """Play both main jobs through, with lies, a reorg, a wrong checksum and two kill -9, in less than a minute.
 
     Args:
-        folder: where the stores go; it is made anew.
+        folder: where the stores go; it is made again.
         keep: leave the folder there afterwards.
     """
+    from tidelog.runtime import run
+
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise ConfigError(f"--folder {folder} is not empty, and was not made by an earlier demo")
     shutil.rmtree(folder, ignore_errors=True)
@@ -38,6 +36,10 @@ def demo(*, folder: Path = Path("demo-out"), keep: bool = False) -> None:
 
 
 async def _play(folder: Path) -> None:
+    from tidelog.cli.demo.chain import ChainStory
+    from tidelog.cli.demo.market import MarketStory
+    from tidelog.cli.demo.stage import Stage
+
     async with Stage(folder) as stage:
         await ChainStory(stage).play()
         await MarketStory(stage).play()

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from tidelog.chain.position import decode_position
+from tidelog.chain.forks.position import decode_position
 from tidelog.cli.demo.stage import NOT_YET, Stage, events, failed
 from tidelog.cli.stores import opened
 
@@ -47,7 +47,7 @@ class ChainStory:
         sync = await self._follow()
         await self._until(lambda head: head is not None and head >= BLOCKS // 5)
         await self._stage.end(sync, signal.SIGKILL)
-        self._stage.note(f"killed; the store is whole and stands at block {await self._head()}")
+        self._stage.note(f"killed; the store is whole and is at block {await self._head()}")
         sync = await self._follow()
         await self._until(lambda head: head == BLOCKS)
         self._stage.note(f"started again from its checkpoint, and at the head: block {BLOCKS}")

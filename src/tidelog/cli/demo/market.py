@@ -1,15 +1,15 @@
-"""The market's story: an exchange that tells a wrong checksum and hangs up, a kill -9, and what is known after it."""
+"""The market's story: an exchange that sends a wrong checksum and hangs up, a kill -9, and what is known after it."""
 
 import json
 import re
 import signal
 from asyncio.subprocess import Process
 
-from tidelog.batch import COVERAGE, TRADES
 from tidelog.cli.demo.stage import NOT_YET, STEP_S, Stage, events, failed
 from tidelog.cli.stores import opened
-from tidelog.market.loader import Loader
-from tidelog.market.replay import load_entries
+from tidelog.market.load.loader import Loader
+from tidelog.market.projection.tables import COVERAGE, TRADES
+from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import SystemRuntime
 
 SYMBOLS = "BTC/USD,ETH/USD"
@@ -47,7 +47,7 @@ class MarketStory:
         await self._tell("fault", "checksum_wrong", 1.0, 1, None, "book", WATCHED)
         await self._stretch(2)
         (resync,) = events(self._log, "resync")
-        self._stage.note(f"{resync['symbol']} alone is subscribed anew ({resync['reason']}), and proven again")
+        self._stage.note(f"{resync['symbol']} alone is subscribed again ({resync['reason']}), and proven again")
 
     async def _disconnect(self) -> None:
         self._stage.say("The connection dies.")
@@ -62,7 +62,7 @@ class MarketStory:
         await self._stage.end(recording, signal.SIGKILL)
         recording = await self._record()
         trades = await self._stretch(4)
-        self._stage.note(f"it went on with the same journal and store: {trades} trades are stored")
+        self._stage.note(f"it continued with the same journal and store: {trades} trades are stored")
         told = await self._stage.end(recording, signal.SIGINT)
         if recording.returncode != 0:
             raise failed(f"the recording ended with {recording.returncode}; its log is {self._log}")
@@ -89,7 +89,7 @@ class MarketStory:
         runtime = SystemRuntime()
         async with opened(loaded, readonly=False, runtime=runtime) as store:
             loader = await Loader.open(store, runtime, NAME)
-            await loader.run(load_entries(self._journal, runtime, ending=lambda: True))
+            await loader.run(events_to_load(self._journal, runtime, ending=lambda: True))
         mine, other = [await self._stage.digest(db) for db in (self._db, loaded)]
         self._stage.note(f"digest of the store after all that    {mine}")
         self._stage.note(f"digest of the journal, loaded at once {other}")

@@ -1,4 +1,4 @@
-"""What both stories are told with: numbered steps, commands as processes, and patience with a limit."""
+"""What both demos are made of: numbered steps, commands as processes, and patience with a limit."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tidelog.chain.jsonrpc import Call, decode, encode
+from tidelog.chain.endpoint.jsonrpc import Call, decode, encode
 from tidelog.errors import Busy, ConfigError, TidelogError
 from tidelog.net.http import AioHttp
 
@@ -75,7 +75,7 @@ class Stage:
         """Send a signal, unless it has ended, and wait for the end; what it had printed."""
         if process.returncode is None:
             process.send_signal(number)
-        output, _ = await _in_time(process.communicate(), "a command that was told to end")
+        output, _ = await _in_time(process.communicate(), "a command that was asked to end")
         return output.decode()
 
     async def command(self, *arguments: str, expect: int = 0) -> str:

@@ -5,11 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tidelog.config import DATA_DIR
-from tidelog.runtime import SystemRuntime
-from tidelog.runtime import run as run_loop
-from tidelog.telemetry import logger
-
 ConfigFile = Annotated[str, Parameter(name=["--config", "-c"], help="The file.", env_var="TIDELOG_CONFIG")]
 DataDir = Annotated[
     str | None,
@@ -17,11 +12,11 @@ DataDir = Annotated[
 ]
 DEFAULT_FILE = "tidelog.toml"
 
-_log = logger("run")
-
 
 def surroundings(data_dir: str | None) -> dict[str, str]:
     """The environment, with the folder of data in it if one was given."""
+    from tidelog.config import DATA_DIR
+
     return {**os.environ} if data_dir is None else {**os.environ, DATA_DIR: os.path.abspath(data_dir)}
 
 
@@ -30,19 +25,6 @@ def run(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None) -> None:
 
     SIGTERM and Ctrl-C end it in order within run.stop_timeout, SIGHUP reads the file again.
     """
-    from tidelog.cli.run import logs
-    from tidelog.cli.run.processes import checked, warnings_of
-    from tidelog.cli.run.settings import SUPERVISOR
-    from tidelog.cli.run.supervisor import Supervisor
+    from tidelog.cli.run.supervisor import supervise
 
-    environ = surroundings(data_dir)
-    loaded = checked(config, environ)
-    logs.configure(loaded.value.logs, SUPERVISOR)
-
-    for warning in warnings_of(loaded, config):
-        _log.warning("configuration", reason=warning)
-
-    async def main() -> None:
-        await Supervisor(config, loaded, environ, SystemRuntime()).run()
-
-    run_loop(main())
+    supervise(config, data_dir)

@@ -1,7 +1,7 @@
 """What the supervisor and a process tell each other, a JSON object a line, over its standard input and output.
 
-The configuration goes this way, so that a process gets what the supervisor has accepted, whatever the file says by
-then; and when the input ends, the supervisor is gone.
+The configuration goes this way, so that a process gets what the supervisor has accepted, even if the file changed by
+then, and its own part alone; and when the input ends, the supervisor is gone.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ Level = Literal["debug", "info", "warning", "error"]
 class Order(Struct, frozen=True, omit_defaults=True):
     """From the supervisor."""
 
-    config: str | None = None  # the text of the file; the first order has it, and no other
+    config: str | None = None  # a `Part`, as `config.handed` writes it; the first order has it, and no other
     level: Level | None = None  # of the logs
     symbols: tuple[str, ...] | None = None  # that a recording has to follow from now on
 

@@ -30,7 +30,7 @@ class Child:
 
     Args:
         command: what starts it.
-        config: the text that it gets as its configuration; set it anew for the next start.
+        config: the text that it gets as its configuration; set it again for the next start.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Child:
         self._task = asyncio.create_task(self._live())
 
     def tell(self, order: Order) -> bool:
-        """Tell the process, if it lives and the order is not too long; whether it is told."""
+        """Tell the process, if it lives and the order is not too long; whether it was sent."""
         if self._process is None or self._process.stdin is None:
             return False
         text = line(order)

@@ -1,6 +1,6 @@
 """The logs of the processes that `run` starts: each line says which one it is of."""
 
-from tidelog.cli.run.settings import LogSettings
+from tidelog.cli.run.file.settings import LogSettings
 from tidelog.telemetry import configure_logs
 
 

@@ -1,4 +1,4 @@
-"""What systemd is told about a service of `Type=notify`: datagrams to the socket that NOTIFY_SOCKET names.
+"""Notifications to systemd for a service of `Type=notify`: datagrams to the socket that NOTIFY_SOCKET names.
 
 The protocol: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html. Without systemd, nothing happens.
 """
@@ -7,11 +7,9 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # ours: not for the processes that we start
-
 
 class Notifier:
-    """Tells the service manager, if there is one. A message that cannot be sent is lost: it waits for nobody."""
+    """Tells the service manager, if there is one. A message that cannot be sent is lost: it never waits."""
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         address = environ.get("NOTIFY_SOCKET", "")

@@ -18,7 +18,7 @@ class Verdict(Enum):
 
 # exit codes after which another try would end alike, or do harm
 REASONS: Mapping[int, str] = {
-    ConfigError.exit_code: "it cannot do what it is told",
+    ConfigError.exit_code: "it cannot do what it is asked to",
     Corruption.exit_code: "the store contradicts itself",
     BelowFinality.exit_code: "the source contradicts what is final",
 }
@@ -47,7 +47,7 @@ class Changes(Struct, frozen=True):
 
 
 def changes(old: Mapping[str, Hashable], new: Mapping[str, Hashable]) -> Changes:
-    """Compare what each process is told, by its name. In the order of the old, then of the new."""
+    """Compare the options of each process, by its name. In the order of the old, then of the new."""
     kept = [name for name in old if name in new]
     return Changes(
         removed=tuple(name for name in old if name not in new),

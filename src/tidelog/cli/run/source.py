@@ -1,7 +1,7 @@
 """`tidelog run-source`: the process of one source, or of the API, as `tidelog run` starts it.
 
-It gets its configuration from the supervisor, tells it when it runs and why it fails, and ends in order when it is told
-to or when the supervisor is gone.
+It gets its configuration from the supervisor, reports to it when it runs and why it fails, and ends in order when it
+is asked to or when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from cyclopts import Parameter
 
 from tidelog.cli.run import logs
 from tidelog.cli.run.channel import LINE_BYTES_MAX, Order, Report, decode_order, line
-from tidelog.cli.run.processes import chain_source_of, judge, market_source_of
-from tidelog.cli.run.settings import API, Settings
-from tidelog.cli.stopping import Stop
-from tidelog.config import parse, read_text
+from tidelog.cli.run.file.parts import Part, part_of
+from tidelog.cli.run.file.processes import chain_source_of, checked, market_source_of
+from tidelog.cli.run.file.settings import API
+from tidelog.cli.sources.stopping import Stop
+from tidelog.config import taken
 from tidelog.errors import Busy, ConfigError, TidelogError
 from tidelog.filelock import FileLock
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import logger
+from tidelog.telemetry.otel import traced
 
 if TYPE_CHECKING:
-    from tidelog.market.feed import Feed
+    from tidelog.market.live.feed import Feed
 
 LOCK_POLL_S = 0.05  # between looks whether the process before us has ended
 
@@ -46,18 +48,14 @@ def run_source(
     Args:
         name: of the source, or api.
         config: the file.
-        supervised: standard input has the configuration's text and orders, and its end is an order to end.
+        supervised: standard input has what it is told of the configuration, and orders, and its end is an order to end.
     """
     reports = _reports() if supervised else None
-    text = _first_order() if supervised else read_text(config)
-    settings = parse(text, Settings, file=config, environ=os.environ).value
-    if not supervised:  # else the supervisor has
-        judge(settings, config)
-    if name not in settings.names:
-        raise ConfigError(f"{config} has no source {name}; there are {', '.join(settings.names) or 'none'}")
-    logs.configure(settings.logs, name)
+    part = _first_order() if supervised else _read(config, name)
+    logs.configure(part.settings.logs, name)
     try:
-        code = run(_Process(name, settings, reports).main())
+        with traced(f"run {name}"):
+            code = run(_Process(name, part, reports).main())
     except TidelogError as error:
         _log.error("failed", reason=str(error), code=error.exit_code)
         _tell(reports, Report(failed=str(error)))
@@ -78,28 +76,33 @@ def _reports() -> int:
 
 def _tell(reports: int | None, report: Report) -> None:
     if reports is not None:
-        with suppress(OSError):  # nobody is there to hear it
+        with suppress(OSError):  # the supervisor is gone
             os.write(reports, line(report))
 
 
-def _first_order() -> str:
+def _read(file: str, name: str) -> Part:
+    settings = checked(file, os.environ).value
+    if name not in settings.names:
+        raise ConfigError(f"{file} has no source {name}; there are {', '.join(settings.names) or 'none'}")
+    return part_of(settings, name)
+
+
+def _first_order() -> Part:
     with open(0, "rb", buffering=0, closefd=False) as orders:  # unbuffered: what follows is for the loop to read
         first = orders.readline()
     try:
-        text = decode_order(first).config
+        return taken(decode_order(first).config or "", Part)
     except msgspec.DecodeError:
-        text = None
-    if text is None:
-        raise ConfigError("--supervised is for `tidelog run` alone: standard input has no configuration")
-    return text
+        raise ConfigError("--supervised is for `tidelog run` alone: standard input has no configuration") from None
 
 
 class _Process:
     """What every such process does beside its work."""
 
-    def __init__(self, name: str, settings: Settings, reports: int | None) -> None:
+    def __init__(self, name: str, part: Part, reports: int | None) -> None:
         self._name = name
-        self._settings = settings
+        self._part = part
+        self._settings = part.settings
         self._reports = reports
         self._stop = Stop()
         self._feed: Feed | None = None  # of a recording that has begun
@@ -138,12 +141,12 @@ class _Process:
         if self._name == API:
             from tidelog.cli.run.api import serve_api
 
-            return lambda: serve_api(self._settings, self._stop, lambda url: self._runs())
+            return lambda: serve_api(self._part, self._stop, lambda url: self._runs())
         if any(chain.name == self._name for chain in self._settings.chain):
-            from tidelog.cli.chain_source import sync_chain
+            from tidelog.cli.sources.chain import sync_chain
 
             source = chain_source_of(self._settings, self._name)
-            return lambda: sync_chain(source, self._stop, status, live=False, running=self._runs)
+            return lambda: sync_chain(source, self._stop, status, running=self._runs)
         return lambda: self._record(status)
 
     def _runs(self) -> None:
@@ -162,16 +165,16 @@ class _Process:
             return
         try:
             come, gone = self._feed.follow(symbols)
-        except TidelogError as error:  # it ends, or is no symbol: who starts anew gets the file
+        except TidelogError as error:  # it ends, or is no symbol: who starts again gets the file
             _log.error("reload_refused", reason=str(error))
         else:
             _log.info("symbols_changed", come=list(come), gone=list(gone))
 
     async def _record(self, status: str) -> int:
-        from tidelog.cli.market_source import record_market
+        from tidelog.cli.sources.market import record_market
 
         source = market_source_of(self._settings, self._name)
-        progress, digest = await record_market(source, self._stop, status, live=False, running=self._records)
+        progress, digest = await record_market(source, self._stop, status, running=self._records)
         _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
         return 0
 
@@ -189,7 +192,7 @@ class _Process:
                 continue
         if not self._stop.asked:
             _log.warning("supervisor_gone")
-        # what hangs would go on for ever: nobody is left who could kill it
+        # a process that hangs would hang for ever: its supervisor, which could kill it, is gone
         asyncio.get_running_loop().call_later(self._settings.run.stop_timeout, os._exit, TidelogError.exit_code)
         self._stop.ask()
 

@@ -10,25 +10,41 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import msgspec
 
-from tidelog.cli.run import logs
+from tidelog.cli.run import logs, surroundings
 from tidelog.cli.run.channel import Order
 from tidelog.cli.run.child import Child, command_of
+from tidelog.cli.run.file.parts import environment_of, part_of
+from tidelog.cli.run.file.processes import checked, options_by_process, symbols_alone, warnings_of
+from tidelog.cli.run.file.settings import API, SUPERVISOR, Settings
 from tidelog.cli.run.metrics import RunMetrics
-from tidelog.cli.run.notify import VARIABLES, Notifier
+from tidelog.cli.run.notify import Notifier
 from tidelog.cli.run.policy import changes
-from tidelog.cli.run.processes import checked, symbols_alone, told
-from tidelog.cli.run.settings import API, SUPERVISOR, Settings
-from tidelog.config import Loaded
+from tidelog.config import Loaded, handed
 from tidelog.errors import ConfigError
 from tidelog.filelock import FileLock
 from tidelog.net.status import StatusServer
-from tidelog.runtime import Runtime
+from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import Readiness, logger, rendered
 
-API_SHARE = 1 / 3  # of the time to stop, that the API may take before the sources are told
+API_SHARE = 1 / 3  # of the time to stop, that the API may take before the sources are asked to stop
 KILL_S = 1.0  # of the time to stop, kept for what has to be killed
 
 _log = logger("run")
+
+
+def supervise(config: str, data_dir: str | None) -> None:
+    """Run what the file `config` says until it is to end; ConfigError: it cannot be meant."""
+    environ = surroundings(data_dir)
+    loaded = checked(config, environ)
+    logs.configure(loaded.value.logs, SUPERVISOR)
+
+    for warning in warnings_of(loaded, config):
+        _log.warning("configuration", reason=warning)
+
+    async def main() -> None:
+        await Supervisor(config, loaded, environ, SystemRuntime()).run()
+
+    run(main())
 
 
 class Supervisor:
@@ -36,7 +52,7 @@ class Supervisor:
 
     Args:
         file: read again on SIGHUP.
-        environ: what overrides the file, and what the processes get.
+        environ: what overrides the file, and of which the processes get what they need.
     """
 
     def __init__(self, file: str, loaded: Loaded[Settings], environ: Mapping[str, str], runtime: Runtime) -> None:
@@ -79,7 +95,7 @@ class Supervisor:
         self._notifier.close()
 
     async def _supervise(self) -> None:
-        for name, what in told(self._settings).items():
+        for name, what in options_by_process(self._settings).items():
             self._start(name, what)
         self._notifier.ready(self._summary())
         store = str(self._settings.store.url.shown())
@@ -124,12 +140,11 @@ class Supervisor:
             await self._runtime.sleep(self._notifier.watchdog_s)
 
     def _start(self, name: str, what: Hashable) -> None:
-        environ = {key: value for key, value in self._environ.items() if key not in VARIABLES}
         child = Child(
             name,
             command_of(name, self._file),
-            environ,
-            self._loaded.text,
+            environment_of(self._settings, name, self._environ),
+            handed(part_of(self._settings, name)),
             self._runtime,
             self._settings.run.stable,
         )
@@ -138,7 +153,7 @@ class Supervisor:
         child.start()
 
     async def _end(self, names: Iterable[str], timeout_s: float) -> None:
-        """In order: the API first, so that nobody asks any more, then the sources, all at once."""
+        """In order: the API first, so that queries end, then all sources at once."""
         limit_s = self._runtime.monotonic() + max(0.0, timeout_s - KILL_S)
         ending = [self._children.pop(name) for name in names]
         ranks = ([child for child in ending if child.name == API], [child for child in ending if child.name != API])
@@ -167,15 +182,15 @@ class Supervisor:
             new = msgspec.structs.replace(new, run=msgspec.structs.replace(new.run, directory=old.run.directory))
         self._loaded, self._settings = loaded, new
         logs.configure(new.logs, SUPERVISOR)
-        what = told(new)
+        what = options_by_process(new)
         found = changes(self._told, what)
         again = [name for name in found.same if self._children[name].down is not None]
         told_so = [name for name in found.changed if self._tell_symbols(name, what[name])]
         _log.info("reloaded", **msgspec.structs.asdict(found), again=again, told=told_so)
         restarted = [name for name in found.changed if name not in told_so]
         await self._end((*found.removed, *restarted, *again), new.run.stop_timeout)
-        for child in self._children.values():
-            child.config, child.stable_s = loaded.text, new.run.stable
+        for name, child in self._children.items():
+            child.config, child.stable_s = handed(part_of(new, name)), new.run.stable
             if new.logs.level != old.logs.level:
                 child.tell(Order(level=new.logs.level))
         for name in what:

@@ -1,5 +1,5 @@
-"""Kraken: the two WebSocket protocols as codecs with the same face, and request signing. No I/O.
+"""Kraken: its two WebSocket protocols, and everything specific to it. The rest uses only `venue.VENUES`. No I/O.
 
-A codec is a module with `decode(frame) -> Event` and the requests `subscribe`, `unsubscribe` and `ping`.
-Symbols are v2's (`BTC/USD`) on both sides of it.
+v1 and v2 are codecs: modules with `decode`, `books_in` and the requests `subscribe`, `unsubscribe` and `ping`. Symbols
+are v2's (`BTC/USD`) on both sides of them.
 """

@@ -1,4 +1,4 @@
-"""Signing of Kraken's private REST calls, of which the one for a WebSocket token is all that is needed here.
+"""Kraken's private REST calls, of which the one for a WebSocket token is all that is needed here: signed, and read.
 
 No I/O and no clock: the nonce is the caller's, who has to let it grow from call to call.
 
@@ -10,9 +10,25 @@ import binascii
 import hashlib
 import hmac
 
-from tidelog.errors import ConfigError
+import msgspec
+from msgspec import Struct
+
+from tidelog.errors import ConfigError, Rejected, Throttled, Unreachable
 
 TOKEN_PATH = "/0/private/GetWebSocketsToken"  # noqa: S105 - where tokens are had, none itself
+ERROR_CHARS_SHOWN = 120
+
+
+class _Result(Struct):
+    token: str
+
+
+class _Answer(Struct):
+    error: tuple[str, ...] = ()
+    result: _Result | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
 
 
 class ApiKey:
@@ -45,6 +61,35 @@ class ApiKey:
 
     def headers(self, path: str, body: str, nonce: str) -> dict[str, str]:
         return {"API-Key": self.key, "API-Sign": self.sign(path, body, nonce)}
+
+    def token_call(self, nonce: str) -> tuple[str, dict[str, str], bytes]:
+        """Path, headers and body of the call for a token; see `venue.TokenKey`."""
+        body = token_body(nonce)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self.headers(TOKEN_PATH, body, nonce)}
+        return TOKEN_PATH, headers, body.encode()
+
+    def read_token(self, body: bytes, endpoint: str) -> str:
+        """The token that an answer has; see `venue.TokenKey`."""
+        try:
+            answer = _decode(body)
+        except msgspec.DecodeError:
+            raise Unreachable("an answer that is no token", endpoint=endpoint) from None
+        if answer.error:
+            reason = ", ".join(answer.error)[:ERROR_CHARS_SHOWN]
+            kind = Throttled if "ate limit" in reason else Rejected
+            raise kind(f"no token: {reason}", endpoint=endpoint)
+        if answer.result is None:
+            raise Unreachable("an answer without a token", endpoint=endpoint)
+        return answer.result.token
+
+    def words_of(self, body: bytes) -> str:
+        """The errors of an answer that is not 200, or a line of its text; nothing of a page."""
+        try:
+            reason = ", ".join(_decode(body).error)
+        except msgspec.DecodeError:
+            reason = "" if body.lstrip().startswith(b"<") else body.decode("utf-8", "replace")
+        line = " ".join(reason.split())[:ERROR_CHARS_SHOWN]
+        return line if line.isprintable() else ""
 
 
 def token_body(nonce: str) -> str:

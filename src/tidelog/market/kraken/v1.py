@@ -46,8 +46,9 @@ from tidelog.market.events import (
     Trade,
     Trades,
 )
-from tidelog.market.kraken.frame import BROKEN, HEAD_BYTES_READ, REDACTED, malformed, request, unknown
+from tidelog.market.kraken.frame import BROKEN, HEAD_BYTES_READ, REDACTED, request, unknown
 from tidelog.market.symbols import RENAMED
+from tidelog.market.venue import unreadable
 
 _BOOK = b'},"book-'
 _HEARTBEAT_FRAME = b'{"event":"heartbeat"}'
@@ -69,6 +70,11 @@ class _Symbols(dict[str, str]):
 
 
 _SYMBOLS = _Symbols()
+
+
+def symbol_of(pair: str) -> str:
+    """v2's name of a pair: XBT/USD is BTC/USD."""
+    return _SYMBOLS[pair]
 
 
 def pair_of(symbol: str) -> str:
@@ -244,7 +250,7 @@ def decode(frame: bytes) -> Event:
             return _HEARTBEAT
         return _data(frame) if frame.lstrip().startswith(b"[") else _notice(frame)
     except BROKEN as error:
-        raise malformed(frame, error) from None
+        raise unreadable(frame, error) from None
 
 
 def _data(frame: bytes) -> Event:

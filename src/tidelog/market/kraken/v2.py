@@ -45,7 +45,8 @@ from tidelog.market.events import (
     Trades,
     Unknown,
 )
-from tidelog.market.kraken.frame import ABSENT, BROKEN, HEAD_BYTES_READ, REDACTED, malformed, request, unknown
+from tidelog.market.kraken.frame import ABSENT, BROKEN, HEAD_BYTES_READ, REDACTED, request, unknown
+from tidelog.market.venue import unreadable
 
 _BOOK = b'{"channel":"book"'
 _CHANNEL = b'{"channel":"'
@@ -169,7 +170,7 @@ def decode(frame: bytes) -> Event:
             return _answer(frame)
         return Unknown("") if head.error is None else Rejection(head.error)
     except BROKEN as error:
-        raise malformed(frame, error) from None
+        raise unreadable(frame, error) from None
 
 
 def _book(frame: bytes) -> BookSnapshot | BookDelta | BookUpdates:

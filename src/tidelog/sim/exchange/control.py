@@ -37,7 +37,7 @@ class List(Struct, frozen=True, array_like=True, tag="list"):
 
 
 class Halt(Struct, frozen=True, array_like=True, tag="halt"):
-    """Change one market's status: online, cancel_only, post_only, limit_only, maintenance (it stands still)."""
+    """Change one market's status: online, cancel_only, post_only, limit_only, maintenance (it does not move)."""
 
     symbol: str
     status: str

@@ -10,29 +10,24 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
 
-from tidelog.sim.answers import Answer
-from tidelog.sim.exchange import v1, v2
-from tidelog.sim.exchange.account import Account
-from tidelog.sim.exchange.book import DEPTHS, TrueTop
 from tidelog.sim.exchange.control import Action, Announce, Disconnect, Halt, Honest, List, Tell
 from tidelog.sim.exchange.delivery import Frame
-from tidelog.sim.exchange.dialect import SECOND_US, Dialect
 from tidelog.sim.exchange.faults import FAULTS
-from tidelog.sim.exchange.market import Market, Step
-from tidelog.sim.exchange.pairs import PAIRS, Pair
-from tidelog.sim.exchange.recording import Recording, symbol_v2
-from tidelog.sim.exchange.rhythm import Rhythm, Timetable
+from tidelog.sim.exchange.markets.book import DEPTHS, TrueTop
+from tidelog.sim.exchange.markets.market import Market, Step
+from tidelog.sim.exchange.markets.pairs import PAIRS, Pair
+from tidelog.sim.exchange.markets.rhythm import Rhythm, Timetable
+from tidelog.sim.exchange.markets.truth import REMEMBERED
+from tidelog.sim.exchange.protocol import v1, v2
+from tidelog.sim.exchange.protocol.dialect import SECOND_US, Dialect
+from tidelog.sim.exchange.protocol.recording import Recording
 from tidelog.sim.exchange.session import Session, Subscription
-from tidelog.sim.exchange.telling import Tellings
-from tidelog.sim.exchange.tokens import Tokens
-from tidelog.sim.exchange.truth import REMEMBERED, Truth
+from tidelog.sim.exchange.state import LEVELS, ExchangeState, Limits
+from tidelog.sim.node.answers import Answer
 
 START_US = 1_700_000_000 * SECOND_US
-LEVELS = 1_100  # a side: more than the deepest window, so that levels fall out of it and come back
 CATCH_UP_US = 60 * SECOND_US  # a machine that slept longer finds a market that slept too
-ATTEMPTS_US = 600 * SECOND_US
 CONTROL_PATH = "/sim"
 MAINTENANCE = "maintenance"
 PLAIN = (("content-type", "text/plain"),)
@@ -40,15 +35,7 @@ PLAIN = (("content-type", "text/plain"),)
 _actions = msgspec.json.Decoder(Action)
 
 
-class Limits(Struct, frozen=True):
-    """What a client may do: attempts as the exchange says it, requests as users have met it (15 to 25)."""
-
-    requests_per_s: int = 25  # per connection
-    attempts: int = 150  # per address, in a rolling 10 minutes; then it is banned for 10 minutes
-    idle_s: int = 60  # without a subscription
-
-
-class SimExchange:
+class SimExchange(ExchangeState):
     def __init__(
         self,
         *,
@@ -73,29 +60,18 @@ class SimExchange:
             schedule: what happens by itself, as (microseconds after the start, action), in any order.
             remembered: frames whose truth is kept, for `truth`.
         """
-        self.now_us = start_us
-        self.limits = limits or Limits()
-        self.recording = recording
-        self.system = "online"
-        self.markets = {
-            pair.symbol: Market(
-                pair,
-                seed=seed,
-                start_us=start_us,
-                levels=levels if isinstance(levels, int) else levels[pair.symbol],
-            )
-            for pair in pairs
-        }
-        self.unlisted: set[str] = set()  # symbols that are refused, as if there were none such
-        self.unheard: set[str] = set()  # symbols about which no request is answered, nor carried out
-        self.exceeded = 0  # requests that came too fast
+        super().__init__(
+            seed=seed,
+            pairs=pairs,
+            levels=levels,
+            limits=limits or Limits(),
+            start_us=start_us,
+            recording=recording,
+            remembered=remembered,
+        )
         self.missed: Counter[str] = Counter()  # updates of a book that nobody followed then, who had followed it before
         self._followed: set[str] = set()  # symbols of books that somebody has followed
-        self.account = Account(seed=seed, pairs=pairs)
-        self.truth = Truth(remembered)
-        self.tokens = Tokens(seed)
-        self.tellings = Tellings(seed)
-        self.told = self.tellings.told  # how often each fault was shown
+        self.told = self.active_faults.told  # how often each fault was shown
         self.sessions: list[Session] = []
         self._rng = random.Random(f"{seed} exchange")
         self._connection_ids = random.Random(f"{seed} connections")
@@ -104,7 +80,6 @@ class SimExchange:
         self._period_us = max(1, round(SECOND_US / rate))
         self._timetable = None if rhythms is None else Timetable(rhythms, seed=seed, start_us=start_us)
         self._next_step_us = start_us + self._period_us
-        self._symbols: dict[tuple[str, str], str] = {}  # by protocol and the name in it
         self._next_second_us = start_us + SECOND_US
         self._schedule = sorted([(start_us + after, nth, act) for nth, (after, act) in enumerate(schedule)])
 
@@ -143,7 +118,7 @@ class SimExchange:
                 or on a host that begins with ws-auth.
             address: of the client; attempts are counted for each.
         """
-        refusal = self.tellings.connect()
+        refusal = self.active_faults.connect()
         if refusal is not None:
             return refusal
         if self._too_many(address):
@@ -155,12 +130,14 @@ class SimExchange:
             return Answer(404, b"not found", PLAIN)
         dialect: Dialect = v2 if path.endswith("v2") else v1
         # the highest bit is set: a client must not take it for a signed number
-        session = Session(self, dialect, 2**63 | self._connection_ids.getrandbits(63), private=private)
+        session = Session(
+            self, dialect, 2**63 | self._connection_ids.getrandbits(63), private=private, on_lost=self._forget
+        )
         if not session.closed:
             self.sessions.append(session)
         return session
 
-    def forget(self, session: Session) -> None:
+    def _forget(self, session: Session) -> None:
         if session in self.sessions:
             self.sessions.remove(session)
 
@@ -198,13 +175,13 @@ class SimExchange:
         """
         if name not in FAULTS:
             raise ValueError(f"there is no fault {name!r}")
-        self.tellings.tell(
+        self.active_faults.tell(
             name, probability=probability, times=times, at=at, channel=channel, symbol=symbol, connection=connection
         )
 
     def honest(self, name: str | None = None) -> None:
         """Switch one fault off, or all."""
-        self.tellings.honest(name)
+        self.active_faults.honest(name)
 
     def act(self, action: Action) -> None:
         """Carry out an action. ValueError if it cannot be done."""
@@ -240,22 +217,6 @@ class SimExchange:
                         data = session.dialect.instruments([(market.pair, status)], "update")
                         session.send(subscription, data, "update")
 
-    def symbol_of(self, dialect: Dialect, name: str | None, channel: str) -> str | None:
-        """The symbol that a client means; None: there is none."""
-        if not self._symbols:
-            for each in (v1, v2):
-                for market in self.markets.values():
-                    self._symbols[each.NAME, each.name_of(market.pair)] = market.pair.symbol
-        known = None if name is None else self._symbols.get((dialect.NAME, name))
-        if known is not None:
-            return None if known in self.unlisted else known
-        symbol = symbol_v2(name) if name is not None and dialect.NAME == "v1" else name
-        played = self.recording is not None and self.recording.has(dialect.NAME, channel, symbol)
-        return symbol if played else None
-
-    def top(self, market: Market, dialect: Dialect) -> TrueTop:
-        return market.book.top(market.pair, dialect.price_precision(market.pair), self.now_us)
-
     def _second(self) -> None:
         if self.markets:
             happening = self.account.step(self._some_market(), self.now_us)
@@ -278,7 +239,7 @@ class SimExchange:
         market = self._some_market() if symbol is None else self.markets[symbol]
         if self.system == MAINTENANCE or market.status == MAINTENANCE:
             return  # nothing is traded, nobody changes an order
-        step = market.step(self.now_us, self.tellings.market(market.pair.symbol))
+        step = market.step(self.now_us, self.active_faults.market(market.pair.symbol))
         rendered = _Rendered(step)
         for session in self.sessions:
             for subscription in session.of(market.pair.symbol):
@@ -319,12 +280,12 @@ class SimExchange:
     def _too_many(self, address: str) -> bool:
         if self._banned_until_us.get(address, 0) > self.now_us:
             return True
-        attempts = [at for at in self._attempts.get(address, []) if at > self.now_us - ATTEMPTS_US]
+        attempts = [at for at in self._attempts.get(address, []) if at > self.now_us - self.limits.attempts_us]
         attempts.append(self.now_us)
         self._attempts[address] = attempts
         if len(attempts) <= self.limits.attempts:
             return False
-        self._banned_until_us[address] = self.now_us + ATTEMPTS_US
+        self._banned_until_us[address] = self.now_us + self.limits.attempts_us
         return True
 
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from tidelog.sim.exchange.book import TrueTop
+from tidelog.sim.exchange.markets.book import TrueTop
 
 ABNORMAL = 1006  # no close frame: the connection is simply gone
 

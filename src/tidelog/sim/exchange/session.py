@@ -5,21 +5,17 @@ Bytes in, deliveries out; the time is the exchange's.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tidelog.sim.exchange.book import DEPTHS, TrueTop
 from tidelog.sim.exchange.delivery import Again, Close, Delivery, Frame, HalfOpen, Hold, Message, Stall
-from tidelog.sim.exchange.dialect import SECOND_US, Asked, Dialect, NotUnderstood
 from tidelog.sim.exchange.faults.connections import EXCEEDED
-from tidelog.sim.exchange.market import INTERVALS
+from tidelog.sim.exchange.markets.book import DEPTHS, TrueTop
+from tidelog.sim.exchange.markets.market import INTERVALS
+from tidelog.sim.exchange.protocol.dialect import SECOND_US, Asked, Dialect, NotUnderstood
+from tidelog.sim.exchange.state import ExchangeState
 
-if TYPE_CHECKING:
-    from tidelog.sim.exchange.core import SimExchange
-
-OUTBOX_MAX = 200_000  # deliveries that wait for a reader: beyond it the exchange hangs up
 TRADES_SHOWN = 50  # in a snapshot
 POLICY_VIOLATION = 1008
 NORMAL = 1000
@@ -43,7 +39,22 @@ class Subscription:
 
 
 class Session:
-    def __init__(self, exchange: "SimExchange", dialect: Dialect, connection_id: int, *, private: bool) -> None:
+    def __init__(
+        self,
+        exchange: ExchangeState,
+        dialect: Dialect,
+        connection_id: int,
+        *,
+        private: bool,
+        on_lost: Callable[["Session"], None],
+    ) -> None:
+        """
+        Args:
+            connection_id: as the status frame says it.
+            private: it is a connection for the account's channels.
+            on_lost: called once the connection has ended, from either side.
+        """
+        self._on_lost = on_lost
         self.dialect = dialect
         self.connection_id = connection_id  # as the status frame says it
         self.subscriptions: dict[Key, Subscription] = {}
@@ -56,7 +67,7 @@ class Session:
         self._private = private
         self._messages = 0  # handed over so far
         self._sent_us = self._busy_us = exchange.now_us
-        self._held: list[Frame] = []
+        self._held_back: list[Frame] = []
         self._snapshots: dict[tuple[str, str | None], Frame] = {}  # the last of each channel and symbol
         self._requests: deque[int] = deque()  # when they came, in the last second
         self.say(Frame(dialect.status(exchange.system, connection_id), "status", "status"))
@@ -66,7 +77,7 @@ class Session:
         if self.closed or self.half_open:
             return
         exchange, dialect = self._exchange, self.dialect
-        refusal = exchange.tellings.request(self.connection_id)
+        refusal = exchange.active_faults.request(self.connection_id)
         if refusal is None and self._too_fast():
             refusal = EXCEEDED
             exchange.exceeded += 1
@@ -97,7 +108,7 @@ class Session:
     def lost(self) -> None:
         """The client is gone."""
         self.closed = True
-        self._exchange.forget(self)
+        self._on_lost(self)
 
     def close(self, code: int) -> None:
         if not self.closed:
@@ -138,8 +149,8 @@ class Session:
         if self.closed or self.half_open:
             return
         self._sent_us = self._exchange.now_us
-        held = tuple(self._held)
-        for effect in self._exchange.tellings.frame(frame, self.connection_id):
+        waiting = tuple(self._held_back)
+        for effect in self._exchange.active_faults.frame(frame, self.connection_id):
             match effect:
                 case Message():
                     self._hand_over(effect)
@@ -155,20 +166,20 @@ class Session:
                     self.close(code)
             if self.closed or self.half_open:
                 return
-        self._release(held, frame)
+        self._release(waiting, frame)
         self.wake()
 
     def _hold(self, frame: Frame) -> None:
-        if any((each.channel, each.symbol) == (frame.channel, frame.symbol) for each in self._held):
+        if any((each.channel, each.symbol) == (frame.channel, frame.symbol) for each in self._held_back):
             self._hand_over(Message(frame))  # this is the one that goes before
         else:
-            self._held.append(frame)
+            self._held_back.append(frame)
 
-    def _release(self, held: Sequence[Frame], after: Frame) -> None:
-        """Let what was held back follow the frame it was to follow."""
-        for frame in held:
+    def _release(self, waiting: Sequence[Frame], after: Frame) -> None:
+        """Let what was delayed follow the frame it was to follow."""
+        for frame in waiting:
             if (frame.channel, frame.symbol) == (after.channel, after.symbol):
-                self._held.remove(frame)
+                self._held_back.remove(frame)
                 self._hand_over(Message(frame))
 
     def _hand_over(self, message: Message) -> None:
@@ -178,7 +189,7 @@ class Session:
         if message.frame.top is not None:
             self._exchange.truth.sent(self.connection_id, self._messages, message.frame.top)
         self._messages += 1
-        if len(self.outbox) > OUTBOX_MAX:
+        if len(self.outbox) > self._exchange.limits.outbox_max:
             self.close(POLICY_VIOLATION)
 
     def _repeat(self, now: Frame) -> None:
@@ -207,7 +218,7 @@ class Session:
         if not error and known is (asked.method == "subscribe"):
             error = "Already subscribed" if known else "Subscription Not Found"
         if not error and asked.method == "subscribe":
-            error = self._exchange.tellings.grant(self.connection_id, key.channel, key.symbol)
+            error = self._exchange.active_faults.grant(self.connection_id, key.channel, key.symbol)
         now_us = self._exchange.now_us
         if key.channel == "book":  # an ack says what it is, asked for or not
             asked = replace(asked, depth=key.parameter)
@@ -233,7 +244,7 @@ class Session:
         if channel in dialect.PRIVATE:
             if not self._private:
                 return Key(channel, None), PRIVATE_ELSEWHERE
-            kept = any(held.channel in dialect.PRIVATE for held in self.subscriptions)
+            kept = any(key.channel in dialect.PRIVATE for key in self.subscriptions)
             valid = exchange.tokens.use(asked.token, exchange.now_us, kept=kept)
             return Key(channel, None), "" if valid else "ESession:Invalid session"
         if channel not in dialect.PUBLIC:

@@ -1,7 +1,7 @@
 """The PostgreSQL store: one writing connection, a few readers beside it, partitions for the large tables.
 
 Nothing here depends on the connection staying up: a commit that is interrupted anywhere is settled by
-reading the checkpoint under its lock on a new connection (`WRITE_PATIENCE_S`).
+reading the checkpoint under its lock on a new connection (`write_patience_s`).
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.errors import Busy, ConfigError, Corruption, TidelogError
 from tidelog.runtime import Runtime
-from tidelog.store import ReadLimits, Snapshot, StoreInfo
-from tidelog.store.fence import check_batch
-from tidelog.store.patience import TOLD_EVERY_S, TOLD_FIRST_S, patiently
+from tidelog.store import Lag, ReadLimits, Snapshot, StoreInfo
+from tidelog.store.fence import check_batch, writer_number
+from tidelog.store.limits import PostgresLimits
+from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, address_of
 from tidelog.store.postgres.reader import ReaderPool
+from tidelog.store.postgres.segments import strayed_rows
 from tidelog.store.postgres.writer import Writer
 from tidelog.telemetry import logger
 
@@ -26,15 +28,21 @@ T = TypeVar("T")
 
 _log = logger("store")
 
-WRITE_PATIENCE_S = 60.0  # a server that crashed replays its log before it answers
-OPEN_PATIENCE_S = 5.0  # a user who gave the wrong host wants to know soon
 SETTINGS = ("synchronous_commit", "fsync", "full_page_writes")
 
 
 class PostgresStore:
     """`tidelog.store.Store` on a PostgreSQL database. Made by `open_postgres`."""
 
-    def __init__(self, address: Address, runtime: Runtime, readers: ReaderPool, writer: Writer | None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        runtime: Runtime,
+        readers: ReaderPool,
+        writer: Writer | None,
+        limits: PostgresLimits,
+    ) -> None:
+        self._limits = limits
         self._address = address
         self._runtime = runtime
         self._readers = readers
@@ -62,7 +70,7 @@ class PostgresStore:
         """A write; while the server lets it wait, the log says for whom."""
         watching: list[asyncio.Task[None]] = []
         timer = asyncio.get_running_loop().call_later(
-            TOLD_FIRST_S, lambda: watching.append(asyncio.ensure_future(self._tell_waiting()))
+            self._limits.waiting_first_s, lambda: watching.append(asyncio.ensure_future(self._tell_waiting()))
         )
         try:
             return await writing
@@ -72,25 +80,26 @@ class PostgresStore:
                 task.cancel()
 
     async def _tell_waiting(self) -> None:
-        began = self._runtime.monotonic() - TOLD_FIRST_S
+        began = self._runtime.monotonic() - self._limits.waiting_first_s
         while True:
             try:
                 reason = await self._readers.lock_holders()
             except TidelogError as error:
                 reason = str(error)
             _log.error("store_waiting", waited_s=round(self._runtime.monotonic() - began, 1), reason=reason)
-            await asyncio.sleep(TOLD_EVERY_S)
+            await asyncio.sleep(self._limits.waiting_every_s)
 
     async def migrate(self) -> list[int]:
-        self._migrated += await self._write(Writer.migrate, OPEN_PATIENCE_S)
+        self._migrated += await self._write(Writer.migrate, self._limits.open_patience_s)
         return list(self._migrated)
 
     async def acquire(self, source: str) -> Checkpoint:
-        return await self._write(lambda writer: writer.acquire(source), WRITE_PATIENCE_S)
+        number = writer_number(self._runtime)
+        return await self._write(lambda writer: writer.acquire(source, number), self._limits.write_patience_s)
 
     async def commit(self, batch: Batch) -> Outcome:
         check_batch(batch)
-        return await self._write(lambda writer: writer.commit(batch), WRITE_PATIENCE_S)
+        return await self._write(lambda writer: writer.commit(batch), self._limits.write_patience_s)
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         return self._readers.snapshot()
@@ -107,19 +116,31 @@ class PostgresStore:
             [size] = await link.fetch("SELECT pg_database_size(current_database())")
         return StoreInfo("postgresql", version[0], self._address.location, schema_version, size[0], details)
 
-    async def check_integrity(self) -> list[str]:
-        """What `amcheck` finds wrong with the indexes of the store's tables.
+    async def lag(self) -> Lag | None:
+        return await self._readers.lag()
 
-        Empty also where that extension is not installed: the server then has no check of its own.
+    async def check_integrity(self) -> list[str]:
+        """Rows in a wrong segment, and what `amcheck` finds wrong with the indexes of the store's tables.
+
+        Where that extension is not installed, the server has no check of its own.
         """
         async with self._readers.connection() as link:
             [installed] = await link.fetch("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'")
-            return await _index_complaints(link) if installed[0] else []
+            complaints = await _index_complaints(link) if installed[0] else []
+            return complaints + await _strayed_rows(link)
 
     async def close(self) -> None:
         await self._readers.close()
         if self._writer is not None:
             await self._writer.close()
+
+
+async def _strayed_rows(link: Link) -> list[str]:
+    try:
+        await link.begin(then="SET LOCAL statement_timeout = 0")  # it reads all rows
+        return await strayed_rows(link)
+    finally:
+        await link.end_transaction()
 
 
 async def _index_complaints(link: Link) -> list[str]:
@@ -145,15 +166,16 @@ async def open_postgres(
     runtime: Runtime,
     *,
     readonly: bool = False,
-    limits: ReadLimits,
+    reads: ReadLimits,
+    limits: PostgresLimits,
 ) -> PostgresStore:
     """Open the store in the database that `url` names."""
     address = address_of(url)
-    pool = ReaderPool(address, runtime, limits)
+    pool = ReaderPool(address, runtime, reads, limits)
     if readonly:
         await pool.check_schema()
-        return PostgresStore(address, runtime, pool, None)
-    store = PostgresStore(address, runtime, pool, Writer(address, runtime.reached))
+        return PostgresStore(address, runtime, pool, None, limits)
+    store = PostgresStore(address, runtime, pool, Writer(address, runtime.reached, limits.segment_rows), limits)
     try:
         await store.migrate()
     except BaseException:

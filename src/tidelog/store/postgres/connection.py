@@ -23,16 +23,16 @@ __all__ = ["Address", "Link", "Lost", "ReadOnlyServer", "address_of", "connect",
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S = 5.0  # a server far away takes one; whoever waits 10 s for an answer has to be told why
+CONNECT_TIMEOUT_S = 5.0  # a server far away takes one; a client that waits 10 s for an answer has to get the reason
 CALL_TIMEOUT_S = 330.0  # past the server's own limit for a statement: only a vanished server takes longer
 UNWIND_TIMEOUT_S = 1.0  # for a call that is cancelled because its connection died
 
-# What the server is told at connect. The limits let it drop what we can no longer tell it to drop.
+# Settings for the server at connect. The limits let it drop what we can no longer ask it to drop.
 SESSION = {
     "application_name": "tidelog",
     "synchronous_commit": "on",  # a commit that was reported survives a crash of the server
     "statement_timeout": "300s",  # a statement writes at most 8 MB, or deletes one reorg
-    "lock_timeout": "30s",  # a row lock is held for one commit; partitions and migrations take a second
+    "lock_timeout": "30s",  # a row lock is taken for one commit; partitions and migrations take a second
     "idle_in_transaction_session_timeout": "120s",  # we never think for long within a transaction
     "tcp_keepalives_idle": "10",  # a client that vanished loses its locks within half a minute
     "tcp_keepalives_interval": "5",
@@ -159,6 +159,7 @@ class Link:
 
     @property
     def is_open(self) -> bool:
+        """Whether it has not ended, as far as is known."""
         return not self._gone.done() and not self.connection.is_closed()
 
     async def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float = CALL_TIMEOUT_S) -> T:
@@ -194,6 +195,7 @@ class Link:
         return await self._whole(lambda: self.connection.execute(text, *values), alone=not values)
 
     async def fetch(self, text: str, *values: Any) -> "list[asyncpg.Record]":
+        """The rows of a query."""
         return await self._whole(lambda: self.connection.fetch(text, *values))
 
     async def _whole(self, work: Callable[[], Coroutine[Any, Any, T]], *, alone: bool = False) -> T:
@@ -232,6 +234,7 @@ class Link:
         self.connection.terminate()
 
     async def close(self) -> None:
+        """End the connection."""
         if self.is_open:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self.connection.close(timeout=UNWIND_TIMEOUT_S)

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tidelog.batch import INT_MAX, LOGS, TRANSACTIONS, Rows, Table
+from tidelog.batch import INT_MAX, Rows, Table
 from tidelog.store.postgres.connection import Link
 
 __all__ = ["Partition", "ensure_partitions", "needed_partitions"]
 
-PARTITIONED = (TRANSACTIONS, LOGS)
 PARTITION_BLOCKS = 500_000  # some 70 million transactions on mainnet. A released value never changes.
 ADVISORY_LOCK = 0x7469646C_0001  # "tidl": who makes partitions or migrates
 
@@ -21,16 +20,18 @@ ADVISORY_LOCK = 0x7469646C_0001  # "tidl": who makes partitions or migrates
 class Partition(Struct, frozen=True):
     """The rows of `table` with this `scope` and heights in [low, low + PARTITION_BLOCKS)."""
 
-    table: str
+    table: Table
     scope: int
     low: int
 
     @property
     def parent(self) -> str:
-        return f"{self.table}_{self.scope}"
+        """The name of the partition of its chain, which is divided further."""
+        return f"{self.table.name}_{self.scope}"
 
     @property
     def name(self) -> str:
+        """Its own name."""
         return f"{self.parent}_{self.low}"
 
     @property
@@ -41,6 +42,7 @@ class Partition(Struct, frozen=True):
 
     @property
     def following(self) -> "Partition | None":
+        """The next one; None behind the last height that there can be."""
         return None if self.high is None else Partition(self.table, self.scope, self.high)
 
 
@@ -49,14 +51,14 @@ def needed_partitions(groups: Iterable[Rows]) -> set[Partition]:
     found: set[Partition] = set()
     for rows in groups:
         table = rows.table
-        if table not in PARTITIONED:
+        if not table.partitioned:
             continue
         scope, height = _positions(table)
         places = {(row[scope], row[height]) for row in rows.rows}
         for chain_id, number in places:
             if not isinstance(chain_id, int) or not isinstance(number, int) or abs(number) > INT_MAX:
                 raise ValueError(f"a row does not fit {table.name}: chain {chain_id!r}, block {number!r}")
-            found.add(Partition(table.name, chain_id, number // PARTITION_BLOCKS * PARTITION_BLOCKS))
+            found.add(Partition(table, chain_id, number // PARTITION_BLOCKS * PARTITION_BLOCKS))
     return found | {next_one for each in found if (next_one := each.following) is not None}
 
 
@@ -70,8 +72,8 @@ async def ensure_partitions(link: Link, partitions: Iterable[Partition]) -> None
     """Make those that are missing, in one transaction. Two processes may do so at once."""
     await link.begin()
     await link.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
-    for partition in sorted(partitions, key=lambda each: (each.table, each.scope, each.low)):
-        [table] = [each for each in PARTITIONED if each.name == partition.table]
+    for partition in sorted(partitions, key=lambda each: (each.table.name, each.scope, each.low)):
+        table = partition.table
         if not await _exists(link, partition.parent):
             await _attach(
                 link,

@@ -14,16 +14,16 @@ import asyncpg
 from tidelog.batch import Checkpoint, Row, Value
 from tidelog.errors import Busy, ConfigError, TimedOut
 from tidelog.runtime import Runtime
-from tidelog.store import ReadLimits, migrations
+from tidelog.store import Lag, ReadLimits, migrations
+from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, connect
-from tidelog.store.postgres.writer import CHECKPOINT_COLUMNS, applied_migrations, to_checkpoint
-from tidelog.store.query import QuerySnapshot, integers
+from tidelog.store.postgres.uint256 import with_sign
+from tidelog.store.postgres.writer import applied_migrations, to_checkpoint
+from tidelog.store.query import CHECKPOINT_COLUMNS, QuerySnapshot, integers
 
 __all__ = ["ReaderPool"]
 
-READERS_MAX = 4  # snapshots at once: a server has a hundred connections for everybody. Others wait.
-READ_PATIENCE_S = 10.0  # a restart of the server takes some seconds
 RELEASE_TIMEOUT_S = 5.0  # for the end of a transaction; a connection that cannot end it by then is cut
 
 # Every read here is a short range of an index, in that index's order. The planner takes a partition that was
@@ -41,7 +41,26 @@ WHERE waiting.wait_event_type = 'Lock' AND waiting.datname = current_database()
     AND waiting.application_name = current_setting('application_name')
 ORDER BY holder.pid LIMIT 3
 """
+
+# A standby that has replayed all that it received, and that its primary talks to, lags by nothing, however long ago the
+# last commit was. One that has lost its primary cannot know: then the age of its last commit counts.
+STANDBY_LAG = """
+SELECT CASE
+    WHEN NOT pg_is_in_recovery() THEN NULL
+    WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
+    ELSE greatest(0, extract(epoch FROM
+        clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())))
+    END::float8,
+    CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END
+"""
+LOOK_AGAIN_S = 0.05  # what has arrived in this moment seems as old as the commit before it
 SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+def _signed(row: Row, places: Sequence[int]) -> Row:
+    return tuple(
+        [with_sign(value) if place in places and isinstance(value, bytes) else value for place, value in enumerate(row)]
+    )
 
 
 class _Snapshot(QuerySnapshot):
@@ -52,9 +71,12 @@ class _Snapshot(QuerySnapshot):
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def _fetch(self, text: str, values: list[Value], wide: Sequence[int] = ()) -> list[Row]:
+    async def _fetch(
+        self, text: str, values: list[Value], wide: Sequence[int] = (), signed: Sequence[int] = ()
+    ) -> list[Row]:
         records = await self._read(text, *values)
-        return integers(records, wide) if wide else [tuple(record) for record in records]
+        rows = integers(records, wide) if wide else [tuple(record) for record in records]
+        return [_signed(row, signed) for row in rows] if signed else rows
 
     async def _read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
         try:
@@ -72,6 +94,11 @@ class _Snapshot(QuerySnapshot):
         rows = await self._read(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints ORDER BY source")
         return [to_checkpoint(row) for row in rows]
 
+    async def lag(self) -> Lag | None:
+        """Of the server at this moment, whatever the snapshot shows."""
+        ((seconds, paused),) = await self._read(STANDBY_LAG)
+        return None if seconds is None else Lag(seconds, paused)
+
 
 class ReaderPool:
     """A few connections, made as they are needed.
@@ -80,15 +107,16 @@ class ReaderPool:
     cancel.
     """
 
-    def __init__(self, address: Address, runtime: Runtime, limits: ReadLimits) -> None:
+    def __init__(self, address: Address, runtime: Runtime, reads: ReadLimits, limits: PostgresLimits) -> None:
+        self._limits = limits
         self._address = address
         self._runtime = runtime
-        self._patience_s = READ_PATIENCE_S if limits.patience_s is None else limits.patience_s
+        self._patience_s = limits.read_patience_s if reads.patience_s is None else reads.patience_s
         self._settings = dict(SESSION)
-        if limits.statement_timeout_s is not None:
-            self._settings["statement_timeout"] = f"{max(1, round(limits.statement_timeout_s * 1000))}ms"
+        if reads.statement_timeout_s is not None:
+            self._settings["statement_timeout"] = f"{max(1, round(reads.statement_timeout_s * 1000))}ms"
         self._idle: list[Link] = []
-        self._slots = asyncio.Semaphore(limits.readers or READERS_MAX)
+        self._slots = asyncio.Semaphore(reads.readers or limits.readers_max)
         self._endings: set[asyncio.Task[None]] = set()
 
     async def _begin(self) -> Link:
@@ -133,10 +161,20 @@ class ReaderPool:
                 self._idle.append(link)
             self._slots.release()
 
+    async def lag(self) -> Lag | None:
+        """How far a standby lags; None: this is none."""
+        async with self.snapshot() as snapshot:
+            first = await snapshot.lag()
+            if first is None or first.seconds == 0:
+                return first
+            await self._runtime.sleep(LOOK_AGAIN_S)
+            second = await snapshot.lag()
+        return second if second is None or second.seconds < first.seconds else first
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Link]:
         """A connection of its own, outside a transaction."""
-        link = await patiently(self._runtime, lambda: connect(self._address), patience_s=READ_PATIENCE_S)
+        link = await patiently(self._runtime, lambda: connect(self._address), patience_s=self._limits.read_patience_s)
         try:
             yield link
         finally:

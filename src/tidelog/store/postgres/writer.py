@@ -6,29 +6,34 @@ which waits for the old backend if that is still at it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from itertools import chain
 
 import asyncpg
 
-from tidelog.batch import TABLES, Batch, Checkpoint, Outcome, Rollback, Row, Rows, Table
+from tidelog.batch import Batch, Checkpoint, Outcome, Rollback, Row, Rows, Table
 from tidelog.errors import ConfigError
 from tidelog.store import migrations
+from tidelog.store.ddl import POSTGRES
 from tidelog.store.fence import is_settled, key_taken
 from tidelog.store.postgres.connection import NO_WRITES, Address, Link, ReadOnlyServer, connect
+from tidelog.store.postgres.copying import pieces, portions, streams
 from tidelog.store.postgres.partitions import (
     ADVISORY_LOCK,
     Partition,
     ensure_partitions,
     needed_partitions,
 )
-from tidelog.store.query import column_list, drop_query
+from tidelog.store.postgres.segments import enter_segment, shortening, take_places
+from tidelog.store.query import CHECKPOINT_COLUMNS, column_list, drop_query
+from tidelog.store.segments import heights_of, parts
+from tidelog.telemetry import logger
 
 __all__ = ["Writer", "applied_migrations", "to_checkpoint"]
 
-PORTION_BYTES_MAX = 8_000_000  # of one COPY: what we gather in memory, and one statement's time
-VALUE_BYTES = 12  # a number with its length word
+_log = logger("store")
+
 MIGRATION_TIMEOUT_S = 86_400.0  # a new index of a whole chain's transactions takes its hours
 
 OWNER_COMMENT = "tidelog: migrations that were applied"  # tells our table from another program's
@@ -39,11 +44,11 @@ CREATE TABLE migrations (
 );
 COMMENT ON TABLE migrations IS '{OWNER_COMMENT}'
 """
-CHECKPOINT_COLUMNS = "source, epoch, commit_seq, position"
 
 
 def to_checkpoint(record: asyncpg.Record) -> Checkpoint:
-    return Checkpoint(record[0], record[1], record[2], record[3])
+    """A row of `checkpoints` as a value."""
+    return Checkpoint(*record)
 
 
 def _put_statement(table: Table) -> str:
@@ -57,12 +62,13 @@ def _put_statement(table: Table) -> str:
 
 async def applied_migrations(link: Link, location: str) -> dict[int, migrations.Record] | None:
     """What the database records, None if nothing yet. ConfigError if the record is another program's."""
-    [row] = await link.fetch(
-        "SELECT to_regclass('migrations') IS NOT NULL, obj_description(to_regclass('migrations'), 'pg_class')"
+    found = await link.fetch(  # both by the statement's snapshot: to_regclass alone sees what came after it
+        "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass('migrations')"
     )
-    if not row[0]:
+    if not found:
         return None
-    if row[1] != OWNER_COMMENT:
+    [(comment,)] = found
+    if comment != OWNER_COMMENT:
         raise ConfigError(f"{location} belongs to another program: give tidelog a database of its own")
     rows = await link.fetch("SELECT number, name, sha256 FROM migrations")
     return {number: migrations.Record(name, sha256) for number, name, sha256 in rows}
@@ -74,13 +80,14 @@ class Writer:
     `_lock` lets one call at a time use it; `_partitions` are those that are known to exist.
     """
 
-    def __init__(self, address: Address, reached: Callable[[str], None]) -> None:
+    def __init__(self, address: Address, reached: Callable[[str], None], segment_rows: int) -> None:
+        self._segment_rows = segment_rows
         self._address = address
         self._reached = reached
         self._link: Link | None = None
         self._lock = asyncio.Lock()
         self._partitions: set[Partition] = set()
-        self._put = {table.name: _put_statement(table) for table in TABLES}
+        self._put: dict[str, str] = {}  # by table, each made when it is needed
         self._shipped = migrations.shipped("tidelog.store.postgres")
 
     @asynccontextmanager
@@ -100,6 +107,7 @@ class Writer:
     async def migrate(self) -> list[int]:
         """Apply what is missing, each migration in its transaction."""
         numbers: list[int] = []
+        is_new = False
         async with self._linked() as link:
             [row] = await link.fetch(
                 "SELECT current_setting('server_encoding'), current_setting('transaction_read_only')"
@@ -118,6 +126,10 @@ class Writer:
                 missing = migrations.pending(applied or {}, self._shipped, location=self._address.location)
                 if not missing:
                     return numbers
+                is_new = is_new or missing[0].number == 1
+                if not is_new:  # with rows in it, which takes its time
+                    step = missing[0]
+                    _log.info("store_migrating", step=step.number, name=step.name, store=self._address.location)
                 await self._apply(link, missing[0])
                 await link.execute("COMMIT")
                 numbers.append(missing[0].number)
@@ -140,18 +152,20 @@ class Writer:
             migration.sha256,
         )
 
-    async def acquire(self, source: str) -> Checkpoint:
+    async def acquire(self, source: str, number: int) -> Checkpoint:
         async with self._linked() as link:
             [row] = await link.fetch(
-                "INSERT INTO checkpoints (source, epoch, commit_seq, position) VALUES ($1, 1, 0, NULL)"
-                " ON CONFLICT (source) DO UPDATE SET epoch = checkpoints.epoch + 1"
+                f"INSERT INTO checkpoints AS held ({CHECKPOINT_COLUMNS}) VALUES ($1, 1, 0, NULL, $2)"
+                " ON CONFLICT (source) DO UPDATE SET epoch = held.epoch + 1, writer = excluded.writer"
                 f" RETURNING {CHECKPOINT_COLUMNS}",
                 source,
+                number,
             )
             return to_checkpoint(row)
 
     async def commit(self, batch: Batch) -> Outcome:
         """See `Store.commit`. The durable step: everything that changes rows goes through here."""
+        heights = heights_of((*batch.add, *batch.put))
         async with self._linked() as link:
             await self._make_room(link, chain(batch.add, batch.put))
             await link.begin()
@@ -161,16 +175,28 @@ class Writer:
             )
             if is_settled(batch, to_checkpoint(rows[0]) if rows else None):
                 return Outcome.ALREADY
+            for table in batch.create:
+                self._put.pop(table.name, None)  # another table may have had the name
+                for text in POSTGRES.create(table):
+                    await link.execute(text)
             if batch.rollback is not None:
                 await self._roll_back(link, batch.rollback)
             for drop in batch.drop:
                 text, values = drop_query(drop, mark="$")
                 await link.execute(text, *values)
             self._reached("store.rolled_back")
-            for added in batch.add:
-                await self._add_rows(link, added)
-            for replaced in batch.put:
-                await self._put_rows(link, replaced)
+            places = await take_places(link, heights, self._segment_rows)
+            entered: int | None = None
+            for write, groups in ((self._add_rows, batch.add), (self._put_rows, batch.put)):
+                for each in groups:
+                    for segment, part in parts(each, places):
+                        if segment not in (None, entered):
+                            await enter_segment(link, segment)
+                            entered = segment
+                        await write(link, each.table, part)
+            for table in batch.discard:
+                for text in POSTGRES.discard(table):
+                    await link.execute(text)
             await link.execute(
                 "UPDATE checkpoints SET epoch = $2, commit_seq = $3, position = $4 WHERE source = $1",
                 batch.after.source,
@@ -191,28 +217,34 @@ class Writer:
             self._partitions |= missing
 
     async def _roll_back(self, link: Link, rollback: Rollback) -> None:
-        for table in rollback.tables:
-            await link.execute(
-                f'DELETE FROM "{table.name}"'
-                f' WHERE "{table.scope}" = $1 AND "{table.height}" > $2 AND "{table.height}" <= $3',
-                rollback.scope,
-                rollback.keep,
-                rollback.last,
-            )
+        async with shortening(link, rollback):
+            for table in rollback.tables:
+                await link.execute(
+                    f'DELETE FROM "{table.name}"'
+                    f' WHERE "{table.scope}" = $1 AND "{table.height}" > $2 AND "{table.height}" <= $3',
+                    rollback.scope,
+                    rollback.keep,
+                    rollback.last,
+                )
 
-    async def _add_rows(self, link: Link, added: Rows) -> None:
-        table = added.table
+    async def _add_rows(self, link: Link, table: Table, rows: Iterable[Row]) -> None:
         try:
-            for records in _portions(added.rows):
-                await link.run(link.connection.copy_records_to_table(table.name, records=records, columns=table.names))
+            for records, stream in streams(table, _signed(table, rows)):
+                if stream is None:
+                    work = link.connection.copy_records_to_table(table.name, records=records, columns=table.names)
+                else:
+                    work = link.connection.copy_to_table(
+                        table.name, source=pieces(stream), columns=table.names, format="binary"
+                    )
+                await link.run(work)
         except asyncpg.UniqueViolationError as error:
             raise key_taken(table, None, error.detail or str(error)) from error
 
-    async def _put_rows(self, link: Link, replaced: Rows) -> None:
-        table = replaced.table
+    async def _put_rows(self, link: Link, table: Table, rows: Iterable[Row]) -> None:
+        statement = self._put.get(table.name) or self._put.setdefault(table.name, _put_statement(table))
         try:
-            for records in _portions(replaced.rows):
-                await link.run(link.connection.executemany(self._put[table.name], records))
+            for records in portions(_signed(table, rows)):
+                await link.run(link.connection.executemany(statement, records))
         except asyncpg.UniqueViolationError as error:
             raise key_taken(table, None, error.detail or str(error)) from error
 
@@ -222,15 +254,17 @@ class Writer:
                 await self._link.close()
 
 
-def _portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows in lists of about PORTION_BYTES_MAX, each gathered only when the one before was sent."""
-    gathered: list[Row] = []
-    size = 0
-    for row in rows:
-        gathered.append(row)
-        size += sum([len(value) if isinstance(value, bytes | str) else VALUE_BYTES for value in row])
-        if size >= PORTION_BYTES_MAX:
-            yield gathered
-            gathered, size = [], 0
-    if gathered:
-        yield gathered
+def _signed(table: Table, rows: Iterable[Row]) -> Iterable[Row]:
+    """The rows, with integers that have a sign as such: from bytes alone NUMERIC's encoder cannot tell."""
+    places = frozenset(map(table.index, table.signed))
+    if not places:
+        return rows
+    return (
+        tuple(
+            [
+                int.from_bytes(value, "big", signed=True) if place in places and isinstance(value, bytes) else value
+                for place, value in enumerate(row)
+            ]
+        )
+        for row in rows
+    )

@@ -1,7 +1,7 @@
 """The SQLite store: one file, one writing connection per process, a few readers beside it.
 
 Several processes may write one file, each for its own source: SQLite lets one commit at a time, and the
-others come again (`WRITE_PATIENCE_S`). Nothing in here holds a lock while it waits for the event loop.
+others come again (`write_patience_s`). Nothing in here holds a lock while it waits for the event loop.
 """
 
 from collections.abc import Callable, Coroutine
@@ -13,8 +13,9 @@ import apsw
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, Worker
-from tidelog.store import USUAL, ReadLimits, Snapshot, StoreInfo
-from tidelog.store.fence import check_batch
+from tidelog.store import USUAL, Lag, ReadLimits, Snapshot, StoreInfo
+from tidelog.store.fence import check_batch, writer_number
+from tidelog.store.limits import STORE_LIMITS, SqliteLimits
 from tidelog.store.patience import patiently
 from tidelog.store.sqlite.connection import path_of, refuse_stub
 from tidelog.store.sqlite.reader import ReaderPool
@@ -24,17 +25,23 @@ __all__ = ["SqliteStore", "open_sqlite"]
 
 T = TypeVar("T")
 
-WRITE_PATIENCE_S = 10.0  # the longest commit of another writer, a replaced reorg, takes a second or two
-
 
 class SqliteStore:
     """`tidelog.store.Store` on a SQLite file. Made by `open_sqlite`."""
 
-    def __init__(self, path: str, runtime: Runtime, readers: ReaderPool, writing: tuple[Worker, Writer] | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        runtime: Runtime,
+        readers: ReaderPool,
+        writing: tuple[Worker, Writer] | None,
+        limits: SqliteLimits,
+    ) -> None:
         self._path = path
         self._runtime = runtime
         self._readers = readers
         self._writing = writing
+        self._limits = limits
         self._migrated: list[int] = []
 
     async def _write(self, function: Callable[[Writer], T]) -> T:
@@ -42,7 +49,7 @@ class SqliteStore:
             raise ConfigError(f"{self._path} was opened to be read only")
         worker, writer = self._writing
         return await patiently(
-            self._runtime, lambda: worker.call(lambda: function(writer)), patience_s=WRITE_PATIENCE_S
+            self._runtime, lambda: worker.call(lambda: function(writer)), patience_s=self._limits.write_patience_s
         )
 
     async def migrate(self) -> list[int]:
@@ -50,7 +57,8 @@ class SqliteStore:
         return list(self._migrated)
 
     async def acquire(self, source: str) -> Checkpoint:
-        return await self._write(lambda writer: writer.acquire(source))
+        number = writer_number(self._runtime)
+        return await self._write(lambda writer: writer.acquire(source, number))
 
     async def commit(self, batch: Batch) -> Outcome:
         check_batch(batch)
@@ -74,6 +82,9 @@ class SqliteStore:
             details={"journal_mode": str(facts["journal_mode"]), "synchronous": "full"},
         )
 
+    async def lag(self) -> Lag | None:
+        return None  # a file has no standby
+
     async def check_integrity(self) -> list[str]:
         return await self._readers.call(lambda reader: reader.integrity_messages())
 
@@ -90,30 +101,33 @@ async def open_sqlite(
     runtime: Runtime,
     *,
     readonly: bool = False,
-    limits: ReadLimits = USUAL,
+    reads: ReadLimits = USUAL,
+    limits: SqliteLimits = STORE_LIMITS.sqlite,
     vfs: str | None = None,
 ) -> SqliteStore:
     """Open the store in the file that `url` names; `vfs` is SQLite's name of another file system."""
     path = path_of(url)
     if vfs is None:
         refuse_stub(path)
-    pool = ReaderPool(path, runtime, vfs, limits)
+    pool = ReaderPool(path, runtime, vfs, reads, limits)
     if readonly:
         try:
             await pool.call(lambda reader: reader.check_schema())
         except BaseException:
             await pool.close()
             raise
-        return SqliteStore(path, runtime, pool, None)
+        return SqliteStore(path, runtime, pool, None, limits)
     worker = runtime.worker("store")
     try:
         writer = await patiently(
-            runtime, lambda: worker.call(lambda: Writer(path, vfs, runtime.reached)), patience_s=WRITE_PATIENCE_S
+            runtime,
+            lambda: worker.call(lambda: Writer(path, vfs, runtime.reached, limits)),
+            patience_s=limits.write_patience_s,
         )
     except BaseException:
         await worker.close()
         raise
-    store = SqliteStore(path, runtime, pool, (worker, writer))
+    store = SqliteStore(path, runtime, pool, (worker, writer), limits)
     try:
         await store.migrate()
     except BaseException:

@@ -71,16 +71,17 @@ def connect(path: str, flags: int, vfs: str | None = None) -> apsw.Connection:
 def pragma(connection: apsw.Connection, name: str, value: int | str) -> None:
     """Set a pragma, and read it back: SQLite ignores silently what it does not know or cannot do."""
     connection.pragma(name, value)
-    held = connection.pragma(name)
-    if str(held).lower() != str(value).lower():
-        raise StoreError(f"SQLite keeps {name} at {held!r} instead of {value!r}")
+    found = connection.pragma(name)
+    if str(found).lower() != str(value).lower():
+        raise StoreError(f"SQLite keeps {name} at {found!r} instead of {value!r}")
 
 
 def identify(connection: apsw.Connection, path: str) -> bool:
     """True if the file is a tidelog store, False if it is empty; ConfigError if it is anything else."""
     try:
-        application_id = connection.pragma("application_id")
-        objects = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        with connection:  # one state of the file: between two reads another process may make a store of it
+            application_id = connection.pragma("application_id")
+            objects = connection.execute("SELECT count(*) FROM sqlite_schema").get
     except apsw.NotADBError:
         raise ConfigError(f"{path} is not a SQLite file: give --db another path") from None
     if application_id == APPLICATION_ID:

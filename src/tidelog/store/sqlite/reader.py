@@ -14,14 +14,16 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from tidelog.batch import Checkpoint, Row, Value
+from tidelog.batch import Checkpoint, Row, Table, Value
 from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
 from tidelog.store import ReadLimits, Snapshot, migrations
+from tidelog.store.limits import SqliteLimits
 from tidelog.store.patience import patiently
-from tidelog.store.query import QuerySnapshot
+from tidelog.store.query import QuerySnapshot, column_list
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
-from tidelog.store.sqlite.wide import restored, stored
+from tidelog.store.sqlite.segments import strayed_rows
+from tidelog.store.sqlite.wide import restored, stored, texts
 from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
 
 __all__ = ["ReaderPool"]
@@ -29,9 +31,7 @@ __all__ = ["ReaderPool"]
 T = TypeVar("T")
 U = TypeVar("U")
 
-READERS_MAX = 4  # snapshots at once; each has a thread and a page cache. Further ones wait their turn.
 CACHE_KIB = 16_384
-READ_PATIENCE_S = 5.0  # a reader meets a lock only while another process recovers or removes the log
 MESSAGES_MAX = 100  # of an integrity check: one damaged page can cause thousands
 INTERRUPT_EVERY_S = 0.005  # until a read that was given up has ended
 
@@ -108,13 +108,29 @@ class _Reader:
         with translated(self._path):
             return {name: self.connection.pragma(name) for name in names}
 
+    def misspelled(self, table: Table) -> list[int]:
+        """See `Snapshot.misspelled`."""
+        numbers = [table.names[place] for place, _, _ in table.spelled]
+        columns = column_list([str(table.height), *numbers, *(name for _, name, _ in table.spelled)])
+        spelled = [(number, name, signed) for number, (_, name, signed) in enumerate(table.spelled, 1)]
+        self._reading = True
+        try:
+            with translated(self._path):
+                rows = self.connection.execute(f'SELECT {columns} FROM "{table.name}"')
+                return list(dict.fromkeys(row[0] for row in rows if [*row[len(spelled) + 1 :]] != texts(row, spelled)))
+        finally:
+            self._reading = False
+
     def integrity_messages(self) -> list[str]:
         try:
             with translated(self._path):
                 rows = self.connection.execute(f"PRAGMA integrity_check({MESSAGES_MAX})").fetchall()
         except Corruption as error:  # too damaged for the check itself
             return [str(error)]
-        return [] if rows == [("ok",)] else [str(row[0]) for row in rows]
+        if rows != [("ok",)]:
+            return [str(text) for (text,) in rows]
+        with translated(self._path):
+            return strayed_rows(self.connection)
 
     def close(self) -> None:
         self.connection.close()
@@ -141,8 +157,13 @@ class _Snapshot(QuerySnapshot):
     async def checkpoints(self) -> list[Checkpoint]:
         return await self._ask(lambda reader: reader.checkpoints(None))
 
-    async def _fetch(self, text: str, values: list[Value], wide: Sequence[int] = ()) -> list[Row]:
+    async def _fetch(
+        self, text: str, values: list[Value], wide: Sequence[int] = (), signed: Sequence[int] = ()
+    ) -> list[Row]:
         return await self._ask(lambda reader: reader.rows(text, values, wide))
+
+    async def misspelled(self, table: Table) -> list[int]:
+        return await self._ask(lambda reader: reader.misspelled(table)) if table.spelled else []
 
 
 class ReaderPool:
@@ -152,14 +173,15 @@ class ReaderPool:
     the tasks that put a reader in order again, which nobody can cancel.
     """
 
-    def __init__(self, path: str, runtime: Runtime, vfs: str | None, limits: ReadLimits) -> None:
-        self._statement_timeout_s = limits.statement_timeout_s
-        self._patience_s = READ_PATIENCE_S if limits.patience_s is None else limits.patience_s
+    def __init__(self, path: str, runtime: Runtime, vfs: str | None, reads: ReadLimits, limits: SqliteLimits) -> None:
+        self._limits = limits
+        self._statement_timeout_s = reads.statement_timeout_s
+        self._patience_s = limits.read_patience_s if reads.patience_s is None else reads.patience_s
         self._path = path
         self._runtime = runtime
         self._vfs = vfs
         self._idle: list[tuple[Worker, _Reader]] = []
-        self._slots = asyncio.Semaphore(limits.readers or READERS_MAX)
+        self._slots = asyncio.Semaphore(reads.readers or limits.readers_max)
         self._endings: set[asyncio.Task[None]] = set()
 
     async def _open(self) -> tuple[Worker, _Reader]:
@@ -174,7 +196,7 @@ class ReaderPool:
     async def _reader(self) -> AsyncIterator[tuple[Worker, _Reader]]:
         await self._slots.acquire()
         try:
-            held = self._idle.pop() if self._idle else await self._open()
+            pair = self._idle.pop() if self._idle else await self._open()
         except BaseException:
             self._slots.release()
             raise
@@ -182,14 +204,14 @@ class ReaderPool:
         # before: so a task of its own ends it and then gives it back. Whoever had the reader has its rows, and need
         # not wait for that.
         try:
-            yield held
+            yield pair
         except BaseException:
-            self._in_background(self._release(*held))
+            self._in_background(self._release(*pair))
             raise
-        if held[1].begun:
-            self._in_background(self._release(*held))
+        if pair[1].begun:
+            self._in_background(self._release(*pair))
         else:
-            self._give_back(*held)
+            self._give_back(*pair)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -247,7 +269,7 @@ class ReaderPool:
         """Run one function on a reader, outside a snapshot."""
         async with self._reader() as (worker, reader):
             return await patiently(
-                self._runtime, lambda: worker.call(lambda: function(reader)), patience_s=READ_PATIENCE_S
+                self._runtime, lambda: worker.call(lambda: function(reader)), patience_s=self._limits.read_patience_s
             )
 
     def _patiently(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:

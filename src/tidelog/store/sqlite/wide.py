@@ -1,4 +1,4 @@
-"""Integers beyond SQLite's own 64 bits: 32 bytes, big-endian, in columns that take any type.
+"""Integers beyond SQLite's own 64 bits: 32 bytes, big-endian, in columns that take any type; and as decimal text.
 
 SQLite sorts every BLOB behind every integer, and BLOBs by their bytes: so such a column sorts as its numbers do.
 """
@@ -9,7 +9,7 @@ from operator import itemgetter
 from tidelog.batch import INT_MAX, Row, Value, uint256
 from tidelog.store.query import integers
 
-__all__ = ["restored", "stored"]
+__all__ = ["restored", "stored", "texts"]
 
 
 def stored(values: Sequence[Value]) -> Sequence[Value]:
@@ -25,3 +25,12 @@ def restored(rows: list[Row], places: Sequence[int]) -> list[Row]:
     if any(bytes in map(type, at(row)) for row in rows):
         return integers(rows, places)
     return rows
+
+
+def texts(row: Row, spelled: Sequence[tuple[int, str, bool]]) -> list[str | None]:
+    """The decimal texts that are stored beside a row's integers of 256 bits, see `Table.spelled`."""
+    found: list[str | None] = []
+    for place, _, signed in spelled:
+        value = row[place]
+        found.append(str(int.from_bytes(value, "big", signed=signed)) if isinstance(value, bytes) else None)
+    return found

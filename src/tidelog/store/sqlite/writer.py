@@ -4,14 +4,19 @@ Each public method is one whole transaction, so that a caller which is cancelled
 either all of it or nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import apsw
 
-from tidelog.batch import INT_MAX, TABLES, Batch, Checkpoint, Outcome, Row, Rows, Table, Value
+from tidelog.batch import INT_MAX, Batch, Checkpoint, Outcome, Rollback, Row, Table, Value
+from tidelog.errors import Displaced
 from tidelog.store import migrations
+from tidelog.store.ddl import SQLITE
 from tidelog.store.fence import is_settled, key_taken
-from tidelog.store.query import column_list, drop_query
+from tidelog.store.limits import STORE_LIMITS, SqliteLimits
+from tidelog.store.query import CHECKPOINT_COLUMNS, column_list, drop_query
+from tidelog.store.segments import heights_of, parts
 from tidelog.store.sqlite.connection import (
     APPLICATION_ID,
     READ_WRITE,
@@ -22,15 +27,17 @@ from tidelog.store.sqlite.connection import (
     transaction,
     translated,
 )
-from tidelog.store.sqlite.wide import stored
+from tidelog.store.sqlite.opened import OpenedFiles
+from tidelog.store.sqlite.segments import shortening, take_places
+from tidelog.store.sqlite.wide import stored, texts
+from tidelog.telemetry import logger
 
 __all__ = ["Writer", "applied_migrations", "read_checkpoints"]
 
-PAGE_BYTES = 8_192  # of a new file: a tenth faster to fill than 4,096, and still small for random hashes
-CACHE_KIB = 65_536  # pages of the indexes that inserts hit at random
-CHECKPOINT_PAGES = 2_000  # 16 MB: at this size the log is copied into the file, as far as readers allow
-WAL_PAGES_MAX = 16_000  # 128 MB: past this the log is cut, and the writer waits for readers to allow it
-WAL_CUT_WAIT_MS = 500  # ... so long, and tries again when the log has grown by CHECKPOINT_PAGES
+_log = logger("store")
+
+PAGE_BYTES = 16_384  # of a new file: a tenth faster to fill than 8,192, see bench/README.md. An old one keeps its own.
+CACHE_KIB = 32_768  # pages that the inserts of one commit hit again; of a large store no cache holds all
 
 _DUPLICATE_KEY = {
     apsw.SQLITE_CONSTRAINT_PRIMARYKEY,
@@ -46,12 +53,15 @@ CREATE TABLE IF NOT EXISTS migrations (
 
 
 class _Statements:
-    """The statements that write one table."""
+    """The statements that write one table, or of a segmented one the rows of a segment."""
 
-    def __init__(self, table: Table) -> None:
-        names = column_list(table.names)
-        marks = ", ".join("?" * len(table.columns))
-        others = [name for name in table.names if name not in table.key]
+    def __init__(self, table: Table, segment: int | None) -> None:
+        written = (*table.names, *(text for _, text, _ in table.spelled))
+        names = column_list(written)
+        marks = ", ".join("?" * len(written))
+        if segment is not None:  # as a literal: rows need not carry it
+            names, marks = f'{names}, "segment"', f"{marks}, {segment}"
+        others = [name for name in written if name not in table.key]
         replaced = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
         self.add = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'
         self.put = f"{self.add} ON CONFLICT ({column_list(table.key)}) DO UPDATE SET {replaced}"
@@ -69,7 +79,8 @@ def _stored(table: Table, row: Row) -> Sequence[Value]:
 
 
 def read_checkpoints(connection: apsw.Connection, source: str | None = None) -> list[Checkpoint]:
-    text = "SELECT source, epoch, commit_seq, position FROM checkpoints"
+    """The checkpoint of a source, or all of them in the order of their sources."""
+    text = f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints"
     rows = (
         connection.execute(f"{text} ORDER BY source")
         if source is None
@@ -79,6 +90,7 @@ def read_checkpoints(connection: apsw.Connection, source: str | None = None) -> 
 
 
 def applied_migrations(connection: apsw.Connection) -> dict[int, migrations.Record]:
+    """What the file records of its migrations, by number."""
     rows = connection.execute("SELECT number, name, sha256 FROM migrations")
     return {number: migrations.Record(name, sha256) for number, name, sha256 in rows}
 
@@ -86,16 +98,26 @@ def applied_migrations(connection: apsw.Connection) -> dict[int, migrations.Reco
 class Writer:
     """Owns the writing connection.
 
-    `_wal_pages` is the length of the log as of our last commit, `_cut_pages` the length to cut it at.
+    `_files` are None before the first transaction, and on a file system that is simulated. `_wal_pages` is the length
+    of the log as of our last commit, `_cut_pages` the length to cut it at.
     """
 
-    def __init__(self, path: str, vfs: str | None, reached: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        vfs: str | None,
+        reached: Callable[[str], None],
+        limits: SqliteLimits = STORE_LIMITS.sqlite,
+    ) -> None:
+        self._limits = limits
         self._path = path
         self._reached = reached
-        self._statements = {table.name: _Statements(table) for table in TABLES}
+        self._simulated = vfs is not None
+        self._files: OpenedFiles | None = None
+        self._statements: dict[str, tuple[int | None, _Statements]] = {}  # by table: of the segment written last
         self._shipped = migrations.shipped("tidelog.store.sqlite")
         self._wal_pages = 0
-        self._cut_pages = WAL_PAGES_MAX
+        self._cut_pages = self._limits.wal_pages_max
         with translated(path):
             self._connection = connect(path, READ_WRITE, vfs)
             try:
@@ -105,6 +127,12 @@ class Writer:
                 self._connection.close()
                 raise
 
+    def _of(self, table: Table, segment: int | None = None) -> _Statements:
+        held = self._statements.get(table.name)
+        if held is None or held[0] != segment:
+            held = self._statements[table.name] = (segment, _Statements(table, segment))
+        return held[1]
+
     def _configure(self) -> None:
         connection = self._connection
         connection.pragma("page_size", PAGE_BYTES)  # an existing file keeps its own
@@ -113,19 +141,34 @@ class Writer:
         pragma(connection, "fullfsync", 1)  # macOS: a plain fsync does not reach the disk there
         pragma(connection, "foreign_keys", 0)
         pragma(connection, "cache_size", -CACHE_KIB)
-        pragma(connection, "journal_size_limit", WAL_PAGES_MAX * PAGE_BYTES)
+        pragma(connection, "journal_size_limit", self._limits.wal_pages_max * PAGE_BYTES)
         connection.set_wal_hook(self._note_wal)  # in place of the automatic checkpoint
 
     def _note_wal(self, connection: apsw.Connection, database: str, pages: int) -> int:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction of the files that were opened, and of no others."""
+        with transaction(self._connection):
+            if self._files is None and not self._simulated:
+                self._files = OpenedFiles(self._connection)
+            self._check_files()
+            yield
+            self._check_files()
+
+    def _check_files(self) -> None:
+        if self._files is not None:
+            self._files.check()
+
     def migrate(self) -> list[int]:
         """Apply what is missing, each migration in its transaction."""
         numbers: list[int] = []
+        is_new = False
         with translated(self._path):
             while True:
-                with transaction(self._connection):  # nobody else migrates between the look and the leap
+                with self._transaction():  # nobody else migrates between the look and the leap
                     if not identify(self._connection, self._path):
                         self._connection.pragma("application_id", APPLICATION_ID)
                     self._connection.execute(MIGRATIONS_DDL)
@@ -134,7 +177,10 @@ class Writer:
                     )
                     if not missing:
                         return numbers
+                    is_new = is_new or missing[0].number == 1
                     migration = missing[0]
+                    if not is_new:  # with rows in it, which takes its time
+                        _log.info("store_migrating", step=migration.number, name=migration.name, store=self._path)
                     self._connection.execute(migration.sql)
                     self._connection.execute(
                         "INSERT INTO migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
@@ -142,35 +188,45 @@ class Writer:
                     )
                 numbers.append(migration.number)
 
-    def acquire(self, source: str) -> Checkpoint:
-        with translated(self._path), transaction(self._connection):
+    def acquire(self, source: str, number: int) -> Checkpoint:
+        with translated(self._path), self._transaction():
             row = self._connection.execute(
-                "INSERT INTO checkpoints (source, epoch, commit_seq, position) VALUES (?, 1, 0, NULL)"
-                " ON CONFLICT (source) DO UPDATE SET epoch = epoch + 1"
-                " RETURNING source, epoch, commit_seq, position",
-                (source,),
+                f"INSERT INTO checkpoints ({CHECKPOINT_COLUMNS}) VALUES (?, 1, 0, NULL, ?)"
+                " ON CONFLICT (source) DO UPDATE SET epoch = epoch + 1, writer = excluded.writer"
+                f" RETURNING {CHECKPOINT_COLUMNS}",
+                (source, number),
             ).get
             return Checkpoint(*row)
 
     def commit(self, batch: Batch) -> Outcome:
         """See `Store.commit`. The durable step: everything that changes rows goes through here."""
+        heights = heights_of((*batch.add, *batch.put))
         with translated(self._path):
+            self._check_files()
             self._bound_wal()
-            with transaction(self._connection):
-                held = read_checkpoints(self._connection, batch.before.source)
-                if is_settled(batch, held[0] if held else None):
+            with self._transaction():
+                present = read_checkpoints(self._connection, batch.before.source)
+                if is_settled(batch, present[0] if present else None):
                     return Outcome.ALREADY
+                for table in batch.create:
+                    self._statements.pop(table.name, None)  # another table may have had the name
+                    for statement in SQLITE.create(table):
+                        self._connection.execute(statement)
                 if batch.rollback is not None:
-                    bounds = (batch.rollback.scope, batch.rollback.keep, batch.rollback.last)
-                    for table in batch.rollback.tables:
-                        self._connection.execute(self._statements[table.name].rollback, bounds)
+                    self._roll_back(batch.rollback)
                 for drop in batch.drop:
                     self._connection.execute(*drop_query(drop, mark="?"))
                 self._reached("store.rolled_back")
+                places = take_places(self._connection, heights, self._limits.segment_rows)
                 for rows in batch.add:
-                    self._write(self._statements[rows.table.name].add, rows)
+                    for segment, part in parts(rows, places):
+                        self._write(self._of(rows.table, segment).add, rows.table, part)
                 for rows in batch.put:
-                    self._write(self._statements[rows.table.name].put, rows)
+                    for segment, part in parts(rows, places):
+                        self._write(self._of(rows.table, segment).put, rows.table, part)
+                for table in batch.discard:
+                    for statement in SQLITE.discard(table):
+                        self._connection.execute(statement)
                 self._connection.execute(
                     "UPDATE checkpoints SET epoch = ?, commit_seq = ?, position = ? WHERE source = ?",
                     (batch.after.epoch, batch.after.commit_seq, batch.after.position, batch.after.source),
@@ -179,14 +235,21 @@ class Writer:
             self._reached("store.committed")
         return Outcome.COMMITTED
 
-    def _write(self, statement: str, rows: Rows) -> None:
+    def _roll_back(self, rollback: Rollback) -> None:
+        bounds = (rollback.scope, rollback.keep, rollback.last)
+        with shortening(self._connection, rollback):
+            for table in rollback.tables:
+                self._connection.execute(self._of(table).rollback, bounds)
+
+    def _write(self, statement: str, table: Table, rows: Iterable[Row]) -> None:
         """Run the statement for each row. Rows are walked once and never gathered: they may be on disk."""
         last: Row | None = None
+        spelled = table.spelled
 
         def walk() -> Iterator[Row]:
             nonlocal last
-            for last in rows.rows:  # noqa: UP028 `yield from` would not keep the last one
-                yield last
+            for last in rows:
+                yield last if not spelled else (*last, *texts(last, spelled))
 
         walking = walk()
         try:
@@ -195,35 +258,37 @@ class Writer:
                     self._connection.executemany(statement, walking)
                     break
                 except OverflowError:  # an integer beyond 64 bits: so rare that looking for them would cost more
-                    if last is None or not rows.table.wide:
+                    if last is None or not table.wide:
                         raise
-                    self._connection.execute(statement, _stored(rows.table, last))
+                    self._connection.execute(statement, (*_stored(table, last), *texts(last, spelled)))
         except apsw.ConstraintError as error:
             if extended_code(error) in _DUPLICATE_KEY:
-                raise key_taken(rows.table, last, str(error)) from error
-            raise ValueError(f"a row does not fit {rows.table.name}: {error}") from error
+                raise key_taken(table, last, str(error)) from error
+            raise ValueError(f"a row does not fit {table.name}: {error}") from error
         except (apsw.MismatchError, apsw.BindingsError) as error:
-            raise ValueError(f"a row does not fit {rows.table.name}: {error}") from error
+            raise ValueError(f"a row does not fit {table.name}: {error}") from error
 
     def _bound_wal(self) -> None:
         """Copy the log into the file when it is long, and cut it when it is too long.
 
         Done ahead of a commit: what goes wrong here then has changed nothing, as `Full` promises.
         """
-        if self._wal_pages < CHECKPOINT_PAGES:
+        if self._wal_pages < self._limits.checkpoint_pages:
             return
         if self._wal_pages < self._cut_pages:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             return
-        self._connection.set_busy_timeout(WAL_CUT_WAIT_MS)
+        self._connection.set_busy_timeout(self._limits.wal_cut_wait_ms)
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            self._wal_pages, self._cut_pages = 0, WAL_PAGES_MAX
+            self._wal_pages, self._cut_pages = 0, self._limits.wal_pages_max
         except apsw.BusyError:  # a reader still needs the old end of the log
-            self._cut_pages = self._wal_pages + CHECKPOINT_PAGES
+            self._cut_pages = self._wal_pages + self._limits.checkpoint_pages
         finally:
             self._connection.set_busy_timeout(0)
 
     def close(self) -> None:
+        with suppress(Displaced):  # said by who wrote last; what matters now is that closing changes nothing
+            self._check_files()
         with translated(self._path):
             self._connection.close()

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from tidelog.sim.answers import Answer, Ending
 from tidelog.sim.exchange.delivery import ABNORMAL, Close, Effect, Frame, HalfOpen, Manner, Message
 from tidelog.sim.exchange.faults.fault import on_connect, on_frame, on_request, on_subscribe
+from tidelog.sim.node.answers import Answer, Ending
 
 RETRY_AFTER = ("retry-after", "1")
 EXCEEDED = b'{"Error":"Exceeded msg rate"}'

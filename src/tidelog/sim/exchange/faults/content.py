@@ -94,9 +94,9 @@ def nesting(frame: Frame, rng: random.Random) -> Sequence[Effect]:
 
 
 @on_frame()
-def huge(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+def huge(frame: Frame, rng: random.Random, size: int = HUGE_BYTES) -> Sequence[Effect]:
     """A sound frame that is over any limit comes before this one."""
-    return _extra(b'{"channel":"level3","data":"' + b"x" * HUGE_BYTES + b'"}'), Message(frame)
+    return _extra(b'{"channel":"level3","data":"' + b"x" * size + b'"}'), Message(frame)
 
 
 @on_frame(kinds=frozenset({"status"}))

@@ -2,13 +2,13 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from tidelog.sim.answers import Answer
 from tidelog.sim.exchange.delivery import Effect, Frame
-from tidelog.sim.exchange.market import Market
+from tidelog.sim.exchange.markets.market import Market
+from tidelog.sim.node.answers import Answer
 
 DATA = frozenset({"snapshot", "update"})
 
@@ -17,6 +17,7 @@ MarketFault = Callable[[Market, random.Random], None]
 RequestFault = Callable[[], bytes]
 ConnectFault = Callable[[], Answer]
 GrantFault = Callable[[], str]
+F = TypeVar("F", bound=FrameFault)
 
 
 class Fault(Struct, frozen=True):
@@ -40,10 +41,10 @@ def _doc(function: Callable[..., Any]) -> str:
     return (function.__doc__ or "").partition("\n")[0]
 
 
-def on_frame(*channels: str, kinds: frozenset[str] = DATA) -> Callable[[FrameFault], FrameFault]:
+def on_frame(*channels: str, kinds: frozenset[str] = DATA) -> Callable[[F], F]:
     """Register a fault in what is sent on these channels; none named: on all."""
 
-    def register(function: FrameFault) -> FrameFault:
+    def register(function: F) -> F:
         name = function.__name__
         FAULTS[name] = Fault(name, _doc(function), kinds, frozenset(channels), frame=function)
         return function

@@ -35,7 +35,7 @@ def reorder(frame: Frame, rng: random.Random) -> Sequence[Effect]:
 
 @on_frame()
 def stall(frame: Frame, rng: random.Random) -> Sequence[Effect]:
-    """A subscription goes silent for good, while acks, heartbeats and the others go on."""
+    """A subscription goes silent for good, while acks, heartbeats and the others continue."""
     return (Stall(frame),)
 
 

@@ -1,0 +1,441 @@
+//! The rows of a proven block: one layout, from which its digest and every form of output are made.
+//!
+//! Columns and their order are those of the tables in `tidelog.batch`, values those of `tidelog.chain.rows.layout`;
+//! a row's encoding is msgpack in its shortest form, as there.
+
+use super::blocks::{Form, Receipt, Transaction, Uint256};
+use super::checks::Proven;
+use super::keccak::Lanes;
+use super::sha256::{sha256_many, width};
+
+/// A column of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    Null,
+    Int(u64),
+    Bytes(&'a [u8]),
+    /// 256 bits, big-endian.
+    Number(&'a [u8]),
+    Text(&'a str),
+}
+use Value::{Bytes, Int, Null, Number, Text};
+
+pub const BLOCK_COLUMNS: usize = 34;
+pub const TRANSACTION_COLUMNS: usize = 36;
+pub const LOG_COLUMNS: usize = 11;
+pub const WITHDRAWAL_COLUMNS: usize = 7;
+pub const UNCLE_COLUMNS: usize = 5;
+
+static ZERO: Uint256 = [0; 32];
+
+fn int(value: Option<u64>) -> Value<'static> {
+    value.map_or(Null, Int)
+}
+
+fn bytes<const N: usize>(value: &Option<[u8; N]>) -> Value<'_> {
+    value.as_ref().map_or(Null, |value| Bytes(value))
+}
+
+fn number(value: &Option<Uint256>) -> Value<'_> {
+    value.as_ref().map_or(Null, |value| Number(value))
+}
+
+/// The value where a type has such a field, else null.
+fn only<'a>(has: bool, value: Value<'a>) -> Value<'a> {
+    if has { value } else { Null }
+}
+
+/// Where rows come from: not covered by any check.
+pub struct Ingest<'a> {
+    pub chain_id: u64,
+    pub endpoint: &'a str,
+    pub ingested_at: u64, // Unix time, milliseconds
+}
+
+/// All rows of one block.
+pub struct BlockRows<'a> {
+    ingest: &'a Ingest<'a>,
+    proven: &'a Proven,
+    extras: Vec<Option<String>>, // of each transaction, joined with its receipt's
+    digest: [u8; 32],
+}
+
+/// Encodings of rows that are held at once, so that digests of several blocks are made together.
+const ENCODED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The rows of blocks, their digests made together.
+pub fn lay_out<'a>(proven: &[&'a Proven], ingest: &'a Ingest<'a>, lanes: Lanes) -> Vec<BlockRows<'a>> {
+    let mut blocks: Vec<BlockRows<'a>> =
+        proven.iter().map(|proven| BlockRows { ingest, proven, extras: joined(proven), digest: [0; 32] }).collect();
+    let digests = digests(&blocks, lanes, BlockRows::encoded);
+    for (block, digest) in blocks.iter_mut().zip(digests) {
+        block.digest = digest;
+    }
+    blocks
+}
+
+/// The digests of blocks, as many at once as there are lanes; `encoded` gives what one is over.
+pub(super) fn digests<B>(blocks: &[B], lanes: Lanes, encoded: impl Fn(&B) -> Vec<u8>) -> Vec<[u8; 32]> {
+    let mut digests = Vec::with_capacity(blocks.len());
+    while digests.len() < blocks.len() {
+        let (mut together, mut bytes) = (Vec::new(), 0);
+        for block in blocks[digests.len()..].iter().take(width(lanes)) {
+            if bytes > ENCODED_BYTES_MAX {
+                break;
+            }
+            let rows = encoded(block);
+            bytes += rows.len();
+            together.push(rows);
+        }
+        let messages: Vec<&[u8]> = together.iter().map(Vec::as_slice).collect();
+        digests.extend(sha256_many(&messages, lanes));
+    }
+    digests
+}
+
+impl<'a> BlockRows<'a> {
+    /// With the digest over all other columns and rows, its last column.
+    pub fn block(&self) -> [Value<'_>; BLOCK_COLUMNS] {
+        let bundle = &self.proven.bundle;
+        let header = &bundle.header;
+        let withdrawals = self.withdrawal_count() as u64;
+        let listed = bundle.withdrawals.is_some() || header.withdrawals_root.is_some();
+        [
+            Int(self.ingest.chain_id),
+            Int(header.number),
+            Bytes(&header.hash),
+            Bytes(&header.parent_hash),
+            Bytes(&header.ommers_hash),
+            Bytes(&header.miner),
+            Bytes(&header.state_root),
+            Bytes(&header.transactions_root),
+            Bytes(&header.receipts_root),
+            Bytes(&header.logs_bloom),
+            Number(&header.difficulty),
+            Int(header.gas_limit),
+            Int(header.gas_used),
+            Int(header.timestamp),
+            Bytes(bundle.at(header.extra_data)),
+            bytes(&header.mix_hash),
+            bytes(&header.nonce),
+            number(&header.base_fee_per_gas),
+            bytes(&header.withdrawals_root),
+            int(header.blob_gas_used),
+            int(header.excess_blob_gas),
+            bytes(&header.parent_beacon_block_root),
+            bytes(&header.requests_hash),
+            bytes(&header.block_access_list_hash),
+            int(header.slot_number),
+            Bytes(&bundle.uncles),
+            Int(self.transaction_count() as u64),
+            Int(bundle.logs.len() as u64),
+            only(listed, Int(withdrawals)),
+            Text(&self.proven.proof),
+            bundle.text(bundle.extra).map_or(Null, Text),
+            Text(self.ingest.endpoint),
+            Int(self.ingest.ingested_at),
+            Bytes(&self.digest),
+        ]
+    }
+
+    pub fn transaction_count(&self) -> usize {
+        self.proven.bundle.transactions.len()
+    }
+
+    #[inline(always)]
+    pub fn transaction(&self, place: usize) -> [Value<'_>; TRANSACTION_COLUMNS] {
+        let bundle = &self.proven.bundle;
+        let (tx, receipt): (&Transaction, &Receipt) = (&bundle.transactions[place], &bundle.receipts[place]);
+        let derived = &self.proven.derived[place];
+        // what its type encodes: an answer may fill in fields of other types
+        let (raw, deposit, signed) = (tx.form == Form::Raw, tx.form == Form::Deposit, tx.form == Form::Signed);
+        let typed = raw || (signed && tx.kind != 0);
+        let capped = raw || (signed && tx.kind > 1);
+        let blobs = raw || tx.kind == 3;
+        let span = |value: Option<(u32, u32)>| value.map_or(Null, |span| Bytes(bundle.at(span)));
+        let covered = self.proven.transactions_whole && place < self.proven.covered;
+        [
+            Int(self.ingest.chain_id),
+            Int(bundle.header.number),
+            Int(tx.index),
+            Bytes(&tx.hash),
+            Int(u64::from(tx.kind)),
+            Bytes(&tx.sender),
+            bytes(&tx.to),
+            only(!deposit, int(tx.nonce)),
+            number(&tx.value),
+            int(tx.gas),
+            only(tx.kind < 2, number(&tx.gas_price)),
+            only(capped, number(&tx.max_fee_per_gas)),
+            only(capped, number(&tx.max_priority_fee_per_gas)),
+            only(blobs, number(&tx.max_fee_per_blob_gas)),
+            span(tx.input),
+            only(typed, int(tx.chain_id)),
+            only(typed, span(tx.access_list)),
+            only(blobs, span(tx.blob_versioned_hashes)),
+            only(raw || tx.kind == 4, span(tx.authorization_list)),
+            only(!deposit, int(tx.v)),
+            only(!deposit, number(&tx.r)),
+            only(!deposit, number(&tx.s)),
+            only(!signed, bytes(&tx.source_hash)),
+            match (tx.form, &tx.mint) {
+                (Form::Signed, _) => Null,
+                (Form::Deposit, None) => Number(&ZERO),
+                (_, mint) => number(mint),
+            },
+            match (tx.form, tx.is_system_tx) {
+                (Form::Signed, _) | (Form::Raw, None) => Null,
+                (_, system) => Int(u64::from(system.unwrap_or(false))),
+            },
+            int(receipt.status),
+            bytes(&receipt.root),
+            Int(receipt.cumulative_gas_used),
+            Int(receipt.gas_used),
+            number(&derived.price),
+            bytes(&derived.contract),
+            Int(u64::from(receipt.logs.1 - receipt.logs.0)),
+            only(!signed, int(receipt.deposit_nonce)),
+            only(!signed, int(receipt.deposit_receipt_version)),
+            Int(u64::from(covered)),
+            self.extras[place].as_deref().map_or(Null, Text),
+        ]
+    }
+
+    /// The row of the log at `place` in the block, of the transaction at `transaction`.
+    #[inline(always)]
+    fn log(&self, place: usize, transaction: usize) -> [Value<'_>; LOG_COLUMNS] {
+        let bundle = &self.proven.bundle;
+        let log = &bundle.logs[place];
+        let topic = |n: usize| log.topics().get(n).map_or(Null, |topic| Bytes(topic));
+        [
+            Int(self.ingest.chain_id),
+            Int(bundle.header.number),
+            Int(place as u64),
+            Int(transaction as u64),
+            Bytes(&log.address),
+            topic(0),
+            topic(1),
+            topic(2),
+            topic(3),
+            Bytes(bundle.at(log.data)),
+            Int(u64::from(self.proven.receipts_hold && transaction < self.proven.covered)),
+        ]
+    }
+
+    pub fn log_count(&self) -> usize {
+        self.proven.bundle.logs.len()
+    }
+
+    /// The rows of all logs, in order.
+    #[inline(always)]
+    pub fn logs(&self) -> impl Iterator<Item = [Value<'_>; LOG_COLUMNS]> {
+        let receipts = self.proven.bundle.receipts.iter().enumerate();
+        receipts.flat_map(move |(transaction, receipt)| {
+            (receipt.logs.0..receipt.logs.1).map(move |place| self.log(place as usize, transaction))
+        })
+    }
+
+    pub fn withdrawal_count(&self) -> usize {
+        self.proven.bundle.withdrawals.as_ref().map_or(0, Vec::len)
+    }
+
+    pub fn withdrawals(&self) -> impl Iterator<Item = [Value<'_>; WITHDRAWAL_COLUMNS]> {
+        let items = self.proven.bundle.withdrawals.iter().flatten().enumerate();
+        items.map(|(place, item)| {
+            [
+                Int(self.ingest.chain_id),
+                Int(self.proven.bundle.header.number),
+                Int(place as u64),
+                Int(item.index),
+                Int(item.validator_index),
+                Bytes(&item.address),
+                Int(item.amount_gwei),
+            ]
+        })
+    }
+
+    pub fn uncle_count(&self) -> usize {
+        self.proven.ommers.len()
+    }
+
+    pub fn uncles(&self) -> impl Iterator<Item = [Value<'_>; UNCLE_COLUMNS]> {
+        self.proven.ommers.iter().enumerate().map(|(place, (hash, header))| {
+            [
+                Int(self.ingest.chain_id),
+                Int(self.proven.bundle.header.number),
+                Int(place as u64),
+                Bytes(hash),
+                Bytes(header),
+            ]
+        })
+    }
+
+    /// What the digest is over: all rows but the digest itself.
+    fn encoded(&self) -> Vec<u8> {
+        let bundle = &self.proven.bundle;
+        let capacity = bundle.bytes.len() + 700 * self.transaction_count() + 240 * self.log_count() + 2048;
+        let mut out = Vec::with_capacity(capacity);
+        encode_text(&mut out, "blocks");
+        encode_row(&mut out, &self.block()[..BLOCK_COLUMNS - 1]);
+        encode_text(&mut out, "transactions");
+        for place in 0..self.transaction_count() {
+            encode_row(&mut out, &self.transaction(place));
+        }
+        encode_text(&mut out, "logs");
+        for row in self.logs() {
+            encode_row(&mut out, &row);
+        }
+        encode_text(&mut out, "withdrawals");
+        for row in self.withdrawals() {
+            encode_row(&mut out, &row);
+        }
+        if self.uncle_count() > 0 {
+            encode_text(&mut out, "uncles"); // digests of before there was this table stay as they are
+            for row in self.uncles() {
+                encode_row(&mut out, &row);
+            }
+        }
+        out
+    }
+}
+
+/// What the endpoint added to each transaction and to its receipt, as one text.
+fn joined(proven: &Proven) -> Vec<Option<String>> {
+    let bundle = &proven.bundle;
+    let pairs = bundle.transactions.iter().zip(&bundle.receipts);
+    pairs
+        .map(|(tx, receipt)| match (bundle.text(tx.extra), bundle.text(receipt.extra)) {
+            (None, None) => None,
+            (Some(own), None) => Some(["{\"transaction\":", own, "}"].concat()),
+            (None, Some(own)) => Some(["{\"receipt\":", own, "}"].concat()),
+            (Some(own), Some(of_receipt)) => {
+                Some(["{\"transaction\":", own, ",\"receipt\":", of_receipt, "}"].concat())
+            }
+        })
+        .collect()
+}
+
+pub(super) fn encode_text(out: &mut Vec<u8>, text: &str) {
+    match text.len() {
+        size @ 0..=31 => out.push(0xa0 | size as u8),
+        size @ 32..=255 => out.extend_from_slice(&[0xd9, size as u8]),
+        size @ 256..=65535 => {
+            out.push(0xda);
+            out.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+        size => {
+            out.push(0xdb);
+            out.extend_from_slice(&(size as u32).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[inline(always)]
+fn encode_int(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0..=0x7f => out.push(value as u8),
+        0x80..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
+        0x100..=0xffff => {
+            out.push(0xcd);
+            out.extend_from_slice(&(value as u16).to_be_bytes());
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(0xce);
+            out.extend_from_slice(&(value as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(0xcf);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+#[inline(always)]
+fn encode_bytes(out: &mut Vec<u8>, value: &[u8]) {
+    match value.len() {
+        size @ 0..=255 => out.extend_from_slice(&[0xc4, size as u8]),
+        size @ 256..=65535 => {
+            out.push(0xc5);
+            out.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+        size => {
+            out.push(0xc6);
+            out.extend_from_slice(&(size as u32).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(value);
+}
+
+#[inline(always)]
+pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Value<'_>]) {
+    if row.len() < 16 {
+        out.push(0x90 | row.len() as u8);
+    } else {
+        out.push(0xdc);
+        out.extend_from_slice(&(row.len() as u16).to_be_bytes());
+    }
+    for value in row {
+        match *value {
+            Null => out.push(0xc0),
+            Int(value) => encode_int(out, value),
+            Bytes(value) | Number(value) => encode_bytes(out, value),
+            Text(text) => encode_text(out, text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Value::{Bytes, Int, Null, Number, Text};
+    use super::encode_row;
+
+    fn encoded(row: &[super::Value<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_row(&mut out, row);
+        out
+    }
+
+    /// The shortest form of each kind, on both sides of every limit (msgpack's specification).
+    #[test]
+    fn values_in_their_shortest_form() {
+        for (value, expected) in [
+            (0, &[0u8][..]),
+            (0x7f, &[0x7f]),
+            (0x80, &[0xcc, 0x80]),
+            (0xff, &[0xcc, 0xff]),
+            (0x100, &[0xcd, 1, 0]),
+            (0xffff, &[0xcd, 0xff, 0xff]),
+            (0x1_0000, &[0xce, 0, 1, 0, 0]),
+            (0xffff_ffff, &[0xce, 0xff, 0xff, 0xff, 0xff]),
+            (0x1_0000_0000, &[0xcf, 0, 0, 0, 1, 0, 0, 0, 0]),
+            (u64::MAX, &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255]),
+        ] {
+            assert_eq!(encoded(&[Int(value)])[1..], *expected);
+        }
+        for (size, head) in [
+            (0usize, &[0xc4u8, 0][..]),
+            (255, &[0xc4, 255]),
+            (256, &[0xc5, 1, 0]),
+            (65535, &[0xc5, 255, 255]),
+            (65536, &[0xc6, 0, 1, 0, 0]),
+        ] {
+            let data = vec![7; size];
+            assert_eq!(encoded(&[Bytes(&data)])[1..], [head, &data].concat());
+            assert_eq!(encoded(&[Number(&data)])[1..], [head, &data].concat());
+        }
+        for (size, head) in [
+            (0usize, &[0xa0u8][..]),
+            (31, &[0xbf]),
+            (32, &[0xd9, 32]),
+            (255, &[0xd9, 255]),
+            (256, &[0xda, 1, 0]),
+            (65536, &[0xdb, 0, 1, 0, 0]),
+        ] {
+            let text = "x".repeat(size);
+            assert_eq!(encoded(&[Text(&text)])[1..], [head, text.as_bytes()].concat());
+        }
+        assert_eq!(encoded(&[Null; 15])[..2], [0x9f, 0xc0]);
+        assert_eq!(encoded(&[Null; 16])[..4], [0xdc, 0, 16, 0xc0]);
+    }
+}

@@ -1,0 +1,166 @@
+//! A batch of blocks: scanned and proven together, each taken or declined by itself.
+
+use super::answers;
+use super::blocks::{Bundle, Form, Hash};
+use super::checks::{Case, Proven};
+use super::decline::{Declined, Outcome, Reason, declined};
+use super::keccak::{Digest, Lanes, keccak_many};
+use super::rules::Rules;
+use super::trie::ordered_roots;
+use crate::fault::guarded;
+
+/// Answers that are worked on at once: enough to fill the lanes with small blocks, few enough to stay in the cache.
+const TOGETHER_BYTES: usize = 768 * 1024;
+
+// what may be stored of fields that the endpoint added, see `tidelog.chain.extra`
+const OBJECT_BYTES_MAX: usize = 4 * 1024;
+const KEPT_RAW_BYTES_MAX: usize = 256 * 1024;
+const BLOCK_BYTES: usize = 16 * 1024;
+const TRANSACTION_BYTES: usize = 1024;
+
+/// What a block was asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    Number(u64),
+    Hash(Hash),
+}
+
+/// One block as answered.
+pub struct Answer<'a> {
+    pub key: Key,
+    pub block: &'a [u8],
+    pub receipts: &'a [u8],
+    pub uncles: Option<Vec<&'a [u8]>>, // None: they were not asked for
+}
+
+impl Answer<'_> {
+    fn size(&self) -> usize {
+        self.block.len() + self.receipts.len()
+    }
+}
+
+/// Prove the blocks of a batch; each outcome in its place.
+///
+/// `range_first` is the block that begins the range, whose parent link is not applicable.
+pub fn take(answers: &[Answer<'_>], rules: &Rules, range_first: Option<u64>, lanes: Lanes) -> Vec<Outcome<Proven>> {
+    let mut outcomes = Vec::with_capacity(answers.len());
+    let mut rest = answers;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|answer| {
+            let room = bytes == 0 || bytes + answer.size() <= TOGETHER_BYTES;
+            bytes += answer.size().max(1);
+            room
+        });
+        let (together, others) = rest.split_at(fits.count().max(1));
+        rest = others;
+        let attempt = |some: &[Answer<'_>]| guarded(|| take_together(some, rules, range_first, lanes));
+        match attempt(together) {
+            Ok(found) => outcomes.extend(found),
+            // one of them is at fault: which, a second try shows
+            Err(_) => outcomes.extend(together.iter().flat_map(|answer| {
+                attempt(std::slice::from_ref(answer))
+                    .unwrap_or_else(|what| vec![Err(Declined { reason: Reason::Fault, what: what.into() })])
+            })),
+        }
+    }
+    outcomes
+}
+
+fn take_together(
+    answers: &[Answer<'_>],
+    rules: &Rules,
+    range_first: Option<u64>,
+    lanes: Lanes,
+) -> Vec<Outcome<Proven>> {
+    prove(answers.iter().map(|answer| begin(answer, rules, range_first)).collect(), lanes)
+}
+
+/// Carry cases to their ends, the hashes of all made together; each outcome in its place.
+pub(super) fn prove(mut cases: Vec<Outcome<Case<'_>>>, lanes: Lanes) -> Vec<Outcome<Proven>> {
+    let messages: Vec<&[u8]> = cases.iter().flatten().flat_map(Case::messages).collect();
+    let digests = keccak_many(&messages, lanes);
+    let mut rest: &[Digest] = &digests;
+    for outcome in &mut cases {
+        if let Ok(case) = outcome {
+            let (own, others) = rest.split_at(case.message_count());
+            rest = others;
+            if let Err(refusal) = case.compare(own) {
+                *outcome = Err(refusal);
+            }
+        }
+    }
+    let lists: Vec<Vec<Vec<&[u8]>>> =
+        cases.iter().map(|outcome| outcome.as_ref().map_or_else(|_| Vec::new(), Case::lists)).collect();
+    let counts: Vec<usize> = lists.iter().map(Vec::len).collect();
+    let lists: Vec<Vec<&[u8]>> = lists.into_iter().flatten().collect();
+    let mut roots = ordered_roots(&lists, lanes).into_iter();
+    drop(lists);
+    cases
+        .into_iter()
+        .zip(counts)
+        .map(|(outcome, count)| {
+            let own: Vec<Digest> = roots.by_ref().take(count).collect();
+            outcome.and_then(|case| case.conclude(&mut own.into_iter()))
+        })
+        .collect()
+}
+
+fn begin<'r>(answer: &Answer<'_>, rules: &'r Rules, range_first: Option<u64>) -> Outcome<Case<'r>> {
+    #[cfg(test)]
+    assert!(answer.block != tests::PANICS, "a panic on purpose");
+    let bundle = answers::bundle(answer.block, answer.receipts, answer.uncles.as_deref())?;
+    let asked = match answer.key {
+        Key::Number(number) => number == bundle.header.number,
+        Key::Hash(hash) => hash == bundle.header.hash,
+    };
+    if !asked {
+        return declined(Reason::Asked, "another block than the one asked for");
+    }
+    let case = Case::begin(bundle, rules, range_first)?;
+    if fits(&case.bundle) { Ok(case) } else { declined(Reason::Extra, "more of the endpoint's own than is kept") }
+}
+
+/// Whether all that the endpoint added may be stored: what is beyond the limits, the Python path cuts.
+fn fits(bundle: &Bundle) -> bool {
+    if bundle.extras.is_empty() {
+        return true;
+    }
+    let limit = |form: Form| if form == Form::Signed { OBJECT_BYTES_MAX } else { KEPT_RAW_BYTES_MAX };
+    let size = |extra: Option<u32>| bundle.text(extra).map_or(0, str::len);
+    let unsigned = bundle.transactions.iter().filter(|tx| tx.form == Form::Raw).count();
+    let mut room = BLOCK_BYTES + TRANSACTION_BYTES * bundle.transactions.len() + KEPT_RAW_BYTES_MAX * unsigned;
+    let of_block = std::iter::once((size(bundle.extra), OBJECT_BYTES_MAX));
+    let of_transactions = bundle.transactions.iter().map(|tx| (size(tx.extra), limit(tx.form)));
+    let of_receipts =
+        bundle.transactions.iter().zip(&bundle.receipts).map(|(tx, receipt)| (size(receipt.extra), limit(tx.form)));
+    of_block.chain(of_transactions).chain(of_receipts).all(|(size, limit)| {
+        let kept = size <= limit.min(room);
+        room = room.saturating_sub(size);
+        kept
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Key, Reason, take};
+    use crate::chain::keccak::Lanes;
+    use crate::chain::rules::Rules;
+
+    pub const PANICS: &[u8] = b"\"panics\"";
+
+    #[test]
+    fn a_panic_costs_its_own_block_alone() {
+        let answers = [b"{}", PANICS, b"nul", PANICS, b"[]"].map(|block| Answer {
+            key: Key::Number(1),
+            block,
+            receipts: b"[]",
+            uncles: None,
+        });
+        let outcomes = take(&answers, &Rules::default(), None, Lanes::best());
+        let reasons: Vec<Option<Reason>> =
+            outcomes.into_iter().map(|outcome| outcome.err().map(|declined| declined.reason)).collect();
+        let [shape, fault] = [Reason::Shape, Reason::Fault].map(Some);
+        assert_eq!(reasons, [shape, fault, shape, fault, shape]);
+    }
+}

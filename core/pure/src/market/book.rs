@@ -1,0 +1,290 @@
+//! A book in exact integers, as far as it is proven: it takes what proves it again, or stays as it was.
+
+use super::scan::Level;
+use std::collections::VecDeque;
+
+const CHECKED: usize = 10; // levels of each side that the checksum covers
+const NEAR: usize = 8; // most of what comes is about the best levels
+const DIGITS_MAX: usize = 40; // of a price and a quantity in 64 bits each
+
+/// A quantity, and the text under the checksum: the digits of the price, then those of the quantity.
+#[derive(Clone, Copy)]
+struct Held {
+    text: [u8; DIGITS_MAX],
+    length: u8,
+    price_digits: u8,
+}
+
+fn write_digits(mut number: u64, text: &mut [u8; DIGITS_MAX], from: usize) -> usize {
+    let count = number.checked_ilog10().map_or(1, |digits| digits as usize + 1);
+    for place in (from..from + count).rev() {
+        text[place] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    from + count
+}
+
+impl Held {
+    #[inline(always)]
+    fn new(price: u64, qty: u64) -> Held {
+        let mut text = [0; DIGITS_MAX];
+        let price_digits = write_digits(price, &mut text, 0);
+        let length = write_digits(qty, &mut text, price_digits);
+        Held { text, length: length as u8, price_digits: price_digits as u8 }
+    }
+
+    fn qty(&self) -> u64 {
+        let digits = &self.text[usize::from(self.price_digits)..usize::from(self.length)];
+        digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+    }
+}
+
+/// What a message did to a side, so that it can be undone.
+enum Step {
+    Inserted(usize),
+    Replaced(usize, Held),
+    Removed(usize, u64, Held),
+    Cut(u64, Held),
+}
+
+/// One side, best level first. Keys ascend: a price for asks, its complement for bids.
+#[derive(Default)]
+struct Side {
+    keys: VecDeque<u64>,
+    held: VecDeque<Held>, // in step with `keys`
+    text: Vec<u8>,        // under the checksum
+    changed: bool,        // ... and not that of the levels any more
+    steps: Vec<Step>,     // of the message that is being taken
+}
+
+impl Side {
+    #[inline(always)]
+    fn find(&self, key: u64) -> Result<usize, usize> {
+        for (at, other) in self.keys.iter().take(NEAR).enumerate() {
+            if *other >= key {
+                return if *other == key { Ok(at) } else { Err(at) };
+            }
+        }
+        self.keys.binary_search(&key)
+    }
+
+    /// Apply levels in order, then cut to the depth. Gives how many removals named no level; None: not by me.
+    #[inline(always)]
+    fn put(&mut self, levels: &[Level], mask: u64, scales: (u8, u8), depth: usize) -> Option<u64> {
+        let mut misses = 0;
+        for level in levels {
+            let (price, qty) = (level.price.scaled(scales.0)?, level.qty.scaled(scales.1)?);
+            if price == 0 {
+                return None;
+            }
+            let key = price ^ mask;
+            let found = self.find(key);
+            let (Ok(at) | Err(at)) = found;
+            match (found, qty) {
+                (Err(_), 0) => {
+                    misses += 1;
+                    continue;
+                }
+                (Err(_), _) => {
+                    self.keys.insert(at, key);
+                    self.held.insert(at, Held::new(price, qty));
+                    self.steps.push(Step::Inserted(at));
+                }
+                (Ok(_), 0) => {
+                    self.keys.remove(at);
+                    let held = self.held.remove(at)?;
+                    self.steps.push(Step::Removed(at, key, held));
+                }
+                (Ok(_), _) => {
+                    let held = std::mem::replace(&mut self.held[at], Held::new(price, qty));
+                    self.steps.push(Step::Replaced(at, held));
+                }
+            }
+            self.changed |= at < CHECKED;
+        }
+        while self.keys.len() > depth {
+            let (key, held) = (self.keys.pop_back()?, self.held.pop_back()?);
+            self.steps.push(Step::Cut(key, held));
+        }
+        Some(misses)
+    }
+
+    #[cold]
+    fn undo(&mut self) {
+        while let Some(step) = self.steps.pop() {
+            match step {
+                Step::Inserted(at) => {
+                    self.keys.remove(at);
+                    self.held.remove(at);
+                }
+                Step::Replaced(at, held) => self.held[at] = held,
+                Step::Removed(at, key, held) => {
+                    self.keys.insert(at, key);
+                    self.held.insert(at, held);
+                }
+                Step::Cut(key, held) => {
+                    self.keys.push_back(key);
+                    self.held.push_back(held);
+                }
+            }
+            self.changed = true;
+        }
+    }
+
+    #[inline(always)]
+    fn write_text(&mut self) {
+        self.text.clear();
+        for held in self.held.iter().take(CHECKED) {
+            self.text.extend_from_slice(&held.text[..usize::from(held.length)]);
+        }
+        self.changed = false;
+    }
+
+    fn fill(levels: &[(u64, u64)], mask: u64) -> Option<Side> {
+        let keys: VecDeque<u64> = levels.iter().map(|(price, _)| price ^ mask).collect();
+        let sound = levels.iter().all(|(price, qty)| *price > 0 && *qty > 0)
+            && keys.iter().zip(keys.iter().skip(1)).all(|(one, next)| one < next);
+        let held = levels.iter().map(|(price, qty)| Held::new(*price, *qty)).collect();
+        sound.then(|| Side { keys, held, changed: true, ..Side::default() })
+    }
+}
+
+const BIDS: u64 = u64::MAX; // a mask that turns the order of prices round
+const ASKS: u64 = 0;
+
+/// Prices and quantities, best level first.
+pub type Levels = Vec<(u64, u64)>;
+
+/// What a book is made of: integers in units of its scales.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub depth: usize,
+    pub scales: (u8, u8),      // decimals of prices and of quantities
+    pub stamp_us: Option<i64>, // the latest of the exchange's times
+    pub bids: Levels,
+    pub asks: Levels,
+}
+
+/// The book of one symbol.
+pub struct Book {
+    depth: usize,
+    scales: (u8, u8),
+    stamp_us: Option<i64>,
+    bids: Side,
+    asks: Side,
+    asks_crc: u32, // the checksum runs over the asks first
+    pub unknown_removals: u64,
+}
+
+impl Book {
+    /// None: not by me.
+    pub fn new(content: &Content) -> Option<Book> {
+        Some(Book {
+            depth: content.depth,
+            scales: content.scales,
+            stamp_us: content.stamp_us,
+            bids: Side::fill(&content.bids, BIDS)?,
+            asks: Side::fill(&content.asks, ASKS)?,
+            asks_crc: 0,
+            unknown_removals: 0,
+        })
+    }
+
+    pub fn content(&self) -> Content {
+        let of = |side: &Side, mask: u64| {
+            side.keys.iter().zip(&side.held).map(|(key, held)| (key ^ mask, held.qty())).collect()
+        };
+        let (bids, asks) = (of(&self.bids, BIDS), of(&self.asks, ASKS));
+        Content { depth: self.depth, scales: self.scales, stamp_us: self.stamp_us, bids, asks }
+    }
+
+    /// Take an update that leaves the book proven and uncrossed; false, and the book is as it was.
+    #[inline(always)]
+    pub fn take(&mut self, bids: &[Level], asks: &[Level], checksum: u32, stamp_us: Option<i64>) -> bool {
+        if stamp_us.is_some() && stamp_us < self.stamp_us {
+            return false;
+        }
+        // an empty book takes its scales from what is written next
+        let is_empty = self.bids.keys.is_empty() && self.asks.keys.is_empty();
+        let Some(misses) = (if is_empty { None } else { self.apply(bids, asks, checksum) }) else {
+            self.bids.undo();
+            self.asks.undo();
+            return false;
+        };
+        self.bids.steps.clear();
+        self.asks.steps.clear();
+        self.unknown_removals += misses;
+        self.stamp_us = stamp_us.or(self.stamp_us);
+        true
+    }
+
+    #[inline(always)]
+    fn apply(&mut self, bids: &[Level], asks: &[Level], checksum: u32) -> Option<u64> {
+        let misses =
+            self.bids.put(bids, BIDS, self.scales, self.depth)? + self.asks.put(asks, ASKS, self.scales, self.depth)?;
+        if self.asks.changed {
+            self.asks.write_text();
+            self.asks_crc = crc32fast::hash(&self.asks.text);
+        }
+        if self.bids.changed {
+            self.bids.write_text();
+        }
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.asks_crc);
+        hasher.update(&self.bids.text);
+        let crossed = match (self.bids.keys.front(), self.asks.keys.front()) {
+            (Some(bid), Some(ask)) => bid ^ BIDS >= *ask,
+            _ => false,
+        };
+        (hasher.finalize() == checksum && !crossed).then_some(misses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Book, Content};
+    use crate::market::scan::{Cursor, Level};
+
+    fn level(price: &str, qty: &str) -> Level {
+        let number = |text: &str| Cursor::new(format!("{text},").as_bytes()).number().unwrap_or_default();
+        Level { price: number(price), qty: number(qty) }
+    }
+
+    fn book() -> (Content, Book) {
+        let bids = (1..=3).map(|n| (100 - n, n)).collect();
+        let asks = (1..=3).map(|n| (100 + n, n)).collect();
+        let content = Content { depth: 3, scales: (1, 0), stamp_us: Some(5), bids, asks };
+        let made = Book::new(&content);
+        (content, made.unwrap_or_else(|| panic!("a sound book is taken")))
+    }
+
+    #[test]
+    fn what_matches_is_taken_in_order_and_cut_to_the_depth() {
+        let (before, mut book) = book();
+        let asks = [level("10.05", "1"), level("10.3", "0"), level("10.7", "0"), level("10", "7")];
+        assert!(!book.take(&[], &asks, 0, Some(6)), "more decimals than the book has");
+        assert_eq!(book.content(), before);
+        let asks = &asks[1..];
+        let crc = crc32fast::hash(b"100710111022991982973");
+        assert!(book.take(&[], asks, crc, Some(6)));
+        assert_eq!(book.content().asks, [(100, 7), (101, 1), (102, 2)]);
+        assert_eq!((book.unknown_removals, book.content().stamp_us), (1, Some(6)));
+    }
+
+    #[test]
+    fn what_is_declined_has_changed_nothing() {
+        let (before, mut book) = book();
+        let many = [level("9.8", "0"), level("9.9", "4"), level("9.95", "1")];
+        for (bids, stamp) in [(&many[..], Some(6)), (&many[..2], Some(6)), (&many[1..2], Some(4)), (&[], None)] {
+            assert!(!book.take(bids, &[level("9.6", "2"), level("10.1", "0")], 7, stamp));
+            assert_eq!(book.content(), before);
+        }
+    }
+
+    #[test]
+    fn a_book_that_is_not_in_order_is_not_taken_over() {
+        let (content, _) = book();
+        for bids in [vec![(98, 1), (99, 1)], vec![(99, 1), (99, 1)], vec![(99, 0)], vec![(0, 1)]] {
+            assert!(Book::new(&Content { bids, ..content.clone() }).is_none());
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows of tuples laid out as the stream of a binary COPY.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyIterator, PyList, PyString, PyTuple};
+use tidelog_pure::copy::Copy;
+
+/// What a column is stored as.
+#[derive(Clone, Copy)]
+enum Column {
+    Int,
+    Numeric,
+    Text,
+    Bytes,
+}
+
+impl Column {
+    fn of(letter: u8) -> PyResult<Column> {
+        match letter {
+            b'i' => Ok(Column::Int),
+            b'n' => Ok(Column::Numeric),
+            b't' => Ok(Column::Text),
+            b'b' => Ok(Column::Bytes),
+            other => Err(PyValueError::new_err(format!("no kind of column: {other}"))),
+        }
+    }
+}
+
+type Portion<'py> = (Bound<'py, PyList>, Option<Bound<'py, PyBytes>>);
+
+/// Lay out the next rows of an iterator, up to some bytes.
+///
+/// Args:
+///     columns: a letter for each: i (BIGINT), n (NUMERIC, of an integer or of 32 bytes), t (TEXT), b (BYTEA).
+///     bytes_max: after the row that reaches it, no further one is taken.
+///
+/// Returns:
+///     The rows that were taken, and their stream; None in its place if a value does not fit its column. None if no row
+///     is left.
+#[pyfunction]
+pub fn copy_rows<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyIterator>,
+    columns: &[u8],
+    bytes_max: usize,
+) -> PyResult<Option<Portion<'py>>> {
+    let columns: Vec<Column> = columns.iter().map(|letter| Column::of(*letter)).collect::<PyResult<_>>()?;
+    let width = u16::try_from(columns.len())?;
+    let (taken, mut copy, mut fits) = (PyList::empty(py), Copy::new(width), true);
+    let mut rows = rows.clone();
+    while fits && copy.size() < bytes_max {
+        let Some(row) = rows.next() else { break };
+        let row = row?;
+        fits = row.cast::<PyTuple>().is_ok_and(|row| row.len() == columns.len() && lay_out(&mut copy, row, &columns));
+        taken.append(row)?;
+    }
+    if taken.is_empty() {
+        return Ok(None);
+    }
+    let stream = fits.then(|| PyBytes::new(py, &copy.end()));
+    Ok(Some((taken, stream)))
+}
+
+fn lay_out(copy: &mut Copy, row: &Bound<'_, PyTuple>, columns: &[Column]) -> bool {
+    copy.row();
+    row.iter_borrowed().zip(columns).all(|(value, column)| {
+        if value.is_none() {
+            copy.null();
+            return true;
+        }
+        match column {
+            Column::Int => {
+                value.cast_exact::<PyInt>().ok().and_then(|number| number.extract().ok()).is_some_and(|number| {
+                    copy.int8(number);
+                    true
+                })
+            }
+            Column::Numeric => numeric(copy, &value),
+            Column::Text => value
+                .cast_exact::<PyString>()
+                .is_ok_and(|text| text.to_str().is_ok_and(|text| copy.bytes(text.as_bytes()))),
+            Column::Bytes => value.cast_exact::<PyBytes>().is_ok_and(|bytes| copy.bytes(bytes.as_bytes())),
+        }
+    })
+}
+
+fn numeric(copy: &mut Copy, value: &Bound<'_, PyAny>) -> bool {
+    if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        return bytes.as_bytes().try_into().is_ok_and(|wide| {
+            copy.numeric256(wide);
+            true
+        });
+    }
+    value.cast_exact::<PyInt>().ok().and_then(|number| number.extract().ok()).is_some_and(|number| {
+        copy.numeric(number);
+        true
+    })
+}

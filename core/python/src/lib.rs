@@ -1,0 +1,24 @@
+//! The compiled core of tidelog as a Python module. Nothing is decided here: arguments in, tuples out.
+
+mod chain;
+mod copy;
+mod envelopes;
+mod market;
+mod stored;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    tidelog_pure::fault::remember();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("CONTRACT", chain::CONTRACT)?;
+    module.add_class::<chain::Rules>()?;
+    module.add_class::<market::Books>()?;
+    module.add_function(wrap_pyfunction!(market::record_at, module)?)?;
+    module.add_function(wrap_pyfunction!(chain::prove, module)?)?;
+    module.add_function(wrap_pyfunction!(stored::reprove, module)?)?;
+    module.add_function(wrap_pyfunction!(envelopes::split, module)?)?;
+    module.add_function(wrap_pyfunction!(copy::copy_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(chain::lanes, module)?)
+}

@@ -1,0 +1,132 @@
+//! Books that are lent to the core, and blocks of a journal in; what was taken of them out.
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use tidelog_pure::fault::guarded;
+use tidelog_pure::market::book::{Book, Content};
+use tidelog_pure::market::books::{self, NEVER, Span};
+use tidelog_pure::market::records;
+
+/// Prices, and for each the digits of the price and then of the quantity, best level first.
+type Side = (Vec<u64>, Vec<String>);
+
+fn levels((prices, fragments): Side) -> Option<Vec<(u64, u64)>> {
+    let level = |(price, fragment): (u64, String)| {
+        let digits = fragment.strip_prefix(price.to_string().as_str())?;
+        Some((price, digits.parse().ok()?))
+    };
+    prices.into_iter().zip(fragments).map(level).collect()
+}
+
+fn side(levels: Vec<(u64, u64)>) -> Side {
+    levels.into_iter().map(|(price, qty)| (price, format!("{price}{qty}"))).unzip()
+}
+
+/// The books of a feed that were lent to the core. It takes what leaves a book proven, and nothing else.
+#[pyclass(module = "tidelog_core")]
+pub struct Books(books::Books);
+
+#[pymethods]
+impl Books {
+    /// Args:
+    ///     protocol: whose frames are read.
+    #[new]
+    fn new(protocol: &str) -> PyResult<Books> {
+        let unknown = || PyValueError::new_err(format!("a protocol that is not known: {protocol}"));
+        books::Books::new(protocol).map(Books).ok_or_else(unknown)
+    }
+
+    /// Take a book over.
+    ///
+    /// Args:
+    ///     name: the symbol as frames have it.
+    ///     symbol: as events have it.
+    ///     due_us: updates at this time or later are not taken; None: all are.
+    ///
+    /// Returns:
+    ///     Its place, for good; None if it has to stay where it is.
+    #[pyo3(signature = (name, symbol, *, depth, scales, stamp_us, bids, asks, due_us))]
+    #[allow(clippy::too_many_arguments)]
+    fn lend(
+        &mut self,
+        name: &str,
+        symbol: &str,
+        depth: usize,
+        scales: (u8, u8),
+        stamp_us: Option<i64>,
+        bids: Side,
+        asks: Side,
+        due_us: Option<i64>,
+    ) -> Option<usize> {
+        let content = Content { depth, scales, stamp_us, bids: levels(bids)?, asks: levels(asks)? };
+        self.0.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us.unwrap_or(NEVER))
+    }
+
+    /// Give a book back: bids and asks, its stamp, and how many removals named no level. It must be here.
+    fn recall(&mut self, place: usize) -> PyResult<(Side, Side, Option<i64>, u64)> {
+        let book: Book = self.0.recall(place).ok_or_else(absent)?;
+        let content = book.content();
+        Ok((side(content.bids), side(content.asks), content.stamp_us, book.unknown_removals))
+    }
+
+    /// Take records of a journal's block in order, with the interpreter's lock released, as far as all is well.
+    ///
+    /// Args:
+    ///     packed: the block, unpacked: msgpack.
+    ///     begin: where the first record is, 0 for that of the block.
+    ///     first, last: its number, and that of the last that may be taken.
+    ///     floor_us: times before are held here.
+    ///     encode: give the events' encoding, for a digest.
+    ///
+    /// Returns:
+    ///     Where the next record is; how many records, and of them book updates and heartbeats, were taken; the time of the first
+    ///     event and of the last; of each book its place, updates, first and last time; and the encoding.
+    #[pyo3(signature = (packed, *, begin, run, first, last, floor_us=0, encode=false))]
+    #[allow(clippy::too_many_arguments)]
+    fn take<'py>(
+        &mut self,
+        py: Python<'py>,
+        packed: &Bound<'py, PyBytes>,
+        begin: usize,
+        run: u64,
+        first: u64,
+        last: u64,
+        floor_us: i64,
+        encode: bool,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let packed = packed.as_bytes();
+        let begin = if begin == 0 { records::begin(packed).unwrap_or(packed.len()) } else { begin };
+        let span = Span { packed, begin, run, first, last, floor_us, encode };
+        let books = &mut self.0;
+        let taken = py.detach(|| guarded(|| books.take(&span))).map_err(|what| {
+            PyRuntimeError::new_err(format!(
+                "the compiled core failed, and TIDELOG_CORE=python does without it: {what}"
+            ))
+        })?;
+        let seen: Vec<(usize, u64, i64, i64)> =
+            taken.books.iter().map(|(place, seen)| (*place, seen.updates, seen.first_us, seen.last_us)).collect();
+        let counts = (taken.end, taken.records, taken.updates, taken.heartbeats, taken.first_us, taken.last_us);
+        let (end, records, updates, heartbeats, first_us, last_us) = counts;
+        let encoded = PyBytes::new(py, &taken.encoded);
+        (end, records, updates, heartbeats, first_us, last_us, seen, encoded).into_pyobject(py)
+    }
+}
+
+fn absent() -> PyErr {
+    PyValueError::new_err("the book was not lent")
+}
+
+/// The record of a block at a place: its kind, time and payload, and where the next one is; None: it is no such place.
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+pub fn record_at<'py>(
+    py: Python<'py>,
+    packed: &Bound<'py, PyBytes>,
+    at: usize,
+) -> Option<(u8, i64, Bound<'py, PyBytes>, usize)> {
+    let packed = packed.as_bytes();
+    let at = if at == 0 { records::begin(packed)? } else { at };
+    let (record, next) = records::read(packed, at)?;
+    Some((record.kind, record.at_us, PyBytes::new(py, record.payload), next))
+}

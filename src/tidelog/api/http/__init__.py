@@ -1,0 +1,1 @@
+"""What every route uses: errors, parameters, pages, content types, limits."""

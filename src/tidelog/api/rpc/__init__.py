@@ -1,0 +1,1 @@
+"""Read-only JSON-RPC over a store, as a node answers it."""

@@ -1,0 +1,1 @@
+"""The server around the application: connections, TLS, admission, compression, its start and end."""

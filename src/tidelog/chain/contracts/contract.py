@@ -1,0 +1,136 @@
+"""A contract whose events have tables, and the row that says so in the store."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.batch import Row, Table, bytes_column, int_column, text_column
+from tidelog.chain.abi.documents import read_abi
+from tidelog.chain.abi.entries import Event
+from tidelog.chain.abi.types import Array, Parameter, Tuple, Type
+from tidelog.errors import ConfigError, Corruption
+
+__all__ = ["CONTRACTS", "Contract", "Registered", "registered_row", "registered_rows"]
+
+NAME_BYTES_MAX = 24  # leaves room for the event in the name of a table
+EVENTS_MAX = 128  # a table each: contracts have a dozen
+ARGUMENTS_MAX = 256  # a column each, or two: databases take some 1,600, a contract's code has some 16 at once
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+ADDRESS_BYTES = 20
+BLOCK_MAX = 2**63 - 1
+
+CONTRACTS = Table(
+    "contracts",
+    (
+        int_column("chain_id"),
+        text_column("name"),
+        bytes_column("address"),
+        text_column("abi"),  # JSON, as compilers write it: the events that have tables
+        int_column("first_block"),  # whose events count
+        int_column("filled_from", content=False),  # all stored blocks from this one on have their rows
+        int_column("leaving", content=False),  # 1: it was removed, and its rows go
+    ),
+    key=("name", "chain_id"),
+    scope="chain_id",
+    later=True,
+)
+
+
+class Contract(Struct, frozen=True):
+    """What somebody named.
+
+    Raises:
+        ConfigError: it cannot be meant; a sentence without the contract's name.
+    """
+
+    name: str
+    address: bytes
+    events: tuple[Event, ...]
+    first_block: int = 0
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or len(self.name) > NAME_BYTES_MAX:
+            raise ConfigError(
+                f"the name has to be of a-z, 0-9 and single _, at most {NAME_BYTES_MAX} characters: "
+                "tables are called by it"
+            )
+        if len(self.address) != ADDRESS_BYTES:
+            raise ConfigError("the address has to be 20 bytes")
+        if not 0 <= self.first_block <= BLOCK_MAX:
+            raise ConfigError(f"from: give a block number, 0 to {BLOCK_MAX}")
+        if not self.events:
+            raise ConfigError("there are no events: name some")
+        if len(self.events) > EVENTS_MAX:
+            raise ConfigError(f"there are {len(self.events)} events, each a table: {EVENTS_MAX} at most")
+        for event in self.events:
+            if len(event.parameters) > ARGUMENTS_MAX:
+                raise ConfigError(f"{event.name} has {len(event.parameters)} arguments: {ARGUMENTS_MAX} at most")
+
+    @property
+    def abi(self) -> str:
+        """The events as the JSON of an ABI, always the same for the same ones."""
+        return msgspec.json.encode([_entry(event) for event in self.events]).decode()
+
+
+class Registered(Struct, frozen=True):
+    """A contract as a store has it."""
+
+    contract: Contract
+    filled_from: int
+    leaving: bool = False
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether every stored block from its first one on has its rows."""
+        return self.filled_from <= self.contract.first_block
+
+
+def registered_row(chain_id: int, registered: Registered) -> Row:
+    """Its row of `contracts`."""
+    contract = registered.contract
+    return (
+        *(chain_id, contract.name, contract.address, contract.abi, contract.first_block),
+        *(registered.filled_from, int(registered.leaving)),
+    )
+
+
+def registered_rows(rows: Iterable[Row]) -> list[Registered]:
+    """What rows of `contracts` say, in their order. Corruption: one cannot be read."""
+    return [_registered(row) for row in rows]
+
+
+def _registered(row: Any) -> Registered:
+    _, name, address, abi, first_block, filled_from, leaving = row
+    try:
+        return Registered(
+            Contract(name, address, read_abi(abi.encode()).events, first_block), filled_from, bool(leaving)
+        )
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise Corruption(f"the row of contract {name!r} cannot be read: {error}") from None
+
+
+def _entry(event: Event) -> dict[str, Any]:
+    return {
+        "type": "event",
+        "name": event.name,
+        "anonymous": event.anonymous,
+        "inputs": [{**_input(parameter), "indexed": parameter.indexed} for parameter in event.parameters],
+    }
+
+
+def _input(parameter: Parameter) -> dict[str, Any]:
+    written, inner = "", parameter.type
+    while isinstance(inner, Array):
+        written = f"[{'' if inner.length is None else inner.length}]{written}"
+        inner = inner.item
+    entry: dict[str, Any] = {"name": parameter.name, "type": _elementary_name(inner) + written}
+    if isinstance(inner, Tuple):
+        entry["components"] = [_input(member) for member in inner.parameters]
+    return entry
+
+
+def _elementary_name(inner: Type) -> str:
+    return "tuple" if isinstance(inner, Tuple) else inner.name

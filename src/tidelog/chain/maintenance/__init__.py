@@ -1,0 +1,1 @@
+"""Maintenance of a store: verify it, repair a block. Does I/O."""

@@ -1,0 +1,372 @@
+"""Prove a store again, from its rows alone: every hash, root, bloom and link, and what was ingested beside them.
+
+A finding says which of two things is wrong. "differs from the chain's commitment": the rows contradict the
+block's own header, or the chain of headers. "differs from what was ingested": the rows no longer have the
+digest that was stored with them, though no commitment covers what changed.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from functools import partial
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tidelog import compiled
+from tidelog.chain import native
+from tidelog.chain.blocks import BlockRef
+from tidelog.chain.forks.position import Position
+from tidelog.chain.maintenance.audit import audit
+from tidelog.chain.maintenance.verify_events import StoredEvents, event_differences, stored_events
+from tidelog.chain.proof.checks import prove, rooted_count
+from tidelog.chain.proof.outcome import Outcome, Proof, parse_proof
+from tidelog.chain.proof.spec import ChainSpec, spec_of
+from tidelog.chain.reading.position import stored_position
+from tidelog.chain.rows.layout import BlockRows
+from tidelog.chain.rows.reading import to_bundle
+from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS
+from tidelog.chain.sync.writer import read_blocks, refs_between
+from tidelog.errors import ConfigError, Corruption, ProofFailure
+from tidelog.runtime import Runtime, SystemRuntime
+from tidelog.store import Snapshot, Store, open_store
+from tidelog.telemetry import logger
+
+COMMITMENT = "differs from the chain's commitment"
+INGESTED = "differs from what was ingested"
+
+_log = logger("verify")
+
+_UNSIGNED = f"senders{Outcome.NOT_APPLICABLE.value}"  # the last of a proof's checks
+_LOWERED = re.compile(r"(\w+)\?")  # in the text of a proof
+
+BLOCKS_AT_ONCE = 32  # read at once, and as many proven meanwhile: a short snapshot, and enough work for a thread
+
+
+class Finding(Struct, frozen=True):
+    """One thing that is not as it must be. `number` is None for what belongs to no single block."""
+
+    number: int | None
+    kind: str  # COMMITMENT or INGESTED
+    what: str
+
+    def __str__(self) -> str:
+        where = "the store" if self.number is None else f"block {self.number}"
+        return f"{where} {self.kind}: {self.what}"
+
+
+class Report(Struct):
+    """What `tidelog chain verify` found."""
+
+    chain_id: int
+    first: int
+    last: int
+    blocks: int = 0
+    transactions: int = 0
+    logs: int = 0
+    findings: list[Finding] = []
+    lowered: set[str] = set()  # checks that could not be computed for some block
+    unsigned: int = 0  # blocks whose senders are the endpoint's word
+    event_rows: int = 0  # of the tables of contracts' events
+    unfilled: set[str] = set()  # contracts that have blocks in the range which are not filled in yet
+    whole: bool = False  # what holds the blocks together was looked at too
+
+    @property
+    def not_looked_at(self) -> str:
+        """What is vouched for by nothing above, for people."""
+        parts = []
+        if not self.whole:
+            parts.append("other blocks, checkpoint, outbox and reorgs (a range was given)")
+        parts += [f"older rows of contract {name}, which are being filled in" for name in sorted(self.unfilled)]
+        if self.unsigned:
+            parts.append(f"the senders in {self.unsigned} blocks (ingested without --senders)")
+        parts += [
+            "what the digest alone holds (fields that a node adds, when and where a block came from)",
+            "when reorgs were, how often the store was opened and written, how deep finality is" if self.whole else "",
+            "whether it is the network's own chain",
+        ]
+        return "not looked at: " + "; ".join(filter(None, parts))
+
+
+async def verify_range(
+    store: Store,
+    runtime: Runtime,
+    chain_id: int,
+    first: int,
+    last: int,
+    *,
+    findings_max: int = 1,
+    blocks_at_once: int = BLOCKS_AT_ONCE,
+) -> Report:
+    """Prove the stored blocks `first` to `last` from their rows, and their links to the block below.
+
+    Args:
+        findings_max: stop after so many findings.
+        blocks_at_once: how many one snapshot reads.
+    """
+    async with store.snapshot() as snapshot:
+        position, _ = await _stored(snapshot, chain_id)
+    _check_range(position, first, last)
+    report = Report(chain_id, first, last, findings=[], lowered=set(), unfilled=set())
+    starts = range(first, last + 1, blocks_at_once)
+    ahead = asyncio.create_task(_read_part(store, chain_id, first, last, blocks_at_once))
+    try:
+        for start in starts:
+            part = await ahead
+            following = start + blocks_at_once
+            if following in starts:  # read while this part is proven
+                ahead = asyncio.create_task(_read_part(store, chain_id, following, last, blocks_at_once))
+            report.findings += await runtime.compute(partial(_prove_all, *part))
+            for block in part.blocks:
+                report.lowered |= set(_LOWERED.findall(block.proof_text))
+                report.unsigned += block.proof_text.endswith(_UNSIGNED)
+            report.blocks += len(part.blocks)
+            report.transactions += sum(len(block.transactions) for block in part.blocks)
+            report.logs += sum(len(block.logs) for block in part.blocks)
+            report.event_rows += sum(len(rows) for each in part.events for rows in each.rows.values())
+            report.unfilled |= {each.name for each in part.events if each.misses(start)}
+            if len(report.findings) >= findings_max:
+                break
+    finally:
+        ahead.cancel()
+        await asyncio.gather(ahead, return_exceptions=True)
+    return report
+
+
+class _Part(NamedTuple):
+    """Blocks that one snapshot shows, and what they are proven by."""
+
+    blocks: list[BlockRows]
+    start: int
+    end: int
+    below: BlockRef | None
+    position: Position
+    spec: ChainSpec
+    events: list[StoredEvents]
+
+
+async def _read_part(store: Store, chain_id: int, start: int, last: int, blocks_at_once: int) -> _Part:
+    async with store.snapshot() as snapshot:  # one view for each part: a sync may reorganise between two
+        position, spec = await _stored(snapshot, chain_id)
+        end = min(last, start + blocks_at_once - 1, position.head)
+        below = await _below(snapshot, chain_id, position, start)
+        blocks = await read_blocks(snapshot, chain_id, start, end)
+        events = await stored_events(snapshot, chain_id, start, end)
+    return _Part(blocks, start, end, below, position, spec, events)
+
+
+async def verify_jobs(
+    url: str,
+    store: Store,
+    runtime: Runtime,
+    chain_id: int,
+    *,
+    low: int | None,
+    high: int | None,
+    jobs: int,
+    findings_max: int,
+) -> Report:
+    """`verify` over `jobs` processes, each with a part of the range and a connection of its own.
+
+    Args:
+        url: the store's, which each process opens.
+    """
+    async with store.snapshot() as snapshot:
+        position, _ = await _stored(snapshot, chain_id)
+        bounded = low is not None or high is not None
+        first, last = low if low is not None else position.first, high if high is not None else position.head
+        whole = [] if bounded else await audit(snapshot, chain_id, position)
+    _check_range(position, first, last)
+    size = max(BLOCKS_AT_ONCE, -(-(last - first + 1) // jobs))
+    parts = [(start, min(last, start + size - 1)) for start in range(first, last + 1, size)]
+    integrity = None if bounded else asyncio.create_task(store.check_integrity())  # meanwhile: it is another reader's
+    try:
+        if len(parts) == 1:
+            reports = [await verify_range(store, runtime, chain_id, first, last, findings_max=findings_max)]
+        else:
+            calls = [partial(_verify_part, url, chain_id, start, end, findings_max) for start, end in parts]
+            reports = await runtime.processes(calls)
+        problems = [] if integrity is None else await integrity
+    finally:
+        if integrity is not None:
+            integrity.cancel()
+            await asyncio.gather(integrity, return_exceptions=True)
+    report = Report(chain_id, first, last, findings=[], lowered=set(), unfilled=set(), whole=not bounded)
+    for part in reports:
+        report.blocks += part.blocks
+        report.transactions += part.transactions
+        report.logs += part.logs
+        report.findings += part.findings
+        report.lowered |= part.lowered
+        report.unsigned += part.unsigned
+        report.event_rows += part.event_rows
+        report.unfilled |= part.unfilled
+    report.findings += [
+        *(Finding(None, INGESTED, problem) for problem in problems),
+        *(Finding(number, INGESTED, what) for number, what in whole),
+    ]  # last: a block that differs often shows there as well
+    del report.findings[findings_max:]
+    return report
+
+
+def _verify_part(url: str, chain_id: int, low: int, high: int, findings_max: int) -> Report:
+    """One job, in a process of its own."""
+
+    async def run() -> Report:
+        runtime = SystemRuntime()
+        store = await open_store(url, runtime, readonly=True)
+        try:
+            return await verify_range(store, runtime, chain_id, low, high, findings_max=findings_max)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def _check_range(position: Position, first: int, last: int) -> None:
+    if first < position.first or last > position.head or first > last:
+        raise ConfigError(
+            f"blocks {first} to {last} are not in the store: it holds {position.first} to {position.head}"
+        )
+
+
+async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, ChainSpec]:
+    position = await stored_position(snapshot, chain_id)
+    rows = await snapshot.select(CHAINS, scope=chain_id)
+    if position is None:
+        raise ConfigError(f"the store holds no blocks of chain {chain_id}")
+    if not rows:
+        raise Corruption(f"the store has blocks of chain {chain_id} and no row that describes the chain")
+    return position, spec_of(rows[0])
+
+
+async def _below(snapshot: Snapshot, chain_id: int, position: Position, first: int) -> BlockRef | None:
+    if first == position.first:
+        return position.base
+    refs = await refs_between(snapshot, chain_id, first - 1, first - 1)
+    return refs[0] if refs else None
+
+
+class _Link(NamedTuple):
+    """A stored block, and the one below it."""
+
+    block: BlockRows
+    below: BlockRef | None
+
+
+def _prove_all(
+    blocks: list[BlockRows],
+    start: int,
+    end: int,
+    below: BlockRef | None,
+    position: Position,
+    spec: ChainSpec,
+    events: list[StoredEvents],
+) -> list[Finding]:
+    findings: list[Finding] = []
+    by_number = {block.number: block for block in blocks}
+    links: list[_Link] = []
+    for number in range(start, end + 1):
+        block = by_number.get(number)
+        if block is None:
+            findings.append(Finding(number, COMMITMENT, "the block is missing"))
+            below = None
+            continue
+        links.append(_Link(block, below))
+        below = block.ref
+    for block, below in _not_vouched_for(links, position, spec):
+        finding = prove_again(block, below, position, spec)
+        if finding is not None:
+            findings.append(Finding(block.number, *finding))
+    damaged = {finding.number or 0 for finding in findings}
+    findings += [Finding(number, INGESTED, what) for number, what in event_differences(events, blocks, damaged)]
+    return sorted(findings, key=lambda finding: finding.number or 0)
+
+
+def _not_vouched_for(links: list[_Link], position: Position, spec: ChainSpec) -> list[_Link]:
+    """Those blocks that the compiled core does not find right: all of them where it is not in use."""
+    if compiled.core().module is None:
+        return links
+    left: list[_Link] = []
+    given: list[_Link] = []
+    above: list[native.Above] = []
+    for link in links:
+        begins = link.block.number == position.first
+        if link.below is None or (begins and link.block.ref.parent_hash != link.below.hash):
+            left.append(link)
+        else:
+            given.append(link)
+            above.append(native.Above(link.block, None if begins else link.below.hash))
+    outcomes = native.verify_stored(above, spec)
+    for link, declined in zip(given, outcomes, strict=True):
+        if declined is None:
+            continue
+        left.append(link)
+        if declined.reason == native.FAULT:
+            _log.error("core_fault", block=link.block.number, error=declined.what)
+    return left
+
+
+def prove_again(
+    block: BlockRows, below: BlockRef | None, position: Position, spec: ChainSpec
+) -> tuple[str, str] | None:
+    """What is wrong with one block, and which kind of wrong it is."""
+    begins = block.number == position.first
+    parent = None if begins or below is None else below.hash
+    try:
+        stored = parse_proof(block.proof_text)
+        bundle = to_bundle(block)
+        senders = stored.results["senders"].outcome is not Outcome.NOT_APPLICABLE
+        proof = prove(bundle, spec, parent_hash=parent, senders=senders)
+    except ProofFailure as failure:
+        return COMMITMENT, f"{failure.check}: expected {failure.expected}, got {failure.got}"
+    except Corruption as error:
+        return _kind_of_unreadable(block, spec, parent), str(error)
+    if begins and below is not None and block.ref.parent_hash != below.hash:
+        return COMMITMENT, "its parent is not the one that the checkpoint names"
+    if below is not None and str(proof) != block.proof_text:
+        passed = {name for name, result in stored.results.items() if result.outcome is Outcome.PASSED}
+        lost = passed.intersection(proof.lowered, spec.at(block.number).checks)
+        return (
+            COMMITMENT if lost else INGESTED
+        ), f"its proof reads {block.proof_text!r}, and comes out as {str(proof)!r}"
+    if not _flags_hold(block, proof, rooted_count(bundle, spec)):
+        return INGESTED, "rows are marked as covered by a root that does not cover them, or the reverse"
+    if block.digest() != block.stored_digest:
+        return INGESTED, "the digest over its rows is another one, and every commitment holds"
+    return None
+
+
+def _kind_of_unreadable(block: BlockRows, spec: ChainSpec, parent: bytes | None) -> str:
+    """Whose word rows break that cannot be a block: ours alone, if they are one but for what we count in them."""
+    try:
+        prove(to_bundle(_recounted(block)), spec, parent_hash=parent)
+    except (ProofFailure, Corruption):
+        return COMMITMENT
+    return INGESTED
+
+
+def _recounted(block: BlockRows) -> BlockRows:
+    """The same rows, with the counts that they have."""
+    index, count = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("log_count")
+    logs = Counter(row[LOGS.index("tx_index")] for row in block.logs)
+    transactions = [(*row[:count], logs[row[index]], *row[count + 1 :]) for row in block.transactions]
+    counted = {
+        "transaction_count": len(transactions),
+        "log_count": len(block.logs),
+        "withdrawal_count": len(block.withdrawals) or None,
+    }
+    row = tuple(counted.get(name, value) for name, value in zip(BLOCKS.names, block.block, strict=True))
+    return replace(block, block=row, transactions=transactions)
+
+
+def _flags_hold(block: BlockRows, proof: Proof, covered: int) -> bool:
+    """Whether the rows say rightly which of them stand under a root that could be checked."""
+    receipts = proof.holds("receipts")
+    transactions = receipts and proof.holds("transactions")
+    flag, number = TRANSACTIONS.index("covered"), TRANSACTIONS.index("tx_index")
+    log_flag, log_number = LOGS.index("covered"), LOGS.index("tx_index")
+    return all(
+        row[flag] == int(transactions and int(row[number] or 0) < covered) for row in block.transactions
+    ) and all(row[log_flag] == int(receipts and int(row[log_number] or 0) < covered) for row in block.logs)

@@ -1,0 +1,103 @@
+"""The rows of contracts' events against what the stored logs say, decoded again.
+
+Reads one snapshot; all else is pure.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tidelog.batch import Row, Table, Value
+from tidelog.chain.contracts.contract import Registered
+from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.projection import ContractEvents
+from tidelog.chain.reading.contracts import stored_contracts
+from tidelog.chain.rows.layout import BlockRows
+from tidelog.store import Snapshot
+
+__all__ = ["StoredEvents", "event_differences", "stored_events"]
+
+
+class StoredEvents(NamedTuple):
+    """A contract, and the rows that its tables have for a range of blocks, by table."""
+
+    registered: Registered
+    rows: dict[str, list[Row]]
+
+    @property
+    def name(self) -> str:
+        """The contract's."""
+        return self.registered.contract.name
+
+    def misses(self, number: int) -> bool:
+        """Whether the rows of this block may not be there yet."""
+        return not self.registered.is_filled and number < self.registered.filled_from
+
+
+async def stored_events(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[StoredEvents]:
+    """Of each contract of a chain that is there to stay."""
+    found = []
+    for registered in await stored_contracts(snapshot, chain_id):
+        if not registered.leaving:
+            rows = {
+                table.name: await snapshot.select(table, scope=chain_id, low=low, high=high)
+                for table in tables_of(registered.contract).tables
+            }
+            found.append(StoredEvents(registered, rows))
+    return found
+
+
+def event_differences(
+    stored: Sequence[StoredEvents], blocks: Sequence[BlockRows], passed_over: Collection[int]
+) -> list[tuple[int, str]]:
+    """What differs, by block, one sentence for each block and table.
+
+    Args:
+        passed_over: blocks whose logs cannot be trusted, since something was found in them.
+    """
+    found = []
+    for each in stored:
+        events = ContractEvents([each.registered.contract])
+        there = {table.name: _by_block(table, each.rows[table.name]) for table in events.undone}
+        for block in blocks:
+            if block.number in passed_over or each.misses(block.number):
+                continue
+            wanted: dict[str, list[Row]] = {}
+            for table, row in events.of_block(block):
+                wanted.setdefault(table.name, []).append(row)
+            for table in events.undone:
+                rows = _by_block(table, wanted.get(table.name, []))
+                what = _difference(rows.get(block.number, []), there[table.name].get(block.number, []))
+                if what:
+                    found.append((block.number, f"{table.name} {what}"))
+    return found
+
+
+class _Content(NamedTuple):
+    """A row as it is compared."""
+
+    log_index: Value
+    values: Row  # of the columns that are content
+
+
+def _by_block(table: Table, rows: Iterable[Row]) -> dict[Value, list[_Content]]:
+    number, log_index = table.index("block_number"), table.index("log_index")
+    content = [place for place, column in enumerate(table.columns) if column.content]
+    found: dict[Value, list[_Content]] = {}
+    for row in rows:
+        found.setdefault(row[number], []).append(_Content(row[log_index], tuple([row[place] for place in content])))
+    return found
+
+
+def _difference(wanted: list[_Content], there: list[_Content]) -> str | None:
+    if wanted == there:
+        return None
+    by_index: dict[Any, Row] = dict(wanted)
+    stored: dict[Any, Row] = dict(there)
+    for index in sorted({*by_index, *stored}):
+        if index not in stored:
+            return f"has no row of log {index}"
+        if index not in by_index:
+            return f"has a row of log {index}, which says none"
+        if by_index[index] != stored[index]:
+            return f"has another row of log {index} than that log says"
+    return "has its rows in another order"

@@ -1,0 +1,27 @@
+"""The contracts whose events have tables in a store, as it says itself. Asks a `Snapshot`, no SQL."""
+
+from collections.abc import Iterator
+
+from tidelog.batch import Table
+from tidelog.chain.contracts.contract import CONTRACTS, Registered, registered_rows
+from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.store import Snapshot
+
+__all__ = ["stored_contracts", "stored_tables"]
+
+
+async def stored_contracts(snapshot: Snapshot, chain_id: int | None = None) -> list[Registered]:
+    """Those of a chain, or all, by chain and name; those that are being removed among them."""
+    return registered_rows(await snapshot.select(CONTRACTS, scope=chain_id))
+
+
+async def stored_tables(snapshot: Snapshot) -> list[Table]:
+    """The tables of all contracts that are there to stay, in an order that is always the same."""
+
+    def tables() -> Iterator[Table]:
+        for registered in found:
+            if not registered.leaving:
+                yield from tables_of(registered.contract).tables
+
+    found = await stored_contracts(snapshot)
+    return sorted(tables(), key=lambda table: table.name)

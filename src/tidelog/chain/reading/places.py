@@ -1,0 +1,73 @@
+"""Where logs stand, by more than numbers: facts of their blocks, and their transactions' hashes.
+
+Reads these columns and no others: a transaction's row is a hundred times as large as its hash.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tidelog.chain.rows.tables import BLOCKS, TRANSACTIONS
+from tidelog.errors import Corruption
+from tidelog.store import Snapshot
+
+__all__ = ["BlockFacts", "RowWithoutBlock", "block_facts", "transaction_hashes"]
+
+BLOCKS_AT_ONCE = 1_000  # far below what one statement may name
+
+
+class BlockFacts(NamedTuple):
+    """What is shown of a block beside its logs. `timestamp` is Unix time in seconds."""
+
+    number: int
+    hash: bytes
+    timestamp: int
+
+
+class RowWithoutBlock(Corruption):
+    """A row is there, and what it belongs to is not. `what` says it as a sentence."""
+
+    def __init__(self, chain_id: int, number: object, what: str) -> None:
+        super().__init__(f"chain {chain_id}, block {number}: {what}: run `tidelog chain verify`")
+        self.number = number
+
+
+async def block_facts(snapshot: Snapshot, chain_id: int, numbers: Iterable[int]) -> dict[int, BlockFacts]:
+    """Of the blocks of these numbers that are there."""
+    ordered = sorted(set(numbers))
+    facts: dict[int, BlockFacts] = {}
+    for start in range(0, len(ordered), BLOCKS_AT_ONCE):
+        part = ordered[start : start + BLOCKS_AT_ONCE]
+        rows: list[Any] = await snapshot.select(
+            BLOCKS,
+            scope=chain_id,
+            low=part[0],  # the range lets PostgreSQL leave partitions out
+            high=part[-1],
+            where={"number": part},
+            columns=BlockFacts._fields,
+        )
+        facts |= {found.number: found for found in map(BlockFacts._make, rows)}
+    return facts
+
+
+async def transaction_hashes(
+    snapshot: Snapshot, chain_id: int, places: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], bytes]:
+    """By block number and index.
+
+    Each block is asked for by itself: of several blocks and indexes at once PostgreSQL takes another index.
+    """
+    indexes: dict[int, set[int]] = {}
+    for number, index in places:
+        indexes.setdefault(number, set()).add(index)
+    hashes: dict[tuple[int, int], bytes] = {}
+    for number, wanted in sorted(indexes.items()):
+        rows: list[Any] = await snapshot.select(
+            TRANSACTIONS,
+            scope=chain_id,
+            low=number,
+            high=number,
+            where={"tx_index": sorted(wanted)},
+            columns=("tx_index", "hash"),
+        )
+        hashes |= {(number, index): tx_hash for index, tx_hash in rows}
+    return hashes

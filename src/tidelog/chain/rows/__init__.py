@@ -1,0 +1,1 @@
+"""A proven block as rows of the store, and back. Pure."""

@@ -1,0 +1,1 @@
+"""What a sync reports about itself: progress, readiness, and what stops it."""

@@ -1,0 +1,456 @@
+"""The one writer of a chain: it holds the checkpoint, commits every move, and remembers which blocks are unfinalized.
+
+What is in memory changes only after a commit has succeeded, so that it never says more than the store.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tidelog.backoff import delays
+from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table, Value
+from tidelog.chain.blocks import BlockRef, Header
+from tidelog.chain.contracts.contract import CONTRACTS, Registered, registered_row
+from tidelog.chain.contracts.projection import ContractEvents
+from tidelog.chain.forks import checkpoint as transitions
+from tidelog.chain.forks.checkpoint import Transition
+from tidelog.chain.forks.choice import is_linked
+from tidelog.chain.forks.position import Counts, Position, counts, counts_of, decode_position, source_of
+from tidelog.chain.projections import REWIND, Projection
+from tidelog.chain.proof.outcome import NOT_APPLICABLE, Proof, parse_proof, with_parent
+from tidelog.chain.reading.contracts import stored_contracts
+from tidelog.chain.rows.layout import BlockRows, with_proof
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.chain.sync.monitoring.trouble import Trouble
+from tidelog.chain.sync.staging import StagingBuffer
+from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.runtime import Runtime
+from tidelog.store import Snapshot, Store
+from tidelog.store.patience import patiently
+from tidelog.telemetry import ChainMetrics, logger
+
+T = TypeVar("T")
+
+_log = logger("ledger")
+
+
+class WriterLimits(Struct, frozen=True):
+    """What a chain writer holds, and how long it waits for its store."""
+
+    held_max: int = 16_384  # unfinalized links kept: beyond the deepest reorg on record (Ethereum Classic, 2020: 7,000)
+    commit_end_s: float = 30.0  # that a commit under way may still take when its caller is to end
+    commit_look_s: float = 0.25  # between looks whether it has to be given up
+    store_patience_s: float = 600.0  # how long a database may be away before the process gives up and says so
+
+
+WRITER_LIMITS = WriterLimits()
+
+
+class ChainWriter:
+    """A chain in the store, as its only writer."""
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        metrics: ChainMetrics,
+        chain_id: int,
+        checkpoint: Checkpoint,
+        projections: Sequence[Projection] = (),
+        limits: WriterLimits = WRITER_LIMITS,
+        contracts: Sequence[Registered] = (),
+    ) -> None:
+        self._limits = limits
+        self.chain_id = chain_id
+        self._store = store
+        self._runtime = runtime
+        self._metrics = metrics
+        self._checkpoint = checkpoint
+        self._given = tuple(projections)
+        self._with_first: tuple[tuple[Rows, ...], tuple[Table, ...]] = ((), ())  # what goes with the first blocks
+        self._keep(contracts)
+        self._position = decode_position(checkpoint)
+        self._trouble = Trouble(runtime)  # with the store
+        self._committing_since: float | None = None  # by the monotonic clock
+        self._refs: list[BlockRef] = []  # from the finalized block (or the first, or `held_max` below) to the head
+
+    @classmethod
+    async def open(
+        cls,
+        store: Store,
+        runtime: Runtime,
+        metrics: ChainMetrics,
+        chain_id: int,
+        projections: Sequence[Projection] = (),
+        limits: WriterLimits = WRITER_LIMITS,
+    ) -> "ChainWriter":
+        """Become the writer of the chain; any earlier one is fenced.
+
+        Args:
+            projections: what derives further rows of every block that is committed, beside the chain's own.
+
+        Raises:
+            Corruption: the checkpoint and the blocks do not fit together.
+        """
+        writer = await cls.acquire(store, runtime, metrics, chain_id, projections, limits)
+        await writer._load()
+        return writer
+
+    @classmethod
+    async def acquire(
+        cls,
+        store: Store,
+        runtime: Runtime,
+        metrics: ChainMetrics,
+        chain_id: int,
+        projections: Sequence[Projection] = (),
+        limits: WriterLimits = WRITER_LIMITS,
+    ) -> "ChainWriter":
+        """The same without a look at the blocks: for `repair`, where one of them is known to be damaged."""
+        metrics.reorgs.labels(chain_id)  # there from the start, so that a first one shows
+        metrics.reorg_depth.labels(chain_id)
+        checkpoint = await store.acquire(source_of(chain_id))
+        async with store.snapshot() as snapshot:
+            contracts = await stored_contracts(snapshot, chain_id)
+        return cls(store, runtime, metrics, chain_id, checkpoint, projections, limits, contracts)
+
+    async def _load(self) -> None:
+        position = self._position
+        if position is None:
+            return
+        low = max(position.first, position.head - self._limits.held_max + 1)
+        if position.finalized is not None:
+            low = max(low, position.finalized)
+        async with self._store.snapshot() as snapshot:
+            self._refs = await refs_between(snapshot, self.chain_id, low, position.head)
+        ends = [(ref.number, ref.hash) for ref in self._refs[-1:]]
+        whole = len(self._refs) == position.head - low + 1 and is_linked(self._refs)
+        if not whole or ends != [(position.head, position.head_ref_hash)]:
+            raise Corruption(
+                f"chain {self.chain_id}: the checkpoint says head {position.head}, and the blocks below it do not "
+                "lead there: run `tidelog chain verify`"
+            )
+        self._tell()
+        if counts(position) is None:  # an older tidelog did not count: this once, all blocks are read
+            counted = await self._counted(position.first, position.head)
+            _log.info("counted", chain=self.chain_id, **counted._asdict())
+            await self._commit(transitions.recount(self._checkpoint, counted))
+
+    async def _counted(self, low: int, high: int) -> Counts:
+        """How many rows the stored blocks `low` to `high` have."""
+
+        async def count() -> Counts:
+            found = Counts()
+            async with self._store.snapshot() as snapshot:
+                async for rows in snapshot.scan(BLOCKS, scope=self.chain_id, low=low, high=high):
+                    found = found.plus(counts_of(rows))
+            return found
+
+        return await self._patiently(count)
+
+    def _keep(self, contracts: Sequence[Registered]) -> None:
+        """From now on the rows of these contracts are derived from each block, beside those of what was given."""
+        self._contracts = tuple(contracts)
+        staying = [each.contract for each in contracts if not each.leaving]
+        self._projections: tuple[Projection, ...] = (*self._given, *([ContractEvents(staying)] if staying else []))
+
+    # -- what is stored -------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position | None:
+        """None until the first commit."""
+        return self._position
+
+    @property
+    def head(self) -> BlockRef | None:
+        """The last block that is committed; None while there is none."""
+        return self._refs[-1] if self._refs else None
+
+    @property
+    def window(self) -> tuple[Sequence[BlockRef], bool]:
+        """The references that a reorg may touch, and whether the lowest is final: see `forks.choice.choose_fork`."""
+        position = self._required()
+        if position.finalized is None and self._refs[0].number == position.first and position.first > 0:
+            return [position.base, *self._refs], False
+        return self._refs, True
+
+    @property
+    def writer_number(self) -> int:
+        """The number that this writer drew when it opened."""
+        return self._checkpoint.writer
+
+    @property
+    def contracts(self) -> tuple[Registered, ...]:
+        """The contracts whose events have tables, as the store says; whoever writes the chain writes these too."""
+        return self._contracts
+
+    @property
+    def committing_s(self) -> float:
+        """How long the commit that is under way has taken so far; 0 when there is none."""
+        since = self._committing_since
+        return 0.0 if since is None else self._runtime.monotonic() - since
+
+    @property
+    def store_trouble(self) -> str | None:
+        """Why the store does not take what is being committed, in its words; None if it does."""
+        return self._trouble.now or getattr(self._store, "trouble", None)
+
+    @property
+    def lasting_trouble(self) -> str | None:
+        """The same once it lasts for some seconds."""
+        return self._trouble.cause
+
+    def ref(self, number: int) -> BlockRef | None:
+        """The stored reference of that number, if it is in the window."""
+        if not self._refs:
+            return None
+        index = number - self._refs[0].number
+        return self._refs[index] if 0 <= index < len(self._refs) else None
+
+    async def holds(self, header: Header) -> bool:
+        """Whether a header is that of a stored block, wherever in the range."""
+        ref = self.ref(header.number)
+        if ref is None and self._position is not None and header.number < self._refs[0].number:
+            async with self._store.snapshot() as snapshot:
+                ref = next(iter(await refs_between(snapshot, self.chain_id, header.number, header.number)), None)
+        return ref is not None and ref.hash == header.hash
+
+    def _required(self) -> Position:
+        if self._position is None:
+            raise AssertionError("nothing is stored yet")
+        return self._position
+
+    # -- moves ----------------------------------------------------------------------------------------------
+
+    async def append(self, blocks: Sequence[BlockRows], *, chain: Rows | None = None) -> None:
+        """Commit blocks that link to the head; `chain` goes with the first ones."""
+        refs = [block.ref for block in blocks]
+        if not is_linked([*self._refs[-1:], *refs]):
+            raise AssertionError("blocks that do not link reached a commit")
+        await self._commit(
+            self._begun(
+                transitions.append(self.chain_id, self._checkpoint, blocks, chain=chain, projections=self._projections)
+            )
+        )
+        self._with_first = ((), ())
+        self._hold([*self._refs, *refs])
+        self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
+
+    async def replace(
+        self, keep: BlockRef | None, refs: Sequence[BlockRef], staged: StagingBuffer, *, reason: str
+    ) -> None:
+        """Drop what is above `keep` and commit the branch in the staging buffer, all at once."""
+        dropped = [ref for ref in self._refs if keep is None or ref.number > keep.number]
+        kept = self._refs[: len(self._refs) - len(dropped)]
+        if not is_linked([*kept[-1:], *refs]):
+            raise AssertionError("a branch that does not link reached a commit")
+        old_head = self._required().head
+        gone = await self._counted(old_head - len(dropped) + 1, old_head)
+        move = transitions.replace(
+            self.chain_id,
+            self._checkpoint,
+            keep=keep,
+            dropped=dropped,
+            refs=refs,
+            rows=staged.rows(),
+            reason=reason,
+            at_ms=int(self._runtime.now() * 1000),
+            gone=gone,
+            blocks=staged,
+            projections=self._projections,
+        )
+        await self._commit(move)
+        self._hold([*kept, *refs])
+        if reason != REWIND:
+            self._metrics.reorgs.labels(self.chain_id).inc()
+            self._metrics.reorg_depth.labels(self.chain_id).observe(len(dropped))
+        _log.warning(
+            "reorg" if reason != REWIND else "rewind",
+            chain=self.chain_id,
+            depth=len(dropped),
+            fork=move.position.head - len(refs),
+            old_head=old_head,
+            new_head=move.position.head,
+            reason=reason,
+        )
+
+    async def prepend(self, blocks: Sequence[BlockRows]) -> None:
+        """Commit blocks below the first one, which they lead up to."""
+        position = self._required()
+        async with self._store.snapshot() as snapshot:
+            first = await read_block(snapshot, self.chain_id, position.first)
+        refs = [block.ref for block in blocks]
+        if first is None or not is_linked([*refs, first.ref]):
+            raise AssertionError("blocks that do not link reached a commit")
+        proven = with_proof(first, with_parent(parse_proof(first.proof_text)))
+        lowest = blocks[0]  # until blocks below it come, nothing is there to compare its parent with
+        begins = Proof({**parse_proof(lowest.proof_text).results, "parent": NOT_APPLICABLE})
+        lower = [replace(lowest, block=with_proof(lowest, begins)), *blocks[1:]]
+        await self._commit(
+            transitions.prepend(self.chain_id, self._checkpoint, lower, proven, projections=self._projections)
+        )
+        self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
+
+    def _begun(self, move: Transition) -> Transition:
+        """The move, with the tables that wait for the first blocks."""
+        put, create = self._with_first
+        return transitions.with_first_blocks(move, put=put, create=create) if put else move
+
+    async def keep_contracts(
+        self,
+        contracts: Sequence[Registered],
+        *,
+        add: Sequence[Rows] = (),
+        rollback: Rollback | None = None,
+        create: Sequence[Table] = (),
+        discard: Sequence[Table] = (),
+    ) -> None:
+        """Commit which contracts there are from now on, with rows and tables of theirs.
+
+        Where no blocks are held yet, it is committed with the first ones.
+        """
+        changed = [each for each in contracts if each not in self._contracts]
+        names = {each.contract.name for each in contracts}
+        put = (Rows(CONTRACTS, [registered_row(self.chain_id, each) for each in changed]),) if changed else ()
+        gone = [each.contract.name for each in self._contracts if each.contract.name not in names]
+        drop = tuple([Drop(CONTRACTS, self.chain_id, (("name", name),), self.chain_id) for name in gone])
+        if self._position is None:
+            self._with_first = (put, tuple(create))
+        else:
+            await self._commit(
+                transitions.aside(
+                    self._checkpoint,
+                    add=tuple(add),
+                    put=put,
+                    rollback=rollback,
+                    drop=drop,
+                    create=tuple(create),
+                    discard=tuple(discard),
+                )
+            )
+        self._keep(contracts)
+
+    async def finalize(self, ref: BlockRef) -> None:
+        """Raise finality to a stored block."""
+        await self._commit(transitions.finalize(self._checkpoint, ref.number, ref.hash))
+        self._hold(self._refs)
+
+    async def describe(self, chain: Rows) -> None:
+        """Put another row for the chain in place of the stored one."""
+        await self._commit(transitions.describe(self._checkpoint, chain))
+
+    async def rewind(self, to: int, *, below_finalized: bool) -> int:
+        """Drop the blocks above `to`; how many. ConfigError where that is not in the range, or final."""
+        position = self._position
+        if position is None or not position.first <= to <= position.head:
+            stored = "no blocks" if position is None else f"blocks {position.first} to {position.head}"
+            raise ConfigError(f"--to {to} is not in the store, which holds {stored} of chain {self.chain_id}")
+        if position.finalized is not None and to < position.finalized and not below_finalized:
+            raise ConfigError(f"--to {to} drops final blocks (up to {position.finalized}): say --below-finalized too")
+        if to == position.head:
+            return 0
+        async with self._store.snapshot() as snapshot:
+            self._refs = await refs_between(snapshot, self.chain_id, to, position.head)
+        with StagingBuffer() as empty:
+            await self.replace(self._refs[0], (), empty, reason=REWIND)
+        return position.head - to
+
+    async def repair(self, block: BlockRows) -> None:
+        """Put one block's rows in the place of the stored ones."""
+        async with self._store.snapshot() as snapshot:
+            stored = await read_block(snapshot, self.chain_id, block.number)
+        sound = stored is not None and stored.digest() == stored.stored_digest
+        gone = counts_of([stored.block]) if stored is not None and sound else None
+        await self._commit(
+            transitions.repair(self.chain_id, self._checkpoint, block, gone, projections=self._projections)
+        )
+
+    def _hold(self, refs: list[BlockRef]) -> None:
+        position = self._required()
+        lowest = max(refs[-1].number - self._limits.held_max + 1, position.finalized or 0) if refs else 0
+        self._refs = [ref for ref in refs if ref.number >= lowest] if refs[0].number < lowest else refs
+        self._tell()
+
+    def _tell(self) -> None:
+        position = self._required()
+        self._metrics.indexed.labels(self.chain_id).set(position.head)
+        if position.finalized is not None:
+            self._metrics.finalized.labels(self.chain_id).set(position.finalized)
+
+    async def _commit(self, move: Transition) -> None:
+        """Commit; a caller that is cancelled meanwhile goes only when that has come to its end.
+
+        A commit that waits for a database that is away is no such end: it is given up at once, and so is one that takes
+        longer than `commit_end_s`. Whether it was taken, the next start finds out.
+        """
+        committing = asyncio.ensure_future(self._commit_patiently(move))
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            loop = asyncio.get_running_loop()
+            ends_at = loop.time() + self._limits.commit_end_s
+            while not committing.done():
+                if self.store_trouble is not None or loop.time() >= ends_at:
+                    committing.cancel()
+                await asyncio.wait({committing}, timeout=self._limits.commit_look_s)
+            await asyncio.gather(committing, return_exceptions=True)
+            raise
+
+    async def _commit_patiently(self, move: Transition) -> None:
+        """Commit, and wait for a database that is busy or away."""
+        started = self._committing_since = self._runtime.monotonic()
+        self._runtime.reached("ledger.before_commit")
+        await self._patiently(lambda: self._store.commit(move.batch))
+        self._runtime.reached("ledger.after_commit")
+        self._committing_since = None
+        self._checkpoint, self._position = move.batch.after, move.position
+        self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
+        for rows in (*move.batch.add, *move.batch.put):
+            self._metrics.rows.labels(self.chain_id, rows.table.name).inc(len(rows.rows))
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the database is there, and not busy."""
+        waits, patience_s = delays(self._runtime.random("ledger"), max_s=10.0), self._limits.store_patience_s
+        result = await patiently(
+            self._runtime, attempt, patience_s=patience_s, waits=waits, on_busy=self._store_is_busy
+        )
+        self._trouble.clear()
+        return result
+
+    def _store_is_busy(self, error: Busy) -> None:
+        self._trouble.note(str(error))
+        _log.warning("store_busy", chain=self.chain_id, error=str(error))
+
+
+_REF_COLUMNS = tuple(BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
+
+
+async def refs_between(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[BlockRef]:
+    """The references of the stored blocks `low` to `high`, oldest first."""
+    number, block_hash, parent = _REF_COLUMNS
+    refs: list[BlockRef] = []
+    async for rows in snapshot.scan(BLOCKS, scope=chain_id, low=low, high=high):
+        refs += [BlockRef(row[number], row[block_hash], row[parent]) for row in rows]  # type: ignore[arg-type]
+    return refs
+
+
+async def read_blocks(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[BlockRows]:
+    """The stored blocks `low` to `high` with all their rows."""
+    blocks = await snapshot.select(BLOCKS, scope=chain_id, low=low, high=high)
+    groups: list[dict[Value, list[Row]]] = []
+    for table in (TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES):
+        height, by_number = table.names.index("block_number"), dict[Value, list[Row]]()
+        groups.append(by_number)
+        for row in await snapshot.select(table, scope=chain_id, low=low, high=high):
+            by_number.setdefault(row[height], []).append(row)
+    number = BLOCKS.index("number")
+    return [BlockRows(block, *(group.get(block[number], []) for group in groups)) for block in blocks]
+
+
+async def read_block(snapshot: Snapshot, chain_id: int, number: int) -> BlockRows | None:
+    """The stored block of that number with all its rows; None if it is not stored."""
+    found = await read_blocks(snapshot, chain_id, number, number)
+    return found[0] if found else None

@@ -1,0 +1,69 @@
+"""What a store holds of each chain, as text or JSON."""
+
+import json
+
+from tidelog.chain.forks.position import decode_position, source_of
+from tidelog.chain.proof.spec import LOWERABLE, rules_text, spec_of
+from tidelog.chain.rows.tables import BLOCKS, CHAINS, REORGS
+from tidelog.cli.stores import opened
+from tidelog.errors import Corruption
+from tidelog.runtime import run
+
+__all__ = ["print_status"]
+
+REORG = ("fork_number", "depth", "old_head")
+
+
+def print_status(db: str, as_json: bool) -> None:
+    """Print the facts of every chain in the store at `db`."""
+    run(_status(db, as_json), brief=True)
+
+
+async def _status(db: str, as_json: bool) -> None:
+    async with opened(db) as store, store.snapshot() as snapshot:
+        for row in await snapshot.select(CHAINS):
+            chain_id = row[CHAINS.index("chain_id")]
+            assert isinstance(chain_id, int)
+            checkpoint = await snapshot.checkpoint(source_of(chain_id))
+            position = None if checkpoint is None else decode_position(checkpoint)
+            if checkpoint is None or position is None:
+                raise Corruption(f"chain {chain_id} is named in the store and has no checkpoint")
+            spec = spec_of(row)
+            rules = spec.at(position.head + 1)
+            heads = await snapshot.select(
+                BLOCKS, scope=chain_id, low=position.head, high=position.head, columns=("timestamp", "proof")
+            )
+            timestamp, proof = heads[0] if heads else (None, None)
+            reorgs = await snapshot.select(REORGS, scope=chain_id, descending=True, limit=1, columns=REORG)
+            facts = {
+                "chain_id": chain_id,
+                "profile": spec.name,
+                "checks": list(rules.checks),
+                "not_checked": [check for check in LOWERABLE if check not in rules.checks],
+                "accepted_unproven": list(rules.accepted),
+                "not_yet_confirmed": list(rules.unconfirmed),
+                "rules": [rules_text(found) for found in spec.ranges],
+                "first": position.first,
+                "head": position.head,
+                "head_hash": position.head_hash,
+                "head_timestamp": timestamp,
+                "head_proof": proof,
+                "finalized": position.finalized,
+                "changes": position.changes,
+                "commits": checkpoint.commit_seq,
+                "epoch": checkpoint.epoch,
+                "last_reorg": None if not reorgs else dict(zip(("fork", "depth", "old_head"), reorgs[0], strict=True)),
+            }
+            if as_json:
+                print(json.dumps(facts))
+            else:
+                for name, value in facts.items():
+                    print(f"{name:15} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return "none" if value is None else str(value)

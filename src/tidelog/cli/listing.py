@@ -1,0 +1,28 @@
+"""Rows as the commands that list what is stored print them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["print_rows", "time_text"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
+    """A row a line: as one JSON object, or as what it has, name=value. Bytes are printed as hex."""
+    for row in rows:
+        shown = {name: f"0x{value.hex()}" if isinstance(value, bytes) else value for name, value in row.items()}
+        if as_json:
+            print(json.dumps(shown))
+        else:
+            print("  ".join(f"{name}={value}" for name, value in shown.items() if value is not None))
+
+
+def time_text(time_us: int) -> str:
+    """Unix time in microseconds as UTC."""
+    try:
+        time = EPOCH + timedelta(microseconds=time_us)
+    except OverflowError:
+        return f"{time_us} us"
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,86 @@
+"""`tidelog config` and `tidelog init`: what a file says, and a file to begin with."""
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir, surroundings
+from tidelog.cli.run.file.processes import checked, warnings_of
+from tidelog.cli.run.file.reference import commented_file
+from tidelog.cli.run.file.settings import Settings
+from tidelog.config import shown
+from tidelog.errors import ConfigError
+
+app = cyclopts.App(name="config", help="The file of `tidelog run`: check, show.")
+
+
+@app.command
+def check(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None) -> None:
+    """Say what a file would run, or what is wrong with it; exit code 2 then. Connects to nothing."""
+    loaded = checked(config, surroundings(data_dir))
+    for warning in warnings_of(loaded, config):
+        print(f"tidelog: warning: {warning}", file=sys.stderr)
+    for about, what in _plan(loaded.value):
+        print(f"{about:8} {what}")
+
+
+def _plan(settings: Settings) -> list[tuple[str, str]]:
+    lines = [("store", str(settings.store.url.shown()))]
+    for chain in settings.chain:
+        contracts = f"; contracts {', '.join(each.name for each in chain.contract)}" if chain.contract else ""
+        lines.append(("chain", f"{chain.name}: {', '.join(url.shown() for url in chain.rpc)}{contracts}"))
+    lines += [
+        ("market", f"{market.name}: {', '.join((*market.symbols, *market.channels))}; journal {market.journal}")
+        for market in settings.market
+    ]
+    api = f"{settings.api.host}, port {settings.api.port}" if settings.api.enabled else "not served"
+    lines += [("api", api), ("run", f"in {settings.run.directory}, stops within {settings.run.stop_timeout.shown()}")]
+    return lines
+
+
+@app.command
+def show(
+    *,
+    config: ConfigFile = DEFAULT_FILE,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Print every key with its value, secrets hidden, and where it is from: the file, a variable, or the default.
+
+    Args:
+        as_json: one JSON object: the values under "values", the variables that override keys under "overrides".
+    """
+    keys = shown(checked(config, surroundings(data_dir)))
+    if not as_json:
+        for key in keys:
+            print(f"{key.key} = {json.dumps(key.value)}  # {key.origin}")
+        return
+    values: dict[str, Any] = {}
+    for key in keys:
+        below = values
+        for step in key.path[:-1]:
+            below = below.setdefault(step, {})
+        below[key.path[-1]] = key.value
+    overrides = {key.key: key.origin for key in keys if key.origin not in ("file", "default")}
+    print(json.dumps({"values": values, "overrides": overrides}))
+
+
+def init(path: str = DEFAULT_FILE, /) -> None:
+    """Write a file with every key, commented, to begin with. One that exists is left alone.
+
+    Args:
+        path: of the new file.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # keys may come to stand in it
+    except FileExistsError:
+        raise ConfigError(f"{path} exists: give the path of a new file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(commented_file())
+    print(f"{path} is written: `tidelog config check -c {path}`, then `tidelog run -c {path}`")

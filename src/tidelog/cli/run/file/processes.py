@@ -1,0 +1,201 @@
+"""What the settings mean: which processes there are, the options of each, and which settings are refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from tidelog.api.http.options import ApiOptions
+from tidelog.cli.run.file.parts import journals_of
+from tidelog.cli.run.file.settings import API, SOURCES_MAX, SUPERVISOR, MarketSettings, Settings
+from tidelog.config import Loaded, load
+from tidelog.errors import ConfigError
+
+if TYPE_CHECKING:  # a process of one kind of source does not load what the others run on
+    from tidelog.cli.sources.chain import ChainSource
+    from tidelog.cli.sources.market import MarketSource
+
+__all__ = [
+    "api_options_of",
+    "chain_source_of",
+    "checked",
+    "judge",
+    "market_source_of",
+    "options_by_process",
+    "symbols_alone",
+    "warnings_of",
+]
+
+STABLE_S_MIN = 1.0  # below it a process that fails at once would be started again without a pause
+SOCKET_PATH_MAX = 107  # bytes that the system has room for
+
+T = TypeVar("T", bound=Hashable)
+
+
+def chain_source_of(settings: Settings, name: str) -> ChainSource:
+    """The options of `chain sync --follow`. ConfigError: they cannot be meant."""
+    from tidelog.chain.source.opening import RpcEndpoint
+    from tidelog.cli.sources.chain import chain_source
+    from tidelog.cli.sources.contracts import contracts_of
+
+    (chain,) = (each for each in settings.chain if each.name == name)
+    options = {each.name: getattr(chain, each.name) for each in msgspec.structs.fields(chain)}
+    del options["name"], options["contract"]
+    contracts = contracts_of(chain.contract, lambda name, key: _spelled("chain", chain.name, "contract", name)(key))
+    options["rpc"] = tuple(RpcEndpoint(url.reveal(), url.rate, url.batch) for url in chain.rpc)
+    options["ws"] = None if chain.ws is None else chain.ws.reveal()
+    return chain_source(
+        _spelled("chain", name), db=settings.store.url.reveal(), to=None, follow=True, contracts=contracts, **options
+    )
+
+
+def market_source_of(settings: Settings, name: str) -> MarketSource:
+    """The options of `market record`. ConfigError: they cannot be meant."""
+    from tidelog.cli.sources.market import MarketSource
+    from tidelog.market.kraken.auth import ApiKey
+    from tidelog.market.load.expiry import Keep
+    from tidelog.market.symbols import normal_symbols
+
+    (market,) = (each for each in settings.market if each.name == name)
+    key, secret = market.key, market.secret
+    if (key is None) != (secret is None):
+        raise ConfigError(f"market.{name}: give key and secret, or neither")
+    try:
+        symbols = list(normal_symbols(market.symbols))
+    except ConfigError as error:
+        raise ConfigError(f"market.{name}: symbols: {error}") from None
+    return MarketSource(
+        symbols=symbols,
+        channels=list(market.channels),
+        depth=market.depth,
+        interval=market.interval,
+        journal=market.journal,
+        db=settings.store.url.reveal(),
+        name=market.name,
+        protocol=market.protocol,
+        url=None if market.url is None else market.url.reveal(),
+        keep_days=market.keep_days,
+        keep=Keep(market.keep_trades_days, market.keep_candles_days, market.keep_books_days, market.keep_coverage_days),
+        journal_max=market.journal_max,
+        rest=market.rest.reveal(),
+        key=None if key is None or secret is None else ApiKey(key.reveal(), secret.reveal()),
+    )
+
+
+def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:
+    """The options of `serve`; what it scrapes are the sockets of the supervisor and these sources."""
+    options = {
+        option: getattr(settings.api, key)
+        for option, key in ((each.name, _key_of(each.name)) for each in msgspec.structs.fields(ApiOptions))
+        if option != "scrape"
+    }
+    return ApiOptions(**options, scrape={name: f"unix:{settings.socket(name)}" for name in (SUPERVISOR, *sources)})
+
+
+def options_by_process(settings: Settings) -> dict[str, Hashable]:
+    """The options of each process, by name, in the order of their start: one whose options change has to restart."""
+    shared = (settings.store, settings.logs.format)
+    parts: dict[str, Hashable] = {chain.name: (chain, shared) for chain in settings.chain}
+    parts |= {market.name: (market, shared) for market in settings.market}
+    if settings.api.enabled:
+        parts[API] = (settings.api, settings.sources, journals_of(settings), shared)
+    return parts
+
+
+def symbols_alone(before: Hashable, after: Hashable) -> tuple[str, ...] | None:
+    """The symbols that a recording is to follow, if none of its other options has changed."""
+    if not (isinstance(before, tuple) and isinstance(after, tuple) and before[1:] == after[1:]):
+        return None
+    old, new = before[0], after[0]
+    if not (isinstance(old, MarketSettings) and isinstance(new, MarketSettings) and old.symbols and new.symbols):
+        return None
+    return new.symbols if msgspec.structs.replace(old, symbols=new.symbols) == new else None
+
+
+def _key_of(option: str) -> str:
+    """The key of an API's option: units of time are in the values of a file."""
+    return {"hosts": "allow_host", "trusted_proxies": "trusted_proxy"}.get(option, option.removesuffix("_s"))
+
+
+def _spelled(*where: str) -> Callable[[str], str]:
+    return lambda key: ".".join((*where, key))
+
+
+def checked(file: str, environ: Mapping[str, str]) -> Loaded[Settings]:
+    """The file, if it can be run. ConfigError: why it cannot."""
+    if not os.path.exists(file):
+        raise ConfigError(f"{file} cannot be read: No such file or directory; `tidelog init` writes one")
+    loaded = load(file, Settings, environ)
+    judge(loaded.value, file)
+    return loaded
+
+
+def warnings_of(loaded: Loaded[Settings], file: str) -> list[str]:
+    """What is no mistake, and not good either."""
+    warnings = []
+    if loaded.exposed and os.stat(file).st_mode & stat.S_IROTH:
+        key = ".".join(loaded.exposed[0])
+        warnings.append(f"everybody on this machine can read {file}, and {key} has a secret in it: chmod 600 {file}")
+    warnings += [
+        f"{override.variable} replaces {'.'.join(override.path)} of {file}"
+        for override in loaded.overrides
+        if override.path in loaded.given
+    ]
+    if not loaded.value.sources:
+        warnings.append(f"{file} has no [[chain]] and no [[market]]: only what is in the store is served")
+    return warnings
+
+
+def judge(settings: Settings, file: str) -> None:
+    """What no single key is wrong about.
+
+    Raises:
+        ConfigError: a sentence with the file's name.
+    """
+    try:
+        _judge(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _judge(settings: Settings) -> None:
+    names = settings.sources
+    for name in (API, SUPERVISOR):
+        if name in names:
+            raise ConfigError(f"a source is called {name}, which is a name of tidelog's own: give it another")
+    if not names and not settings.api.enabled:
+        raise ConfigError("there is nothing to run: add a [[chain]] or a [[market]]")
+    if len(names) > SOURCES_MAX:
+        raise ConfigError(f"there are {len(names)} sources: {SOURCES_MAX} at most, the others in a file of their own")
+    for name in _repeated(names):
+        raise ConfigError(f"two sources are called {name}: give one another name")
+    if len(settings.chain) > 1:
+        for chain in settings.chain:
+            if chain.chain_id is None:
+                raise ConfigError(f"chain.{chain.name}: there are several chains in one store: give each its chain_id")
+    for chain_id in _repeated(each.chain_id for each in settings.chain):
+        raise ConfigError(f"two sources are chain {chain_id}: one source with the endpoints of both fails over")
+    for journal in _repeated(os.path.realpath(each.journal) for each in settings.market):
+        raise ConfigError(f"two recordings write {journal}: give each a journal of its own")
+    if settings.run.stable < STABLE_S_MIN:
+        raise ConfigError(f"run.stable: give {STABLE_S_MIN:g}s or more")
+    for chain in settings.chain:
+        chain_source_of(settings, chain.name)
+    for market in settings.market:
+        market_source_of(settings, market.name)
+    api_options_of(settings, names)
+    for name in (*settings.names, SUPERVISOR):
+        if len(os.fsencode(settings.socket(name))) > SOCKET_PATH_MAX:
+            raise ConfigError(
+                f"run.directory: {settings.socket(name)} is longer than {SOCKET_PATH_MAX} bytes, which is the longest "
+                "path of a socket: give a shorter one, such as /run/tidelog"
+            )
+
+
+def _repeated(values: Iterable[T | None]) -> list[T]:
+    return [value for value, count in Counter(values).items() if count > 1 and value is not None]

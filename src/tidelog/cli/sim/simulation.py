@@ -1,0 +1,136 @@
+"""`tidelog sim run`: the engine under deterministic simulation, one seed or many."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tidelog.chain.proof.senders import require_senders
+from tidelog.errors import ConfigError
+from tidelog.runtime import SystemRuntime
+from tidelog.runtime import run as run_loop
+from tidelog.sim.runs.play import Verdict, generate, play, shrunk
+from tidelog.sim.scenario import schedule as plan
+
+SEEDS_MAX = 1_000_000  # of one command
+EVENTS_MAX = 10_000  # of one schedule
+TRACE_LINES = 40  # the last ones, shown where a run failed
+
+
+def run_seeds(
+    *,
+    seed: int | None,
+    seeds: str | None,
+    steps: int | None,
+    schedule: Path | None,
+    chain: bool,
+    market: bool,
+    shrink: bool,
+    jobs: int | None,
+) -> None:
+    """Run what is asked for, and end the process; see `tidelog sim run`."""
+    if (seed is not None) + (seeds is not None) + (schedule is not None) != 1:
+        raise ConfigError("give one of --seed, --seeds and --schedule")
+    if steps is not None and not 0 <= steps <= EVENTS_MAX:
+        raise ConfigError(f"--steps {steps}: give 0 to {EVENTS_MAX}")
+    if schedule is not None and (chain or market or steps is not None):
+        raise ConfigError("a schedule says itself what it is of: leave --chain, --market and --steps out")
+    kinds = [kind for kind, wanted in ((plan.CHAIN, chain), (plan.MARKET, market)) if wanted]
+    if seeds is not None:
+        first, last = _span(seeds)
+        wanted = [(kind, number) for number in range(first, last + 1) for kind in kinds or [_kind_of(number)]]
+        _require_libraries({kind for kind, _ in wanted})
+        sys.exit(run_loop(_many(wanted, steps, jobs if jobs is not None else os.cpu_count() or 1)))
+    if schedule is not None:
+        plans = [plan.decode(_read(schedule))]
+    else:
+        assert seed is not None
+        plans = [generate(kind, seed, steps=steps) for kind in kinds or [_kind_of(seed)]]
+    _require_libraries({each.kind for each in plans})
+    sys.exit(0 if all(list(map(partial(_one, shrink=shrink), plans))) else 1)
+
+
+def _require_libraries(kinds: set[str]) -> None:
+    """ConfigError: a run of a chain recovers senders, and the library for that is not installed."""
+    if plan.CHAIN in kinds:
+        require_senders()
+
+
+def _kind_of(seed: int) -> str:
+    """Which scenario a seed is where the user leaves it open: each is half of them."""
+    return plan.MARKET if seed % 2 else plan.CHAIN
+
+
+def _one(schedule: plan.Schedule, *, shrink: bool) -> bool:
+    print(plan.encode(schedule), flush=True)
+    verdict = play(schedule)
+    print(_line(schedule.kind, schedule.seed, verdict), flush=True)
+    if verdict.ok:
+        return True
+    for text in verdict.violations:
+        print(f"broken: {text}")
+    if shrink:
+        print("shrunk:", plan.encode(shrunk(schedule, lambda smaller: not play(smaller).ok)), flush=True)
+    else:
+        for line in verdict.last[-TRACE_LINES:]:
+            print(f"  {line}")
+    return False
+
+
+def _line(kind: str, seed: int, verdict: Verdict) -> str:
+    told = "held" if verdict.ok else "BROKEN"
+    return (
+        f"{kind} seed {seed}: every promise {told}; trace {verdict.digest[:32]}, {verdict.steps} steps, "
+        f"{verdict.lives} starts, {verdict.seconds:.1f} simulated seconds"
+    )
+
+
+async def _many(wanted: Sequence[tuple[str, int]], steps: int | None, jobs: int) -> int:
+    """Run them all, in so many processes; the exit code."""
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: give 1 or more")
+    runtime = SystemRuntime(jobs=jobs)
+    started = runtime.monotonic()
+    room = asyncio.Semaphore(2 * jobs)
+    failed = 0
+
+    async def one(kind: str, seed: int) -> None:
+        nonlocal failed
+        async with room:
+            verdict = await runtime.compute_apart(partial(_tried, kind, seed, steps))
+        if not verdict.ok:
+            failed += 1
+            print(_line(kind, seed, verdict))
+            print(f"  {verdict.violations[0]}\n  again: tidelog sim run --seed {seed} --{kind} --shrink", flush=True)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for kind, seed in wanted:
+                group.create_task(one(kind, seed))
+    finally:
+        runtime.close()
+    print(f"{len(wanted)} runs, {failed} broken, {runtime.monotonic() - started:.0f} s in {jobs} processes")
+    return 1 if failed else 0
+
+
+def _tried(kind: str, seed: int, steps: int | None) -> Verdict:
+    return play(generate(kind, seed, steps=steps))
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, separator, last = text.partition("-")
+    if not first.isdecimal() or (separator and not last.isdecimal()):
+        raise ConfigError(f"--seeds {text}: write the first and the last as 0-99")
+    low, high = int(first), int(last or first)
+    if high < low or high - low >= SEEDS_MAX:
+        raise ConfigError(f"--seeds {text}: give up to {SEEDS_MAX} seeds, in order")
+    return low, high
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"--schedule {path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,1 @@
+"""What runs for long, whichever command started it: a chain's sync, a recording, their progress and readiness."""

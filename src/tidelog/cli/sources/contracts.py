@@ -1,0 +1,141 @@
+"""The contracts whose events are to have tables, as a file says it: `[[chain.contract]]`, or `[[contract]]` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from msgspec import Meta, Struct, field
+
+from tidelog.config import ConfigValue, Name, Reading, load
+from tidelog.errors import ConfigError
+
+if TYPE_CHECKING:  # a process that keeps no contracts does not load what decodes them
+    from tidelog.chain.abi.entries import Event
+    from tidelog.chain.contracts.contract import Contract
+
+__all__ = ["CONTRACTS_MAX", "ContractAbi", "ContractSettings", "contracts_in", "contracts_of"]
+
+CONTRACTS_MAX = 256  # each has tables of its own, which every commit looks at
+
+
+class ContractAbi(ConfigValue):
+    """Where events are described: a known ABI's name, a compiler's file, an event's signature; or several of these."""
+
+    __slots__ = ("texts",)
+    wanted = 'the name of a known ABI, a file, an event\'s signature, or several in [ ], such as "erc20"'
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = tuple(texts)
+
+    @classmethod
+    def read(cls, given: object, reading: Reading) -> Self:
+        from tidelog.cli.chain.abi import located
+
+        texts = [text for text in (given if isinstance(given, list) else [given]) if isinstance(text, str) and text]
+        if not texts or (isinstance(given, list) and len(texts) < len(given)):
+            raise ValueError(f"give {cls.wanted}")
+        return cls([located(text, reading.folder) for text in texts])
+
+    def shown(self) -> str:
+        return ", ".join(self.texts)
+
+    def plain(self) -> list[str]:
+        return list(self.texts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ContractAbi) and self.texts == other.texts
+
+    def __hash__(self) -> int:
+        return hash(self.texts)
+
+
+class ContractSettings(Struct, frozen=True, kw_only=True):
+    name: Annotated[Name, Meta(description="Of its tables: e_NAME_EVENT, v_NAME_EVENT.", examples=["usdc"])]
+    address: Annotated[
+        str, Meta(description="Where it stands.", examples=["0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"])
+    ]
+    abi: Annotated[
+        ContractAbi,
+        Meta(
+            description="Its events: the name of a known ABI, a compiler's file, an event's signature, or several of "
+            "these in [ ].",
+            examples=["erc20"],
+        ),
+    ]
+    events: Annotated[
+        tuple[str, ...],
+        Meta(description="Which of them have a table, by name or canonical signature; all.", examples=[["Transfer"]]),
+    ] = ()
+    from_: Annotated[int, Meta(description="The first block whose events count.", ge=0)] = field(default=0, name="from")
+    evidence: Annotated[
+        Literal["whole"], Meta(description="How what is stored is known: its blocks are stored whole.")
+    ] = "whole"
+
+
+class ContractsFile(Struct, frozen=True, kw_only=True):
+    """What `chain sync --contracts FILE` reads."""
+
+    contract: Annotated[tuple[ContractSettings, ...], Meta(max_length=CONTRACTS_MAX)] = ()
+
+
+def contracts_in(file: str) -> tuple[Contract, ...]:
+    """Those of a file of `[[contract]]` tables. ConfigError: what is wrong with it."""
+    found = load(file, ContractsFile, {}).value.contract
+    return contracts_of(found, lambda name, key: f"{file}: contract.{name}.{key}")
+
+
+def contracts_of(settings: Sequence[ContractSettings], spelled: Callable[[str, str], str]) -> tuple[Contract, ...]:
+    """What the settings mean; reads the files of ABIs.
+
+    Args:
+        spelled: what to call a key of the contract of this name.
+
+    Raises:
+        ConfigError: one cannot be meant.
+    """
+    from tidelog.chain.contracts.contract import Contract
+    from tidelog.cli.options import ADDRESS, hexadecimal
+
+    made: list[Contract] = []
+    for each in settings:
+        if each.name in {contract.name for contract in made}:
+            raise ConfigError(f"{spelled(each.name, 'name')}: two contracts have it: give one another name")
+        address = hexadecimal(spelled(each.name, "address"), each.address, ADDRESS, "an address of 20 bytes")
+        events = _events(each, spelled)
+        try:
+            made.append(Contract(str(each.name), address, events, each.from_))
+        except ConfigError as error:
+            raise ConfigError(f"{spelled(each.name, 'name')}: {error}") from None
+    return tuple(made)
+
+
+def _events(contract: ContractSettings, spelled: Callable[[str, str], str]) -> tuple[Event, ...]:
+    """The events that are wanted, each once."""
+    from tidelog.cli.chain.abi import abi_of
+
+    there: list[Event] = []
+    for text in contract.abi.texts:
+        there += abi_of(text, spelled(contract.name, "abi")).events
+    if not there:
+        raise ConfigError(f"{spelled(contract.name, 'abi')}: {contract.abi.shown()} has no events")
+    wanted = list(there)
+    if contract.events:
+        wanted = []
+        for name in contract.events:
+            found = [event for event in there if name in (event.name, event.signature)]
+            if not found:
+                names = ", ".join(dict.fromkeys(event.name for event in there))
+                raise ConfigError(
+                    f"{spelled(contract.name, 'events')}: there is no event {name[:80]!r}; there are {names}"
+                )
+            wanted += found
+    once: dict[Any, Event] = {}
+    for event in wanted:
+        once.setdefault(_likeness(event), event)
+    return tuple(once.values())
+
+
+def _likeness(event: Event) -> Any:
+    """What events have in common that are one and the same, whatever its arguments are called."""
+    return event.signature, tuple(parameter.indexed for parameter in event.parameters), event.anonymous

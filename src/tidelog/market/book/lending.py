@@ -1,0 +1,246 @@
+"""Books that are lent to the compiled core while they are proven; it applies their updates many at a time. Pure.
+
+A book is either here or lent. The core takes nothing but updates that leave a book proven, and heartbeats; for all
+else the book comes back, and the Python path goes on with it. So each message means the same whoever took it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from tidelog.errors import Corruption
+from tidelog.market.book.books import Books
+from tidelog.market.book.levels import Book, BookContent, Precision
+from tidelog.market.book.proof import Check, NewProof
+from tidelog.market.events import EPOCH, BookDelta, BookSnapshot, Event, EventId, micros
+from tidelog.market.records import KINDS, PackedRecords, Record
+
+__all__ = ["Cursor", "Lending", "LendingBooks", "Seen", "Stretch"]
+
+SCALE_MAX = 19  # decimals of a number in 64 bits
+
+
+class Cursor(NamedTuple):
+    """A place in packed records: the number of a record, and where its bytes begin; 0 for the first."""
+
+    seq: int
+    at: int = 0
+
+
+class Seen(NamedTuple):
+    """What was taken of one book; times are the journal's, Unix, µs."""
+
+    symbol: str
+    updates: int
+    first_us: int
+    last_us: int
+
+
+class Stretch(Struct, frozen=True, gc=False):
+    """Consecutive records after which all is well: updates, each of which matched, of uncrossed books; heartbeats.
+
+    It is what a `JournalEvent` for each of them would say.
+    """
+
+    block: PackedRecords
+    begin: Cursor
+    end: Cursor  # behind the last record
+    updates: int
+    heartbeats: int
+    first_us: int  # time of the first event; Unix, µs
+    at_us: int  # ... and of the last
+    protocol: str = ""  # of its run
+
+    @property
+    def id(self) -> EventId:
+        """That of the last record."""
+        return EventId(self.block.run, self.end.seq - 1)
+
+    @property
+    def events(self) -> int:
+        return self.updates + self.heartbeats
+
+
+class Lending:
+    """Lends books to the compiled core, and calls them back."""
+
+    def __init__(self, module: Any, scanner: str, name_of: Callable[[str], str | None]) -> None:
+        """
+        Args:
+            module: the compiled core.
+            scanner: what reads the frames, by its name there.
+            name_of: a symbol as frames have it; None: they have no such symbol.
+        """
+        self._module = module
+        self._native = module.Books(scanner)
+        self._name_of = name_of
+        self._places: dict[str, int] = {}  # of the books that are lent
+        self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
+
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._places
+
+    def lend(self, book: Book, *, due_us: int | None = None) -> None:
+        """Lend a book, if the core takes it; one that is lent stays so.
+
+        Args:
+            due_us: updates at this time or later are not taken, so that the book is looked at.
+        """
+        name = self._name_of(book.symbol)
+        price, qty = book.precision.price, book.precision.qty
+        if book.symbol in self._places or name is None or not book.ready or max(price, qty) > SCALE_MAX:
+            return
+        content = book.content()
+        stamp_us = None if content.stamp is None else micros(content.stamp)
+        try:
+            place = self._native.lend(
+                name,
+                book.symbol,
+                depth=book.depth,
+                scales=(price, qty),
+                stamp_us=stamp_us,
+                bids=content.bids,
+                asks=content.asks,
+                due_us=due_us,
+            )
+        except OverflowError:  # a number beyond 64 bits
+            return
+        if place is not None:
+            self._places[book.symbol] = place
+            self._lent[place] = book
+
+    def recall(self, symbol: str) -> None:
+        """Bring a book back, if it is lent."""
+        place = self._places.pop(symbol, None)
+        if place is not None:
+            book = self._lent.pop(place)
+            bids, asks, stamp_us, unknown_removals = self._native.recall(place)
+            stamp = None if stamp_us is None else EPOCH + timedelta(microseconds=stamp_us)
+            book.resume(BookContent(bids, asks, stamp))
+            book.unknown_removals += unknown_removals
+
+    def take(
+        self, block: PackedRecords, begin: Cursor, last: int, *, floor_us: int = 0, encode: bool = False
+    ) -> "Taken | None":
+        """Take records as far as all is well; None if the first is not for the core.
+
+        Args:
+            last: the number of the last record that may be taken.
+            floor_us: times before are held here.
+            encode: give the events' encoding, for a digest.
+        """
+        at, records, updates, heartbeats, first_us, last_us, seen, encoded = self._native.take(
+            block.packed,
+            begin=begin.at,
+            run=block.run,
+            first=begin.seq,
+            last=last,
+            floor_us=floor_us,
+            encode=encode,
+        )
+        if not records:
+            return None
+        books = []
+        for place, count, begun_us, ended_us in seen:
+            book = self._lent[place]
+            book.proven = True
+            books.append(Seen(book.symbol, count, begun_us, ended_us))
+        end = Cursor(begin.seq + records, at)
+        stretch = Stretch(block, begin, end, updates, heartbeats, first_us, last_us)
+        return Taken(stretch, books, encoded)
+
+    def record_at(self, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
+        """See `record_at`."""
+        return record_at(self._module, block, cursor)
+
+
+class Taken(NamedTuple):
+    """What was taken in one go."""
+
+    stretch: Stretch
+    books: list[Seen]
+    encoded: bytes  # the events, in order, as a digest has them
+
+
+def record_at(module: Any, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
+    """One record of a block, and the place behind it.
+
+    Raises:
+        Corruption: it cannot be read.
+    """
+    found = module.record_at(block.packed, cursor.at)
+    if found is None:
+        raise Corruption(f"the block at {block.run}.{block.first_seq} cannot be read at record {cursor.seq}")
+    kind, at_us, payload, at = found
+    record_id = EventId(block.run, cursor.seq)
+    record = Record(record_id, at_us, KINDS[kind], payload, cursor.seq == block.restart_seq)
+    return record, Cursor(cursor.seq + 1, at)
+
+
+class LendingBooks(Books):
+    """`Books` that lends what is proven. By `take`, records are applied many at a time; by the rest, one by one."""
+
+    def __init__(self, decode: Callable[[bytes], Event], proof: NewProof, lending: Lending) -> None:
+        super().__init__(decode, proof)
+        self._lending = lending
+        self._due: dict[str, None] = {}  # books that are here and can be lent
+        self._mapping = _Recalled(self._books, lending)
+
+    def open(self, symbol: str, depth: int, precision: Precision | None = None) -> Book:
+        self._lending.recall(symbol)
+        self._due.pop(symbol, None)
+        return super().open(symbol, depth, precision)
+
+    def close(self, symbol: str) -> None:
+        self._lending.recall(symbol)
+        self._due.pop(symbol, None)
+        super().close(symbol)
+
+    @property
+    def by_symbol(self) -> Mapping[str, Book]:
+        return self._mapping
+
+    def apply_frame(self, frame: bytes) -> tuple[Event, Check | None]:
+        event = self._decode(frame)
+        check = self.apply(event) if isinstance(event, BookDelta | BookSnapshot) else None
+        return event, check
+
+    def apply(self, message: BookSnapshot | BookDelta) -> Check | None:
+        symbol = message.symbol
+        self._lending.recall(symbol)
+        check = super().apply(message)
+        if check is Check.MATCHED or (check is Check.UNCHECKED and isinstance(message, BookSnapshot)):
+            self._due[symbol] = None
+        return check
+
+    def take(self, block: PackedRecords, begin: Cursor, last: int, *, encode: bool) -> Taken | None:
+        """See `Lending.take`."""
+        if self._due:
+            for symbol in self._due:
+                self._lending.lend(self._books[symbol])
+            self._due.clear()
+        return self._lending.take(block, begin, last, encode=encode)
+
+
+class _Recalled(Mapping[str, Book]):
+    """Books by symbol; one that is looked up comes back first."""
+
+    def __init__(self, books: dict[str, Book], lending: Lending) -> None:
+        self._books = books
+        self._lending = lending
+
+    def __getitem__(self, symbol: str) -> Book:
+        book = self._books[symbol]
+        self._lending.recall(symbol)
+        return book
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._books
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._books)
+
+    def __len__(self) -> int:
+        return len(self._books)

@@ -1,0 +1,1 @@
+"""The journal: its file, its writer, what is dropped, how it is exported. Does I/O."""

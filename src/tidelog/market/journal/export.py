@@ -1,0 +1,159 @@
+"""A journal as text: `.jsonl.zst`, one JSON object a line. Byte for byte what the journal holds, both ways.
+
+`{"run":1,"seq":7,"at_us":1690000000000000,"kind":"in","text":"..."}`; a payload that is no UTF-8 is in
+`base64` instead. The last line, `{"records":n,"journal":id}`, says that nothing is missing, and which journal it was.
+"""
+
+import base64
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from tidelog.errors import ConfigError, Corruption
+from tidelog.market.events import EventId
+from tidelog.market.journal.file import JournalWriter
+from tidelog.market.journal.frame_lines import read_lines
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.journal.schema import Block
+from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.store.sqlite.connection import NEW_FILE_MODE
+
+IMPORT_BLOCK_BYTES = 1024 * 1024
+_BEGINNINGS = (b'{"run":', b'{"records":')  # of the first line
+
+
+class _Line(Struct, omit_defaults=True):
+    run: int = 0
+    seq: int = 0
+    at_us: int = 0
+    kind: str = ""
+    text: str | None = None
+    base64: str | None = None
+    restart: bool = False
+    records: int | None = None
+    journal: str | None = None  # in hex; None of a journal that has no id yet
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNING) -> int:
+    """Write every record after an id to a new file; how many."""
+    count = 0
+    with (
+        open(path, "xb", opener=_private) as file,
+        zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out,
+    ):
+        for record in reader.records(after):
+            if record.kind is Kind.LOST:
+                continue  # an export has what is there
+            out.write(_encode(_line(record)) + b"\n")
+            count += 1
+        identity = reader.identity
+        out.write(_encode(_Line(records=count, journal=None if identity is None else identity.id.hex())) + b"\n")
+    return count
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a new file that is its owner's alone, as the journal is."""
+    return os.open(path, flags, NEW_FILE_MODE)
+
+
+def _line(record: Record) -> _Line:
+    try:
+        text, encoded = record.payload.decode(), None
+    except UnicodeDecodeError:
+        text, encoded = None, base64.b64encode(record.payload).decode()
+    run, seq = record.id
+    return _Line(run, seq, record.at_us, record.kind.name.lower(), text, encoded, record.restart)
+
+
+def is_export(path: str) -> bool:
+    """Whether a file begins as an export does, packed or not. ConfigError if it cannot be read."""
+    first = next((line for line in read_lines(path, []) if line.strip()), b"")
+    if not first.startswith(_BEGINNINGS):
+        return False
+    try:
+        line = _decode(first)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return line.records is not None or (line.run > 0 and line.kind.upper() in Kind.__members__)
+
+
+def read_export(path: str, on_end: Callable[[bytes | None], None] = lambda journal: None) -> Iterator[Record]:
+    """The records of an export, packed or not.
+
+    Args:
+        on_end: called at the end with the id of the journal that was exported, if it had one.
+
+    Raises:
+        ConfigError: it cannot be read.
+        Corruption: it is damaged or cut short.
+    """
+    count, whole = 0, False
+    notes: list[str] = []
+    try:
+        for number, text in enumerate(read_lines(path, notes), 1):
+            line = _decode(text)
+            if line.records is not None:
+                whole = line.records == count
+                on_end(None if line.journal is None else bytes.fromhex(line.journal))
+                continue
+            if whole:
+                raise Corruption(f"{path}: line {number} should not be there")
+            count += 1
+            payload = line.text.encode() if line.text is not None else base64.b64decode(line.base64 or "")
+            yield Record(EventId(line.run, line.seq), line.at_us, Kind[line.kind.upper()], payload, line.restart)
+    except (msgspec.DecodeError, ValueError, KeyError) as error:
+        raise Corruption(f"{path} is damaged after record {count}: {error}") from None
+    for note in notes:
+        raise Corruption(f"{path} is damaged after record {count}: {note}")
+    if not whole:
+        raise Corruption(f"{path} ends after record {count}, before its own end")
+
+
+def import_journal(source: str, path: str) -> int:
+    """Make a new journal of an export; how many records. What is left of a failed try is no journal.
+
+    Raises:
+        ConfigError: there is something at `path` already.
+        Corruption: the export is damaged, cut short or has a hole.
+    """
+    if Path(path).exists():
+        raise ConfigError(f"{path} exists: an import makes a new journal")
+    count = 0
+    writer = JournalWriter(path)
+    try:
+        writer.forget_run()
+        block: Block | None = None
+        for record in read_export(source, on_end=writer.adopt_identity):
+            run, seq = record.id
+            if block is not None and (run != block.run or block.size >= IMPORT_BLOCK_BYTES or record.restart):
+                if run == block.run and seq != block.last_seq + 1:
+                    raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
+                writer.import_run([block])
+                block = None
+            if block is None:
+                block = Block(run, seq, [])
+            elif seq != block.last_seq + 1:
+                raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
+            block.records.append((record.kind.value, record.at_us, record.payload))
+            block.size += len(record.payload)
+            block.marks += record.kind is Kind.CONTROL
+            if record.restart:
+                block.restart_seq = seq
+            count += 1
+        if block is not None:
+            writer.import_run([block])
+    except BaseException:
+        writer.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(path + suffix).unlink(missing_ok=True)
+        raise
+    writer.close()
+    return count

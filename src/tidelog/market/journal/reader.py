@@ -1,0 +1,265 @@
+"""A journal's file, read: blocks compared with their checksums and with `runs`. Synchronous; one thread."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+import zstandard
+
+from tidelog.errors import Corruption, StoreError
+from tidelog.market.events import EventId
+from tidelog.market.journal.identity import Identity, has_log, identity_of
+from tidelog.market.journal.pruning import Dropped, dropped_of
+from tidelog.market.journal.schema import (
+    COLUMNS,
+    LOCK_WAIT_MS,
+    StoredBlock,
+    is_journal,
+    refuse_logless,
+    warn_of_missing_log,
+)
+from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
+from tidelog.store.sqlite.connection import READ_ONLY, connect, translated
+
+__all__ = ["Ends", "JournalReader", "identity_at"]
+
+BLOCK_RAW_BYTES_MAX = 64 * 1024 * 1024  # unpacked: far above what a block is filled to, far below what hurts
+
+_Run = int | None
+
+
+class Ends(NamedTuple):
+    """The first and the last record that a journal has."""
+
+    first: EventId
+    last: EventId
+
+
+class _Span(NamedTuple):
+    """The first and the last `seq` of a run."""
+
+    first: int
+    last: int
+
+
+@contextmanager
+def _sound(path: str) -> Iterator[None]:
+    """As `translated`; a file to which the reader's own questions make no sense, or with other types, is damaged."""
+    try:
+        with translated(path):
+            yield
+    except StoreError as error:
+        if isinstance(error.__cause__, apsw.SQLError):  # a table, or a column, has another name now
+            raise Corruption(f"{path} is damaged: {error.__cause__}") from error
+        raise
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise Corruption(f"{path} is damaged: a row has content that no writer writes ({error})") from error
+
+
+class JournalReader:
+    """A read-only connection, also while another process writes. Lives on one thread."""
+
+    def __init__(self, path: str, vfs: str | None = None) -> None:
+        self._path = path
+        self._ended: tuple[EventId, int] | None = None  # behind which record nothing came, in which state of the file
+        if vfs is None:
+            refuse_logless(path)
+        logged = vfs is not None or has_log(path)  # opening makes one
+        with _sound(path):
+            self._connection = connect(path, READ_ONLY, vfs)
+            try:
+                self._connection.set_busy_timeout(LOCK_WAIT_MS)
+                is_journal(self._connection, path, may_be_empty=False)
+                self.identity = identity_of(self._connection)
+            except BaseException:
+                self._connection.close()
+                raise
+        if self.identity is not None and not logged:
+            warn_of_missing_log(path, self.identity)
+
+    def records(self, after: EventId = BEGINNING) -> Iterator[Record]:
+        """What comes after an id, up to the end of what is committed by then.
+
+        Raises:
+            Corruption: a block is damaged or missing.
+        """
+        while block := self.block(after):
+            yield from block
+            after = block[-1].id
+
+    def blocks(self, after: EventId = BEGINNING) -> Iterator[PackedRecords | Record]:
+        """As `records`, block by block, packed."""
+        while block := self.packed(after):
+            yield block
+            after = block.id if isinstance(block, Record) else block.last
+
+    def block(self, after: EventId) -> list[Record]:
+        """The rest of the block in which the record after `after` is; empty at the end of the journal.
+
+        Where retention has dropped what would come next, a record of that, `Kind.LOST`, which is in no file: it has
+        the id and the time of the last that was dropped. A reader from the beginning gets what is left.
+        """
+        found = self.packed(after)
+        if isinstance(found, Record):
+            return [found]
+        return [] if found is None else self._records(found)
+
+    def packed(self, after: EventId) -> PackedRecords | Record | None:
+        """As `block`, packed; None at the end of the journal."""
+        run: int | None
+        run, seq = after
+        found: PackedRecords | None = None
+        with _sound(self._path):
+            version: int = self._connection.execute("PRAGMA data_version").get
+        if self._ended == (after, version):  # there was no commit since: a follower asks again and again
+            return None
+        with _sound(self._path), _reading(self._connection):  # one read transaction
+            gone = None if after <= BEGINNING else dropped_of(self._connection)
+            if gone is not None and after < gone.id:
+                return Record(gone.id, gone.at_us, Kind.LOST, gone.reason.encode())
+            while run is not None and found is None:
+                span = self._span(run)
+                if span is not None and span.last > seq:
+                    found = self._read(run, max(seq + 1, span.first))
+                run = self._run_after(run)
+                seq = 0
+        self._ended = (after, version) if found is None else None
+        return found
+
+    def _span(self, run: int) -> _Span | None:
+        """What `runs` says of a run, compared with its blocks: a row of it has no checksum of its own."""
+        found = self._connection.execute("SELECT first_seq, last_seq FROM runs WHERE run = ?", (run,)).get
+        if found is None:
+            return None
+        span: _Span = msgspec.convert(found, _Span)
+        edges = self._connection.execute(
+            "SELECT min(first_seq), (SELECT first_seq + count - 1 FROM blocks WHERE run = ?1"
+            " ORDER BY first_seq DESC LIMIT 1) FROM blocks WHERE run = ?1",
+            (run,),
+        ).get
+        if edges != (None, None):
+            first, last = msgspec.convert(edges, _Span)
+            if not span.first <= first <= last <= span.last:
+                raise Corruption(f"{self._path}: run {run} has records {first} to {last}, which it knows nothing of")
+        return span
+
+    def _run_after(self, run: int) -> int | None:
+        """The next run; a table that leads back would be read for ever."""
+        following: _Run
+        written: _Run
+        following, written = (
+            msgspec.convert(self._connection.execute(f"SELECT min(run) FROM {table} WHERE run > ?", (run,)).get, _Run)  # noqa: S608
+            for table in ("runs", "blocks")
+        )
+        if following is not None and following <= run:
+            raise Corruption(f"{self._path} is damaged: run {following} follows run {run}")
+        if written is not None and (following is None or written < following):
+            raise Corruption(f"{self._path}: there are records of run {written}, and no such run")
+        return following
+
+    def _read(self, run: int, seq: int) -> PackedRecords:
+        """The block of a record, from that one on."""
+        row = self._connection.execute(
+            f"SELECT {COLUMNS} FROM blocks WHERE run = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",  # noqa: S608
+            (run, seq),
+        ).get
+        block = None if row is None else self._unpack(row)
+        if block is None or not block.first <= EventId(run, seq) <= block.last:  # a damaged index leads elsewhere
+            raise Corruption(f"{self._path}: record {run}.{seq} is missing")
+        with self._named():
+            return block.behind(EventId(run, seq - 1))
+
+    def _records(self, block: PackedRecords) -> list[Record]:
+        with self._named():
+            return block.records()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """The file is named where a block of it is corrupt."""
+        try:
+            yield
+        except Corruption as error:
+            raise Corruption(f"{self._path}: {error}") from None
+
+    def _unpack(self, found: Any) -> PackedRecords:
+        row = msgspec.convert(found, StoredBlock)
+        run, first_seq, count = row.run, row.first_seq, row.count
+        if row.digest() != row.sha256:
+            raise Corruption(f"{self._path}: the block at {run}.{first_seq} is damaged: its SHA-256 differs")
+        try:
+            packed = zstandard.ZstdDecompressor().decompress(row.frames, max_output_size=BLOCK_RAW_BYTES_MAX)
+        except zstandard.ZstdError as error:
+            raise Corruption(f"{self._path}: the block at {run}.{first_seq} cannot be read: {error}") from None
+        return PackedRecords(run, first_seq, count, packed, row.restart_seq)
+
+    def marks(self, since_us: int) -> Iterator[Record]:
+        """Control records of that time and later, from blocks that have some: little is read."""
+        with _sound(self._path):
+            rows: list[Any] = self._connection.execute(
+                "SELECT run, first_seq FROM blocks WHERE marks > 0 AND last_us >= ? ORDER BY run, first_seq",
+                (since_us,),
+            ).fetchall()
+        for run, first_seq in rows:
+            with _sound(self._path):
+                block = self._records(self._read(run, first_seq))
+            yield from (record for record in block if record.kind is Kind.CONTROL and record.at_us >= since_us)
+
+    def last_snapshot(self, at: EventId) -> EventId | None:
+        """The last snapshot at or before `at`, where a core has to begin to know the state there; None if none is."""
+        with _sound(self._path):
+            row = self._connection.execute(
+                "SELECT run, restart_seq FROM blocks WHERE restart_seq IS NOT NULL AND run <= ?1 "
+                "AND (run, restart_seq) <= (?1, ?2) ORDER BY run DESC, first_seq DESC LIMIT 1",
+                at,
+            ).get
+        return None if row is None else EventId(*row)
+
+    def dropped(self) -> Dropped | None:
+        """The last record that was dropped from this journal; None: all are here."""
+        with _sound(self._path):
+            return dropped_of(self._connection)
+
+    def ends(self) -> Ends | None:
+        """The first and the last record that are here; None of an empty journal."""
+        with _sound(self._path), _reading(self._connection):
+            runs: list[Any] = self._connection.execute(
+                "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
+            ).fetchall()
+        if not runs:
+            return None
+        (first_run, first_seq, _), (last_run, _, last_seq) = runs[0], runs[-1]
+        return Ends(EventId(first_run, first_seq), EventId(last_run, last_seq))
+
+    def last(self) -> Record | None:
+        """The last record; None of an empty journal."""
+        ends = self.ends()
+        with translated(self._path):
+            return None if ends is None else self._records(self._read(*ends.last))[-1]
+
+    def close(self) -> None:
+        with translated(self._path):
+            self._connection.close()
+
+
+@contextmanager
+def _reading(connection: apsw.Connection) -> Iterator[None]:
+    """One read transaction. The error that ended it, such as a disk that cannot be read, is the one that propagates."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            with suppress(apsw.Error):  # SQLite may have ended it meanwhile
+                connection.execute("ROLLBACK")
+
+
+def identity_at(path: str, vfs: str | None = None) -> Identity | None:
+    """Which journal a file is; None for one that only an older tidelog has written, or if there is no file."""
+    if not os.path.exists(path):
+        return None
+    reader = JournalReader(path, vfs)
+    reader.close()
+    return reader.identity

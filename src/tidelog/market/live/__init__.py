@@ -1,0 +1,1 @@
+"""The live feed: socket, consumers, tokens, metrics, readiness. Does I/O."""

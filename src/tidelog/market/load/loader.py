@@ -1,0 +1,418 @@
+"""The journal into the store: the loader makes rows of durable events, and commits rows and position together.
+
+It may be stopped anywhere, killed included, and started again: the checkpoint carries all that the projection has to
+know, so that the store comes out the same. A database that is away is waited for; meanwhile the journal keeps what
+comes. All decisions are in `projection`, the candles' arithmetic in `candles`; this is the shell.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.backoff import delays
+from tidelog.batch import Batch, Checkpoint, Row, Rows, Value
+from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.market.book.lending import Stretch
+from tidelog.market.events import NOTHING, EventId
+from tidelog.market.journal.file import make_journal
+from tidelog.market.journal.identity import ID_BYTES
+from tidelog.market.load.expiry import LIMITS as EXPIRY_LIMITS
+from tidelog.market.load.expiry import Expired, Expiry, ExpiryLimits, Keep
+from tidelog.market.projection.candles import Bar, bars, bucket, coarser
+from tidelog.market.projection.changes import Changes
+from tidelog.market.projection.inputs import ProjectionInput
+from tidelog.market.projection.projection import Projection
+from tidelog.market.projection.rows import bar_of_row, candle_row, tick_of_row
+from tidelog.market.projection.state import ProjectionState, decode_state, encode_state
+from tidelog.market.projection.tables import CANDLES, GAPS, TRADES
+from tidelog.market.tracing import LoadTraces
+from tidelog.runtime import Runtime
+from tidelog.store import Condition, Snapshot, Store
+from tidelog.store.patience import patiently
+from tidelog.telemetry import MarketMetrics, logger
+
+T = TypeVar("T")
+
+SAMPLE_S = 10  # a book a day is 8,640 rows
+INTERVALS_S = (60, 300, 900, 3_600, 14_400, 86_400)
+
+_CLOSED_AT = GAPS.index("closed_at")
+
+_log = logger("loader")
+
+
+class LoaderLimits(Struct, frozen=True):
+    """How much one commit takes, and how long a database may be away."""
+
+    batch_events: int = 2_000  # of one commit: at this size a commit's own cost no longer counts
+    batch_age_s: float = 1.0  # the longest that an event waits for others to be committed with
+    stretch_share: int = 8  # events that the compiled core took, for one that Python decoded: what they keep in memory
+    turn_events: int = 200  # projected without a pause: some 5 ms, then the event loop's other tasks have their turn
+    store_patience_s: float = 86_400.0  # that a database may be away: the journal runs out first, and says so
+    expiry: ExpiryLimits = EXPIRY_LIMITS
+
+
+LIMITS = LoaderLimits()
+
+
+class Options(Struct, frozen=True):
+    """How rows are made."""
+
+    intervals_s: tuple[int, ...] = INTERVALS_S  # of candles, ascending; each divides the next; never changed
+    sample_s: int = SAMPLE_S  # a book is stored once in each interval of this length
+    keep: Keep = Keep()
+
+    def __post_init__(self) -> None:
+        if any(interval_s < 1 for interval_s in (*self.intervals_s, self.sample_s)):
+            raise ConfigError("an interval has to be a second or more")
+        for shorter, longer in pairwise(self.intervals_s):
+            if longer <= shorter or longer % shorter:
+                raise ConfigError(f"candles of {longer} s cannot be made of candles of {shorter} s")
+
+
+def source_of(name: str) -> str:
+    """The name of a recording's checkpoint, and of its rows' source."""
+    return f"market:{name}"
+
+
+def state_of(checkpoint: Checkpoint) -> ProjectionState:
+    """What a checkpoint says of a recording. Corruption: it cannot be read."""
+    try:
+        return ProjectionState() if checkpoint.position is None else decode_state(checkpoint.position)
+    except msgspec.DecodeError as error:
+        raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
+
+
+def require_journal(source: str, state: ProjectionState, journal: bytes | None) -> None:
+    """ConfigError if a recording was loaded from another journal than the one with that id."""
+    if journal is not None and state.journal not in ("", journal.hex()):
+        raise ConfigError(
+            f"{source} was loaded from another journal, {state.journal[:8]} up to run {state.run}, and this one is "
+            f"{journal.hex()[:8]}: put that journal back, give this recording another --name, or, if that journal is "
+            "lost, continue with a gap by tidelog market new-journal"
+        )
+
+
+async def begin_journal(store: Store, runtime: Runtime, name: str, path: str, *, vfs: str | None = None) -> EventId:
+    """Make a new journal for a recording whose journal is lost; what lies between them becomes a gap.
+
+    Returns:
+        The id of the last event of the lost journal that the store has.
+
+    Raises:
+        ConfigError: nothing is recorded under that name, or there is a file at `path`.
+    """
+    checkpoint = await store.acquire(source_of(name))
+    last = state_of(checkpoint).id
+    if last == NOTHING:
+        raise ConfigError(f"the store holds no recording {name!r}: record it, and its journal is made")
+    worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
+    try:
+        journal = await worker.call(lambda: make_journal(path, last.run + 1, vfs, new_id=new_id))
+    finally:
+        await worker.close()
+    await go_on_with(store, checkpoint, journal)
+    return last
+
+
+async def go_on_with(store: Store, checkpoint: Checkpoint, journal: bytes) -> None:
+    """Let a recording be loaded from another journal from here on, whose runs have higher numbers."""
+    projection = Projection(checkpoint.source, state_of(checkpoint), 0)
+    projection.begin_journal(journal.hex())
+    changes = projection.drain()
+    after = checkpoint.advanced(encode_state(projection.state))
+    await store.commit(Batch(checkpoint, after, changes.add, changes.replaced))
+
+
+class Loader:
+    """The one writer of a recording's rows. Once a method has raised, open another."""
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        checkpoint: Checkpoint,
+        state: ProjectionState,
+        options: Options,
+        metrics: MarketMetrics,
+        journal: bytes | None = None,
+        limits: LoaderLimits = LIMITS,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._runtime = runtime
+        self._checkpoint = checkpoint
+        self._options = options
+        self._projection = Projection(checkpoint.source, state, options.sample_s * 1_000_000)
+        self._committed = state.id
+        self._metrics = metrics
+        self.traces = LoadTraces(checkpoint.source, journal, runtime)
+        self._expiry = (
+            None
+            if options.keep.is_for_ever
+            else Expiry(options.keep, checkpoint.source, options.intervals_s, limits.expiry)
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        store: Store,
+        runtime: Runtime,
+        name: str,
+        options: Options | None = None,
+        *,
+        journal: bytes | None = None,
+        metrics: MarketMetrics | None = None,
+        limits: LoaderLimits = LIMITS,
+    ) -> "Loader":
+        """Become the writer of the recording `name`; any earlier one is fenced.
+
+        Args:
+            journal: the id of the journal whose events are to be loaded; None if that is not known.
+
+        Raises:
+            Corruption: the checkpoint cannot be read.
+            ConfigError: its candles were made for other intervals, or it was loaded from another journal.
+        """
+        options = options or Options()
+        checkpoint = await store.acquire(source_of(name))
+        state = state_of(checkpoint)
+        require_journal(checkpoint.source, state, journal)
+        if journal is not None:
+            state.journal = journal.hex()
+        if state.intervals_s not in ((), options.intervals_s):
+            made = ", ".join(map(str, state.intervals_s))
+            raise ConfigError(f"{checkpoint.source} has candles of {made} s: continue with these, or take another name")
+        state.intervals_s = options.intervals_s
+        if any(one.trades is None for one in state.symbols.values()):
+            await _count_once(store, checkpoint.source, state)
+        metrics = metrics or MarketMetrics()
+        metrics.loaded_us = state.at_us or None
+        return cls(store, runtime, checkpoint, state, options, metrics, journal, limits)
+
+    @property
+    def committed(self) -> EventId:
+        """The id of the last event that is in the store; `events.NOTHING` before the first.
+
+        A journal may drop what lies before it, but for the snapshot that says how the books were there.
+        """
+        return self._committed
+
+    @property
+    def refused(self) -> int:
+        """Trades and instruments since the start that no row can hold: absurd numbers."""
+        return self._projection.refused
+
+    async def run(self, events: AsyncIterable[ProjectionInput]) -> None:
+        """Load events until there are no more, in commits of a bounded size and age.
+
+        Cancelling it leaves the store at its last commit. Open another loader to continue.
+
+        Args:
+            events: from `events_to_load` with `after=committed`; see `projection` for where else they may begin.
+
+        Raises:
+            Fenced: another loader writes this recording.
+            Full: no room is left for the store.
+            Busy: the database was away for longer than `LoaderLimits.store_patience_s`.
+            ConfigError: the recording mixes Kraken's protocols. What `events` raises propagates.
+        """
+        pending = _Pending(events, self._limits)
+        try:
+            while batch := await pending.next():
+                await self.load(batch)
+        finally:
+            await pending.close()
+
+    async def load(self, events: Sequence[ProjectionInput]) -> None:
+        """Load some events, in one commit; nothing is committed if all of them are in the store already."""
+        refused = self._projection.refused
+        count = 0
+        for event in events:
+            self._projection.apply(event)
+            before = count
+            count += event.events if isinstance(event, Stretch) else 1
+            for _ in range(count // self._limits.turn_events - before // self._limits.turn_events):
+                await self._runtime.sleep(0)  # as often with either core: a simulated world is the same then
+        state = self._projection.state
+        if state.id == self._committed:
+            return  # they were here already
+        started = self._runtime.monotonic()
+        if self._projection.refused > refused:
+            _log.warning("rows_refused", source=self._checkpoint.source, rows=self._projection.refused - refused)
+        changes = self._projection.drain()
+        candles, added = await self._patiently(lambda: self._candles(changes))
+        expired = await self._patiently(self._expired)
+        expired.note_in(state)
+        for symbol, count in added.items():
+            state.symbols[symbol].trades = (state.symbols[symbol].trades or 0) + count
+        # what is noted of a candle was read before this commit, and a candle that this one changes is noted later
+        made = {row[: len(CANDLES.key)] for row in candles}
+        noted = [row for row in expired.candles if row[: len(CANDLES.key)] not in made]
+        put = (*changes.replaced, *[Rows(CANDLES, rows) for rows in (candles, noted) if rows])
+        after = self._checkpoint.advanced(encode_state(state))
+        batch = Batch(self._checkpoint, after, changes.add, put, drop=tuple(expired.drop))
+        self._runtime.reached("loader.before_commit")
+        commit_s = self._runtime.monotonic()
+        await self._patiently(lambda: self._store.commit(batch))
+        self._runtime.reached("loader.after_commit")
+        self._checkpoint, self._committed = batch.after, state.id
+        self.traces.loaded(state.id, commit_s, batch.row_count)
+        self._count(batch, events[-1].at_us, self._runtime.monotonic() - started)
+
+    async def _expired(self) -> Expired:
+        """What is too old to be kept, as the store is before this commit."""
+        if self._expiry is None:
+            return Expired()
+        async with self._store.snapshot() as snapshot:
+            return await self._expiry.step(snapshot, self._projection.state)
+
+    def _count(self, batch: Batch, at_us: int, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.loader_commits.observe(seconds)
+        metrics.loaded_us = at_us
+        for rows in (*batch.add, *batch.put):
+            metrics.loaded[rows.table.name] += len(rows.rows)
+            if rows.table is GAPS:
+                metrics.gaps += sum(1 for row in rows.rows if row[_CLOSED_AT] is None)
+
+    async def _candles(self, changes: Changes) -> tuple[list[Row], dict[str, int]]:
+        """The candles that the trades touch, made of all their trades: those stored, and these.
+
+        And, by symbol, how many of these are not stored yet.
+        """
+        by_symbol: dict[str, list[Row]] = {}
+        for row in changes.trades:
+            by_symbol.setdefault(str(row[TRADES.index("symbol")]), []).append(row)
+        rows: list[Row] = []
+        added: dict[str, int] = {}
+        if by_symbol:
+            finest_us = min(self._options.intervals_s, default=1) * 1_000_000
+            async with self._store.snapshot() as snapshot:
+                for symbol, trades in by_symbol.items():
+                    by_key = await self._stored(snapshot, symbol, trades, finest_us)
+                    stored = len(by_key)
+                    by_key.update((row[: len(TRADES.key)], row) for row in trades)
+                    added[symbol] = len(by_key) - stored
+                    rows += await self._candles_of(snapshot, symbol, by_key.values())
+        return rows, added
+
+    async def _candles_of(self, snapshot: Snapshot, symbol: str, trades: Collection[Row]) -> list[Row]:
+        source = self._checkpoint.source
+        made: dict[int, Bar] = {}  # of the interval before
+        rows: list[Row] = []
+        for before_s, interval_s in zip((None, *self._options.intervals_s), self._options.intervals_s, strict=False):
+            interval_us = interval_s * 1_000_000
+            if before_s is None:
+                made = {bar.begin_us: bar for bar in bars(map(tick_of_row, trades), interval_us)}
+            else:
+                touched = {bucket(begin, interval_us) for begin in made}
+                parts: dict[int, Bar] = {}
+                for low, high in _stretches(touched, interval_us):
+                    where: dict[str, Condition] = {"symbol": symbol, "interval_s": before_s}
+                    stored_rows = await snapshot.select(CANDLES, scope=source, low=low, high=high, where=where)
+                    parts.update((bar.begin_us, bar) for bar in map(bar_of_row, stored_rows))
+                made = {bar.begin_us: bar for bar in coarser((parts | made).values(), interval_us)}
+            for bar in made.values():
+                row = candle_row(source, symbol, interval_s, bar)
+                if row is None:
+                    _log.warning("candle_refused", source=source, symbol=symbol, begin_us=bar.begin_us)
+                else:
+                    rows.append(row)
+        return rows
+
+    async def _stored(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[Row, Row]:
+        """The stored trades, by key, of the intervals in which these lie."""
+        times = [row[TRADES.index("time_us")] for row in trades]
+        touched = {bucket(time_us, interval_us) for time_us in times if isinstance(time_us, int)}
+        by_key: dict[Row, Row] = {}
+        for low, high in _stretches(touched, interval_us):
+            where = {"symbol": symbol}
+            stored_rows = await snapshot.select(TRADES, scope=self._checkpoint.source, low=low, high=high, where=where)
+            by_key.update((row[: len(TRADES.key)], row) for row in stored_rows)
+        return by_key
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the database is there, and not busy."""
+
+        def tell(error: Busy) -> None:
+            _log.warning("store_busy", source=self._checkpoint.source, error=str(error))
+
+        waits, patience_s = delays(self._runtime.random("loader"), max_s=10.0), self._limits.store_patience_s
+        return await patiently(self._runtime, attempt, patience_s=patience_s, waits=waits, on_busy=tell)
+
+
+async def _count_once(store: Store, source: str, state: ProjectionState) -> None:
+    """Count the trades that an older tidelog has stored; the next commit keeps what was counted."""
+    symbol = TRADES.index("symbol")
+    found: Counter[Value] = Counter()
+    async with store.snapshot() as snapshot:
+        async for rows in snapshot.scan(TRADES, scope=source):
+            found.update([row[symbol] for row in rows])
+    for name, symbol_state in state.symbols.items():
+        symbol_state.trades = found[name]
+
+
+def _stretches(begins: Iterable[int], interval_us: int) -> list[tuple[int, int]]:
+    """The intervals that begin there, joined where they touch: first and last microsecond of each stretch."""
+    found: list[tuple[int, int]] = []
+    for begin in sorted(begins):
+        if found and found[-1][1] + 1 == begin:
+            found[-1] = (found[-1][0], begin + interval_us - 1)
+        else:
+            found.append((begin, begin + interval_us - 1))
+    return found
+
+
+class _Pending:
+    """Gathers events while the loader is at a commit: at most one more batch, then the source waits."""
+
+    def __init__(self, events: AsyncIterable[ProjectionInput], limits: LoaderLimits) -> None:
+        self._limits = limits
+        self._gathered: list[ProjectionInput] = []
+        self._weight = 0  # of those, in events
+        self._some, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._gather(events))
+
+    async def _gather(self, events: AsyncIterable[ProjectionInput]) -> None:
+        try:
+            async for event in events:
+                while self._weight >= self._limits.batch_events:
+                    self._room.clear()
+                    await self._room.wait()
+                self._gathered.append(event)
+                self._weight += 1 + event.events // self._limits.stretch_share if isinstance(event, Stretch) else 1
+                self._some.set()
+                if self._weight >= self._limits.batch_events:
+                    self._full.set()
+        finally:
+            self._some.set()
+            self._full.set()
+            if isinstance(events, AsyncGenerator):  # what it holds open is to end with this, not at some later time
+                await events.aclose()
+
+    async def next(self) -> list[ProjectionInput]:
+        """The events of the next commit; none when the source has ended. What it raised is raised here."""
+        await self._some.wait()
+        try:
+            async with asyncio.timeout(self._limits.batch_age_s):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+        batch, self._gathered, self._weight = self._gathered, [], 0
+        if not self._task.done():
+            self._some.clear()
+            self._full.clear()
+        self._room.set()
+        if not batch:
+            await self._task
+        return batch
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)

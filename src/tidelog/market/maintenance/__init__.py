@@ -1,0 +1,1 @@
+"""Maintenance of a recording's store: verify it. Does I/O."""

@@ -1,0 +1,1 @@
+"""A journal, or recorded frames, through the core that runs live."""

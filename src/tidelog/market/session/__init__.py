@@ -1,0 +1,1 @@
+"""One connection as a state machine: phases of subscriptions, silence, what to do next. Pure."""

@@ -1,0 +1,1 @@
+"""The exchange's markets: true books, trades, paces, accounts."""

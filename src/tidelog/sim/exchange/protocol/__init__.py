@@ -1,0 +1,1 @@
+"""How the exchange speaks: v1, v2, tokens, recorded frames."""

@@ -1,0 +1,1 @@
+"""The exchange on a socket, or on a port inside the process."""

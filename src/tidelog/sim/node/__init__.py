@@ -1,0 +1,1 @@
+"""An EVM node that can lie: replicas over one chain, and its shells."""

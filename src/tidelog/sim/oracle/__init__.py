@@ -1,0 +1,1 @@
+"""What a store has to be, said without the engine."""

@@ -1,0 +1,1 @@
+"""Runs of the engine under simulation: a chain's, a market's, an account's."""

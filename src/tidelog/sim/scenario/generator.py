@@ -1,0 +1,385 @@
+"""Draw a schedule from a seed. What may go wrong, how often, and for how long is decided here and nowhere else."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange.wire.rest import DENIALS
+from tidelog.sim.node.lies import LIES
+from tidelog.sim.node.limits import PLANS
+from tidelog.sim.scenario import schedule as plan
+from tidelog.sim.world.disk import FAULTS as DISK_FAULTS
+
+EVENTS = (4, 14)
+BUSY_S = (30.0, 70.0)
+BLOCKS = (0, 25)
+
+CHAIN_LEFT_OUT = {"pruned"}  # what a peer says of itself for good is believed for good
+HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
+RECEIPTS_LIES = [
+    "receipts_by_number_only", "receipts_crash", "receipts_doubled", "receipts_invalid_params", "receipts_with_nulls",
+]  # fmt: skip
+ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
+HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
+LATER_LIES = ("chain_id_huge", "stall_body", "trickle")  # drawn apart, so that older seeds keep their meaning
+UNCLE_LIES = ("uncle_altered", "uncle_hash_wrong", "uncle_null", "uncle_unsupported", "uncles_missing")
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - {*HEADS_LIES, *RECEIPTS_LIES, *ODDITIES, *LATER_LIES, *UNCLE_LIES})
+CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
+
+MARKET_BUSY_S = (15.0, 35.0)
+SYMBOLS = ("BTC/USD", "ETH/USD")  # that every recording has
+# Left out: a message that comes byte by byte, of which picows makes whole frames before anything of ours sees it; the
+# real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
+MARKET_LEFT_OUT = {"trickle"}
+DRAWN_APART = {"sequence_gap", "huge", "nesting", "fragments", "precision_change", "reserved_bits"}
+TOLD = (
+    "checksum_absent",
+    "fills_alike",
+    "market_refused",
+    "side_absent",
+    "snapshot_old",
+    "trades_apart",
+    "trades_backwards",
+)
+MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART - set(TOLD))
+MARKET_POINTS = (
+    "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
+    "store.written", "store.committed",
+)  # fmt: skip
+
+
+# What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
+HEADS_CHANCE = 0.3
+UNKNOWN_CHANCE = 0.3
+RECEIPTS_CHANCE = 0.3
+LIMITS_CHANCE = 0.4
+TROUBLED_CHANCE = 0.3
+UNCLES_CHANCE = 0.2
+RESTORES_CHANCE = 0.2
+DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
+HANGING_CHANCE = 0.3
+HANGING_S = 90.0  # twice as long as an endpoint that was awaited without a deadline would cost, and more
+FRAMES_CHANCE = 0.3
+ODDITIES_CHANCE = 0.4
+FRAMES = ("fragments", "huge", "nesting")
+ODD_CHANCE = 0.3
+STATUSES = ("cancel_only", "post_only", "limit_only", "maintenance")
+SPELLED_CHANCE = 0.3
+INSTRUMENTS_CHANCE = 0.15
+MARKETS_CHANCE = 0.03  # such a run takes several times as long as the others
+MARKETS = (6, 12)
+CALM_S = (300.0, 600.0)
+ODD_FAULTS = ("precision_change", "reserved_bits")
+TOLD_CHANCE = 0.4
+LOSS_CHANCE = 0.15
+PRIVATE_CHANCE = 0.3
+PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
+
+
+def generate(kind: str, seed: int, *, steps: int | None = None, contracts: bool = False) -> plan.Schedule:
+    """The schedule of a seed.
+
+    Args:
+        steps: how many events it has, if that is not drawn as well.
+        contracts: whether the chain has some; not drawn, so that what a seed has found once it finds again.
+    """
+    rng = random.Random(f"{seed} {kind} schedule")
+    count = rng.randint(*EVENTS) if steps is None else steps
+    if kind == plan.CHAIN:
+        chain = _heads(random.Random(f"{seed} {kind} heads"), _chain(rng, seed, count), faults=steps != 0)
+        chain = _receipts(random.Random(f"{seed} {kind} receipts"), chain, faults=steps != 0)
+        chain = _oddities(random.Random(f"{seed} {kind} oddities"), chain, faults=steps != 0)
+        chain = _limits(random.Random(f"{seed} {kind} limits"), chain, faults=steps != 0)
+        chain = _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
+        chain = _uncles(random.Random(f"{seed} {kind} uncles"), chain, faults=steps != 0)
+        chain = _unknown(random.Random(f"{seed} {kind} unknown"), chain)
+        chain = msgspec.structs.replace(chain, contracts=contracts)
+        return _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
+    schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
+    schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
+    schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
+    schedule = _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
+    schedule = _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
+    schedule = _many(random.Random(f"{seed} {kind} calm"), schedule)
+    return _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
+
+
+def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
+    busy_s = round(rng.uniform(*BUSY_S), 1)
+    replicas = rng.choice((1, 2, 3, 3))
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (3, lambda: plan.Fork(depth := rng.randint(1, 10), max(0, depth + rng.choice((-2, -1, 0, 1, 1, 2))))),
+        (1, lambda: plan.Grow(rng.randint(2, 20))),
+        (4, lambda: _lie(rng, replicas)),
+        (1, lambda: plan.Down(_replica(rng, replicas), _span(rng))),
+        (1, lambda: plan.Slow(rng.randrange(replicas), round(rng.uniform(0.5, 40.0), 1), _span(rng))),
+        (1, lambda: plan.Lag(rng.randrange(replicas), rng.randint(1, 6), _span(rng))),
+        (5, lambda: _crash(rng)),
+        (1, lambda: plan.Restart()),
+        (1, lambda: plan.Takeover()),
+        (1, lambda: plan.Jump(round(rng.uniform(-86_400, 86_400), 1))),
+        (2, lambda: _disk(rng)),
+        (1, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
+        (1, lambda: plan.Rival(_span(rng))),
+        (1, lambda: plan.Uncertain(rng.randint(1, 2))),
+    ]
+    events = [_event(rng, busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return plan.Schedule(
+        plan.CHAIN,
+        seed,
+        busy_s,
+        tuple(events),
+        replicas=replicas,
+        blocks=rng.randint(*BLOCKS),
+        grows_at_end=rng.random() < 0.5,
+    )
+
+
+def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
+    busy_s = round(rng.uniform(*MARKET_BUSY_S), 1)
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (8, lambda: plan.Fault(rng.choice(MARKET_FAULTS), rng.choice((0.02, 0.1, 0.5)), _span(rng))),
+        (2, lambda: plan.Cut(rng.choice((1000, 1006, 1011, 1012, 1013)))),
+        (2, lambda: plan.Refuse(_span(rng))),
+        (5, lambda: _crash(rng)),
+        (1, lambda: plan.Restart()),
+        (1, lambda: plan.Takeover()),
+        (1, lambda: plan.Jump(round(rng.uniform(-86_400, 86_400), 1))),
+        (3, lambda: _disk(rng)),
+        (2, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
+        (1, lambda: plan.Rival(_span(rng))),
+        (2, lambda: plan.Churn(rng.randint(3, 20), rng.choice((None, *SYMBOLS)))),
+        (2, lambda: plan.Reload()),
+    ]
+    events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
+    protocol = "v2" if rng.random() < 0.7 else "v1"
+    return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _unknown(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps a chain that tidelog does not know. Its lies are one endpoint's of three: most of them say what holds."""
+    told = schedule.uncles or schedule.limits or schedule.hanging or schedule.troubled
+    if rng.random() >= UNKNOWN_CHANCE or told:
+        return schedule
+    events = [
+        plan.Event(event.at, msgspec.structs.replace(event.do, replica=0)) if isinstance(event.do, plan.Lie) else event
+        for event in schedule.events
+    ]
+    return msgspec.structs.replace(
+        schedule,
+        events=tuple(events),
+        replicas=3,
+        oddity=rng.choice(("transactions_root", "storage_root", "bloom_superset")),
+        odd_from=rng.choice((0, rng.randint(1, 40))),
+        quiet=rng.random() < 0.5,
+    )
+
+
+def _heads(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a subscription to new heads, and what is wrong with it."""
+    if rng.random() >= HEADS_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (3, lambda: plan.Lie(rng.choice(HEADS_LIES), 0, rng.choice((0.2, 0.5, 1.0)), rng.choice((_span(rng), DAYS_S)))),
+        (1, lambda: plan.Down(0, _span(rng))),
+    ]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added), heads=True)
+
+
+def _receipts(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps receipts of whole blocks that fail, for as long as things go wrong: the single ones are right."""
+    if not faults or rng.random() >= RECEIPTS_CHANCE:
+        return schedule
+    replica = _replica(rng, schedule.replicas)
+    lie = plan.Lie(rng.choice(RECEIPTS_LIES), replica, rng.choice((0.2, 1.0, 1.0)), DAYS_S)
+    event = plan.Event(plan.Time(round(rng.uniform(0.0, 5.0), 3)), lie)
+    return msgspec.structs.replace(schedule, events=(*schedule.events, event))
+
+
+def _oddities(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a node that says things in other words, from the start on: its blocks are taken as all others are."""
+    if not faults or rng.random() >= ODDITIES_CHANCE:
+        return schedule
+    names = rng.sample(ODDITIES, rng.randint(1, 4))
+    replica, probability = rng.randrange(schedule.replicas), rng.choice((0.3, 1.0, 1.0))
+    added = [plan.Event(plan.Time(0.0), plan.Lie(name, replica, probability, schedule.busy_s)) for name in names]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _limits(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps providers' plans, for all of the run, and a block that cannot be had for a while."""
+    if not faults:
+        return schedule
+    limits = rng.choice(sorted(PLANS)) if rng.random() < LIMITS_CHANCE else ""
+    return msgspec.structs.replace(schedule, limits=limits, troubled=rng.random() < TROUBLED_CHANCE)
+
+
+def _hanging(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps an endpoint that hangs, or names a chain that cannot be; and one that hangs when all else is well."""
+    if rng.random() < HANGING_CHANCE and faults:
+        draw: list[tuple[int, Callable[[], plan.Action]]] = [
+            (3, lambda: plan.Lie(rng.choice(HANGING_LIES), rng.randrange(schedule.replicas), 1.0, _span(rng))),
+            (1, lambda: plan.Lie("chain_id_huge", rng.randrange(schedule.replicas), 1.0, _span(rng))),
+        ]
+        added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(rng.randint(1, 3))]
+        schedule = msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+    if schedule.replicas > 1 and not schedule.limits and rng.random() < HANGING_CHANCE:
+        hanging = plan.Lie(rng.choice(HANGING_LIES), rng.randrange(schedule.replicas), 1.0, HANGING_S)
+        schedule = msgspec.structs.replace(schedule, hanging=hanging)
+    return schedule
+
+
+def _uncles(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a chain of before the merge, and what is said wrongly of its uncles."""
+    if rng.random() >= UNCLES_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [(1, lambda: _lie(rng, schedule.replicas, UNCLE_LIES))]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added), uncles=True)
+
+
+def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a copy of the store, and a while later its restoration."""
+    if not faults or rng.random() >= RESTORES_CHANCE:
+        return schedule
+    added = []
+    for _ in range(rng.randint(1, 3)):
+        copied_s, restored_s = sorted(round(rng.uniform(0.0, schedule.busy_s), 3) for _ in range(2))
+        added += [plan.Event(plan.Time(copied_s), plan.Copy()), plan.Event(plan.Time(restored_s), plan.Restore())]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps messages that come in pieces, or are more than can be read."""
+    if not faults or rng.random() >= FRAMES_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(FRAMES), rng.choice((0.02, 0.1)), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 3))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _told(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps frames that say what they say in an odd way, or say the past."""
+    if not faults or rng.random() >= TOLD_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(TOLD), rng.choice((0.1, 0.5, 1.0)), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 4))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _private(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps the private channels as well, and what goes wrong with them."""
+    if rng.random() >= PRIVATE_CHANCE:
+        return schedule
+    both = PRIVATE_CHANNELS[schedule.protocol]
+    channels = both if rng.random() < 0.6 else (rng.choice(both),)  # with one alone, its token may expire
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (4, lambda: plan.Fault("sequence_gap", rng.choice((0.1, 0.5)), _span(rng))),
+        (1, lambda: plan.Fault("snapshot_lost", 0.5, _span(rng))),
+        (2, lambda: plan.Deny(rng.choice(sorted(DENIALS)), _span(rng))),
+    ]
+    count = rng.randint(1, 4) if faults else 0
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
+    events = [*map(_forwards, schedule.events), *added]
+    return msgspec.structs.replace(schedule, events=tuple(events), private=channels)
+
+
+def _odd(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps what an exchange does more rarely."""
+    if not faults or rng.random() >= ODD_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (2, lambda: plan.Fault(rng.choice(ODD_FAULTS), rng.choice((0.02, 0.1)), _span(rng))),
+        (1, lambda: plan.List(rng.choice(SYMBOLS), rng.choice(("refused", "ignored")), _span(rng))),
+        (1, lambda: plan.Halt(rng.choice((None, *SYMBOLS)), rng.choice(STATUSES), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 2))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _losses(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a journal that is moved away."""
+    if not faults or rng.random() >= LOSS_CHANCE:
+        return schedule
+    times = [round(rng.uniform(0.0, schedule.busy_s), 3) for _ in range(rng.randint(1, 2))]
+    added = [plan.Event(plan.Time(time_s), plan.LoseJournal()) for time_s in times]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _many(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps symbols in another spelling; perhaps more markets, most of them quiet, and a time to watch them."""
+    if rng.random() < SPELLED_CHANCE:
+        schedule = msgspec.structs.replace(schedule, spelled=True)
+    if rng.random() >= MARKETS_CHANCE:
+        return schedule
+    # a subscription that stalls in a quiet market is found after an hour: longer than a run lasts
+    events = [event for event in schedule.events if not (isinstance(event.do, plan.Fault) and event.do.name == "stall")]
+    calm_s = round(rng.uniform(*CALM_S), 1)
+    return msgspec.structs.replace(schedule, events=tuple(events), markets=rng.randint(*MARKETS), calm_s=calm_s)
+
+
+def _instruments(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps the instruments as well, which v1 has no channel for."""
+    if rng.random() >= INSTRUMENTS_CHANCE or schedule.protocol == "v1" or schedule.markets:
+        return schedule
+    return msgspec.structs.replace(schedule, instruments=True)
+
+
+def _forwards(event: plan.Event) -> plan.Event:
+    """The exchange wants nonces that grow: with a clock that was set back meanwhile, a program gets no token."""
+    return plan.Event(event.at, plan.Jump(abs(event.do.s))) if isinstance(event.do, plan.Jump) else event
+
+
+def _event(
+    rng: random.Random,
+    busy_s: float,
+    draw: list[tuple[int, Callable[[], plan.Action]]],
+    points: tuple[str, ...],
+    peer: str,
+) -> plan.Event:
+    action = rng.choices([make for _, make in draw], [weight for weight, _ in draw])[0]()
+    if isinstance(action, plan.Crash | plan.Fork) and rng.random() < 0.6:
+        return plan.Event(_inside(rng, points, peer, isinstance(action, plan.Crash)), action)
+    return plan.Event(plan.Time(round(rng.uniform(0.0, busy_s), 3)), action)
+
+
+def _inside(rng: random.Random, points: tuple[str, ...], peer: str, kills: bool) -> plan.Trigger:
+    """Not a moment but a place: a point of the code, a request, a step between two awaits."""
+    if kills and rng.random() < 0.5:
+        return plan.Step(rng.randint(1, 4), rng.randint(1, 900))
+    place = rng.random()
+    if place < 0.2:
+        return plan.Point(peer, rng.randint(1, 150))
+    if place < 0.5 and kills:
+        return rng.choice((plan.Point("disk.write", rng.randint(1, 500)), plan.Point("disk.sync", rng.randint(1, 60))))
+    name = rng.choice(points)
+    return plan.Point(name, rng.randint(1, 30))
+
+
+def _span(rng: random.Random) -> float:
+    return round(rng.uniform(1.0, 20.0), 1)
+
+
+def _replica(rng: random.Random, replicas: int) -> int | None:
+    return None if rng.random() < 0.3 else rng.randrange(replicas)
+
+
+def _lie(rng: random.Random, replicas: int, lies: Sequence[str] = CHAIN_LIES) -> plan.Lie:
+    return plan.Lie(rng.choice(lies), _replica(rng, replicas), rng.choice((0.2, 0.5, 1.0)), _span(rng))
+
+
+def _crash(rng: random.Random) -> plan.Crash:
+    return plan.Crash(rng.choice((None, 0.0, 0.5, 0.9)))
+
+
+def _disk(rng: random.Random) -> plan.DiskFault:
+    return plan.DiskFault(rng.choice(sorted(DISK_FAULTS)), rng.randint(0, 20), rng.choice((1, 1, 3, 30)))

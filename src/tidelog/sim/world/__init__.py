@@ -1,0 +1,1 @@
+"""What surrounds simulated processes: time, tasks, disk, chance."""

@@ -1,0 +1,124 @@
+"""The SQL text that makes and removes a table which no migration made: its columns, key, indexes and view. Executes
+nothing.
+
+A view is for people: bytes as 0x and hex digits, times as ISO 8601, integers of 256 bits as decimals. What it shows of
+a `searched` column has an index, so that to ask the view for one value reads what has it, and no more. Databases have
+tables and indexes under the same names: that of an index has `__` in it, which that of no event's table has.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from tidelog.batch import Column, Kind, Table
+from tidelog.store.query import column_list
+
+__all__ = ["IDENTIFIER_MAX", "POSTGRES", "SQLITE", "Dialect"]
+
+IDENTIFIER_MAX = 63  # bytes of a name that PostgreSQL tells apart
+TIME_COLUMN = "timestamp"  # in seconds; a view has a `time` behind it
+
+
+class Dialect(Struct, frozen=True):
+    """How one database has it."""
+
+    types: Mapping[Kind, str]
+    hexadecimal: str  # of a column of bytes
+    time: str  # of a column of seconds
+    ending: str  # of a table's definition
+    spells: bool  # whether texts are stored beside integers of 256 bits
+
+    def create(self, table: Table) -> list[str]:
+        """Statements that make a table, its indexes and its view."""
+        columns = [self._defined(column.name, self.types[column.kind], column.nullable) for column in table.columns]
+        if self.spells:
+            nullable = {place: table.columns[place].nullable for place, _, _ in table.spelled}
+            columns += [self._defined(name, "TEXT", nullable[place]) for place, name, _ in table.spelled]
+        columns.append(f'CONSTRAINT "{table.name}__key" PRIMARY KEY ({column_list(table.key)})')
+        made = [f'CREATE TABLE "{table.name}" ({", ".join(columns)}){self.ending}']
+        for number, name in enumerate(table.searched):
+            shown = self._shown(table.columns[table.index(name)])
+            behind = column_list(table.key[1:])  # rows of one scope: it tells nothing
+            made.append(f'CREATE INDEX "{table.name}__{number}" ON "{table.name}" (({shown}), {behind})')
+        if table.view is not None:
+            made.append(f'CREATE VIEW "{table.view}" AS SELECT {self._selected(table)} FROM "{table.name}"')
+        return made
+
+    def discard(self, table: Table) -> list[str]:
+        """Statements that remove all of that, if it is there."""
+        view = [] if table.view is None else [f'DROP VIEW IF EXISTS "{table.view}"']
+        return [*view, f'DROP TABLE IF EXISTS "{table.name}"']
+
+    def _defined(self, name: str, its_type: str, nullable: bool) -> str:
+        return f'"{name}" {its_type}{"" if nullable else " NOT NULL"}'
+
+    def _shown(self, column: Column) -> str:
+        if column.kind is Kind.BYTES:
+            return self.hexadecimal.format(column.name)
+        if self.spells and column.spelled:
+            return f'"{column.name}_text"'
+        return f'"{column.name}"'
+
+    def _selected(self, table: Table) -> str:
+        parts = []
+        for column in table.columns:
+            shown = self._shown(column)
+            if self.spells and column.kind is Kind.UINT64 and column.name not in table.searched:
+                shown = _DECIMAL.replace("value", f'"{table.name}"."{column.name}"')
+            parts.append(f'{shown} AS "{column.name}"')
+            if column.name == TIME_COLUMN:
+                parts.append(f'{self.time.format(column.name)} AS "time"')
+        return ", ".join(parts)
+
+
+# An integer that SQLite keeps as 32 bytes, as decimal text, by long division: hex digits in portions of eight (`src`,
+# then `dst`) are divided by 10^9 again and again, each remainder is nine digits of `text`. Migration 4 has the same.
+_PORTION = " + ".join([f"(instr('123456789ABCDEF', substr(src, {n}, 1)) << {32 - 4 * n})" for n in range(1, 9)])
+_QUOTIENT = "dst || CASE WHEN dst = '' AND v < 1000000000 THEN '' ELSE printf('%08X', v / 1000000000) END"
+_DECIMAL = f"""CASE typeof(value) WHEN 'blob' THEN (
+    WITH RECURSIVE digits (src, v, dst, text) AS (
+        SELECT substr(hex(value), -8 * max(1, (length(ltrim(hex(value), '0')) + 7) / 8)), 0, '', ''
+        UNION ALL
+        SELECT
+            CASE WHEN src <> '' THEN substr(src, 9) ELSE {_QUOTIENT} END,
+            CASE WHEN src <> '' THEN v % 1000000000 * 4294967296 + ({_PORTION}) WHEN {_QUOTIENT} <> '' THEN 0 END,
+            CASE WHEN src <> '' THEN {_QUOTIENT} ELSE '' END,
+            CASE WHEN src <> '' THEN text ELSE printf('%09d', v % 1000000000) || text END
+        FROM digits WHERE v IS NOT NULL
+    )
+    SELECT coalesce(nullif(ltrim(text, '0'), ''), '0') FROM digits WHERE v IS NULL
+) ELSE value END"""
+
+SQLITE = Dialect(
+    types={
+        Kind.INT: "INTEGER",
+        Kind.UINT64: "ANY",
+        Kind.NUMBER: "ANY",
+        Kind.TEXT: "TEXT",
+        Kind.BYTES: "BLOB",
+        Kind.UINT256: "BLOB",
+        Kind.INT256: "BLOB",
+    },
+    hexadecimal="'0x' || lower(hex(\"{}\"))",
+    time="strftime('%Y-%m-%dT%H:%M:%SZ', \"{}\", 'unixepoch')",
+    ending=" STRICT, WITHOUT ROWID",
+    spells=True,
+)
+POSTGRES = Dialect(
+    types={
+        Kind.INT: "BIGINT",
+        Kind.UINT64: "NUMERIC(20, 0)",
+        Kind.NUMBER: "NUMERIC(78, 0)",
+        Kind.TEXT: 'TEXT COLLATE "C"',
+        Kind.BYTES: "BYTEA",
+        Kind.UINT256: "NUMERIC(78, 0)",
+        Kind.INT256: "NUMERIC(78, 0)",
+    },
+    hexadecimal="'0x' || encode(\"{}\", 'hex')",
+    time=(
+        'CASE WHEN "{0}" < 253402300800 THEN to_char(to_timestamp("{0}") AT TIME ZONE \'UTC\','
+        ' \'YYYY-MM-DD"T"HH24:MI:SS"Z"\') END'
+    ),
+    ending="",
+    spells=False,
+)

@@ -1,0 +1,220 @@
+"""Deliberate faults in the compiled core, each of which the comparison with Python has to find:
+`python -m tests.core.mutants [NAME ..]`.
+
+A mutant is a copy of `core/` with a few lines replaced, built in a folder of its own, quickly rather than for speed,
+and loaded by a process of its own instead of the installed core; that process makes the comparison
+(`tests.core.comparison`). The code on the disk is not touched.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tidelog.compiled import VARIABLE
+
+CORE = Path(__file__).parents[2] / "core"
+BUILD_S = 600.0  # of the first one, which builds what they depend on too
+COMPARE_S = 300.0
+ESCAPED = "escaped"
+
+
+class Patch(NamedTuple):
+    """In a file of `core/`, `before` stands once and is replaced."""
+
+    file: str
+    before: str
+    after: str
+
+
+MUTANTS: dict[str, Patch] = {
+    "hex_digit_behind_nine": Patch(
+        "pure/src/chain/hex.rs",
+        "(low + each(6)) & each(0x10)",
+        "(low + each(5)) & each(0x10)",
+    ),
+    "quantity_beyond_64_bits": Patch(
+        "pure/src/chain/json.rs",
+        "if value >> 60 != 0 {",
+        "if value >> 60 == 16 {",
+    ),
+    "another_block_than_asked": Patch(
+        "pure/src/chain/take.rs",
+        "Key::Number(number) => number == bundle.header.number,",
+        "Key::Number(_) => true,",
+    ),
+    "gas_used_not_compared": Patch(
+        "pure/src/chain/checks.rs",
+        'holds(used == Some(receipt.gas_used), "gas used")?;',
+        'holds(used.is_some(), "gas used")?;',
+    ),
+    "path_with_the_wrong_prefix": Patch(
+        "pure/src/chain/trie.rs",
+        "let flag = if leaf { 2u8 } else { 0 };",
+        "let flag = if leaf && nibbles.len() > 1 { 2u8 } else { 0 };",
+    ),
+    "lanes_mixed_up": Patch(
+        "pure/src/chain/keccak.rs",
+        "self.out[places[lane] as u32 as usize] = digest;",
+        "self.out[places[if lane == 3 { 2 } else { lane }] as u32 as usize] = digest;",
+    ),
+    "digest_in_the_other_byte_order": Patch(
+        "pure/src/chain/rows.rs",
+        "            out.push(0xcd);\n            out.extend_from_slice(&(value as u16).to_be_bytes());",
+        "            out.push(0xcd);\n            out.extend_from_slice(&(value as u16).to_le_bytes());",
+    ),
+    "stored_list_of_any_shape": Patch(
+        "pure/src/chain/stored.rs",
+        "if !rlp::item(encoded).is_some_and(|item| is_shaped(&item)) {",
+        "if rlp::item(encoded).is_some_and(|item| !is_shaped(&item)) {",
+    ),
+    "stored_digest_not_compared": Patch(
+        "pure/src/chain/stored.rs",
+        'holds(block.digest() == Value::Bytes(&digest), "the digest")',
+        'holds(block.digest() != Value::Null, "the digest")',
+    ),
+    "mark_of_what_is_covered_not_compared": Patch(
+        "pure/src/chain/stored.rs",
+        'holds(covered == Value::Int(u64::from(expected)), "a log\'s mark")?;',
+        'holds(covered != Value::Null && expected | true, "a log\'s mark")?;',
+    ),
+    "crossed_book_proven": Patch(
+        "pure/src/market/book.rs",
+        "(hasher.finalize() == checksum && !crossed)",
+        "(hasher.finalize() == checksum && (!crossed || crossed))",
+    ),
+    "older_message_applied": Patch(
+        "pure/src/market/book.rs",
+        "if stamp_us.is_some() && stamp_us < self.stamp_us {",
+        "if stamp_us.is_some() && stamp_us < self.stamp_us.min(Some(0)) {",
+    ),
+    "cut_one_level_too_late": Patch(
+        "pure/src/market/book.rs",
+        "while self.keys.len() > depth {",
+        "while self.keys.len() > depth + 1 {",
+    ),
+    "unknown_removal_not_counted": Patch(
+        "pure/src/market/book.rs",
+        "misses += 1;",
+        "misses += u64::from(levels.len() > 1);",
+    ),
+    "removal_not_undone": Patch(
+        "pure/src/market/book.rs",
+        "                    self.keys.insert(at, key);\n                    self.held.insert(at, held);\n"
+        "                }\n                Step::Cut",
+        "                    let _ = (at, key, held);\n                }\n                Step::Cut",
+    ),
+    "leap_day_declined": Patch(
+        "pure/src/market/time.rs",
+        "2 => 28 + i64::from(leap),",
+        "2 => 28 + i64::from(leap) / 2,",
+    ),
+    "bids_and_asks_digested_in_the_wrong_order": Patch(
+        "pure/src/market/canonical.rs",
+        "let (bids, asks) = levels.split_at(update.bids);",
+        "let (asks, bids) = levels.split_at(update.bids);",
+    ),
+    "fraction_of_a_whole_second_digested": Patch(
+        "pure/src/market/time.rs",
+        'b"000000"',
+        'b"000001"',
+    ),
+    "heartbeat_digested_as_proven": Patch(
+        "pure/src/market/canonical.rs",
+        '\\"Heartbeat\\",{},null]',
+        '\\"Heartbeat\\",{},\\"matched\\"]',
+    ),
+}
+
+PANIC = Patch(
+    "pure/src/chain/checks.rs",
+    "        let begins = range_first == Some(header.number);\n",
+    "        let begins = range_first == Some(header.number);\n"
+    '        assert!(header.number != 2, "a panic on purpose");\n',
+)
+"""A core that panics at one block, which has to be told and to cost nothing: `tests.core.panicking`."""
+
+
+def text_of(patch: Patch) -> str:
+    """The file with the patch applied; AssertionError if it does not fit."""
+    text = (CORE / patch.file).read_text()
+    assert text.count(patch.before) == 1, f"{patch.file} has changed: {patch.before!r} is not there once"
+    return text.replace(patch.before, patch.after)
+
+
+def built(patch: Patch, folder: Path) -> Path:
+    """A folder with the module `tidelog_core` of a patched copy; what is built on the way is kept in `folder`."""
+    source, module = folder / "core", folder / "module"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(CORE, source, ignore=shutil.ignore_patterns("target"))
+    (source / patch.file).write_text(text_of(patch))
+    environment = os.environ | {"CARGO_TARGET_DIR": str(folder / "target"), "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
+    environment["RUSTFLAGS"] = "--allow warnings"
+    subprocess.run(
+        ["cargo", "build", "--offline", "--quiet", "--package", "tidelog-core"],
+        cwd=source,
+        env=environment,
+        timeout=BUILD_S,
+        check=True,
+    )
+    module.mkdir(exist_ok=True)
+    shutil.copy(folder / "target" / "debug" / "libtidelog_core.so", module / "tidelog_core.abi3.so")
+    return module
+
+
+def run(module: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """What `main` of that module says, with this core in use."""
+    check = (
+        "import sys, tidelog_core; assert tidelog_core.__file__.startswith(sys.argv[1]); "
+        f"from tests.core.{program} import main; sys.exit(main())"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", check, str(module)],
+        env=os.environ | {"PYTHONPATH": f"{module}:{CORE.parent}", VARIABLE: "native"},
+        cwd=CORE.parent,
+        capture_output=True,
+        text=True,
+        timeout=COMPARE_S,
+        check=False,
+    )
+
+
+def caught(patch: Patch, folder: Path) -> str | None:
+    """What found the mutant; None if nothing did."""
+    child = run(built(patch, folder), "comparison")
+    if child.returncode == 0:
+        return None
+    lines = child.stdout.strip().splitlines()
+    if child.returncode != 1 or not lines:
+        raise SystemExit(f"the comparison failed by itself: {child.stderr}")
+    found: str = json.loads(lines[-1])["differs"]
+    return found
+
+
+def main(names: Sequence[str]) -> int:
+    """Build the mutants, all or those of these names, and compare each; 1 if one escaped."""
+    if shutil.which("cargo") is None:
+        print("cargo is not here: the core's mutants are not built")
+        return 0
+    escaped = False
+    with tempfile.TemporaryDirectory(prefix="core-mutants-") as folder:
+        for name in names or MUTANTS:
+            found = caught(MUTANTS[name], Path(folder))
+            escaped |= found is None
+            print(f"{name}: {found or ESCAPED}", flush=True)
+        if not names:
+            child = run(built(PANIC, Path(folder)), "panicking")
+            escaped |= child.returncode != 0
+            print(
+                "a panic:", "told, counted, and no block lost" if child.returncode == 0 else child.stdout + child.stderr
+            )
+    return int(escaped)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

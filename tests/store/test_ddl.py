@@ -1,0 +1,152 @@
+"""Tables that a commit makes and removes: with their indexes and views, in that commit or not at all."""
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from tests.store.test_store_conformance import rows_of
+from tests.store.test_views import asked
+from tidelog.batch import (
+    INT_MAX,
+    UINT64_MAX,
+    Batch,
+    Column,
+    Kind,
+    Rollback,
+    Row,
+    Rows,
+    Table,
+    bytes_column,
+    int256,
+    int_column,
+    text_column,
+    uint64_column,
+    uint256,
+)
+from tidelog.errors import StoreError
+from tidelog.store import Store
+
+THINGS = Table(
+    "e_things",
+    (
+        int_column("chain_id"),
+        int_column("block_number"),
+        int_column("log_index"),
+        uint64_column("timestamp"),
+        bytes_column("from_"),
+        uint64_column("wide"),
+        Column("value", Kind.UINT256, spelled=True),
+        Column("amount", Kind.INT256, spelled=True),
+        text_column("note"),
+    ),
+    key=("chain_id", "block_number", "log_index"),
+    scope="chain_id",
+    height="block_number",
+    searched=("from_", "amount"),
+    view="v_things",
+)
+ADDRESS = bytes(range(20))
+NUMBERS = [
+    (1, 0, 0, 0),
+    (2, INT_MAX, 2**256 - 1, -1),
+    (3, INT_MAX + 1, 10**18, -(2**255)),
+    (4, UINT64_MAX, 2**255, 2**255 - 1),
+    (5, 10_000, 1, -(10**24)),
+    (6, 9_999, 10**40, -10_000),
+]
+ROWS: list[Row] = [
+    (
+        1,
+        number,
+        0,
+        1_700_000_000 + number,
+        ADDRESS[number:] + ADDRESS[:number],
+        wide,
+        uint256(value),
+        int256(amount),
+        "x",
+    )
+    for number, wide, value, amount in NUMBERS
+]
+
+
+async def commit(store: Store, *, source: str = "things", position: str = "1", **parts: object) -> None:
+    before = await store.acquire(source)
+    await store.commit(Batch(before, before.advanced(position), **parts))  # type: ignore[arg-type]
+
+
+async def test_a_table_comes_and_goes_with_its_commit(store: Store) -> None:
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
+    assert await rows_of(store, THINGS) == ROWS
+    await commit(store, rollback=Rollback((THINGS,), 1, 4), put=(Rows(THINGS, [(*ROWS[0][:-1], "y")]),))
+    assert await rows_of(store, THINGS) == [(*ROWS[0][:-1], "y"), *ROWS[1:4]]
+    await commit(store, discard=(THINGS,))
+    with pytest.raises(StoreError):
+        await rows_of(store, THINGS)
+    await commit(store, create=(THINGS,))
+    assert await rows_of(store, THINGS) == []
+
+
+async def test_another_table_may_have_the_name_of_one_that_is_gone(store: Store) -> None:
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS[:1]),), put=(Rows(THINGS, ROWS),))
+    assert await rows_of(store, THINGS) == ROWS
+    other = msgspec.structs.replace(THINGS, columns=(*THINGS.columns[:-2], text_column("word")), searched=())
+    rows: list[Row] = [(*row[:-2], "word") for row in ROWS]
+    await commit(store, discard=(THINGS,))
+    await commit(store, create=(other,), add=(Rows(other, rows[:3]),), put=(Rows(other, rows[2:]),))
+    assert await rows_of(store, other) == rows
+
+
+async def test_a_commit_that_fails_leaves_no_table(store: Store) -> None:
+    bad = Rows(THINGS, [*ROWS, (1, 7, 0, 1, None, 0, uint256(0), int256(0), "x")])
+    with pytest.raises(ValueError, match="does not fit"):
+        await commit(store, create=(THINGS,), add=(bad,))
+    with pytest.raises(StoreError):
+        await rows_of(store, THINGS)
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
+    with pytest.raises(StoreError):
+        await commit(store, create=(THINGS,))
+    assert await rows_of(store, THINGS) == ROWS
+
+
+async def test_indexes_take_no_name_that_a_table_may_have(store: Store) -> None:
+    others = [replace(THINGS, name=f"e_things_{name}", view=f"v_things_{name}") for name in ("0", "1", "key", "pkey")]
+    await commit(store, create=(THINGS, *others))
+    assert [await rows_of(store, table) for table in (THINGS, *others)] == [[]] * 5
+
+
+async def test_the_view_says_the_same_on_both_backends_and_is_searched_by_an_index(store: Store, url: str) -> None:
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
+    shown = await asked(url, "SELECT time, from_, wide, value, amount, note FROM v_things ORDER BY block_number")
+    assert shown == [
+        {
+            "time": f"2023-11-14T22:13:2{number}Z",
+            "from_": "0x" + (ADDRESS[number:] + ADDRESS[:number]).hex(),
+            "wide": str(wide),
+            "value": str(value),
+            "amount": str(amount),
+            "note": "x",
+        }
+        for number, wide, value, amount in NUMBERS
+    ]
+    for condition in (f"from_ = '{shown[2]['from_']}'", f"amount = {'%s'}" % _literal(url, -(2**255))):
+        query = f"SELECT block_number FROM v_things WHERE {condition}"
+        assert await asked(url, query) == [{"block_number": "3"}]
+        assert "e_things__" in str(await asked(url, f"{_EXPLAIN[url.partition(':')[0]]} {query}"))
+
+
+async def test_integers_of_256_bits_are_numbers_or_their_text_stands_beside_them(store: Store, url: str) -> None:
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
+    wanted = {"value": str(sum(value for _, _, value, _ in NUMBERS)), "amount": str(sum(each[3] for each in NUMBERS))}
+    if url.startswith("sqlite"):
+        texts = await asked(url, "SELECT value_text AS value, amount_text AS amount FROM e_things")
+        assert {name: str(sum(int(row[name]) for row in texts)) for name in wanted} == wanted
+    else:
+        assert await asked(url, "SELECT sum(value) AS value, sum(amount) AS amount FROM e_things") == [wanted]
+
+
+_EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}
+
+
+def _literal(url: str, number: int) -> str:
+    return f"'{number}'" if url.startswith("sqlite") else str(number)
