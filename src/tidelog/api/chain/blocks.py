@@ -11,7 +11,6 @@ from msgspec import structs
 
 from tidelog.api.access.turns import searching
 from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, ChainState, revalidated, the_chain
-from tidelog.api.chain.fields import Block, Withdrawal, block_of, hex_text, transaction_of, withdrawal_of
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import DamagedBlock, each, expected, of_block
 from tidelog.api.http.pagination import page_of
@@ -19,6 +18,8 @@ from tidelog.api.http.parameters import AtMost, Chain, Cursor, From, Limit, Orde
 from tidelog.api.http.problems import Refused
 from tidelog.batch import INT_MAX, Row
 from tidelog.chain.rows.tables import BLOCKS, TRANSACTIONS, WITHDRAWALS
+from tidelog.chain.written import Block, Withdrawal, block_of, transaction_of, withdrawal_of
+from tidelog.json_values import hex_text
 from tidelog.store import Snapshot
 
 __all__ = ["ROUTES", "find_block"]

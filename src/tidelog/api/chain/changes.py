@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from tidelog.api.access.turns import searching
 from tidelog.api.chain.answers import ChainAnswer, the_chain, unstored
-from tidelog.api.chain.fields import Change, Reorg, Reset, Wait, change_of, reorg_of, reset_of
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.pagination import page_of
 from tidelog.api.http.parameters import Chain, Cursor, Limit, Order, place_of_changes
@@ -17,6 +16,7 @@ from tidelog.api.http.problems import Refused
 from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Ahead, Place, Verdict, WentBack, place_text
 from tidelog.chain.reading.outbox import next_changes
 from tidelog.chain.rows.tables import CHANGES, REORGS
+from tidelog.chain.written import Change, Reorg, Reset, Wait, change_of, reorg_of, reset_of
 
 __all__ = ["ROUTES"]
 

@@ -12,7 +12,6 @@ from msgspec import Meta, Struct
 from tidelog.api.access.turns import turn
 from tidelog.api.chain.answers import ChainAnswer, ChainState, the_chain, unstored
 from tidelog.api.chain.blocks import find_block
-from tidelog.api.chain.fields import Log, log_of
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.cursors import CURSOR_MAX
 from tidelog.api.http.damage import each
@@ -24,6 +23,7 @@ from tidelog.batch import INT_MAX, Row
 from tidelog.chain.reading.log_search import TOPICS, select_logs
 from tidelog.chain.reading.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.chain.rows.tables import BLOCKS, LOGS
+from tidelog.chain.written import Log, log_of
 from tidelog.store import Condition, Snapshot
 from tidelog.store.query import key_of
 

@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 
 from tidelog.api.access.turns import searching
 from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, revalidated, the_chain
-from tidelog.api.chain.fields import Transaction, log_of, transaction_of
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import each, expected, of_block
 from tidelog.api.http.pagination import page_of
@@ -27,6 +26,7 @@ from tidelog.api.http.parameters import (
 from tidelog.api.http.problems import Refused
 from tidelog.batch import Row
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
+from tidelog.chain.written import Transaction, log_of, transaction_of
 from tidelog.store import Snapshot
 from tidelog.store.merged import merged
 

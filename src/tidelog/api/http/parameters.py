@@ -6,7 +6,7 @@ no route knows, and one given twice.
 
 import difflib
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl
 
@@ -24,7 +24,6 @@ __all__ = [
     "ADDRESS",
     "ARGUMENT",
     "HASH",
-    "HEX",
     "Address",
     "Asset",
     "AtMost",
@@ -42,13 +41,11 @@ __all__ = [
     "from_hex",
     "known_only",
     "place_of_changes",
-    "time_text",
     "time_us",
 ]
 
 HASH = "^0x[0-9a-fA-F]{64}$"
 ADDRESS = "^0x[0-9a-fA-F]{40}$"
-HEX = "^0x([0-9a-f]{2})*$"
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 ARGUMENT = "arg."  # before the name of an event's argument, as a parameter
 FIELDS_MAX = 32  # of a query string: twice what any route knows
@@ -120,14 +117,6 @@ def time_us(name: str, text: str | None) -> int | None:
     if time < EPOCH:
         raise Refused(400, f"{name}: there is nothing before 1970")
     return micros(time)
-
-
-def time_text(at_us: int) -> str | None:
-    """Unix time in microseconds as RFC 3339; None beyond what a calendar has."""
-    try:
-        return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    except OverflowError:
-        return None
 
 
 # -- names -------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from litestar.connection import ASGIConnection
 from tidelog.api.access.clients import CLIENT, Clients
 from tidelog.api.access.guard import authorize
 from tidelog.api.http.backend import Backend
-from tidelog.api.http.parameters import time_text
 from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.books import book_stream, levels_of
 from tidelog.api.live.feeds.candles import candle_stream
@@ -23,6 +22,7 @@ from tidelog.api.live.feeds.watch import Watches
 from tidelog.api.market.books import BookView
 from tidelog.api.market.view import SOURCE_PREFIX
 from tidelog.errors import TidelogError
+from tidelog.json_values import time_text
 
 __all__ = ["Live"]
 

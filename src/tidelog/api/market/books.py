@@ -13,24 +13,14 @@ from msgspec import Meta, Struct
 
 from tidelog.api.access.turns import searching
 from tidelog.api.chain.answers import unstored
-from tidelog.api.chain.fields import Time
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.pagination import page_of
-from tidelog.api.http.parameters import (
-    Cursor,
-    Limit,
-    Order,
-    Recording,
-    Since,
-    Symbol,
-    Until,
-    time_text,
-    time_us,
-)
+from tidelog.api.http.parameters import Cursor, Limit, Order, Recording, Since, Symbol, Until, time_us
 from tidelog.api.http.problems import Refused
 from tidelog.api.market.fields import Coverage, Gap, Level, Standing, coverage_of, gap_of, standing_of
 from tidelog.api.market.view import MarketAnswer, the_market
 from tidelog.batch import Row
+from tidelog.json_values import Time, time_text
 from tidelog.market.projection.rows import SAMPLED_LEVELS, decimal_text, levels_of
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, COVERAGE, GAPS
 from tidelog.store import Condition, Snapshot

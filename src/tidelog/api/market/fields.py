@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from tidelog.api.chain.fields import Time, ms_text, whole
-from tidelog.api.http.parameters import time_text
 from tidelog.batch import Row
+from tidelog.json_values import Time, ms_text, time_text, whole
 from tidelog.market.projection.coverage import Interval
 from tidelog.market.projection.rows import bar_of_row, decimal_text
 from tidelog.market.projection.state import SymbolState

@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tidelog.api.chain.fields import Time
-from tidelog.api.http.parameters import time_text
 from tidelog.api.http.problems import Refused
 from tidelog.batch import Checkpoint
 from tidelog.errors import Corruption
+from tidelog.json_values import Time, time_text
 from tidelog.market.load.loader import source_of
 from tidelog.market.projection.state import ProjectionState, decode_state
 from tidelog.market.projection.tables import INSTRUMENTS

@@ -7,12 +7,11 @@ from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
 from tidelog.api.chain.answers import BlockRef, chain_state, unstored
-from tidelog.api.chain.fields import Time
 from tidelog.api.http.backend import Backend
-from tidelog.api.http.parameters import time_text
 from tidelog.api.market.view import market_states
 from tidelog.chain.forks.position import counts
 from tidelog.chain.reading.position import stored_chains
+from tidelog.json_values import Time, time_text
 
 __all__ = ["ROUTES"]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tidelog.api.http.parameters import time_text
 from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.messages import Messages, message
 from tidelog.api.live.feeds.tail import JournalTail, LiveBook
 from tidelog.api.live.feeds.topics import Book, place_text
 from tidelog.api.market.fields import Level
+from tidelog.json_values import time_text
 from tidelog.market.book.levels import Precision, ScaledLevel
 from tidelog.market.projection.rows import decimal_text
 

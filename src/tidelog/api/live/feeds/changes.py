@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
-from tidelog.api.chain.fields import Block, Change, Wait, block_of, change_of, reset_of
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.messages import RESET, WAIT, Message, Messages
@@ -24,6 +23,7 @@ from tidelog.chain.forks.position import source_of
 from tidelog.chain.projections import APPLY
 from tidelog.chain.reading.outbox import Page, last_change, newest, next_changes
 from tidelog.chain.rows.tables import BLOCKS, CHANGES
+from tidelog.chain.written import Block, Change, Wait, block_of, change_of, reset_of
 from tidelog.errors import Corruption, StoreError
 from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store

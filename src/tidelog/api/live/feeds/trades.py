@@ -9,8 +9,6 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tidelog.api.chain.fields import whole
-from tidelog.api.http.parameters import time_text
 from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.messages import Message, Messages, lagged, message, place, reset
 from tidelog.api.live.feeds.missed import Gone, missed_trades
@@ -19,6 +17,7 @@ from tidelog.api.live.feeds.topics import Trades as Topic
 from tidelog.api.live.feeds.topics import place_text
 from tidelog.api.market.fields import Trade as Shown
 from tidelog.errors import TidelogError
+from tidelog.json_values import time_text, whole
 from tidelog.market.events import EventId, Trade, Trades, micros
 from tidelog.market.live.fanout import Item, Lagged, Subscription
 from tidelog.market.records import BEGINNING

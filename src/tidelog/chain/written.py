@@ -1,7 +1,6 @@
-"""A chain's rows as answers have them: typed, named as the columns, readable by every JSON parser.
+"""A chain's rows as answers and messages have them: typed, named as the columns, readable by every JSON parser.
 
-Bytes are 0x hex. A 256-bit number is a decimal string always; another integer is a number, and a string beyond
-what a JSON parser must keep exact (2^53 - 1). Times are RFC 3339 beside the integer that the chain has.
+Scalars are those of `json_values`. Times are RFC 3339 beside the integer that the chain has. Pure.
 """
 
 import functools
@@ -10,21 +9,16 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tidelog.api.http.parameters import HEX, time_text
 from tidelog.batch import Row
 from tidelog.chain.encoding import rlp
 from tidelog.chain.forks.bookmarks import Place, place_text, writer_text
 from tidelog.chain.proof.outcome import parse_proof
 from tidelog.chain.rows.tables import BLOCKS, CHANGES, REORGS, TRANSACTIONS, WITHDRAWALS
+from tidelog.json_values import HEX, Decimal256, HexText, Time, Whole, hex_text, ms_text, time_text, whole
 
 WENT_BACK = "the store went back: an older copy was restored, or a standby took over without the last changes"
 LAGS = "the store ends before this place: it is a replica that lags, or went back and was not written since"
-SAFE_INT_MAX = 2**53 - 1  # RFC 8259, 6: interoperable integers
 
-HexText: TypeAlias = Annotated[str, Meta(pattern=HEX, description="Bytes as 0x hex.")]
-Decimal256: TypeAlias = Annotated[str, Meta(pattern="^[0-9]+$", description="A 256-bit integer, decimal.")]
-Whole: TypeAlias = int | Annotated[str, Meta(pattern="^[0-9]+$", description="An integer above 2^53-1.")]
-Time: TypeAlias = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 Outcome: TypeAlias = Literal["passed", "not_computable", "not_applicable"]
 
 
@@ -202,10 +196,6 @@ class Reorg(Struct, frozen=True):
 # -- from rows ---------------------------------------------------------------------------------------------
 
 
-def hex_text(value: Any) -> str:
-    return f"0x{value.hex()}"
-
-
 def _optional_hex(value: Any) -> str | None:
     return None if value is None else "0x" + value.hex()
 
@@ -218,11 +208,6 @@ def _optional_decimal(value: Any) -> str | None:
     return None if value is None else str(int.from_bytes(value, "big"))
 
 
-def whole(value: Any) -> Any:
-    """An integer as JSON may have it; None stays."""
-    return value if value is None or value <= SAFE_INT_MAX else str(value)
-
-
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -231,10 +216,6 @@ def _json(text: Any) -> Any:
     if text is not None:
         _object(text)
     return None if text is None else msgspec.Raw(text.encode())
-
-
-def ms_text(value: Any) -> str | None:
-    return None if value is None else time_text(value * 1_000)
 
 
 def block_of(row: Row) -> Block:
