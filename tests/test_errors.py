@@ -9,6 +9,7 @@ import pytest
 from tidelog import errors
 from tidelog.errors import (
     BelowFinality,
+    Blocked,
     Busy,
     ConfigError,
     Corruption,
@@ -49,6 +50,7 @@ EXIT_CODES: dict[type[TidelogError], int] = {
     Displaced: 5,
     JournalStalled: 5,
     TimedOut: 5,
+    Blocked: 5,
     Full: 5,
     Corruption: 6,
     BelowFinality: 7,

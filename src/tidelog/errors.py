@@ -17,6 +17,7 @@
     │   ├── Fenced           another writer owns the source, or the store went back: stop
     │   ├── Displaced        its files were deleted or replaced under the writer: stop
     │   ├── TimedOut         ask for less at once
+    │   ├── Blocked          others' objects need what is to be removed: tell the user, go on without
     │   ├── JournalStalled   the journal's disk is behind: disconnect, wait for it, come back
     │   └── Full             no room: stop
     ├── BelowFinality        the chain contradicts what is final: stop, change nothing
@@ -31,6 +32,7 @@ from typing import ClassVar
 
 __all__ = [
     "BelowFinality",
+    "Blocked",
     "Busy",
     "ConfigError",
     "Corruption",
@@ -201,6 +203,10 @@ class Displaced(StoreError):
 
 class TimedOut(StoreError):
     """A read took longer than it may: ask for less at once."""
+
+
+class Blocked(StoreError):
+    """An object that somebody else made needs a table that is to be removed; nothing was changed."""
 
 
 class JournalStalled(StoreError):

@@ -68,3 +68,18 @@ def test_every_command_has_help(command: tuple[str, ...], cli: Cli) -> None:
     done = cli("db", *command, "--help")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(" ".join(("Usage: tidelog db", *command)))
+
+
+def test_an_empty_list_is_said_on_a_terminal_and_nothing_to_a_program(
+    db: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = {  # what each says
+        ("chain", "contracts"): "no contract of chain 1337 has tables: `tidelog chain sync --contracts FILE`",
+        ("token", "list"): "there are no tokens: `tidelog token create` makes one",
+    }
+    for command, words in lists.items():
+        assert cli(*command, "--db", db) == (0, "", "")
+        with monkeypatch.context() as patched:
+            patched.setattr("sys.stdout.isatty", lambda: True)
+            assert cli(*command, "--db", db).out.startswith(words)
+            assert cli(*command, "--db", db, "--json") == (0, "", "")

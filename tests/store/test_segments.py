@@ -18,6 +18,7 @@ from tidelog.store import Store, open_store
 from tidelog.store.limits import PostgresLimits, SqliteLimits, StoreLimits
 from tidelog.store.segments import Segment, assigned, heights_of, parts, shortened
 
+ROOT = Path(__file__).parents[2]
 A, B, C = Segment(0, 10, 19, 100), Segment(1, 20, 29, 100), Segment(2, 30, 39, 50)
 
 
@@ -69,6 +70,12 @@ def test_a_row_of_no_height_fits_no_table() -> None:
     row = (1, "high", *block_rows(0, random.Random(1))[LOGS.name][0][2:])
     with pytest.raises(ValueError, match="does not fit logs"):
         heights_of([Rows(LOGS, [row])])
+
+
+def run_sql(url: str, *statements: str) -> None:
+    with Sql(url) as database:
+        for statement in statements:
+            database.fetch(statement)
 
 
 def bounds(url: str) -> list[tuple[int, ...]]:
@@ -155,14 +162,40 @@ async def test_a_row_in_a_wrong_segment_is_told(small: Store, url: str) -> None:
     chain = Chain(await small.acquire(SOURCE))
     await small.commit(chain.extend(8))
 
-    def stray() -> None:
-        with Sql(url) as database:
-            database.fetch("UPDATE logs SET segment = 0 WHERE block_number = 7")
-
-    await asyncio.to_thread(stray)
+    await asyncio.to_thread(run_sql, url, "UPDATE logs SET segment = 0 WHERE block_number = 7")
     assert await small.check_integrity() == [
-        "4 rows of logs are not in the segment of their block: searches by what they hold may miss them"
+        "4 rows of logs are not in the segment of their block: searches by what they hold may miss them: "
+        'docs/reliability.md has the SQL that sets it right, under "Segments"'
     ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE segments SET rows = 17 WHERE segment = 1", "segment 1 of chain 1 counts 17 rows and has 18: "),
+        ("UPDATE segments SET last = 4 WHERE segment = 1", "2 rows of transactions are not in the segment of their"),
+        ("DELETE FROM segments WHERE segment = 0", "6 rows of transactions are not in the segment of their block: "),
+        ("UPDATE transactions SET segment = 9 WHERE block_number = 2", "2 rows of transactions are not in the segment"),
+    ],
+)
+async def test_damage_of_segments_is_told_and_the_sql_of_the_docs_sets_it_right(
+    small: Store, url: str, damage: str, told: str
+) -> None:
+    chain = Chain(await small.acquire(SOURCE))
+    await small.commit(chain.extend(8))
+    await asyncio.to_thread(run_sql, url, damage)
+    assert (await small.check_integrity())[0].startswith(told)
+    section = (ROOT / "docs/reliability.md").read_text().partition("## Segments")[2]
+    remedy = section.partition("```sql")[2].partition("```")[0]
+    await asyncio.to_thread(run_sql, url, *filter(str.strip, remedy.split(";")))
+    assert await small.check_integrity() == []
+    await small.commit(chain.extend(3))
+    assert await small.check_integrity() == []
+    async with small.snapshot() as snapshot:
+        logs = await snapshot.select(LOGS)
+        address = logs[0][LOGS.index("address")]
+        found = await snapshot.select(LOGS, scope=1, where={"address": address})
+    assert found == [row for row in logs if row[LOGS.index("address")] == address]
 
 
 async def test_what_an_old_store_holds_is_one_segment(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -1,10 +1,11 @@
 """Rows as the commands that list what is stored print them."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["print_rows", "time_text"]
+__all__ = ["print_rows", "say_none", "time_text"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,6 +18,12 @@ def print_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
             print(json.dumps(shown))
         else:
             print("  ".join(f"{name}={value}" for name, value in shown.items() if value is not None))
+
+
+def say_none(sentence: str, as_json: bool) -> None:
+    """Say that a list is empty to who reads it; what goes on to a program stays empty."""
+    if not as_json and sys.stdout.isatty():
+        print(sentence)
 
 
 def time_text(time_us: int) -> str:

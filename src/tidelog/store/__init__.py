@@ -134,6 +134,10 @@ class Snapshot(Protocol):
         """How many rows `select` would give for the same bounds."""
         ...
 
+    async def relations(self) -> dict[str, bool]:
+        """The tables and views there are, by name: whether it is a table that a batch created."""
+        ...
+
     async def misspelled(self, table: Table) -> list[int]:
         """The heights of rows that have another text beside an integer of 256 bits than that integer's; reads all."""
         ...

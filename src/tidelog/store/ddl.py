@@ -16,6 +16,7 @@ from tidelog.store.query import column_list
 __all__ = ["IDENTIFIER_MAX", "POSTGRES", "SQLITE", "Dialect"]
 
 IDENTIFIER_MAX = 63  # bytes of a name that PostgreSQL tells apart
+KEY_SUFFIX = "__key"  # of the name of a table's key; by it a table that a batch created is told from any other
 TIME_COLUMN = "timestamp"  # in seconds; a view has a `time` behind it
 
 
@@ -27,6 +28,7 @@ class Dialect(Struct, frozen=True):
     time: str  # of a column of seconds
     ending: str  # of a table's definition
     spells: bool  # whether texts are stored beside integers of 256 bits
+    relations: str  # query: the name of each table and view, and whether `create` made it
 
     def create(self, table: Table) -> list[str]:
         """Statements that make a table, its indexes and its view."""
@@ -34,7 +36,7 @@ class Dialect(Struct, frozen=True):
         if self.spells:
             nullable = {place: table.columns[place].nullable for place, _, _ in table.spelled}
             columns += [self._defined(name, "TEXT", nullable[place]) for place, name, _ in table.spelled]
-        columns.append(f'CONSTRAINT "{table.name}__key" PRIMARY KEY ({column_list(table.key)})')
+        columns.append(f'CONSTRAINT "{table.name}{KEY_SUFFIX}" PRIMARY KEY ({column_list(table.key)})')
         made = [f'CREATE TABLE "{table.name}" ({", ".join(columns)}){self.ending}']
         for number, name in enumerate(table.searched):
             shown = self._shown(table.columns[table.index(name)])
@@ -103,6 +105,10 @@ SQLITE = Dialect(
     time="strftime('%Y-%m-%dT%H:%M:%SZ', \"{}\", 'unixepoch')",
     ending=" STRICT, WITHOUT ROWID",
     spells=True,
+    relations=(
+        f"""SELECT name, type = 'table' AND instr(sql, 'CONSTRAINT "' || name || '{KEY_SUFFIX}"') > 0"""
+        " FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name"
+    ),
 )
 POSTGRES = Dialect(
     types={
@@ -121,4 +127,10 @@ POSTGRES = Dialect(
     ),
     ending="",
     spells=False,
+    relations=(
+        "SELECT relname::text, EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation.oid AND contype = 'p'"
+        f" AND conname = relation.relname || '{KEY_SUFFIX}') FROM pg_class AS relation"
+        " WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition"
+        " AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'checkpoints'::regclass) ORDER BY 1"
+    ),
 )

@@ -259,6 +259,7 @@ class QuerySnapshot(ABC):
     """The part of `tidelog.store.Snapshot` that is queries: a backend says how it runs one."""
 
     mark: ClassVar[str]  # before a parameter's number
+    relations_text: ClassVar[str]  # of the query behind `relations`
 
     @abstractmethod
     async def _fetch(
@@ -325,6 +326,9 @@ class QuerySnapshot(ABC):
         count = (await self._fetch(text, values))[0][0]
         assert isinstance(count, int)
         return count
+
+    async def relations(self) -> dict[str, bool]:
+        return {str(name): bool(created) for name, created in await self._fetch(self.relations_text, [])}
 
     async def misspelled(self, table: Table) -> list[int]:
         return []  # where the database has such numbers, there are no texts

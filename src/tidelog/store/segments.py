@@ -25,12 +25,14 @@ from msgspec.structs import replace
 from tidelog.batch import INT_MAX, Row, Rows
 
 __all__ = [
+    "MISCOUNTED",
     "Heights",
     "Places",
     "Segment",
     "SegmentTexts",
     "assigned",
     "heights_of",
+    "miscounted",
     "parts",
     "shortened",
     "strayed",
@@ -52,9 +54,23 @@ class Segment(Struct, frozen=True):
 SEGMENTED = ("transactions", "logs")  # the tables that have the column, by the migrations
 
 
+REMEDY = 'docs/reliability.md has the SQL that sets it right, under "Segments"'
+MISCOUNTED_MAX = 10  # that are named
+
 _STRAYED = (
     "SELECT count(*) FROM {name} AS strayed WHERE NOT EXISTS (SELECT 1 FROM segments WHERE scope = strayed.chain_id"
     " AND segments.segment = strayed.segment AND strayed.block_number BETWEEN first AND last)"
+)
+
+
+_HAS = " + ".join(
+    f"(SELECT count(*) FROM {name} WHERE chain_id = scope AND block_number >= first AND block_number <= last)"
+    for name in SEGMENTED
+)
+# segments that count other rows than those of their heights: scope, number, what they say, what there is
+MISCOUNTED = (
+    f"SELECT * FROM (SELECT scope, segment, rows AS says, {_HAS} AS there_are FROM segments) AS counted"
+    f" WHERE says <> there_are ORDER BY scope, segment LIMIT {MISCOUNTED_MAX}"
 )
 
 
@@ -160,7 +176,15 @@ def shortened(segment: Segment, *, gone: int, ends: bool, highest: int | None) -
 
 def strayed(table: str, count: int) -> str:
     """What is wrong where a table has rows that their segment's bounds do not contain."""
-    return f"{count} rows of {table} are not in the segment of their block: searches by what they hold may miss them"
+    return (
+        f"{count} rows of {table} are not in the segment of their block: searches by what they hold may miss them: "
+        f"{REMEDY}"
+    )
+
+
+def miscounted(scope: int | str, segment: int, says: int, there_are: int) -> str:
+    """What is wrong where a segment counts other rows than it has."""
+    return f"segment {segment} of chain {scope} counts {says} rows and has {there_are}: {REMEDY}"
 
 
 def parts(rows: Rows, places: Places) -> Iterator[tuple[int | None, Iterable[Row]]]:

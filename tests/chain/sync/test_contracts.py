@@ -1,5 +1,6 @@
 """Contracts' tables in a store that follows a chain: whole with their blocks, through reorgs, kills and new wishes."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -7,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tests.chain.rig import Rig, a_node
 from tests.runtime import FakeRuntime
+from tests.system.sql import Sql
 from tidelog.batch import Batch, Row, Rows
 from tidelog.chain.abi.known import known_abi
 from tidelog.chain.abi.signatures import parse_event
@@ -19,10 +22,11 @@ from tidelog.chain.maintenance.repair import repair_block
 from tidelog.chain.maintenance.verify import Report, verify_jobs
 from tidelog.chain.reading.contracts import stored_contracts, stored_tables
 from tidelog.chain.rows.tables import LOGS
+from tidelog.chain.sync.committer import CommitLimits
 from tidelog.chain.sync.contracts import ContractKeeper, ContractLimits
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.cli.db.content import content_digests
-from tidelog.errors import ConfigError, StoreError
+from tidelog.errors import ConfigError, Corruption, StoreError
 from tidelog.sim.node.chain.block_builder import Shape
 from tidelog.sim.node.contracts import world as places
 from tidelog.sim.node.node import SimNode
@@ -67,6 +71,16 @@ async def opened(url: str, node: SimNode, contracts: tuple[Contract, ...] | None
         yield r
     finally:
         await store.close()
+
+
+def run_sql(url: str, statement: str) -> None:
+    with Sql(url) as database:
+        database.fetch(statement)
+
+
+async def relations(r: Rig) -> dict[str, bool]:
+    async with r.store.snapshot() as snapshot:
+        return await snapshot.relations()
 
 
 async def event_rows(store: Store) -> dict[str, list[Row]]:
@@ -150,7 +164,7 @@ async def test_each_step_is_whole_and_says_how_far_it_is(limit: int, tmp_path: A
     async with opened(f"sqlite:///{tmp_path}/chain.db", node, None) as r:
         await r.once()
         writer = await ChainWriter.open(r.store, r.runtime, r.metrics, CHAIN_ID)
-        keeper = ContractKeeper(writer, r.store, ContractLimits(logs=limit))
+        keeper = ContractKeeper(writer, r.store, r.runtime, ContractLimits(logs=limit))
         await keeper.begin(ALL)
         steps = 0
         while await keeper.step():
@@ -198,7 +212,7 @@ async def test_one_that_leaves_is_removed_in_steps_and_may_come_again_before_it_
     async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
         await r.once()
         writer = await ChainWriter.open(r.store, r.runtime, r.metrics, CHAIN_ID)
-        keeper = ContractKeeper(writer, r.store, ContractLimits(rows=10))
+        keeper = ContractKeeper(writer, r.store, r.runtime, ContractLimits(rows=10))
         await keeper.begin((BOARD,))
         steps = 0
         while steps < 4 and await keeper.step():
@@ -257,6 +271,138 @@ async def test_a_rewind_and_a_repair_find_the_contracts_in_the_store(url: str) -
             "log says"
         ]
         await repair_block(r.store, r.pool(), r.runtime, r.metrics, CHAIN_ID, number)
+        await assert_whole(r)
+
+
+async def test_a_view_of_somebody_s_does_not_stop_the_sync_that_removes_what_it_reads(url: str, tmp_path: Any) -> None:
+    """PostgreSQL keeps such a table, empty; SQLite does not ask."""
+    node = a_node(40, shape=SHAPE)
+    async with opened(url, node) as r:
+        await r.once()
+        await asyncio.to_thread(run_sql, url, "CREATE VIEW mine AS SELECT value FROM e_tide_transfer")
+        r.contracts = (BOARD, GAUGE)
+        with capture_logs() as told:
+            await r.once()
+        async with r.store.snapshot() as snapshot:
+            there = {each.contract.name: each.leaving for each in await stored_contracts(snapshot)}
+        reasons = [each["reason"] for each in told if each["event"] == "contract_blocked"]
+        if url.startswith("sqlite"):
+            assert (there, reasons) == ({"board": False, "gauge": False}, [])
+            return
+        assert there == {"board": False, "gauge": False, "tide": True}
+        assert reasons == ["view mine depends on table e_tide_transfer: drop that, or let it read something else"]
+        await assert_whole(r)
+        r.tree.extend(3)
+        await r.once()
+        changed = msgspec.structs.replace(TIDE, events=TIDE.events[:1])
+        r.contracts = (BOARD, GAUGE, changed)
+        with pytest.raises(ConfigError, match="contract tide: the tables that it had cannot go: view mine depends on"):
+            await r.once()
+        r.contracts = ALL  # the same again: in the tables that stayed
+        await r.once()
+        await assert_whole(r)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path)
+        r.contracts = (BOARD, GAUGE)
+        await r.once()
+        await asyncio.to_thread(run_sql, url, "DROP VIEW mine")
+        await r.once()
+        async with r.store.snapshot() as snapshot:
+            assert [each.contract.name for each in await stored_contracts(snapshot)] == ["board", "gauge"]
+        assert "e_tide_transfer" not in await relations(r)
+
+
+async def test_tables_of_a_contract_whose_row_is_gone_are_named_and_made_anew(url: str, tmp_path: Any) -> None:
+    node = a_node(40, shape=SHAPE)
+    async with opened(url, node) as r:
+        await r.once()
+        await asyncio.to_thread(run_sql, url, "DELETE FROM contracts WHERE name = 'tide'")
+        assert [str(finding) for finding in (await verified(r)).findings] == [
+            "the store differs from what was ingested: e_tide__misfits, e_tide_approval, e_tide_transfer: of no "
+            "contract that `contracts` has: a sync that is given the contract again makes them anew; or drop them"
+        ]
+        r.tree.extend(3)
+        await r.once()
+        await assert_whole(r)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path)
+
+
+async def test_a_table_that_somebody_dropped_is_named_and_made_anew(url: str, tmp_path: Any) -> None:
+    node = a_node(40, shape=SHAPE)
+    async with opened(url, node) as r:
+        await r.once()
+        cascade = "" if url.startswith("sqlite") else " CASCADE"
+        await asyncio.to_thread(run_sql, url, f"DROP TABLE e_tide_transfer{cascade}")
+        assert [str(finding) for finding in (await verified(r, findings=1)).findings] == [
+            "block 0 differs from what was ingested: e_tide_transfer of contract tide: missing: let one sync run "
+            "without the contract, and then one with it, which makes its tables anew"
+        ]
+        with pytest.raises(ConfigError, match="contract tide: its table e_tide_transfer is missing: let one sync run"):
+            await r.once()
+        for contracts in ((BOARD,), ALL):
+            r.contracts = contracts
+            await r.once()
+        await assert_whole(r)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path)
+
+
+async def test_a_row_of_contracts_that_cannot_be_read_is_named_with_what_to_do(url: str) -> None:
+    async with opened(url, a_node(20, shape=SHAPE)) as r:
+        await r.once()
+        await asyncio.to_thread(run_sql, url, "UPDATE contracts SET abi = '[' WHERE name = 'tide'")
+        with pytest.raises(Corruption, match=r"contract 'tide' cannot be read .* delete it from `contracts` with SQL"):
+            await verified(r)
+        await asyncio.to_thread(run_sql, url, "DELETE FROM contracts WHERE name = 'tide'")
+        await r.once()
+        await assert_whole(r)
+
+
+async def test_a_name_that_something_else_has_is_refused(url: str) -> None:
+    async with opened(url, a_node(5, shape=SHAPE), None) as r:
+        await r.once()
+        await asyncio.to_thread(run_sql, url, "CREATE TABLE e_tide_transfer (number integer)")
+        r.contracts = ALL
+        with pytest.raises(ConfigError, match="the table e_tide_transfer, and the database has something of that name"):
+            await r.once()
+        assert "e_board__misfits" not in await relations(r)
+
+
+async def test_an_added_contract_is_told_once_it_is_committed(tmp_path: Any) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killing(name: str) -> None:
+        if name == "store.written":
+            raise Killed
+
+    node = a_node(20, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
+        r.runtime.on_point = killing
+        with capture_logs() as told, pytest.raises(Killed):
+            await r.once()
+        assert [each for each in told if each["event"] == "contract_added"] == []
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
+        with capture_logs() as told:
+            await r.once()
+        assert [each["contract"] for each in told if each["event"] == "contract_added"] == [c.name for c in ALL]
+
+
+async def test_a_contract_is_filled_in_while_history_is_far_behind(tmp_path: Any) -> None:
+    node = a_node(200, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, None) as r:
+        await r.once(to=60)
+        r.contracts = ALL
+        r.sync_limits = msgspec.structs.replace(r.sync_limits, commit=CommitLimits(blocks=10, first=1.0))
+        run, filled_at = r.sync(to=150), list[int]()
+        with capture_logs() as told:
+
+            def reached(name: str) -> None:
+                filled = sum(each["event"] == "contract_filled" for each in told)
+                if name == "ledger.after_commit" and filled == len(ALL) and run.head is not None:
+                    filled_at.append(run.head.number)
+
+            r.runtime.on_point = reached
+            await run.run()
+        assert filled_at[0] < 150
         await assert_whole(r)
 
 

@@ -65,6 +65,10 @@ def test_an_abi_is_a_name_a_file_or_signatures(tmp_path: Path) -> None:
         ((table(more="from = -1"),), "contract.one.from: give a whole number, 0 or more"),
         ((table(), table()), "contract.one.name: two contracts have it"),
         ((table("a-b"),), "contract.a-b.name: the name has to be of a-z"),
+        ((table("a--b"),), "contract.a--b.name: the name has to be of a-z"),
+        ((table("Tide"),), "contract.Tide.name: the name has to be of a-z"),
+        ((table("tide pool"),), "name: the name has to be of a-z"),
+        ((table("a" * 25),), "name: the name has to be of a-z"),
         ((table(more="form = 1"),), "contract.one.form: there is no such key; did you mean from"),
     ],
 )

@@ -13,11 +13,12 @@ from tidelog.chain.abi.entries import Event
 from tidelog.chain.abi.types import Array, Parameter, Tuple, Type
 from tidelog.errors import ConfigError, Corruption
 
-__all__ = ["CONTRACTS", "Contract", "Registered", "registered_row", "registered_rows"]
+__all__ = ["CONTRACTS", "NAME_RULE", "Contract", "Registered", "is_name", "registered_row", "registered_rows"]
 
 NAME_BYTES_MAX = 24  # leaves room for the event in the name of a table
 EVENTS_MAX = 128  # a table each: contracts have a dozen
 ARGUMENTS_MAX = 256  # a column each, or two: databases take some 1,600, a contract's code has some 16 at once
+NAME_RULE = f"of a-z, 0-9 and single _ between them, a letter first, at most {NAME_BYTES_MAX} characters"
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 ADDRESS_BYTES = 20
 BLOCK_MAX = 2**63 - 1
@@ -39,6 +40,11 @@ CONTRACTS = Table(
 )
 
 
+def is_name(text: str) -> bool:
+    """Whether a contract may be called so: NAME_RULE."""
+    return _NAME.fullmatch(text) is not None and len(text) <= NAME_BYTES_MAX
+
+
 class Contract(Struct, frozen=True):
     """What somebody named.
 
@@ -52,11 +58,8 @@ class Contract(Struct, frozen=True):
     first_block: int = 0
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or len(self.name) > NAME_BYTES_MAX:
-            raise ConfigError(
-                f"the name has to be of a-z, 0-9 and single _, at most {NAME_BYTES_MAX} characters: "
-                "tables are called by it"
-            )
+        if not is_name(self.name):
+            raise ConfigError(f"the name has to be {NAME_RULE}: tables are called by it")
         if len(self.address) != ADDRESS_BYTES:
             raise ConfigError("the address has to be 20 bytes")
         if not 0 <= self.first_block <= BLOCK_MAX:
@@ -109,7 +112,10 @@ def _registered(row: Any) -> Registered:
             Contract(name, address, read_abi(abi.encode()).events, first_block), filled_from, bool(leaving)
         )
     except (ConfigError, TypeError, AttributeError) as error:
-        raise Corruption(f"the row of contract {name!r} cannot be read: {error}") from None
+        raise Corruption(
+            f"the row of contract {name!r} cannot be read ({error}): delete it from `contracts` with SQL; a sync that "
+            "is given the contract then makes its tables anew"
+        ) from None
 
 
 def _entry(event: Event) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class StoredEvents(NamedTuple):
     """A contract, and the rows that its tables have for a range of blocks, by table."""
 
     registered: Registered
-    rows: dict[str, list[Row]]
+    rows: dict[str, list[Row]]  # of a table that is missing: none, see `missing`
+    missing: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -36,13 +37,16 @@ class StoredEvents(NamedTuple):
 async def stored_events(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[StoredEvents]:
     """Of each contract of a chain that is there to stay."""
     found = []
-    for registered in await stored_contracts(snapshot, chain_id):
+    contracts = await stored_contracts(snapshot, chain_id)
+    relations = await snapshot.relations() if contracts else {}
+    for registered in contracts:
         if not registered.leaving:
+            tables = {table.name: table for table in tables_of(registered.contract).tables}
             rows = {
-                table.name: await snapshot.select(table, scope=chain_id, low=low, high=high)
-                for table in tables_of(registered.contract).tables
+                name: await snapshot.select(table, scope=chain_id, low=low, high=high) if name in relations else []
+                for name, table in tables.items()
             }
-            found.append(StoredEvents(registered, rows))
+            found.append(StoredEvents(registered, rows, frozenset(tables.keys() - relations.keys())))
     return found
 
 
@@ -56,6 +60,11 @@ def event_differences(
     """
     found = []
     for each in stored:
+        if each.missing and blocks:
+            names = f"{', '.join(sorted(each.missing))} of contract {each.name}"
+            remedy = "let one sync run without the contract, and then one with it, which makes its tables anew"
+            found.append((blocks[0].number, f"{names}: missing: {remedy}"))
+            continue
         events = ContractEvents([each.registered.contract])
         there = {table.name: _by_block(table, each.rows[table.name]) for table in events.undone}
         for block in blocks:

@@ -5,7 +5,7 @@ other. There is never more than one of each.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeVar
@@ -158,6 +158,7 @@ class Committer:
     Args:
         chain: the chain's own row, which goes with the first blocks.
         on_commit: called after each commit.
+        beside: awaited after each commit, before the next one may begin: a step of what else there is to commit.
         stopping: whether to end after the commit that is under way.
     """
 
@@ -171,6 +172,7 @@ class Committer:
         *,
         chain: Callable[[], Rows],
         on_commit: Callable[[], None],
+        beside: Callable[[], Awaitable[object]],
         stopping: Callable[[], bool],
         limits: CommitLimits = COMMIT_LIMITS,
     ) -> None:
@@ -182,6 +184,7 @@ class Committer:
         self._traces = BlockTraces(writer.chain_id, lambda: writer.writer_number, runtime)
         self._chain_row = chain
         self._committed = on_commit
+        self._beside = beside
         self._stopping = stopping
         self._limits = limits
 
@@ -279,6 +282,7 @@ class Committer:
             await self._writer.append([block.rows for block in blocks], chain=chain)
         self._reporter.count(blocks)
         self._committed()
+        await self._beside()
 
     async def _prepend(self, blocks: list[VerifiedBlock]) -> None:
         """Commit blocks below the first one, ascending."""
@@ -288,3 +292,4 @@ class Committer:
             await self._writer.prepend([block.rows for block in blocks])
         self._reporter.count(blocks)
         self._committed()
+        await self._beside()

@@ -5,7 +5,7 @@ through from the newest down, some logs a step, each step one commit that also s
 right whatever happens above it. Decoding again what is there already changes nothing: a step replaces its range.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -19,7 +19,8 @@ from tidelog.chain.reading.places import RowWithoutBlock, block_facts, transacti
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS
 from tidelog.chain.sync.writer import ChainWriter
-from tidelog.errors import ConfigError
+from tidelog.errors import Blocked, ConfigError
+from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 from tidelog.telemetry import logger
 
@@ -33,6 +34,7 @@ class ContractLimits(Struct, frozen=True):
 
     logs: int = 2_000  # decoded and written: tens of milliseconds
     rows: int = 5_000  # deleted
+    blocked_again_s: float = 600.0  # between tries to remove tables that something else needs: it locks them
 
 
 CONTRACT_LIMITS = ContractLimits()
@@ -41,10 +43,14 @@ CONTRACT_LIMITS = ContractLimits()
 class ContractKeeper:
     """Beside a `ChainWriter`, by whose commits everything happens."""
 
-    def __init__(self, writer: ChainWriter, store: Store, limits: ContractLimits = CONTRACT_LIMITS) -> None:
+    def __init__(
+        self, writer: ChainWriter, store: Store, runtime: Runtime, limits: ContractLimits = CONTRACT_LIMITS
+    ) -> None:
         self._writer = writer
         self._store = store
+        self._runtime = runtime
         self._limits = limits
+        self._blocked: dict[str, float] = {}  # contracts whose tables something else needs: when to try again
 
     async def begin(self, wanted: Sequence[Contract]) -> None:
         """From now on these contracts are kept and no others.
@@ -54,11 +60,10 @@ class ContractKeeper:
         """
         there = {each.contract.name: each for each in self._writer.contracts}
         await self._check(wanted)
+        left: set[str] = set()  # names of tables that one which comes again has still
         for contract in wanted:
             if contract.name in there and there[contract.name].leaving:
-                while await self._remove(there[contract.name]):  # it begins again
-                    pass
-                del there[contract.name]
+                left |= await self._taken_back(there.pop(contract.name), contract)
         names = {contract.name for contract in wanted}
         leaving = [replace(each, leaving=True) for name, each in there.items() if name not in names]
         staying = [there[contract.name] for contract in wanted if contract.name in there]
@@ -66,10 +71,55 @@ class ContractKeeper:
         now = sorted((*leaving, *staying, *added), key=lambda each: each.contract.name)
         if now == list(self._writer.contracts):
             return
-        create = [table for each in added for table in tables_of(each.contract).tables]
-        await self._writer.keep_contracts(now, create=create)
-        for each in added:
-            _log.info("contract_added", chain=self._writer.chain_id, contract=each.contract.name)
+        wholly = [each for each in added if not left.intersection(_names_of(each.contract))]
+        create = [table for each in wholly for table in tables_of(each.contract).tables]
+        await self._clear(create)
+
+        def told() -> None:
+            for each in added:
+                _log.info("contract_added", chain=self._writer.chain_id, contract=each.contract.name)
+
+        await self._writer.keep_contracts(now, create=create, then=told)
+
+    async def _taken_back(self, leaving: Registered, wanted: Contract) -> set[str]:
+        """End the removal of a contract that is wanted again, which then begins anew.
+
+        Returns:
+            The names of its tables, empty ones, if something else needs them, so that they stay.
+
+        Raises:
+            ConfigError: the same, and other tables are wanted.
+        """
+        while await self._remove_rows(leaving.contract):
+            pass
+        try:
+            await self._remove_tables(leaving)
+        except Blocked as error:
+            if leaving.contract.abi != wanted.abi:
+                raise ConfigError(
+                    f"contract {wanted.name}: the tables that it had cannot go: {_advice(error)}"
+                ) from error
+            others = [each for each in self._writer.contracts if each is not leaving]
+            await self._writer.keep_contracts(others)
+            return set(_names_of(leaving.contract))
+        return set()
+
+    async def _clear(self, tables: Sequence[Table]) -> None:
+        """Remove tables of these names that no row of `contracts` speaks of any more: somebody deleted it."""
+        async with self._store.snapshot() as snapshot:
+            relations = await snapshot.relations()
+        lost = [table for table in tables if relations.get(table.name)]
+        if not lost:
+            return
+        if self._writer.position is None:
+            raise ConfigError(f"the table {lost[0].name} is in the database already: drop it, it is of no contract")
+        for table in lost:
+            while await self._delete(table):
+                pass
+        try:
+            await self._writer.keep_contracts(self._writer.contracts, discard=lost)
+        except Blocked as error:
+            raise ConfigError(f"tables that are of no contract have to go: {_advice(error)}") from error
 
     def _added(self, contract: Contract) -> Registered:
         position = self._writer.position
@@ -80,6 +130,7 @@ class ContractKeeper:
         """ConfigError: why these cannot be kept."""
         async with self._store.snapshot() as snapshot:
             everywhere = await stored_contracts(snapshot)
+            relations = await snapshot.relations()
         here = {each.contract.name: each for each in self._writer.contracts}
         tables: dict[str, str] = {}
         for each in everywhere:
@@ -92,6 +143,9 @@ class ContractKeeper:
             stored = here.get(contract.name)
             if stored is not None and not stored.leaving:
                 _require_same(stored.contract, contract)
+                _require_tables(contract, relations)
+            if stored is None:
+                _require_room(contract, relations)
             own = _names_of(contract)
             for name in sorted(own.keys() & tables.keys()):
                 raise ConfigError(
@@ -106,8 +160,9 @@ class ContractKeeper:
             return False
         for each in self._writer.contracts:
             if each.leaving:
-                await self._remove(each)
-                return True
+                if await self._remove(each):
+                    return True
+                continue
             if not each.is_filled:
                 await self._fill(each)
                 return True
@@ -116,21 +171,47 @@ class ContractKeeper:
     # -- removing --------------------------------------------------------------------------------------------------
 
     async def _remove(self, registered: Registered) -> bool:
-        """Delete some of its rows, or the empty tables and its row; whether there is more to do."""
-        tables = tables_of(registered.contract).tables
-        chain_id, limit = self._writer.chain_id, self._limits.rows
-        for table in tables:
-            async with self._store.snapshot() as snapshot:
-                rows = await snapshot.select(table, scope=chain_id, limit=limit, columns=("block_number",))
-            if rows:
-                through = int(rows[-1][0] or 0) if len(rows) == limit else INT_MAX
-                rollback = Rollback((table,), chain_id, -1, through)
-                await self._writer.keep_contracts(self._writer.contracts, rollback=rollback)
+        """Delete some of its rows, or the empty tables and its row; False: what is left has to wait."""
+        name = registered.contract.name
+        if self._runtime.monotonic() < self._blocked.get(name, 0.0):
+            return False
+        if await self._remove_rows(registered.contract):
+            return True
+        try:
+            await self._remove_tables(registered)
+        except Blocked as error:
+            self._blocked[name] = self._runtime.monotonic() + self._limits.blocked_again_s
+            _log.warning("contract_blocked", chain=self._writer.chain_id, contract=name, reason=_advice(error))
+            return False
+        return True
+
+    async def _remove_rows(self, contract: Contract) -> bool:
+        """Delete some of its rows; False: there are none."""
+        async with self._store.snapshot() as snapshot:
+            relations = await snapshot.relations()
+        for table in tables_of(contract).tables:
+            if table.name in relations and await self._delete(table):
                 return True
-        others = [each for each in self._writer.contracts if each.contract.name != registered.contract.name]
-        await self._writer.keep_contracts(others, discard=tables)
-        _log.info("contract_removed", chain=chain_id, contract=registered.contract.name)
         return False
+
+    async def _delete(self, table: Table) -> bool:
+        """Delete some rows of a table; False: there are none."""
+        chain_id, limit = self._writer.chain_id, self._limits.rows
+        async with self._store.snapshot() as snapshot:
+            rows = await snapshot.select(table, scope=chain_id, limit=limit, columns=("block_number",))
+        if not rows:
+            return False
+        through = int(rows[-1][0] or 0) if len(rows) == limit else INT_MAX
+        rollback = Rollback((table,), chain_id, -1, through)
+        await self._writer.keep_contracts(self._writer.contracts, rollback=rollback)
+        return True
+
+    async def _remove_tables(self, registered: Registered) -> None:
+        """Remove its tables, which are empty, and its row; Blocked: something else needs one of them."""
+        name = registered.contract.name
+        others = [each for each in self._writer.contracts if each.contract.name != name]
+        await self._writer.keep_contracts(others, discard=tables_of(registered.contract).tables)
+        _log.info("contract_removed", chain=self._writer.chain_id, contract=name)
 
     # -- filling ---------------------------------------------------------------------------------------------------
 
@@ -175,6 +256,31 @@ def _names_of(contract: Contract) -> dict[str, str]:
     tables = tables_of(contract).tables
     names = [table.name for table in tables] + [table.view for table in tables if table.view is not None]
     return dict.fromkeys(names, contract.name)
+
+
+def _advice(error: Blocked) -> str:
+    return f"{error}: drop that, or let it read something else"
+
+
+def _require_tables(contract: Contract, relations: Mapping[str, bool]) -> None:
+    for table in tables_of(contract).tables:
+        if table.name not in relations:
+            raise ConfigError(
+                f"contract {contract.name}: its table {table.name} is missing: let one sync run without the contract, "
+                "which removes what is left of it, and then one with it, which makes its tables anew"
+            )
+
+
+def _require_room(contract: Contract, relations: Mapping[str, bool]) -> None:
+    """That nobody else has what is to be made: a table of ours that is of no contract is made anew."""
+    for table in tables_of(contract).tables:
+        is_lost = relations.get(table.name, False)
+        for name in (table.name, table.view):
+            if name in relations and not is_lost:
+                raise ConfigError(
+                    f"contract {contract.name} would have the table {name}, and the database has something of that "
+                    "name which is no contract's: rename that, or give the contract another name"
+                )
 
 
 def _require_same(stored: Contract, wanted: Contract) -> None:

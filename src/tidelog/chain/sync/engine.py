@@ -148,7 +148,7 @@ class Sync:
             spec, stored, self._store, writer, self._pool, self._runtime, accept=options.accept_unproven
         )
         await rulebook.begin()
-        keeper = ContractKeeper(writer, self._store)
+        keeper = ContractKeeper(writer, self._store, self._runtime)
         if self._contracts is not None:
             await keeper.begin(self._contracts)
         return Rounds(

@@ -78,6 +78,7 @@ class Rounds:
             runtime,
             chain=lambda: rulebook.row,
             on_commit=self._committed,
+            beside=contracts.step,
             stopping=lambda: control.stopping,
             limits=limits.commit,
         )

@@ -71,6 +71,7 @@ class ChainWriter:
         self._checkpoint = checkpoint
         self._given = tuple(projections)
         self._with_first: tuple[tuple[Rows, ...], tuple[Table, ...]] = ((), ())  # what goes with the first blocks
+        self._then: Callable[[], None] | None = None  # to be called when that is committed
         self._keep(contracts)
         self._position = decode_position(checkpoint)
         self._trouble = Trouble(runtime)  # with the store
@@ -235,7 +236,9 @@ class ChainWriter:
                 transitions.append(self.chain_id, self._checkpoint, blocks, chain=chain, projections=self._projections)
             )
         )
-        self._with_first = ((), ())
+        self._with_first, then, self._then = ((), ()), self._then, None
+        if then is not None:
+            then()
         self._hold([*self._refs, *refs])
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
 
@@ -307,10 +310,17 @@ class ChainWriter:
         rollback: Rollback | None = None,
         create: Sequence[Table] = (),
         discard: Sequence[Table] = (),
+        then: Callable[[], None] | None = None,
     ) -> None:
         """Commit which contracts there are from now on, with rows and tables of theirs.
 
         Where no blocks are held yet, it is committed with the first ones.
+
+        Args:
+            then: called once it is committed.
+
+        Raises:
+            Blocked: objects that others made need a table of `discard`.
         """
         changed = [each for each in contracts if each not in self._contracts]
         names = {each.contract.name for each in contracts}
@@ -318,7 +328,7 @@ class ChainWriter:
         gone = [each.contract.name for each in self._contracts if each.contract.name not in names]
         drop = tuple([Drop(CONTRACTS, self.chain_id, (("name", name),), self.chain_id) for name in gone])
         if self._position is None:
-            self._with_first = (put, tuple(create))
+            self._with_first, self._then = (put, tuple(create)), then
         else:
             await self._commit(
                 transitions.aside(
@@ -331,6 +341,8 @@ class ChainWriter:
                     discard=tuple(discard),
                 )
             )
+            if then is not None:
+                then()
         self._keep(contracts)
 
     async def finalize(self, ref: BlockRef) -> None:
@@ -403,9 +415,11 @@ class ChainWriter:
         """Commit, and wait for a database that is busy or away."""
         started = self._committing_since = self._runtime.monotonic()
         self._runtime.reached("ledger.before_commit")
-        await self._patiently(lambda: self._store.commit(move.batch))
-        self._runtime.reached("ledger.after_commit")
-        self._committing_since = None
+        try:
+            await self._patiently(lambda: self._store.commit(move.batch))
+            self._runtime.reached("ledger.after_commit")
+        finally:
+            self._committing_since = None
         self._checkpoint, self._position = move.batch.after, move.position
         self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
         for rows in (*move.batch.add, *move.batch.put):

@@ -8,6 +8,7 @@ from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import Position
 from tidelog.chain.reading.contracts import stored_contracts
 from tidelog.chain.reading.position import stored_position
+from tidelog.cli.listing import say_none
 from tidelog.cli.stores import opened, the_chain
 from tidelog.runtime import run
 from tidelog.store import Snapshot
@@ -25,7 +26,13 @@ async def _print(db: str, chain_id: int | None, as_json: bool) -> None:
         chain = await the_chain(store, chain_id)
         async with store.snapshot() as snapshot:
             position = await stored_position(snapshot, chain)
-            for registered in await stored_contracts(snapshot, chain):
+            contracts = await stored_contracts(snapshot, chain)
+            if not contracts:
+                say_none(
+                    f"no contract of chain {chain} has tables: `tidelog chain sync --contracts FILE` makes them",
+                    as_json,
+                )
+            for registered in contracts:
                 facts = await _facts(snapshot, chain, registered, position)
                 print(json.dumps(facts) if as_json else _shown(facts))
 

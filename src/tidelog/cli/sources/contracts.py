@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from msgspec import Meta, Struct, field
 
-from tidelog.config import ConfigValue, Name, Reading, load
+from tidelog.config import ConfigValue, Reading, load
 from tidelog.errors import ConfigError
 
 if TYPE_CHECKING:  # a process that keeps no contracts does not load what decodes them
@@ -50,8 +50,29 @@ class ContractAbi(ConfigValue):
         return hash(self.texts)
 
 
+class ContractName(str, ConfigValue):
+    """Of a contract: its tables are called by it."""
+
+    __slots__ = ()
+    wanted = "a name such as usdc: its tables are called by it"
+
+    @classmethod
+    def read(cls, given: object, reading: Reading) -> Self:
+        from tidelog.chain.contracts.contract import NAME_RULE, is_name
+
+        if not isinstance(given, str) or not is_name(given):
+            raise ValueError(f"the name has to be {NAME_RULE}: tables are called by it")
+        return cls(given)
+
+    def plain(self) -> str:
+        return str(self)
+
+    def shown(self) -> str:
+        return str(self)
+
+
 class ContractSettings(Struct, frozen=True, kw_only=True):
-    name: Annotated[Name, Meta(description="Of its tables: e_NAME_EVENT, v_NAME_EVENT.", examples=["usdc"])]
+    name: Annotated[ContractName, Meta(description="Of its tables: e_NAME_EVENT, v_NAME_EVENT.", examples=["usdc"])]
     address: Annotated[
         str, Meta(description="Where it stands.", examples=["0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"])
     ]

@@ -4,7 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 
-from tidelog.cli.listing import time_text
+from tidelog.cli.listing import say_none, time_text
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, SystemRuntime, run
@@ -49,6 +49,8 @@ async def _list(db: str, as_json: bool) -> None:
     async with opened(db, runtime=runtime) as store, store.snapshot() as snapshot:
         stored = await tokens.listed(snapshot)
     now_ms = int(runtime.now() * 1_000)
+    if not stored:
+        say_none("there are no tokens: `tidelog token create` makes one", as_json)
     for token in stored:
         state = "valid" if token.is_valid(now_ms) else "revoked" if token.revoked_at is not None else "expired"
         facts = {

@@ -18,7 +18,7 @@ from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, address_of
 from tidelog.store.postgres.reader import ReaderPool
-from tidelog.store.postgres.segments import strayed_rows
+from tidelog.store.postgres.segments import segment_faults
 from tidelog.store.postgres.writer import Writer
 from tidelog.telemetry import logger
 
@@ -127,7 +127,7 @@ class PostgresStore:
         async with self._readers.connection() as link:
             [installed] = await link.fetch("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'")
             complaints = await _index_complaints(link) if installed[0] else []
-            return complaints + await _strayed_rows(link)
+            return complaints + await _segment_faults(link)
 
     async def close(self) -> None:
         await self._readers.close()
@@ -135,10 +135,10 @@ class PostgresStore:
             await self._writer.close()
 
 
-async def _strayed_rows(link: Link) -> list[str]:
+async def _segment_faults(link: Link) -> list[str]:
     try:
         await link.begin(then="SET LOCAL statement_timeout = 0")  # it reads all rows
-        return await strayed_rows(link)
+        return await segment_faults(link)
     finally:
         await link.end_transaction()
 

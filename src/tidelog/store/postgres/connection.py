@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from tidelog.errors import Busy, ConfigError, Corruption, Full, StoreError
+from tidelog.errors import Blocked, Busy, ConfigError, Corruption, Full, StoreError
 from tidelog.store.postgres.address import Address, address_of
 from tidelog.store.postgres.uint256 import decode_numeric, encode_numeric
 
@@ -112,6 +112,8 @@ def translated(location: str) -> Iterator[None]:
         raise Busy(f"{location} is busy: {error}") from error
     except asyncpg.ReadOnlySQLTransactionError:
         raise ReadOnlyServer(f"{location} {NO_WRITES}") from None
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise Blocked("; ".join((error.detail or str(error)).splitlines())) from error
     except asyncpg.DiskFullError as error:
         raise Full(f"{location}: {error}") from error
     except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:

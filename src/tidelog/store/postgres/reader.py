@@ -15,6 +15,7 @@ from tidelog.batch import Checkpoint, Row, Value
 from tidelog.errors import Busy, ConfigError, TimedOut
 from tidelog.runtime import Runtime
 from tidelog.store import Lag, ReadLimits, migrations
+from tidelog.store.ddl import POSTGRES
 from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, connect
@@ -67,6 +68,7 @@ class _Snapshot(QuerySnapshot):
     """`tidelog.store.Snapshot` on a connection that is in a read-only transaction."""
 
     mark = "$"
+    relations_text = POSTGRES.relations
 
     def __init__(self, link: Link) -> None:
         self._link = link

@@ -1,14 +1,23 @@
 """The bounds of segments in a PostgreSQL store, moved in a commit's own transaction. See `tidelog.store.segments`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from tidelog.batch import Rollback
+from tidelog.batch import Rollback, Table
 from tidelog.store.postgres.connection import Link
 from tidelog.store.query import count_query
-from tidelog.store.segments import Heights, Segment, SegmentTexts, assigned, shortened, strayed
+from tidelog.store.segments import (
+    MISCOUNTED,
+    Heights,
+    Segment,
+    SegmentTexts,
+    assigned,
+    miscounted,
+    shortened,
+    strayed,
+)
 
-__all__ = ["enter_segment", "shortening", "strayed_rows", "take_places"]
+__all__ = ["enter_segment", "segment_faults", "shortening", "take_places"]
 
 _TEXTS = SegmentTexts("$")
 
@@ -37,29 +46,36 @@ async def shortening(link: Link, rollback: Rollback) -> AsyncIterator[None]:
     scope, keep, high = rollback.scope, rollback.keep, rollback.last
     tables = [table for table in rollback.tables if table.segmented]
     touched = [Segment(*row) for row in await link.fetch(_TEXTS.overlapping, scope, keep, high)] if tables else []
-    gone = []
-    for segment in touched:
-        count = 0
-        for table in tables:
-            first, last = max(keep + 1, segment.first), min(high, segment.last)
-            text, values = count_query(table, mark="$", scope=scope, low=first, high=last)
-            [(found,)] = await link.fetch(text, *values)
-            count += found
-        gone.append(count)
+    gone = [
+        await _count(link, tables, scope, max(keep + 1, segment.first), min(high, segment.last)) for segment in touched
+    ]
     yield
+    ends = rollback.through is None
     for segment, count in zip(touched, gone, strict=True):
         [(highest,)] = await link.fetch(_TEXTS.highest, scope, segment.first, segment.last)
-        left = shortened(segment, gone=count, ends=rollback.through is None, highest=highest)
+        if not ends:  # a repair: rows may have been missing, or too many
+            count = segment.rows - await _count(link, tables, scope, segment.first, segment.last)
+        left = shortened(segment, gone=count, ends=ends, highest=highest)
         if left is None:
             await link.execute(_TEXTS.delete, scope, segment.number)
         else:
             await _put(link, scope, left)
 
 
-async def strayed_rows(link: Link) -> list[str]:
+async def _count(link: Link, tables: Sequence[Table], scope: int | str, low: int, high: int) -> int:
+    count = 0
+    for table in tables:
+        text, values = count_query(table, mark="$", scope=scope, low=low, high=high)
+        [(found,)] = await link.fetch(text, *values)
+        count += found
+    return count
+
+
+async def segment_faults(link: Link) -> list[str]:
     """What is wrong with rows and their segments, a sentence for each table; it reads all of them."""
     counts = {name: (await link.fetch(text))[0][0] for name, text in _TEXTS.strayed.items()}
-    return [strayed(name, count) for name, count in counts.items() if count]
+    counted = [miscounted(*row) for row in await link.fetch(MISCOUNTED)]
+    return [strayed(name, count) for name, count in counts.items() if count] + counted
 
 
 async def _put(link: Link, scope: int | str, segment: Segment) -> None:

@@ -18,11 +18,12 @@ from tidelog.batch import Checkpoint, Row, Table, Value
 from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
 from tidelog.store import ReadLimits, Snapshot, migrations
+from tidelog.store.ddl import SQLITE
 from tidelog.store.limits import SqliteLimits
 from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot, column_list
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
-from tidelog.store.sqlite.segments import strayed_rows
+from tidelog.store.sqlite.segments import segment_faults
 from tidelog.store.sqlite.wide import restored, stored, texts
 from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
 
@@ -130,7 +131,7 @@ class _Reader:
         if rows != [("ok",)]:
             return [str(text) for (text,) in rows]
         with translated(self._path):
-            return strayed_rows(self.connection)
+            return segment_faults(self.connection)
 
     def close(self) -> None:
         self.connection.close()
@@ -146,6 +147,7 @@ class _Snapshot(QuerySnapshot):
     """`tidelog.store.Snapshot` on a reader that is in a read transaction."""
 
     mark = "?"
+    relations_text = SQLITE.relations
 
     def __init__(self, ask: _Ask) -> None:
         self._ask = ask

@@ -1,15 +1,24 @@
 """The bounds of segments in a SQLite store, moved in a commit's own transaction. See `tidelog.store.segments`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import apsw
 
-from tidelog.batch import Rollback
+from tidelog.batch import Rollback, Table
 from tidelog.store.query import count_query
-from tidelog.store.segments import Heights, Segment, SegmentTexts, assigned, shortened, strayed
+from tidelog.store.segments import (
+    MISCOUNTED,
+    Heights,
+    Segment,
+    SegmentTexts,
+    assigned,
+    miscounted,
+    shortened,
+    strayed,
+)
 
-__all__ = ["shortening", "strayed_rows", "take_places"]
+__all__ = ["segment_faults", "shortening", "take_places"]
 
 _TEXTS = SegmentTexts("?")
 
@@ -33,25 +42,32 @@ def shortening(connection: apsw.Connection, rollback: Rollback) -> Iterator[None
     scope, keep, high = rollback.scope, rollback.keep, rollback.last
     tables = [table for table in rollback.tables if table.segmented]
     touched = [Segment(*row) for row in connection.execute(_TEXTS.overlapping, (scope, keep, high))] if tables else []
-    gone = []
-    for segment in touched:
-        first, last = max(keep + 1, segment.first), min(high, segment.last)
-        counts = [count_query(table, mark="?", scope=scope, low=first, high=last) for table in tables]
-        gone.append(sum(connection.execute(*count).get for count in counts))
+    gone = [
+        _count(connection, tables, scope, max(keep + 1, segment.first), min(high, segment.last)) for segment in touched
+    ]
     yield
+    ends = rollback.through is None
     for segment, count in zip(touched, gone, strict=True):
         highest = connection.execute(_TEXTS.highest, (scope, segment.first, segment.last)).get
-        left = shortened(segment, gone=count, ends=rollback.through is None, highest=highest)
+        if not ends:  # a repair: rows may have been missing, or too many
+            count = segment.rows - _count(connection, tables, scope, segment.first, segment.last)
+        left = shortened(segment, gone=count, ends=ends, highest=highest)
         if left is None:
             connection.execute(_TEXTS.delete, (scope, segment.number))
         else:
             _put(connection, scope, left)
 
 
-def strayed_rows(connection: apsw.Connection) -> list[str]:
+def _count(connection: apsw.Connection, tables: Sequence[Table], scope: int | str, low: int, high: int) -> int:
+    queries = [count_query(table, mark="?", scope=scope, low=low, high=high) for table in tables]
+    return sum(connection.execute(*query).get for query in queries)
+
+
+def segment_faults(connection: apsw.Connection) -> list[str]:
     """What is wrong with rows and their segments, a sentence for each table; it reads all of them."""
     counts = {name: connection.execute(text).get for name, text in _TEXTS.strayed.items()}
-    return [strayed(name, count) for name, count in counts.items() if count]
+    counted = [miscounted(*row) for row in connection.execute(MISCOUNTED)]
+    return [strayed(name, count) for name, count in counts.items() if count] + counted
 
 
 def _put(connection: apsw.Connection, scope: int | str, segment: Segment) -> None:
