@@ -327,7 +327,9 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
-    "lag_hidden": Mutant("market", 30, (Patch("tidelog.market.live.fanout", "            self._missed += 1\n", ""),)),
+    "lag_hidden": Mutant(
+        "market", 30, (Patch("tidelog.market.live.fanout", "            self._missed += dropped\n", ""),)
+    ),
     "budget_not_kept": Mutant(
         "market",
         100,

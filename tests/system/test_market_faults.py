@@ -16,7 +16,7 @@ from tests.system.disturbed import HURRIED, UNTIL_S, Hurried, contents, digest_o
 from tidelog.market.events import Resync
 from tidelog.market.kraken.auth import TOKEN_PATH, ApiKey, token_body
 from tidelog.market.kraken.limits import LIMITS
-from tidelog.market.live.fanout import Item
+from tidelog.market.live.batches import Item
 from tidelog.market.live.feed import Feed
 from tidelog.market.projection.tables import GAPS
 from tidelog.market.session.limits import PaceLimits

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.system.disturbed import HURRIED, Hurried, Recording, contents, judge, named, recording
 from tidelog.market.events import Disconnected
 from tidelog.market.journal.writer import JournalLimits
-from tidelog.market.live.fanout import Item
+from tidelog.market.live.batches import Item
 from tidelog.market.projection.tables import GAPS
 from tidelog.market.session.subscription.subscriptions import ConnectionState
 from tidelog.runtime import ThreadWorker, Worker

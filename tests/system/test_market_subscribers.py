@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tests.system.disturbed import Hurried, judge, recording, records
 from tidelog.market.events import Malformed
-from tidelog.market.live.fanout import Item, Lagged, Policy, Subscription
+from tidelog.market.live.batches import Item
+from tidelog.market.live.fanout import Lagged, Policy, Subscription
 from tidelog.market.records import Kind
 
 BOUND = 50

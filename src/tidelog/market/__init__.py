@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     )
     from tidelog.market.journal.retention import Retention
     from tidelog.market.journal.writer import JournalLimits
-    from tidelog.market.live.fanout import Item, Lagged, Policy, Statistics, Subscription
+    from tidelog.market.live.batches import EventBatch, Item
+    from tidelog.market.live.fanout import BatchSubscription, Lagged, Policy, Statistics, Subscription
     from tidelog.market.live.feed import Feed
     from tidelog.market.live.limits import FeedLimits
     from tidelog.market.live.monitoring.loop_watch import LoopWatchLimits
@@ -69,6 +70,7 @@ __all__ = [
     "Ack",
     "Balance",
     "Balances",
+    "BatchSubscription",
     "BookDelta",
     "BookSnapshot",
     "BookUpdates",
@@ -81,6 +83,7 @@ __all__ = [
     "ConnectionState",
     "Disconnected",
     "Event",
+    "EventBatch",
     "EventId",
     "Executions",
     "Feed",
@@ -139,8 +142,12 @@ _HOMES = {  # of all others it is `events`
     "tidelog.market.book.proof": ("Check",),
     "tidelog.market.core": ("JournalEvent",),
     "tidelog.market.journal.retention": ("Retention",),
-    "tidelog.market.live.fanout": (
+    "tidelog.market.live.batches": (
+        "EventBatch",
         "Item",
+    ),
+    "tidelog.market.live.fanout": (
+        "BatchSubscription",
         "Lagged",
         "Policy",
         "Statistics",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -24,9 +24,21 @@ from tidelog.market.events import (
     Trade,
     Trades,
 )
-from tidelog.market.live.fanout import FanOut, Item, Lagged, Policy, Subscription, conflation_key
+from tidelog.market.live.batches import EventBatch, Item
+from tidelog.market.live.fanout import ITEMS_AT_ONCE, BatchSubscription, FanOut, Lagged, Policy, Subscription
+from tidelog.market.live.pending import conflation_key
 
 AT = datetime(2023, 1, 1, tzinfo=UTC)
+
+AnySubscription = Subscription | BatchSubscription
+Subscribe = Callable[..., AnySubscription]
+WAYS: dict[str, Subscribe] = {"events": FanOut.subscribe, "batches": FanOut.subscribe_batches}
+
+
+@pytest.fixture(params=WAYS)
+def subscribe(request: pytest.FixtureRequest) -> Subscribe:
+    """Each test of a consumer is one of both kinds."""
+    return WAYS[request.param]
 
 
 def publish(fanout: FanOut, seqs: Iterable[int]) -> None:
@@ -34,29 +46,38 @@ def publish(fanout: FanOut, seqs: Iterable[int]) -> None:
         fanout.publish(EventId(1, seq), Pong(seq))
 
 
-async def read(subscription: Subscription) -> str:
+async def read(subscription: AnySubscription) -> str:
     """What can be read without waiting: `-3` for three missed, an id, or `5!` for a durable one."""
     told = []
     while subscription.statistics.pending or subscription._missed:
-        match await anext(subscription):
-            case Lagged(missed):
-                told.append(f"-{missed}")
-            case Item(id_, _, durable):
-                told.append(f"{id_.seq}{'!' if durable else ''}")
+        for item in await read_once(subscription):
+            match item:
+                case Lagged(missed):
+                    told.append(f"-{missed}")
+                case Item(id_, _, durable):
+                    told.append(f"{id_.seq}{'!' if durable else ''}")
     return " ".join(told)
 
 
-async def test_all_consumers_get_all_events_in_order() -> None:
+async def read_once(subscription: AnySubscription) -> list[Item | Lagged]:
+    return flat(await anext(subscription))
+
+
+def flat(given: Item | EventBatch | Lagged) -> list[Item | Lagged]:
+    return [*given] if isinstance(given, EventBatch) else [given]
+
+
+async def test_all_consumers_get_all_events_in_order(subscribe: Subscribe) -> None:
     fanout = FanOut()
-    consumers = [fanout.subscribe(Policy.DROP_OLDEST) for _ in range(2)]
+    consumers = [subscribe(fanout, Policy.DROP_OLDEST) for _ in range(2)]
     publish(fanout, range(5))
     assert [await read(consumer) for consumer in consumers] == ["0 1 2 3 4"] * 2
 
 
-async def test_a_consumer_takes_part_from_its_subscription_on() -> None:
+async def test_a_consumer_takes_part_from_its_subscription_on(subscribe: Subscribe) -> None:
     fanout = FanOut()
     publish(fanout, [0, 1])
-    consumer = fanout.subscribe()
+    consumer = subscribe(fanout)
     publish(fanout, [2])
     assert await read(consumer) == "2"
 
@@ -70,9 +91,11 @@ async def test_a_consumer_takes_part_from_its_subscription_on() -> None:
         (1, 5, "-4 4"),
     ],
 )
-async def test_slow_consumer_loses_the_oldest_events_and_gets_lagged(bound: int, published: int, told: str) -> None:
+async def test_slow_consumer_loses_the_oldest_events_and_gets_lagged(
+    subscribe: Subscribe, bound: int, published: int, told: str
+) -> None:
     fanout = FanOut()
-    consumer = fanout.subscribe(pending_max=bound)
+    consumer = subscribe(fanout, pending_max=bound)
     publish(fanout, range(published))
     assert consumer.statistics.pending == bound
     assert await read(consumer) == told
@@ -80,9 +103,9 @@ async def test_slow_consumer_loses_the_oldest_events_and_gets_lagged(bound: int,
     assert await read(consumer) == "99"
 
 
-async def test_conflation_keeps_the_latest_of_each_kind_and_symbol() -> None:
+async def test_conflation_keeps_the_latest_of_each_kind_and_symbol(subscribe: Subscribe) -> None:
     fanout = FanOut()
-    consumer = fanout.subscribe(Policy.CONFLATE, pending_max=2)
+    consumer = subscribe(fanout, Policy.CONFLATE, pending_max=2)
     events: list[Event] = [
         BookSnapshot("A", (), (), None),
         BookDelta("B", (), (), 1),
@@ -142,9 +165,9 @@ def test_conflation_keys() -> None:
     assert conflation_key(Trades((trade("A"), trade("A")))) == conflation_key(Trades((trade("A"),)))
 
 
-async def test_kinds_that_are_not_wanted_take_no_room() -> None:
+async def test_kinds_that_are_not_wanted_take_no_room(subscribe: Subscribe) -> None:
     fanout = FanOut(undurable_max=1)
-    consumers = [fanout.subscribe(pending_max=1, kinds=[Pong], durable_only=durable) for durable in (False, True)]
+    consumers = [subscribe(fanout, pending_max=1, kinds=[Pong], durable_only=durable) for durable in (False, True)]
     publish(fanout, [0])
     fanout.durable(EventId(1, 0))
     for seq in (1, 2, 3):
@@ -152,21 +175,21 @@ async def test_kinds_that_are_not_wanted_take_no_room() -> None:
     assert [await read(consumer) for consumer in consumers] == ["0!", "0!"]
 
 
-async def test_durable_is_said_of_each_event_as_it_is_read() -> None:
+async def test_durable_is_said_of_each_event_as_it_is_read(subscribe: Subscribe) -> None:
     fanout = FanOut()
-    consumer = fanout.subscribe()
+    consumer = subscribe(fanout)
     publish(fanout, range(4))
     fanout.durable(EventId(1, 1))
     fanout.durable(EventId(0, 99))  # an older run: nothing goes back
     assert await read(consumer) == "0! 1! 2 3"
 
 
-async def test_durable_only_consumer_waits_for_the_journal() -> None:
+async def test_durable_only_consumer_waits_for_the_journal(subscribe: Subscribe) -> None:
     fanout = FanOut()
     publish(fanout, [0])
-    consumer = fanout.subscribe(durable_only=True)
+    consumer = subscribe(fanout, durable_only=True)
     publish(fanout, range(1, 4))
-    late = fanout.subscribe(durable_only=True)
+    late = subscribe(fanout, durable_only=True)
     assert await read(consumer) == ""
     fanout.durable(EventId(1, 2))
     assert await read(consumer) == "1! 2!"
@@ -177,24 +200,24 @@ async def test_durable_only_consumer_waits_for_the_journal() -> None:
     assert await read(late) == "4!"
 
 
-async def test_stalled_journal_costs_durable_only_consumers_no_memory() -> None:
+async def test_stalled_journal_costs_durable_only_consumers_no_memory(subscribe: Subscribe) -> None:
     fanout = FanOut(undurable_max=3)
-    consumer = fanout.subscribe(durable_only=True)
+    consumer = subscribe(fanout, durable_only=True)
     publish(fanout, range(10))
     fanout.durable(EventId(1, 9))
     assert await read(consumer) == "-7 7! 8! 9!"
 
 
-async def test_closing_lets_pending_events_be_read_and_wakes_who_waits() -> None:
+async def test_closing_lets_pending_events_be_read_and_wakes_who_waits(subscribe: Subscribe) -> None:
     fanout = FanOut()
-    busy, idle = fanout.subscribe(), fanout.subscribe(kinds=[Heartbeat])
+    busy, idle = subscribe(fanout), subscribe(fanout, kinds=[Heartbeat])
     waiting = asyncio.create_task(anext(idle, None))
     publish(fanout, [0, 1])
     await asyncio.sleep(0)
     fanout.close()
     assert await waiting is None
-    assert [item.id.seq async for item in busy if isinstance(item, Item)] == [0, 1]
-    assert [item async for item in fanout.subscribe()] == []
+    assert [item.id.seq async for given in busy for item in flat(given) if isinstance(item, Item)] == [0, 1]
+    assert [item async for item in subscribe(fanout)] == []
 
 
 async def test_statistics_of_a_subscription() -> None:
@@ -207,9 +230,84 @@ async def test_statistics_of_a_subscription() -> None:
     assert (stats.pending, stats.delivered, stats.dropped, stats.lag) == (1, 1, 3, 1)
 
 
-def test_a_pending_bound_below_one_is_refused() -> None:
+async def test_statistics_count_events_whatever_they_come_in() -> None:
+    fanout = FanOut()
+    consumer = fanout.subscribe_batches(pending_max=3)
+    fanout.publish_all(EventId(1, 0), [Pong(seq) for seq in range(5)])
+    assert (consumer.statistics.pending, consumer.statistics.dropped, consumer.statistics.lag) == (3, 2, 5)
+    assert await anext(consumer) == Lagged(2)
+    batch = await anext(consumer)
+    assert isinstance(batch, EventBatch)
+    assert batch.events == (Pong(2), Pong(3), Pong(4))
+    stats = consumer.statistics
+    assert (stats.pending, stats.delivered, stats.dropped, stats.lag) == (0, 3, 2, 0)
+    assert fanout.statistics == stats
+
+
+def test_a_pending_bound_below_one_is_refused(subscribe: Subscribe) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        FanOut().subscribe(pending_max=0)
+        subscribe(FanOut(), pending_max=0)
+
+
+async def test_a_batch_is_a_sequence_of_items() -> None:
+    fanout = FanOut()
+    consumer = fanout.subscribe_batches()
+    publish(fanout, [3])
+    fanout.publish_all(EventId(1, 4), (Pong(4), Pong(5)))
+    fanout.durable(EventId(1, 4))
+    batch = await anext(consumer)
+    assert isinstance(batch, EventBatch)
+    items = [Item(EventId(1, seq), Pong(seq), seq < 5) for seq in (3, 4, 5)]
+    assert [*batch] == items
+    assert (len(batch), batch[0], batch[-1], batch[1:]) == (3, items[0], items[2], (items[1], items[2]))
+    assert batch.ids == (EventId(1, 3), EventId(1, 4), EventId(1, 5))
+    assert (batch.durable_through, repr(batch)) == (EventId(1, 4), f"EventBatch({items})")
+    with pytest.raises(IndexError):
+        batch[3]
+
+
+async def test_a_batch_is_bounded_and_the_others_get_their_turn_between_two() -> None:
+    fanout = FanOut()
+    consumer = fanout.subscribe_batches()
+    fanout.publish_all(EventId(1, 0), [Pong(seq) for seq in range(2 * ITEMS_AT_ONCE)])
+    turns = []
+
+    async def other() -> None:
+        turns.append(consumer.statistics.pending)
+
+    assert len(flat(await anext(consumer))) == ITEMS_AT_ONCE
+    task = asyncio.create_task(other())
+    assert len(flat(await anext(consumer))) == ITEMS_AT_ONCE
+    await task
+    assert turns == [ITEMS_AT_ONCE]
+
+
+async def test_a_cancelled_wait_loses_nothing(subscribe: Subscribe) -> None:
+    fanout = FanOut()
+    consumer = subscribe(fanout)
+    waiting = asyncio.ensure_future(anext(consumer))
+    await asyncio.sleep(0)
+    publish(fanout, [0, 1])
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await read(consumer) == "0 1"
+
+
+async def test_what_is_published_at_once_is_cut_where_a_consumer_began_and_where_the_journal_is(
+    subscribe: Subscribe,
+) -> None:
+    fanout = FanOut(undurable_max=4)
+    early = subscribe(fanout, durable_only=True)
+    fanout.publish_all(EventId(1, 0), [Pong(seq) for seq in range(3)])
+    late = subscribe(fanout, durable_only=True)
+    fanout.durable(EventId(1, 1))
+    fanout.publish_all(EventId(1, 3), [Heartbeat(), *[Pong(seq) for seq in range(4, 9)]])
+    assert (await read(early), await read(late)) == ("-3 0! 1!", "-2")  # only four may wait: 2, 3 and 4 are gone
+    fanout.durable(EventId(1, 7))
+    assert (await read(early), await read(late)) == ("5! 6! 7!", "5! 6! 7!")
+    fanout.durable(EventId(2, 0))
+    assert (await read(early), await read(late)) == ("8!", "8!")
 
 
 async def test_stuck_slow_and_failing_consumers_are_not_felt() -> None:
@@ -248,18 +346,64 @@ async def test_stuck_slow_and_failing_consumers_are_not_felt() -> None:
     assert spent < 5  # 0.1 s here
 
 
+STEPS = st.lists(st.tuples(st.sampled_from(["publish", "read", "durable"]), st.integers(1, 4)), max_size=60)
+POLICIES = st.sampled_from([Policy.DROP_OLDEST, Policy.CONFLATE])
+KINDS = st.sampled_from([None, frozenset({BookDelta}), frozenset({BookDelta, Heartbeat})])
+
+
+def made(seq: int) -> Event:
+    return Heartbeat() if seq % 4 == 0 else BookDelta("A" if seq % 3 else "B", (), (), seq)
+
+
+@given(st.integers(1, 5), POLICIES, STEPS, st.booleans(), KINDS)
+def test_batches_one_after_the_other_are_the_events(
+    bound: int,
+    policy: Policy,
+    steps: list[tuple[str, int]],
+    durable_only: bool,
+    kinds: frozenset[type[Event]] | None,
+) -> None:
+    """Whether events are published and read at once or one by one, each consumer is told the same."""
+
+    async def run() -> None:
+        together, apart = FanOut(undurable_max=4), FanOut(undurable_max=4)
+        consumers = [
+            subscribe(fanout, policy, pending_max=bound, durable_only=durable_only, kinds=kinds)
+            for fanout in (together, apart)
+            for subscribe in WAYS.values()
+        ]
+        seq = 0
+        for step, count in [*steps, ("durable", 1), ("read", 1)]:
+            if step == "publish":
+                events = [made(number) for number in range(seq, seq + count)]
+                together.publish_all(EventId(1, seq), events)
+                for number, event in enumerate(events, seq):
+                    apart.publish(EventId(1, number), event)
+                seq += count
+            elif step == "durable":
+                for fanout in (together, apart):
+                    fanout.durable(EventId(1, seq - count))
+            else:
+                told = [await read(consumer) for consumer in consumers]
+                assert told == told[:1] * 4
+        assert [consumer.statistics for consumer in consumers] == [consumers[0].statistics] * 4
+
+    asyncio.run(run())
+
+
 @given(
     st.integers(1, 5),
     st.sampled_from([Policy.DROP_OLDEST, Policy.CONFLATE]),
     st.lists(st.sampled_from(["publish", "read", "durable"]), max_size=60),
     st.booleans(),
+    st.sampled_from([*WAYS]),
 )
 def test_nothing_is_lost_without_being_counted(
-    bound: int, policy: Policy, steps: list[str], durable_only: bool
+    bound: int, policy: Policy, steps: list[str], durable_only: bool, way: str
 ) -> None:
     async def run() -> None:
         fanout = FanOut(undurable_max=4)
-        consumer = fanout.subscribe(policy, pending_max=bound, durable_only=durable_only)
+        consumer = WAYS[way](fanout, policy, pending_max=bound, durable_only=durable_only)
         seen: list[int] = []
         missed = seq = 0
         for step in [*steps, "durable", *["read"] * 100]:
@@ -269,11 +413,12 @@ def test_nothing_is_lost_without_being_counted(
             elif step == "durable":
                 fanout.durable(EventId(1, seq))
             elif consumer.statistics.pending or consumer._missed:
-                match await anext(consumer):
-                    case Lagged(count):
-                        missed += count
-                    case Item(id_):
-                        seen.append(id_.seq)
+                for item in await read_once(consumer):
+                    match item:
+                        case Lagged(count):
+                            missed += count
+                        case Item(id_):
+                            seen.append(id_.seq)
             assert consumer.statistics.pending <= bound
         assert len(seen) + missed + consumer.statistics.conflated == seq
         assert len(set(seen)) == len(seen)

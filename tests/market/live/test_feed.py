@@ -31,7 +31,8 @@ from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.retention import Retention
 from tidelog.market.journal.writer import JournalLimits
 from tidelog.market.kraken.limits import LIMITS
-from tidelog.market.live.fanout import Item, Lagged, Policy, Subscription
+from tidelog.market.live.batches import EventBatch, Item
+from tidelog.market.live.fanout import Lagged, Policy, Subscription
 from tidelog.market.live.feed import Feed
 from tidelog.market.live.limits import FeedLimits
 from tidelog.market.live.monitoring.loop_watch import LoopWatchLimits
@@ -558,6 +559,35 @@ async def test_consumer_that_is_behind_lets_the_feed_run_and_is_told_what_it_mis
             read += 1
         assert feed.progress.frames > before + 500
         assert missed > 0
+
+
+async def test_batches_have_what_events_have_with_the_same_bounds_kinds_and_policies(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        one_by_one, together = feed.events(kinds=[BookDelta]), feed.batches(kinds=[BookDelta])
+        latest, slow, gone = feed.batches("conflate", kinds=[BookDelta]), feed.batches(pending_max=3), feed.batches()
+        await until(proven(feed, "A/USD"))
+        for _ in range(3):  # whoever waits and is cancelled loses nothing
+            waiting = asyncio.create_task(anext(together))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        for qty in range(3, 60):
+            bench.wire.push(bench.script.update("A/USD", qty))
+        gone.close()
+        await until(lambda: one_by_one.statistics.pending == 57)
+        with pytest.raises(ConfigError, match="choose drop_oldest or conflate"):
+            feed.batches("newest")
+    items = [item async for item in one_by_one if isinstance(item, Item)]
+    batches = [batch async for batch in together if isinstance(batch, EventBatch)]
+    assert len(items) == 57
+    assert [(item.id, item.event) for batch in batches for item in batch] == [(item.id, item.event) for item in items]
+    (last,) = [batch async for batch in latest if isinstance(batch, EventBatch)]
+    assert last.events == (items[-1].event,)
+    lagged, kept = [given async for given in slow]
+    assert isinstance(lagged, Lagged)
+    assert isinstance(kept, EventBatch)
+    assert (len(kept), slow.statistics.dropped) == (3, lagged.missed)
 
 
 async def test_consumer_that_holds_the_event_loop_is_logged(bench: Bench) -> None:

@@ -9,24 +9,16 @@ events gets it only then. One event loop owns a `FanOut`; each subscription has 
 
 import asyncio
 import enum
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Hashable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
-from tidelog.market.events import (
-    NOTHING,
-    BookDelta,
-    BookSnapshot,
-    BookUpdates,
-    Candles,
-    Event,
-    EventId,
-    Spread,
-    Tickers,
-    Trades,
-)
+from tidelog.market.events import NOTHING, Event, EventId
+from tidelog.market.live.batches import EventBatch, Item, Published
+from tidelog.market.live.pending import InOrder, Latest, Pending
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
 ITEMS_AT_ONCE = 512  # that a consumer gets before others have their turn: twice what a feed takes in one of its own
@@ -39,14 +31,6 @@ class Policy(enum.Enum):
 
     DROP_OLDEST = "drop_oldest"  # it loses the oldest, and gets `Lagged` with their number
     CONFLATE = "conflate"  # of each kind and symbol it gets the latest, not in the order of ids
-
-
-class Item(Struct, frozen=True, gc=False):
-    """An event as a consumer gets it. What is not durable is lost with the process, and its id with it."""
-
-    id: EventId
-    event: Event
-    durable: bool
 
 
 class Lagged(Struct, frozen=True, gc=False):
@@ -68,90 +52,59 @@ class Statistics(Struct, frozen=True):
     lag: int  # events published since the latest that was delivered
 
 
-class _Published(NamedTuple):
-    number: int  # in the stream, from 1
-    id: EventId
-    event: Event
+Consumer = TypeVar("Consumer", bound="_Consumer")
 
 
-def conflation_key(event: Event) -> Hashable:
-    """The kind and symbol of an event: of equal ones, only the latest says how things are."""
-    match event:
-        case BookSnapshot() | BookDelta():
-            return BookDelta, event.symbol
-        case BookUpdates():
-            return BookDelta, *{part.symbol: None for part in event.parts}
-        case Spread():
-            return Spread, event.symbol
-        case Trades():
-            return Trades, *{trade.symbol: None for trade in event.trades}
-        case Tickers():
-            return Tickers, *{ticker.symbol: None for ticker in event.tickers}
-        case Candles():
-            return Candles, *{(candle.symbol, candle.interval): None for candle in event.candles}
-        case _:
-            return type(event)
-
-
-class Subscription:
-    """One consumer's end: `async for item in subscription` gives `Item` and `Lagged`.
-
-    It ends once either side has closed it and what is pending was read. One task reads it at a time; a wait that is
-    cancelled loses nothing.
-    """
+class _Consumer:
+    """One consumer's end. It is over once either side has closed it and what is pending was read."""
 
     def __init__(
         self, fanout: "FanOut", policy: Policy, pending_max: int, kinds: frozenset[type[Event]] | None
     ) -> None:
         self._fanout = fanout
-        self._policy = policy
-        self._pending_max = pending_max
         self._kinds = kinds
         self._since = fanout.published  # what came before is not for us
-        self._pending: dict[Hashable, _Published] = {}  # next first, at most `pending_max`
+        self._pending: Pending = Latest(pending_max) if policy is Policy.CONFLATE else InOrder(pending_max)
         self._missed = 0  # dropped before the first of `_pending`, and not reported yet
-        self._delivered = self._dropped = self._conflated = 0
+        self._delivered = self._dropped = 0
         self._reached = fanout.published  # the number in the stream of the one that was delivered last
         self._at_once = 0  # items that were handed out without a wait ...
         self._turn_s = 0.0  # ... since then
         self._closed = False
         self._readable = asyncio.Event()
 
-    def __aiter__(self) -> "Subscription":
-        return self
+    async def _ready(self) -> None:
+        """Return once there is something to hand out; StopAsyncIteration: there will be nothing.
 
-    async def __anext__(self) -> Item | Lagged:
-        if self._pending:
-            await self._take_turns()
-        while not (self._missed or self._pending):
-            if self._closed:
-                raise StopAsyncIteration
-            self._readable.clear()
-            await self._readable.wait()
-            self._turn_s, self._at_once = asyncio.get_running_loop().time(), 0
-        if self._missed:
-            missed, self._missed = self._missed, 0
-            return Lagged(missed)
-        published = self._pending.pop(next(iter(self._pending)))
-        self._delivered += 1
-        self._reached = max(self._reached, published.number)
-        return Item(published.id, published.event, published.id <= self._fanout.durable_through)
-
-    async def _take_turns(self) -> None:
-        """A consumer that is behind never waits for an event: let the others run now and then, the feed for one."""
+        A consumer that is behind never waits for an event: let the others run now and then, the feed for one.
+        """
         loop = asyncio.get_running_loop()
-        self._at_once += 1
-        if self._at_once >= ITEMS_AT_ONCE or loop.time() - self._turn_s > TURN_S:
+        if len(self._pending) and (self._at_once >= ITEMS_AT_ONCE or loop.time() - self._turn_s > TURN_S):
             try:
                 await asyncio.sleep(0)
             finally:  # a consumer whose own time limit ends just here has let the others run, too
                 self._turn_s, self._at_once = loop.time(), 0
+        while not (self._missed or len(self._pending)):
+            if self._closed:
+                raise StopAsyncIteration
+            self._readable.clear()
+            await self._readable.wait()
+            self._turn_s, self._at_once = loop.time(), 0
+
+    def _lagged(self) -> Lagged:
+        missed, self._missed = self._missed, 0
+        return Lagged(missed)
+
+    def _deliver(self, events: int, reached: int) -> None:
+        self._delivered += events
+        self._at_once += events
+        self._reached = max(self._reached, reached)
 
     @property
     def statistics(self) -> Statistics:
-        """What this consumer has got, has lost, and has still to read."""
+        """What this consumer has got, has lost, and has still to read, in events."""
         lag = self._fanout.published - self._reached
-        return Statistics(len(self._pending), self._delivered, self._dropped, self._conflated, lag)
+        return Statistics(len(self._pending), self._delivered, self._dropped, self._pending.conflated, lag)
 
     def close(self) -> None:
         """Receive nothing more. What is pending can still be read; then the iteration ends."""
@@ -159,26 +112,65 @@ class Subscription:
         self._readable.set()
         self._fanout._forget(self)
 
-    def _put(self, published: _Published) -> None:
-        if not self._wants(published):
-            return
-        conflating = self._policy is Policy.CONFLATE
-        key = conflation_key(published.event) if conflating else published.number
-        if key in self._pending:  # keeps its place: the busiest symbol would never get its turn
-            self._conflated += 1
-        elif len(self._pending) >= self._pending_max:
-            self._lose(self._pending.pop(next(iter(self._pending))))
-        self._pending[key] = published
-        self._readable.set()
-
-    def _lose(self, published: _Published) -> None:
-        if self._wants(published):
-            self._missed += 1
-            self._dropped += 1
+    def _put(self, published: Published) -> None:
+        wanted = self._wanted(published)
+        if len(wanted):
+            dropped = self._pending.put(wanted)
+            self._missed += dropped
+            self._dropped += dropped
             self._readable.set()
 
-    def _wants(self, published: _Published) -> bool:
-        return published.number > self._since and (self._kinds is None or type(published.event) in self._kinds)
+    def _lose(self, published: Published) -> None:
+        lost = len(self._wanted(published))
+        if lost:
+            self._missed += lost
+            self._dropped += lost
+            self._readable.set()
+
+    def _wanted(self, published: Published) -> Published:
+        """Those that came since it takes part, of its kinds."""
+        before = self._since - published.ahead  # as a `seq`
+        if published.seqs[0] <= before:
+            published = published.part(bisect_right(published.seqs, before), len(published))
+        return published if self._kinds is None else published.of_kinds(self._kinds)
+
+
+class Subscription(_Consumer):
+    """One consumer's end, event by event: `async for item in subscription` gives `Item` and `Lagged`.
+
+    It ends once either side has closed it and what is pending was read. One task reads it at a time; a wait that is
+    cancelled loses nothing.
+    """
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Item | Lagged:
+        await self._ready()
+        if self._missed:
+            return self._lagged()
+        number, id_, event = self._pending.pop()
+        self._deliver(1, number)
+        return Item(id_, event, id_ <= self._fanout.durable_through)
+
+
+class BatchSubscription(_Consumer):
+    """One consumer's end, many events at a time: `async for batch in subscription` gives `EventBatch` and `Lagged`.
+
+    A batch has all that was pending, up to `ITEMS_AT_ONCE`: one after the other their items are what a `Subscription`
+    would have given. It ends as a `Subscription` does, and may be cancelled as one.
+    """
+
+    def __aiter__(self) -> "BatchSubscription":
+        return self
+
+    async def __anext__(self) -> EventBatch | Lagged:
+        await self._ready()
+        if self._missed:
+            return self._lagged()
+        batch = EventBatch(parts := self._pending.take(ITEMS_AT_ONCE), self._fanout.durable_through)
+        self._deliver(len(batch), max([part.seqs[-1] + part.ahead for part in parts]))
+        return batch
 
 
 class FanOut:
@@ -188,9 +180,10 @@ class FanOut:
         self.published = 0
         self.durable_through = NOTHING  # ids grow; all up to here are durable
         self._undurable_max = undurable_max
-        self._subscriptions: dict[Subscription, None] = {}  # ordered, for determinism
-        self._patient: dict[Subscription, None] = {}  # those of durable events only
-        self._undurable: deque[_Published] = deque()  # what the patient have not got yet
+        self._subscriptions: dict[_Consumer, None] = {}  # ordered, for determinism
+        self._patient: dict[_Consumer, None] = {}  # those of durable events only
+        self._undurable: deque[Published] = deque()  # what the patient have not got yet
+        self._undurable_events = 0  # in it
         self._closed = False
         self._gone = [0, 0, 0]  # delivered, dropped and conflated of those that have left
 
@@ -202,22 +195,34 @@ class FanOut:
         durable_only: bool = False,
         kinds: Iterable[type[Event]] | None = None,
     ) -> Subscription:
-        """Take part from here on.
+        """Take part from here on, event by event.
 
         Args:
             policy: what happens when `pending_max` events wait to be read.
             durable_only: get events only once the journal has their frames.
             kinds: get only events of these types, so that others take no room.
         """
-        if pending_max < 1:
-            raise ValueError("a subscription has to hold at least one event")
         selected = None if kinds is None else frozenset(kinds)
-        subscription = Subscription(self, policy, pending_max, selected)
+        return self._enter(Subscription(self, policy, _bound(pending_max), selected), durable_only=durable_only)
+
+    def subscribe_batches(
+        self,
+        policy: Policy = Policy.DROP_OLDEST,
+        *,
+        pending_max: int = PENDING_MAX,
+        durable_only: bool = False,
+        kinds: Iterable[type[Event]] | None = None,
+    ) -> BatchSubscription:
+        """As `subscribe`, many events at a time; all bounds and counts are in events."""
+        selected = None if kinds is None else frozenset(kinds)
+        return self._enter(BatchSubscription(self, policy, _bound(pending_max), selected), durable_only=durable_only)
+
+    def _enter(self, consumer: Consumer, *, durable_only: bool) -> Consumer:
         if self._closed:
-            subscription.close()
+            consumer.close()
         else:
-            (self._patient if durable_only else self._subscriptions)[subscription] = None
-        return subscription
+            (self._patient if durable_only else self._subscriptions)[consumer] = None
+        return consumer
 
     @property
     def subscribers(self) -> int:
@@ -236,38 +241,63 @@ class FanOut:
 
     def publish(self, id_: EventId, event: Event) -> None:
         """Hand an event to everybody. Ids grow from call to call."""
-        self.published += 1
-        published = _Published(self.published, id_, event)
+        self.publish_all(id_, (event,))
+
+    def publish_all(self, first: EventId, events: Sequence[Event]) -> None:
+        """Hand events to everybody, whose ids count up from `first`: at least one. They are kept, and not changed."""
+        run, seq = first
+        ahead = self.published + 1 - seq
+        self.published += len(events)
+        published = Published(run, range(seq, seq + len(events)), events, ahead)
         for subscription in self._subscriptions:
             subscription._put(published)
         if not self._patient:
             return
-        if id_ <= self.durable_through:
-            for subscription in self._patient:
-                subscription._put(published)
-            return
-        if len(self._undurable) >= self._undurable_max:
-            lost = self._undurable.popleft()
-            for subscription in self._patient:
-                subscription._lose(lost)
-        self._undurable.append(published)
+        now = published.through(self.durable_through)
+        if now:
+            self._give_durable(published.part(0, now))
+        if now < len(published):
+            self._undurable.append(published.part(now, len(published)))
+            self._undurable_events += len(published) - now
+            self._forget_oldest()
 
     def durable(self, through: EventId) -> None:
         """The journal has committed every frame up to this one."""
         self.durable_through = max(self.durable_through, through)
-        while self._undurable and self._undurable[0].id <= self.durable_through:
-            published = self._undurable.popleft()
-            for subscription in self._patient:
-                subscription._put(published)
+        while self._undurable:
+            published = self._undurable[0]
+            now = published.through(self.durable_through)
+            if now:
+                self._give_durable(self._take_undurable(now))
+            if now < len(published):
+                break
 
     def close(self) -> None:
         """The stream is over: consumers read what is pending, and end."""
         self._closed = True
         for subscription in (*self._subscriptions, *self._patient):
             subscription.close()
-        self._undurable.clear()
 
-    def _forget(self, subscription: Subscription) -> None:
+    def _give_durable(self, published: Published) -> None:
+        for subscription in self._patient:
+            subscription._put(published)
+
+    def _forget_oldest(self) -> None:
+        """The journal is behind by more than may be kept."""
+        while (over := self._undurable_events - self._undurable_max) > 0:
+            lost = self._take_undurable(min(over, len(self._undurable[0])))
+            for subscription in self._patient:
+                subscription._lose(lost)
+
+    def _take_undurable(self, count: int) -> Published:
+        """Take so many out of the oldest."""
+        published = self._undurable.popleft()
+        if count < len(published):
+            self._undurable.appendleft(published.part(count, len(published)))
+        self._undurable_events -= count
+        return published.part(0, count)
+
+    def _forget(self, subscription: _Consumer) -> None:
         if subscription in self._subscriptions or subscription in self._patient:
             left = subscription.statistics
             for at, count in enumerate((left.delivered, left.dropped, left.conflated)):
@@ -276,3 +306,10 @@ class FanOut:
         self._patient.pop(subscription, None)
         if not self._patient:
             self._undurable.clear()
+            self._undurable_events = 0
+
+
+def _bound(pending_max: int) -> int:
+    if pending_max < 1:
+        raise ValueError("a subscription has to hold at least one event")
+    return pending_max

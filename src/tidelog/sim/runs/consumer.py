@@ -1,9 +1,10 @@
 """A consumer of a feed that comes, is slow, and goes: what it missed is what it was told.
 
-Beside it a second one reads the same stream with room for everything.
+Beside it a second and a third one read the same stream with room for everything, one of them in batches.
 """
 
-from tidelog.market.live.fanout import Item, Lagged, Subscription
+from tidelog.market.live.batches import EventBatch, Item
+from tidelog.market.live.fanout import BatchSubscription, Lagged, Subscription
 from tidelog.market.live.feed import Feed
 from tidelog.sim.oracle.chain import require
 from tidelog.sim.world.runtime import SimRuntime
@@ -23,7 +24,7 @@ async def consume(feed: Feed, runtime: SimRuntime, reads: int, symbol: str | Non
         Violation: an event is missing and nobody said so, or came twice, or more was kept than was allowed.
     """
     rng = runtime.random("consumer")
-    slow, wide = feed.events(pending_max=PENDING_MAX), feed.events()
+    slow, wide, many = feed.events(pending_max=PENDING_MAX), feed.events(), feed.batches()
     counted, last = 0, None
     try:
         if symbol is not None:
@@ -44,14 +45,23 @@ async def consume(feed: Feed, runtime: SimRuntime, reads: int, symbol: str | Non
     finally:
         slow.close()
         wide.close()
+        many.close()
     counted += await _drained(slow)
     total = await _drained(wide)
+    together = await _drained(many)
+    require(together == total, f"batches have all events: {total}, not {together}")
     require(counted == total, f"what a slow consumer missed is told: {total} events, {counted} accounted for")
 
 
-def _weight(item: Item | Lagged) -> int:
-    return item.missed if isinstance(item, Lagged) else 1
+def _weight(item: Item | EventBatch | Lagged) -> int:
+    match item:
+        case Lagged(missed):
+            return missed
+        case EventBatch():
+            return len(item)
+        case Item():
+            return 1
 
 
-async def _drained(subscription: Subscription) -> int:
+async def _drained(subscription: Subscription | BatchSubscription) -> int:
     return sum([_weight(item) async for item in subscription])

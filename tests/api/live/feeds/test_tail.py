@@ -17,7 +17,7 @@ from tidelog.errors import Displaced
 from tidelog.market.events import EventId, Started, Trades
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.writer import open_journal
-from tidelog.market.live.fanout import Item
+from tidelog.market.live.batches import Item
 from tidelog.market.records import Kind
 from tidelog.market.session.controls import encode_control
 from tidelog.runtime import Runtime, SystemRuntime

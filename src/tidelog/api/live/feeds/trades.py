@@ -19,7 +19,8 @@ from tidelog.api.market.fields import Trade as Shown
 from tidelog.errors import TidelogError
 from tidelog.json_values import time_text, whole
 from tidelog.market.events import EventId, Trade, Trades, micros
-from tidelog.market.live.fanout import Item, Lagged, Subscription
+from tidelog.market.live.batches import Item
+from tidelog.market.live.fanout import Lagged, Subscription
 from tidelog.market.records import BEGINNING
 from tidelog.runtime import Runtime
 

@@ -1,0 +1,99 @@
+"""Events on their way to consumers: as they are published, and as a consumer gets them. Pure."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import overload
+
+from msgspec import Struct
+
+from tidelog.market.events import Event, EventId
+
+__all__ = ["EventBatch", "Item", "Published"]
+
+
+class Item(Struct, frozen=True, gc=False):
+    """An event as a consumer gets it. What is not durable is lost with the process, and its id with it."""
+
+    id: EventId
+    event: Event
+    durable: bool
+
+
+class Published(Struct, frozen=True, gc=False):
+    """Events of one run in order, all that were published at once or those of them that somebody wants."""
+
+    run: int
+    seqs: Sequence[int]  # of their ids, ascending
+    events: Sequence[Event]
+    ahead: int  # by how much an event's number in the stream, which begins at 1, exceeds its `seq`
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def part(self, begin: int, end: int) -> "Published":
+        """Those from one place to before another."""
+        return Published(self.run, self.seqs[begin:end], self.events[begin:end], self.ahead)
+
+    def of_kinds(self, kinds: frozenset[type[Event]]) -> "Published":
+        """Those of these types."""
+        found = [place for place, event in enumerate(self.events) if event.__class__ in kinds]
+        if len(found) == len(self.events):
+            return self
+        return Published(
+            self.run, [self.seqs[place] for place in found], [self.events[place] for place in found], self.ahead
+        )
+
+    def through(self, id_: EventId) -> int:
+        """How many of them have ids up to this one."""
+        if self.run != id_.run:
+            return len(self.seqs) if self.run < id_.run else 0
+        return bisect_right(self.seqs, id_.seq)
+
+
+class EventBatch(Sequence[Item]):
+    """Items that a consumer gets at once, in order: at least one. Immutable; an `Item` is made when it is looked at.
+
+    `events` are the events alone, which is faster where nothing else is wanted. What has an id up to
+    `durable_through` was on the disk when the batch was handed out.
+    """
+
+    __slots__ = ("_parts", "durable_through", "events")
+
+    def __init__(self, parts: Sequence[Published], durable_through: EventId) -> None:
+        self._parts = parts
+        self.durable_through = durable_through
+        events = parts[0].events if len(parts) == 1 else chain.from_iterable([part.events for part in parts])
+        self.events: Sequence[Event] = tuple(events)
+
+    @property
+    def ids(self) -> tuple[EventId, ...]:
+        """The id of each event."""
+        return tuple([EventId(part.run, seq) for part in self._parts for seq in part.seqs])
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __iter__(self) -> Iterator[Item]:
+        durable_through = self.durable_through
+        for id_, event in zip(self.ids, self.events, strict=True):
+            yield Item(id_, event, id_ <= durable_through)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        id_ = self.ids[index]
+        return Item(id_, self.events[index], id_ <= self.durable_through)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EventBatch) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
+
+    def __repr__(self) -> str:
+        return f"EventBatch({list(self)!r})"
