@@ -15,6 +15,7 @@ from tidelog.chain.rows.tables import (
     UNCLES,
     WITHDRAWALS,
 )
+from tidelog.chain.select.coverage import CONTRACT_COVERAGE
 from tidelog.market.projection.tables import (
     BOOK_SNAPSHOTS,
     CANDLES,
@@ -44,8 +45,16 @@ def test_what_holds_for_every_table(table: Table) -> None:
 
 def test_the_tables() -> None:
     chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
-    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS) == TABLES
-    assert list(content_tables()) == [*chain, INSTRUMENTS, TRADES, CANDLES, BOOK_SNAPSHOTS, CONTRACTS]
+    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS, CONTRACT_COVERAGE) == TABLES
+    assert list(content_tables()) == [
+        *chain,
+        INSTRUMENTS,
+        TRADES,
+        CANDLES,
+        BOOK_SNAPSHOTS,
+        CONTRACTS,
+        CONTRACT_COVERAGE,
+    ]
     assert table_map(TABLES) == {table.name: table for table in TABLES}
     assert len(table_map(TABLES)) == len(TABLES)
     assert set(BLOCK_TABLES) == {table for table in chain if table.height is not None}
@@ -63,6 +72,6 @@ def test_which_columns_are_no_content() -> None:
         "instruments.updated_us",
         "candles.complete",
         "changes.writer",
-        *("contracts.filled_from", "contracts.leaving"),
+        *("contracts.filled_from", "contracts.leaving", "contracts.evidence"),
         *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
     }

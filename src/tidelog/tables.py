@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from tidelog.batch import Table
 from tidelog.chain.contracts.contract import CONTRACTS
 from tidelog.chain.rows.tables import CHAIN_TABLES
+from tidelog.chain.select.coverage import CONTRACT_COVERAGE
 from tidelog.market.projection.tables import GAPS, MARKET_TABLES
 from tidelog.store.tokens import TOKENS
 
-TABLES = (*CHAIN_TABLES, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS)
+TABLES = (*CHAIN_TABLES, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS, CONTRACT_COVERAGE)
 
 
 def content_tables(tables: Iterable[Table] = TABLES) -> Iterator[Table]:

@@ -58,4 +58,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (13, "logs_address"),
         (14, "logs_topic0"),
         (15, "contracts"),
+        (16, "coverage"),
     ]

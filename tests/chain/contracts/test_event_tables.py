@@ -219,7 +219,7 @@ def test_a_contract_is_read_back_from_its_row() -> None:
         parse_event("Z()"),
     ]
     for events in (awkward, rng.sample(whole, 10)):
-        registered = Registered(Contract("some", ADDRESS, tuple(events), 7), 12, leaving=True)
+        registered = Registered(Contract("some", ADDRESS, tuple(events), 7, "proven"), 12, leaving=True)
         assert registered_rows([registered_row(5, registered)]) == [registered]
 
 

@@ -13,7 +13,15 @@ from tidelog.chain.abi.entries import Event
 from tidelog.chain.abi.types import Array, Parameter, Tuple, Type
 from tidelog.errors import ConfigError, Corruption
 
-__all__ = ["CONTRACTS", "NAME_RULE", "Contract", "Registered", "is_name", "registered_row", "registered_rows"]
+__all__ = [
+    "CONTRACTS", "NAME_RULE", "PROVEN", "WHOLE",
+    "Contract", "Registered", "is_name", "registered_row", "registered_rows",
+]  # fmt: skip
+
+WHOLE, PROVEN = "whole", "proven"
+"""How what is stored of a contract is known, its evidence. Whole: its blocks are held whole. Proven: the header of each
+block is held; its bloom excludes the contract's events, or both roots were compared before only these were kept."""
+EVIDENCES = (WHOLE, PROVEN)
 
 NAME_BYTES_MAX = 24  # leaves room for the event in the name of a table
 EVENTS_MAX = 128  # a table each: contracts have a dozen
@@ -33,6 +41,7 @@ CONTRACTS = Table(
         int_column("first_block"),  # whose events count
         int_column("filled_from", content=False),  # all stored blocks from this one on have their rows
         int_column("leaving", content=False),  # 1: it was removed, and its rows go
+        text_column("evidence", content=False),  # of EVIDENCES: what `contract_coverage` says of its blocks
     ),
     key=("name", "chain_id"),
     scope="chain_id",
@@ -56,6 +65,7 @@ class Contract(Struct, frozen=True):
     address: bytes
     events: tuple[Event, ...]
     first_block: int = 0
+    evidence: str | None = None  # of EVIDENCES; None: as the chain is held
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
@@ -64,6 +74,8 @@ class Contract(Struct, frozen=True):
             raise ConfigError("the address has to be 20 bytes")
         if not 0 <= self.first_block <= BLOCK_MAX:
             raise ConfigError(f"from: give a block number, 0 to {BLOCK_MAX}")
+        if self.evidence not in (None, *EVIDENCES):
+            raise ConfigError(f"evidence: give one of {', '.join(EVIDENCES)}")
         if not self.events:
             raise ConfigError("there are no events: name some")
         if len(self.events) > EVENTS_MAX:
@@ -96,7 +108,7 @@ def registered_row(chain_id: int, registered: Registered) -> Row:
     contract = registered.contract
     return (
         *(chain_id, contract.name, contract.address, contract.abi, contract.first_block),
-        *(registered.filled_from, int(registered.leaving)),
+        *(registered.filled_from, int(registered.leaving), contract.evidence or WHOLE),
     )
 
 
@@ -106,11 +118,10 @@ def registered_rows(rows: Iterable[Row]) -> list[Registered]:
 
 
 def _registered(row: Any) -> Registered:
-    _, name, address, abi, first_block, filled_from, leaving = row
+    _, name, address, abi, first_block, filled_from, leaving, evidence = row
     try:
-        return Registered(
-            Contract(name, address, read_abi(abi.encode()).events, first_block), filled_from, bool(leaving)
-        )
+        contract = Contract(name, address, read_abi(abi.encode()).events, first_block, evidence)
+        return Registered(contract, filled_from, bool(leaving))
     except (ConfigError, TypeError, AttributeError) as error:
         raise Corruption(
             f"the row of contract {name!r} cannot be read ({error}): delete it from `contracts` with SQL; a sync that "

@@ -19,6 +19,8 @@ from tidelog.errors import Overloaded, Pruned, Rejected, SourceError, TooLarge, 
 
 BLOCK_KINDS = ("eth_getBlockByNumber in full", "eth_getBlockReceipts")  # of a block's calls, as budgets name them
 
+HEADER_KIND = "eth_getBlockByNumber"
+
 
 class Requester(Protocol):
     """How the calls of several blocks are asked: as `Endpoint.request`."""
@@ -69,6 +71,14 @@ class Bundles:
             self._whole.worked()
         else:
             self._whole.failed(self._monotonic())
+
+    async def headers(self, keys: Sequence[int | bytes], *, rank: int) -> list[Raw | SourceError]:
+        """Blocks without their transactions, by number or by hash, as answered; null where there is none.
+
+        Raises:
+            SourceError: the endpoint answered nothing at all.
+        """
+        return await self._request([_block_call(key, False) for key in keys], rank=rank)
 
     async def blocks(self, keys: Sequence[int | bytes], *, rank: int) -> list[RawBlock | SourceError]:
         """Whole blocks, by number or by hash, or why there is none.

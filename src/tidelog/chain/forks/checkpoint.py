@@ -79,16 +79,18 @@ def append(
     blocks: Sequence[BlockRows],
     *,
     chain: Rows | None = None,
+    selection: bool = False,
     projections: Sequence[Projection] = (),
 ) -> Transition:
     """Add blocks on top of the head; they link to it, or are the first of the range.
 
     Args:
         chain: the row of `chains`, written with the first blocks.
+        selection: of first blocks, whether a selection of each is all that is held, of these and of all that follow.
         projections: those beside the chain's own that derive rows of the blocks; so of the others below.
     """
     refs = [block.ref for block in blocks]
-    position = _extended(decode_position(before), refs)
+    position = _extended(decode_position(before), refs, selection=selection)
     derived = _derived(projections, _step(chain_id, before, position, blocks, applied=refs))
     return _transition(
         before,
@@ -208,6 +210,28 @@ def aside(
     return Transition(Batch(before, after, add, put, rollback, drop, create, discard), position)
 
 
+def reselect(
+    before: Checkpoint,
+    *,
+    add: tuple[Rows, ...] = (),
+    put: tuple[Rows, ...] = (),
+    rollback: Rollback | None = None,
+    dropped: Counts = _NONE,
+) -> Transition:
+    """Change what is held of blocks that stay: rows that a contract adds, or that go with one.
+
+    Args:
+        dropped: how many transactions and logs the rollback deletes.
+    """
+    return _transition(before, _required(before), add=add, put=put, rollback=rollback, dropped=dropped)
+
+
+def covering(move: Transition, *, put: tuple[Rows, ...], drop: tuple[Drop, ...]) -> Transition:
+    """The move, and what it does to the coverage of contracts, in one commit."""
+    batch = move.batch
+    return Transition(msgspec.structs.replace(batch, put=(*batch.put, *put), drop=(*batch.drop, *drop)), move.position)
+
+
 def with_first_blocks(move: Transition, *, put: tuple[Rows, ...], create: tuple[Table, ...]) -> Transition:
     """The move that adds a chain's first blocks, and in the same commit tables that are derived from them."""
     batch = msgspec.structs.replace(move.batch, put=(*move.batch.put, *put), create=create)
@@ -246,11 +270,17 @@ def _required(before: Checkpoint) -> Position:
     return position
 
 
-def _extended(old: Position | None, refs: Sequence[BlockRef]) -> Position:
+def _extended(old: Position | None, refs: Sequence[BlockRef], *, selection: bool = False) -> Position:
     if old is None:
         first = refs[0]
         parent_hash = _hex(first.parent_hash)
-        old = Position(first.number, parent_hash, first.number - 1, parent_hash, transactions=0, logs=0, withdrawals=0)
+        old = Position(
+            *(first.number, parent_hash, first.number - 1, parent_hash),
+            transactions=0,
+            logs=0,
+            withdrawals=0,
+            selection=selection,
+        )
     if not refs:
         return old
     return msgspec.structs.replace(old, head=refs[-1].number, head_hash=_hex(refs[-1].hash))

@@ -20,7 +20,7 @@ class Position(Struct, frozen=True, omit_defaults=True):
     """The stored range: blocks `first` to `head`, contiguous and linked. Hashes are 0x text, for people.
 
     `finalized` is the highest block that is final, None while none is; `changes` the last number given out.
-    The last three say how many rows the blocks have; None in what a tidelog has left that did not count them.
+    The next three say how many rows the blocks have; None in what a tidelog has left that did not count them.
     """
 
     first: int
@@ -33,6 +33,9 @@ class Position(Struct, frozen=True, omit_defaults=True):
     transactions: int | None = None
     logs: int | None = None
     withdrawals: int | None = None
+    selection: bool = (
+        False  # of the blocks only what contracts log is held, and how much that covers another table says
+    )
 
     @property
     def head_ref_hash(self) -> bytes:

@@ -12,6 +12,7 @@ from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.tables import CHAINS
 from tidelog.chain.source.pool import Pool
 from tidelog.chain.source.prefetch import Prefetcher
+from tidelog.chain.sync.selecting import SelectingPrefetcher
 from tidelog.chain.sync.writer import ChainWriter, read_block, refs_between
 from tidelog.chain.verify import Rules
 from tidelog.errors import ConfigError, Corruption, Rejected
@@ -52,7 +53,10 @@ async def repair_block(
         raise Corruption(f"the store has blocks of chain {chain_id} and no row that describes the chain")
     rules = Rules(chain_id, spec_of(rows[0]), senders=_had_senders(stored))
     range_first = number if number == position.first else None
-    (block,) = await Prefetcher(pool, runtime, rules).blocks([number], range_first=range_first)
+    prefetcher = Prefetcher(pool, runtime, rules)
+    if position.selection:
+        prefetcher = SelectingPrefetcher(pool, runtime, rules, lambda: writer.selection_at(number))
+    (block,) = await prefetcher.blocks([number], range_first=range_first)
     wanted = position.head_ref_hash if number == position.head else above[0].parent_hash if above else None
     parent = position.base.hash if number == position.first else below[0].hash if below else None
     for name, expected, got in (("hash", wanted, block.ref.hash), ("parent", parent, block.ref.parent_hash)):

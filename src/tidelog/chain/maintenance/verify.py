@@ -20,9 +20,13 @@ from tidelog.chain.blocks import BlockRef
 from tidelog.chain.forks.position import Position
 from tidelog.chain.maintenance.audit import audit
 from tidelog.chain.maintenance.verify_events import StoredEvents, event_differences, stored_events
+from tidelog.chain.maintenance.verify_selected import COMMITMENT as COMMITMENT
+from tidelog.chain.maintenance.verify_selected import INGESTED as INGESTED
+from tidelog.chain.maintenance.verify_selected import Selected, prove_selected
 from tidelog.chain.proof.checks import prove, rooted_count
 from tidelog.chain.proof.outcome import Outcome, Proof, parse_proof
 from tidelog.chain.proof.spec import ChainSpec, spec_of
+from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.reading import to_bundle
@@ -32,9 +36,6 @@ from tidelog.errors import ConfigError, Corruption, ProofFailure
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
 from tidelog.telemetry import logger
-
-COMMITMENT = "differs from the chain's commitment"
-INGESTED = "differs from what was ingested"
 
 _log = logger("verify")
 
@@ -70,6 +71,8 @@ class Report(Struct):
     unsigned: int = 0  # blocks whose senders are the endpoint's word
     event_rows: int = 0  # of the tables of contracts' events
     unfilled: set[str] = set()  # contracts that have blocks in the range which are not filled in yet
+    selection: bool = False  # only what contracts log is held
+    left_out: int = 0  # blocks of a selection of which the header alone does not show what is selected in them
     whole: bool = False  # what holds the blocks together was looked at too
 
     @property
@@ -79,6 +82,11 @@ class Report(Struct):
         if not self.whole:
             parts.append("other blocks, checkpoint, outbox and reorgs (a range was given)")
         parts += [f"older rows of contract {name}, which are being filled in" for name in sorted(self.unfilled)]
+        if self.left_out:
+            parts.append(
+                f"whether {self.left_out} blocks have more of what is selected, which their blooms do not exclude "
+                "(their roots were compared when they came, and what else these are over is not kept)"
+            )
         if self.unsigned:
             parts.append(f"the senders in {self.unsigned} blocks (ingested without --senders)")
         parts += [
@@ -118,6 +126,9 @@ async def verify_range(
             if following in starts:  # read while this part is proven
                 ahead = asyncio.create_task(_read_part(store, chain_id, following, last, blocks_at_once))
             report.findings += await runtime.compute(partial(_prove_all, *part))
+            report.selection = part.position.selection
+            if part.position.selection:
+                report.left_out += sum(part.selected.known_by_ingestion(block, part.spec) for block in part.blocks)
             for block in part.blocks:
                 report.lowered |= set(_LOWERED.findall(block.proof_text))
                 report.unsigned += block.proof_text.endswith(_UNSIGNED)
@@ -125,7 +136,7 @@ async def verify_range(
             report.transactions += sum(len(block.transactions) for block in part.blocks)
             report.logs += sum(len(block.logs) for block in part.blocks)
             report.event_rows += sum(len(rows) for each in part.events for rows in each.rows.values())
-            report.unfilled |= {each.name for each in part.events if each.misses(start)}
+            report.unfilled |= {each.name for each in part.events if each.misses_some(part.start, part.end)}
             if len(report.findings) >= findings_max:
                 break
     finally:
@@ -144,6 +155,7 @@ class _Part(NamedTuple):
     position: Position
     spec: ChainSpec
     events: list[StoredEvents]
+    selected: Selected  # of a selection
 
 
 async def _read_part(store: Store, chain_id: int, start: int, last: int, blocks_at_once: int) -> _Part:
@@ -153,7 +165,11 @@ async def _read_part(store: Store, chain_id: int, start: int, last: int, blocks_
         below = await _below(snapshot, chain_id, position, start)
         blocks = await read_blocks(snapshot, chain_id, start, end)
         events = await stored_events(snapshot, chain_id, start, end)
-    return _Part(blocks, start, end, below, position, spec, events)
+        contracts = await stored_contracts(snapshot, chain_id)
+        coverage = await stored_coverage(snapshot, chain_id)
+    staying = [each.contract for each in contracts if not each.leaving]
+    selected = Selected(staying, coverage, leaving=len(staying) < len(contracts))
+    return _Part(blocks, start, end, below, position, spec, events, selected)
 
 
 async def verify_jobs(
@@ -200,6 +216,8 @@ async def verify_jobs(
         report.findings += part.findings
         report.lowered |= part.lowered
         report.unsigned += part.unsigned
+        report.selection = part.selection
+        report.left_out += part.left_out
         report.event_rows += part.event_rows
         report.unfilled |= part.unfilled
     report.findings += [
@@ -263,6 +281,7 @@ def _prove_all(
     position: Position,
     spec: ChainSpec,
     events: list[StoredEvents],
+    selected: Selected,
 ) -> list[Finding]:
     findings: list[Finding] = []
     by_number = {block.number: block for block in blocks}
@@ -275,8 +294,12 @@ def _prove_all(
             continue
         links.append(_Link(block, below))
         below = block.ref
-    for block, below in _not_vouched_for(links, position, spec):
-        finding = prove_again(block, below, position, spec)
+    for block, below in links if position.selection else _not_vouched_for(links, position, spec):
+        finding: tuple[str, str] | None
+        if position.selection:
+            finding = prove_selected(block, below, position, spec, selected)
+        else:
+            finding = prove_again(block, below, position, spec)
         if finding is not None:
             findings.append(Finding(block.number, *finding))
     damaged = {finding.number or 0 for finding in findings}

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tidelog.batch import Row, Table, Value
-from tidelog.chain.contracts.contract import Registered
+from tidelog.chain.contracts.contract import WHOLE, Registered
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.contracts.projection import ContractEvents
-from tidelog.chain.reading.contracts import stored_contracts
+from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.rows.layout import BlockRows
+from tidelog.chain.select.coverage import Spans, gaps
 from tidelog.store import Snapshot
 
 __all__ = ["StoredEvents", "event_differences", "stored_events"]
@@ -23,6 +24,7 @@ class StoredEvents(NamedTuple):
     registered: Registered
     rows: dict[str, list[Row]]  # of a table that is missing: none, see `missing`
     missing: frozenset[str] = frozenset()
+    spans: Spans | None = None  # of a selection: the blocks that are covered
 
     @property
     def name(self) -> str:
@@ -31,12 +33,22 @@ class StoredEvents(NamedTuple):
 
     def misses(self, number: int) -> bool:
         """Whether the rows of this block may not be there yet."""
+        if self.spans is not None:
+            first = self.registered.contract.first_block
+            return number >= first and not any(each.first <= number <= each.last for each in self.spans)
         return not self.registered.is_filled and number < self.registered.filled_from
+
+    def misses_some(self, low: int, high: int) -> bool:
+        """Whether rows of some of these blocks may not be there yet."""
+        if self.spans is not None:
+            return bool(gaps(self.spans, max(low, self.registered.contract.first_block), high))
+        return self.misses(low)
 
 
 async def stored_events(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[StoredEvents]:
     """Of each contract of a chain that is there to stay."""
     found = []
+    coverage = await stored_coverage(snapshot, chain_id)
     contracts = await stored_contracts(snapshot, chain_id)
     relations = await snapshot.relations() if contracts else {}
     for registered in contracts:
@@ -46,7 +58,9 @@ async def stored_events(snapshot: Snapshot, chain_id: int, low: int, high: int) 
                 name: await snapshot.select(table, scope=chain_id, low=low, high=high) if name in relations else []
                 for name, table in tables.items()
             }
-            found.append(StoredEvents(registered, rows, frozenset(tables.keys() - relations.keys())))
+            selected = registered.contract.evidence != WHOLE
+            spans = coverage.get(registered.contract.name, ()) if selected else None
+            found.append(StoredEvents(registered, rows, frozenset(tables.keys() - relations.keys()), spans))
     return found
 
 

@@ -5,14 +5,20 @@ from collections.abc import Iterator
 from tidelog.batch import Table
 from tidelog.chain.contracts.contract import CONTRACTS, Registered, registered_rows
 from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.select.coverage import CONTRACT_COVERAGE, Coverage, read_coverage
 from tidelog.store import Snapshot
 
-__all__ = ["stored_contracts", "stored_tables"]
+__all__ = ["stored_contracts", "stored_coverage", "stored_tables"]
 
 
 async def stored_contracts(snapshot: Snapshot, chain_id: int | None = None) -> list[Registered]:
     """Those of a chain, or all, by chain and name; those that are being removed among them."""
     return registered_rows(await snapshot.select(CONTRACTS, scope=chain_id))
+
+
+async def stored_coverage(snapshot: Snapshot, chain_id: int) -> Coverage:
+    """Of which blocks a selection holds what each contract logged; nothing where the chain is held whole."""
+    return read_coverage(await snapshot.select(CONTRACT_COVERAGE, scope=chain_id))
 
 
 async def stored_tables(snapshot: Snapshot) -> list[Table]:

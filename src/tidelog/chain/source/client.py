@@ -18,7 +18,7 @@ from tidelog.chain.encoding.headers import as_hashed, hash_of, hashed_beyond
 from tidelog.chain.endpoint import jsonrpc
 from tidelog.chain.endpoint.asking import Asking
 from tidelog.chain.endpoint.budget import LIMITS, Budget, BudgetLimits, Said
-from tidelog.chain.endpoint.bundles import BLOCK_KINDS, Bundles
+from tidelog.chain.endpoint.bundles import BLOCK_KINDS, HEADER_KIND, Bundles
 from tidelog.chain.endpoint.jsonrpc import Call
 from tidelog.chain.endpoint.pulse import Pulse
 from tidelog.chain.source.gate import PATIENCE_S, URGENT, Gate
@@ -178,12 +178,25 @@ class Endpoint:
         return self.budget.request_blocks(BLOCK_KINDS)
 
     @property
+    def headers_at_once(self) -> int:
+        """How many headers the next request can have."""
+        return self.budget.request_blocks((HEADER_KIND,))
+
+    @property
     def load(self) -> float:
         """How busy it is: requests that it has or that wait, by how many it may have; and the seconds they wait."""
         budget, waiting = self.budget, self._gate.waiting
         load = (budget.in_flight + waiting) / budget.in_flight_max + budget.rate.shut_s(self._runtime.monotonic())
         rate = budget.rate.calls_per_s
         return load if rate is None else load + (waiting + 1) * budget.request_calls / rate
+
+    async def header_answers(self, keys: Sequence[int | bytes], *, rank: int = URGENT) -> list[Raw | SourceError]:
+        """Blocks without their transactions, by number or by hash, as answered; null where there is none.
+
+        Raises:
+            SourceError: there is no answer at all.
+        """
+        return await self._bundles.headers(keys, rank=rank)
 
     async def blocks(self, keys: Sequence[int | bytes]) -> list[RawBlock]:
         """Whole blocks with receipts, by number or by hash.

@@ -75,7 +75,7 @@ class _Judgement(Struct, frozen=True):
     declined: native.Declined | None = None  # by the compiled core, so that it was proven here
 
 
-class _Attempt(NamedTuple):
+class Attempt(NamedTuple):
     """A request and a block that it was for, for traces."""
 
     key: int | bytes
@@ -121,6 +121,9 @@ class Prefetcher:
 
     def request_blocks(self) -> int:
         """How many blocks are a unit: what the endpoint that takes most takes at once."""
+        return self._whole_at_once()
+
+    def _whole_at_once(self) -> int:
         return max(endpoint.blocks_at_once for endpoint in self._pool.endpoints)
 
     async def blocks(self, keys: Sequence[int | bytes], *, range_first: int | None = None) -> list[VerifiedBlock]:
@@ -141,18 +144,8 @@ class Prefetcher:
     ) -> Fetched:
         """As many of the first blocks of `keys` as can be had, the last ones if `downwards`, proven, in order."""
         found: dict[int | bytes, VerifiedBlock] = {}
-        attempts: list[_Attempt] | None = None if tracing.active() is None else []
-        failure: Failure | None = None
-        while failure is None and (missing := [key for key in keys if key not in found]):
-            lowest = min((key for key in missing if isinstance(key, int)), default=None)
-            try:
-                await self._pool.ask(
-                    partial(self._take, missing, found, attempts, range_first, rank),
-                    number=lowest,
-                    blocks=min(len(missing), self.request_blocks()),
-                )
-            except (SourceError, ProofFailure) as error:
-                failure = error
+        attempts: list[Attempt] | None = None if tracing.active() is None else []
+        failure = await self._find(keys, found, attempts, range_first, rank)
         if found:
             mean = sum(block.size_bytes for block in found.values()) / len(found)
             known = self._block_bytes
@@ -164,11 +157,32 @@ class Prefetcher:
             blocks.append(found[key] if attempts is None else _staged(found[key], key, attempts))
         return Fetched(blocks[::-1] if downwards else blocks, failure)
 
+    async def _find(
+        self,
+        keys: Sequence[int | bytes],
+        found: dict[int | bytes, VerifiedBlock],
+        attempts: list[Attempt] | None,
+        range_first: int | None,
+        rank: int,
+    ) -> Failure | None:
+        """Put the blocks of `keys` into `found`, as many as can be had; what stopped it, if not all."""
+        while missing := [key for key in keys if key not in found]:
+            lowest = min((key for key in missing if isinstance(key, int)), default=None)
+            try:
+                await self._pool.ask(
+                    partial(self._take, missing, found, attempts, range_first, rank),
+                    number=lowest,
+                    blocks=min(len(missing), self._whole_at_once()),
+                )
+            except (SourceError, ProofFailure) as error:
+                return error
+        return None
+
     async def _take(
         self,
         missing: Sequence[int | bytes],
         found: dict[int | bytes, VerifiedBlock],
-        attempts: list[_Attempt] | None,
+        attempts: list[Attempt] | None,
         range_first: int | None,
         rank: int,
         endpoint: Endpoint,
@@ -205,7 +219,7 @@ class Prefetcher:
 
     def _note(
         self,
-        attempts: list[_Attempt] | None,
+        attempts: list[Attempt] | None,
         keys: Sequence[int | bytes],
         endpoint: Endpoint,
         began_s: float,
@@ -218,7 +232,7 @@ class Prefetcher:
         ended_s = self._runtime.monotonic() if answered_s is None else answered_s
         for key in keys:
             error = None if key not in refused else _words(refused[key])
-            attempts.append(_Attempt(key, Fetch(endpoint.name, began_s, ended_s, len(keys), error)))
+            attempts.append(Attempt(key, Fetch(endpoint.name, began_s, ended_s, len(keys), error)))
 
     async def _ask_singly(
         self,
@@ -391,7 +405,7 @@ def _timed(proven: VerifiedBlock, judgement: _Judgement) -> VerifiedBlock:
     return replace(proven, stages=Stages((), judgement.began_s, judgement.ended_s))
 
 
-def _staged(proven: VerifiedBlock, key: int | bytes, attempts: Sequence[_Attempt]) -> VerifiedBlock:
+def _staged(proven: VerifiedBlock, key: int | bytes, attempts: Sequence[Attempt]) -> VerifiedBlock:
     """With the endpoints that were asked for it until it was there."""
     if proven.stages is None:
         return proven

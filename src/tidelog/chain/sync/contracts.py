@@ -12,12 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.batch import INT_MAX, Rollback, Row, Rows, Table
-from tidelog.chain.contracts.contract import Contract, Registered
+from tidelog.chain.contracts.contract import PROVEN, WHOLE, Contract, Registered
 from tidelog.chain.contracts.event_tables import ContractTables, Place, tables_of
 from tidelog.chain.reading.contracts import stored_contracts
 from tidelog.chain.reading.places import RowWithoutBlock, block_facts, transaction_hashes
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS
+from tidelog.chain.sync.leaving import leave_out
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import Blocked, ConfigError
 from tidelog.runtime import Runtime
@@ -59,6 +60,7 @@ class ContractKeeper:
             ConfigError: one is stored with another address, ABI or first block; a name or a table is taken.
         """
         there = {each.contract.name: each for each in self._writer.contracts}
+        wanted = self._as_held(wanted)
         await self._check(wanted)
         left: set[str] = set()  # names of tables that one which comes again has still
         for contract in wanted:
@@ -123,8 +125,34 @@ class ContractKeeper:
 
     def _added(self, contract: Contract) -> Registered:
         position = self._writer.position
+        if contract.evidence != WHOLE:
+            return Registered(contract, contract.first_block)  # of which blocks its rows are there, its coverage says
         above = 0 if position is None else position.head + 1
         return Registered(contract, max(contract.first_block, above))
+
+    def _as_held(self, wanted: Sequence[Contract]) -> list[Contract]:
+        """The contracts, each with the evidence that the chain is held with. ConfigError: one wants another."""
+        position, chain_id = self._writer.position, self._writer.chain_id
+        selected = [each.name for each in wanted if each.evidence not in (None, WHOLE)]
+        whole = [each.name for each in wanted if each.evidence == WHOLE]
+        selection = bool(selected) if position is None else position.selection
+        if selection and not wanted:
+            raise ConfigError(
+                f"the store holds a selection of chain {chain_id}, and no contract is named: name one, or take the "
+                "whole chain into another store"
+            )
+        if selection and whole:
+            held = f"the store holds a selection of chain {chain_id}" if position else f"{selected[0]} selects"
+            raise ConfigError(
+                f"contract {whole[0]}: its evidence is whole, and {held}: a chain is held whole, or as a selection for "
+                "all of its contracts"
+            )
+        if selected and not selection:
+            raise ConfigError(
+                f"contract {selected[0]}: its evidence is {PROVEN}, and the store holds chain {chain_id} whole: leave "
+                "evidence out, or sync into another store"
+            )
+        return [replace(each, evidence=PROVEN if selection else WHOLE) for each in wanted]
 
     async def _check(self, wanted: Sequence[Contract]) -> None:
         """ConfigError: why these cannot be kept."""
@@ -163,7 +191,7 @@ class ContractKeeper:
                 if await self._remove(each):
                     return True
                 continue
-            if not each.is_filled:
+            if not each.is_filled:  # those of a selection are: `filling` sees to their coverage
                 await self._fill(each)
                 return True
         return False
@@ -187,6 +215,8 @@ class ContractKeeper:
 
     async def _remove_rows(self, contract: Contract) -> bool:
         """Delete some of its rows; False: there are none."""
+        if self._writer.selects and await leave_out(self._writer, self._store, contract, self._limits.logs):
+            return True
         async with self._store.snapshot() as snapshot:
             relations = await snapshot.relations()
         for table in tables_of(contract).tables:

@@ -15,11 +15,13 @@ from tidelog.chain.source.prefetch import Prefetcher
 from tidelog.chain.sync.committer import Committer, Unlinked
 from tidelog.chain.sync.contracts import ContractKeeper
 from tidelog.chain.sync.control import Control
+from tidelog.chain.sync.filling import Filler
 from tidelog.chain.sync.follower import Follower, Step
 from tidelog.chain.sync.monitoring.reporting import Progress, Reporter
 from tidelog.chain.sync.options import Options, SyncLimits
 from tidelog.chain.sync.quorum import Quorum, View
 from tidelog.chain.sync.rulebook import Rulebook
+from tidelog.chain.sync.selecting import SelectingPrefetcher
 from tidelog.chain.sync.writer import ChainWriter, refs_between
 from tidelog.chain.verify import Rules
 from tidelog.errors import ConfigError, ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
@@ -58,7 +60,13 @@ class Rounds:
         self._contracts = contracts
         self._spec = rulebook.spec  # what the next blocks are proven by
         rules = Rules(writer.chain_id, self._spec, options.senders, options.anchor)
-        self._prefetcher = Prefetcher(pool, runtime, rules, metrics, limits.prefetch)
+        self._whole = Prefetcher(pool, runtime, rules, metrics, limits.prefetch)
+        self._prefetcher = self._whole
+        if writer.selects:
+            self._prefetcher = SelectingPrefetcher(
+                pool, runtime, rules, lambda: writer.selection, metrics, limits.prefetch
+            )
+        self._filler = Filler(writer, store, self._whole)
         self._quorum = Quorum(writer, pool, runtime, self._spec)
         self._reporter = Reporter(writer, self._spec, runtime, metrics, on_progress)
         self._follower = Follower(
@@ -78,7 +86,7 @@ class Rounds:
             runtime,
             chain=lambda: rulebook.row,
             on_commit=self._committed,
-            beside=contracts.step,
+            beside=self._beside,
             stopping=lambda: control.stopping,
             limits=limits.commit,
         )
@@ -216,12 +224,16 @@ class Rounds:
             Whether there was something to do.
         """
         until, done = self._runtime.monotonic() + within_s, False
-        while not self._control.stopping and await self._contracts.step():
+        while not self._control.stopping and await self._beside():
             done = True
             self._progressed()
             if self._runtime.monotonic() >= until:
                 break
         return done
+
+    async def _beside(self) -> bool:
+        """One step of what there is to do for contracts."""
+        return await self._contracts.step() or await self._filler.step()
 
     async def _towards(self, goal: int, view: View) -> bool:
         """One stride towards block `goal`; True if something was committed."""
@@ -293,7 +305,8 @@ class Rounds:
     def _adopt_rules(self) -> None:
         """Prove the next blocks by what the rulebook says now."""
         spec = self._rulebook.spec
-        self._prefetcher.rules = replace(self._prefetcher.rules, spec=spec)
+        for prefetcher in (self._prefetcher, self._whole):
+            prefetcher.rules = replace(prefetcher.rules, spec=spec)
         self._spec = self.progress.spec = spec
 
     def _committed(self) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tidelog.backoff import delays
 from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table, Value
 from tidelog.chain.blocks import BlockRef, Header
-from tidelog.chain.contracts.contract import CONTRACTS, Registered, registered_row
+from tidelog.chain.contracts.contract import CONTRACTS, PROVEN, WHOLE, Registered, registered_row
 from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.forks import checkpoint as transitions
 from tidelog.chain.forks.checkpoint import Transition
@@ -21,9 +21,11 @@ from tidelog.chain.forks.choice import is_linked
 from tidelog.chain.forks.position import Counts, Position, counts, counts_of, decode_position, source_of
 from tidelog.chain.projections import REWIND, Projection
 from tidelog.chain.proof.outcome import NOT_APPLICABLE, Proof, parse_proof, with_parent
-from tidelog.chain.reading.contracts import stored_contracts
+from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
+from tidelog.chain.select.selection import Selection
 from tidelog.chain.sync.monitoring.trouble import Trouble
 from tidelog.chain.sync.staging import StagingBuffer
 from tidelog.errors import Busy, ConfigError, Corruption
@@ -62,8 +64,10 @@ class ChainWriter:
         projections: Sequence[Projection] = (),
         limits: WriterLimits = WRITER_LIMITS,
         contracts: Sequence[Registered] = (),
+        coverage: Coverage | None = None,
     ) -> None:
         self._limits = limits
+        self._coverage: Coverage = coverage or {}  # of the contracts of a selection
         self.chain_id = chain_id
         self._store = store
         self._runtime = runtime
@@ -116,7 +120,8 @@ class ChainWriter:
         checkpoint = await store.acquire(source_of(chain_id))
         async with store.snapshot() as snapshot:
             contracts = await stored_contracts(snapshot, chain_id)
-        return cls(store, runtime, metrics, chain_id, checkpoint, projections, limits, contracts)
+            coverage = await stored_coverage(snapshot, chain_id)
+        return cls(store, runtime, metrics, chain_id, checkpoint, projections, limits, contracts, coverage)
 
     async def _load(self) -> None:
         position = self._position
@@ -157,6 +162,7 @@ class ChainWriter:
         self._contracts = tuple(contracts)
         staying = [each.contract for each in contracts if not each.leaving]
         self._projections: tuple[Projection, ...] = (*self._given, *([ContractEvents(staying)] if staying else []))
+        self._selection = Selection(staying)
 
     # -- what is stored -------------------------------------------------------------------------------------
 
@@ -187,6 +193,33 @@ class ChainWriter:
     def contracts(self) -> tuple[Registered, ...]:
         """The contracts whose events have tables, as the store says; whoever writes the chain writes these too."""
         return self._contracts
+
+    @property
+    def selects(self) -> bool:
+        """Whether of each block only a selection is held; while there are none, whether the contracts want that."""
+        if self._position is not None:
+            return self._position.selection
+        return any(each.contract.evidence != WHOLE for each in self._contracts)
+
+    @property
+    def selection(self) -> Selection:
+        """What is selected of the blocks that come next."""
+        return self._selection
+
+    @property
+    def coverage(self) -> Coverage:
+        """Of which blocks a selection holds what each contract logged."""
+        return self._coverage
+
+    def selection_at(self, number: int) -> Selection:
+        """What is selected of a stored block."""
+        return Selection(
+            [
+                each.contract
+                for each in self._contracts
+                if any(span.first <= number <= span.last for span in self._coverage.get(each.contract.name, ()))
+            ]
+        )
 
     @property
     def committing_s(self) -> float:
@@ -231,11 +264,15 @@ class ChainWriter:
         refs = [block.ref for block in blocks]
         if not is_linked([*self._refs[-1:], *refs]):
             raise AssertionError("blocks that do not link reached a commit")
-        await self._commit(
-            self._begun(
-                transitions.append(self.chain_id, self._checkpoint, blocks, chain=chain, projections=self._projections)
-            )
+        move = transitions.append(
+            self.chain_id,
+            self._checkpoint,
+            blocks,
+            chain=chain,
+            selection=self.selects,
+            projections=self._projections,
         )
+        await self._commit_covering(self._begun(move), self._covered(refs))
         self._with_first, then, self._then = ((), ()), self._then, None
         if then is not None:
             then()
@@ -265,7 +302,11 @@ class ChainWriter:
             blocks=staged,
             projections=self._projections,
         )
-        await self._commit(move)
+        below = self._coverage
+        if self.selects:
+            last = move.position.head - len(refs)
+            below = {name: clipped(spans, last) for name, spans in self._coverage.items()}
+        await self._commit_covering(move, self._covered(refs, below))
         self._hold([*kept, *refs])
         if reason != REWIND:
             self._metrics.reorgs.labels(self.chain_id).inc()
@@ -292,9 +333,8 @@ class ChainWriter:
         lowest = blocks[0]  # until blocks below it come, nothing is there to compare its parent with
         begins = Proof({**parse_proof(lowest.proof_text).results, "parent": NOT_APPLICABLE})
         lower = [replace(lowest, block=with_proof(lowest, begins)), *blocks[1:]]
-        await self._commit(
-            transitions.prepend(self.chain_id, self._checkpoint, lower, proven, projections=self._projections)
-        )
+        move = transitions.prepend(self.chain_id, self._checkpoint, lower, proven, projections=self._projections)
+        await self._commit_covering(move, self._covered(refs))
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
 
     def _begun(self, move: Transition) -> Transition:
@@ -327,23 +367,60 @@ class ChainWriter:
         put = (Rows(CONTRACTS, [registered_row(self.chain_id, each) for each in changed]),) if changed else ()
         gone = [each.contract.name for each in self._contracts if each.contract.name not in names]
         drop = tuple([Drop(CONTRACTS, self.chain_id, (("name", name),), self.chain_id) for name in gone])
+        staying = {each.contract.name for each in contracts if not each.leaving}
+        coverage = {name: spans for name, spans in self._coverage.items() if name in staying}
         if self._position is None:
             self._with_first, self._then = (put, tuple(create)), then
         else:
-            await self._commit(
-                transitions.aside(
-                    self._checkpoint,
-                    add=tuple(add),
-                    put=put,
-                    rollback=rollback,
-                    drop=drop,
-                    create=tuple(create),
-                    discard=tuple(discard),
-                )
+            move = transitions.aside(
+                self._checkpoint,
+                add=tuple(add),
+                put=put,
+                rollback=rollback,
+                drop=drop,
+                create=tuple(create),
+                discard=tuple(discard),
             )
+            await self._commit_covering(move, coverage)
             if then is not None:
                 then()
         self._keep(contracts)
+
+    async def fill(
+        self,
+        contract: str,
+        span: range,
+        *,
+        blocks: Sequence[Row],
+        add: Sequence[Rows],
+        rollback: Rollback,
+    ) -> None:
+        """Commit what a contract logged in stored blocks of a selection, and that they are covered.
+
+        Args:
+            contract: its name.
+            span: the blocks, ascending.
+            blocks: those rows of them that say other counts now.
+            add: the rows of logs and transactions that were not there, and of the contract's tables.
+            rollback: what its tables have of these blocks.
+        """
+        put = (Rows(BLOCKS, blocks),) if blocks else ()
+        move = transitions.reselect(self._checkpoint, add=tuple(add), put=put, rollback=rollback)
+        spans = joined(self._coverage.get(contract, ()), Span(span[0], span[-1], PROVEN))
+        await self._commit_covering(move, {**self._coverage, contract: spans})
+
+    async def leave_out(self, span: range, *, blocks: Sequence[Row], left: Sequence[Rows], dropped: Counts) -> None:
+        """Commit that of some blocks only these logs and transactions are left.
+
+        Args:
+            span: the blocks, ascending.
+            blocks: those rows of them that say other counts now.
+            dropped: how many logs and transactions they had.
+        """
+        rollback = Rollback((LOGS, TRANSACTIONS), self.chain_id, span[0] - 1, span[-1])
+        put = (Rows(BLOCKS, blocks),) if blocks else ()
+        move = transitions.reselect(self._checkpoint, add=tuple(left), put=put, rollback=rollback, dropped=dropped)
+        await self._commit(move)
 
     async def finalize(self, ref: BlockRef) -> None:
         """Raise finality to a stored block."""
@@ -379,6 +456,27 @@ class ChainWriter:
         await self._commit(
             transitions.repair(self.chain_id, self._checkpoint, block, gone, projections=self._projections)
         )
+
+    def _covered(self, refs: Sequence[BlockRef], below: Coverage | None = None) -> Coverage:
+        """The coverage once these blocks are stored too, of a selection."""
+        found = self._coverage if below is None else below
+        if not self.selects or not refs:
+            return found
+        first, last = refs[0].number, refs[-1].number
+        added = {
+            each.contract.name: joined(
+                found.get(each.contract.name, ()), Span(max(first, each.contract.first_block), last, PROVEN)
+            )
+            for each in self._contracts
+            if not each.leaving
+        }
+        return {name: spans for name, spans in {**found, **added}.items() if spans}
+
+    async def _commit_covering(self, move: Transition, coverage: Coverage) -> None:
+        """Commit a move, and with it the coverage that it leads to."""
+        change = changed(self.chain_id, self._coverage, coverage)
+        await self._commit(transitions.covering(move, put=change.put, drop=change.drop) if self.selects else move)
+        self._coverage = coverage
 
     def _hold(self, refs: list[BlockRef]) -> None:
         position = self._required()

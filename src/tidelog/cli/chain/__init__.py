@@ -159,6 +159,23 @@ def contracts(
 
 
 @app.command
+def coverage(
+    *, db: Db = DEFAULT_DB, chain_id: ChainId = None, as_json: Annotated[bool, Parameter(name="--json")] = False
+) -> None:
+    """Print of which blocks a store has what a contract logged, and how that is known.
+
+    whole: the blocks are stored whole. proven: their headers are stored, and what the contract logged was proven before
+    the rest of the blocks was left out.
+
+    Args:
+        as_json: one JSON object per contract and range.
+    """
+    from tidelog.cli.chain.contracts import print_coverage
+
+    print_coverage(db, chain_id, as_json)
+
+
+@app.command
 def verify(
     *,
     db: Db = DEFAULT_DB,

@@ -1,19 +1,22 @@
-"""The contracts whose events have tables, and of which blocks these have the rows, as text or JSON."""
+"""The contracts whose events have tables, of which blocks these have the rows, and how that is known; text or JSON."""
 
 import json
 from typing import Any
 
-from tidelog.chain.contracts.contract import Registered
+import msgspec
+
+from tidelog.chain.contracts.contract import WHOLE, Registered
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import Position
-from tidelog.chain.reading.contracts import stored_contracts
+from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
+from tidelog.chain.select.coverage import Coverage, Span, Spans, gaps
 from tidelog.cli.listing import say_none
 from tidelog.cli.stores import opened, the_chain
 from tidelog.runtime import run
 from tidelog.store import Snapshot
 
-__all__ = ["print_contracts"]
+__all__ = ["contract_spans", "print_contracts", "print_coverage"]
 
 
 def print_contracts(db: str, chain_id: int | None, as_json: bool) -> None:
@@ -26,6 +29,7 @@ async def _print(db: str, chain_id: int | None, as_json: bool) -> None:
         chain = await the_chain(store, chain_id)
         async with store.snapshot() as snapshot:
             position = await stored_position(snapshot, chain)
+            coverage = await stored_coverage(snapshot, chain)
             contracts = await stored_contracts(snapshot, chain)
             if not contracts:
                 say_none(
@@ -33,25 +37,25 @@ async def _print(db: str, chain_id: int | None, as_json: bool) -> None:
                     as_json,
                 )
             for registered in contracts:
-                facts = await _facts(snapshot, chain, registered, position)
+                facts = await _facts(snapshot, chain, registered, position, coverage)
                 print(json.dumps(facts) if as_json else _shown(facts))
 
 
 async def _facts(
-    snapshot: Snapshot, chain_id: int, registered: Registered, position: Position | None
+    snapshot: Snapshot, chain_id: int, registered: Registered, position: Position | None, coverage: Coverage
 ) -> dict[str, Any]:
     contract, tables = registered.contract, tables_of(registered.contract)
-    first = last = None
-    if position is not None:
-        lowest = contract.first_block if registered.is_filled else registered.filled_from
-        first, last = max(lowest, position.first), position.head
+    spans = contract_spans(registered, position, coverage)
+    state = "filled"
+    if position is not None and gaps(spans, max(contract.first_block, position.first), position.head):
+        state = "filling"
     facts: dict[str, Any] = {
         "contract": contract.name,
         "address": f"0x{contract.address.hex()}",
         "from": contract.first_block,
-        "evidence": "whole",
-        "state": "leaving" if registered.leaving else "filled" if registered.is_filled else "filling",
-        "covered": None if first is None or last is None or first > last else [first, last],
+        "evidence": contract.evidence,
+        "state": "leaving" if registered.leaving else state,
+        "covered": [spans[-1].first, spans[-1].last] if spans else None,
         "tables": {},
     }
     for table in tables.tables:
@@ -72,3 +76,37 @@ def _shown(facts: dict[str, Any]) -> str:
     lines += [f"  {name:40} {rows:>10} rows" for name, rows in facts["tables"].items()]
     lines += [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
     return "\n".join(lines)
+
+
+def contract_spans(registered: Registered, position: Position | None, coverage: Coverage) -> Spans:
+    """Of which blocks the store has what a contract logged. A chain that is held whole says so without rows."""
+    contract = registered.contract
+    if registered.leaving or position is None:
+        return ()
+    if position.selection:
+        return coverage.get(contract.name, ())
+    first = max(contract.first_block if registered.is_filled else registered.filled_from, position.first)
+    return (Span(first, position.head, WHOLE),) if first <= position.head else ()
+
+
+def print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
+    """Print what a store at `db` covers of a chain: each contract, from block to block, and how it is known."""
+    run(_print_coverage(db, chain_id, as_json), brief=True)
+
+
+async def _print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
+    async with opened(db) as store:
+        chain = await the_chain(store, chain_id)
+        async with store.snapshot() as snapshot:
+            position = await stored_position(snapshot, chain)
+            coverage = await stored_coverage(snapshot, chain)
+            contracts = await stored_contracts(snapshot, chain)
+    rows: list[dict[str, Any]] = []
+    if position is not None and not position.selection:  # and so has every contract, whether or not it was named
+        rows.append({"contract": None, "first": position.first, "last": position.head, "evidence": WHOLE})
+    for each in contracts:
+        spans = contract_spans(each, position, coverage)
+        rows += [{"contract": each.contract.name, **msgspec.structs.asdict(span)} for span in spans]
+    for row in rows:
+        name = "every contract" if row["contract"] is None else row["contract"]
+        print(json.dumps(row) if as_json else f"{name:24} {row['first']:>10} {row['last']:>10}  {row['evidence']}")

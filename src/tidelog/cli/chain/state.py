@@ -4,6 +4,7 @@ import json
 
 from tidelog.chain.forks.position import decode_position, source_of
 from tidelog.chain.proof.spec import LOWERABLE, rules_text, spec_of
+from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, REORGS
 from tidelog.cli.stores import opened
 from tidelog.errors import Corruption
@@ -35,6 +36,11 @@ async def _status(db: str, as_json: bool) -> None:
             )
             timestamp, proof = heads[0] if heads else (None, None)
             reorgs = await snapshot.select(REORGS, scope=chain_id, descending=True, limit=1, columns=REORG)
+            covered = await stored_coverage(snapshot, chain_id)
+            coverage = {
+                name: " ".join([f"{each.first}-{each.last} {each.evidence}" for each in spans])
+                for name, spans in covered.items()
+            }
             facts = {
                 "chain_id": chain_id,
                 "profile": spec.name,
@@ -43,6 +49,8 @@ async def _status(db: str, as_json: bool) -> None:
                 "accepted_unproven": list(rules.accepted),
                 "not_yet_confirmed": list(rules.unconfirmed),
                 "rules": [rules_text(found) for found in spec.ranges],
+                "held": "selection" if position.selection else "whole",
+                "coverage": coverage,
                 "first": position.first,
                 "head": position.head,
                 "head_hash": position.head_hash,

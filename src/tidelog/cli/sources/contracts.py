@@ -90,8 +90,14 @@ class ContractSettings(Struct, frozen=True, kw_only=True):
     ] = ()
     from_: Annotated[int, Meta(description="The first block whose events count.", ge=0)] = field(default=0, name="from")
     evidence: Annotated[
-        Literal["whole"], Meta(description="How what is stored is known: its blocks are stored whole.")
-    ] = "whole"
+        Literal["whole", "proven"] | None,
+        Meta(
+            description="How what is stored is known. whole: the blocks are stored whole. proven: only the headers and "
+            "what the contracts log are stored; a block's bloom excludes them, or the block was proven before the rest "
+            "of it was left out. Not given: as the chain is held, which is whole unless a contract says proven.",
+            examples=["proven"],
+        ),
+    ] = None
 
 
 class ContractsFile(Struct, frozen=True, kw_only=True):
@@ -125,7 +131,7 @@ def contracts_of(settings: Sequence[ContractSettings], spelled: Callable[[str, s
         address = hexadecimal(spelled(each.name, "address"), each.address, ADDRESS, "an address of 20 bytes")
         events = _events(each, spelled)
         try:
-            made.append(Contract(str(each.name), address, events, each.from_))
+            made.append(Contract(str(each.name), address, events, each.from_, each.evidence))
         except ConfigError as error:
             raise ConfigError(f"{spelled(each.name, 'name')}: {error}") from None
     return tuple(made)

@@ -12,7 +12,7 @@ from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.contracts.world import SHELLS, TIDE, TRANSFER
 from tidelog.sim.oracle.chain import require
 
-__all__ = ["events_follow"]
+__all__ = ["coverage_follows", "events_follow"]
 
 _WORD = 32
 
@@ -40,26 +40,36 @@ _NAMED = {
 }
 
 
-def events_follow(connection: apsw.Connection, tree: BlockTree, head: int) -> None:
+def events_follow(connection: apsw.Connection, tree: BlockTree, head: int, *, selection: bool) -> None:
     """Every transfer of a contract has its row, from the block on that is said to be filled in; there are no others.
 
     Args:
         head: the last block that is stored.
+        selection: whether of the blocks only what the contracts log is held.
     """
-    query = "SELECT chain_id, name, address, abi, first_block, filled_from FROM contracts WHERE leaving = 0"
+    query = "SELECT chain_id, name, address, abi, first_block, filled_from, evidence FROM contracts WHERE leaving = 0"
     filled: dict[str, int] = {}
-    for chain_id, name, address, abi, first_block, filled_from in connection.execute(query):
+    for chain_id, name, address, abi, first_block, filled_from, evidence in connection.execute(query):
         named = _NAMED.get(name)
         require(named is not None, f"{name} is a contract that was named")
         assert named is not None
-        stored = (chain_id, address, abi, first_block)
-        wanted = (tree.chain_id, named.address, named.abi, named.first_block)
+        stored = (chain_id, address, abi, first_block, evidence)
+        wanted = (tree.chain_id, named.address, named.abi, named.first_block, "proven" if selection else "whole")
         require(stored == wanted, f"the contract {name} is stored as it was named: {stored} where {wanted} belongs")
         require(filled_from <= head + 1, f"{name} is filled in from block {filled_from} on, and the head is {head}")
         filled[name] = filled_from
     require(filled.get("tide") == 0, "the contract that every life has named has its tables, from the first block on")
     for name, filled_from in filled.items():
         _rows_follow(connection, tree, _NAMED[name], filled_from, head)
+
+
+def coverage_follows(connection: apsw.Connection, tree: BlockTree, head: int, *, selection: bool) -> None:
+    """Of a selection all blocks are covered, of each contract from its first one on; a whole chain says nothing."""
+    query = "SELECT chain_id, contract, first, last, evidence FROM contract_coverage ORDER BY contract, first"
+    names = [name for (name,) in connection.execute("SELECT name FROM contracts WHERE leaving = 0 ORDER BY name")]
+    wanted = [(tree.chain_id, name, _NAMED[name].first_block, head, "proven") for name in names] if selection else []
+    stored: list[Any] = connection.execute(query).fetchall()
+    require(stored == wanted, f"what is covered is what is stored: {stored} where {wanted} belongs")
 
 
 def _rows_follow(connection: apsw.Connection, tree: BlockTree, named: _Named, filled_from: int, head: int) -> None:

@@ -29,7 +29,7 @@ from tidelog.sim.node.limits import PLANS
 from tidelog.sim.node.node import SimNode
 from tidelog.sim.oracle.blocks import Facts, compared_something, equals_node, segments_follow
 from tidelog.sim.oracle.chain import Standing, counted, require, standing
-from tidelog.sim.oracle.contracts import events_follow
+from tidelog.sim.oracle.contracts import coverage_follows, events_follow
 from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_is_told, written_in_turn
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
@@ -398,7 +398,9 @@ class ChainRun:
         equals_node(connection, self.tree, facts)
         segments_follow(connection, self.tree.chain_id, LIMITS.segment_rows)
         if self.schedule.contracts:
-            events_follow(connection, self.tree, self.tree.head.number)
+            held = {"selection": False}
+            events_follow(connection, self.tree, self.tree.head.number, **held)
+            coverage_follows(connection, self.tree, self.tree.head.number, **held)
 
 
 def _forks(schedule: plan.Schedule) -> tuple[tuple[int, Fork], ...]:

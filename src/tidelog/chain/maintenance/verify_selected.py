@@ -1,0 +1,141 @@
+"""Prove again what a selection holds of a block: its header, its link, and that what is stored of it fits the header.
+
+A root is over all of a block's transactions or receipts, of which a selection keeps a few: that these are all that were
+selected, and as the roots have them, was compared when the block came. It shows again only where the bloom excludes the
+contracts that are covered. Pure.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tidelog.batch import Row
+from tidelog.chain.blocks import BlockRef, Header, Transaction
+from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.encoding.headers import hash_of
+from tidelog.chain.encoding.items import keccak
+from tidelog.chain.encoding.variants import encode, is_encodable, message
+from tidelog.chain.forks.position import Position
+from tidelog.chain.proof.outcome import Outcome, Proof, Result, parse_proof
+from tidelog.chain.proof.senders import recover_sender
+from tidelog.chain.proof.spec import ChainSpec
+from tidelog.chain.rows.columns import BlockColumns, LogColumns
+from tidelog.chain.rows.layout import BlockRows
+from tidelog.chain.rows.reading import read_header, read_transaction
+from tidelog.chain.rows.tables import TRANSACTIONS
+from tidelog.chain.select.coverage import Coverage
+from tidelog.chain.select.selection import KEPT_CHECKS, LEFT_OUT, Selection, bloom_decides, bloom_has
+from tidelog.errors import Corruption
+
+__all__ = ["COMMITMENT", "INGESTED", "Selected", "Wrong", "prove_selected"]
+
+COMMITMENT = "differs from the chain's commitment"
+INGESTED = "differs from what was ingested"
+_TX_INDEX = TRANSACTIONS.index("tx_index")
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a block, and whose word that breaks: COMMITMENT or INGESTED."""
+
+    kind: str
+    what: str
+
+
+class Selected(NamedTuple):
+    """The contracts of a selection that are there to stay, and what is covered of each."""
+
+    contracts: Sequence[Contract]
+    coverage: Coverage
+    leaving: bool  # rows of others may still be there
+
+    def at(self, number: int) -> Selection:
+        """Those that are covered at a block."""
+        return Selection(
+            [
+                each
+                for each in self.contracts
+                if any(span.first <= number <= span.last for span in self.coverage.get(each.name, ()))
+            ]
+        )
+
+    def known_by_ingestion(self, block: BlockRows, spec: ChainSpec) -> bool:
+        """Whether the block's header does not show again what the block has of what is covered."""
+        row = BlockColumns._make(block.block)
+        selection = self.at(row.number)
+        decides = bloom_decides(spec, row.number) and row.logs_bloom
+        return bool(selection.contracts) and (not decides or selection.may_have(row.number, row.logs_bloom))
+
+
+def prove_selected(
+    block: BlockRows, below: BlockRef | None, position: Position, spec: ChainSpec, selected: Selected
+) -> Wrong | None:
+    """What is wrong with one block of a selection."""
+    rules = spec.at(block.number)
+    try:
+        stored, header = parse_proof(block.proof_text), read_header(block.block)
+        if "hash" in rules.checks and hash_of(header) != header.hash:
+            return Wrong(COMMITMENT, f"hash: its header does not hash to 0x{header.hash.hex()}")
+        if below is not None and header.parent_hash != below.hash:
+            return Wrong(COMMITMENT, f"parent: expected 0x{below.hash.hex()}, got 0x{header.parent_hash.hex()}")
+        transactions = {int(row[_TX_INDEX] or 0): read_transaction(row, header) for row in block.transactions}
+        found = _transactions(transactions, stored) or _logs(block, header, transactions, rules)
+    except (Corruption, ValueError, TypeError, OverflowError) as error:
+        return Wrong(INGESTED, f"its rows cannot be read: {error}")
+    return found or _ingested(block, below, position, stored, selected)
+
+
+def _transactions(transactions: dict[int, Transaction], stored: Proof) -> Wrong | None:
+    signed = stored.results["senders"].outcome is Outcome.PASSED
+    for index, tx in transactions.items():
+        if is_encodable(tx) and keccak(encode(tx)) != tx.hash:
+            return Wrong(COMMITMENT, f"transactions: transaction {index} does not hash to 0x{tx.hash.hex()}")
+        if signed and is_encodable(tx) and message(tx) is not None and recover_sender(tx) != tx.sender:
+            return Wrong(COMMITMENT, f"senders: transaction {index} was signed by another one")
+    return None
+
+
+def _logs(block: BlockRows, header: Header, transactions: dict[int, Transaction], rules: ChainSpec) -> Wrong | None:
+    rows: list[Any] = block.logs
+    for log in map(LogColumns._make, rows):
+        if log.tx_index not in transactions:
+            return Wrong(INGESTED, f"log {log.log_index} is of transaction {log.tx_index}, which is not there")
+        topics = [topic for topic in (log.topic0, log.topic1, log.topic2, log.topic3) if topic is not None]
+        under_bloom = "bloom" in rules.checks and log.covered and header.logs_bloom
+        if under_bloom and not all(bloom_has(header.logs_bloom, item) for item in (log.address, *topics)):
+            return Wrong(COMMITMENT, f"bloom: the header's excludes log {log.log_index}")
+    return None
+
+
+def _ingested(
+    block: BlockRows, below: BlockRef | None, position: Position, stored: Proof, selected: Selected
+) -> Wrong | None:
+    """What no commitment shows."""
+    row = BlockColumns._make(block.block)
+    for name, says, rows in (
+        ("transaction_count", row.transaction_count, block.transactions),
+        ("log_count", row.log_count, block.logs),
+        ("withdrawal_count", row.withdrawal_count or 0, [*block.withdrawals, *block.uncles]),
+    ):
+        if says != len(rows):
+            return Wrong(INGESTED, f"{name} is {says}, and there are {len(rows)} rows")
+    used = {log[3] for log in block.logs}
+    if any(each[_TX_INDEX] not in used for each in block.transactions):
+        return Wrong(INGESTED, "it has a transaction without a log that is selected")
+    selection = selected.at(row.number)
+    if not selected.leaving and not all(_is_selected(selection, log) for log in block.logs):
+        return Wrong(INGESTED, "it has a log that nobody selected")
+    if not _proof_fits(stored, begins=row.number == position.first, linked=below is not None):
+        return Wrong(INGESTED, f"its proof reads {block.proof_text!r}, which is not that of a selection")
+    if block.digest() != block.stored_digest:
+        return Wrong(INGESTED, "the digest over its rows is another one, and every commitment holds")
+    return None
+
+
+def _is_selected(selection: Selection, log: Row) -> bool:
+    _, number, _, _, address, topic0, *_ = log
+    return selection.wants(int(number or 0), address, topic0)
+
+
+def _proof_fits(stored: Proof, *, begins: bool, linked: bool) -> bool:
+    left_out = all(result == LEFT_OUT for name, result in stored.results.items() if name not in KEPT_CHECKS)
+    parent: Result = stored.results["parent"]
+    return left_out and (not linked or parent.outcome is (Outcome.NOT_APPLICABLE if begins else Outcome.PASSED))

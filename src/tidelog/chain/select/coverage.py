@@ -1,0 +1,126 @@
+"""Of which blocks a store holds what a contract logged, and how that is known: its `contract_coverage`. Pure.
+
+A contract's spans ascend, neither touch nor overlap if they have the same evidence, and never overlap otherwise. A
+chain that is held whole has no rows here: there each block has everything.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from tidelog.batch import INT_MAX, Drop, Row, Rows, Table, int_column, text_column
+from tidelog.errors import Corruption
+
+__all__ = ["CONTRACT_COVERAGE", "Coverage", "Span", "Spans", "changed", "clipped", "gaps", "joined", "read_coverage"]
+
+CONTRACT_COVERAGE = Table(
+    "contract_coverage",
+    (
+        int_column("chain_id"),
+        text_column("contract"),
+        int_column("first"),
+        int_column("last"),
+        text_column("evidence"),  # proven
+    ),
+    key=("chain_id", "contract", "first"),
+    scope="chain_id",
+    later=True,
+)
+
+
+class Span(Struct, frozen=True, order=True):
+    """Blocks `first` to `last`, and how it is known what a contract logged in them."""
+
+    first: int
+    last: int
+    evidence: str
+
+
+Spans: TypeAlias = tuple[Span, ...]
+Coverage: TypeAlias = Mapping[str, Spans]
+"""By the contract's name."""
+
+
+def joined(spans: Iterable[Span], new: Span) -> Spans:
+    """The spans and a new one, which decides where it overlaps an old one. A span without blocks changes nothing."""
+    if new.first > new.last:
+        return tuple(spans)
+    pieces: list[Span] = [new]
+    for old in spans:
+        pieces += [
+            piece
+            for piece in (
+                Span(old.first, min(old.last, new.first - 1), old.evidence),
+                Span(max(old.first, new.last + 1), old.last, old.evidence),
+            )
+            if piece.first <= piece.last
+        ]
+    found: list[Span] = []
+    for piece in sorted(pieces):
+        if found and found[-1].evidence == piece.evidence and found[-1].last == piece.first - 1:
+            found[-1] = Span(found[-1].first, piece.last, piece.evidence)
+        else:
+            found.append(piece)
+    return tuple(found)
+
+
+def clipped(spans: Iterable[Span], last: int) -> Spans:
+    """What is left of the spans once no block above `last` is stored."""
+    return tuple([Span(each.first, min(each.last, last), each.evidence) for each in spans if each.first <= last])
+
+
+def gaps(spans: Iterable[Span], low: int, high: int) -> list[range]:
+    """The stretches of the blocks `low` to `high` that are in no span, ascending."""
+    found: list[range] = []
+    for each in spans:
+        if low > high:
+            break
+        if each.last < low:
+            continue
+        if each.first > low:
+            found.append(range(low, min(each.first, high + 1)))
+        low = each.last + 1
+    if low <= high:
+        found.append(range(low, high + 1))
+    return found
+
+
+class Changed(Struct, frozen=True):
+    """What a commit does to the table."""
+
+    put: tuple[Rows, ...]
+    drop: tuple[Drop, ...]
+
+
+def changed(chain_id: int, before: Coverage, after: Coverage) -> Changed:
+    """From one coverage to another. A span that only grows or shrinks at its end is one row."""
+    rows: list[Row] = []
+    drop: list[Drop] = []
+    for name in sorted({*before, *after}):
+        old = {each.first: each for each in before.get(name, ())}
+        new = {each.first: each for each in after.get(name, ())}
+        if old.keys() - new.keys():
+            drop.append(Drop(CONTRACT_COVERAGE, chain_id, (("contract", name),), INT_MAX))
+            old = {}
+        rows += [
+            (chain_id, name, each.first, each.last, each.evidence)
+            for first, each in new.items()
+            if old.get(first) != each
+        ]
+    return Changed((Rows(CONTRACT_COVERAGE, rows),) if rows else (), tuple(drop))
+
+
+def read_coverage(rows: Sequence[Row]) -> dict[str, Spans]:
+    """What rows of the table say, those of one chain in the order of the key. Corruption: they cannot be that."""
+    found: dict[str, list[Span]] = {}
+    for row in rows:
+        values: Any = row
+        _, name, first, last, evidence = values
+        spans = found.setdefault(name, [])
+        if not (isinstance(first, int) and isinstance(last, int) and 0 <= first <= last):
+            raise Corruption(f"the coverage of contract {name!r} goes from {first!r} to {last!r}")
+        if spans and spans[-1].last >= first:
+            raise Corruption(f"the coverage of contract {name!r} has block {first} twice")
+        spans.append(Span(first, last, str(evidence)))
+    return {name: tuple(spans) for name, spans in found.items()}

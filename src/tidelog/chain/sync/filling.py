@@ -1,0 +1,136 @@
+"""A contract that is added to a selection: what it logged in blocks that are stored already.
+
+Their headers are there, so their blooms say which of them to fetch. From the newest block down, some a step, each step
+one commit with its coverage. Rows of other contracts stay as they are.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from tidelog.batch import Rollback, Row, Rows
+from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.projection import ContractEvents
+from tidelog.chain.rows.layout import BlockRows
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
+from tidelog.chain.select.coverage import gaps
+from tidelog.chain.select.selection import Selection, bloom_decides, merged
+from tidelog.chain.source.prefetch import Prefetcher
+from tidelog.chain.sync.writer import ChainWriter, read_blocks
+from tidelog.errors import Rejected
+from tidelog.store import Store
+from tidelog.telemetry import logger
+
+__all__ = ["FILLING_LIMITS", "Filler", "FillingLimits"]
+
+_log = logger("contracts")
+
+
+class FillingLimits(Struct, frozen=True):
+    """How much one step does: little enough that the head is not kept waiting."""
+
+    headers: int = 5_000  # whose blooms are looked at: some 10 ms
+    blocks: int = 50  # that are fetched
+
+
+FILLING_LIMITS = FillingLimits()
+
+
+class _Stored(NamedTuple):
+    """What is read of a stored header."""
+
+    number: int
+    hash: bytes
+    logs_bloom: bytes
+
+
+class Filler:
+    """Beside a `ChainWriter` of a selection, by whose commits everything happens.
+
+    Args:
+        prefetcher: gives whole blocks, proven.
+    """
+
+    def __init__(
+        self, writer: ChainWriter, store: Store, prefetcher: Prefetcher, limits: FillingLimits = FILLING_LIMITS
+    ) -> None:
+        self._writer = writer
+        self._store = store
+        self._prefetcher = prefetcher
+        self._limits = limits
+
+    async def step(self) -> bool:
+        """Do the next bit of what is left to do; False: nothing is.
+
+        Raises:
+            SourceError, ProofFailure: a block could not be had; what was filled before stays.
+        """
+        position = self._writer.position
+        if position is None or not position.selection:
+            return False
+        for registered in self._writer.contracts:
+            contract = registered.contract
+            if registered.leaving:
+                continue
+            spans = self._writer.coverage.get(contract.name, ())
+            missing = gaps(spans, max(contract.first_block, position.first), position.head)
+            if missing:
+                await self._fill(contract, missing[-1])
+                if len(missing) == 1 and not gaps(self._writer.coverage[contract.name], missing[0][0], missing[0][-1]):
+                    _log.info("contract_filled", chain=self._writer.chain_id, contract=contract.name)
+                return True
+        return False
+
+    async def _fill(self, contract: Contract, missing: range) -> None:
+        """The newest of the blocks that are missing."""
+        selection, chain_id = Selection([contract]), self._writer.chain_id
+        low, high = max(missing[0], missing[-1] - self._limits.headers + 1), missing[-1]
+        async with self._store.snapshot() as snapshot:
+            rows: list[Any] = await snapshot.select(
+                BLOCKS, scope=chain_id, low=low, high=high, descending=True, columns=_Stored._fields
+            )
+        wanted: list[_Stored] = []
+        for header in map(_Stored._make, rows):
+            decides = bloom_decides(self._prefetcher.rules.spec, header.number) and header.logs_bloom
+            if not decides or selection.may_have(header.number, header.logs_bloom):
+                wanted.append(header)
+            if len(wanted) == self._limits.blocks:
+                low = header.number
+                break
+        wanted.reverse()
+        fetched = await self._prefetcher.blocks([header.hash for header in wanted]) if wanted else []
+        for header, block in zip(wanted, fetched, strict=True):
+            if (block.ref.number, block.ref.hash) != (header.number, header.hash):  # where no hash can be checked
+                raise Rejected(f"block {block.ref.number} came where block {header.number} was asked for")
+        more = [selection.of(block.rows) for block in fetched]
+        await self._commit(contract, range(low, high + 1), [block for block in more if block.logs])
+
+    async def _commit(self, contract: Contract, span: range, more: Sequence[BlockRows]) -> None:
+        chain_id, tables = self._writer.chain_id, tables_of(contract).tables
+        blocks: list[Row] = []
+        logs: list[Row] = []
+        transactions: list[Row] = []
+        events: dict[str, list[Row]] = {}
+        async with self._store.snapshot() as snapshot:
+            for block in more:
+                (stored,) = await read_blocks(snapshot, chain_id, block.number, block.number)
+                both = merged(stored, block)
+                blocks.append(both.block)
+                logs += _beyond(block.logs, stored.logs, LOGS.index("log_index"))
+                transactions += _beyond(block.transactions, stored.transactions, TRANSACTIONS.index("tx_index"))
+                for table, row in ContractEvents([contract]).of_block(both):
+                    events.setdefault(table.name, []).append(row)
+        add = [Rows(TRANSACTIONS, transactions), Rows(LOGS, logs)]
+        add += [Rows(table, events[table.name]) for table in tables if table.name in events]
+        rollback = Rollback(tables, chain_id, span[0] - 1, span[-1])
+        await self._writer.fill(
+            contract.name, span, blocks=blocks, add=[rows for rows in add if rows.rows], rollback=rollback
+        )
+
+
+def _beyond(rows: Sequence[Row], stored: Sequence[Row], key: int) -> list[Row]:
+    """The rows that are not stored, by the column that tells those of one block apart."""
+    there = {row[key] for row in stored}
+    return [row for row in rows if row[key] not in there]

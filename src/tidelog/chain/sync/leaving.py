@@ -1,0 +1,71 @@
+"""A contract that leaves a selection: the logs that only it selected go, and their transactions, some a step."""
+
+from typing import Any
+
+from tidelog.batch import Row, Rows
+from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.forks.position import Counts
+from tidelog.chain.rows.columns import LogColumns
+from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
+from tidelog.chain.select.selection import Selection, narrowed
+from tidelog.chain.sync.writer import ChainWriter, read_block
+from tidelog.store import Snapshot, Store
+from tidelog.store.query import key_of
+
+__all__ = ["leave_out"]
+
+_NUMBER = LOGS.index("block_number")
+
+
+async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit: int) -> bool:
+    """Delete some of the logs of a contract that no other one selects, and what they alone kept; False: there are none.
+
+    What stays in the stretch that a step goes through is written again: a commit deletes a stretch as a whole.
+
+    Args:
+        limit: how many logs one step goes through; those of one block at least.
+    """
+    position = writer.position
+    assert position is not None
+    chain_id, selection = writer.chain_id, writer.selection
+    async with store.snapshot() as snapshot:
+        low = await _first_unwanted(snapshot, writer, contract, limit)
+        if low is None:
+            return False
+        logs: list[Any] = await snapshot.select(LOGS, scope=chain_id, low=low, limit=limit)
+        high = position.head if len(logs) < limit else max(low, logs[-1][_NUMBER] - 1)
+        if len(logs) == limit:
+            logs = await snapshot.select(LOGS, scope=chain_id, low=low, high=high)
+        transactions = await snapshot.select(TRANSACTIONS, scope=chain_id, low=low, high=high)
+        kept = [row for row in logs if _is_wanted(selection, row)]
+        changing = sorted({row[_NUMBER] for row in logs if not _is_wanted(selection, row)})
+        blocks = [await read_block(snapshot, chain_id, number) for number in changing]
+    rows: list[Row] = []
+    for block in blocks:
+        if block is not None:
+            mine: list[Any] = block.logs
+            rows.append(narrowed(block, [row for row in mine if _is_wanted(selection, row)]).block)
+    places = {(log.block_number, log.tx_index) for log in map(LogColumns._make, kept)}
+    staying = [row for row in transactions if (row[1], row[2]) in places]
+    left = [each for each in (Rows(TRANSACTIONS, staying), Rows(LOGS, kept)) if each.rows]
+    dropped = Counts(0, len(transactions), len(logs), 0)
+    await writer.leave_out(range(low, high + 1), blocks=rows, left=left, dropped=dropped)
+    return True
+
+
+async def _first_unwanted(snapshot: Snapshot, writer: ChainWriter, contract: Contract, limit: int) -> int | None:
+    """The lowest block with a log of the contract that nobody selects any more."""
+    where, after = {"address": contract.address}, None
+    while True:
+        rows: list[Any] = await snapshot.select(LOGS, scope=writer.chain_id, where=where, after=after, limit=limit)
+        for row in rows:
+            if not _is_wanted(writer.selection, row):
+                return int(row[_NUMBER])
+        if len(rows) < limit:
+            return None
+        after = key_of(LOGS, rows[-1])
+
+
+def _is_wanted(selection: Selection, row: Any) -> bool:
+    log = LogColumns._make(row)
+    return selection.wants(log.block_number, log.address, log.topic0)
