@@ -27,6 +27,7 @@ from tidelog.market.events import BookDelta, BookSnapshot, Connected, Event, Sta
 from tidelog.market.kraken import v1, v2
 from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
 from tidelog.market.records import Kind, PackedRecords, encode_records
+from tidelog.market.replay.replay import tell_fault
 from tidelog.market.session.controls import Connect, Subscribe, Wanted, encode_control
 
 ROUNDS = 60
@@ -73,7 +74,7 @@ def reading(blocks: Sequence[PackedRecords], *, digest: bool) -> Pass:
     """The frames by the compiled core, as a journal is read."""
 
     def run(frames: Sequence[bytes]) -> None:
-        core = Core(digest=digest, stretches=True)
+        core = Core(digest=digest, stretches=tell_fault)
         taken = 0
         for block in blocks:
             for item in core.apply_block(block):

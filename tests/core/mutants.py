@@ -139,6 +139,13 @@ PANIC = Patch(
 )
 """A core that panics at one block, which has to be told and to cost nothing: `tests.core.panicking`."""
 
+PANIC_IN_A_BOOK = Patch(
+    "pure/src/market/book.rs",
+    "        let crossed = match",
+    '        assert!(misses != 1, "a panic on purpose");\n        let crossed = match',
+)
+"""One that panics while a message is half applied to a book."""
+
 
 def text_of(patch: Patch) -> str:
     """The file with the patch applied; AssertionError if it does not fit."""
@@ -208,11 +215,11 @@ def main(names: Sequence[str]) -> int:
             escaped |= found is None
             print(f"{name}: {found or ESCAPED}", flush=True)
         if not names:
-            child = run(built(PANIC, Path(folder)), "panicking")
-            escaped |= child.returncode != 0
-            print(
-                "a panic:", "told, counted, and no block lost" if child.returncode == 0 else child.stdout + child.stderr
-            )
+            for patch, program in ((PANIC, "panicking"), (PANIC_IN_A_BOOK, "panicking_in_a_book")):
+                child = run(built(patch, Path(folder)), program)
+                escaped |= child.returncode != 0
+                said = "told, counted, and nothing lost" if child.returncode == 0 else child.stdout + child.stderr
+                print(f"{program}: {said}")
     return int(escaped)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.chain.native import needs_core
 from tests.core.comparison import main
-from tests.core.mutants import MUTANTS, PANIC, text_of
+from tests.core.mutants import MUTANTS, PANIC, PANIC_IN_A_BOOK, Patch, text_of
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -12,8 +12,9 @@ def test_a_mutant_of_the_core_still_fits_the_code(name: str) -> None:
     assert text_of(MUTANTS[name])
 
 
-def test_the_panic_still_fits_the_code() -> None:
-    assert text_of(PANIC)
+@pytest.mark.parametrize("panic", [PANIC, PANIC_IN_A_BOOK])
+def test_a_panic_still_fits_the_code(panic: Patch) -> None:
+    assert text_of(panic)
 
 
 @needs_core

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from tests.chain.native import needs_core
+from tests.market.stretches import raise_fault
 from tidelog.errors import Corruption
+from tidelog.market.book.lending import OnFault
 from tidelog.market.core import Core
 from tidelog.market.events import EventId, Started
 from tidelog.market.records import PACK_RECORDS_MAX, Kind, PackedRecords, Record, encode_records, pack
@@ -40,12 +42,12 @@ def test_what_comes_behind_a_record() -> None:
     assert (rest.first, rest.last, rest.records()) == (EventId(1, 8), EventId(1, 9), [record(1, 8), record(1, 9)])
 
 
-@pytest.mark.parametrize("stretches", [False, pytest.param(True, marks=needs_core)])
+@pytest.mark.parametrize("stretches", [None, pytest.param(raise_fault, marks=needs_core)])
 @pytest.mark.parametrize("packed", [b"\x92", b"\xc0", b"", encode_records([])])
-def test_a_block_without_the_records_that_it_should_have_is_corrupt(packed: bytes, *, stretches: bool) -> None:
+def test_a_block_without_the_records_that_it_should_have_is_corrupt(packed: bytes, stretches: OnFault | None) -> None:
     core = Core(stretches=stretches)
     begun = encode_records([(Kind.CONTROL.value, 1, encode_control(Started("v2")))])
     assert list(core.apply_block(PackedRecords(1, 1, 1, begun)))
-    assert core.stretches == stretches
+    assert core.stretches == (stretches is not None)
     with pytest.raises(Corruption, match=r"the block at 1\.2 (cannot be read|has 0 records, not 1)"):
         list(core.apply_block(PackedRecords(1, 2, 1, packed)))

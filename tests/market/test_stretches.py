@@ -2,10 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.chain.native import needs_core
 from tests.fixtures import schema3
@@ -16,6 +19,7 @@ from tests.market.stretches import SYMBOLS, MadeUp, assert_same, blocks_of, made
 from tidelog import compiled
 from tidelog.batch import Row
 from tidelog.compiled import VARIABLE, found
+from tidelog.market.book.lending import FAULTS_MAX, Fault
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.load.loader import Loader, LoaderLimits, Options, source_of
@@ -24,10 +28,39 @@ from tidelog.market.records import PackedRecords
 from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
+from tidelog.telemetry import MarketMetrics
 
 pytestmark = needs_core
 
 FEW, MANY = 4, 200
+
+
+class Faulty(ModuleType):
+    """The core's module; whatever it is given of a journal, it fails at some records."""
+
+    def __init__(self, seqs: range) -> None:
+        super().__init__("faulty")
+        self._module = compiled.core().module
+        self._seqs = seqs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def Books(self, scanner: str) -> Any:  # noqa: N802 - the class of that name
+        assert self._module is not None
+        books, seqs = self._module.Books(scanner), self._seqs
+
+        class Failing:
+            lend, recall = books.lend, books.recall
+
+            def take(self, packed: bytes, *, first: int, last: int, **rest: Any) -> tuple[Any, ...]:
+                at = next((seq for seq in range(first, last + 1) if seq in seqs), last + 1)
+                *taken, none = books.take(packed, first=first, last=at - 1, **rest)
+                assert none is None
+                failed = at <= last and first + taken[1] == at
+                return *taken, "panicked at book.rs:7:3" if failed else None
+
+        return Failing()
 
 
 @pytest.mark.parametrize("protocol", SYMBOLS)
@@ -85,6 +118,40 @@ async def contents(
     assert checkpoint is not None
     assert checkpoint.position is not None
     return rows | {"checkpoint": [(checkpoint.position,)]}
+
+
+@pytest.mark.parametrize("protocol", SYMBOLS)
+def test_a_fault_of_the_core_is_told_and_costs_nothing(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, begun = MadeUp(protocol, 3), 20  # the number of a record behind the controls and snapshots
+    blocks = [*blocks_of(records_of(protocol, feed.frames(300), feed.depths))]
+    without = assert_same(blocks)
+    for seqs in (range(begun, begun + 1), range(begun, begun + 9, 2), range(begun, 300)):
+        faulty = Faulty(seqs)
+        monkeypatch.setattr(compiled, "core", lambda: compiled.Core(faulty, "faulty"))  # noqa: B023
+        faults: list[Fault] = []
+        counts = assert_same(blocks, faults.append)
+        monkeypatch.undo()
+        assert counts.total() == without.total()
+        assert {fault.id.seq for fault in faults} <= {*seqs}
+        assert (len(faults) == FAULTS_MAX) == (len(seqs) > FAULTS_MAX)  # then it is left alone
+        assert 0 < len(faults) <= min(len(seqs), FAULTS_MAX)
+
+
+async def test_the_loader_tells_and_counts_a_fault_of_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, path, metrics, runtime = MadeUp("v2", 7), tmp_path / "journal", MarketMetrics(), SystemRuntime()
+    write_journal(path, records_of("v2", feed.frames(60), feed.depths))
+    faulty = Faulty(range(30, 31))
+    monkeypatch.setattr(compiled, "core", lambda: compiled.Core(faulty, "faulty"))
+    store = await open_store(f"sqlite:///{tmp_path}/a.db", runtime)
+    try:
+        loader = await Loader.open(store, runtime, "x", metrics=metrics)
+        with capture_logs() as logs:
+            await loader.run(events_to_load(str(path), runtime, ending=lambda: True, on_fault=loader.note_fault))
+    finally:
+        await store.close()
+    told = [(log["run"], log["seq"], log["error"]) for log in logs if log["event"] == "core_fault"]
+    assert told == [(3, 30, "panicked at book.rs:7:3")]
+    assert metrics.core_faults == 1
 
 
 @pytest.mark.parametrize("name", ["v2.journal", "v1.journal", "v1", "v2"])

@@ -13,7 +13,7 @@ use tidelog_pure::chain::take::{Answer, Key, take};
 use tidelog_pure::fault::guarded;
 
 /// What the Python side and this one have agreed on; raised when arguments, results or columns change.
-pub const CONTRACT: u32 = 5;
+pub const CONTRACT: u32 = 6;
 
 type RangeFields = (u64, Vec<String>, Vec<String>, Vec<String>, bool, bool, bool);
 

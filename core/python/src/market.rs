@@ -1,6 +1,6 @@
 //! Books that are lent to the core, and blocks of a journal in; what was taken of them out.
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tidelog_pure::fault::guarded;
@@ -45,7 +45,7 @@ impl Books {
     ///     due_us: updates at this time or later are not taken; None: all are.
     ///
     /// Returns:
-    ///     Its place, for good; None if it has to stay where it is.
+    ///     Its place, for good; None if it has to stay where it is, be it because of a fault.
     #[pyo3(signature = (name, symbol, *, depth, scales, stamp_us, bids, asks, due_us))]
     #[allow(clippy::too_many_arguments)]
     fn lend(
@@ -60,10 +60,11 @@ impl Books {
         due_us: Option<i64>,
     ) -> Option<usize> {
         let content = Content { depth, scales, stamp_us, bids: levels(bids)?, asks: levels(asks)? };
-        self.0.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us.unwrap_or(NEVER))
+        let books = &mut self.0;
+        guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us.unwrap_or(NEVER))).ok()?
     }
 
-    /// Give a book back: bids and asks, its stamp, and how many removals named no level. It must be here.
+    /// Give a book back: bids and asks, its stamp, and how many removals named no level. It must be here, and sound.
     fn recall(&mut self, place: usize) -> PyResult<(Side, Side, Option<i64>, u64)> {
         let book: Book = self.0.recall(place).ok_or_else(absent)?;
         let content = book.content();
@@ -81,7 +82,7 @@ impl Books {
     ///
     /// Returns:
     ///     Where the next record is; how many records, and of them book updates and heartbeats, were taken; the time of the first
-    ///     event and of the last; of each book its place, updates, first and last time; and the encoding.
+    ///     event and of the last; of each book its place, updates, first and last time; the encoding; and what a panic at the next record says.
     #[pyo3(signature = (packed, *, begin, run, first, last, floor_us=0, encode=false))]
     #[allow(clippy::too_many_arguments)]
     fn take<'py>(
@@ -99,22 +100,18 @@ impl Books {
         let begin = if begin == 0 { records::begin(packed).unwrap_or(packed.len()) } else { begin };
         let span = Span { packed, begin, run, first, last, floor_us, encode };
         let books = &mut self.0;
-        let taken = py.detach(|| guarded(|| books.take(&span))).map_err(|what| {
-            PyRuntimeError::new_err(format!(
-                "the compiled core failed, and TIDELOG_CORE=python does without it: {what}"
-            ))
-        })?;
+        let taken = py.detach(|| books.take(&span));
         let seen: Vec<(usize, u64, i64, i64)> =
             taken.books.iter().map(|(place, seen)| (*place, seen.updates, seen.first_us, seen.last_us)).collect();
         let counts = (taken.end, taken.records, taken.updates, taken.heartbeats, taken.first_us, taken.last_us);
         let (end, records, updates, heartbeats, first_us, last_us) = counts;
         let encoded = PyBytes::new(py, &taken.encoded);
-        (end, records, updates, heartbeats, first_us, last_us, seen, encoded).into_pyobject(py)
+        (end, records, updates, heartbeats, first_us, last_us, seen, encoded, taken.fault).into_pyobject(py)
     }
 }
 
 fn absent() -> PyErr {
-    PyValueError::new_err("the book was not lent")
+    PyValueError::new_err("the book was not lent, or a fault has damaged it")
 }
 
 /// The record of a block at a place: its kind, time and payload, and where the next one is; None: it is no such place.

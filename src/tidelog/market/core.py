@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tidelog import compiled
 from tidelog.errors import Rejected
 from tidelog.market.book.books import Books
-from tidelog.market.book.lending import Cursor, Lending, LendingBooks, Stretch, record_at
+from tidelog.market.book.lending import Cursor, Lending, LendingBooks, OnFault, Stretch, record_at
 from tidelog.market.book.proof import Check
 from tidelog.market.events import (
     Ack,
@@ -104,18 +104,22 @@ class Core:
     `digest` is None unless it is asked for, and if this core did not see the run from its first record.
     """
 
-    def __init__(self, *, digest: bool = False, limits: SessionLimits | None = None, stretches: bool = False) -> None:
+    def __init__(
+        self, *, digest: bool = False, limits: SessionLimits | None = None, stretches: OnFault | None = None
+    ) -> None:
         """
         Args:
             digest: compute the digest of a run's events.
             limits: of sessions, instead of the exchange's.
-            stretches: the compiled core, where it is here, may take many records at a time, by `take`. For who reads
-                and decides nothing: the session does not follow the market's pace then.
+            stretches: the compiled core, where it is here, may take many records at a time, by `take`, and this is
+                told of its faults. For who reads and decides nothing: the session does not follow the market's pace
+                then. None: it takes none.
         """
         self.at = EventId(0, 0)  # the last record
         self._digesting = digest
         self._limits = limits
-        self._module = compiled.core().module if stretches else None
+        self._module = None if stretches is None else compiled.core().module
+        self._on_fault = stretches
         self.venue: Venue
         self.session: Session
         self.decoder: Decoder
@@ -331,13 +335,13 @@ class Core:
         self.books = self._new_books(venue)
 
     def _new_books(self, venue: Venue) -> Books:
-        if self._module is None or venue.compiled is None:
+        if self._module is None or self._on_fault is None or venue.compiled is None:
             return Books(self.decoder.decode, venue.proof)
-        return LendingBooks(self.decoder.decode, venue.proof, lending_for(venue))
+        return LendingBooks(self.decoder.decode, venue.proof, lending_for(venue, self._on_fault))
 
 
-def lending_for(venue: Venue) -> Lending:
+def lending_for(venue: Venue, on_fault: OnFault) -> Lending:
     """Where books of a venue can be lent, which the compiled core knows. Only where it is in use."""
     frames = venue.compiled
     assert frames is not None
-    return Lending(compiled.core().module, frames.scanner, frames.name_of)
+    return Lending(compiled.core().module, frames.scanner, frames.name_of, on_fault)

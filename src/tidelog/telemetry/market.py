@@ -67,6 +67,7 @@ class MarketMetrics(Collector):
         self.loader_commits = Distribution(COMMIT_BUCKETS_S)
         self.loaded: defaultdict[str, int] = defaultdict(int)  # rows by table
         self.gaps = 0
+        self.core_faults = 0  # of the compiled core, at a record that was loaded
         self.loaded_us: int | None = None  # time of the last entry in the store; None: nothing was loaded yet
         self.store_size = Gauge(
             "tidelog_store_size_bytes", "Size of the whole store on its disk.", registry=self.registry
@@ -113,6 +114,7 @@ class MarketMetrics(Collector):
     def _of_loader(self) -> Iterator[Metric]:
         yield counter("tidelog_market_loader_rows", "Rows committed to the store.", self.loaded, "table")
         yield _total("tidelog_market_gaps_opened", "Gaps that were found and stored.", self.gaps)
+        yield _total("tidelog_market_core_faults", "Records at which the compiled core failed.", self.core_faults)
         yield histogram("tidelog_market_loader_commit_seconds", "Duration of loads.", self.loader_commits)
         yield gauge("tidelog_market_loader_lag_seconds", "How far the store is behind the journal.", self.loader_lag_s)
 

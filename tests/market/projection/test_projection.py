@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.market.ladder import snapshot
 from tests.market.recorded import START_US, SYMBOL, Recording, levels, trade
+from tests.market.stretches import raise_fault
 from tidelog.batch import Row, Table
 from tidelog.errors import ConfigError
 from tidelog.market.book.proof import Check
@@ -76,7 +77,7 @@ def _text(name: str, value: object) -> str:
 
 def projected(entries: Sequence[ProjectionInput]) -> Rows:
     rows = Rows()
-    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US)
+    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US, on_fault=raise_fault)
     for entry in entries:
         projection.apply(entry)
     rows.commit(projection)
@@ -290,7 +291,7 @@ class TestUnnumberedTrades:
         made = Recording()
         for at in range(200):
             made.note(Trades((trade(None, at), trade(None, at))))
-        projection = Projection(SOURCE, ProjectionState(), SAMPLE_US)
+        projection = Projection(SOURCE, ProjectionState(), SAMPLE_US, on_fault=raise_fault)
         for entry in made.events:
             projection.apply(entry)
         moments = projection.state.symbols[SYMBOL].moments
@@ -505,7 +506,7 @@ def test_made_up_symbols_do_not_fill_the_memory() -> None:
     for n in range(SYMBOLS_MAX + 5):
         made.trades(1, symbol=f"X{n}")
     made.trades(1, symbol="A\0")
-    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US)
+    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US, on_fault=raise_fault)
     for entry in made.events:
         projection.apply(entry)
     assert len(projection.state.symbols) == SYMBOLS_MAX
@@ -565,7 +566,9 @@ def test_projection_stopped_anywhere_gives_the_same_rows(
     cuts = sorted(data.draw(st.sets(st.integers(0, len(entries)), max_size=6)))
     rows, position = Rows(), encode_state(ProjectionState())
     for cut in [*cuts, len(entries)]:
-        projection = Projection(SOURCE, decode_state(position), SAMPLE_US)  # a new process: it knows the position only
+        projection = Projection(
+            SOURCE, decode_state(position), SAMPLE_US, on_fault=raise_fault
+        )  # a new process: it knows the position only
         for entry in entries[:cut]:  # the journal from its beginning: what is in the store builds books only
             projection.apply(entry)
         position = rows.commit(projection)
@@ -578,7 +581,7 @@ def test_commits_of_any_size_give_the_same_rows(
     script: list[tuple[Callable[[Recording, int], object], int]], data: st.DataObject
 ) -> None:
     entries = written(script)
-    rows, projection = Rows(), Projection(SOURCE, ProjectionState(), SAMPLE_US)
+    rows, projection = Rows(), Projection(SOURCE, ProjectionState(), SAMPLE_US, on_fault=raise_fault)
     for entry in entries:
         projection.apply(entry)
         if data.draw(st.booleans()):
@@ -618,7 +621,7 @@ def test_a_position_is_small_whatever_came() -> None:
     for n in range(400):
         made.trades(3 * n)
         made.book(levels([90], n + 1), levels([101]), whole=True)
-    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US)
+    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US, on_fault=raise_fault)
     for entry in made.events:
         projection.apply(entry)
     assert len(encode_state(projection.state)) < 10_000

@@ -86,8 +86,9 @@ impl Side {
                     continue;
                 }
                 (Err(_), _) => {
+                    let held = Held::new(price, qty); // first: nothing panics between a change and its step
                     self.keys.insert(at, key);
-                    self.held.insert(at, Held::new(price, qty));
+                    self.held.insert(at, held);
                     self.steps.push(Step::Inserted(at));
                 }
                 (Ok(_), 0) => {
@@ -109,7 +110,6 @@ impl Side {
         Some(misses)
     }
 
-    #[cold]
     fn undo(&mut self) {
         while let Some(step) = self.steps.pop() {
             match step {
@@ -165,6 +165,12 @@ pub struct Content {
     pub asks: Levels,
 }
 
+/// What is to be known of an update that was put.
+pub struct Put {
+    misses: u64, // removals that named no level
+    stamp_us: Option<i64>,
+}
+
 /// The book of one symbol.
 pub struct Book {
     depth: usize,
@@ -198,24 +204,43 @@ impl Book {
         Content { depth: self.depth, scales: self.scales, stamp_us: self.stamp_us, bids, asks }
     }
 
-    /// Take an update that leaves the book proven and uncrossed; false, and the book is as it was.
+    /// Apply an update that leaves the book proven and uncrossed, until `keep` or `undo`; None, and it is as it was.
     #[inline(always)]
-    pub fn take(&mut self, bids: &[Level], asks: &[Level], checksum: u32, stamp_us: Option<i64>) -> bool {
+    pub fn put(&mut self, bids: &[Level], asks: &[Level], checksum: u32, stamp_us: Option<i64>) -> Option<Put> {
         if stamp_us.is_some() && stamp_us < self.stamp_us {
-            return false;
+            return None;
         }
         // an empty book takes its scales from what is written next
         let is_empty = self.bids.keys.is_empty() && self.asks.keys.is_empty();
-        let Some(misses) = (if is_empty { None } else { self.apply(bids, asks, checksum) }) else {
-            self.bids.undo();
-            self.asks.undo();
-            return false;
-        };
+        let misses = if is_empty { None } else { self.apply(bids, asks, checksum) };
+        if misses.is_none() {
+            self.undo();
+        }
+        Some(Put { misses: misses?, stamp_us: stamp_us.or(self.stamp_us) })
+    }
+
+    /// Keep what was put.
+    #[inline(always)]
+    pub fn keep(&mut self, put: Put) {
         self.bids.steps.clear();
         self.asks.steps.clear();
-        self.unknown_removals += misses;
-        self.stamp_us = stamp_us.or(self.stamp_us);
-        true
+        self.unknown_removals += put.misses;
+        self.stamp_us = put.stamp_us;
+    }
+
+    /// Let the book be as it was before what was put and not kept.
+    #[cold]
+    pub fn undo(&mut self) {
+        self.bids.undo();
+        self.asks.undo();
+    }
+
+    /// Whether it can be what it says; false is a fault of this library.
+    pub fn is_sound(&self) -> bool {
+        [&self.bids, &self.asks].iter().all(|side| {
+            let ascends = side.keys.iter().zip(side.keys.iter().skip(1)).all(|(one, next)| one < next);
+            ascends && side.keys.len() == side.held.len() && side.steps.is_empty()
+        })
     }
 
     #[inline(always)]
@@ -257,15 +282,20 @@ mod tests {
         (content, made.unwrap_or_else(|| panic!("a sound book is taken")))
     }
 
+    fn take(book: &mut Book, bids: &[Level], asks: &[Level], checksum: u32, stamp_us: Option<i64>) -> bool {
+        let put = book.put(bids, asks, checksum, stamp_us);
+        put.map(|put| book.keep(put)).is_some()
+    }
+
     #[test]
     fn what_matches_is_taken_in_order_and_cut_to_the_depth() {
         let (before, mut book) = book();
         let asks = [level("10.05", "1"), level("10.3", "0"), level("10.7", "0"), level("10", "7")];
-        assert!(!book.take(&[], &asks, 0, Some(6)), "more decimals than the book has");
+        assert!(!take(&mut book, &[], &asks, 0, Some(6)), "more decimals than the book has");
         assert_eq!(book.content(), before);
         let asks = &asks[1..];
         let crc = crc32fast::hash(b"100710111022991982973");
-        assert!(book.take(&[], asks, crc, Some(6)));
+        assert!(take(&mut book, &[], asks, crc, Some(6)));
         assert_eq!(book.content().asks, [(100, 7), (101, 1), (102, 2)]);
         assert_eq!((book.unknown_removals, book.content().stamp_us), (1, Some(6)));
     }
@@ -275,9 +305,20 @@ mod tests {
         let (before, mut book) = book();
         let many = [level("9.8", "0"), level("9.9", "4"), level("9.95", "1")];
         for (bids, stamp) in [(&many[..], Some(6)), (&many[..2], Some(6)), (&many[1..2], Some(4)), (&[], None)] {
-            assert!(!book.take(bids, &[level("9.6", "2"), level("10.1", "0")], 7, stamp));
+            assert!(!take(&mut book, bids, &[level("9.6", "2"), level("10.1", "0")], 7, stamp));
             assert_eq!(book.content(), before);
         }
+    }
+
+    #[test]
+    fn what_was_put_is_undone_until_it_is_kept() {
+        let (before, mut book) = book();
+        let asks = [level("10.1", "0"), level("10", "7"), level("10.2", "9")];
+        assert!(book.put(&[], &asks, crc32fast::hash(b"100710291033991982973"), Some(9)).is_some());
+        assert_ne!(book.content(), before);
+        book.undo();
+        assert!(book.is_sound());
+        assert_eq!(book.content(), before);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::canonical;
 use super::records::{self, Record};
 use super::scan::{Level, Update};
 use super::{v1, v2};
+use crate::fault::guarded;
 use std::collections::HashMap;
 
 pub const NEVER: i64 = i64::MAX;
@@ -49,6 +50,8 @@ pub struct Taken {
     pub last_us: i64,
     pub books: Vec<(usize, Seen)>,
     pub encoded: Vec<u8>,
+    sound: usize,              // as far as that is of records which were taken
+    pub fault: Option<String>, // what a panic at the record behind them says
 }
 
 /// The books that were lent to this side.
@@ -91,9 +94,9 @@ impl Books {
         Some(place)
     }
 
-    /// Give a book back; None: it is not here.
+    /// Give a book back; None: it is not here, or not what it was.
     pub fn recall(&mut self, place: usize) -> Option<Book> {
-        self.lent.get_mut(place)?.book.take()
+        self.lent.get_mut(place)?.book.take().filter(Book::is_sound)
     }
 
     #[inline(always)]
@@ -107,7 +110,8 @@ impl Books {
         Some(self.recent.1)
     }
 
-    /// Take records in order, up to the first that is not for this side.
+    /// Take records in order, up to the first that is not for this side. A panic is a fault at that record, which
+    /// has changed nothing then.
     pub fn take(&mut self, span: &Span<'_>) -> Taken {
         let mut taken = Taken {
             end: span.begin,
@@ -118,15 +122,13 @@ impl Books {
             last_us: 0,
             books: Vec::new(),
             encoded: Vec::new(),
+            sound: 0,
+            fault: None,
         };
-        while let Some((record, next)) = records::read(span.packed, taken.end) {
-            let seq = span.first + taken.records;
-            let is_mine = seq <= span.last && record.kind == records::IN;
-            if !is_mine || self.take_frame(&record, seq, span, &mut taken).is_none() {
-                break;
-            }
-            taken.end = next;
-            taken.records += 1;
+        taken.fault = guarded(|| self.take_records(span, &mut taken)).err();
+        if taken.fault.is_some() {
+            taken.encoded.truncate(taken.sound);
+            self.lent.iter_mut().filter_map(|lent| lent.book.as_mut()).for_each(Book::undo);
         }
         for (place, seen) in &mut taken.books {
             *seen = std::mem::take(&mut self.lent[*place].seen);
@@ -134,23 +136,42 @@ impl Books {
         taken
     }
 
-    /// None: not by me.
+    fn take_records(&mut self, span: &Span<'_>, taken: &mut Taken) {
+        while let Some((record, next)) = records::read(span.packed, taken.end) {
+            let seq = span.first + taken.records;
+            let is_mine = seq <= span.last && record.kind == records::IN;
+            if !is_mine || self.take_frame(&record, seq, span, taken).is_none() {
+                break;
+            }
+            taken.end = next;
+            taken.records += 1;
+            taken.sound = taken.encoded.len();
+        }
+    }
+
+    /// None: not by me. What can panic comes first, and what is noted of the record last.
     #[inline(always)]
     fn take_frame(&mut self, record: &Record<'_>, seq: u64, span: &Span<'_>, taken: &mut Taken) -> Option<()> {
         let (frame, at_us, id) = (record.payload, record.at_us.max(span.floor_us), (span.run, seq));
         if frame == self.heartbeat {
-            taken.heartbeats += 1;
             if span.encode {
                 canonical::write_heartbeat(&mut taken.encoded, id);
             }
+            taken.heartbeats += 1;
         } else {
             let update = (self.scan)(frame, &mut self.levels)?;
             let place = self.find(update.symbol)?;
             let lent = &mut self.lent[place];
-            let (bids, asks) = self.levels.split_at(update.bids);
-            if at_us >= lent.due_us || !lent.book.as_mut()?.take(bids, asks, update.checksum, update.stamp_us) {
+            if at_us >= lent.due_us {
                 return None;
             }
+            let (bids, asks) = self.levels.split_at(update.bids);
+            let book = lent.book.as_mut()?;
+            let put = book.put(bids, asks, update.checksum, update.stamp_us)?;
+            if span.encode {
+                canonical::write_update(&mut taken.encoded, id, frame, &lent.symbol, &update, &self.levels);
+            }
+            book.keep(put);
             if lent.seen.updates == 0 {
                 lent.seen.first_us = at_us;
                 taken.books.push((place, Seen::default()));
@@ -158,14 +179,31 @@ impl Books {
             lent.seen.updates += 1;
             lent.seen.last_us = at_us;
             taken.updates += 1;
-            if span.encode {
-                canonical::write_update(&mut taken.encoded, id, frame, &lent.symbol, &update, &self.levels);
-            }
         }
         if taken.updates + taken.heartbeats == 1 {
             taken.first_us = at_us;
         }
         taken.last_us = at_us;
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Books, Span};
+
+    #[test]
+    fn a_panic_is_a_fault_at_its_record_and_what_was_taken_before_it_stays_taken() {
+        let mut packed = vec![0x92];
+        for _ in 0..2 {
+            packed.extend_from_slice(b"\x93\x00\x01\xc4\x15{\"event\":\"heartbeat\"}");
+        }
+        let Some(mut books) = Books::new("kraken-v1") else { panic!("it is known") };
+        // no number follows on this one
+        let span = Span { packed: &packed, begin: 1, run: 1, first: u64::MAX, last: u64::MAX, floor_us: 0, encode: true };
+        let taken = books.take(&span);
+        assert!(taken.fault.is_some_and(|what| !what.is_empty()));
+        assert_eq!((taken.records, taken.heartbeats, taken.end), (1, 1, 27));
+        assert_eq!(taken.encoded, b"[[1,18446744073709551615],\"Heartbeat\",{},null]");
     }
 }

@@ -208,7 +208,14 @@ async def _load(
 
         async def entries() -> AsyncIterator[ProjectionInput]:
             after = loader.committed
-            reading = events_to_load(source.journal, runtime, after=after, ending=ending, on_block=loader.traces.read)
+            reading = events_to_load(
+                source.journal,
+                runtime,
+                after=after,
+                ending=ending,
+                on_block=loader.traces.read,
+                on_fault=loader.note_fault,
+            )
             async with aclosing(reading) as found:
                 async for entry in found:
                     loaded.committed = loader.committed

@@ -14,12 +14,13 @@ from tidelog.errors import Corruption
 from tidelog.market.book.books import Books
 from tidelog.market.book.levels import Book, BookContent, Precision
 from tidelog.market.book.proof import Check, NewProof
-from tidelog.market.events import EPOCH, BookDelta, BookSnapshot, Event, EventId, micros
+from tidelog.market.events import EPOCH, NOTHING, BookDelta, BookSnapshot, Event, EventId, micros
 from tidelog.market.records import KINDS, PackedRecords, Record
 
-__all__ = ["Cursor", "Lending", "LendingBooks", "Seen", "Stretch"]
+__all__ = ["Cursor", "Fault", "Lending", "LendingBooks", "OnFault", "Seen", "Stretch"]
 
 SCALE_MAX = 19  # decimals of a number in 64 bits
+FAULTS_MAX = 100  # then it is not asked any more: one at each frame would fill a log
 
 
 class Cursor(NamedTuple):
@@ -27,6 +28,16 @@ class Cursor(NamedTuple):
 
     seq: int
     at: int = 0
+
+
+class Fault(NamedTuple):
+    """A panic of the compiled core. The record that it was at goes by the Python path, as if it had been declined."""
+
+    id: EventId
+    what: str  # as the panic says it
+
+
+OnFault = Callable[[Fault], None]
 
 
 class Seen(NamedTuple):
@@ -66,14 +77,18 @@ class Stretch(Struct, frozen=True, gc=False):
 class Lending:
     """Lends books to the compiled core, and calls them back."""
 
-    def __init__(self, module: Any, scanner: str, name_of: Callable[[str], str | None]) -> None:
+    def __init__(self, module: Any, scanner: str, name_of: Callable[[str], str | None], on_fault: OnFault) -> None:
         """
         Args:
             module: the compiled core.
             scanner: what reads the frames, by its name there.
             name_of: a symbol as frames have it; None: they have no such symbol.
+            on_fault: is told of each panic.
         """
         self._module = module
+        self._on_fault = on_fault
+        self._faults = 0
+        self._faulty = NOTHING  # the record of the last one
         self._native = module.Books(scanner)
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
@@ -112,11 +127,19 @@ class Lending:
             self._lent[place] = book
 
     def recall(self, symbol: str) -> None:
-        """Bring a book back, if it is lent."""
+        """Bring a book back, if it is lent.
+
+        Raises:
+            Corruption: a fault of the core has damaged it.
+        """
         place = self._places.pop(symbol, None)
         if place is not None:
             book = self._lent.pop(place)
-            bids, asks, stamp_us, unknown_removals = self._native.recall(place)
+            try:
+                bids, asks, stamp_us, unknown_removals = self._native.recall(place)
+            except ValueError as error:
+                lost = f"the compiled core cannot give the book of {symbol} back ({error})"
+                raise Corruption(f"{lost}: do without it, by TIDELOG_CORE=python") from None
             stamp = None if stamp_us is None else EPOCH + timedelta(microseconds=stamp_us)
             book.resume(BookContent(bids, asks, stamp))
             book.unknown_removals += unknown_removals
@@ -131,7 +154,9 @@ class Lending:
             floor_us: times before are held here.
             encode: give the events' encoding, for a digest.
         """
-        at, records, updates, heartbeats, first_us, last_us, seen, encoded = self._native.take(
+        if self._faults >= FAULTS_MAX or self._faulty == (block.run, begin.seq):
+            return None
+        at, records, updates, heartbeats, first_us, last_us, seen, encoded, fault = self._native.take(
             block.packed,
             begin=begin.at,
             run=block.run,
@@ -140,6 +165,10 @@ class Lending:
             floor_us=floor_us,
             encode=encode,
         )
+        if fault is not None:
+            self._faults += 1
+            self._faulty = EventId(block.run, begin.seq + records)
+            self._on_fault(Fault(self._faulty, fault))
         if not records:
             return None
         books = []

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tidelog.backoff import delays
 from tidelog.batch import Batch, Checkpoint, Row, Rows, Value
 from tidelog.errors import Busy, ConfigError, Corruption
-from tidelog.market.book.lending import Stretch
+from tidelog.market.book.lending import Fault, Stretch
 from tidelog.market.events import NOTHING, EventId
 from tidelog.market.journal.file import make_journal
 from tidelog.market.journal.identity import ID_BYTES
@@ -122,7 +122,9 @@ async def begin_journal(store: Store, runtime: Runtime, name: str, path: str, *,
 
 async def go_on_with(store: Store, checkpoint: Checkpoint, journal: bytes) -> None:
     """Let a recording be loaded from another journal from here on, whose runs have higher numbers."""
-    projection = Projection(checkpoint.source, state_of(checkpoint), 0)
+    projection = Projection(
+        checkpoint.source, state_of(checkpoint), 0, on_fault=lambda _: None
+    )  # it is given no events
     projection.begin_journal(journal.hex())
     changes = projection.drain()
     after = checkpoint.advanced(encode_state(projection.state))
@@ -148,7 +150,7 @@ class Loader:
         self._runtime = runtime
         self._checkpoint = checkpoint
         self._options = options
-        self._projection = Projection(checkpoint.source, state, options.sample_s * 1_000_000)
+        self._projection = Projection(checkpoint.source, state, options.sample_s * 1_000_000, self.note_fault)
         self._committed = state.id
         self._metrics = metrics
         self.traces = LoadTraces(checkpoint.source, journal, runtime)
@@ -207,6 +209,11 @@ class Loader:
     def refused(self) -> int:
         """Trades and instruments since the start that no row can hold: absurd numbers."""
         return self._projection.refused
+
+    def note_fault(self, fault: Fault) -> None:
+        """Tell of a fault of the compiled core at a record, which goes by the Python path then, and count it."""
+        self._metrics.core_faults += 1
+        _log.error("core_fault", run=fault.id.run, seq=fault.id.seq, error=fault.what)
 
     async def run(self, events: AsyncIterable[ProjectionInput]) -> None:
         """Load events until there are no more, in commits of a bounded size and age.

@@ -16,7 +16,7 @@ import msgspec
 
 from tidelog.batch import INT_MAX, Row
 from tidelog.errors import ConfigError
-from tidelog.market.book.lending import Lending, Stretch, Taken
+from tidelog.market.book.lending import Lending, OnFault, Stretch, Taken
 from tidelog.market.book.levels import Book
 from tidelog.market.book.proof import Check
 from tidelog.market.core import JournalEvent, lending_for
@@ -60,8 +60,13 @@ MALFORMED, RESYNC = "malformed", "resync"  # why a book is not proven: a frame c
 class Projection:
     """Applies events; `drain` hands over the rows that they have changed since it was last called."""
 
-    def __init__(self, source: str, state: ProjectionState, sample_us: int) -> None:
+    def __init__(self, source: str, state: ProjectionState, sample_us: int, on_fault: OnFault) -> None:
+        """
+        Args:
+            on_fault: is told of faults of the compiled core, in a `Stretch`.
+        """
         self.state = state
+        self._on_fault = on_fault
         self.refused = 0  # trades and instruments that no row can hold
         self._source = source
         self._sample_us = sample_us
@@ -251,7 +256,7 @@ class Projection:
             if lending is not None:
                 for symbol in self._books:
                     lending.recall(symbol)
-            lending = self._lending = lending_for(venue_of(protocol))
+            lending = self._lending = lending_for(venue_of(protocol), self._on_fault)
             self._lent_protocol = protocol
         return lending
 

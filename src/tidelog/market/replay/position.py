@@ -10,7 +10,7 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from tidelog.errors import Corruption
-from tidelog.market.book.lending import Cursor
+from tidelog.market.book.lending import Cursor, OnFault
 from tidelog.market.book.proof import Evidence
 from tidelog.market.core import Core, JournalEvent
 from tidelog.market.events import BookSnapshot, EventId, Missed
@@ -20,13 +20,14 @@ from tidelog.market.journal.writer import follow, follow_packed
 from tidelog.market.projection.inputs import Baseline, ProjectionInput
 from tidelog.market.projection.rows import decimal_text
 from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
+from tidelog.market.replay.replay import tell_fault
 from tidelog.runtime import Runtime
 
 __all__ = ["core_at_end", "events_after", "events_to_load", "follow_events", "resume"]
 
 
 def resume(
-    reader: JournalReader, after: EventId, *, digest: bool = False, stretches: bool = False
+    reader: JournalReader, after: EventId, *, digest: bool = False, stretches: OnFault | None = None
 ) -> tuple[Core, EventId]:
     """A core that can continue from a position, and the id after which it has to read to get there.
 
@@ -180,7 +181,7 @@ async def _follow(
     ending: Callable[[], bool],
     vfs: str | None,
 ) -> AsyncGenerator[list[JournalEvent | Baseline], None]:
-    core, start = await _begin(path, runtime, after, vfs, stretches=False)
+    core, start = await _begin(path, runtime, after, vfs, stretches=None)
     reading = _Reading(core, after)
     async with aclosing(follow(path, runtime, after=start, ending=ending, vfs=vfs)) as blocks:
         async for records in blocks:
@@ -188,7 +189,7 @@ async def _follow(
 
 
 async def _begin(
-    path: str, runtime: Runtime, after: EventId, vfs: str | None, *, stretches: bool
+    path: str, runtime: Runtime, after: EventId, vfs: str | None, *, stretches: OnFault | None
 ) -> tuple[Core, EventId]:
     """As `resume`, on a thread of its own."""
     worker = runtime.worker("journal-reader")
@@ -214,6 +215,7 @@ async def events_to_load(
     until: EventId | None = None,
     ending: Callable[[], bool] = lambda: False,
     on_block: Callable[[EventId, EventId], None] = lambda first, last: None,
+    on_fault: OnFault = tell_fault,
     vfs: str | None = None,
 ) -> AsyncGenerator[ProjectionInput, None]:
     """What the loader takes: as `follow_events` with books, one by one; a book that is news comes as a `Baseline`.
@@ -223,8 +225,9 @@ async def events_to_load(
     Args:
         until: the last that is wanted, books apart; None: there is none.
         on_block: called with the first and the last id of each block that was read, before what it comes to.
+        on_fault: called with each fault of the compiled core; what it was at is read in Python then.
     """
-    core, start = await _begin(path, runtime, after, vfs, stretches=True)
+    core, start = await _begin(path, runtime, after, vfs, stretches=on_fault)
     reading = _Reading(core, after)
     async with aclosing(follow_packed(path, runtime, after=start, ending=ending, vfs=vfs)) as blocks:
         async for block in blocks:

@@ -2,16 +2,24 @@
 
 from collections.abc import AsyncIterator, Iterable
 
-from tidelog.market.book.lending import Stretch
+from tidelog.market.book.lending import Fault, Stretch
 from tidelog.market.book.proof import Check
 from tidelog.market.core import Core, EventDigest, JournalEvent
 from tidelog.market.events import ClockStepped, Connected, Disconnected, Malformed, Missed, Resync, Started, Unknown
 from tidelog.market.records import PackedRecords, Record
 from tidelog.runtime import Runtime
+from tidelog.telemetry import logger
 
-__all__ = ["Summary", "replay_records", "summarize"]
+__all__ = ["Summary", "replay_records", "summarize", "tell_fault"]
 
 PAUSE_S_MIN = 0.001  # shorter ones are added up: a sleep is longer than that anyway
+
+_log = logger("replay")
+
+
+def tell_fault(fault: Fault) -> None:
+    """Log that the compiled core has failed at a record, which goes by the Python path then."""
+    _log.error("core_fault", run=fault.id.run, seq=fault.id.seq, error=fault.what)
 
 
 class Summary:
@@ -55,7 +63,7 @@ def summarize(blocks: Iterable[PackedRecords | Record]) -> Summary:
     Raises:
         Corruption: the records contradict each other. What `blocks` raises propagates.
     """
-    core, summary = Core(digest=True, stretches=True), Summary()
+    core, summary = Core(digest=True, stretches=tell_fault), Summary()
     for block in blocks:
         if isinstance(block, Record):
             entry = core.apply(block)
