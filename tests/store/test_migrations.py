@@ -59,4 +59,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (14, "logs_topic0"),
         (15, "contracts"),
         (16, "coverage"),
+        (17, "logs_topic0_text"),
     ]

@@ -450,7 +450,7 @@ class TestPlans:
     by_address = "(segment = segments.segment) AND (('0x'::text || encode(address, 'hex'::text)) ="
     by_receiver = "(segment = segments.segment) AND (to_address ="
     by_contract = "(segment = segments.segment) AND (contract_address ="
-    by_topic = "(segment = segments.segment) AND (topic0 ="
+    by_topic = "(segment = segments.segment) AND (('0x'::text || encode(topic0, 'hex'::text)) ="
     cases: tuple[tuple[Table, dict[str, Any], str], ...] = (
         (TRANSACTIONS, {"where": {"hash": X}, "high": 30, "descending": True}, by_hash),
         (TRANSACTIONS, {"where": {"from_address": X}, "descending": True}, by_sender),

@@ -28,8 +28,13 @@ CASES: tuple[tuple[dict[str, object], str, list[Value]], ...] = (
         [1, 9, 7, 7, 3],
     ),
     ({"after": (1, 7, 3)}, '("chain_id", "block_number", "log_index") > ($1, $2, $3)', [1, 7, 3]),
-    ({"where": {"topic0": b"a", "topic1": PRESENT}}, '"topic0" = $1 AND "topic1" IS NOT NULL', [b"a"]),
-    ({"where": {"topic0": [b"a", None]}}, '("topic0" IN ($1) OR "topic0" IS NULL)', [b"a"]),
+    ({"where": {"topic2": b"a", "topic1": PRESENT}}, '"topic2" = $1 AND "topic1" IS NOT NULL', [b"a"]),
+    ({"where": {"topic1": [b"a", None]}}, '("topic1" IN ($1) OR "topic1" IS NULL)', [b"a"]),
+    (
+        {"where": {"topic0": [b"a", None]}},
+        """(('0x' || encode("topic0", 'hex')) IN ($1) OR "topic0" IS NULL)""",
+        ["0x61"],
+    ),
 )
 
 
@@ -37,6 +42,11 @@ CASES: tuple[tuple[dict[str, object], str, list[Value]], ...] = (
 def test_conditions_become_sql(arguments: dict[str, object], condition: str, values: list[Value]) -> None:
     text, parameters = select_query(LOGS, mark="$", **arguments)  # type: ignore[arg-type]
     assert (after_where(text), parameters) == (condition, values)
+
+
+def test_sqlite_finds_a_first_topic_by_the_text_that_its_index_has() -> None:
+    text, parameters = select_query(LOGS, mark="?", where={"topic0": b"a", "address": b"b"})
+    assert (after_where(text), parameters) == ('"topic0_hex" = ?1 AND "address" = ?2', ["0x61", b"b"])
 
 
 def test_a_table_without_height_is_bounded_by_the_last_key_column() -> None:

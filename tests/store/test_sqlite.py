@@ -217,7 +217,7 @@ class TestSchema:
             (
                 LOGS,
                 {"where": {"topic0": b"a"}, "low": 5, "high": 9},
-                "logs_topic0 (segment=? AND chain_id=? AND topic0=? AND",
+                "logs_topic0 (segment=? AND chain_id=? AND topic0_hex=? AND",
             ),
             (
                 LOGS,

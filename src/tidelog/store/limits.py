@@ -30,6 +30,8 @@ class PostgresLimits(Struct, frozen=True):
     segment_rows: int = SEGMENT_ROWS  # of a full segment, see `store.segments`
     waiting_first_s: float = 3.0  # until the log says for whom a write waits: longer than any usual commit
     waiting_every_s: float = 10.0  # ... and says it again
+    statistics_rows: int = 20_000  # committed between looks whether the planner's statistics are outdated
+    statistics_s: float = 120.0  # that gathering them may take: a sample of a large table is read within seconds
 
 
 class StoreLimits(Struct, frozen=True):

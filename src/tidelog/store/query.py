@@ -22,8 +22,17 @@ __all__ = [
 ]
 
 CHECKPOINT_COLUMNS = "source, epoch, commit_seq, position, writer"
-# what PostgreSQL's indexes have as the text that the views show: so one index serves the views and us
-INDEXED_AS_TEXT = frozenset((("transactions", "hash"), ("transactions", "from_address"), ("logs", "address")))
+# what indexes have as the text that the views show, and what that is in SQL: so one index serves the views and us
+_TEXT = "('0x' || encode(\"{}\", 'hex'))"
+INDEXED_AS_TEXT = {
+    "$": {
+        ("transactions", "hash"): _TEXT,
+        ("transactions", "from_address"): _TEXT,
+        ("logs", "address"): _TEXT,
+        ("logs", "topic0"): _TEXT,
+    },
+    "?": {("logs", "topic0"): '"{}_hex"'},
+}
 CONDITION_VALUES_MAX = 10_000  # values of one condition; both databases take 32,766 parameters at most
 
 
@@ -77,11 +86,11 @@ class _Where:
     def compare(self, name: str, operator: str, value: Value) -> None:
         self._terms.append(f'"{name}" {operator} {self.bind(value)}')
 
-    def matches(self, name: str, condition: Condition, *, as_text: bool = False) -> None:
+    def matches(self, name: str, condition: Condition, *, text: str | None = None) -> None:
         """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing.
 
         Args:
-            as_text: bytes are compared as the text that the views show, which is what the index is over.
+            text: bytes are compared as the text that the views show, which is what the index is over: how SQL has it.
         """
         if condition is None:
             self._terms.append(f'"{name}" IS NULL')
@@ -89,7 +98,8 @@ class _Where:
         if isinstance(condition, Present):
             self._terms.append(f'"{name}" IS NOT NULL')
             return
-        term = f"('0x' || encode(\"{name}\", 'hex'))" if as_text else f'"{name}"'
+        as_text = text is not None
+        term = f'"{name}"' if text is None else text.format(name)
         if isinstance(condition, int | str | bytes):
             self._terms.append(f"{term} = {self._bound(condition, as_text)}")
             return
@@ -107,7 +117,7 @@ class _Where:
     def match_all(self, table: Table, where: Mapping[str, Condition] | None) -> None:
         for name, condition in (where or {}).items():
             table.index(name)  # names go into the text: only those that the table has
-            self.matches(name, condition, as_text=self._mark == "$" and (table.name, name) in INDEXED_AS_TEXT)
+            self.matches(name, condition, text=INDEXED_AS_TEXT[self._mark].get((table.name, name)))
 
     def between(self, table: Table, low: int | None, high: int | None, *, in_segments: bool = False) -> None:
         """`in_segments`: PostgreSQL reads segment by segment, see `_by_segments`."""

@@ -19,6 +19,7 @@ from tidelog.store.patience import patiently
 from tidelog.store.postgres.connection import Address, Link, address_of
 from tidelog.store.postgres.reader import ReaderPool
 from tidelog.store.postgres.segments import segment_faults
+from tidelog.store.postgres.statistics import gather_statistics
 from tidelog.store.postgres.writer import Writer
 from tidelog.telemetry import logger
 
@@ -48,6 +49,8 @@ class PostgresStore:
         self._readers = readers
         self._writer = writer
         self._migrated: list[int] = []
+        self._unseen = 0  # rows that were committed since the last look at statistics
+        self._gathering: asyncio.Task[None] | None = None
         self.trouble: str | None = None  # why a write waits, in the server's words; None: none waits
 
     async def _write(self, action: Callable[[Writer], Awaitable[T]], patience_s: float) -> T:
@@ -99,7 +102,20 @@ class PostgresStore:
 
     async def commit(self, batch: Batch) -> Outcome:
         check_batch(batch)
-        return await self._write(lambda writer: writer.commit(batch), self._limits.write_patience_s)
+        outcome = await self._write(lambda writer: writer.commit(batch), self._limits.write_patience_s)
+        self._unseen += batch.row_count
+        if self._unseen >= self._limits.statistics_rows and (self._gathering is None or self._gathering.done()):
+            self._unseen = 0
+            self._gathering = asyncio.create_task(self._gather())
+        return outcome
+
+    async def _gather(self) -> None:
+        """Look which tables need statistics, beside all else. What fails is done the next time."""
+        try:
+            async with asyncio.timeout(self._limits.statistics_s), self._readers.connection() as link:
+                await gather_statistics(link)
+        except (TidelogError, TimeoutError) as error:
+            _log.info("statistics_failed", store=self._address.location, error=str(error) or "it took too long")
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         return self._readers.snapshot()
@@ -130,6 +146,9 @@ class PostgresStore:
             return complaints + await _segment_faults(link)
 
     async def close(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            await asyncio.gather(self._gathering, return_exceptions=True)
         await self._readers.close()
         if self._writer is not None:
             await self._writer.close()

@@ -1,0 +1,35 @@
+"""Statistics for the planner of a PostgreSQL store: of tables that have none yet, or have grown since.
+
+Without them the planner takes what a view is asked for as so common that it reads the whole table in place of the
+index. Autovacuum gathers them too, a minute later, or never where it is switched off. A sample is read, of 300 rows for
+each of `default_statistics_target`, whatever the table's size. Killed anywhere, the old statistics are there still.
+"""
+
+from tidelog.store.postgres.connection import Link
+
+__all__ = ["gather_statistics"]
+
+PAGES_MIN = 64  # a smaller table is read whole as fast
+GROWTH = 2  # since the last time
+
+# Tables of the store's schema, partitions among them. An index on an expression has statistics of its own, which are
+# gathered with its table's. Pages are counted anew by VACUUM too, so a table may have a count and no statistics.
+OUTDATED = f"""
+SELECT quote_ident(relname) FROM pg_class AS relation
+WHERE relkind = 'r' AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'checkpoints'::regclass)
+    AND pg_relation_size(oid) / current_setting('block_size')::bigint >= {PAGES_MIN}
+    AND (
+        pg_relation_size(oid) / current_setting('block_size')::bigint >= {GROWTH}::bigint * relpages
+        OR NOT EXISTS (SELECT FROM pg_stats WHERE schemaname = relnamespace::regnamespace::text AND tablename = relname)
+    )
+    AND pg_has_role(relowner, 'USAGE')
+ORDER BY relname
+"""
+
+
+async def gather_statistics(link: Link) -> list[str]:
+    """Gather what is missing or outdated, table by table; the tables. One that somebody has locked is left out."""
+    names = [str(name) for (name,) in await link.fetch(OUTDATED)]
+    for name in names:
+        await link.execute(f"ANALYZE (SKIP_LOCKED) {name}")
+    return names
