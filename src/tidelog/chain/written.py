@@ -14,6 +14,7 @@ from tidelog.chain.encoding import rlp
 from tidelog.chain.forks.bookmarks import Place, place_text, writer_text
 from tidelog.chain.proof.outcome import parse_proof
 from tidelog.chain.rows.tables import BLOCKS, CHANGES, REORGS, TRANSACTIONS, WITHDRAWALS
+from tidelog.chain.select.selection import is_selected
 from tidelog.json_values import HEX, Decimal256, HexText, Time, Whole, hex_text, ms_text, time_text, whole
 
 WENT_BACK = "the store went back: an older copy was restored, or a standby took over without the last changes"
@@ -111,6 +112,9 @@ class Transaction(Struct, frozen=True):
     logs: list[Log] | UnsetType = UNSET
 
 
+_SELECTED = "null: only a selection of the block is held."
+
+
 class Block(Struct, frozen=True):
     """A block: its header, what was proven of it, and, where asked for, its transactions."""
 
@@ -139,9 +143,9 @@ class Block(Struct, frozen=True):
     requests_hash: HexText | None
     block_access_list_hash: HexText | None
     slot_number: Whole | None
-    uncles: list[HexText]
-    transaction_count: int
-    log_count: int
+    uncles: Annotated[list[HexText] | None, Meta(description=f"Their hashes; {_SELECTED}")]
+    transaction_count: Annotated[int | None, Meta(description=f"In the block; {_SELECTED}")]
+    log_count: Annotated[int | None, Meta(description=f"In the block; {_SELECTED}")]
     withdrawal_count: int | None
     proof: Annotated[dict[str, Outcome], Meta(description="Each check, and what became of it.")]
     extra: Annotated[Any, Meta(description="Fields that the endpoint added of its own; null: none.")]
@@ -222,6 +226,8 @@ def block_of(row: Row) -> Block:
     """Without transactions and withdrawals."""
     cells: dict[str, Any] = dict(zip(BLOCKS.names, row, strict=True))
     uncles = cells["uncles"]
+    if is_selected(cells["proof"]):
+        uncles = cells["transaction_count"] = cells["log_count"] = None
     plain: dict[str, Any] = {name: _optional_hex(cells[name]) for name in _BLOCK_HEX}
     plain |= {name: whole(cells[name]) for name in _BLOCK_WHOLE}
     return Block(
@@ -229,7 +235,7 @@ def block_of(row: Row) -> Block:
         difficulty=_decimal(cells["difficulty"]),
         base_fee_per_gas=_optional_decimal(cells["base_fee_per_gas"]),
         time=time_text(cells["timestamp"] * 1_000_000),
-        uncles=[hex_text(uncles[i : i + 32]) for i in range(0, len(uncles), 32)],
+        uncles=None if uncles is None else [hex_text(uncles[i : i + 32]) for i in range(0, len(uncles), 32)],
         proof=_outcomes(cells["proof"]),
         extra=_json(cells["extra"]),
         ingested_at=ms_text(cells["ingested_at"]),

@@ -6,6 +6,7 @@ true but for `head` and `checkpoint`, which are those of the time when it was fi
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from msgspec import Meta, Struct
 from tidelog.api.http.problems import Refused
 from tidelog.batch import Checkpoint
 from tidelog.chain.forks.position import Position, decode_position, source_of
+from tidelog.chain.reading import held
+from tidelog.chain.reading.held import NotHeld, covered_from
 from tidelog.store import Snapshot
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "Commit",
     "Finality",
     "chain_state",
+    "held_from",
+    "require_whole",
     "revalidated",
     "the_chain",
     "unstored",
@@ -117,6 +122,37 @@ async def the_chain(snapshot: Snapshot, chain_id: int) -> ChainState:
     if state is None:
         raise Refused(404, f"the store holds no chain {chain_id}: /v1/chains lists those that it holds")
     return state
+
+
+# -- selections --------------------------------------------------------------------------------------------
+
+
+async def held_from(
+    snapshot: Snapshot,
+    state: ChainState,
+    addresses: Sequence[bytes],
+    topics: object,
+    low: int | None,
+    high: int,
+) -> int:
+    """As `tidelog.chain.reading.held.covered_from`; Refused where not all of it is held.
+
+    Args:
+        topics: what is asked of the first topic: one, a tuple of those of which any will do, or None.
+    """
+    wanted = topics if isinstance(topics, tuple) else None if topics is None else (topics,)
+    try:
+        return await covered_from(snapshot, state.chain_id, state.position, addresses, wanted, low, high)
+    except NotHeld as error:
+        raise Refused(404, str(error)) from None
+
+
+def require_whole(state: ChainState, what: str) -> None:
+    """Refused where only a selection of the chain is held."""
+    try:
+        held.require_whole(state.chain_id, state.position, what)
+    except NotHeld as error:
+        raise Refused(404, str(error)) from None
 
 
 # -- caching -----------------------------------------------------------------------------------------------

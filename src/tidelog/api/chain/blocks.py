@@ -10,7 +10,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import structs
 
 from tidelog.api.access.turns import searching
-from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, ChainState, revalidated, the_chain
+from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, ChainState, require_whole, revalidated, the_chain
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import DamagedBlock, each, expected, of_block
 from tidelog.api.http.pagination import page_of
@@ -115,7 +115,7 @@ async def get_block(
         row = await find_block(snapshot, state, block, at_most)
         if row is None:
             raise Refused(404, _absent(state, block, at_most))
-        found = await _whole(snapshot, chain, row, transactions)
+        found = await _whole(snapshot, state, row, transactions)
         return BlockAnswer(data=found, **state.envelope(found.number))
 
     answer = await backend.store.read(look)
@@ -140,8 +140,9 @@ async def find_block(snapshot: Snapshot, state: ChainState, name: str, at_most: 
     return rows[0]
 
 
-async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block:
+async def _whole(snapshot: Snapshot, state: ChainState, row: Row, detail: str) -> Block:
     """With its withdrawals, and its transactions as far as `detail` says."""
+    chain = state.chain_id
     (block,) = each(chain, [row], block_of)
     number = block.number
     withdrawals: list[Withdrawal] | None = None if block.withdrawal_count is None else []
@@ -153,13 +154,15 @@ async def _whole(snapshot: Snapshot, chain: int, row: Row, detail: str) -> Block
     block = structs.replace(block, withdrawals=withdrawals)
     if detail == "none":
         return block
-    if detail == "full" and block.transaction_count > TRANSACTIONS_MAX:
+    require_whole(state, "the transactions of a block")
+    count = block.transaction_count or 0
+    if detail == "full" and count > TRANSACTIONS_MAX:
         raise Refused(400, f"transactions: this block has more than {TRANSACTIONS_MAX}; ask for hashes")
     rows = []
-    if block.transaction_count:
+    if count:
         rows = await snapshot.select(TRANSACTIONS, scope=chain, low=number, high=number)
     with of_block(chain, number):
-        expected(block.transaction_count, rows, "transactions")
+        expected(count, rows, "transactions")
     if detail == "hashes":
         return structs.replace(block, transaction_hashes=each(chain, rows, lambda tx: hex_text(tx[_HASH_COLUMN])))
     return structs.replace(block, transactions=each(chain, rows, transaction_of))

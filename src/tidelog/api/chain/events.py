@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from tidelog.api.access.turns import searching
-from tidelog.api.chain.answers import ChainAnswer, the_chain, unstored
+from tidelog.api.chain.answers import ChainAnswer, held_from, the_chain, unstored
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import DamagedBlock
 from tidelog.api.http.pagination import page_of
@@ -92,8 +92,8 @@ async def list_events(
     search = _search(signature, address, given)
     async with searching(request) as snapshot:
         state = await the_chain(snapshot, chain)
-        low = state.position.first if from_ is None else max(from_, state.position.first)
         high = min(state.bound(at_most), state.bound(at_most) if to is None else to)
+        low = await held_from(snapshot, state, search.addresses, search.topics.get("topic0"), from_, high)
         if high - low >= options.block_range_max:
             span = f"blocks {low} to {high} are {high - low + 1}"
             raise Refused(400, f"from, to: {span}, at most {options.block_range_max} go in one search")

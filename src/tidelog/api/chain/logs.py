@@ -10,7 +10,7 @@ from litestar.params import RawBody
 from msgspec import Meta, Struct
 
 from tidelog.api.access.turns import turn
-from tidelog.api.chain.answers import ChainAnswer, ChainState, the_chain, unstored
+from tidelog.api.chain.answers import ChainAnswer, ChainState, held_from, the_chain, unstored
 from tidelog.api.chain.blocks import find_block
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.cursors import CURSOR_MAX
@@ -98,7 +98,10 @@ async def search_logs(
 
     async def look(snapshot: Snapshot) -> Logs:
         state = await the_chain(snapshot, chain)
-        span = await _span(snapshot, state, data, options.block_range_max)
+        low, high = await _span(snapshot, state, data, options.block_range_max)
+        if low <= high:
+            low = await held_from(snapshot, state, search.addresses, search.where.get("topic0"), low, high)
+        span = low, high
         rows, following = page.cut(await _matching(snapshot, chain, search, span, page.after, page.limit))
         found = await _told(snapshot, chain, rows, data.hashes)
         highest = span[1] if search.descending or following is None else found[-1].block_number

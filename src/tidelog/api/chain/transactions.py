@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tidelog.api.access.turns import searching
-from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, revalidated, the_chain
+from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, ChainState, require_whole, revalidated, the_chain
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import each, expected, of_block
 from tidelog.api.http.pagination import page_of
@@ -26,7 +26,7 @@ from tidelog.api.http.parameters import (
 from tidelog.api.http.problems import Refused
 from tidelog.batch import Row
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
-from tidelog.chain.written import Transaction, log_of, transaction_of
+from tidelog.chain.written import Log, Transaction, log_of, transaction_of
 from tidelog.store import Snapshot
 from tidelog.store.merged import merged
 
@@ -78,21 +78,23 @@ async def get_transaction(
     tx_hash: Hash,
     at_most: AtMost = "latest",
 ) -> Response[TransactionAnswer]:
-    """With its receipt and its logs."""
+    """With its receipt and its logs. Of a selection the logs are left out unless all of them are held."""
 
     async def look(snapshot: Snapshot) -> TransactionAnswer:
         state = await the_chain(snapshot, chain)
         rows = await _by_hash(snapshot, chain, from_hex(tx_hash), state.bound(at_most))
         if not rows:
+            require_whole(state, "other transactions")
             raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
         row, *others = rows
-        logs = each(chain, await _logs_of(snapshot, chain, row), log_of)
+        logs = await _logs_shown(snapshot, state, row)
         (found,) = each(chain, [row], lambda tx: transaction_of(tx, logs))
         also_at = [TransactionPlace(_int(other, _NUMBER), _int(other, _INDEX)) for other in others]
         return TransactionAnswer(data=found, also_at=also_at, **state.envelope(found.block_number))
 
     answer = await backend.store.read(look)
-    return revalidated(request, answer, final=answer.finality == "finalized", named=True)
+    final = answer.finality == "finalized" and answer.data.logs is not UNSET  # a contract may be added that has them
+    return revalidated(request, answer, final=final, named=True)
 
 
 async def _by_hash(snapshot: Snapshot, chain: int, tx_hash: bytes, bound: int) -> list[Row]:
@@ -100,6 +102,16 @@ async def _by_hash(snapshot: Snapshot, chain: int, tx_hash: bytes, bound: int) -
     return await snapshot.select(
         TRANSACTIONS, scope=chain, high=bound, where={"hash": tx_hash}, descending=True, limit=OTHERS_MAX + 1
     )
+
+
+async def _logs_shown(snapshot: Snapshot, state: ChainState, row: Row) -> list[Log] | UnsetType:
+    """All logs of a transaction; unset where a selection holds some of them only."""
+    if state.position.selection:
+        number, where = _int(row, _NUMBER), {"tx_index": row[_INDEX]}
+        held = await snapshot.count(LOGS, scope=state.chain_id, low=number, high=number, where=where)
+        if held < _int(row, TRANSACTIONS.index("log_count")):
+            return UNSET
+    return each(state.chain_id, await _logs_of(snapshot, state.chain_id, row), log_of)
 
 
 async def _logs_of(snapshot: Snapshot, chain: int, row: Row) -> list[Row]:
@@ -140,6 +152,7 @@ async def list_address_transactions(
     descending = order == "desc"
     async with searching(request) as snapshot:
         state = await the_chain(snapshot, chain)
+        require_whole(state, "all transactions of an address")
         high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
         rows = await merged(
             snapshot,

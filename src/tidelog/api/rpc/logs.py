@@ -8,6 +8,7 @@ from tidelog.api.rpc.objects import logs_answer, place_at
 from tidelog.api.rpc.params import LogFilter
 from tidelog.api.rpc.view import View
 from tidelog.batch import Row
+from tidelog.chain.reading.held import NotHeld, covered_from
 from tidelog.chain.reading.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.chain.rows.columns import BlockColumns, LogColumns
 from tidelog.chain.rows.tables import LOGS
@@ -26,6 +27,11 @@ LOG_BYTES = 640  # of a log in an answer, beside its data
 async def logs(view: View, asked: LogFilter) -> bytes:
     """The JSON of the logs that match, in the order of the chain."""
     low, high = await _bounds(view, asked)
+    first = asked.topics[0] if asked.topics and asked.topics[0] else None
+    try:
+        await covered_from(view.snapshot, view.chain_id, view.position, asked.addresses, first, low, high)
+    except NotHeld as error:
+        raise Refusal(NOT_FOUND, str(error)) from None
     try:
         found = await _matching(view, asked, low, high)
         logs = [LogColumns._make(row) for row in found]

@@ -26,6 +26,7 @@ from tidelog.api.rpc.objects import (
 from tidelog.api.rpc.view import View
 from tidelog.batch import Row
 from tidelog.chain.proof.outcome import Outcome, parse_proof
+from tidelog.chain.reading.held import NotHeld, require_whole
 from tidelog.chain.rows.columns import BlockColumns, TransactionColumns
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
@@ -185,6 +186,8 @@ async def _receipt(view: View, params: Params) -> bytes:
     tx = TransactionColumns._make(row)
     logs = await view.children(LOGS, tx.block_number, tx_index=tx.tx_index) if tx.log_count else []
     block = await view.stored(tx.block_number)
+    if view.position.selection and len(logs) < tx.log_count:
+        raise Refusal(NOT_FOUND, f"{view.range_text}: {len(logs)} of the {tx.log_count} logs of this receipt are in it")
     with of_block(view.chain_id, tx.block_number):
         expected(tx.log_count, logs, "logs of this transaction")
         return receipt_answer(place_of(block), row, logs)
@@ -236,9 +239,23 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+OF_SELECTIONS = frozenset(
+    (
+        *("eth_blockNumber", "eth_chainId", "eth_syncing", "net_version", "web3_clientVersion"),
+        *("eth_getLogs", "eth_getTransactionByHash", "eth_getTransactionReceipt"),
+    )
+)
+"""What is answered where only a selection of a chain is held."""
+
+
 async def result_of(view: View, name: str, params: Params) -> bytes:
     """The JSON of the method's result; Refusal if there is none."""
     method = METHODS.get(name)
     if method is None:
         raise Refusal(METHOD_NOT_FOUND, f"{quoted(name)} is not served here: a store answers what it holds, read only")
+    if name not in OF_SELECTIONS:
+        try:
+            require_whole(view.chain_id, view.position, f"what {name} asks for")
+        except NotHeld as error:
+            raise Refusal(NOT_FOUND, str(error)) from None
     return await method.answer(view, rpc_params.counted(params, method.params))

@@ -8,6 +8,7 @@ from tidelog.api.rpc.limits import RpcLimits
 from tidelog.api.rpc.params import BlockId
 from tidelog.batch import Row, Table, Value
 from tidelog.chain.forks.position import Position
+from tidelog.chain.reading.held import selection_text
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.rows.tables import BLOCKS, TRANSACTIONS
 from tidelog.store import Snapshot
@@ -24,10 +25,12 @@ class View(Struct, frozen=True):
     @property
     def is_whole(self) -> bool:
         """Whether all of the chain up to the head is stored, so that what is not found does not exist."""
-        return self.position.first == 0
+        return self.position.first == 0 and not self.position.selection
 
     @property
     def range_text(self) -> str:
+        if self.position.selection:
+            return selection_text(self.chain_id, self.position)
         return f"this store holds blocks {self.position.first} to {self.position.head} of chain {self.chain_id}"
 
     def number(self, block: int | str) -> int | None:

@@ -19,7 +19,7 @@ from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 
-__all__ = ["KEPT_CHECKS", "LEFT_OUT", "Selection", "bloom_decides", "bloom_has", "merged", "narrowed"]
+__all__ = ["KEPT_CHECKS", "LEFT_OUT", "Selection", "bloom_decides", "bloom_has", "is_selected", "merged", "narrowed"]
 
 LEFT_OUT = Result(Outcome.NOT_COMPUTABLE, "selection")
 """Of the checks whose input a selection does not keep: what they said when the block came, coverage stands for."""
@@ -124,6 +124,11 @@ def merged(stored: BlockRows, more: BlockRows) -> BlockRows:
     transactions: dict[Any, Any] = {row[_TX_INDEX]: row for row in (*more.transactions, *stored.transactions)}
     both = replace(stored, transactions=[transactions[index] for index in sorted(transactions)])
     return narrowed(both, [logs[index] for index in sorted(logs)])
+
+
+def is_selected(proof_text: str) -> bool:
+    """Whether a block of this proof is one of a selection."""
+    return f"transactions{LEFT_OUT.outcome.value}({LEFT_OUT.reason})" in proof_text
 
 
 def header_proof(whole: Proof) -> Proof:

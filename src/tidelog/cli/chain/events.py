@@ -8,9 +8,10 @@ from tidelog.chain.abi.calls import CallDecoder
 from tidelog.chain.reading.call_search import FoundCall, select_calls
 from tidelog.chain.reading.decoded_rows import DecodedPage
 from tidelog.chain.reading.event_search import FoundEvent, event_search, select_events
+from tidelog.chain.reading.held import require_whole
 from tidelog.cli.chain.abi import events_of, functions_of
 from tidelog.cli.chain.decoded import Form, print_decoded, say_misfits
-from tidelog.cli.chain.queries import addresses_given, height, say_none, stored_range
+from tidelog.cli.chain.queries import StoredRange, addresses_given, height, say_none, stored_range
 from tidelog.cli.options import limited
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import ConfigError
@@ -41,8 +42,11 @@ def list_events(
     search = event_search(events, addresses_given("--address", address), _arguments(arguments))
     low, high, limit = height("--from", low), height("--to", high), limited(limit)
 
-    def select(snapshot: Snapshot, chain: int) -> Awaitable[DecodedPage[FoundEvent]]:
-        return select_events(snapshot, chain, search, low=low, high=high, limit=limit)
+    async def select(snapshot: Snapshot, stored: StoredRange) -> DecodedPage[FoundEvent]:
+        first = search.topics.get("topic0")
+        topics = first if isinstance(first, tuple) else None
+        begins = await stored.held_from(snapshot, search.addresses, topics, low, high)
+        return await select_events(snapshot, stored.chain, search, low=begins, high=high, limit=limit)
 
     page = run(_read(db, chain_id, low, high, select, "log"), brief=True)
     print_decoded(page.found, FoundEvent, [event.names for event in events], form)
@@ -69,8 +73,9 @@ def list_calls(
     decoder = CallDecoder(functions)
     low, high, limit = height("--from", low), height("--to", high), limited(limit)
 
-    def select(snapshot: Snapshot, chain: int) -> Awaitable[DecodedPage[FoundCall]]:
-        return select_calls(snapshot, chain, decoder, addresses, low=low, high=high, limit=limit)
+    async def select(snapshot: Snapshot, stored: StoredRange) -> DecodedPage[FoundCall]:
+        require_whole(stored.chain, stored.position, "all calls of a contract")
+        return await select_calls(snapshot, stored.chain, decoder, addresses, low=low, high=high, limit=limit)
 
     page = run(_read(db, chain_id, low, high, select, "transaction"), brief=True)
     print_decoded(page.found, FoundCall, [function.names for function in functions], form)
@@ -82,7 +87,7 @@ async def _read(
     chain_id: int | None,
     low: int | None,
     high: int | None,
-    select: Callable[[Snapshot, int], Awaitable[DecodedPage[T]]],
+    select: Callable[[Snapshot, StoredRange], Awaitable[DecodedPage[T]]],
     what: Literal["transaction", "log"],
 ) -> DecodedPage[T]:
     """A page of what the store has; where it is empty, standard error says what there is. `what` is "log", say."""
@@ -90,7 +95,7 @@ async def _read(
         chain = await the_chain(store, chain_id)
         async with store.snapshot() as snapshot:
             stored = await stored_range(snapshot, chain, low, high)
-            page = await select(snapshot, chain)
+            page = await select(snapshot, stored)
             if not page.found and not page.misfits:
                 say_none(what, stored)
             return page

@@ -12,12 +12,14 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tidelog.batch import INT_MAX, Row, Value
-from tidelog.chain.forks.position import Counts, counts
+from tidelog.chain.forks.position import Counts, Position, counts
+from tidelog.chain.reading.held import covered_from, require_whole
 from tidelog.chain.reading.log_search import TOPICS, select_logs
 from tidelog.chain.reading.places import RowWithoutBlock, block_facts, transaction_hashes
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.reading.transaction_search import select_transactions
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
+from tidelog.chain.select.selection import is_selected
 from tidelog.cli.listing import print_rows
 from tidelog.cli.options import HASH, hexadecimal, limited
 from tidelog.cli.stores import opened, the_chain
@@ -46,6 +48,21 @@ class StoredRange(Struct, frozen=True):
     first: int
     last: int
     counts: Counts | None
+    position: Position
+
+    async def held_from(
+        self,
+        snapshot: Snapshot,
+        addresses: Sequence[bytes],
+        topics: Sequence[bytes] | None,
+        low: int | None,
+        high: int | None,
+    ) -> int | None:
+        """The first block of a search for logs. NotHeld: the store holds a selection in which not all of it is."""
+        if not self.position.selection:
+            return low
+        last = self.last if high is None else min(high, self.last)
+        return await covered_from(snapshot, self.chain, self.position, addresses, topics, low, last)
 
     def __str__(self) -> str:
         return f"chain {self.chain} is stored from block {self.first} to {self.last}"
@@ -62,7 +79,14 @@ async def _blocks(db: str, chain_id: int | None, low: int | None, high: int | No
             await stored_range(snapshot, chain, low, high)
             rows = await snapshot.select(BLOCKS, scope=chain, low=low, high=high, descending=True, limit=limit)
     names = ("number", "hash", "timestamp", "transaction_count", "log_count", "gas_used", "proof")
-    print_rows([{name: row[BLOCKS.index(name)] for name in names} for row in rows], as_json)
+    print_rows([{name: _cell(row, name) for name in names} for row in rows], as_json)
+
+
+def _cell(row: Row, name: str) -> Value:
+    """A block's column; how many transactions and logs it has, a selection does not know."""
+    if name in ("transaction_count", "log_count") and is_selected(str(row[BLOCKS.index("proof")])):
+        return None
+    return row[BLOCKS.index(name)]
 
 
 def list_logs(
@@ -109,6 +133,8 @@ async def _logs(
             stored = await stored_range(snapshot, chain, low, high)
             if topics and not addresses and "topic0" not in topics:
                 _require_narrow(stored, low, high, limits.span_blocks_max)
+            first = topics.get("topic0")
+            low = await stored.held_from(snapshot, addresses, first if isinstance(first, tuple) else None, low, high)
             rows = await select_logs(
                 snapshot, chain, addresses=addresses, topics=topics, low=low, high=high, limit=limit
             )
@@ -190,6 +216,7 @@ async def _transactions(
             if key is not None:
                 low = high = await _number_of(snapshot, chain, key)
             stored = await stored_range(snapshot, chain, low, high)
+            require_whole(chain, stored.position, "other transactions")
             rows = await select_transactions(
                 snapshot, chain, senders, receivers, low=low, high=high, limit=limit, descending=key is None
             )
@@ -232,7 +259,7 @@ async def stored_range(snapshot: Snapshot, chain: int, low: int | None, high: in
     position = await stored_position(snapshot, chain)
     if position is None:
         raise ConfigError(f"the store names chain {chain} and holds none of its blocks")
-    stored = StoredRange(chain, position.first, position.head, counts(position))
+    stored = StoredRange(chain, position.first, position.head, counts(position), position)
     if low is not None and high is not None and low > high:
         raise ConfigError(f"--from {low} is above --to {high}")
     if low is not None and low > stored.last:
