@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 from tests.collector import Collector
+from tests.market.blocks import block_of
 
 from bench.chain import node
 from bench.market import parse, seconds
@@ -24,7 +25,6 @@ from tidelog.chain.blocks import BlockRef
 from tidelog.chain.tracing import BlockTraces, Traced, block_trace
 from tidelog.chain.verify import Fetch, Stages
 from tidelog.market.events import EventId
-from tidelog.market.journal.schema import Block
 from tidelog.market.records import Kind
 from tidelog.market.tracing import BatchTraces
 from tidelog.runtime import SystemRuntime
@@ -113,7 +113,7 @@ def of_a_frame() -> None:
         loads_us = min(seconds(parse, frames) for _ in range(ROUNDS)) / len(frames) * 1e6
         now_us = int(runtime.now() * 1e6)
         batches = [
-            Block(1, first + 1, [(Kind.IN.value, now_us, frame) for frame in frames[first : first + BATCH_FRAMES]])
+            block_of(1, first + 1, [(Kind.IN.value, now_us, frame) for frame in frames[first : first + BATCH_FRAMES]])
             for first in range(0, len(frames), BATCH_FRAMES)
         ]
 
@@ -122,7 +122,7 @@ def of_a_frame() -> None:
                 traces = BatchTraces("bench", runtime, lambda: now_us)
                 started = time.process_time()
                 for batch in batches:
-                    for number in range(len(batch.records)):
+                    for number in range(batch.count):
                         traces.applied(EventId(1, batch.first_seq + number), 1.0, 2.0)
                     traces.committed(b"bench", [batch], 2.0, 3.0)
             return (time.process_time() - started) / len(frames) * 1e6

@@ -158,12 +158,16 @@ class _Socket:
         self._arrived.set()
 
     async def receive(self) -> bytes:
+        (message,) = await self.receive_all(1)
+        return message
+
+    async def receive_all(self, messages_max: int) -> list[bytes]:
         while not self._frames:
             if self._ended is not None:
                 raise Unreachable(self._ended)
             self._arrived.clear()
             await self._arrived.wait()
-        return self._frames.popleft()
+        return [self._frames.popleft() for _ in range(min(messages_max, len(self._frames)))]
 
     def send(self, message: bytes) -> None:
         if self._ended is None:

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tests.market.blocks import block_of
 from tidelog.market.book.lending import Fault, OnFault, Stretch
 from tidelog.market.book.levels import Book
 from tidelog.market.book.proof import Check
 from tidelog.market.core import Core, JournalEvent
 from tidelog.market.events import BookDelta, BookSnapshot, Connected, EventId, Heartbeat, Started, Stream
 from tidelog.market.journal.file import JournalWriter
-from tidelog.market.journal.schema import Block
 from tidelog.market.kraken import v1, v2
 from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
 from tidelog.market.records import Kind, PackedRecords, Record, encode_records
@@ -46,11 +46,9 @@ def write_journal(path: Path, records: Sequence[Record]) -> None:
     writer = JournalWriter(str(path))
     writer.forget_run()
     for group in grouped(records, 150):
-        block = Block(group[0].id.run, group[0].id.seq)
-        block.records = [(record.kind.value, record.at_us, record.payload) for record in group]
-        block.marks = sum(record.kind is Kind.CONTROL for record in group)
-        block.restart_seq = next((record.id.seq for record in group if record.restart), None)
-        writer.import_run([block])
+        packed = [(record.kind.value, record.at_us, record.payload) for record in group]
+        restart_seq = next((record.id.seq for record in group if record.restart), None)
+        writer.import_run([block_of(group[0].id.run, group[0].id.seq, packed, restart_seq)])
     writer.close()
 
 

@@ -10,7 +10,16 @@ from tidelog.errors import Corruption
 from tidelog.market.book.lending import OnFault
 from tidelog.market.core import Core
 from tidelog.market.events import EventId, Started
-from tidelog.market.records import PACK_RECORDS_MAX, Kind, PackedRecords, Record, encode_records, pack
+from tidelog.market.records import (
+    PACK_RECORDS_MAX,
+    Kind,
+    PackedRecords,
+    Record,
+    array_head,
+    encode_record,
+    encode_records,
+    pack,
+)
 from tidelog.market.session.controls import encode_control
 
 
@@ -51,3 +60,9 @@ def test_a_block_without_the_records_that_it_should_have_is_corrupt(packed: byte
     assert core.stretches == (stretches is not None)
     with pytest.raises(Corruption, match=r"the block at 1\.2 (cannot be read|has 0 records, not 1)"):
         list(core.apply_block(PackedRecords(1, 2, 1, packed)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_records_packed_one_by_one_are_as_those_packed_together(count: int) -> None:
+    records = [(Kind.IN.value, at_us, b"x") for at_us in range(count)]
+    assert array_head(count) + b"".join(map(encode_record, records)) == encode_records(records)

@@ -116,7 +116,7 @@ class Watched:
                 self.proven[event.symbol] += 1
 
 
-class _WatchedSocket:
+class _WatchedSocket(WebSocket):
     def __init__(self, watched: Watched, socket: WebSocket, connection: int) -> None:
         self._watched = watched
         self._socket = socket

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Running, environment, tidelog
+from tests.market.blocks import block_of
 from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tests.system.truth import standing
@@ -19,7 +20,6 @@ from tidelog.errors import Displaced
 from tidelog.market.events import EventId
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.journal.schema import Block
 from tidelog.market.records import BEGINNING
 from tidelog.sim.node.chain.tree import BlockTree
 
@@ -127,10 +127,9 @@ def test_a_second_sync_takes_over_from_the_first(node: Simulated, tmp_path: Path
 OTHER = """
 import sys
 from tidelog.market.journal.file import JournalWriter
-from tidelog.market.journal.schema import Block
 writer = JournalWriter(sys.argv[1])
 for seq in range(1, 4):
-    writer.commit([Block(writer.run, seq, [(1, 1, b"other")])])
+    writer.commit([block_of(writer.run, seq, [(1, 1, b"other")])])
 writer.close()
 """
 
@@ -138,13 +137,13 @@ writer.close()
 def test_a_journal_whose_log_is_gone_takes_nothing_and_harms_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     writer = JournalWriter(str(path))
-    writer.commit([Block(writer.run, 1, [(1, 1, b"ours")])])
+    writer.commit([block_of(writer.run, 1, [(1, 1, b"ours")])])
     unlink_log(path)
     subprocess.run([sys.executable, "-c", OTHER, path], env=environment(), check=True, timeout=60)
     written = path.read_bytes()
     for _ in range(2):
         with pytest.raises(Displaced, match=r"a\.journal-wal was (deleted|replaced) while tidelog wrote to it"):
-            writer.commit([Block(writer.run, 2, [(1, 1, b"lost")])])
+            writer.commit([block_of(writer.run, 2, [(1, 1, b"lost")])])
     with pytest.raises(Displaced):
         writer.close()
     assert path.read_bytes() == written
@@ -167,7 +166,7 @@ def test_a_reader_in_the_writers_process_leaves_it_its_locks(tmp_path: Path) -> 
     """A descriptor of the file that the process closes takes all of SQLite's locks on it away."""
     path = tmp_path / "a.journal"
     writer = JournalWriter(str(path))
-    writer.commit([Block(writer.run, 1, [(1, 1, b"ours")])])
+    writer.commit([block_of(writer.run, 1, [(1, 1, b"ours")])])
     reader = JournalReader(str(path))
     assert len(list(reader.records(BEGINNING))) == 1
     reader.close()

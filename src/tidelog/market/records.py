@@ -37,8 +37,16 @@ class Record(Struct, frozen=True, gc=False):
 PackedRecord = tuple[int, int, bytes]  # kind, at_us, payload
 
 encode_records = msgspec.msgpack.Encoder().encode
+encode_record = encode_records
 decode_records = msgspec.msgpack.Decoder(list[PackedRecord]).decode
 KINDS = {kind.value: kind for kind in JOURNALED}
+
+
+def array_head(count: int) -> bytes:
+    """What comes before so many packed records (msgpack's array): then it is as if they had been packed together."""
+    if count < 16:
+        return bytes((0x90 | count,))
+    return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
 
 
 class PackedRecords(Struct, frozen=True, gc=False):

@@ -58,11 +58,13 @@ class BatchTraces:
         offset_s = self._runtime.monotonic() - self._now_us() / 1e6
         for block in blocks:
             applied = self._applied_in(block)
-            came_us = [at_us for kind, at_us, _ in block.records if kind == Kind.IN.value]
-            size = sum(len(payload) for kind, _, payload in block.records if kind == Kind.IN.value)
             trace = batch_trace(journal, EventId(block.run, block.first_seq))
-            if tracer is None or not came_us or not tracer.wants(trace):
+            if tracer is None or not tracer.wants(trace):
                 continue
+            frames = [(at_us, len(payload)) for kind, at_us, payload in block.records() if kind == Kind.IN.value]
+            if not frames:
+                continue
+            came_us, size = [at_us for at_us, _ in frames], sum(length for _, length in frames)
             first_s, last_s = came_us[0] / 1e6 + offset_s, came_us[-1] / 1e6 + offset_s
             spans = [
                 Span(
@@ -83,7 +85,7 @@ class BatchTraces:
                 "tidelog.journal": journal.hex(),
                 "tidelog.run": block.run,
                 "tidelog.first_seq": block.first_seq,
-                "tidelog.records": len(block.records),
+                "tidelog.records": block.count,
             }
             tracer.emit(trace, spans, root=Span("batch", first_s, ended_s, attributes))
 

@@ -62,6 +62,13 @@ class WebSocket(Protocol):
         """
         ...
 
+    async def receive_all(self, messages_max: int) -> list[bytes]:
+        """The messages that have come, in order: at least one, which is waited for, and so many at most.
+
+        Otherwise as `receive`. This one has one at a time; a connection that can give more does.
+        """
+        return [await self.receive()]
+
     def send(self, message: bytes) -> None:
         """Queue a text message. Silent if the connection is gone: `receive` says so."""
         ...
@@ -99,13 +106,12 @@ class Listener(WSListener):
         self._parts: list[bytes] = []
         self._size = 0
 
-    def pop(self) -> bytes | None:
-        """The oldest message that has come; None if none waits."""
-        if not self.messages:
-            return None
-        message = self.messages.popleft()
-        self.waiting_bytes -= len(message)
-        return message
+    def take(self, messages_max: int) -> list[bytes]:
+        """The oldest messages that have come, so many at most."""
+        waiting = self.messages
+        taken = [waiting.popleft() for _ in range(min(messages_max, len(waiting)))]
+        self.waiting_bytes -= sum(map(len, taken))
+        return taken
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self.ended is not None:  # read in one go with what ended it: nothing may follow a gap as if there were none
@@ -186,13 +192,17 @@ class _PicoSocket:
         self._listener = listener
 
     async def receive(self) -> bytes:
+        (message,) = await self.receive_all(1)
+        return message
+
+    async def receive_all(self, messages_max: int) -> list[bytes]:
         listener = self._listener
-        while (message := listener.pop()) is None:
+        while not listener.messages:
             if listener.ended is not None:
                 raise await self._disconnected() or listener.ended
             listener.arrived.clear()
             await listener.arrived.wait()
-        return message
+        return listener.take(messages_max)
 
     def send(self, message: bytes) -> None:
         if self._listener.ended is None and self._listener.has_room(self._transport):

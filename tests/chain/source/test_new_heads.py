@@ -97,7 +97,7 @@ class Scripted:
         return self.sockets[-1]
 
 
-class ScriptedSocket:
+class ScriptedSocket(WebSocket):
     def __init__(self, read: Callable[[], bytes | SourceError]) -> None:
         self.read, self.sent, self.closed = read, list[bytes](), False
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import apsw
 import pytest
 
+from tests.market.blocks import block_of
 from tests.market.journal_child import payload
 from tidelog.errors import ConfigError, Corruption, Fenced, Full, JournalStalled
 from tidelog.market.events import EventId
@@ -24,7 +25,6 @@ from tidelog.market.journal.file import JournalWriter, remove_log
 from tidelog.market.journal.identity import Identity, log_of
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.journal.schema import Block
 from tidelog.market.journal.writer import Journal, JournalLimits, follow, open_journal
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.runtime import SystemRuntime, ThreadWorker
@@ -135,7 +135,7 @@ async def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
         first.append(Kind.IN, b"later", 2)
     with pytest.raises(Fenced):
         await first.close()
-    second.commit([Block(2, 1, [(Kind.IN.value, 3, b"good")])])
+    second.commit([block_of(2, 1, [(Kind.IN.value, 3, b"good")])])
     second.close()
     assert [record.payload for record in read(tmp_path / "j")] == [b"good"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chain.native import either_path
+from tests.market.blocks import block_of
 from tests.market.conftest import Recording
 from tests.market.exchange import Script, Wire, until
 from tidelog.errors import ConfigError, Corruption
@@ -18,7 +19,6 @@ from tidelog.market.events import BookSnapshot, Connected, Disconnected, EventId
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.journal.schema import Block
 from tidelog.market.journal.writer import open_journal
 from tidelog.market.kraken import v2
 from tidelog.market.kraken.checksum import ChecksumProof
@@ -354,7 +354,7 @@ async def test_a_snapshot_within_a_block_costs_the_records_before_it(tmp_path: P
     begin = next(number for number, record in enumerate(records) if record.restart and number > 10)
     left = records[begin - 5 : begin + 15]
     writer = JournalWriter(str(path))
-    block = Block(1, left[0].id.seq, [(one.kind.value, one.at_us, one.payload) for one in left])
+    block = block_of(1, left[0].id.seq, [(one.kind.value, one.at_us, one.payload) for one in left])
     block.restart_seq = records[begin].id.seq
     writer.forget_run()
     writer.import_run([block])

@@ -139,14 +139,10 @@ def import_journal(source: str, path: str) -> int:
                 writer.import_run([block])
                 block = None
             if block is None:
-                block = Block(run, seq, [])
+                block = Block(run, seq)
             elif seq != block.last_seq + 1:
                 raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
-            block.records.append((record.kind.value, record.at_us, record.payload))
-            block.size += len(record.payload)
-            block.marks += record.kind is Kind.CONTROL
-            if record.restart:
-                block.restart_seq = seq
+            block.add(record.kind, record.at_us, record.payload, len(record.payload), restart=record.restart)
             count += 1
         if block is not None:
             writer.import_run([block])

@@ -23,7 +23,6 @@ from tidelog.market.journal.schema import (
     refuse_logless,
     warn_of_missing_log,
 )
-from tidelog.market.records import encode_records
 from tidelog.store.sqlite.connection import READ_WRITE, connect, pragma, refuse_stub, transaction, translated
 from tidelog.store.sqlite.opened import OpenedFiles
 
@@ -140,14 +139,13 @@ class JournalWriter:
                 self._files.check()
 
     def _row(self, block: Block) -> StoredBlock:
-        frames = self._compress(encode_records(block.records))
-        (_, first_us, _), (_, last_us, _) = block.records[0], block.records[-1]
+        frames = self._compress(block.packed())
         row = StoredBlock(
             block.run,
             block.first_seq,
-            len(block.records),
-            first_us,
-            last_us,
+            block.count,
+            block.first_us,
+            block.last_us,
             block.marks,
             block.restart_seq,
             sha256=b"",

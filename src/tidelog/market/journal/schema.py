@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError
 from tidelog.market.journal.identity import Identity, has_log, log_of
-from tidelog.market.records import PackedRecord
+from tidelog.market.records import Kind, PackedRecord, array_head, decode_records, encode_record
 from tidelog.store.sqlite.connection import HEADER_BYTES, READ_ONLY
 from tidelog.telemetry import logger
 
@@ -71,18 +71,48 @@ INSERT = f"INSERT INTO blocks ({COLUMNS}) VALUES ({','.join('?' * len(StoredBloc
 
 
 class Block(Struct):
-    """Consecutive records of one run on their way into the file."""
+    """Consecutive records of one run on their way into the file, packed one by one or many at a time."""
 
     run: int
     first_seq: int
-    records: list[PackedRecord] = []
+    count: int = 0
+    first_us: int = 0
+    last_us: int = 0
     size: int = 0  # bytes, roughly
     marks: int = 0
     restart_seq: int | None = None
+    parts: list[bytes] = []
 
     @property
     def last_seq(self) -> int:
-        return self.first_seq + len(self.records) - 1
+        return self.first_seq + self.count - 1
+
+    def add(self, kind: Kind, at_us: int, payload: bytes, size: int, *, restart: bool = False) -> int:
+        """Add a record of that size; its number."""
+        seq = self.add_packed(encode_record((kind.value, at_us, payload)), 1, at_us, size)
+        if kind is Kind.CONTROL:
+            self.marks += 1
+        if restart:
+            self.restart_seq = seq
+        return seq
+
+    def add_packed(self, packed: bytes, count: int, at_us: int, size: int) -> int:
+        """Add records of one time, all of them frames; the number of the last."""
+        if self.count == 0:
+            self.first_us = at_us
+        self.parts.append(packed)
+        self.count += count
+        self.last_us = at_us
+        self.size += size
+        return self.last_seq
+
+    def packed(self) -> bytes:
+        """All of them, as `encode_records` packs them."""
+        return b"".join((array_head(self.count), *self.parts))
+
+    def records(self) -> list[PackedRecord]:
+        """All of them again."""
+        return decode_records(self.packed())
 
 
 def is_journal(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:

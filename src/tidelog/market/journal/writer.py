@@ -80,7 +80,7 @@ class Journal:
         self._listeners = [] if on_durable is None else [on_durable]
         self._on_commit = on_commit
         self._waiting_bytes = 0  # handed over and not committed
-        self._filling = Block(self.run, 1, [])
+        self._filling = Block(self.run, 1)
         self._sealed: list[Block] = []  # full, and older than `_filling`
         self._wake = asyncio.Event()  # there is something to commit
         self._hurry = asyncio.Event()  # do not wait for the window's end
@@ -134,34 +134,35 @@ class Journal:
                 say why.
             Fenced, Displaced, Corruption: the journal takes nothing any more.
         """
-        if self._waiting_bytes >= self._limits.waiting_bytes_max and kind is not Kind.CONTROL:
+        if kind is not Kind.CONTROL:
+            self._require_room()
+        if self._ended:
+            raise self._over()
+        if restart and self._filling.count:
+            self._seal()  # a block begins with its snapshot, so that pruning can cut there
+        size = len(payload) + RECORD_BYTES
+        seq = self._filling.add(kind, at_us, payload, size, restart=restart)
+        self._added(size)
+        return EventId(self.run, seq)
+
+    def _require_room(self) -> None:
+        if self._waiting_bytes >= self._limits.waiting_bytes_max:
             raise JournalStalled(
                 f"{self._waiting_bytes} bytes wait for the journal's disk ({self.failure or 'it is slow'})"
             )
-        if self._ended:
-            raise self._over()
-        if restart and self._filling.records:
-            self._seal()  # a block begins with its snapshot, so that pruning can cut there
+
+    def _added(self, size: int) -> None:
+        """Records were added to what is filling."""
         block = self._filling
-        block.records.append((kind.value, at_us, payload))
-        seq = block.first_seq + len(block.records) - 1
-        size = len(payload) + RECORD_BYTES
-        block.size += size
         self._waiting_bytes += size
-        if kind is Kind.CONTROL:
-            block.marks += 1
-            if restart:
-                block.restart_seq = seq
-        if len(block.records) == 1:
-            self._wake.set()
+        self._wake.set()
         if block.size >= self._limits.block_bytes:
             self._seal()
             self._hurry.set()
-        return EventId(self.run, seq)
 
     def _seal(self) -> None:
         self._sealed.append(self._filling)
-        self._filling = Block(self.run, self._filling.last_seq + 1, [])
+        self._filling = Block(self.run, self._filling.last_seq + 1)
 
     def listen(self, on_durable: Callable[[EventId], None]) -> None:
         """Call this too with the last id of each group that is committed from now on."""
@@ -205,12 +206,12 @@ class Journal:
 
     async def _commit_for_ever(self) -> None:
         try:
-            while not self._closing or self._sealed or self._filling.records:
+            while not self._closing or self._sealed or self._filling.count:
                 await self._wake.wait()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._limits.window_s):
                         await self._hurry.wait()
-                if self._filling.records:
+                if self._filling.count:
                     self._seal()
                 blocks, self._sealed = self._sealed, []
                 self._wake.clear()
@@ -253,7 +254,7 @@ class Journal:
         self.commits.observe(self._runtime.monotonic() - started)
         self.committed_bytes += size
         self._waiting_bytes -= size
-        self.durable_us = blocks[-1].records[-1][1]
+        self.durable_us = blocks[-1].last_us
         self.durable = EventId(self.run, blocks[-1].last_seq)
         if self._on_commit is not None:
             self._on_commit(self.id, blocks, started, self._runtime.monotonic())

@@ -63,6 +63,9 @@ class Level(Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         return f"Level({self.price_text}, {self.qty_text})"
 
+    def __hash__(self) -> int:  # `Raw` has none
+        return hash((bytes(self.price), bytes(self.qty)))
+
     @property
     def price_text(self) -> str:
         return str(self.price, "latin-1")

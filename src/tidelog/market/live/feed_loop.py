@@ -5,6 +5,7 @@ journal, then through the core, and is then carried out. What a replay sees is t
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from msgspec import Struct
 from tidelog.errors import Corruption, JournalStalled, SourceError, StoreError, Throttled
 from tidelog.market.clock import Clock
 from tidelog.market.core import Core
-from tidelog.market.events import ClockStepped, Connected, Disconnected, EventId, Request, Started, Stream
+from tidelog.market.events import ClockStepped, Connected, Disconnected, Event, EventId, Request, Started, Stream
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.retention import Pruner, Retention
 from tidelog.market.journal.writer import Journal, open_journal
@@ -142,6 +143,7 @@ class FeedLoop:
         self._tokens = parts.tokens
         self._rng = parts.runtime.random("session")
         self._socket: WebSocket | None = None  # None: there is no connection
+        self._received: deque[bytes] = deque()  # from it, and neither journaled nor applied yet
         self._token: str | None = None  # of this connection
         self._waiting: asyncio.Timeout | None = None  # of what the task waits for
         self._snapshot_us = now_us  # when the last one was written
@@ -241,11 +243,12 @@ class FeedLoop:
                     await loop.create_future()
                     return
                 while session.deadline_us:
-                    for _ in range(self._limits.frames_at_once):
-                        self._receive(await socket.receive())
-                        if session.deadline_us == 0:
-                            break
-                    await self._runtime.sleep(0)
+                    if not self._received:
+                        self._received.extend(await socket.receive_all(self._limits.frames_at_once))
+                    gathered = len(self._received)
+                    self._apply_received()
+                    if gathered == self._limits.frames_at_once:
+                        await self._runtime.sleep(0)
         except TimeoutError:
             pass
         except SourceError as error:
@@ -318,6 +321,7 @@ class FeedLoop:
         """The socket is gone, or has to go."""
         socket, self._socket = self._socket, None
         self._token = None
+        self._received.clear()
         if self._core.session.state is not ConnectionState.DRAINING:
             self._record(Disconnected(reason))
             reason = ""
@@ -328,8 +332,20 @@ class FeedLoop:
 
     # -- what goes into the journal, and through the core -----------------------------------------------------
 
-    def _receive(self, payload: bytes) -> None:
-        """Journal a frame, apply it, publish what it says."""
+    def _apply_received(self) -> None:
+        """Journal, apply and publish what was received, frame by frame, up to where the session wants to decide."""
+        events: list[Event] = []
+        first = EventId(self.journal.run, self.journal.last.seq + 1)
+        try:
+            while self._received and self._core.session.deadline_us:
+                events.append(self._apply_frame(self._received[0]))
+                self._received.popleft()
+        finally:  # what is journaled and applied is published, whatever comes of the next
+            if events:
+                self._fanout.publish_all(first, events)
+
+    def _apply_frame(self, payload: bytes) -> Event:
+        """Journal a frame, and apply it; what it says."""
         at_us = self._parts.now_us()
         id_ = self.journal.append(Kind.IN, payload, at_us)
         traces = self._traces
@@ -339,10 +355,10 @@ class FeedLoop:
         if traces is not None:
             traces.applied(id_, began_s, self._runtime.monotonic())
         self._metrics.frame(frame, self._core.session)
-        self._fanout.publish(id_, frame.event)
         if self._metrics.timed(at_us):
             handling_s = (self._parts.now_us() - at_us) / 1_000_000
             self._metrics.time(frame.event, handling_s, self._runtime.now())
+        return frame.event
 
     def _send(self, request: Request) -> None:
         assert self._socket is not None  # the session asks for nothing without a connection

@@ -95,7 +95,7 @@ class InProcessHttp:
         """Nothing is kept open."""
 
 
-class NodeSocket:
+class NodeSocket(WebSocket):
     """The client's end of a WebSocket to a node: newHeads, for who subscribes to them. Other calls get no answer."""
 
     def __init__(self, node: SimNode, replica: Replica) -> None:

@@ -160,7 +160,7 @@ class NetworkWire:
         return _NetworkSocket(socket, self._process, self._runtime)
 
 
-class _NetworkSocket:
+class _NetworkSocket(WebSocket):
     def __init__(self, inner: NodeSocket, process: Process, runtime: SimRuntime) -> None:
         self._inner = inner
         self._process = process

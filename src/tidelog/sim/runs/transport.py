@@ -1,7 +1,7 @@
 """The wire between a simulated program and the simulated exchange, which sees what the program makes of each message.
 
-Before a message is handed over, the book that the feed shows after the one before is compared with the exchange's
-own at that very frame.
+Messages are handed over in gathers of every size, mostly one by one. Before, the book that the feed shows after the one
+before is compared with the exchange's own at that very frame.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from tidelog.sim.world.world import Process, World
 
 LATENCY_S = 0.05  # of a handshake
 TOP = 10  # levels of each side that are proven
+GATHERS = (1, 1, 1, 2, 3, 10, 100)  # messages at once, at most
 
 
 class CheckedTransport:
@@ -137,15 +138,25 @@ class _CheckedSocket:
         self._shown = shown
         self._index = -1
         self._message = b""
+        self._gathers = runtime.random("gathers")
 
     async def receive(self) -> bytes:
+        (message,) = await self.receive_all(1)
+        return message
+
+    async def receive_all(self, messages_max: int) -> list[bytes]:
         self._process.check()
         top = self._transport.exchange.truth.top10(self._connection, self._index)
         if top is not None and self._message:
             self._transport.judge(self._message, top, self._shown)
         self._message = b""  # judged once, though a wait for the next may be cancelled and begun again
-        message = await self._socket.receive()
+        messages = await self._socket.receive_all(min(messages_max, self._gathers.choice(GATHERS)))
         self._process.check()
+        for message in messages:
+            self._note(message)
+        return messages
+
+    def _note(self, message: bytes) -> None:
         self._index += 1
         self._message = message
         self._transport.largest = max(self._transport.largest, len(message))
@@ -153,7 +164,6 @@ class _CheckedSocket:
             self._transport.world.violated(f"a message of {len(message)} bytes is refused")
         self._transport.world.trace.add(f"frame {hashlib.sha256(message).hexdigest()[:12]}")
         self._runtime.reached("frame")
-        return message
 
     def send(self, message: bytes) -> None:
         self._process.check()

@@ -56,17 +56,24 @@ class WireSocket:
         session.wake = self._listener.arrived.set
 
     async def receive(self) -> bytes:
+        (message,) = await self.receive_all(1)
+        return message
+
+    async def receive_all(self, messages_max: int) -> list[bytes]:
         listener = self._listener
-        while (message := listener.pop()) is None:
-            if listener.ended is not None:
-                raise listener.ended
+        while len(listener.messages) < messages_max and listener.ended is None:
             delivery = self._next()
             if delivery is not None:
                 self._deliver(delivery)
+            elif listener.messages:
+                break
             else:
                 listener.arrived.clear()
                 await listener.arrived.wait()
-        return message
+        if not listener.messages:
+            assert listener.ended is not None
+            raise listener.ended
+        return listener.take(messages_max)
 
     def send(self, message: bytes) -> None:
         self.session.receive(message)
