@@ -35,6 +35,7 @@ class Mutant(NamedTuple):
     seeds: int
     patches: tuple[Patch, ...]
     contracts: bool = False  # whether the chains have contracts whose events have tables
+    selection: bool = False  # ... and only what these log is held
 
 
 # An empty list of receipts alone is refused by the receipts' root: who believes it must have lost that check too.
@@ -91,6 +92,42 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         contracts=True,
+    ),
+    "absence_believed_where_no_bloom_is_checked": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.select.selection",
+                "return checked and not rules.state_sync",
+                "return True",
+            ),
+        ),
+        selection=True,
+    ),
+    "what_is_stored_counts_as_covered": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.sync.writer",
+                "Span(max(first, each.contract.first_block), last, PROVEN)",
+                "Span(each.contract.first_block, last, PROVEN)",
+            ),
+        ),
+        selection=True,
+    ),
+    "rows_of_reorged_logs_left": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.rows.tables",
+                "BLOCK_TABLES = (LOGS, TRANSACTIONS,",
+                "BLOCK_TABLES = (TRANSACTIONS,",
+            ),
+        ),
+        selection=True,
     ),
     "checkpoint_in_its_own_transaction": Mutant(
         "chain",
@@ -617,7 +654,7 @@ def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None
     from tidelog.sim.runs.play import generate, play
 
     for seed in seeds:
-        verdict = play(generate(mutant.kind, seed, contracts=mutant.contracts))
+        verdict = play(generate(mutant.kind, seed, contracts=mutant.contracts, selection=mutant.selection))
         if not verdict.ok:
             return seed, verdict.violations[0]
     return None

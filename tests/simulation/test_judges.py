@@ -22,6 +22,7 @@ from tidelog.tables import TABLES
 
 CHAINS = (1, 2, 5)  # with reorgs; with uncles; with rules that were found
 WITH_CONTRACTS = 2
+A_SELECTION = 0
 MARKETS = (12, 6)  # v2 with instruments, and v1
 CHAIN_TABLES = ("chains", "blocks", "transactions", "logs", "withdrawals", "uncles", "changes", "reorgs")
 MARKET_TABLES = ("instruments", "trades", "candles", "book_snapshots", "coverage", "gaps")
@@ -133,6 +134,18 @@ def test_each_column_of_a_chain_is_judged(monkeypatch: pytest.MonkeyPatch) -> No
         verdict = play(generate(plan.CHAIN, seed, contracts=seed == WITH_CONTRACTS))
         assert verdict.ok, verdict.violations
     assert set.intersection(*found) == set()
+
+
+def test_each_column_of_a_selection_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = ("blocks", "transactions", "logs", "contracts", "contract_coverage", "e_tide_transfer")
+
+    def look(run: ChainRun) -> None:
+        assert overlooked(tables, run._open(), run.judge_store) == set()
+        assert_position_judged(run._open(), run.judge_store)
+
+    monkeypatch.setattr(ChainRun, "_judge_end", look)
+    verdict = play(generate(plan.CHAIN, A_SELECTION, selection=True))
+    assert verdict.ok, verdict.violations
 
 
 def test_a_size_may_be_missing_where_the_endpoint_left_it_out_and_only_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ CHOICE = {  # by the seeds that are tried here
     "longer_candle_of_the_new_parts_alone": [0],
     "resync_not_told_in_the_coverage": [24],
     "sample_always_said_to_be_proven": [1],
+    "absence_believed_where_no_bloom_is_checked": [6],
+    "what_is_stored_counts_as_covered": [4],
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.chain.rig import Rig, a_node
+from tests.chain.rig import Rig, a_node, replicas
 from tests.chain.sync.test_contracts import (
     ALL,
     BOARD,
@@ -30,7 +30,7 @@ from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.chain.select.coverage import Span
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.cli.db.content import content_digests
-from tidelog.errors import ConfigError
+from tidelog.errors import ConfigError, ProofFailure
 from tidelog.sim.node.node import SimNode
 from tidelog.store import Store, open_store
 
@@ -206,6 +206,33 @@ async def test_a_kill_anywhere_leaves_what_an_undisturbed_run_leaves(url: str, p
         await r.once()
         await assert_selected(r, ALL)
         assert await content_digests(r.store) == await undisturbed(node, tmp_path, SELECTED)
+
+
+HIDING = ("logs_missing", "log_altered", "receipts_empty", "receipts_missing", "receipts_other_fork", "bloom_wrong",
+          "bloom_stale", "transaction_missing")  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", HIDING)
+async def test_a_node_that_hides_logs_beside_an_honest_one_hides_none(lie: str, tmp_path: Any) -> None:
+    node = a_node(40, shape=SHAPE, replicas=2)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
+        r.urls = replicas(2)
+        node.tell(lie, replica=0, probability=0.5)
+        await r.once()
+        node.honest()
+        await assert_selected(r, ALL)
+        assert await event_rows(r.store) == await whole_rows(node, tmp_path, ALL)
+
+
+async def test_a_node_that_always_hides_logs_is_named(tmp_path: Any) -> None:
+    node = a_node(40, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
+        node.tell("logs_missing")
+        with pytest.raises(ProofFailure, match="http://replica-0"):
+            await r.once()
+        node.honest()
+        await r.once()
+        await assert_selected(r, ALL)
 
 
 async def test_a_chain_is_held_whole_or_as_a_selection(tmp_path: Any) -> None:

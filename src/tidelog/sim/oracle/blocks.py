@@ -15,6 +15,7 @@ import msgspec
 from tidelog.sim.node.chain.blocks import Block
 from tidelog.sim.node.chain.transactions import keccak
 from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.sim.node.contracts.world import TRANSFER
 from tidelog.sim.node.lies.oddities import OWN_BYTES
 from tidelog.sim.oracle.chain import decoded, require
 
@@ -170,6 +171,7 @@ class Facts(msgspec.Struct, frozen=True):
     clock_ms: tuple[int, int]  # the lowest and highest time that the wall clock has shown
     oddity: str = ""
     odd_from: int = 0
+    selected: Mapping[bytes, int] | None = None  # of a selection, whose transfers are held, from which block on
     sizeless: Collection[bytes] = ()  # hashes of the blocks that a replica has given without their size
 
 
@@ -188,15 +190,22 @@ def equals_node(connection: apsw.Connection, tree: BlockTree, facts: Facts) -> N
         row = rows["blocks"][0]
         signs = _signs(block, str(row["proof"]), facts, lowered)
         wanted = _wanted(tree.chain_id, block, signs)
+        if facts.selected is not None:
+            _narrow(wanted, facts.selected)
         digest = _digest(rows)
         require(row.pop("rows_digest") == digest, f"the digest of block {number} is over its rows")
         row.pop("proof")
-        if signs["uncles"] == "?":  # nothing proves which they are: as many as there are is all that can be said
+        if (
+            signs["uncles"] == "?" and facts.selected is None
+        ):  # nothing proves which they are: as many as there are is all that can be said
             named, true = row.pop("uncles"), wanted["blocks"][0].pop("uncles")
             as_many = isinstance(named, bytes) and isinstance(true, bytes) and len(named) == len(true)
             require(as_many, f"block {number} names as many uncles as it has")
         _says_whence(row, block, facts)
-        for row, receipt in zip(rows["transactions"], msgspec.json.decode(block.page.receipts), strict=False):
+        receipts = msgspec.json.decode(block.page.receipts)
+        for row in rows["transactions"]:
+            index: Any = row["tx_index"]
+            receipt = receipts[index] if index < len(receipts) else {}
             _adds_both(row.pop("extra"), receipt, f"transaction {row['tx_index']!r} of block {number}")
         for table, rows_wanted in wanted.items():
             require(
@@ -230,6 +239,27 @@ def segments_follow(connection: apsw.Connection, chain_id: int, rows_max: int) -
         list(row) for row in connection.execute("SELECT segment, first, last, rows, scope FROM segments ORDER BY first")
     ]
     require(stored == wanted, f"the segments follow from the blocks: {stored} where {wanted} belong")
+
+
+def segments_hold(connection: apsw.Connection, chain_id: int) -> None:
+    """Of a selection, in whose blocks rows come and go: segments ascend, and each has the rows of its blocks."""
+    query = "SELECT scope, segment, first, last, rows FROM segments ORDER BY segment"
+    stored: list[Any] = connection.execute(query).fetchall()
+    require([segment for _, segment, *_ in stored] == list(range(len(stored))), "segments are numbered from 0")
+    below = -1
+    for scope, segment, first, last, rows in stored:
+        require(scope == chain_id and below < first <= last, f"segment {segment} lies above the one below it")
+        below = last
+        there = 0
+        for table in ("transactions", "logs"):
+            query = f"SELECT count(*) FROM {table} WHERE segment = ? AND block_number BETWEEN ? AND ?"  # noqa: S608
+            there += next(connection.execute(query, (segment, first, last)))[0]
+        require(rows == there, f"segment {segment} counts {rows} rows, and has {there} between its bounds")
+    counted = sum(
+        next(connection.execute(f"SELECT count(*) FROM {table}"))[0]  # noqa: S608
+        for table in ("transactions", "logs")
+    )
+    require(counted == sum(rows for *_, rows in stored), "each row is in a segment, within its bounds")
 
 
 def _by_block(connection: apsw.Connection, table: str, order: str, chain_id: int) -> dict[int, Rows]:
@@ -300,9 +330,30 @@ def _wanted(chain_id: int, block: Block, signs: Mapping[str, str]) -> dict[str, 
     }
 
 
+def _narrow(wanted: dict[str, Rows], selected: Mapping[bytes, int]) -> None:
+    """Leave the transfers of what is selected, their transactions, and the header."""
+    (row,) = wanted["blocks"]
+    number: Any = row["number"]
+    wanted["logs"] = [
+        log
+        for log in wanted["logs"]
+        if log["topic0"] == TRANSFER and number >= selected.get(log["address"], number + 1)  # type: ignore[arg-type]
+    ]
+    used = {log["tx_index"] for log in wanted["logs"]}
+    wanted["transactions"] = [tx for tx in wanted["transactions"] if tx["tx_index"] in used]
+    wanted["withdrawals"], wanted["uncles"] = [], []
+    row |= {"uncles": b"", "withdrawal_count": None}
+    row |= {"transaction_count": len(wanted["transactions"]), "log_count": len(wanted["logs"])}
+
+
 # -- what can be proven -------------------------------------------------------------------------------------------
 
-LOWERS = {"transactions_root": "transactions", "storage_root": "withdrawals", "bloom_superset": "bloom"}
+LOWERS = {
+    "transactions_root": "transactions",
+    "storage_root": "withdrawals",
+    "bloom_superset": "bloom",
+    "bloom_empty": "bloom",
+}
 
 
 def _signs(block: Block, proof: str, facts: Facts, lowered: Callable[[int], bool]) -> dict[str, str]:
@@ -326,12 +377,15 @@ def _signs(block: Block, proof: str, facts: Facts, lowered: Callable[[int], bool
     if block.header.withdrawals_root is None:
         true["withdrawals"] = "-"
     odd = LOWERS.get(facts.oddity, "")
-    if odd and (_is_odd(block, facts) or (lowered(block.number) and _is_lowered(block, odd))):
+    if odd and (_is_odd(block, facts) or (lowered(block.number) and _is_lowered(odd, facts))):
         true[odd] = "?"
     if block.uncles and told["uncles"] == "?":
         true["uncles"] = "?"
-    require(told == true, f"the proof of block {block.number} is what its node allows: told {told}, true {true}")
-    return told
+    shown = true
+    if facts.selected is not None:  # a selection does not keep what the other checks are over
+        shown = {name: true[name] if name in ("hash", "parent", "senders") else "?" for name in CHECKS}
+    require(told == shown, f"the proof of block {block.number} is what its node allows: told {told}, true {shown}")
+    return true
 
 
 def _is_odd(block: Block, facts: Facts) -> bool:
@@ -340,14 +394,14 @@ def _is_odd(block: Block, facts: Facts) -> bool:
         return False
     if facts.oddity == "transactions_root":
         return bool(block.transactions)
-    if facts.oddity == "bloom_superset":
+    if facts.oddity in ("bloom_superset", "bloom_empty"):
         return any(receipt.logs for receipt in block.receipts)
     return block.header.withdrawals_root is not None
 
 
-def _is_lowered(block: Block, check: str) -> bool:
+def _is_lowered(check: str, facts: Facts) -> bool:
     """Whether the rule takes the check from a block that is not odd itself: a root of another kind, from all."""
-    return check == "transactions"
+    return check == "transactions" or facts.oddity == "bloom_empty"
 
 
 def _lowered(connection: apsw.Connection, tree: BlockTree, facts: Facts) -> Callable[[int], bool]:
@@ -399,6 +453,7 @@ ODD_RULES: Mapping[str, dict[str, Json]] = {
     "transactions_root": {"foreign_roots": ["transactions"]},
     "storage_root": {"storage_withdrawals_root": True},
     "bloom_superset": {"bloom_superset": True},
+    "bloom_empty": {"checks": [name for name in ALL if name != "bloom"]},
 }
 
 

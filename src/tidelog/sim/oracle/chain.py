@@ -17,7 +17,7 @@ from tidelog.sim.world.world import Violation
 
 POSITION = {  # of a checkpoint; each of these is compared in `standing`
     *("first", "first_parent_hash", "head", "head_hash", "finalized", "finalized_hash", "changes"),
-    *("transactions", "logs", "withdrawals"),
+    *("transactions", "logs", "withdrawals", "selection"),
 }
 
 

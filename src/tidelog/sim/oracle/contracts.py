@@ -10,9 +10,9 @@ import msgspec
 
 from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.contracts.world import SHELLS, TIDE, TRANSFER
-from tidelog.sim.oracle.chain import require
+from tidelog.sim.oracle.chain import decoded, require
 
-__all__ = ["coverage_follows", "events_follow"]
+__all__ = ["coverage_follows", "events_follow", "is_settled", "selected"]
 
 _WORD = 32
 
@@ -65,11 +65,29 @@ def events_follow(connection: apsw.Connection, tree: BlockTree, head: int, *, se
 
 def coverage_follows(connection: apsw.Connection, tree: BlockTree, head: int, *, selection: bool) -> None:
     """Of a selection all blocks are covered, of each contract from its first one on; a whole chain says nothing."""
+    texts: list[Any] = connection.execute("SELECT position FROM checkpoints").fetchall()
+    said = [decoded(text, "a position").get("selection", False) for (text,) in texts]
+    require(said == [selection], f"the checkpoint says whether it is a selection: {said}")
     query = "SELECT chain_id, contract, first, last, evidence FROM contract_coverage ORDER BY contract, first"
     names = [name for (name,) in connection.execute("SELECT name FROM contracts WHERE leaving = 0 ORDER BY name")]
     wanted = [(tree.chain_id, name, _NAMED[name].first_block, head, "proven") for name in names] if selection else []
     stored: list[Any] = connection.execute(query).fetchall()
     require(stored == wanted, f"what is covered is what is stored: {stored} where {wanted} belongs")
+
+
+def is_settled(connection: apsw.Connection, head: int) -> bool:
+    """Whether no contract is about to leave a selection, and all blocks are said to be covered."""
+    leaving = next(connection.execute("SELECT count(*) FROM contracts WHERE leaving = 1"))[0]
+    spans = connection.execute("SELECT contract, first, last FROM contract_coverage").fetchall()
+    names = connection.execute("SELECT name FROM contracts WHERE leaving = 0").fetchall()
+    wanted = {(name, _NAMED[name].first_block, head) for (name,) in names if name in _NAMED}
+    return leaving == 0 and set(spans) == wanted
+
+
+def selected(connection: apsw.Connection) -> dict[bytes, int]:
+    """Of a selection, whose transfers are held, by the contract's address, and from which block on."""
+    query = "SELECT name FROM contracts WHERE leaving = 0"
+    return {_NAMED[name].address: _NAMED[name].first_block for (name,) in connection.execute(query) if name in _NAMED}
 
 
 def _rows_follow(connection: apsw.Connection, tree: BlockTree, named: _Named, filled_from: int, head: int) -> None:

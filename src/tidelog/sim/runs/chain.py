@@ -27,9 +27,9 @@ from tidelog.sim.node.contracts import world as places
 from tidelog.sim.node.control import Place
 from tidelog.sim.node.limits import PLANS
 from tidelog.sim.node.node import SimNode
-from tidelog.sim.oracle.blocks import Facts, compared_something, equals_node, segments_follow
+from tidelog.sim.oracle.blocks import Facts, compared_something, equals_node, segments_follow, segments_hold
 from tidelog.sim.oracle.chain import Standing, counted, require, standing
-from tidelog.sim.oracle.contracts import coverage_follows, events_follow
+from tidelog.sim.oracle.contracts import coverage_follows, events_follow, is_settled, selected
 from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_is_told, written_in_turn
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
@@ -166,7 +166,7 @@ class ChainRun:
             self.tree.extend(1)
         self.supervisor.quiet_at = self.world.loop.time()
         self.world.trace.add("quiet")
-        if await until(self.world, self._caught_up, QUIET_S) and not self.world.violations:
+        if await until(self.world, self._settled, QUIET_S) and not self.world.violations:
             self._judge_end()
             if self.schedule.hanging is not None:
                 await self._keep_up(self.schedule.hanging)
@@ -196,6 +196,13 @@ class ChainRun:
     def _caught_up(self) -> bool:
         return self._standing is not None and self._standing.head_hash == self.tree.head.hash
 
+    def _settled(self) -> bool:
+        """Whether it has caught up, and of a selection has what was added and nothing of what has left."""
+        if not self._caught_up() or not self.schedule.selection:
+            return self._caught_up()
+        with closing(self._open()) as connection:
+            return is_settled(connection, self.tree.head.number)
+
     # -- the program ------------------------------------------------------------------------------------------
 
     async def _main(self, process: Process) -> None:
@@ -214,6 +221,8 @@ class ChainRun:
             )
             self._lives += 1
             contracts = (TIDE, SHELLS)[: 1 + self._lives % 2] if self.schedule.contracts else None
+            if self.schedule.selection:
+                contracts = tuple([replace(each, evidence="proven") for each in contracts or ()])
             counting: Any = UncertainStore(store, self, process)
             syncing = Sync(counting, pool, runtime, metrics, options, contracts=contracts)
             self.syncing = syncing
@@ -393,14 +402,18 @@ class ChainRun:
             self.world.clock_ms,
             self.schedule.oddity,
             self.schedule.odd_from,
-            self.node.sizeless,
+            selected=selected(connection) if self.schedule.selection else None,
+            sizeless=self.node.sizeless,
         )
         equals_node(connection, self.tree, facts)
-        segments_follow(connection, self.tree.chain_id, LIMITS.segment_rows)
+        if self.schedule.selection:
+            segments_hold(connection, self.tree.chain_id)
+        else:
+            segments_follow(connection, self.tree.chain_id, LIMITS.segment_rows)
         if self.schedule.contracts:
-            held = {"selection": False}
-            events_follow(connection, self.tree, self.tree.head.number, **held)
-            coverage_follows(connection, self.tree, self.tree.head.number, **held)
+            head, selection = self.tree.head.number, self.schedule.selection
+            events_follow(connection, self.tree, head, selection=selection)
+            coverage_follows(connection, self.tree, head, selection=selection)
 
 
 def _forks(schedule: plan.Schedule) -> tuple[tuple[int, Fork], ...]:

@@ -73,17 +73,21 @@ MARKETS = (6, 12)
 CALM_S = (300.0, 600.0)
 ODD_FAULTS = ("precision_change", "reserved_bits")
 TOLD_CHANCE = 0.4
+BLOOMLESS_CHANCE = 0.3
 LOSS_CHANCE = 0.15
 PRIVATE_CHANCE = 0.3
 PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "balances")}
 
 
-def generate(kind: str, seed: int, *, steps: int | None = None, contracts: bool = False) -> plan.Schedule:
+def generate(
+    kind: str, seed: int, *, steps: int | None = None, contracts: bool = False, selection: bool = False
+) -> plan.Schedule:
     """The schedule of a seed.
 
     Args:
         steps: how many events it has, if that is not drawn as well.
         contracts: whether the chain has some; not drawn, so that what a seed has found once it finds again.
+        selection: whether only what these log is held of the blocks; alike.
     """
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
@@ -95,7 +99,9 @@ def generate(kind: str, seed: int, *, steps: int | None = None, contracts: bool 
         chain = _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
         chain = _uncles(random.Random(f"{seed} {kind} uncles"), chain, faults=steps != 0)
         chain = _unknown(random.Random(f"{seed} {kind} unknown"), chain)
-        chain = msgspec.structs.replace(chain, contracts=contracts)
+        chain = msgspec.structs.replace(chain, contracts=contracts or selection)
+        if selection:
+            chain = _selection(random.Random(f"{seed} {kind} selection"), chain)
         return _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
@@ -163,10 +169,7 @@ def _unknown(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
     told = schedule.uncles or schedule.limits or schedule.hanging or schedule.troubled
     if rng.random() >= UNKNOWN_CHANCE or told:
         return schedule
-    events = [
-        plan.Event(event.at, msgspec.structs.replace(event.do, replica=0)) if isinstance(event.do, plan.Lie) else event
-        for event in schedule.events
-    ]
+    events = [_of_one(event) for event in schedule.events]
     return msgspec.structs.replace(
         schedule,
         events=tuple(events),
@@ -175,6 +178,23 @@ def _unknown(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
         odd_from=rng.choice((0, rng.randint(1, 40))),
         quiet=rng.random() < 0.5,
     )
+
+
+def _selection(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Of the blocks only what contracts log is held; perhaps on a chain whose blooms say nothing."""
+    schedule = msgspec.structs.replace(schedule, selection=True)
+    if schedule.oddity or rng.random() >= BLOOMLESS_CHANCE:
+        return schedule
+    plain = msgspec.structs.replace(schedule, uncles=False, limits="", hanging=None, troubled=False)
+    events = tuple([_of_one(event) for event in schedule.events])
+    return msgspec.structs.replace(plain, events=events, replicas=3, oddity="bloom_empty")
+
+
+def _of_one(event: plan.Event) -> plan.Event:
+    """A lie as one endpoint's: most of them say what holds on a chain that nobody knows."""
+    if not isinstance(event.do, plan.Lie):
+        return event
+    return plan.Event(event.at, msgspec.structs.replace(event.do, replica=0))
 
 
 def _heads(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

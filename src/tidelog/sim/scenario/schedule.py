@@ -217,6 +217,7 @@ class Schedule(Struct, frozen=True):
     quiet: bool = False  # ... and has no transaction below it
     uncles: bool = False  # the chain is one of before the merge, whose blocks have some
     contracts: bool = False  # the chain has contracts, of which some have tables, others in each life
+    selection: bool = False  # ... and of whose blocks nothing else is held but headers
     protocol: str = "v2"
     spelled: bool = False  # the user writes symbols in another form than events do
     instruments: bool = False  # the channel of that name is followed as well

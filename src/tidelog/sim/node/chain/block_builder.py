@@ -74,6 +74,7 @@ ODDITIES = {
     "transactions_root": "of a block that is not empty: something else than the root (Hedera)",
     "receipts_root": "of a block that is not empty: something else than the root (Cronos)",
     "bloom_superset": "the block's bloom has further bits wherever there are logs (Cronos before 2,693,800)",
+    "bloom_empty": "the block's bloom has no bits, whatever is logged (zkSync)",
     "storage_root": "withdrawalsRoot is the root of a contract's storage, the list is empty (OP stack since Isthmus)",
     "aura": "step and seal in the place of mixHash and nonce (Gnosis before the merge)",
     "header_field": "the header has a field that no other chain has, and its hash covers it (Avalanche)",
@@ -327,6 +328,8 @@ def _odd(header: Header, oddities: Sequence[str], rng: random.Random) -> Header:
         for _ in range(8):
             bits |= 1 << rng.randrange(2048)
         changes["bloom"] = bits.to_bytes(BLOOM_BYTES, "big")
+    if "bloom_empty" in oddities:
+        changes["bloom"] = bytes(BLOOM_BYTES)
     if "storage_root" in oddities and header.withdrawals_root is not None:
         changes["withdrawals_root"] = rng.randbytes(32)
     if "aura" in oddities:
