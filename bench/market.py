@@ -78,7 +78,7 @@ def reading(blocks: Sequence[PackedRecords], *, digest: bool) -> Pass:
         taken = 0
         for block in blocks:
             for item in core.apply_block(block):
-                taken += item.updates if isinstance(item, Stretch) else 0
+                taken += item.events if isinstance(item, Stretch) else 0
         assert taken > 0
 
     return run
@@ -185,6 +185,35 @@ def deep_book(depth: int, updates: int = UPDATES) -> list[bytes]:
     return frames
 
 
+def quiet_feed(count: int = UPDATES) -> list[bytes]:
+    """Trades of one or two, whose ids follow on, and tickers, in turn: a v2 session without books."""
+    rng = random.Random(count)
+    frames, trade_id = [], 0
+    for number in range(count // 2):
+        stamp = (
+            f"2024-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}.{rng.randrange(10**6):06}Z"
+        )
+        trades = []
+        for _ in range(rng.choice((1, 1, 2))):
+            trade_id += 1
+            trades.append(
+                f'{{"symbol":"{SYMBOL}","side":"{rng.choice(("buy", "sell"))}","price":{rng.randrange(10**6) / 10:.1f},'
+                f'"qty":{rng.randrange(1, 10**9) / 1e8:.8f},"ord_type":"limit","trade_id":{trade_id},'
+                f'"timestamp":"{stamp}"}}'
+            )
+        frames.append(f'{{"channel":"trade","type":"update","data":[{",".join(trades)}]}}'.encode())
+        numbers = ",".join(
+            f'"{key}":{rng.randrange(10**9) / 1e4:.4f}'
+            for key in (
+                "bid", "bid_qty", "ask", "ask_qty", "last", "volume", "vwap", "low", "high", "change", "change_pct",
+            )
+        )  # fmt: skip
+        frames.append(
+            f'{{"channel":"ticker","type":"update","data":[{{"symbol":"{SYMBOL}",{numbers},"timestamp":"{stamp}"}}]}}'.encode()
+        )
+    return frames
+
+
 def main() -> None:
     gc.freeze()
     for name, codec, has_book in (
@@ -206,9 +235,12 @@ def main() -> None:
                 books = Books(codec.decode, ChecksumProof)
                 books.open(SYMBOL, DEPTH)
                 report(f"{name}{what}: proven", proving(codec.decode), books.apply_frame, selection)
-                protocol = "v1" if codec is v1 else "v2"
-                days = [days_later(frame, day) for day in range(DAYS) for frame in selection]
-                report_reading(f"{name}{what}: core", journaled(protocol, days, (SYMBOL,), DEPTH), days)
+            protocol = "v1" if codec is v1 else "v2"
+            days = [days_later(frame, day) for day in range(DAYS) for frame in selection]
+            report_reading(f"{name}{what}: core", journaled(protocol, days, (SYMBOL,), DEPTH), days)
+    frames = quiet_feed()
+    report("made up, trades and tickers v2: decode", decoding(v2.decode), v2.decode, frames)
+    report_reading("made up, trades and tickers v2: core", journaled("v2", frames, (SYMBOL,), DEPTH), frames)
     for depth in (10, 100, 1000):
         books = Books(v2.decode, ChecksumProof)
         books.open(SYMBOL, depth)

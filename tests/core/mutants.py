@@ -124,6 +124,36 @@ MUTANTS: dict[str, Patch] = {
         'b"000000"',
         'b"000001"',
     ),
+    "missing_trade_not_noticed": Patch(
+        "pure/src/market/trades.rs",
+        "id.checked_sub(last) == Some(more)",
+        "id.checked_sub(last) >= Some(more)",
+    ),
+    "trades_followed_for_ever": Patch(
+        "pure/src/market/books.rs",
+        "for_each(|one| one.is_followed = false);",
+        "for_each(|one| one.is_followed |= false);",
+    ),
+    "trade_of_nothing_stored": Patch(
+        "pure/src/market/trades.rs",
+        "(1..=i64::MAX as u64)",
+        "(0..=i64::MAX as u64)",
+    ),
+    "small_decimal_written_out": Patch(
+        "pure/src/market/canonical.rs",
+        "const PLAIN_FROM: i32 = -6;",
+        "const PLAIN_FROM: i32 = -8;",
+    ),
+    "february_in_the_year_before": Patch(
+        "pure/src/market/time.rs",
+        "i64::from(month >= 10)",
+        "i64::from(month >= 12)",
+    ),
+    "todays_low_in_the_ticker": Patch(
+        "pure/src/market/v1.rs",
+        "pair(&mut cursor, b'l')?.1",
+        "pair(&mut cursor, b'l')?.0",
+    ),
     "heartbeat_digested_as_proven": Patch(
         "pure/src/market/canonical.rs",
         '\\"Heartbeat\\",{},null]',

@@ -10,26 +10,49 @@ from tidelog.market.book.lending import Fault, OnFault, Stretch
 from tidelog.market.book.levels import Book
 from tidelog.market.book.proof import Check
 from tidelog.market.core import Core, JournalEvent
-from tidelog.market.events import BookDelta, BookSnapshot, Connected, EventId, Heartbeat, Started, Stream
+from tidelog.market.events import (
+    BookDelta,
+    BookSnapshot,
+    Connected,
+    Disconnected,
+    EventId,
+    Heartbeat,
+    Resync,
+    Started,
+    Stream,
+    Tickers,
+    Trades,
+)
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.kraken import v1, v2
 from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
+from tidelog.market.projection.projection import Projection
+from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.records import Kind, PackedRecords, Record, encode_records
 from tidelog.market.session.controls import Connect, Control, Subscribe, Wanted, encode_control
 
 START_US = 1_700_000_000_000_000
+SECOND_US = 1_000_000
 SYMBOLS = {"v1": ("BTC/USD", "SC/EUR", "DOGE/USD"), "v2": ("BTC/USD", "SC/EUR", "MATIC/USD")}
 DEPTHS = (10, 25, 1000)
 
 
-def records_of(protocol: str, frames: Iterable[bytes], depths: dict[str, int]) -> list[Record]:
-    """The journal of a connection on which those books were subscribed, and the frames came."""
+TRADES_AND_TICKERS = (Stream("trade"), Stream("ticker"))
+
+
+def records_of(
+    protocol: str, frames: Iterable[bytes | Control], depths: dict[str, int], channels: Sequence[Stream] = ()
+) -> list[Record]:
+    """The journal of a connection on which those books, and other channels of their symbols, were subscribed, and the
+    frames came, or what the feed did in between."""
     controls: list[Control] = [Started(protocol), Connect(), Connected()]
     for number, (symbol, depth) in enumerate(depths.items(), 1):
-        stream = Stream("book", depth)
-        controls += [Wanted(stream, (symbol,)), Subscribe(stream, (symbol,), number)]
+        for stream in (Stream("book", depth), *channels):
+            controls += [Wanted(stream, (symbol,)), Subscribe(stream, (symbol,), number)]
     entries = [(Kind.CONTROL, encode_control(control)) for control in controls]
-    entries += [(Kind.IN, frame) for frame in frames]
+    entries += [
+        (Kind.IN, frame) if isinstance(frame, bytes) else (Kind.CONTROL, encode_control(frame)) for frame in frames
+    ]
     return [
         Record(EventId(3, seq), START_US + seq * 1_000, kind, payload, seq == 1)
         for seq, (kind, payload) in enumerate(entries, 1)
@@ -94,14 +117,38 @@ def assert_same(blocks: Iterable[PackedRecords], on_fault: OnFault = raise_fault
         ours.session.session_state.subscriptions, theirs.session.session_state.subscriptions, strict=True
     ):
         assert (one.key, one.phase, one.acked_us) == (other.key, other.phase, other.acked_us)
+        if one.stream.channel == "trade":
+            assert (one.sequence, one.suspect_reason) == (other.sequence, other.suspect_reason)
     assert ours.session.session_state.last_received_us == theirs.session.session_state.last_received_us
     return counts
+
+
+def assert_same_rows(blocks: Sequence[PackedRecords], on_fault: OnFault = raise_fault) -> None:
+    """Project blocks by both paths: equal states and equal rows, block by block."""
+    ours, theirs = Core(stretches=on_fault), Core()
+    one, other = (Projection("market:x", ProjectionState(), SECOND_US, on_fault) for _ in range(2))
+    for block in blocks:
+        for item in ours.apply_block(block):
+            one.apply(item)
+        for entry in filter(None, map(theirs.apply, block.records())):
+            other.apply(entry)
+        assert encode_state(one.state) == encode_state(other.state)
+        assert one.refused == other.refused
+        assert _rows(one) == _rows(other)
+
+
+def _rows(projection: Projection) -> dict[str, list[str]]:
+    changes = projection.drain()
+    return {rows.table.name: sorted(map(repr, rows.rows)) for rows in (*changes.add, *changes.replaced)}
 
 
 def _assert_sums_up(stretch: Stretch, entries: list[JournalEvent]) -> None:
     updates = [entry for entry in entries if isinstance(entry.event, BookDelta)]
     heartbeats = [entry for entry in entries if entry.event == Heartbeat()]
+    trades, tickers = ([entry for entry in entries if isinstance(entry.event, kind)] for kind in (Trades, Tickers))
     assert (len(updates), len(heartbeats)) == (stretch.updates, stretch.heartbeats)
+    assert (len(trades), len(tickers)) == (stretch.trades, stretch.tickers)
+    assert len(updates) + len(heartbeats) + len(trades) + len(tickers) == len(entries)
     assert all(entry.check is Check.MATCHED for entry in updates)
     assert not any(entry.suspected for entry in entries)
     if entries:
@@ -125,6 +172,7 @@ class MadeUp:
         self._scales = {symbol: (self._rng.choice((0, 1, 5)), self._rng.choice((0, 3, 8))) for symbol in self.depths}
         self._books: dict[str, Book] = {}
         self._us = 0
+        self._ids: dict[str, int] = {}
 
     def frames(self, count: int) -> list[bytes]:
         frames = [self._book(symbol, whole=True) for symbol in self.depths]
@@ -137,6 +185,10 @@ class MadeUp:
         if rng.random() < 0.1:
             return {"v1": b'{"event":"heartbeat"}', "v2": b'{"channel":"heartbeat"}'}[self.protocol]
         symbol = rng.choice([*self.depths])
+        if rng.random() < 0.15:
+            return {"v1": self._trades_v1, "v2": self._trades_v2}[self.protocol](symbol)
+        if rng.random() < 0.1:
+            return {"v1": self._ticker_v1, "v2": self._ticker_v2}[self.protocol](symbol)
         book = self._books[symbol]
         return self._book(symbol, whole=not book.ready or book.crossed or rng.random() < 0.01)
 
@@ -154,6 +206,89 @@ class MadeUp:
             case 3 if scale and rng.random() < 0.3:
                 return text + "0"
         return text
+
+    def _positive(self, symbol: str) -> str:
+        """A price or quantity, of any size, once in a while in an odd way."""
+        rng = self._rng
+        value, scale = rng.choice((1, 7, 10**5, rng.randrange(1, 10**13))), rng.choice((*self._scales[symbol], 8, 10))
+        odd = rng.choice(("0", "1E-7", "1" * 20, "0.0000000", f"1.{'0' * 17}", str(2**63 - 1), str(2**63)))
+        return odd if rng.random() < 0.004 else self._number(value, scale)
+
+    def _next_ids(self, symbol: str) -> list[int]:
+        """Mostly those that follow on; some are missing, come twice or in another order."""
+        rng = self._rng
+        last = self._ids.get(symbol, 1000)
+        ids = [*range(last + 1, last + 1 + rng.choice((1, 1, 1, 2, 5)))]
+        match rng.randrange(60):
+            case 0:
+                ids = [number + 2 for number in ids]
+            case 1:
+                ids = [number - 1 for number in ids]
+            case 2:
+                ids.append(ids[0])
+            case 3 | 4 | 5:
+                ids.reverse()
+            case 6:
+                ids[0] = rng.choice((0, 2**63 - 1, 2**64)) if rng.random() < 0.1 else ids[0]
+        if max(ids) < 2**60:
+            self._ids[symbol] = max(last, *ids)
+        return ids
+
+    def _stamp(self) -> str:
+        """A time of this year or of 1972 or 2000, mostly with all of its digits."""
+        rng = self._rng
+        self._us += rng.choice((0, 1, 400_000, 1_000_000 - self._us % 1_000_000))
+        seconds, micros = divmod(self._us, 1_000_000)
+        day = rng.choice(("2024-02-29",) * 20 + ("1972-12-31", "2000-03-01"))
+        stamp = f"{day}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}Z"
+        return stamp.replace("Z", rng.choice(("+00:00", "000Z"))) if rng.random() < 0.01 else stamp
+
+    def _trades_v2(self, symbol: str) -> bytes:
+        rng = self._rng
+        trades = [
+            f'{{"symbol":"{symbol if rng.random() < 0.99 else rng.choice([*self.depths])}","side":"'
+            f'{rng.choice(("buy", "sell"))}","price":{self._positive(symbol)},"qty":{self._positive(symbol)},'
+            f'"ord_type":"{rng.choice(("limit", "market"))}","trade_id":{number},"timestamp":"{self._stamp()}"}}'
+            for number in self._next_ids(symbol)
+        ]
+        kind = "update" if rng.random() < 0.97 else "snapshot"
+        return f'{{"channel":"trade","type":"{kind}","data":[{",".join(trades)}]}}'.encode()
+
+    def _trades_v1(self, symbol: str) -> bytes:
+        rng = self._rng
+        trades = []
+        for _ in range(rng.choice((1, 1, 1, 2, 5))):
+            self._us += rng.choice((0, 0, 1, 400_000, 1_000_000 - self._us % 1_000_000))
+            time = f"{1_700_000_000 + self._us // 1_000_000}.{self._us % 1_000_000:06}"
+            if rng.random() < 0.01:
+                time = rng.choice((time[:-3], time + "4", time[:10], "4294967296.5", "7258118399.999999"))
+            trades.append(
+                f'["{self._positive(symbol)}","{self._positive(symbol)}","{time}","{rng.choice("bs")}",'
+                f'"{rng.choice("lm")}",""]'
+            )
+        return f'[337,[{",".join(trades)}],"trade","{v1.pair_of(symbol)}"]'.encode()
+
+    def _ticker_v2(self, symbol: str) -> bytes:
+        rng = self._rng
+        keys = ("bid", "bid_qty", "ask", "ask_qty", "last", "volume", "vwap", "low", "high", "change", "change_pct")
+        numbers = [f'"{key}":{rng.choice(("", "", "", "-"))}{self._positive(symbol)}' for key in keys]
+        if rng.random() < 0.02:
+            rng.shuffle(numbers)
+        stamp = rng.choice(("", f',"timestamp":"{self._stamp()}"'))
+        kind = rng.choice(("update", "snapshot"))
+        head = f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{symbol}"'
+        return f"{head},{','.join(numbers)}{stamp}}}]}}".encode()
+
+    def _ticker_v1(self, symbol: str) -> bytes:
+        rng = self._rng
+
+        def numbers(key: str, count: int, between: str = "") -> str:
+            return f'"{key}":[' + f",{between}".join(f'"{self._positive(symbol)}"' for _ in range(count)) + "]"
+
+        lots = rng.choice(("0,", "45,", '"4",'))
+        parts = [numbers("a", 2, lots), numbers("b", 2, lots), *[numbers(key, 2) for key in "cvp"], '"t":[1,2]']
+        parts += [numbers(key, 2) for key in "lho"]
+        return f'[338,{{{",".join(parts)}}},"ticker","{v1.pair_of(symbol)}"]'.encode()
 
     def _levels(self, symbol: str, sign: int, *, whole: bool) -> list[Level]:
         rng, (price_scale, qty_scale), depth = self._rng, self._scales[symbol], self.depths[symbol]
@@ -229,4 +364,12 @@ def made_up(protocol: str, seed: int, count: int = 300, on_fault: OnFault = rais
     """Read a made-up feed by both paths; see `assert_same`."""
     feed = MadeUp(protocol, seed)
     frames = feed.frames(count)
-    return assert_same(blocks_of(records_of(protocol, frames, feed.depths), size=seed % 50 + 20), on_fault)
+    channels = TRADES_AND_TICKERS if seed % 3 else ()  # a recording says nothing of subscriptions
+    disturbed: list[bytes | Control] = [*frames]
+    if channels:
+        symbol, place = next(iter(feed.depths)), count * 3 // 4
+        disturbed[place:place] = [Resync("trade", symbol, None, "trade 1 to 3", 0)]
+        disturbed[place + 40 : place + 40] = [Disconnected("lost"), Connect(), Connected()]
+    blocks = [*blocks_of(records_of(protocol, disturbed, feed.depths, channels), size=seed % 50 + 20)]
+    assert_same_rows(blocks, on_fault)
+    return assert_same(blocks, on_fault)

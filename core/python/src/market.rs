@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tidelog_pure::fault::guarded;
 use tidelog_pure::market::book::{Book, Content};
-use tidelog_pure::market::books::{self, NEVER, Span};
+use tidelog_pure::market::books::{self, NEVER, Prints, Purpose, Span};
 use tidelog_pure::market::records;
+use tidelog_pure::market::trades::Trade;
 
 /// Prices, and for each the digits of the price and then of the quantity, best level first.
 type Side = (Vec<u64>, Vec<String>);
@@ -64,6 +65,24 @@ impl Books {
         guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us.unwrap_or(NEVER))).ok()?
     }
 
+    /// Take a symbol's trades, or its tickers, from now on.
+    ///
+    /// Args:
+    ///     name, symbol: as for `lend`.
+    ///     last: the id of its last trade, where others have to follow on it.
+    ///
+    /// Returns:
+    ///     A place, for good; None if they are not taken.
+    #[pyo3(signature = (name, symbol, *, is_ticker, last=None))]
+    fn follow(&mut self, name: &str, symbol: &str, is_ticker: bool, last: Option<u64>) -> Option<usize> {
+        self.0.follow(name.as_bytes(), symbol.as_bytes(), is_ticker, last)
+    }
+
+    /// Leave all trades and tickers, until they are followed again.
+    fn forget(&mut self) {
+        self.0.forget();
+    }
+
     /// Give a book back: bids and asks, its stamp, and how many removals named no level. It must be here, and sound.
     fn recall(&mut self, place: usize) -> PyResult<(Side, Side, Option<i64>, u64)> {
         let book: Book = self.0.recall(place).ok_or_else(absent)?;
@@ -78,12 +97,17 @@ impl Books {
     ///     begin: where the first record is, 0 for that of the block.
     ///     first, last: its number, and that of the last that may be taken.
     ///     floor_us: times before are held here.
+    ///     purpose: what trades and tickers are taken for: events or rows, of those that are followed; books, as if they
+    ///         were none, of all.
     ///     encode: give the events' encoding, for a digest.
     ///
     /// Returns:
-    ///     Where the next record is; how many records, and of them book updates and heartbeats, were taken; the time of the first
-    ///     event and of the last; of each book its place, updates, first and last time; the encoding; and what a panic at the next record says.
-    #[pyo3(signature = (packed, *, begin, run, first, last, floor_us=0, encode=false))]
+    ///     Where the next record is; how many records, and of them book updates, heartbeats, frames of trades and tickers, were
+    ///     taken; the time of the first
+    ///     event and of the last; of each book its place, updates, first and last time; of trades that are followed by id each place and the last id; the frames of
+    ///     trades, for rows: place, number, time, and of each trade time, price, quantity, whether it was a buyer's, type of
+    ///     order, decimals of price and quantity, id; the encoding; and what a panic at the next record says.
+    #[pyo3(signature = (packed, *, begin, run, first, last, floor_us=0, purpose="events", encode=false))]
     #[allow(clippy::too_many_arguments)]
     fn take<'py>(
         &mut self,
@@ -94,20 +118,39 @@ impl Books {
         first: u64,
         last: u64,
         floor_us: i64,
+        purpose: &str,
         encode: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let packed = packed.as_bytes();
         let begin = if begin == 0 { records::begin(packed).unwrap_or(packed.len()) } else { begin };
-        let span = Span { packed, begin, run, first, last, floor_us, encode };
+        let purpose = match purpose {
+            "events" => Purpose::Events,
+            "rows" => Purpose::Rows,
+            "books" => Purpose::Books,
+            _ => return Err(PyValueError::new_err(format!("a purpose that is not known: {purpose}"))),
+        };
+        let span = Span { packed, begin, run, first, last, floor_us, purpose, encode };
         let books = &mut self.0;
         let taken = py.detach(|| books.take(&span));
         let seen: Vec<(usize, u64, i64, i64)> =
             taken.books.iter().map(|(place, seen)| (*place, seen.updates, seen.first_us, seen.last_us)).collect();
-        let counts = (taken.end, taken.records, taken.updates, taken.heartbeats, taken.first_us, taken.last_us);
-        let (end, records, updates, heartbeats, first_us, last_us) = counts;
+        let counts = (taken.records, taken.updates, taken.heartbeats, taken.trades, taken.tickers);
+        let times = (taken.first_us, taken.last_us);
+        let prints: Vec<_> = taken.prints.into_iter().map(print).collect();
         let encoded = PyBytes::new(py, &taken.encoded);
-        (end, records, updates, heartbeats, first_us, last_us, seen, encoded, taken.fault).into_pyobject(py)
+        (taken.end, counts, times, seen, taken.followed, prints, encoded, taken.fault).into_pyobject(py)
     }
+}
+
+type Print = (i64, u64, u64, bool, String, u8, u8, Option<u64>);
+
+fn print(prints: Prints) -> (usize, u64, i64, Vec<Print>) {
+    let of = |(trade, ord_type): (Trade, Vec<u8>)| {
+        let (price, qty) = (trade.price, trade.qty);
+        let ord_type = String::from_utf8_lossy(&ord_type).into_owned();
+        (trade.time_us, price.value, qty.value, trade.is_buy, ord_type, price.decimals, qty.decimals, trade.id)
+    };
+    (prints.place, prints.seq, prints.at_us, prints.trades.into_iter().map(of).collect())
 }
 
 fn absent() -> PyErr {

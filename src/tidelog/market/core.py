@@ -31,6 +31,8 @@ from tidelog.market.events import (
     Resync,
     Started,
     Stream,
+    Tickers,
+    Trades,
     Unknown,
 )
 from tidelog.market.records import Kind, PackedRecords, Record
@@ -179,6 +181,8 @@ class Core:
         stretch = taken.stretch
         self.at = stretch.id
         self.session.note_frames(stretch.at_us)
+        for symbol, trade_id in taken.followed:
+            self.session.note_trades(symbol, trade_id)
         if self.digest is not None:
             self.digest.update_encoded(taken.encoded, stretch.events)
         return replace(stretch, protocol=self.protocol)
@@ -234,11 +238,30 @@ class Core:
         if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot or kind is Rejection:
             return self._apply_rare(record, event, check)
         self.session.observe(event, check, record.at_us)
+        if (kind is Trades or kind is Tickers) and isinstance(self.books, LendingBooks):
+            assert isinstance(event, Trades | Tickers)
+            self._follow(event, self.books)
         return JournalEvent(record.id, record.at_us, event, check)
+
+    def _follow(self, event: Trades | Tickers, books: LendingBooks) -> None:
+        """Let the compiled core take what comes next of these symbols: as it is held, nothing more follows from it."""
+        if isinstance(event, Tickers):
+            channel, symbols = "ticker", {ticker.symbol for ticker in event.tickers}
+        else:
+            channel, symbols = "trade", {trade.symbol for trade in event.trades}
+        numbered = isinstance(event, Trades) and any(trade.trade_id is not None for trade in event.trades)
+        for symbol in symbols:
+            subscription = self.session.subscription(Stream(channel), symbol)
+            if subscription is None:
+                books.follow(channel, symbol, None)
+            elif subscription.phase is Phase.HELD and (subscription.sequence or not numbered):
+                books.follow(channel, symbol, subscription.sequence if numbered else None)
 
     def _apply_rare(self, record: Record, event: Event, check: Check | None) -> JournalEvent:
         """Apply what is rare, and means more than an update."""
         at_us = record.at_us
+        if isinstance(event, Ack | Rejection) and isinstance(self.books, LendingBooks):
+            self.books.forget()  # what is held may be another thing then
         match event:
             case BookUpdates(parts):
                 checks = tuple([self.books.apply(part) for part in parts])
@@ -289,6 +312,8 @@ class Core:
                     self.books.put_back(state)
             return
         self.session.apply(control, at_us)
+        if isinstance(self.books, LendingBooks) and not isinstance(control, CoreSnapshot):
+            self.books.forget()
         match control:
             case Subscribe(Stream("book", int(depth)), symbols):
                 for symbol in symbols:

@@ -4,13 +4,48 @@ use super::book::{Book, Content};
 use super::canonical;
 use super::records::{self, Record};
 use super::scan::{Level, Update};
+use super::trades::{Ticker, Trade, follow_on};
 use super::{v1, v2};
 use crate::fault::guarded;
 use std::collections::HashMap;
 
 pub const NEVER: i64 = i64::MAX;
 
-type Scanner = for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>;
+/// How the frames of a protocol are read.
+struct Scanner {
+    update: for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>,
+    trades: for<'f> fn(&'f [u8], &mut Vec<Trade>) -> Option<&'f [u8]>,
+    ticker: for<'f> fn(&'f [u8]) -> Option<Ticker<'f>>,
+    heartbeat: &'static [u8],
+}
+
+const V1: Scanner = Scanner { update: v1::update, trades: v1::trades, ticker: v1::ticker, heartbeat: v1::HEARTBEAT };
+const V2: Scanner = Scanner { update: v2::update, trades: v2::trades, ticker: v2::ticker, heartbeat: v2::HEARTBEAT };
+
+/// What trades and tickers are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Events, // those that are followed, for their events
+    Rows,   // trades that are followed, for what rows are made of; all tickers
+    Books,  // all, for nothing
+}
+
+/// A symbol's trades, or its tickers, of which nothing follows but what is in them.
+struct Followed {
+    symbol: Vec<u8>,   // its name in events
+    last: Option<u64>, // the id on which others have to follow; None: any may come
+    is_followed: bool,
+    is_seen: bool, // in what is being taken
+}
+
+/// The trades of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Prints {
+    pub place: usize, // of what is followed
+    pub seq: u64,
+    pub at_us: i64,
+    pub trades: Vec<(Trade, Vec<u8>)>, // each with the order's type
+}
 
 struct Lent {
     symbol: Vec<u8>, // its name in events
@@ -36,7 +71,8 @@ pub struct Span<'a> {
     pub first: u64,    // its number
     pub last: u64,     // the last that may be taken
     pub floor_us: i64, // times before are held here
-    pub encode: bool,  // the events, for a digest
+    pub purpose: Purpose,
+    pub encode: bool, // the events, for a digest
 }
 
 /// What was taken.
@@ -46,9 +82,13 @@ pub struct Taken {
     pub records: u64,
     pub updates: u64,
     pub heartbeats: u64,
+    pub trades: u64, // frames
+    pub tickers: u64,
     pub first_us: i64, // of the events
     pub last_us: i64,
     pub books: Vec<(usize, Seen)>,
+    pub followed: Vec<(usize, u64)>, // the last id of trades that are followed by id
+    pub prints: Vec<Prints>,         // where they are for rows
     pub encoded: Vec<u8>,
     sound: usize,              // as far as that is of records which were taken
     pub fault: Option<String>, // what a panic at the record behind them says
@@ -56,24 +96,62 @@ pub struct Taken {
 
 /// The books that were lent to this side.
 pub struct Books {
-    scan: Scanner,
-    heartbeat: &'static [u8],
+    scanner: &'static Scanner,
     lent: Vec<Lent>,                  // a book keeps its place for good
     by_name: HashMap<Vec<u8>, usize>, // as frames have it
     recent: (Vec<u8>, usize),
     levels: Vec<Level>,
+    followed: Vec<Followed>, // each keeps its place for good
+    trades_by_name: HashMap<Vec<u8>, usize>,
+    tickers_by_name: HashMap<Vec<u8>, usize>,
+    trades: Vec<Trade>,
+    ids: Vec<u64>,
 }
+
+const FOLLOWED_MAX: usize = 16_384; // an exchange lists some 1,500; the bound is against names that it makes up
 
 impl Books {
     /// None: a protocol that is not known here.
     pub fn new(protocol: &str) -> Option<Books> {
-        let (scan, heartbeat): (Scanner, _) = match protocol {
-            "kraken-v1" => (v1::update, v1::HEARTBEAT),
-            "kraken-v2" => (v2::update, v2::HEARTBEAT),
+        let scanner = match protocol {
+            "kraken-v1" => &V1,
+            "kraken-v2" => &V2,
             _ => return None,
         };
-        let recent = (Vec::new(), usize::MAX);
-        Some(Books { scan, heartbeat, lent: Vec::new(), by_name: HashMap::new(), recent, levels: Vec::new() })
+        Some(Books {
+            scanner,
+            lent: Vec::new(),
+            by_name: HashMap::new(),
+            recent: (Vec::new(), usize::MAX),
+            levels: Vec::new(),
+            followed: Vec::new(),
+            trades_by_name: HashMap::new(),
+            tickers_by_name: HashMap::new(),
+            trades: Vec::new(),
+            ids: Vec::new(),
+        })
+    }
+
+    /// Take a symbol's trades, or its tickers, from now on; the place. None: not by me.
+    ///
+    /// `last` is the id of its last trade, if others are to follow on it; names are as those of `lend`.
+    pub fn follow(&mut self, name: &[u8], symbol: &[u8], is_ticker: bool, last: Option<u64>) -> Option<usize> {
+        let by_name = if is_ticker { &mut self.tickers_by_name } else { &mut self.trades_by_name };
+        if !is_plain(symbol) || (self.followed.len() >= FOLLOWED_MAX && !by_name.contains_key(name)) {
+            return None;
+        }
+        let place = *by_name.entry(name.to_vec()).or_insert(self.followed.len());
+        let followed = Followed { symbol: symbol.to_vec(), last, is_followed: true, is_seen: false };
+        match self.followed.get_mut(place) {
+            Some(before) => *before = followed,
+            None => self.followed.push(followed),
+        }
+        Some(place)
+    }
+
+    /// Leave all trades and tickers, until they are followed again.
+    pub fn forget(&mut self) {
+        self.followed.iter_mut().for_each(|one| one.is_followed = false);
     }
 
     /// Take a book over; its place. None: not by me.
@@ -81,7 +159,7 @@ impl Books {
     /// `name` is the symbol as it stands in frames, `symbol` as it stands in events. Updates at `due_us` or
     /// later are not taken: the book is to be looked at then.
     pub fn lend(&mut self, name: &[u8], symbol: &[u8], content: &Content, due_us: i64) -> Option<usize> {
-        if !symbol.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        if !is_plain(symbol) {
             return None;
         }
         let book = Some(Book::new(content)?);
@@ -118,20 +196,29 @@ impl Books {
             records: 0,
             updates: 0,
             heartbeats: 0,
+            trades: 0,
+            tickers: 0,
             first_us: 0,
             last_us: 0,
             books: Vec::new(),
+            followed: Vec::new(),
+            prints: Vec::new(),
             encoded: Vec::new(),
             sound: 0,
             fault: None,
         };
         taken.fault = guarded(|| self.take_records(span, &mut taken)).err();
+        taken.encoded.truncate(taken.sound);
         if taken.fault.is_some() {
-            taken.encoded.truncate(taken.sound);
             self.lent.iter_mut().filter_map(|lent| lent.book.as_mut()).for_each(Book::undo);
         }
         for (place, seen) in &mut taken.books {
             *seen = std::mem::take(&mut self.lent[*place].seen);
+        }
+        for (place, last) in &mut taken.followed {
+            let one = &mut self.followed[*place];
+            one.is_seen = false;
+            *last = one.last.unwrap_or_default();
         }
         taken
     }
@@ -152,14 +239,14 @@ impl Books {
     /// None: not by me. What can panic comes first, and what is noted of the record last.
     #[inline(always)]
     fn take_frame(&mut self, record: &Record<'_>, seq: u64, span: &Span<'_>, taken: &mut Taken) -> Option<()> {
-        let (frame, at_us, id) = (record.payload, record.at_us.max(span.floor_us), (span.run, seq));
-        if frame == self.heartbeat {
+        let floor_us = if span.purpose == Purpose::Rows { span.floor_us.max(taken.last_us) } else { span.floor_us };
+        let (frame, at_us, id) = (record.payload, record.at_us.max(floor_us), (span.run, seq));
+        if frame == self.scanner.heartbeat {
             if span.encode {
                 canonical::write_heartbeat(&mut taken.encoded, id);
             }
             taken.heartbeats += 1;
-        } else {
-            let update = (self.scan)(frame, &mut self.levels)?;
+        } else if let Some(update) = (self.scanner.update)(frame, &mut self.levels) {
             let place = self.find(update.symbol)?;
             let lent = &mut self.lent[place];
             if at_us >= lent.due_us {
@@ -179,18 +266,85 @@ impl Books {
             lent.seen.updates += 1;
             lent.seen.last_us = at_us;
             taken.updates += 1;
+        } else if let Some(name) = (self.scanner.trades)(frame, &mut self.trades) {
+            self.take_trades(name, frame, at_us, id, span, taken)?;
+            taken.trades += 1;
+        } else {
+            let ticker = (self.scanner.ticker)(frame)?;
+            if span.purpose == Purpose::Events {
+                let followed = &self.followed[*self.tickers_by_name.get(ticker.symbol)?];
+                if !followed.is_followed {
+                    return None;
+                }
+                if span.encode {
+                    canonical::write_ticker(&mut taken.encoded, id, frame, &followed.symbol, &ticker);
+                }
+            }
+            taken.tickers += 1;
         }
-        if taken.updates + taken.heartbeats == 1 {
+        if taken.records == 0 {
             taken.first_us = at_us;
         }
         taken.last_us = at_us;
         Some(())
     }
+
+    /// Take the trades that were read; None: not by me.
+    fn take_trades(
+        &mut self,
+        name: &[u8],
+        frame: &[u8],
+        at_us: i64,
+        id: (u64, u64),
+        span: &Span<'_>,
+        taken: &mut Taken,
+    ) -> Option<()> {
+        if span.purpose == Purpose::Books {
+            return Some(());
+        }
+        let place = *self.trades_by_name.get(name)?;
+        let followed = &mut self.followed[place];
+        if !followed.is_followed {
+            return None;
+        }
+        let mut last = None;
+        if let Some(before) = followed.last {
+            self.ids.clear();
+            self.ids.extend(self.trades.iter().filter_map(|trade| trade.id));
+            if self.ids.len() != self.trades.len() || !follow_on(before, &mut self.ids) {
+                return None;
+            }
+            last = self.ids.last().copied();
+        }
+        if span.encode {
+            canonical::write_trades(&mut taken.encoded, id, frame, &followed.symbol, &self.trades);
+        }
+        if span.purpose == Purpose::Rows {
+            if !self.trades.iter().all(Trade::fits_a_row) {
+                return None;
+            }
+            let trades = self.trades.iter().map(|trade| (*trade, trade.ord_type.text(frame).to_vec())).collect();
+            taken.prints.push(Prints { place, seq: id.1, at_us, trades });
+        }
+        if last.is_some() {
+            followed.last = last;
+            if !followed.is_seen {
+                followed.is_seen = true;
+                taken.followed.push((place, 0));
+            }
+        }
+        Some(())
+    }
+}
+
+/// Whether it stands in JSON as it is.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Books, Span};
+    use super::{Books, Purpose, Span};
 
     #[test]
     fn a_panic_is_a_fault_at_its_record_and_what_was_taken_before_it_stays_taken() {
@@ -200,7 +354,16 @@ mod tests {
         }
         let Some(mut books) = Books::new("kraken-v1") else { panic!("it is known") };
         // no number follows on this one
-        let span = Span { packed: &packed, begin: 1, run: 1, first: u64::MAX, last: u64::MAX, floor_us: 0, encode: true };
+        let span = Span {
+            packed: &packed,
+            begin: 1,
+            run: 1,
+            first: u64::MAX,
+            last: u64::MAX,
+            floor_us: 0,
+            purpose: Purpose::Events,
+            encode: true,
+        };
         let taken = books.take(&span);
         assert!(taken.fault.is_some_and(|what| !what.is_empty()));
         assert_eq!((taken.records, taken.heartbeats, taken.end), (1, 1, 27));

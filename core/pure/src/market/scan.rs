@@ -1,5 +1,7 @@
 //! Reading a frame from left to right, in exactly the shape that the exchange writes. Nothing is copied.
 
+use super::trades::Word;
+
 /// A number as it is written: its digits as an integer, and where its text is in the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Number {
@@ -96,6 +98,14 @@ impl<'f> Cursor<'f> {
         Some(&self.frame[begin..self.at - 1])
     }
 
+    /// The same, as a word.
+    #[inline(always)]
+    pub fn word(&mut self) -> Option<Word> {
+        let begin = self.at as u32;
+        self.plain()?;
+        Some(Word::In { begin, end: self.at as u32 - 1 })
+    }
+
     /// A sequence of digits, appended to a value; how many there were.
     #[inline(always)]
     fn digits(&mut self, value: &mut u64) -> Option<usize> {
@@ -122,6 +132,28 @@ impl<'f> Cursor<'f> {
     /// A number that is not negative, as JSON writes one.
     #[inline(always)]
     pub fn number(&mut self) -> Option<Number> {
+        let mut number = self.decimal()?;
+        if self.next_is(b'E') || self.next_is(b'e') {
+            self.at += 1;
+            let (value, decimals) = self.exponent(number.value, number.decimals.into())?;
+            number = Number { value, decimals: decimals as u8, end: self.at as u32, ..number };
+        }
+        Some(number)
+    }
+
+    /// The same with a sign, which is in its text alone, and without an exponent.
+    #[inline(always)]
+    pub fn signed(&mut self) -> Option<Number> {
+        let begin = self.at as u32;
+        if self.next_is(b'-') {
+            self.at += 1;
+        }
+        Some(Number { begin, ..self.decimal()? })
+    }
+
+    /// A number that is not negative, as JSON writes one without an exponent.
+    #[inline(always)]
+    pub fn decimal(&mut self) -> Option<Number> {
         let (begin, mut value) = (self.at, 0);
         let whole = self.digits(&mut value)?;
         if whole == 0 || (whole > 1 && self.frame[begin] == b'0') {
@@ -137,10 +169,6 @@ impl<'f> Cursor<'f> {
         }
         if whole + decimals > DIGITS_MAX {
             return None;
-        }
-        if self.next_is(b'E') || self.next_is(b'e') {
-            self.at += 1;
-            (value, decimals) = self.exponent(value, decimals)?;
         }
         Some(Number { value, decimals: decimals as u8, begin: begin as u32, end: self.at as u32 })
     }

@@ -38,6 +38,33 @@ pub fn micros(text: &[u8]) -> Option<i64> {
     Some(seconds * 1_000_000 + number(&text[MICROS_AT..MICROS_AT + 6])?)
 }
 
+/// A time as an encoder writes it: without a fraction that is zero.
+pub fn write(into: &mut Vec<u8>, at_us: i64) {
+    let (seconds, fraction) = (at_us.div_euclid(1_000_000), at_us.rem_euclid(1_000_000));
+    let (days, second) = (seconds.div_euclid(86_400) + EPOCH_DAY, seconds.rem_euclid(86_400));
+    let (era, of_era) = (days.div_euclid(DAYS_OF_ERA), days.rem_euclid(DAYS_OF_ERA));
+    let of_years = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * of_years + of_years / 4 - of_years / 100);
+    let month = (5 * of_year + 2) / 153; // from March on
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + of_years + i64::from(month >= 10);
+    let parts = [
+        (year, 4, b'-'),
+        ((month + 2) % 12 + 1, 2, b'-'),
+        (day, 2, b'T'),
+        (second / 3_600, 2, b':'),
+        (second / 60 % 60, 2, b':'),
+        (second % 60, 2, if fraction == 0 { b'Z' } else { b'.' }),
+        (fraction, 6, b'Z'),
+    ];
+    for (number, digits, mark) in &parts[..if fraction == 0 { 6 } else { 7 }] {
+        for place in (0..*digits).rev() {
+            into.push(b'0' + (number / 10i64.pow(place) % 10) as u8);
+        }
+        into.push(*mark);
+    }
+}
+
 /// Whether an encoder would leave the fraction of it out.
 pub fn is_whole_second(text: &[u8]) -> bool {
     &text[MICROS_AT..MICROS_AT + 6] == b"000000"
@@ -45,7 +72,21 @@ pub fn is_whole_second(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::micros;
+    use super::{micros, write};
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        let day_us = 86_400_000_000;
+        for at_us in (0..90_000).map(|day| day * day_us + day * 977 % day_us) {
+            let mut text = Vec::new();
+            write(&mut text, at_us);
+            if at_us % 1_000_000 == 0 {
+                text.truncate(text.len() - 1);
+                text.extend_from_slice(b".000000Z");
+            }
+            assert_eq!(micros(&text), Some(at_us), "{}", String::from_utf8_lossy(&text));
+        }
+    }
 
     #[test]
     fn times() {

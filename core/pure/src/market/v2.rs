@@ -2,6 +2,7 @@
 
 use super::scan::{Cursor, Level, Shown, Update};
 use super::time;
+use super::trades::{NUMBERS, Ticker, Trade};
 
 pub const HEARTBEAT: &[u8] = b"{\"channel\":\"heartbeat\"}";
 
@@ -37,6 +38,82 @@ pub fn update<'f>(frame: &'f [u8], levels: &mut Vec<Level>) -> Option<Update<'f>
     }
     cursor.eat(b"}]}")?;
     cursor.is_at_end().then_some(Update { symbol, bids, checksum, stamp_us, shown })
+}
+
+const TRADES: &[u8] = b"{\"channel\":\"trade\",\"type\":\"update\",\"data\":[";
+
+/// Trades of one symbol, which is given; None: not by me.
+pub fn trades<'f>(frame: &'f [u8], trades: &mut Vec<Trade>) -> Option<&'f [u8]> {
+    trades.clear();
+    let mut cursor = Cursor::new(frame);
+    cursor.eat(TRADES)?;
+    let mut of: Option<&[u8]> = None;
+    loop {
+        cursor.eat(b"{\"symbol\":\"")?;
+        let symbol = cursor.plain()?;
+        if *of.get_or_insert(symbol) != symbol {
+            return None;
+        }
+        cursor.eat(b",\"side\":\"")?;
+        let is_buy = cursor.next_is(b'b');
+        cursor.eat(if is_buy { b"buy\",\"price\":" } else { b"sell\",\"price\":" })?;
+        let price = cursor.decimal()?;
+        cursor.eat(b",\"qty\":")?;
+        let qty = cursor.decimal()?;
+        cursor.eat(b",\"ord_type\":\"")?;
+        let ord_type = cursor.word()?;
+        cursor.eat(b",\"trade_id\":")?;
+        let id = cursor.whole().filter(|id| *id <= i64::MAX as u64)?;
+        let time_us = stamp(&mut cursor)?;
+        trades.push(Trade { is_buy, price, qty, time_us, ord_type, id: Some(id) });
+        if cursor.eat(b"},").is_none() {
+            break;
+        }
+    }
+    cursor.eat(b"}]}")?;
+    cursor.is_at_end().then_some(of?)
+}
+
+const KEYS: [&[u8]; NUMBERS] = [
+    b",\"bid\":",
+    b",\"bid_qty\":",
+    b",\"ask\":",
+    b",\"ask_qty\":",
+    b",\"last\":",
+    b",\"volume\":",
+    b",\"vwap\":",
+    b",\"low\":",
+    b",\"high\":",
+    b",\"change\":",
+    b",\"change_pct\":",
+];
+
+/// A ticker; None: not by me.
+pub fn ticker(frame: &[u8]) -> Option<Ticker<'_>> {
+    let mut cursor = Cursor::new(frame);
+    cursor.eat(b"{\"channel\":\"ticker\",\"type\":\"")?;
+    if cursor.eat(b"update").is_none() {
+        cursor.eat(b"snapshot")?;
+    }
+    cursor.eat(b"\",\"data\":[{\"symbol\":\"")?;
+    let symbol = cursor.plain()?;
+    let mut numbers = [None; NUMBERS];
+    for (key, number) in KEYS.iter().zip(&mut numbers) {
+        cursor.eat(key)?;
+        *number = Some(cursor.signed()?);
+    }
+    let stamp_us = if cursor.next_is(b',') { Some(stamp(&mut cursor)?) } else { None };
+    cursor.eat(b"}]}")?;
+    cursor.is_at_end().then_some(Ticker { symbol, numbers, stamp_us })
+}
+
+/// `,"timestamp":"..."`
+fn stamp(cursor: &mut Cursor<'_>) -> Option<i64> {
+    cursor.eat(b",\"timestamp\":\"")?;
+    let at_us = time::micros(cursor.frame.get(cursor.at..cursor.at + time::WRITTEN)?)?;
+    cursor.at += time::WRITTEN;
+    cursor.eat(b"\"")?;
+    Some(at_us)
 }
 
 #[inline(always)]

@@ -1,15 +1,18 @@
 """Books that are lent to the compiled core while they are proven; it applies their updates many at a time. Pure.
 
-A book is either here or lent. The core takes nothing but updates that leave a book proven, and heartbeats; for all
-else the book comes back, and the Python path goes on with it. So each message means the same whoever took it.
+A book is either here or lent. The core takes nothing but updates that leave a book proven, heartbeats, and trades and
+tickers that are followed, because nothing else follows from them; for all else the book comes back, and the Python path
+goes on with it. So each message means the same whoever took it.
 """
 
+import enum
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from tidelog.batch import INT_MAX
 from tidelog.errors import Corruption
 from tidelog.market.book.books import Books
 from tidelog.market.book.levels import Book, BookContent, Precision
@@ -17,7 +20,7 @@ from tidelog.market.book.proof import Check, NewProof
 from tidelog.market.events import EPOCH, NOTHING, BookDelta, BookSnapshot, Event, EventId, micros
 from tidelog.market.records import KINDS, PackedRecords, Record
 
-__all__ = ["Cursor", "Fault", "Lending", "LendingBooks", "OnFault", "Seen", "Stretch"]
+__all__ = ["Cursor", "Fault", "Lending", "LendingBooks", "OnFault", "Print", "Prints", "Purpose", "Seen", "Stretch"]
 
 SCALE_MAX = 19  # decimals of a number in 64 bits
 FAULTS_MAX = 100  # then it is not asked any more: one at each frame would fill a log
@@ -49,8 +52,31 @@ class Seen(NamedTuple):
     last_us: int
 
 
+class Print(NamedTuple):
+    """A trade as the compiled core gives it for a row: prices and quantities in units of 10**-scale."""
+
+    time_us: int
+    price: int
+    qty: int
+    is_buy: bool
+    ord_type: str
+    price_scale: int
+    qty_scale: int
+    trade_id: int | None
+
+
+class Prints(NamedTuple):
+    """The trades of a frame, all of one symbol."""
+
+    symbol: str
+    seq: int
+    at_us: int
+    trades: list[Print]
+
+
 class Stretch(Struct, frozen=True, gc=False):
-    """Consecutive records after which all is well: updates, each of which matched, of uncrossed books; heartbeats.
+    """Consecutive records after which all is well: updates, each of which matched, of uncrossed books; heartbeats;
+    trades of which no id is missing or comes twice; tickers.
 
     It is what a `JournalEvent` for each of them would say.
     """
@@ -62,6 +88,8 @@ class Stretch(Struct, frozen=True, gc=False):
     heartbeats: int
     first_us: int  # time of the first event; Unix, µs
     at_us: int  # ... and of the last
+    trades: int = 0  # frames
+    tickers: int = 0
     protocol: str = ""  # of its run
 
     @property
@@ -71,7 +99,15 @@ class Stretch(Struct, frozen=True, gc=False):
 
     @property
     def events(self) -> int:
-        return self.updates + self.heartbeats
+        return self.updates + self.heartbeats + self.trades + self.tickers
+
+
+class Purpose(enum.Enum):
+    """What trades and tickers are taken for."""
+
+    EVENTS = "events"  # of those that are followed
+    ROWS = "rows"  # of trades that are followed; tickers make none
+    BOOKS = "books"  # they pass by
 
 
 class Lending:
@@ -93,6 +129,7 @@ class Lending:
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
         self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
+        self._followed: dict[int, str] = {}  # symbols by place
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._places
@@ -126,6 +163,24 @@ class Lending:
             self._places[book.symbol] = place
             self._lent[place] = book
 
+    def follow(self, channel: str, symbol: str, last: int | None) -> None:
+        """Let the core take a symbol's trades, or its tickers, from now on, if it can.
+
+        Args:
+            channel: trade or ticker.
+            last: the id of the last trade, on which others have to follow; None: any may come.
+        """
+        name = self._name_of(symbol)
+        if name is None or (last is not None and not 0 <= last <= INT_MAX):
+            return
+        place = self._native.follow(name, symbol, is_ticker=channel == "ticker", last=last)
+        if place is not None:
+            self._followed[place] = symbol
+
+    def forget(self) -> None:
+        """Leave all trades and tickers to Python, until they are followed again."""
+        self._native.forget()
+
     def recall(self, symbol: str) -> None:
         """Bring a book back, if it is lent.
 
@@ -145,26 +200,37 @@ class Lending:
             book.unknown_removals += unknown_removals
 
     def take(
-        self, block: PackedRecords, begin: Cursor, last: int, *, floor_us: int = 0, encode: bool = False
+        self,
+        block: PackedRecords,
+        begin: Cursor,
+        last: int,
+        *,
+        purpose: Purpose,
+        floor_us: int = 0,
+        encode: bool = False,
     ) -> "Taken | None":
         """Take records as far as all is well; None if the first is not for the core.
 
         Args:
             last: the number of the last record that may be taken.
+            purpose: of trades and tickers.
             floor_us: times before are held here.
             encode: give the events' encoding, for a digest.
         """
         if self._faults >= FAULTS_MAX or self._faulty == (block.run, begin.seq):
             return None
-        at, records, updates, heartbeats, first_us, last_us, seen, encoded, fault = self._native.take(
+        at, counts, times, seen, followed, prints, encoded, fault = self._native.take(
             block.packed,
             begin=begin.at,
             run=block.run,
             first=begin.seq,
             last=last,
             floor_us=floor_us,
+            purpose=purpose.value,
             encode=encode,
         )
+        records, updates, heartbeats, trades, tickers = counts
+        first_us, last_us = times
         if fault is not None:
             self._faults += 1
             self._faulty = EventId(block.run, begin.seq + records)
@@ -177,8 +243,15 @@ class Lending:
             book.proven = True
             books.append(Seen(book.symbol, count, begun_us, ended_us))
         end = Cursor(begin.seq + records, at)
-        stretch = Stretch(block, begin, end, updates, heartbeats, first_us, last_us)
-        return Taken(stretch, books, encoded)
+        stretch = Stretch(block, begin, end, updates, heartbeats, first_us, last_us, trades, tickers)
+        symbols = self._followed
+        return Taken(
+            stretch,
+            books,
+            encoded,
+            [(symbols[place], trade_id) for place, trade_id in followed],
+            [Prints(symbols[place], seq, at_us, list(map(Print._make, found))) for place, seq, at_us, found in prints],
+        )
 
     def record_at(self, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
         """See `record_at`."""
@@ -191,6 +264,8 @@ class Taken(NamedTuple):
     stretch: Stretch
     books: list[Seen]
     encoded: bytes  # the events, in order, as a digest has them
+    followed: list[tuple[str, int]]  # of symbols whose trades are followed by id, the last one
+    prints: list[Prints]  # of trades, where rows are made of them
 
 
 def record_at(module: Any, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
@@ -227,6 +302,14 @@ class LendingBooks(Books):
         self._due.pop(symbol, None)
         super().close(symbol)
 
+    def follow(self, channel: str, symbol: str, last: int | None) -> None:
+        """See `Lending.follow`."""
+        self._lending.follow(channel, symbol, last)
+
+    def forget(self) -> None:
+        """See `Lending.forget`."""
+        self._lending.forget()
+
     @property
     def by_symbol(self) -> Mapping[str, Book]:
         return self._mapping
@@ -250,7 +333,7 @@ class LendingBooks(Books):
             for symbol in self._due:
                 self._lending.lend(self._books[symbol])
             self._due.clear()
-        return self._lending.take(block, begin, last, encode=encode)
+        return self._lending.take(block, begin, last, purpose=Purpose.EVENTS, encode=encode)
 
 
 class _Recalled(Mapping[str, Book]):

@@ -10,13 +10,14 @@ then, as a `BookSnapshot` under any such id. One that has to begin later, becaus
 `Missed` and then each book as it is there, as a `Baseline`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import msgspec
 
 from tidelog.batch import INT_MAX, Row
 from tidelog.errors import ConfigError
-from tidelog.market.book.lending import Lending, OnFault, Stretch, Taken
+from tidelog.market.book.lending import Lending, OnFault, Prints, Purpose, Stretch, Taken
 from tidelog.market.book.levels import Book
 from tidelog.market.book.proof import Check
 from tidelog.market.core import JournalEvent, lending_for
@@ -72,6 +73,7 @@ class Projection:
         self._sample_us = sample_us
         self._books: dict[str, Book] = {}
         self._lendable: dict[str, None] = {}  # books that are here and may be lent to the compiled core
+        self._followable: dict[str, None] = {}  # symbols whose trades it may take, if nothing else follows from them
         self._lending: Lending | None = None  # None: no stretch has come
         self._lent_protocol = DEFAULT
         self._changes = Changes()
@@ -133,6 +135,7 @@ class Projection:
                 for answered in entry.answered or (event.symbol,):
                     self._apply_ack(event, answered, at_us)
             case Rejection(error):
+                self._forget()
                 for channel, named in entry.refused:
                     if channel in (BOOK, TRADE) and named is not None and self._admits(named):
                         self._transition(named, channel, GAP, at_us, _sentence(f"refused: {error}"))
@@ -163,6 +166,7 @@ class Projection:
     def _apply_control(self, event: Event, at_us: int) -> None:
         """What the feed itself did between frames, or what its journal had to drop."""
         symbols = self.state.symbols
+        self._forget()
         match event:
             case Disconnected(reason):
                 self._lose(_sentence(reason or "disconnected"), at_us)
@@ -180,6 +184,7 @@ class Projection:
     def _lose(self, reason: str, at_us: int) -> None:
         """Frames are missing from here on, or were since the last one."""
         state = self.state
+        self._forget()
         if state.outage is None and state.frame_us:
             since_us = state.outage_us = max(state.frame_us, state.outage_us + 1)
             state.outage = Outage(since_us, reason, at_us)
@@ -202,6 +207,7 @@ class Projection:
     def _apply_ack(self, ack: Ack, symbol: str | None, at_us: int) -> None:
         if symbol is None or ack.channel not in (BOOK, TRADE) or not self._admits(symbol):
             return
+        self._forget()
         symbol_state = self._symbol(symbol)
         if ack.method == "subscribe":
             if ack.channel == BOOK and _is_offered(ack.depth):
@@ -224,7 +230,10 @@ class Projection:
             if not is_news and state.run == block.run:
                 until = min(until, state.seq)
             self._lend(lending)
-            taken = lending.take(block, cursor, until, floor_us=state.at_us if is_news else 0)
+            purpose = Purpose.ROWS if is_news else Purpose.BOOKS
+            if is_news and state.run not in (NOTHING.run, block.run):
+                lending.forget()  # frames may be missing between the runs
+            taken = lending.take(block, cursor, until, purpose=purpose, floor_us=state.at_us if is_news else 0)
             if taken is not None:
                 cursor = taken.stretch.end
                 if is_news:
@@ -248,6 +257,17 @@ class Projection:
         for seen in taken.books:
             self._transition(seen.symbol, BOOK, PROVEN, seen.first_us)
             self._transition(seen.symbol, BOOK, PROVEN, seen.last_us)
+        by_symbol: dict[str, list[Prints]] = {}
+        for prints in taken.prints:
+            by_symbol.setdefault(prints.symbol, []).append(prints)
+        for symbol, frames in by_symbol.items():
+            self._take_trades(symbol, frames, stretch.id.run)
+
+    def _forget(self) -> None:
+        """Something else may follow from trades than the rows that they make."""
+        self._followable.clear()
+        if self._lending is not None:
+            self._lending.forget()
 
     def _lending_of(self, protocol: str) -> Lending:
         """Where books of a protocol are lent; those of another one come back."""
@@ -257,6 +277,7 @@ class Projection:
                 for symbol in self._books:
                     lending.recall(symbol)
             lending = self._lending = lending_for(venue_of(protocol), self._on_fault)
+            self._followable.clear()
             self._lent_protocol = protocol
         return lending
 
@@ -266,6 +287,14 @@ class Projection:
             sampled_us = self._symbol(symbol).sampled_us
             lending.lend(self._books[symbol], due_us=0 if sampled_us is None else sampled_us + self._sample_us)
         self._lendable.clear()
+        for symbol in self._followable:
+            symbol_state = self._symbol(symbol)
+            ids, interval = symbol_state.ids, symbol_state.trade
+            if interval is not None and ids is not None and interval.state == PROVEN:
+                lending.follow(TRADE, symbol, ids.last)
+            elif interval is not None and symbol_state.unnumbered and interval.state == UNPROVEN:
+                lending.follow(TRADE, symbol, None)
+        self._followable.clear()
 
     def _take_in(self, book: Book, message: BookSnapshot | BookDelta) -> Check:
         """Let a book apply a message; note whether it can be lent then."""
@@ -345,6 +374,52 @@ class Projection:
             self._apply_numbered(symbol, numbered, id_, at_us)
         else:
             self._apply_unnumbered(symbol, trades, id_, at_us)
+        self._followable[symbol] = None
+
+    def _take_trades(self, symbol: str, frames: list[Prints], run: int) -> None:
+        """Take frames of trades, of which the compiled core has seen that the ids, if there are any, follow on.
+
+        So no gap begins or ends with them, and what is covered goes on as it was.
+        """
+        symbol_state = self._symbol(symbol)
+        interval = symbol_state.trade
+        assert interval is not None
+        for _, seq, at_us, trades in frames:
+            if symbol_state.ids is None:
+                ordinals: Iterable[int | None] = self._ordinals(symbol_state, [trade.time_us for trade in trades])
+            else:
+                trades.sort(key=attrgetter("trade_id"))
+                ordinals = [trade.trade_id for trade in trades]
+            rows = [
+                (
+                    self._source,
+                    symbol,
+                    trade.time_us,
+                    ordinal,
+                    trade.price,
+                    trade.qty,
+                    "buy" if trade.is_buy else "sell",
+                    trade.ord_type,
+                    trade.price_scale,
+                    trade.qty_scale,
+                    trade.trade_id,
+                    run,
+                    seq,
+                    at_us,
+                )
+                for trade, ordinal in zip(trades, ordinals, strict=True)
+                if trade.time_us >= symbol_state.from_us
+            ]
+            if symbol_state.ids is None:
+                for row in rows:
+                    self._changes.put(TRADES, row)
+            else:
+                self._changes.numbered += rows
+        if symbol_state.ids is not None:
+            last = frames[-1].trades[-1].trade_id
+            assert last is not None
+            symbol_state.ids = msgspec.structs.replace(symbol_state.ids, last=last)
+        self._transition(symbol, TRADE, interval.state, frames[-1].at_us, interval.reason)
 
     def _apply_numbered(self, symbol: str, trades: list[Trade], id_: EventId, at_us: int) -> None:
         rows: dict[int, Row] = {}
@@ -385,26 +460,33 @@ class Projection:
         """
         symbol_state = self._symbol(symbol)
         symbol_state.unnumbered = True
-        counts = {symbol_state.tick_us: symbol_state.ticks}
         times = [micros(trade.timestamp) for trade in trades]
+        for trade, time_us, ordinal in zip(trades, times, self._ordinals(symbol_state, times), strict=True):
+            row = trade_row(self._source, trade, ordinal, id_, at_us)
+            if time_us >= symbol_state.from_us:
+                self.refused += not self._changes.put(TRADES, row)
+        self._transition(symbol, TRADE, UNPROVEN, at_us, "no_trade_ids")
+
+    def _ordinals(self, symbol_state: SymbolState, times: list[int]) -> list[int]:
+        """The number of each trade of a frame without ids, by their times; see `_apply_unnumbered`."""
+        counts = {symbol_state.tick_us: symbol_state.ticks}
+        ordinals = []
         if symbol_state.repeats and times:
             oldest_us = min(times)
             counts = {oldest_us: max(0, dict(symbol_state.moments).get(oldest_us, 0) - times.count(oldest_us))}
             symbol_state.tick_us = symbol_state.ticks = 0
             symbol_state.repeats = False
-        for trade, time_us in zip(trades, times, strict=True):
+        for time_us in times:
             ordinal = counts.get(time_us, 0)
+            ordinals.append(ordinal)
             counts[time_us] = ordinal + 1
             if time_us >= symbol_state.tick_us:
                 symbol_state.tick_us, symbol_state.ticks = (
                     time_us,
                     max(counts[time_us], symbol_state.ticks * (time_us == symbol_state.tick_us)),
                 )
-            row = trade_row(self._source, trade, ordinal, id_, at_us)
-            if time_us >= symbol_state.from_us:
-                self.refused += not self._changes.put(TRADES, row)
         symbol_state.moments = _latest(symbol_state.moments, {time_us: counts[time_us] for time_us in times})
-        self._transition(symbol, TRADE, UNPROVEN, at_us, "no_trade_ids")
+        return ordinals
 
     def _admits(self, symbol: str) -> bool:
         """Whether there can be rows of that symbol."""

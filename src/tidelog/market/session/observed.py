@@ -85,6 +85,12 @@ class Observer(Followed):
         """Frames came that nothing follows from but the market's pace, which is not kept where nothing is decided."""
         self._session_state.last_received_us = at_us
 
+    def note_trades(self, symbol: str, trade_id: int) -> None:
+        """Trades came, none of which is missing, up to this id; nothing else follows, as for `note_frames`."""
+        subscription = self._by_key.get(("trade", symbol, None))
+        if subscription is not None:
+            subscription.sequence = max(subscription.sequence, trade_id)
+
     def suspect_book(self, symbol: str, reason: str) -> None:
         """An update of this book was lost."""
         subscription = self._by_key.get(("book", symbol, None))
