@@ -25,6 +25,7 @@ from tidelog.batch import (
 )
 from tidelog.errors import StoreError
 from tidelog.store import Store
+from tidelog.store.query import select_query
 
 THINGS = Table(
     "e_things",
@@ -133,6 +134,25 @@ async def test_the_view_says_the_same_on_both_backends_and_is_searched_by_an_ind
         query = f"SELECT block_number FROM v_things WHERE {condition}"
         assert await asked(url, query) == [{"block_number": "3"}]
         assert "e_things__" in str(await asked(url, f"{_EXPLAIN[url.partition(':')[0]]} {query}"))
+
+
+@pytest.mark.parametrize(("column", "place"), [("from_", 4), ("amount", 7)])
+async def test_a_read_by_a_searched_column_uses_its_index(column: str, place: int, store: Store, url: str) -> None:
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
+    mark = "?" if url.startswith("sqlite") else "$"
+    async with store.snapshot() as snapshot:
+        for row in ROWS:
+            assert await snapshot.select(THINGS, scope=1, where={column: row[place]}, descending=True) == [row]
+        several = [row[place] for row in ROWS[:3]]
+        assert await snapshot.select(THINGS, scope=1, low=2, where={column: several}) == ROWS[1:3]
+        assert await snapshot.count(THINGS, where={column: b"\7" * 32}) == 0
+        for where in ({"value": ROWS[1][6]}, {"amount": ROWS[1][7], "value": ROWS[1][6]}):
+            assert await snapshot.select(THINGS, scope=1, where=where) == [ROWS[1]]
+    text, values = select_query(THINGS, mark=mark, scope=1, where={column: ROWS[0][place]}, limit=5)
+    for number, value in reversed([*enumerate(values, 1)]):
+        text = text.replace(f"{mark}{number}", f"'{value}'" if isinstance(value, str) else str(value))
+    plan = str(await asked(url, f"{_EXPLAIN[url.partition(':')[0]]} {text}"))
+    assert f"e_things__{THINGS.searched.index(column)}" in plan
 
 
 async def test_integers_of_256_bits_are_numbers_or_their_text_stands_beside_them(store: Store, url: str) -> None:

@@ -13,7 +13,7 @@ from tidelog.api import docs
 from tidelog.api.access.clients import Clients
 from tidelog.api.access.guard import TokenList, guard
 from tidelog.api.access.turns import Turns
-from tidelog.api.chain import blocks, chains, changes, events, logs, transactions
+from tidelog.api.chain import blocks, chains, changes, contracts, events, logs, transactions
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.content_negotiation import admit
 from tidelog.api.http.problems import EXCEPTION_HANDLERS
@@ -39,6 +39,7 @@ def route_handlers() -> list[ControllerRouterHandler]:
         *transactions.ROUTES,
         *logs.ROUTES,
         *events.ROUTES,
+        *contracts.ROUTES,
         *changes.ROUTES,
         *markets.ROUTES,
         *books.ROUTES,

@@ -20,6 +20,12 @@ KEY_SUFFIX = "__key"  # of the name of a table's key; by it a table that a batch
 TIME_COLUMN = "timestamp"  # in seconds; a view has a `time` behind it
 
 
+# Rows of a large table, and of each beginning of a key: (https://sqlite.org/fileformat2.html#the_sqlite_stat1_table).
+# Without them SQLite reads a chain's rows in order rather than by an index, since those it need not sort.
+LIKELY_KEY = "10000000 10000000 10 1"
+LIKELY = "10000000 1000 3 1"
+
+
 class Dialect(Struct, frozen=True):
     """How one database has it."""
 
@@ -27,6 +33,7 @@ class Dialect(Struct, frozen=True):
     hexadecimal: str  # of a column of bytes
     time: str  # of a column of seconds
     ending: str  # of a table's definition
+    plans: bool  # whether the planner believes what is written of a table, and knows nothing else
     spells: bool  # whether texts are stored beside integers of 256 bits
     relations: str  # query: the name of each table and view, and whether `create` made it
 
@@ -42,6 +49,10 @@ class Dialect(Struct, frozen=True):
             shown = self._shown(table.columns[table.index(name)])
             behind = column_list(table.key[1:])  # rows of one scope: it tells nothing
             made.append(f'CREATE INDEX "{table.name}__{number}" ON "{table.name}" (({shown}), {behind})')
+        if self.plans:
+            indexes = {table.name: LIKELY_KEY, **{f"{table.name}__{n}": LIKELY for n in range(len(table.searched))}}
+            rows = ", ".join(f"('{table.name}', '{name}', '{stat}')" for name, stat in indexes.items())
+            made += [f"INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES {rows}", "ANALYZE sqlite_schema"]
         if table.view is not None:
             made.append(f'CREATE VIEW "{table.view}" AS SELECT {self._selected(table)} FROM "{table.name}"')
         return made
@@ -104,6 +115,7 @@ SQLITE = Dialect(
     hexadecimal="'0x' || lower(hex(\"{}\"))",
     time="strftime('%Y-%m-%dT%H:%M:%SZ', \"{}\", 'unixepoch')",
     ending=" STRICT, WITHOUT ROWID",
+    plans=True,
     spells=True,
     relations=(
         f"""SELECT name, type = 'table' AND instr(sql, 'CONSTRAINT "' || name || '{KEY_SUFFIX}"') > 0"""
@@ -126,6 +138,7 @@ POSTGRES = Dialect(
         ' \'YYYY-MM-DD"T"HH24:MI:SS"Z"\') END'
     ),
     ending="",
+    plans=False,
     spells=False,
     relations=(
         "SELECT relname::text, EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation.oid AND contype = 'p'"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
-from tidelog.batch import NUMBER_MAX, Drop, Row, Table, Value
+from tidelog.batch import NUMBER_MAX, Column, Drop, Kind, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
 
 __all__ = [
@@ -33,6 +33,8 @@ INDEXED_AS_TEXT = {
     },
     "?": {("logs", "topic0"): '"{}_hex"'},
 }
+_SEARCHED = {"$": _TEXT, "?": "('0x' || lower(hex(\"{}\")))"}  # bytes of a `searched` column, as `ddl` has them
+_NUMBERS = (Kind.UINT256, Kind.INT256)  # bytes in a row
 CONDITION_VALUES_MAX = 10_000  # values of one condition; both databases take 32,766 parameters at most
 
 
@@ -68,6 +70,15 @@ def _places(names: tuple[str, ...], among: frozenset[str]) -> tuple[int, ...]:
     return tuple([place for place, name in enumerate(names) if name in among])
 
 
+def _text_of(mark: str, table: Table, column: Column) -> str | None:
+    """What the index over a column has in its place, as SQL; None: the column itself."""
+    if column.name in table.searched:
+        if column.kind is Kind.BYTES:
+            return _SEARCHED[mark]
+        return '"{}_text"' if column.spelled and mark == "?" else None
+    return INDEXED_AS_TEXT[mark].get((table.name, column.name))
+
+
 class _Where:
     """The conditions of one query, and the values of their parameters."""
 
@@ -86,38 +97,37 @@ class _Where:
     def compare(self, name: str, operator: str, value: Value) -> None:
         self._terms.append(f'"{name}" {operator} {self.bind(value)}')
 
-    def matches(self, name: str, condition: Condition, *, text: str | None = None) -> None:
-        """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing.
-
-        Args:
-            text: bytes are compared as the text that the views show, which is what the index is over: how SQL has it.
-        """
+    def matches(self, table: Table, name: str, condition: Condition) -> None:
+        """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing."""
+        column = table.columns[table.index(name)]  # names go into the text: only those that the table has
         if condition is None:
             self._terms.append(f'"{name}" IS NULL')
             return
         if isinstance(condition, Present):
             self._terms.append(f'"{name}" IS NOT NULL')
             return
-        as_text = text is not None
+        text = _text_of(self._mark, table, column)
         term = f'"{name}"' if text is None else text.format(name)
         if isinstance(condition, int | str | bytes):
-            self._terms.append(f"{term} = {self._bound(condition, as_text)}")
+            self._terms.append(f"{term} = {self._bound(column, condition, text)}")
             return
         if len(condition) > CONDITION_VALUES_MAX:
             raise ValueError(f"{len(condition)} values for {name}: at most {CONDITION_VALUES_MAX} go in one query")
-        values = [self._bound(value, as_text) for value in condition if value is not None]
+        values = [self._bound(column, value, text) for value in condition if value is not None]
         either = [f"{term} IN ({', '.join(values)})"] if values else []
         if len(values) < len(condition):
             either.append(f'"{name}" IS NULL')
         self._terms.append(f"({' OR '.join(either)})" if either else "1 = 0")
 
-    def _bound(self, value: Value, as_text: bool) -> str:
-        return self.bind(f"0x{value.hex()}" if as_text and isinstance(value, bytes) else value)
+    def _bound(self, column: Column, value: Value, text: str | None) -> str:
+        if isinstance(value, bytes) and column.kind in _NUMBERS:
+            number = int.from_bytes(value, "big", signed=column.kind is Kind.INT256)
+            return self.bind(number if self._mark == "$" else value if text is None else str(number))
+        return self.bind(f"0x{value.hex()}" if text is not None and isinstance(value, bytes) else value)
 
     def match_all(self, table: Table, where: Mapping[str, Condition] | None) -> None:
         for name, condition in (where or {}).items():
-            table.index(name)  # names go into the text: only those that the table has
-            self.matches(name, condition, text=INDEXED_AS_TEXT[self._mark].get((table.name, name)))
+            self.matches(table, name, condition)
 
     def between(self, table: Table, low: int | None, high: int | None, *, in_segments: bool = False) -> None:
         """`in_segments`: PostgreSQL reads segment by segment, see `_by_segments`."""

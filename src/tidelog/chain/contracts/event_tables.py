@@ -36,7 +36,7 @@ from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.encoding.items import keccak
 from tidelog.chain.rows.columns import LogColumns
 
-__all__ = ["ContractTables", "Place", "tables_of"]
+__all__ = ["ContractTables", "Place", "argument_columns", "stored_argument", "tables_of"]
 
 STEM_BYTES_MAX = 54  # of contract and event: with `e_` in front and `_2` behind, a name that PostgreSQL tells apart
 HASH_DIGITS = 8
@@ -133,6 +133,17 @@ class ContractTables:
 def tables_of(contract: Contract) -> ContractTables:
     """The tables of a contract, made once: they are asked for by each step of filling in and each part of a verify."""
     return ContractTables(contract)
+
+
+def argument_columns(event: Event, table: Table) -> list[tuple[Column, Parameter]]:
+    """The columns of an event's table that its arguments have, each with its argument."""
+    return list(zip(table.columns[len(_PLACE) :], event.parameters, strict=True))
+
+
+def stored_argument(parameter: Parameter, value: Any) -> Value:
+    """A decoded value as a row has it."""
+    _, convert = _column("", parameter)
+    return convert(value)
 
 
 class _Unstorable(Exception):

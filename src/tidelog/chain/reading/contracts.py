@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from tidelog.batch import Table
-from tidelog.chain.contracts.contract import CONTRACTS, Registered, registered_rows
+from tidelog.chain.contracts.contract import CONTRACTS, WHOLE, Registered, registered_rows
 from tidelog.chain.contracts.event_tables import tables_of
-from tidelog.chain.select.coverage import CONTRACT_COVERAGE, Coverage, read_coverage
+from tidelog.chain.forks.position import Position
+from tidelog.chain.select.coverage import CONTRACT_COVERAGE, Coverage, Span, Spans, read_coverage
 from tidelog.store import Snapshot
 
-__all__ = ["stored_contracts", "stored_coverage", "stored_tables"]
+__all__ = ["contract_spans", "stored_contracts", "stored_coverage", "stored_tables"]
 
 
 async def stored_contracts(snapshot: Snapshot, chain_id: int | None = None) -> list[Registered]:
@@ -31,3 +32,14 @@ async def stored_tables(snapshot: Snapshot) -> list[Table]:
 
     found = await stored_contracts(snapshot)
     return sorted(tables(), key=lambda table: table.name)
+
+
+def contract_spans(registered: Registered, position: Position | None, coverage: Coverage) -> Spans:
+    """Of which blocks the store has what a contract logged. A chain that is held whole says so without rows."""
+    contract = registered.contract
+    if registered.leaving or position is None:
+        return ()
+    if position.selection:
+        return coverage.get(contract.name, ())
+    first = max(contract.first_block if registered.is_filled else registered.filled_from, position.first)
+    return (Span(first, position.head, WHOLE),) if first <= position.head else ()

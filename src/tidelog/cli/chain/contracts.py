@@ -8,15 +8,15 @@ import msgspec
 from tidelog.chain.contracts.contract import WHOLE, Registered
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import Position
-from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
+from tidelog.chain.reading.contracts import contract_spans, stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
-from tidelog.chain.select.coverage import Coverage, Span, Spans, gaps
+from tidelog.chain.select.coverage import Coverage, gaps
 from tidelog.cli.listing import say_none
 from tidelog.cli.stores import opened, the_chain
 from tidelog.runtime import run
 from tidelog.store import Snapshot
 
-__all__ = ["contract_spans", "print_contracts", "print_coverage"]
+__all__ = ["print_contracts", "print_coverage"]
 
 
 def print_contracts(db: str, chain_id: int | None, as_json: bool) -> None:
@@ -76,17 +76,6 @@ def _shown(facts: dict[str, Any]) -> str:
     lines += [f"  {name:40} {rows:>10} rows" for name, rows in facts["tables"].items()]
     lines += [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
     return "\n".join(lines)
-
-
-def contract_spans(registered: Registered, position: Position | None, coverage: Coverage) -> Spans:
-    """Of which blocks the store has what a contract logged. A chain that is held whole says so without rows."""
-    contract = registered.contract
-    if registered.leaving or position is None:
-        return ()
-    if position.selection:
-        return coverage.get(contract.name, ())
-    first = max(contract.first_block if registered.is_filled else registered.filled_from, position.first)
-    return (Span(first, position.head, WHOLE),) if first <= position.head else ()
 
 
 def print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
