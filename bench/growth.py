@@ -7,6 +7,9 @@ before there were segments: that is what a commit is compared with.
 
 `python -m bench.growth --long [sqlite | postgresql] [BLOCKS]` goes on to ten million logs. It stops after LONG_PIECE_S;
 SQLite's store stays in `.bench/`, and is filled further when it is run again. Then it searches.
+
+`python -m bench.growth --segments COUNT` searches a small store that has so many segments more, without rows: what a
+search that finds nothing pays for each segment, as in a chain of that size. What their pages cost to read is not in it.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import apsw
@@ -26,6 +29,8 @@ from tests.store.rows import SOURCE
 
 from bench.chain_rows import CONTRACTS, LOGS_PER_BLOCK, SENDERS, ChainRows, address_of
 from tidelog.batch import INT_MAX, Batch, Rows
+from tidelog.chain.abi.signatures import parse_event
+from tidelog.chain.reading.event_search import event_search, select_events
 from tidelog.chain.reading.log_search import select_logs
 from tidelog.chain.reading.transaction_search import select_transactions
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
@@ -42,6 +47,9 @@ LONG_FOLDER = Path(".bench/growth")
 REPORTS = 4  # of a short run
 LONG_REPORT_BLOCKS = 2_000
 SEARCHES = 300
+EVENT = (
+    "Made(bytes32 indexed a, bytes32 indexed b, bytes32 indexed c, uint256 d, uint256 e) anonymous"  # as all rows are
+)
 PAGE = 50
 WHOLE = StoreLimits(SqliteLimits(segment_rows=INT_MAX), PostgresLimits(segment_rows=INT_MAX))
 
@@ -131,6 +139,12 @@ async def search(store: Store, url: str, blocks: int) -> None:
             snapshot, 1, [by], [], low=None, high=None, limit=PAGE, descending=True
         )
 
+    def events(by: bytes) -> Callable[[Snapshot], Awaitable[object]]:
+        wanted = event_search([parse_event(EVENT)], [by], {})
+        return lambda snapshot: select_events(
+            snapshot, 1, wanted, low=0, high=blocks, limit=PAGE, after=None, passed_max=PAGE
+        )
+
     def named(value: object) -> Callable[[Snapshot], Awaitable[object]]:
         assert isinstance(value, bytes)
         return lambda snapshot: snapshot.select(TRANSACTIONS, scope=1, where={"hash": value}, descending=True, limit=2)
@@ -141,6 +155,9 @@ async def search(store: Store, url: str, blocks: int) -> None:
         "logs, a rare address": lambda n: logs(address_of(CONTRACTS - 1 - n)),
         "logs, an address that is not there": lambda n: logs(address_of(absent + n)),
         "logs, newest first": lambda n: logs(address_of(n % 20), descending=True),
+        "events of a common address, decoded": lambda n: events(address_of(n % 20)),
+        "logs, a first topic that is not there": lambda n: logs(topic0=address_of(n).ljust(32, b"x")),
+        "transactions, a sender that is not there": lambda n: sent(address_of(absent + n)),
         "logs, a first topic": lambda n: logs(topic0=bytes(topics[n % len(topics)])),  # type: ignore[arg-type]
         "transactions, a common sender": lambda n: sent(address_of(n % 20)),
         "transactions, a rare sender": lambda n: sent(address_of(SENDERS - 1 - n)),
@@ -154,6 +171,9 @@ async def search(store: Store, url: str, blocks: int) -> None:
         ("v_logs, a common address", "v_logs", "address", lambda n: address_of(n % 20)),
         ("v_logs, a rare address", "v_logs", "address", lambda n: address_of(CONTRACTS - 1 - n)),
         ("v_logs, an address that is not there", "v_logs", "address", lambda n: address_of(absent + n)),
+        ("v_logs, a first topic", "v_logs", "topic0", lambda n: topics[n % len(topics)]),
+        ("v_logs, no such topic", "v_logs", "topic0", lambda n: address_of(n).ljust(32, b"x")),
+        ("v_transactions, no such sender", "v_transactions", "from_address", lambda n: address_of(absent + n)),
         ("v_transactions, a rare sender", "v_transactions", "from_address", lambda n: address_of(SENDERS - 1 - n)),
         ("v_transactions, a hash", "v_transactions", "hash", lambda n: hashes[n % len(hashes)]),
         ("v_transactions, no such hash", "v_transactions", "hash", lambda n: address_of(n).ljust(32, b"x")),
@@ -165,16 +185,15 @@ async def search(store: Store, url: str, blocks: int) -> None:
 
 
 async def _timed(name: str, ask: Callable[[int], Awaitable[object]]) -> None:
-    spent = []
-    before = time.process_time()
+    """Processor time is this process's: with PostgreSQL it is without the server."""
+    spent, used = list[float](), list[float]()
     for number in range(SEARCHES):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         await ask(number)
         spent.append((time.perf_counter() - began) * 1000)
-    cpu = (time.process_time() - before) / SEARCHES * 1000  # PostgreSQL: without the server
-    spent.sort()
-    p50, p99 = spent[SEARCHES // 2], spent[SEARCHES * 99 // 100]
-    print(f"  {name:<38} p50 {p50:7.2f}  p99 {p99:7.2f} ms, processor time {cpu:6.2f} ms", flush=True)
+        used.append((time.process_time() - before) * 1000)
+    told = [sorted(each)[SEARCHES * part // 100] for each in (spent, used) for part in (50, 99)]
+    print("  {:<40} p50 {:7.2f}  p99 {:7.2f} ms, processor time {:6.2f} {:6.2f} ms".format(name, *told), flush=True)
 
 
 class Plain:
@@ -185,10 +204,11 @@ class Plain:
         self.mark = "$" if sqlite is None else "?"
 
     @classmethod
-    async def connect(cls, url: str) -> "Plain":
+    async def connect(cls, url: str, *, writing: bool = False) -> "Plain":
         """To the database of a store."""
         if url.startswith("sqlite"):
-            return cls(apsw.Connection(url.removeprefix("sqlite:///"), flags=apsw.SQLITE_OPEN_READONLY), None)
+            flags = apsw.SQLITE_OPEN_READWRITE if writing else apsw.SQLITE_OPEN_READONLY
+            return cls(apsw.Connection(url.removeprefix("sqlite:///"), flags=flags), None)
         return cls(None, await asyncpg.connect(url))
 
     async def ask(self, text: str, value: str) -> object:
@@ -197,6 +217,14 @@ class Plain:
             return self._sqlite.execute(text, (value,)).fetchall()
         assert self._postgres is not None
         return await self._postgres.fetch(text, value)
+
+    async def run(self, text: str) -> None:
+        """A statement without rows."""
+        if self._sqlite is not None:
+            self._sqlite.execute(text)
+        else:
+            assert self._postgres is not None
+            await self._postgres.execute(text)
 
     async def close(self) -> None:
         """End the connection."""
@@ -230,6 +258,29 @@ async def short(blocks: int) -> None:
         await compare("postgresql", server.create_database, lambda url: postgres_meter(server, url), blocks)
 
 
+async def many(count: int) -> None:
+    """Searches of small stores with so many empty segments more."""
+    bounds = "SELECT 1, 1000000 + n, 1000000 + n, 1000 + n, 0 FROM"
+    numbers = {
+        "sqlite": f"(WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c LIMIT {count}) SELECT n FROM c)",
+        "postgresql": f"generate_series(0, {count - 1}) AS n",
+    }
+    programs = binaries()
+    with tempfile.TemporaryDirectory(prefix="tidelog-bench-") as folder, ExitStack() as stack:
+        urls = {"sqlite": f"sqlite:///{folder}/many.db"}
+        if programs is not None:
+            urls["postgresql"] = stack.enter_context(running(programs)).create_database()
+        for backend, url in urls.items():
+            print(f"{backend}, {count} empty segments")
+            store = await open_store(url, SystemRuntime())
+            await fill(store, sqlite_meter(), SHORT_BLOCKS // 4, SHORT_BLOCKS, float("inf"))
+            client = await Plain.connect(url, writing=True)
+            await client.run(f"INSERT INTO segments (scope, first, last, segment, rows) {bounds} {numbers[backend]}")
+            await client.close()
+            await search(store, url, SHORT_BLOCKS // 4)
+            await store.close()
+
+
 async def long(backend: str, blocks: int) -> None:
     """Fill a store a piece further, and search it."""
     until = time.monotonic() + LONG_PIECE_S
@@ -252,6 +303,9 @@ async def long(backend: str, blocks: int) -> None:
 
 def main() -> None:
     arguments = sys.argv[1:]
+    if arguments[:1] == ["--segments"]:
+        asyncio.run(many(int(arguments[1])))
+        return
     if arguments[:1] != ["--long"]:
         asyncio.run(short(int(arguments[0]) if arguments else SHORT_BLOCKS))
         return
