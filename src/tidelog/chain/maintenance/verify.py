@@ -131,7 +131,8 @@ async def verify_range(
                 report.left_out += sum(part.selected.known_by_ingestion(block, part.spec) for block in part.blocks)
             for block in part.blocks:
                 report.lowered |= set(_LOWERED.findall(block.proof_text))
-                report.unsigned += block.proof_text.endswith(_UNSIGNED)
+                signed = not block.proof_text.endswith(_UNSIGNED)
+                report.unsigned += not signed and bool(block.transactions or not part.position.selection)
             report.blocks += len(part.blocks)
             report.transactions += sum(len(block.transactions) for block in part.blocks)
             report.logs += sum(len(block.logs) for block in part.blocks)

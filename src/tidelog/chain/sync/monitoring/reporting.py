@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from tidelog.chain.proof.outcome import CHECKS
 from tidelog.chain.proof.spec import ChainSpec
+from tidelog.chain.select.selection import LEFT_OUT
 from tidelog.chain.sync.quorum import View
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.chain.verify import VerifiedBlock
@@ -64,8 +65,9 @@ class Reporter:
             progress.blocks += 1
             progress.transactions += len(block.rows.transactions)
             progress.logs += len(block.rows.logs)
-            progress.proven += not block.proof.lowered
-            for check in block.proof.lowered:
+            lowered = [check for check in block.proof.lowered if block.proof.results[check] != LEFT_OUT]
+            progress.proven += not lowered
+            for check in lowered:
                 self._metrics.lowered.labels(progress.chain_id, check).inc()
                 if check not in progress.lowered:
                     progress.lowered = (*progress.lowered, check)

@@ -44,6 +44,7 @@ STAKED_FIELDS = 17  # of a header from Shanghai on: here all blocks before it ar
 GAS_LIMIT = 36_000_000
 BASE_FEE = 10**9  # of the first block that has one, in wei
 EVENTS = tuple([keccak(b"Event%d()" % n) for n in range(12)])
+RARE, RARE_EVENT = keccak(b"rare")[12:], keccak(b"Rare()")  # a contract that logs seldom, and its event
 CARRY_OVER = 0.6  # how often a transaction of a dropped block is taken into its replacement's next slot
 CALLS = 0.8  # share of the new transactions that call one of the contracts, where there are some
 
@@ -89,6 +90,7 @@ class Shape(Struct, frozen=True):
     withdrawals: tuple[int, int] = (0, 3)
     failing: float = 0.1  # share of transactions that fail, and log nothing
     uncles: tuple[int, int] = (0, 0)  # in forks of before the merge
+    rare: float = 0.0  # share of the logs that are of RARE, which nothing else mentions
     contracts: bool = False  # whether there are contracts, which most transactions call: see `contracts.world`
 
 
@@ -241,7 +243,7 @@ class BlockBuilder:
                 failed, logs = outcome_logs is None, outcome_logs or ()
             else:
                 failed = rng.random() < shape.failing
-                logs = () if failed else tuple([_log(rng) for _ in range(rng.randint(*shape.logs))])
+                logs = () if failed else tuple([_log(rng, shape.rare) for _ in range(rng.randint(*shape.logs))])
             gas_used = transaction.payload.gas if failed else rng.randrange(21_000, transaction.payload.gas)
             total += gas_used
             outcome = int(not failed) if fork.receipts_have_status else rng.randbytes(32)
@@ -339,11 +341,13 @@ def _odd(header: Header, oddities: Sequence[str], rng: random.Random) -> Header:
     return msgspec.structs.replace(header, **changes)
 
 
-def _log(rng: random.Random) -> Log:
+def _log(rng: random.Random, rare: float) -> Log:
     """Mostly an event with indexed addresses, as tokens emit them; now and then an odd one."""
     topics = rng.choice((0, 1, 2, 3, 3, 3, 4))
     indexed = [bytes(12) + any_contract(rng) for _ in range(topics - 1)]
     data = rng.randbytes(rng.choice((0, 1, 31, 32, 32, 32, 56, 64, 96)))
+    if rare and rng.random() < rare:
+        return Log(RARE, (RARE_EVENT,), data)
     return Log(any_contract(rng), tuple([rng.choice(EVENTS), *indexed][:topics]), data)
 
 
