@@ -212,7 +212,7 @@ class MadeUp:
         rng = self._rng
         value, scale = rng.choice((1, 7, 10**5, rng.randrange(1, 10**13))), rng.choice((*self._scales[symbol], 8, 10))
         odd = rng.choice(("0", "1E-7", "1" * 20, "0.0000000", f"1.{'0' * 17}", str(2**63 - 1), str(2**63)))
-        return odd if rng.random() < 0.004 else self._number(value, scale)
+        return odd if rng.random() < 0.02 else self._number(value, scale)
 
     def _next_ids(self, symbol: str) -> list[int]:
         """Mostly those that follow on; some are missing, come twice or in another order."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tests.market.conftest import Recording
 from tests.market.ladder import Pairs, crc, delta, snapshot
-from tidelog.market.book.levels import Book, Precision, ScaledLevel
+from tidelog.market.book.levels import Book, Precision, ScaledLevel, _Side
 from tidelog.market.book.proof import Check
 from tidelog.market.events import BookDelta, BookSnapshot
 from tidelog.market.kraken import v1, v2
@@ -286,6 +286,27 @@ def test_more_prices_than_are_remembered_change_nothing() -> None:
 PRICES = st.integers(1, 30).map(lambda tick: f"{Decimal(tick) / 10:.1f}")
 QTYS = st.sampled_from(["0.00", "0.00", "0.01", "1.00", "12.34"])
 SIDES = st.lists(st.tuples(PRICES, QTYS), max_size=12)
+
+
+ODD = ["1", "1.", ".5", "1.2.3", "-1.0", "1E1", "0.0", "00.10", "1.05", "0", "", "x.0", "\u0661.0"]
+ODD += ["0" * 120 + "1.0", "9" * 119 + ".0"]
+WRITTEN = st.integers(1, 12).map(lambda ticks: f"{ticks}.0")
+WRITTEN_SIDE = st.lists(st.tuples(WRITTEN | st.sampled_from(ODD), WRITTEN | st.sampled_from(ODD)), max_size=4)
+
+
+@given(WRITTEN_SIDE, WRITTEN_SIDE, st.booleans(), st.sampled_from([None, Precision(1, 1), Precision(2, 0)]))
+def test_a_snapshot_that_is_put_at_once_is_as_level_by_level(
+    bids: Pairs, asks: Pairs, ordered: bool, precision: Precision | None
+) -> None:
+    if ordered:
+        bids, asks = sorted({pair[0]: pair for pair in bids}.values(), reverse=True), sorted(asks)
+    message = snapshot(bids, asks)
+    at_once, one_by_one = (Book("BTC/USD", 3, ChecksumProof, precision) for _ in range(2))
+    check = at_once.apply(message)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Side, "put_at_once", lambda *_: False)
+        assert one_by_one.apply(message) is check
+    assert at_once.state == one_by_one.state
 
 
 @settings(max_examples=200)

@@ -12,6 +12,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
+from operator import add, lt, neg
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
@@ -76,10 +78,10 @@ class _Prices(dict[str, tuple[int, str]]):
 
     def __init__(self, sign: int, scale: int) -> None:
         self._sign = sign
-        self._scale = scale
+        self.scale = scale
 
     def __missing__(self, text: str) -> tuple[int, str]:
-        digits = _digits(text, self._scale)
+        digits = _digits(text, self.scale)
         if not digits:
             raise ValueError(f"a price of {text[:NUMBER_SHOWN]}")
         if len(self) >= PRICES_REMEMBERED:
@@ -136,6 +138,35 @@ class _Side:
         if len(keys) > depth:
             del keys[depth:], fragments[depth:]
         return misses
+
+    def put_at_once(self, texts: "_Texts", depth: int) -> bool:
+        """Put a whole side into this one, which is empty, as `put` would, in a third of the time.
+
+        False: it is not written as usual, and nothing is done. Usual is: all decimals are there, the best level comes
+        first, no price comes twice, and nothing is removed.
+        """
+        prices, qtys = texts
+        if not prices:
+            return False
+        at, qty_at = -1 - self.prices.scale, self.point
+        if [text[at : at + 1] for text in prices] != ["."] * len(prices):
+            return False
+        if [text[qty_at : qty_at + 1] for text in qtys] != ["."] * len(qtys):
+            return False
+        digits = [text.replace(".", "", 1).lstrip("0") for text in prices]
+        lots = [text.replace(".", "", 1).lstrip("0") for text in qtys]
+        fragments = list(map(add, digits, lots))
+        longest = max(*map(len, prices), *map(len, fragments))
+        if not (all(digits) and all(lots) and "".join(fragments).isdecimal() and longest <= DIGITS_MAX):
+            return False
+        keys = list(map(int, digits))
+        if self.sign < 0:
+            keys = list(map(neg, keys))
+        if not all(map(lt, keys, islice(keys, 1, None))):
+            return False
+        self.keys, self.fragments = keys[:depth], fragments[:depth]
+        self.changed = True
+        return True
 
     def fill(self, levels: Sequence[ScaledLevel]) -> None:
         """Take levels as `levels` gave them, into an empty side."""
@@ -254,23 +285,25 @@ class Book:
         that holds proves no more than that. After a GAP nothing matches until the next snapshot. Raises nothing.
         """
         stamp = message.timestamp
-        late = False
+        late, is_whole = False, (False, False)
         if stamp is not None:
             late = self._stamp is not None and stamp < self._stamp
             if not late:  # also of what is refused: a snapshot that comes after it and is older proves nothing
                 self._stamp = stamp
         try:
             if not isinstance(message, BookDelta):
-                self._start(self._given or _written_precision(message), ready=True)
+                bids, asks = _texts(message.bids), _texts(message.asks)
+                self._start(self._given or _written_precision(bids, asks), ready=True)
+                is_whole = self._bids.put_at_once(bids, self.depth), self._asks.put_at_once(asks, self.depth)
             elif not self._ready:
                 raise ValueError("a book update without a snapshot before it")
             elif self._ordered and not self._proof.admits(message):
                 return _MATCHED if self.proven else Check.UNCHECKED
             elif not self._bids.keys and not self._asks.keys and self._given is None:
-                self._refine(_written_precision(message))
-            if message.bids:
+                self._refine(_written_precision(_texts(message.bids), _texts(message.asks)))
+            if message.bids and not is_whole[0]:
                 self.unknown_removals += self._bids.put(message.bids, self.depth)
-            if message.asks:
+            if message.asks and not is_whole[1]:
                 self.unknown_removals += self._asks.put(message.asks, self.depth)
         except ValueError as error:
             self._start(self._given or Precision(0, 0), ready=False)
@@ -279,10 +312,9 @@ class Book:
         if late:
             self.proven = False
             return _OUTDATED
-        bids, asks = self._bids, self._asks
-        check = self._proof.check(message, bids, asks)
+        check = self._proof.check(message, self._bids, self._asks)
         if check is _MATCHED:
-            bid_keys, ask_keys = bids.keys, asks.keys
+            bid_keys, ask_keys = self._bids.keys, self._asks.keys
             self.proven = not (bid_keys and ask_keys and -bid_keys[0] >= ask_keys[0])
             return check
         self.proven = False
@@ -369,15 +401,28 @@ class Book:
         self._ready = ready
 
 
-def _written_precision(message: BookSnapshot | BookDelta) -> Precision:
+class _Texts(NamedTuple):
+    """The numbers of a side, as they are written."""
+
+    prices: list[str]
+    qtys: list[str]
+
+
+def _texts(levels: Sequence[Level]) -> _Texts:
+    return _Texts([level.price_text for level in levels], [level.qty_text for level in levels])
+
+
+def _written_precision(bids: _Texts, asks: _Texts) -> Precision:
     """The most decimals that a message writes; ValueError if that is absurd."""
-    levels = (*message.bids, *message.asks)
-    price = max([_decimals(level.price_text) for level in levels], default=0)
-    qty = max([_decimals(level.qty_text) for level in levels], default=0)
+    price = _most_decimals(bids.prices + asks.prices)
+    qty = _most_decimals(bids.qtys + asks.qtys)
     if price + qty > DIGITS_MAX:
         raise ValueError(f"a message whose numbers have {max(price, qty)} decimals")
     return Precision(price, qty)
 
 
-def _decimals(text: str) -> int:
-    return len(plain_number(text).partition(".")[2])
+def _most_decimals(texts: list[str]) -> int:
+    together = "".join(texts)
+    if "E" in together or "e" in together:
+        texts = list(map(plain_number, texts))
+    return max([len(text.partition(".")[2]) for text in texts], default=0)
