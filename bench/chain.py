@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import psutil
-from msgspec import Raw
 from tests.postgres import binaries, running
 
 from bench.node import SMALL
@@ -126,7 +125,7 @@ class Answered(NamedTuple):
 def answered(what: str, shape: Shape, blocks: int, batch: int) -> Answered:
     tree = BlockTree(seed=1, shape=shape, blocks=blocks)
     pages = [tree.canonical(number).page for number in range(1, blocks + 1)]
-    raws = [RawBlock(Raw(page.full), Raw(page.receipts)) for page in pages]
+    raws = [RawBlock(page.full, page.receipts) for page in pages]
     numbers = list(range(1, blocks + 1))
     return Answered(what, [(raws[i : i + batch], numbers[i : i + batch]) for i in range(0, blocks, batch)])
 

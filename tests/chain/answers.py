@@ -5,8 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msgspec import Raw
-
 from tests.chain.native import assert_agrees
 from tidelog.chain.blocks import Bundle, RawBlock
 from tidelog.chain.decode.lenient import Oddities
@@ -66,7 +64,7 @@ def bundle_of(answers: Answers) -> Bundle:
 
 
 def raw_of(answers: Answers) -> RawBlock:
-    return RawBlock(Raw(answers.block), Raw(answers.receipts))
+    return RawBlock(answers.block, answers.receipts)
 
 
 def rules_of(answers: Answers) -> Rules:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from msgspec import Raw
 
 from tests.chain.answers import FULL, bundle_of, proven, simulated
 from tidelog import compiled
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("either_path")
 
 RULES = Rules(1, PROFILES[1])
 ANSWERS = simulated("prague")
-RAW = RawBlock(Raw(ANSWERS.block), Raw(ANSWERS.receipts))
+RAW = RawBlock(ANSWERS.block, ANSWERS.receipts)
 HEADER = bundle_of(ANSWERS).block.header
 
 
@@ -74,18 +73,18 @@ def test_an_anchor_pins_the_first_block_and_no_other() -> None:
 
 def test_a_wrong_shape_names_the_endpoint() -> None:
     with pytest.raises(Rejected, match="https://node: receipts answer of the wrong shape"):
-        take(RawBlock(RAW.block, Raw(b"[null]")))
+        take(RawBlock(RAW.block, b"[null]"))
 
 
 def test_a_block_that_contradicts_itself_names_the_endpoint() -> None:
     with pytest.raises(ProofFailure, match="block 3 from https://node: receipts differs"):
-        take(RawBlock(RAW.block, Raw(b"[]")))
+        take(RawBlock(RAW.block, b"[]"))
 
 
 def test_one_bad_block_refuses_the_lot() -> None:
     tree = BlockTree(seed=4, chain_id=1, shape=FULL, blocks=3)
     pages = [tree.canonical(number).page for number in (1, 2, 3)]
-    raws = [RawBlock(Raw(page.full), Raw(page.receipts)) for page in pages]
+    raws = [RawBlock(page.full, page.receipts) for page in pages]
     taken = verify_blocks(raws, [1, 2, 3], RULES, range_first=1, endpoint="e", now_ms=0)
     assert [block.ref.number for block in taken] == [1, 2, 3]
     assert taken[1].ref.parent_hash == taken[0].ref.hash

@@ -53,7 +53,7 @@ _BELIEVED = (
         "zip(block.transactions, bundle.receipts, strict=False)",
     ),
 )
-_LACKING = "elif receipts is None or isinstance(receipts, SourceError) or bytes(receipts) == jsonrpc.NULL:"
+_LACKING = "elif receipts is None or isinstance(receipts, SourceError) or receipts == jsonrpc.NULL:"
 _TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
 
 MUTANTS: dict[str, Mutant] = {
@@ -182,8 +182,8 @@ MUTANTS: dict[str, Mutant] = {
             Patch(
                 "tidelog.chain.endpoint.bundles",
                 _LACKING,
-                "elif isinstance(receipts, Raw) and bytes(receipts) == jsonrpc.NULL:\n"
-                '                outcomes.append(RawBlock(outcome, Raw(b"[]")))\n'
+                "elif receipts == jsonrpc.NULL:\n"
+                '                outcomes.append(RawBlock(outcome, b"[]"))\n'
                 "            elif receipts is None or isinstance(receipts, SourceError):",
             ),
             *_BELIEVED,
@@ -197,8 +197,8 @@ MUTANTS: dict[str, Mutant] = {
                 "tidelog.chain.endpoint.bundles",
                 _LACKING,
                 "elif isinstance(receipts, SourceError):\n"
-                '                outcomes.append(RawBlock(outcome, Raw(b"[]")))\n'
-                "            elif receipts is None or bytes(receipts) == jsonrpc.NULL:",
+                '                outcomes.append(RawBlock(outcome, b"[]"))\n'
+                "            elif receipts is None or receipts == jsonrpc.NULL:",
             ),
             *_BELIEVED,
         ),

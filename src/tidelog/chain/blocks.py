@@ -3,7 +3,7 @@
 Every field that a block's header commits to is here. No decoding, no proof, no rows: those are next door.
 """
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
@@ -173,13 +173,13 @@ class Bundle(Struct, frozen=True):
 class RawBlock(Struct, frozen=True):
     """A block and its receipts as answered, not yet decoded: the decoding runs off the event loop."""
 
-    block: Raw
-    receipts: Raw  # an array
+    block: bytes
+    receipts: bytes  # an array
     singly: bool = False  # whether each receipt was asked for by itself
-    uncles: tuple[Raw, ...] | None = None  # their headers; None: there are none, or the endpoint does not give them
+    uncles: tuple[bytes, ...] | None = None  # their headers; None: there are none, or the endpoint does not give them
 
     @property
     def size_bytes(self) -> int:
         """The bytes of all answers together."""
-        size = len(memoryview(self.block)) + len(memoryview(self.receipts))
-        return size + sum(len(memoryview(part)) for part in self.uncles) if self.uncles else size
+        size = len(self.block) + len(self.receipts)
+        return size + sum(map(len, self.uncles)) if self.uncles else size

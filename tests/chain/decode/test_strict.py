@@ -282,6 +282,18 @@ def test_refuses_receipts_of_the_wrong_shape(path: str, value: object, where: st
     assert where in error
 
 
+@pytest.mark.parametrize("decode", [decode_block, decode_receipts, decode_header])
+def test_what_is_no_json_is_said_to_be_none_where_it_ends(decode: Callable[[bytes], object]) -> None:
+    long = b'{"number":"0x1","extraData":"0x%s",<html>502 Bad Gateway</html>}' % (b"00" * 400)
+    for answer in (long, b"<html>502 Bad Gateway</html>"):
+        error = rejection(decode, answer)
+        assert " answer is no JSON (JSON is malformed: " in error
+        assert "<html>502 Bad Gateway</html>" in error
+        assert len(error) < 400
+    for answer in (b"", b'{"number":', b"\xff"):
+        assert " answer is no JSON (" in rejection(decode, answer)
+
+
 @pytest.mark.parametrize("answer", [b"", b" ", b"null", b"[]", b"{}", b"5", b'"0x1"', b"\xff", b"{", b"<html>", b"[1]"])
 def test_refuses_what_is_no_block_at_all(answer: bytes) -> None:
     rejection(decode_block, answer)

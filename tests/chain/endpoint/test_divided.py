@@ -9,9 +9,10 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from tests.chain.native import needs_core
+from tidelog.chain.decode.strict import decode_block
 from tidelog.chain.endpoint import jsonrpc
 from tidelog.chain.endpoint.jsonrpc import Call
-from tidelog.errors import SourceError
+from tidelog.errors import Rejected, SourceError
 
 pytestmark = needs_core
 
@@ -45,12 +46,16 @@ def in_python(body: bytes, count: int, monkeypatch: pytest.MonkeyPatch) -> list[
             found = jsonrpc.decode(body, [Call("eth_call")] * count)
         except SourceError:
             return None
-    return None if any(isinstance(each, SourceError) for each in found) else [bytes(each) for each in found]  # type: ignore[arg-type]
+    return (
+        None
+        if any(isinstance(each, SourceError) for each in found)
+        else [each for each in found if isinstance(each, bytes)]
+    )
 
 
 def divided(body: bytes, count: int) -> list[bytes] | None:
     parts = jsonrpc._divided(body, count)
-    return None if parts is None else [bytes(part) for part in parts]  # type: ignore[arg-type]
+    return None if parts is None else [part for part in parts if isinstance(part, bytes)]
 
 
 def is_json(part: bytes) -> bool:
@@ -59,6 +64,19 @@ def is_json(part: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_part_that_is_no_json_is_said_to_be_none_on_either_path(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = batch([BLOCK, {"number": "WORDS"}], form, [0, 1]).replace(b'"WORDS"', b"<html>502 Bad Gateway</html>")
+    calls = [Call("eth_getBlockByNumber")] * 2
+    _, part = jsonrpc.decode(body, calls)
+    assert isinstance(part, bytes)
+    with pytest.raises(Rejected, match=r"^block answer is no JSON \(.*<html>502 Bad Gateway</html>"):
+        decode_block(part)
+    monkeypatch.setattr(jsonrpc, "_divided", lambda body, count: None)
+    with pytest.raises(Rejected, match=r"^no JSON-RPC answer \(.*<html>502 Bad Gateway</html>"):
+        jsonrpc.decode(body, calls)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,11 +1,11 @@
 """Uncles: their headers are fetched, proven by the ommers hash, stored, served; or said to be unproven."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from msgspec import Raw
 from msgspec.structs import replace
 
 from tests.api.stored import result
@@ -141,8 +141,8 @@ def taken(uncles: tuple[bytes, ...] | None, fields: Any) -> VerifiedBlock:
     node = mined_node()
     block = ask(node, "eth_getBlockByNumber", "0x3", True) | fields
     answers = answers_of(block, ask(node, "eth_getBlockReceipts", "0x3"), 1)
-    headers = None if uncles is None else tuple(map(Raw, uncles))
-    raw = RawBlock(Raw(answers.block), Raw(answers.receipts), uncles=headers)
+    headers = None if uncles is None else tuple(uncles)
+    raw = RawBlock(answers.block, answers.receipts, uncles=headers)
     (proven,) = verify_blocks([raw], [3], Rules(1, PROFILES[1]), range_first=3, endpoint="http://node", now_ms=7)
     return proven
 
@@ -150,7 +150,7 @@ def taken(uncles: tuple[bytes, ...] | None, fields: Any) -> VerifiedBlock:
 def test_every_way_to_lie_about_uncles_differs_from_the_header() -> None:
     first, second = ledger_of(mined_node()).canonical(3).page.uncles
     rows = taken((first, second), {}).rows
-    stored: list[Any] = rows.uncles
+    stored: Sequence[Any] = rows.uncles
     assert to_bundle(rows).block.ommers is not None
     assert [read_encoded_header(row[4]).hash for row in stored] == [row[3] for row in stored]
     assert rows.digest() == rows.stored_digest != replace(rows, uncles=rows.uncles[:1]).digest()

@@ -48,6 +48,7 @@ from tidelog.chain.decode.shapes import (
 from tidelog.chain.encoding.headers import with_own_fields
 from tidelog.chain.encoding.items import encode_transaction, keccak
 from tidelog.chain.encoding.trie import EMPTY_ROOT
+from tidelog.chain.endpoint.jsonrpc import misread
 from tidelog.errors import Rejected
 
 T = TypeVar("T")
@@ -104,7 +105,7 @@ def decode_header(answer: bytes | Raw, oddities: Oddities | None = None) -> Head
         oddities: collects what was odd; header fields that the answer leaves out are empty, or zero.
     """
     noted = Oddities() if oddities is None else oddities
-    return _shaped("block", lambda: _read(_decode_header, plain_block, answer, noted))
+    return _shaped("block", answer, lambda: _read(_decode_header, plain_block, answer, noted))
 
 
 def extra_of(answer: bytes | Raw) -> str | None:
@@ -121,7 +122,7 @@ def decode_uncle(answer: bytes | Raw) -> Header:
     def decode(text: bytes | Raw, into: Oddities) -> Header:
         return _header(_bare_header.decode(text), into)
 
-    return _shaped("uncle", lambda: _read(decode, plain_block, answer, Oddities()))
+    return _shaped("uncle", answer, lambda: _read(decode, plain_block, answer, Oddities()))
 
 
 def decode_block(answer: bytes | Raw, oddities: Oddities | None = None, *, chain_id: int | None = None) -> Block:
@@ -136,7 +137,7 @@ def decode_block(answer: bytes | Raw, oddities: Oddities | None = None, *, chain
     def decode(text: bytes | Raw, into: Oddities) -> Block:
         return _decode_block(text, into, chain_id)
 
-    return _shaped("block", lambda: _read(decode, plain_block, answer, noted))
+    return _shaped("block", answer, lambda: _read(decode, plain_block, answer, noted))
 
 
 def decode_receipts(
@@ -152,7 +153,7 @@ def decode_receipts(
     def decode(text: bytes | Raw, into: Oddities) -> tuple[Receipt, ...]:
         return _decode_receipts(text, into, by_root=by_root)
 
-    return _shaped("receipts", lambda: _read(decode, plain_receipts, answer, noted))
+    return _shaped("receipts", answer, lambda: _read(decode, plain_receipts, answer, noted))
 
 
 def _read(
@@ -168,13 +169,13 @@ def _read(
         return decode(plain(answer, oddities), oddities)
 
 
-def _shaped(what: str, decode: Callable[[], T]) -> T:
+def _shaped(what: str, answer: bytes | Raw, decode: Callable[[], T]) -> T:
     try:
         return decode()
     except RecursionError:
         raise Rejected(f"{what} answer of the wrong shape: nested too deeply") from None
     except ValueError as error:  # msgspec's errors are among them: not JSON, not UTF-8, not of the shape
-        raise Rejected(f"{what} answer of the wrong shape: {error}") from None
+        raise Rejected(misread(what, answer, error)) from None
 
 
 def _decode_header(answer: bytes | Raw, oddities: Oddities) -> Header:

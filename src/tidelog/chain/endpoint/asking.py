@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 
-from msgspec import Raw
-
 from tidelog.chain.endpoint.jsonrpc import Call
 from tidelog.errors import SourceError
 
@@ -17,7 +15,7 @@ class Asking:
         self.refusals = 0  # by rate, in a row
         self.overloads = 0  # calls that ran out of time though asked alone
         self._parts: deque[Sequence[int]] = deque([range(len(calls))] if calls else [])
-        self._found: dict[int, Raw | SourceError] = {}
+        self._found: dict[int, bytes | SourceError] = {}
 
     @property
     def waiting(self) -> bool:
@@ -47,11 +45,11 @@ class Asking:
         half = len(part) // 2
         self._parts.extendleft((part[half:], part[:half]))
 
-    def found(self, place: int, answer: Raw | SourceError) -> None:
+    def found(self, place: int, answer: bytes | SourceError) -> None:
         """What has come for the call at a place."""
         self.refusals = 0
         self._found[place] = answer
 
-    def results(self) -> list[Raw | SourceError]:
+    def results(self) -> list[bytes | SourceError]:
         """What has come for each call, in their order, once none waits."""
         return [self._found[place] for place in range(len(self.calls))]

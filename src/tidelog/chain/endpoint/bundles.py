@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from tidelog.chain.blocks import RawBlock
 from tidelog.chain.endpoint import jsonrpc
 from tidelog.chain.endpoint.budget import Way
-from tidelog.chain.endpoint.jsonrpc import Call
+from tidelog.chain.endpoint.jsonrpc import Call, misread
 from tidelog.errors import Overloaded, Pruned, Rejected, SourceError, TooLarge, Unsupported
 
 BLOCK_KINDS = ("eth_getBlockByNumber in full", "eth_getBlockReceipts")  # of a block's calls, as budgets name them
@@ -25,7 +25,7 @@ HEADER_KIND = "eth_getBlockByNumber"
 class Requester(Protocol):
     """How the calls of several blocks are asked: as `Endpoint.request`."""
 
-    async def __call__(self, calls: Sequence[Call], *, rank: int) -> list[Raw | SourceError]: ...
+    async def __call__(self, calls: Sequence[Call], *, rank: int) -> list[bytes | SourceError]: ...
 
 
 class _Transaction(Struct):
@@ -97,7 +97,7 @@ class Bundles:
                 calls.append(Call("eth_getBlockReceipts", (_text(key),)))
         answers = iter(await self._request(calls, rank=rank))
         outcomes: list[RawBlock | SourceError] = []
-        lacking: dict[int, Raw | SourceError | None] = {}  # by place: what came in the place of receipts
+        lacking: dict[int, bytes | SourceError | None] = {}  # by place: what came in the place of receipts
         for place, (key, together) in enumerate(zip(keys, whole, strict=True)):
             block, receipts = next(answers), next(answers) if together else None
             if isinstance(block, TooLarge | Overloaded):
@@ -108,9 +108,9 @@ class Bundles:
                 continue
             if isinstance(receipts, Pruned):
                 outcomes.append(receipts)
-            elif receipts is None or isinstance(receipts, SourceError) or bytes(receipts) == jsonrpc.NULL:
+            elif receipts is None or isinstance(receipts, SourceError) or receipts == jsonrpc.NULL:
                 lacking[place] = receipts
-                outcomes.append(RawBlock(outcome, Raw(b"[]")))
+                outcomes.append(RawBlock(outcome, b"[]"))
             else:
                 outcomes.append(RawBlock(outcome, receipts))
         if lacking:
@@ -121,7 +121,7 @@ class Bundles:
         self,
         keys: Sequence[int | bytes],
         outcomes: list[RawBlock | SourceError],
-        lacking: dict[int, Raw | SourceError | None],
+        lacking: dict[int, bytes | SourceError | None],
         *,
         rank: int,
     ) -> None:
@@ -161,7 +161,7 @@ class Bundles:
         found: dict[int, RawBlock] = {}
         for place, answer in zip(calls, answers, strict=True):
             head = heads[place]
-            if isinstance(answer, Raw) and isinstance(head, _Block) and _are_of(answer, head):
+            if isinstance(answer, bytes) and isinstance(head, _Block) and _are_of(answer, head):
                 found[place] = RawBlock(wanted[place].block, answer)
         return found
 
@@ -187,10 +187,10 @@ class Bundles:
             outcomes.append(_joined(raw.block, parts))
         return outcomes
 
-    async def _in_parts(self, key: int | bytes, refusal: SourceError, *, rank: int) -> Raw | SourceError:
+    async def _in_parts(self, key: int | bytes, refusal: SourceError, *, rank: int) -> bytes | SourceError:
         """A block that is too much for one answer: without its transactions, and those one by one."""
         (answer,) = await self._request([_block_call(key, False)], rank=rank)
-        if isinstance(answer, SourceError) or bytes(answer) == jsonrpc.NULL:
+        if isinstance(answer, SourceError) or answer == jsonrpc.NULL:
             return answer
         try:
             hashes, members = _briefs.decode(answer).transactions, _members.decode(answer)
@@ -202,23 +202,23 @@ class Bundles:
             part = self._present(one, f"transaction {tx_hash}")
             if isinstance(part, SourceError):
                 return part
-            parts.append(bytes(part))
-        return Raw(msgspec.json.encode(members | {"transactions": Raw(_array(parts))}))
+            parts.append(part)
+        return msgspec.json.encode(members | {"transactions": Raw(_array(parts))})
 
-    def _decoded(self, block: Raw) -> _Block | SourceError:
+    def _decoded(self, block: bytes) -> _Block | SourceError:
         try:
             return _blocks.decode(block)
         except msgspec.DecodeError as error:
-            return Rejected(self._redact(f"block answer of the wrong shape: {error}"), endpoint=self._name)
+            return Rejected(self._redact(misread("block", block, error)), endpoint=self._name)
 
-    def _present(self, answer: Raw | SourceError, what: str) -> Raw | SourceError:
+    def _present(self, answer: bytes | SourceError, what: str) -> bytes | SourceError:
         """The answer; null is an error, and never a block without anything in it."""
-        if isinstance(answer, Raw) and bytes(answer) == jsonrpc.NULL:
+        if answer == jsonrpc.NULL:
             return Rejected(f"null for {what}", endpoint=self._name)
         return answer
 
 
-def _are_of(receipts: Raw, head: _Block) -> bool:
+def _are_of(receipts: bytes, head: _Block) -> bool:
     """Whether there are receipts, all of this block and no other of its height."""
     try:
         found = _receipts.decode(receipts)
@@ -227,14 +227,14 @@ def _are_of(receipts: Raw, head: _Block) -> bool:
     return bool(found) and all(receipt.blockHash.lower() == head.hash.lower() for receipt in found)
 
 
-def _joined(block: Raw, parts: Sequence[Raw | SourceError]) -> RawBlock | SourceError:
+def _joined(block: bytes, parts: Sequence[bytes | SourceError]) -> RawBlock | SourceError:
     """A block with these receipts; the first error, if one is."""
     receipts: list[bytes] = []
     for part in parts:
         if isinstance(part, SourceError):
             return part
-        receipts.append(bytes(part))
-    return RawBlock(block, Raw(_array(receipts)), singly=True)
+        receipts.append(part)
+    return RawBlock(block, _array(receipts), singly=True)
 
 
 def _array(parts: Iterable[bytes]) -> bytes:

@@ -76,7 +76,7 @@ def encode(calls: Sequence[Call]) -> bytes:
     return _encoder.encode(requests[0] if len(requests) == 1 else requests)
 
 
-def decode(body: bytes, calls: Sequence[Call]) -> list[Raw | SourceError]:
+def decode(body: bytes, calls: Sequence[Call]) -> list[bytes | SourceError]:
     """The result, or what its error means, of each call in order.
 
     Raises:
@@ -88,7 +88,7 @@ def decode(body: bytes, calls: Sequence[Call]) -> list[Raw | SourceError]:
     try:
         answers = _answers(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors are among them
-        raise Rejected(f"no JSON-RPC answer ({error}): {_quote(body)}") from None
+        raise Rejected(f"no JSON-RPC answer ({error}): {_quote_around(body, error)}") from None
     by_id = {str(answer.id): answer for answer in answers}
     ids = [str(i) for i in range(1, len(calls) + 1)]
     if len(answers) != len(calls) or by_id.keys() != set(ids):
@@ -99,7 +99,7 @@ def decode(body: bytes, calls: Sequence[Call]) -> list[Raw | SourceError]:
     return [_result(by_id[i]) for i in ids]
 
 
-def _divided(body: bytes, count: int) -> list[Raw | SourceError] | None:
+def _divided(body: bytes, count: int) -> list[bytes | SourceError] | None:
     """The results as the compiled core divides them; None where it does not.
 
     Of a body that is no JSON it may make parts, one of which is none either: who reads that one says so.
@@ -108,20 +108,45 @@ def _divided(body: bytes, count: int) -> list[Raw | SourceError] | None:
     places = None if module is None or count < 2 else module.split(body, count)
     if places is None:
         return None
-    whole = memoryview(body)
-    return [Raw(whole[first:last]) for first, last in places]
+    return [body[first:last] for first, last in places]
 
 
 def _answers(body: bytes) -> list[_Answer]:
     return _many.decode(body) if body.lstrip()[:1] == b"[" else [_one.decode(body)]
 
 
-def _result(answer: _Answer) -> Raw | SourceError:
+def _result(answer: _Answer) -> bytes | SourceError:
     if answer.error is not None:
         return meaning(answer.error.code, answer.error.message)
     if isinstance(answer.result, UnsetType):
         raise Rejected(f"the answer to call {answer.id} has neither result nor error")
-    return answer.result
+    return bytes(answer.result)
+
+
+def misread(what: str, answer: bytes | Raw, error: Exception) -> str:
+    """What is wrong with an answer that could not be read: it is no JSON, or of the wrong shape.
+
+    The core divides a body by its brackets alone, so that one that is no JSON may be found out part by part.
+    """
+    body = bytes(answer)
+    try:
+        msgspec.json.decode(body)
+    except RecursionError:
+        pass
+    except ValueError as trouble:
+        return f"{what} answer is no JSON ({trouble}): {_quote_around(body, trouble)}"
+    return f"{what} answer of the wrong shape: {error}"
+
+
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_AROUND = 60  # bytes of a body on either side of where it ends to be JSON
+
+
+def _quote_around(body: bytes, trouble: Exception) -> str:
+    """What the peer says where its JSON ends."""
+    place = _AT_BYTE.search(str(trouble))
+    start = max(0, int(place[1]) - _AROUND) if place else 0
+    return f"...{_quote(body[start : start + 2 * _AROUND])}" if start else _quote(body)
 
 
 # what nodes and providers are known to say; the first pattern that fits wins

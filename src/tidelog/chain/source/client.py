@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from tidelog.chain.blocks import Header, RawBlock
 from tidelog.chain.decode.lenient import KINDS, Oddities
@@ -135,7 +135,7 @@ class Endpoint:
             raise Rejected("null for the latest block", endpoint=self.name)
         return Heads(header, self._tagged(SAFE, safe), self._tagged(FINALIZED, finalized))
 
-    def _tagged(self, tag: str, answer: Raw | SourceError) -> Header | None:
+    def _tagged(self, tag: str, answer: bytes | SourceError) -> Header | None:
         if isinstance(answer, Throttled | Overloaded):
             raise answer
         # nodes that do not know the tag answer with errors of their own
@@ -234,8 +234,8 @@ class Endpoint:
         """Whether the receipts that eth_getBlockReceipts gave for a block are the block's."""
         self._bundles.judged(receipts_right)
 
-    def _header(self, answer: Raw) -> Header | None:
-        if bytes(answer) == jsonrpc.NULL:
+    def _header(self, answer: bytes) -> Header | None:
+        if answer == jsonrpc.NULL:
             return None
         oddities = Oddities()
         try:
@@ -247,7 +247,7 @@ class Endpoint:
         self.notice(oddities, header.number)
         return header
 
-    def _proven(self, header: Header, answer: Raw, oddities: Oddities) -> Header:
+    def _proven(self, header: Header, answer: bytes, oddities: Oddities) -> Header:
         """The header in the reading that its hash is of.
 
         One that cannot be computed is taken: whole blocks are checked by their spec all the same. So is one with a
@@ -280,10 +280,10 @@ class Endpoint:
 
     # -- transport --------------------------------------------------------------------------------------
 
-    async def _call(self, call: Call) -> Raw:
+    async def _call(self, call: Call) -> bytes:
         return _result((await self.request([call]))[0])
 
-    async def request(self, calls: Sequence[Call], *, rank: int = URGENT) -> list[Raw | SourceError]:
+    async def request(self, calls: Sequence[Call], *, rank: int = URGENT) -> list[bytes | SourceError]:
         """Ask the calls, in as many HTTP requests as the budget says; results and per-call errors in order.
 
         What is refused for its size is asked again in halves, and what is refused by rate later.
@@ -335,7 +335,7 @@ class Endpoint:
             self._count(outcomes, now - sent_at)
         self._answered(asking, part, sent_at, answers)
 
-    async def _exchange(self, calls: Sequence[Call]) -> list[Raw | SourceError]:
+    async def _exchange(self, calls: Sequence[Call]) -> list[bytes | SourceError]:
         """Raises TooLarge for an answer that does not fit a batch: fewer calls may be answered rightly."""
         body = await self._post(jsonrpc.encode(calls))
         try:
@@ -385,7 +385,7 @@ class Endpoint:
             )
 
     def _answered(
-        self, asking: Asking, part: Sequence[int], sent_at: float, answers: Sequence[Raw | SourceError]
+        self, asking: Asking, part: Sequence[int], sent_at: float, answers: Sequence[bytes | SourceError]
     ) -> None:
         """Keep what was answered; what was refused call by call waits again."""
         now, sizes = self._runtime.monotonic(), dict[str, list[int]]()
@@ -405,8 +405,8 @@ class Endpoint:
                 refusals[type(answer)] = answer
                 continue
             asking.found(place, answer)
-            if bytes(memoryview(answer)[: len(jsonrpc.NULL)]) != jsonrpc.NULL:
-                sizes.setdefault(asking.calls[place].kind, []).append(len(memoryview(answer)))
+            if answer != jsonrpc.NULL:
+                sizes.setdefault(asking.calls[place].kind, []).append(len(answer))
         self.budget.answered(now, sent_at, len(part), len(part) - len(late) - len(large), sizes)
         if late:
             throttled = refusals[Throttled]
@@ -476,12 +476,12 @@ _OUTCOMES = {
 }
 
 
-def outcome_of(answer: Raw | SourceError) -> str:
+def outcome_of(answer: bytes | SourceError) -> str:
     """What a metric calls it: one of a few words, never what the endpoint said."""
     return _OUTCOMES.get(type(answer), "failed") if isinstance(answer, SourceError) else "ok"
 
 
-def _result(answer: Raw | SourceError) -> Raw:
+def _result(answer: bytes | SourceError) -> bytes:
     if isinstance(answer, SourceError):
         raise answer
     return answer

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.chain.blocks import RawBlock
@@ -66,7 +66,7 @@ class UncleSource:
         if any(isinstance(answer, Unsupported) for answer in answers):
             self._without.add(endpoint.name)
             return found
-        headers: dict[int, list[Raw | SourceError | None]] = {}
+        headers: dict[int, list[bytes | SourceError | None]] = {}
         for (place, call), answer in zip(calls, answers, strict=True):
             headers.setdefault(place, []).append(self._header(endpoint, call, answer))
         for place, parts in headers.items():
@@ -75,10 +75,10 @@ class UncleSource:
             if failure is not None:
                 found[place] = failure
             elif None not in parts and isinstance(block, RawBlock):
-                found[place] = replace(block, uncles=tuple(part for part in parts if isinstance(part, Raw)))
+                found[place] = replace(block, uncles=tuple(part for part in parts if isinstance(part, bytes)))
         return found
 
-    async def _asked(self, endpoint: Endpoint, calls: list[Call], rank: int) -> list[Raw | SourceError]:
+    async def _asked(self, endpoint: Endpoint, calls: list[Call], rank: int) -> list[bytes | SourceError]:
         if not calls:
             return []
         try:
@@ -86,11 +86,11 @@ class UncleSource:
         except SourceError as error:  # some refuse a request as a whole for one method
             return [error] * len(calls)
 
-    def _header(self, endpoint: Endpoint, call: Call, answer: Raw | SourceError) -> Raw | SourceError | None:
+    def _header(self, endpoint: Endpoint, call: Call, answer: bytes | SourceError) -> bytes | SourceError | None:
         """A header, or why it is not there; None once it was refused too often: that must not cost the block."""
         if isinstance(answer, Throttled | Unreachable | TooLarge):
             return answer  # that says nothing about uncles
-        if isinstance(answer, Raw) and bytes(answer) != jsonrpc.NULL:
+        if isinstance(answer, bytes) and answer != jsonrpc.NULL:
             self._given.add(endpoint.name)
             return answer
         block_hash = str(call.params[0])
@@ -108,7 +108,7 @@ class UncleSource:
 
 def _with_uncles(raw: RawBlock) -> _Named | None:
     """The block's hash and its uncles', if it has some that are worth asking for."""
-    if _NO_UNCLES in bytes(raw.block):
+    if _NO_UNCLES in raw.block:
         return None
     try:
         named = _named.decode(raw.block)
