@@ -11,9 +11,10 @@ SHA-256 over such encodings, so that they are equal on every backend and machine
 
 import enum
 import hashlib
-from collections.abc import Collection, Iterable
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -122,6 +123,31 @@ class Table(Struct, frozen=True, dict=True):
             return self._places[name]
         except KeyError:
             raise ValueError(f"{self.name} has no column {name}") from None
+
+
+class Piece(NamedTuple):
+    """Rows of one scope and height: what a block has in a table. They may be made anew at each walk."""
+
+    scope: Value
+    height: Value
+    rows: Sequence[Row]
+
+
+class Pieces(Collection[Row]):
+    """Rows of one table, block by block, so that where they belong is known without a look at each."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self._count = sum([len(piece.rows) for piece in pieces])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        return itertools.chain.from_iterable([piece.rows for piece in self.pieces])
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
 
 
 class Rows(Struct, frozen=True):

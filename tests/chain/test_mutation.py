@@ -5,7 +5,7 @@ dropped, nulled, and every list shortened, swapped and doubled. `WORD` lists wha
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -99,7 +99,7 @@ def difference(answers: Answers, others: Answers) -> tuple[frozenset[str], str]:
     rows, _ = proven(answers)
     other, proof = proven(others)
     differing: set[str] = set()
-    pairs: tuple[tuple[Table, list[Row], list[Row]], ...] = (
+    pairs: tuple[tuple[Table, Sequence[Row], Sequence[Row]], ...] = (
         (BLOCKS, [rows.block], [other.block]),
         (TRANSACTIONS, rows.transactions, other.transactions),
         (LOGS, rows.logs, other.logs),

@@ -11,11 +11,12 @@ import pytest_asyncio
 from tests.fixtures import schema3
 from tests.store.rows import SOURCE, Chain, block_rows
 from tests.system.sql import Sql
-from tidelog.batch import Batch, Rollback, Rows
+from tidelog.batch import Batch, Piece, Pieces, Rollback, Rows
 from tidelog.chain.rows.tables import BLOCK_TABLES, LOGS, TRANSACTIONS
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 from tidelog.store.limits import PostgresLimits, SqliteLimits, StoreLimits
+from tidelog.store.postgres.partitions import needed_partitions
 from tidelog.store.segments import Segment, assigned, heights_of, parts, shortened
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,20 @@ def test_rows_come_in_parts_of_one_segment() -> None:
         (0, [0] * 4 + [1] * 4),
         (1, [2] * 4 + [3] * 4),
     ]
+
+
+def test_rows_given_block_by_block_go_where_they_go_as_one_list() -> None:
+    rng = random.Random(1)
+    blocks = [(number, block_rows(number, rng)[LOGS.name]) for number in range(5)]
+    stacked = Rows(LOGS, Pieces([Piece(1, number, rows) for number, rows in blocks]))
+    flat = Rows(LOGS, [row for _, rows in blocks for row in rows])
+    assert heights_of([stacked]) == heights_of([flat])
+    assert (list(stacked.rows), len(stacked.rows)) == (flat.rows, len(flat.rows))
+    places = {(1, number): number // 2 for number in range(5)}
+    assert [(number, list(part)) for number, part in parts(stacked, places)] == [
+        (number, list(part)) for number, part in parts(flat, places)
+    ]
+    assert needed_partitions([stacked]) == needed_partitions([flat])
 
 
 def test_a_row_of_no_height_fits_no_table() -> None:

@@ -8,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use tidelog_pure::chain::decline::Reason;
 use tidelog_pure::chain::keccak::Lanes;
-use tidelog_pure::chain::rows::{Ingest, lay_out};
+use tidelog_pure::chain::rows::{Ingest, LOG_COLUMNS, lay_out};
 use tidelog_pure::chain::rules::{CHECKS, Checks, Range, Rules};
 use tidelog_pure::chain::take::{Answer, Key, take};
 
@@ -33,12 +33,14 @@ fuzz_target!(|data: &[u8]| {
         receipts: &answers[end + 1..],
         uncles: (bits >> 15 != 0).then(|| vec![&answers[..end]]),
     };
-    for outcome in take(&[answer], &rules, None, Lanes::best()) {
+    for outcome in take(&[answer], &rules, None, Lanes::best(), |outcomes| outcomes) {
         match outcome {
             Ok(proven) => {
                 let ingest = Ingest { chain_id: 1, endpoint: "e", ingested_at: 0 };
                 let rows = lay_out(&[&proven], &ingest, Lanes::best());
-                assert_eq!(rows[0].logs().count(), rows[0].log_count());
+                let logs = &rows[0].logs;
+                let values: usize = (0..logs.len()).filter_map(|place| Some(logs.values(place)?.count())).sum();
+                assert_eq!(values, LOG_COLUMNS * logs.len(), "what is encoded is read back");
             }
             Err(declined) => assert!(declined.reason != Reason::Fault, "{}", declined.what),
         }

@@ -1,12 +1,14 @@
-//! The compiled core of tidelog as a Python module. Nothing is decided here: arguments in, tuples out.
+//! The compiled core of tidelog as a Python module. Nothing is decided here: arguments in, results out.
 
 mod chain;
 mod copy;
 mod envelopes;
 mod market;
+mod rows;
 mod stored;
 
 use pyo3::prelude::*;
+use pyo3::types::PySequence;
 
 #[pymodule]
 fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -14,6 +16,8 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("CONTRACT", chain::CONTRACT)?;
     module.add_class::<chain::Rules>()?;
+    module.add_class::<rows::Rows>()?;
+    PySequence::register::<rows::Rows>(module.py())?;
     module.add_class::<market::Books>()?;
     module.add_function(wrap_pyfunction!(market::record_at, module)?)?;
     module.add_function(wrap_pyfunction!(chain::prove, module)?)?;

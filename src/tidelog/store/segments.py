@@ -16,13 +16,13 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
-from typing import TypeAlias
+from operator import attrgetter, itemgetter
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tidelog.batch import INT_MAX, Row, Rows
+from tidelog.batch import INT_MAX, Pieces, Row, Rows
 
 __all__ = [
     "MISCOUNTED",
@@ -111,11 +111,20 @@ def heights_of(groups: Iterable[Rows]) -> Heights:
         table = rows.table
         if not table.segmented:
             continue
-        for (scope, height), count in Counter(map(itemgetter(*table.places), rows.rows)).items():
+        for (scope, height), count in _counted(rows).items():
             if not isinstance(scope, int) or not isinstance(height, int) or abs(height) > INT_MAX:
                 raise ValueError(f"a row does not fit {table.name}: scope {scope!r}, height {height!r}")
             found.setdefault(scope, Counter())[height] += count
     return found
+
+
+def _counted(rows: Rows) -> Counter[tuple[Any, Any]]:
+    if not isinstance(rows.rows, Pieces):
+        return Counter(map(itemgetter(*rows.table.places), rows.rows))
+    counts: Counter[tuple[Any, Any]] = Counter()
+    for piece in rows.rows.pieces:
+        counts[piece.scope, piece.height] += len(piece.rows)
+    return counts
 
 
 def assigned(
@@ -195,6 +204,11 @@ def parts(rows: Rows, places: Places) -> Iterator[tuple[int | None, Iterable[Row
     numbers = set(places.values())
     if len(numbers) == 1:
         yield numbers.pop(), rows.rows
+        return
+    if isinstance(rows.rows, Pieces):
+        segment = attrgetter("scope", "height")
+        for number, pieces in groupby(rows.rows.pieces, key=lambda piece: places[segment(piece)]):
+            yield number, Pieces(list(pieces))
         return
     place: Callable[[Row], tuple[int, int]] = itemgetter(*rows.table.places)
     yield from groupby(rows.rows, key=lambda row: places[place(row)])

@@ -1,7 +1,7 @@
 """Blocks as rows and back: nothing is lost, nothing is stored that is not proven, and no row lies unnoticed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ def again(rows: BlockRows, answers: Answers, *, senders: bool = True) -> BlockRo
     return to_rows(answers.chain_id, bundle, proof, covered=covered, endpoint="http://node", ingested_at_ms=7)
 
 
-def without_extra(rows: BlockRows) -> tuple[Row, list[Row], list[Row], list[Row]]:
+def without_extra(rows: BlockRows) -> tuple[Row, Sequence[Row], Sequence[Row], Sequence[Row]]:
     """Content but an endpoint's extra fields, which a bundle from rows does not have."""
     content = [i for i, column in enumerate(BLOCKS.columns) if column.content]
     block = tuple(rows.block[i] for i in content)
@@ -124,7 +124,7 @@ def test_a_row_under_another_proof_has_another_digest() -> None:
 # -- rows that lie ------------------------------------------------------------------------------------------------
 
 
-def groups_of(rows: BlockRows) -> dict[str, list[Row]]:
+def groups_of(rows: BlockRows) -> dict[str, Sequence[Row]]:
     return {
         "blocks": [rows.block],
         "transactions": rows.transactions,

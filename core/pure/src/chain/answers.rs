@@ -2,10 +2,13 @@
 //!
 //! Taken is what `tidelog.chain.decode.strict` reads without a word about it; what that counts as odd is declined.
 
-use super::blocks::{Address, Bundle, CELO, DEPOSIT, Form, Hash, Header, Log, Receipt, Span, Transaction, Withdrawal};
+use super::blocks::{Address, Bundle, CELO, DEPOSIT, Form, Header, Log, Receipt, Span, Transaction, Withdrawal};
 use super::decline::{Outcome, Reason, declined};
-use super::json::{Habit, Scanner, UNKNOWN, uint256_of};
+use super::hex::{Digits, Words};
+use super::json::{Habit, Last, Scanner, UNKNOWN, optional, uint256_of};
+use super::keccak::Lanes;
 use super::rlp;
+use pulp::NullaryFnOnce;
 
 /// From the names of an object's fields to small numbers.
 macro_rules! names {
@@ -49,7 +52,7 @@ const RECEIPT_NEEDED: u64 = 0xff;
 
 names!(log_field:
     b"address" = 0, b"topics" = 1, b"data" = 2, b"blockHash" = 3, b"blockNumber" = 4, b"transactionHash" = 5,
-    b"transactionIndex" = 6, b"logIndex" = 7,
+    b"transactionIndex" = 6, b"logIndex" = 7, b"blockTimestamp" = 8, b"removed" = 9,
 );
 const LOG_NEEDED: u64 = 0x7;
 
@@ -59,10 +62,12 @@ names!(authorization_field:
 );
 names!(withdrawal_field: b"index" = 0, b"validatorIndex" = 1, b"address" = 2, b"amount" = 3);
 
+#[cold]
 fn shape<T>(what: &'static str) -> Outcome<T> {
     declined(Reason::Shape, what)
 }
 
+#[cold]
 fn odd<T>(what: &'static str) -> Outcome<T> {
     declined(Reason::Odd, what)
 }
@@ -98,7 +103,7 @@ struct Extra<'a> {
 const REMEMBERED: usize = 8; // texts that are compared with a new one: many objects add the same
 
 impl<'a> Extra<'a> {
-    fn read(&mut self, scanner: &mut Scanner<'a>, name: &'a [u8]) -> Outcome<()> {
+    fn read<D: Digits>(&mut self, scanner: &mut Scanner<'a, D>, name: &'a [u8]) -> Outcome<()> {
         let mut text = Vec::new();
         scanner.any(&mut Some(&mut text))?;
         self.add(name, text)
@@ -146,19 +151,66 @@ impl<'a> Extra<'a> {
 }
 
 /// A block and its receipts; the headers of its uncles, if they were asked for.
-pub fn bundle(block: &[u8], receipts: &[u8], uncles: Option<&[&[u8]]>) -> Outcome<Bundle> {
-    let mut out = Bundle { bytes: Vec::with_capacity((block.len() + receipts.len()) / 4), ..Bundle::default() };
-    if block.len() + receipts.len() > u32::MAX as usize {
-        return shape("of more than 4 GiB");
+pub fn bundle(
+    block: &[u8],
+    receipts: &[u8],
+    uncles: Option<&[&[u8]]>,
+    habits: &mut Habits,
+    lanes: Lanes,
+) -> Outcome<Bundle> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(digits) = lanes.avx2() {
+        return digits.vectorize(Reading { block, receipts, uncles, habits, digits });
     }
-    read_block(block, &mut out)?;
-    out.receipts.reserve(out.transactions.len());
-    out.logs.reserve(out.transactions.len() * 3);
-    read_receipts(receipts, &mut out)?;
-    if let Some(answers) = uncles {
-        out.ommers = Some(answers.iter().map(|answer| read_uncle(answer, &mut out.bytes)).collect::<Outcome<_>>()?);
+    let _ = lanes;
+    Reading { block, receipts, uncles, habits, digits: Words }.call()
+}
+
+/// How an endpoint writes each kind of object: what was seen in one block holds for the next ones.
+#[derive(Default)]
+pub struct Habits {
+    header: Habit,
+    transaction: Habit,
+    access: Habit,
+    authorization: Habit,
+    withdrawal: Habit,
+    receipt: Habit,
+    log: Habit,
+}
+
+/// All that was answered about a block. It is read in one function, so that it is compiled for what the processor has:
+/// what is called on the way is inlined, and closures, which are not always, are not used.
+struct Reading<'a, D> {
+    block: &'a [u8],
+    receipts: &'a [u8],
+    uncles: Option<&'a [&'a [u8]]>,
+    habits: &'a mut Habits,
+    digits: D,
+}
+
+impl<D: Digits> NullaryFnOnce for Reading<'_, D> {
+    type Output = Outcome<Bundle>;
+    #[inline(always)]
+    fn call(self) -> Outcome<Bundle> {
+        let Reading { block, receipts, uncles, habits, digits } = self;
+        let size = block.len() + receipts.len();
+        if size > u32::MAX as usize {
+            return shape("of more than 4 GiB");
+        }
+        let mut out = Bundle { bytes: Vec::with_capacity(size / 4), ..Bundle::default() };
+        read_block(Scanner::with(block, digits), habits, &mut out)?;
+        out.receipts.reserve(out.transactions.len());
+        out.logs.reserve(out.transactions.len() * 3);
+        read_receipts(Scanner::with(receipts, digits), habits, &mut out)?;
+        if let Some(answers) = uncles {
+            let mut ommers = Vec::with_capacity(answers.len());
+            for answer in answers {
+                ommers.push(read_uncle(Scanner::with(answer, digits), &mut habits.header, &mut out.bytes)?);
+            }
+            out.ommers = Some(ommers);
+        }
+        Ok(out)
     }
-    Ok(out)
 }
 
 /// How a header is written is counted, so one in other words than the specification's is odd.
@@ -176,7 +228,12 @@ fn plain_quantity(text: &[u8]) -> Outcome<()> {
 
 /// A field of a header; false if it is none.
 #[inline(always)]
-fn header_value(scanner: &mut Scanner<'_>, id: u8, header: &mut Header, bytes: &mut Vec<u8>) -> Outcome<bool> {
+fn header_value<D: Digits>(
+    scanner: &mut Scanner<'_, D>,
+    id: u8,
+    header: &mut Header,
+    bytes: &mut Vec<u8>,
+) -> Outcome<bool> {
     let start = scanner.at;
     match id {
         0 => header.number = scanner.integer()?,
@@ -193,16 +250,16 @@ fn header_value(scanner: &mut Scanner<'_>, id: u8, header: &mut Header, bytes: &
         11 => header.gas_used = scanner.uint64()?,
         12 => header.timestamp = scanner.uint64()?,
         13 => header.extra_data = scanner.data(bytes)?,
-        14 => header.mix_hash = scanner.optional(Scanner::fixed)?,
-        15 => header.nonce = scanner.optional(Scanner::fixed)?,
-        16 => header.base_fee_per_gas = scanner.optional(Scanner::uint256)?,
-        17 => header.withdrawals_root = scanner.optional(Scanner::fixed)?,
-        18 => header.blob_gas_used = scanner.optional(Scanner::uint64)?,
-        19 => header.excess_blob_gas = scanner.optional(Scanner::uint64)?,
-        20 => header.parent_beacon_block_root = scanner.optional(Scanner::fixed)?,
-        21 => header.requests_hash = scanner.optional(Scanner::fixed)?,
-        22 => header.block_access_list_hash = scanner.optional(Scanner::fixed)?,
-        23 => header.slot_number = scanner.optional(Scanner::uint64)?,
+        14 => header.mix_hash = optional!(scanner, scanner.fixed()?),
+        15 => header.nonce = optional!(scanner, scanner.fixed()?),
+        16 => header.base_fee_per_gas = optional!(scanner, scanner.uint256()?),
+        17 => header.withdrawals_root = optional!(scanner, scanner.fixed()?),
+        18 => header.blob_gas_used = optional!(scanner, scanner.uint64()?),
+        19 => header.excess_blob_gas = optional!(scanner, scanner.uint64()?),
+        20 => header.parent_beacon_block_root = optional!(scanner, scanner.fixed()?),
+        21 => header.requests_hash = optional!(scanner, scanner.fixed()?),
+        22 => header.block_access_list_hash = optional!(scanner, scanner.fixed()?),
+        23 => header.slot_number = optional!(scanner, scanner.uint64()?),
         _ => return Ok(false),
     }
     let text = &scanner.text[start..scanner.at];
@@ -213,29 +270,29 @@ fn header_value(scanner: &mut Scanner<'_>, id: u8, header: &mut Header, bytes: &
     Ok(true)
 }
 
-fn read_block(text: &[u8], out: &mut Bundle) -> Outcome<()> {
-    let mut scanner = Scanner::new(text);
+#[inline(always)]
+fn read_block<D: Digits>(mut scanner: Scanner<'_, D>, habits: &mut Habits, out: &mut Bundle) -> Outcome<()> {
     let (mut seen, mut extra) = (Seen::default(), Extra::default());
-    scanner.object(&mut Habit::default(), header_field, |scanner, id, name| {
+    scanner.object(&mut habits.header);
+    while let Some((id, name)) = scanner.field(&mut habits.header, header_field)? {
         seen.once(id)?;
-        if header_value(scanner, id, &mut out.header, &mut out.bytes)? {
-            return Ok(());
+        if header_value(&mut scanner, id, &mut out.header, &mut out.bytes)? {
+            continue;
         }
         match id {
-            24 => read_transactions(scanner, out)?,
+            24 => read_transactions(&mut scanner, habits, out)?,
             25 => {
-                scanner.optional(|scanner| {
-                    scanner.array(|scanner| {
+                if !scanner.null()? {
+                    let mut first = true;
+                    while scanner.item(&mut first)? {
                         out.uncles.extend_from_slice(&scanner.fixed::<32>()?);
-                        Ok(())
-                    })
-                })?;
+                    }
+                }
             }
-            26 => out.withdrawals = scanner.optional(read_withdrawals)?,
-            _ => extra.read(scanner, name)?,
+            26 => out.withdrawals = optional!(scanner, read_withdrawals(&mut scanner, &mut habits.withdrawal)?),
+            _ => extra.read(&mut scanner, name)?,
         }
-        Ok(())
-    })?;
+    }
     scanner.end()?;
     seen.has(BLOCK_NEEDED)?;
     // fields that some chains hash beyond Ethereum's: the Python path tries which they are
@@ -252,48 +309,51 @@ fn read_block(text: &[u8], out: &mut Bundle) -> Outcome<()> {
     Ok(())
 }
 
-fn read_uncle(text: &[u8], bytes: &mut Vec<u8>) -> Outcome<Header> {
-    let mut scanner = Scanner::new(text);
+fn read_uncle<D: Digits>(mut scanner: Scanner<'_, D>, habit: &mut Habit, bytes: &mut Vec<u8>) -> Outcome<Header> {
     let (mut seen, mut header) = (Seen::default(), Header::default());
-    scanner.object(&mut Habit::default(), header_field, |scanner, id, _| {
+    scanner.object(habit);
+    while let Some((id, _)) = scanner.field(habit, header_field)? {
         seen.once(id)?;
-        if header_value(scanner, id, &mut header, bytes)? { Ok(()) } else { scanner.any(&mut None) }
-    })?;
+        if !header_value(&mut scanner, id, &mut header, bytes)? {
+            scanner.skip()?;
+        }
+    }
     scanner.end()?;
     seen.has(HEADER_NEEDED)?;
     Ok(header)
 }
 
-fn read_withdrawals(scanner: &mut Scanner<'_>) -> Outcome<Vec<Withdrawal>> {
-    let (mut items, mut habit) = (Vec::new(), Habit::default());
-    scanner.array(|scanner| {
+#[inline(always)]
+fn read_withdrawals<D: Digits>(scanner: &mut Scanner<'_, D>, habit: &mut Habit) -> Outcome<Vec<Withdrawal>> {
+    let (mut items, mut first) = (Vec::new(), true);
+    while scanner.item(&mut first)? {
         let (mut item, mut seen) = (Withdrawal::default(), Seen::default());
-        scanner.object(&mut habit, withdrawal_field, |scanner, id, _| {
+        scanner.object(habit);
+        while let Some((id, _)) = scanner.field(habit, withdrawal_field)? {
             seen.once(id)?;
             match id {
                 0 => item.index = scanner.uint64()?,
                 1 => item.validator_index = scanner.uint64()?,
                 2 => item.address = scanner.fixed()?,
                 3 => item.amount_gwei = scanner.uint64()?,
-                _ => scanner.any(&mut None)?,
+                _ => scanner.skip()?,
             }
-            Ok(())
-        })?;
+        }
         seen.has(0xf)?;
         items.push(item);
-        Ok(())
-    })?;
+    }
     Ok(items)
 }
 
-fn read_transactions<'a>(scanner: &mut Scanner<'a>, out: &mut Bundle) -> Outcome<()> {
-    let (mut habit, mut access, mut authorization) = (Habit::default(), Habit::default(), Habit::default());
-    let mut extra = Extra::default();
-    let mut last: (&[u8], Hash) = (&[], [0; 32]);
+#[inline(always)]
+fn read_transactions<D: Digits>(scanner: &mut Scanner<'_, D>, habits: &mut Habits, out: &mut Bundle) -> Outcome<()> {
+    let Habits { transaction: habit, access, authorization, .. } = habits;
+    let (mut extra, mut last, mut first) = (Extra::default(), Last::default(), true);
     let (bytes, extras, transactions) = (&mut out.bytes, &mut out.extras, &mut out.transactions);
-    scanner.array(|scanner| {
+    while scanner.item(&mut first)? {
         let (mut tx, mut seen, mut parity) = (Transaction::default(), Seen::default(), None);
-        scanner.object(&mut habit, transaction_field, |scanner, id, name| {
+        scanner.object(habit);
+        while let Some((id, name)) = scanner.field(habit, transaction_field)? {
             seen.once(id)?;
             match id {
                 0 => tx.block_hash = scanner.repeated(&mut last)?,
@@ -302,36 +362,34 @@ fn read_transactions<'a>(scanner: &mut Scanner<'a>, out: &mut Bundle) -> Outcome
                 3 => tx.hash = scanner.fixed()?,
                 4 => tx.sender = scanner.fixed()?,
                 5 => tx.kind = kind(scanner)?,
-                6 => tx.to = scanner.optional(Scanner::fixed)?,
-                7 => tx.nonce = scanner.optional(Scanner::uint64)?,
-                8 => tx.value = scanner.optional(Scanner::uint256)?,
-                9 => tx.gas = scanner.optional(Scanner::uint64)?,
-                10 => tx.gas_price = scanner.optional(Scanner::uint256)?,
-                11 => tx.max_fee_per_gas = scanner.optional(Scanner::uint256)?,
-                12 => tx.max_priority_fee_per_gas = scanner.optional(Scanner::uint256)?,
-                13 => tx.max_fee_per_blob_gas = scanner.optional(Scanner::uint256)?,
-                14 => tx.input = scanner.optional(|scanner| scanner.data(bytes))?,
-                15 => tx.chain_id = scanner.optional(Scanner::uint64)?,
-                16 => tx.access_list = scanner.optional(|scanner| access_list(scanner, &mut access, bytes))?,
-                17 => tx.blob_versioned_hashes = scanner.optional(|scanner| hashes(scanner, bytes))?,
+                6 => tx.to = optional!(scanner, scanner.fixed()?),
+                7 => tx.nonce = optional!(scanner, scanner.uint64()?),
+                8 => tx.value = optional!(scanner, scanner.uint256()?),
+                9 => tx.gas = optional!(scanner, scanner.uint64()?),
+                10 => tx.gas_price = optional!(scanner, scanner.uint256()?),
+                11 => tx.max_fee_per_gas = optional!(scanner, scanner.uint256()?),
+                12 => tx.max_priority_fee_per_gas = optional!(scanner, scanner.uint256()?),
+                13 => tx.max_fee_per_blob_gas = optional!(scanner, scanner.uint256()?),
+                14 => tx.input = optional!(scanner, scanner.data(bytes)?),
+                15 => tx.chain_id = optional!(scanner, scanner.uint64()?),
+                16 => tx.access_list = optional!(scanner, access_list(scanner, access, bytes)?),
+                17 => tx.blob_versioned_hashes = optional!(scanner, hashes(scanner, bytes)?),
                 18 => {
-                    tx.authorization_list =
-                        scanner.optional(|scanner| authorization_list(scanner, &mut authorization, bytes))?;
+                    tx.authorization_list = optional!(scanner, authorization_list(scanner, authorization, bytes)?);
                 }
-                19 => tx.v = scanner.optional(Scanner::uint64)?,
-                20 => tx.r = scanner.optional(Scanner::uint256)?,
-                21 => tx.s = scanner.optional(Scanner::uint256)?,
-                22 => tx.source_hash = scanner.optional(Scanner::fixed)?,
-                23 => tx.mint = scanner.optional(Scanner::uint256)?,
-                24 => tx.is_system_tx = scanner.optional(Scanner::boolean)?,
-                25 => parity = scanner.optional(Scanner::uint64)?,
+                19 => tx.v = optional!(scanner, scanner.uint64()?),
+                20 => tx.r = optional!(scanner, scanner.uint256()?),
+                21 => tx.s = optional!(scanner, scanner.uint256()?),
+                22 => tx.source_hash = optional!(scanner, scanner.fixed()?),
+                23 => tx.mint = optional!(scanner, scanner.uint256()?),
+                24 => tx.is_system_tx = optional!(scanner, scanner.boolean()?),
+                25 => parity = optional!(scanner, scanner.uint64()?),
                 26 => {
-                    scanner.optional(Scanner::string)?;
+                    optional!(scanner, scanner.string()?);
                 }
                 _ => extra.read(scanner, name)?,
             }
-            Ok(())
-        })?;
+        }
         seen.has(TRANSACTION_NEEDED)?;
         if tx.kind != 0 && parity.is_some() {
             tx.v = parity; // beside it some nodes send an EIP-155 style v
@@ -342,11 +400,12 @@ fn read_transactions<'a>(scanner: &mut Scanner<'a>, out: &mut Bundle) -> Outcome
         }
         tx.extra = extra.close(extras)?;
         transactions.push(tx);
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
-fn kind(scanner: &mut Scanner<'_>) -> Outcome<u8> {
+#[inline(always)]
+fn kind<D: Digits>(scanner: &mut Scanner<'_, D>) -> Outcome<u8> {
     if scanner.peek() == b'n' {
         return odd("no type");
     }
@@ -381,33 +440,33 @@ pub(super) fn is_whole(tx: &Transaction) -> bool {
 }
 
 /// Hashes as an RLP list; where it stands in `bytes`.
-fn hashes(scanner: &mut Scanner<'_>, bytes: &mut Vec<u8>) -> Outcome<Span> {
-    let start = bytes.len();
-    scanner.array(|scanner| {
+#[inline(always)]
+fn hashes<D: Digits>(scanner: &mut Scanner<'_, D>, bytes: &mut Vec<u8>) -> Outcome<Span> {
+    let (start, mut first) = (bytes.len(), true);
+    while scanner.item(&mut first)? {
         rlp::hash(bytes, &scanner.fixed()?);
-        Ok(())
-    })?;
+    }
     rlp::wrap(bytes, start);
     Ok((start as u32, bytes.len() as u32))
 }
 
-fn access_list<'a>(scanner: &mut Scanner<'a>, habit: &mut Habit<'a>, bytes: &mut Vec<u8>) -> Outcome<Span> {
-    let start = bytes.len();
-    let mut keys = Vec::new();
-    scanner.array(|scanner| {
+#[inline(always)]
+fn access_list<D: Digits>(scanner: &mut Scanner<'_, D>, habit: &mut Habit, bytes: &mut Vec<u8>) -> Outcome<Span> {
+    let (start, mut first, mut keys) = (bytes.len(), true, Vec::new());
+    while scanner.item(&mut first)? {
         let (mut address, mut seen): (Address, _) = ([0; 20], Seen::default());
         keys.clear();
-        scanner.object(habit, access_field, |scanner, id, _| {
+        scanner.object(habit);
+        while let Some((id, _)) = scanner.field(habit, access_field)? {
             seen.once(id)?;
             match id {
                 0 => address = scanner.fixed()?,
                 1 => {
-                    scanner.optional(|scanner| hashes(scanner, &mut keys))?;
+                    optional!(scanner, hashes(scanner, &mut keys)?);
                 }
-                _ => scanner.any(&mut None)?,
+                _ => scanner.skip()?,
             }
-            Ok(())
-        })?;
+        }
         seen.has(3)?;
         if keys.is_empty() {
             keys.push(rlp::EMPTY_LIST); // null
@@ -416,19 +475,24 @@ fn access_list<'a>(scanner: &mut Scanner<'a>, habit: &mut Habit<'a>, bytes: &mut
         rlp::address(bytes, &address);
         bytes.extend_from_slice(&keys);
         rlp::wrap(bytes, entry);
-        Ok(())
-    })?;
+    }
     rlp::wrap(bytes, start);
     Ok((start as u32, bytes.len() as u32))
 }
 
-fn authorization_list<'a>(scanner: &mut Scanner<'a>, habit: &mut Habit<'a>, bytes: &mut Vec<u8>) -> Outcome<Span> {
-    let start = bytes.len();
-    scanner.array(|scanner| {
+#[inline(always)]
+fn authorization_list<D: Digits>(
+    scanner: &mut Scanner<'_, D>,
+    habit: &mut Habit,
+    bytes: &mut Vec<u8>,
+) -> Outcome<Span> {
+    let (start, mut first) = (bytes.len(), true);
+    while scanner.item(&mut first)? {
         let (mut chain_id, mut nonce, mut r, mut s) = ([0; 32], [0; 32], [0; 32], [0; 32]);
         let (mut address, mut seen): (Address, _) = ([0; 20], Seen::default());
         let (mut parity, mut v) = (None, None);
-        scanner.object(habit, authorization_field, |scanner, id, _| {
+        scanner.object(habit);
+        while let Some((id, _)) = scanner.field(habit, authorization_field)? {
             seen.once(id)?;
             match id {
                 0 => chain_id = scanner.uint256()?,
@@ -436,12 +500,11 @@ fn authorization_list<'a>(scanner: &mut Scanner<'a>, habit: &mut Habit<'a>, byte
                 2 => nonce = scanner.uint256()?,
                 3 => r = scanner.uint256()?,
                 4 => s = scanner.uint256()?,
-                5 => parity = scanner.optional(Scanner::string)?,
-                6 => v = scanner.optional(Scanner::string)?,
-                _ => scanner.any(&mut None)?,
+                5 => parity = optional!(scanner, scanner.string()?),
+                6 => v = optional!(scanner, scanner.string()?),
+                _ => scanner.skip()?,
             }
-            Ok(())
-        })?;
+        }
         seen.has(0x1f)?;
         let Some(digits) = parity.or(v).and_then(|text| text.strip_prefix(b"0x")) else { return shape("no parity") };
         let entry = bytes.len();
@@ -452,21 +515,22 @@ fn authorization_list<'a>(scanner: &mut Scanner<'a>, habit: &mut Habit<'a>, byte
         rlp::wide(bytes, &r);
         rlp::wide(bytes, &s);
         rlp::wrap(bytes, entry);
-        Ok(())
-    })?;
+    }
     rlp::wrap(bytes, start);
     Ok((start as u32, bytes.len() as u32))
 }
 
-fn read_receipts(text: &[u8], out: &mut Bundle) -> Outcome<()> {
-    let mut scanner = Scanner::new(text);
-    let (mut habit, mut log_habit, mut extra) = (Habit::default(), Habit::default(), Extra::default());
-    let mut last_block: (&[u8], Hash) = (&[], [0; 32]);
-    let mut last_transaction: (&[u8], Hash) = (&[], [0; 32]);
+#[inline(always)]
+fn read_receipts<D: Digits>(mut scanner: Scanner<'_, D>, habits: &mut Habits, out: &mut Bundle) -> Outcome<()> {
+    let Habits { receipt: habit, log: log_habit, .. } = habits;
+    let mut extra = Extra::default();
+    let (mut last_block, mut last_transaction) = (Last::default(), Last::default());
     let (bytes, extras, logs, receipts) = (&mut out.bytes, &mut out.extras, &mut out.logs, &mut out.receipts);
-    scanner.array(|scanner| {
+    let mut first = true;
+    while scanner.item(&mut first)? {
         let (mut receipt, mut seen) = (Receipt::default(), Seen::default());
-        scanner.object(&mut habit, receipt_field, |scanner, id, name| {
+        scanner.object(habit);
+        while let Some((id, name)) = scanner.field(habit, receipt_field)? {
             seen.once(id)?;
             match id {
                 0 => receipt.block_hash = scanner.repeated(&mut last_block)?,
@@ -476,32 +540,32 @@ fn read_receipts(text: &[u8], out: &mut Bundle) -> Outcome<()> {
                 4 => receipt.cumulative_gas_used = scanner.uint64()?,
                 5 => receipt.gas_used = scanner.uint64()?,
                 6 => {
-                    let start = logs.len() as u32;
-                    scanner.array(|scanner| {
-                        logs.push(read_log(scanner, &mut log_habit, bytes, &mut last_block, &mut last_transaction)?);
-                        Ok(())
-                    })?;
+                    let (start, mut first) = (logs.len() as u32, true);
+                    while scanner.item(&mut first)? {
+                        let log = read_log(&mut scanner, log_habit, bytes, &mut last_block, &mut last_transaction)?;
+                        logs.push(log);
+                    }
                     receipt.logs = (start, logs.len() as u32);
                 }
-                7 => receipt.kind = kind(scanner)?,
-                8 => receipt.status = scanner.optional(Scanner::integer)?,
-                9 => receipt.root = scanner.optional(Scanner::fixed)?,
-                10 => receipt.effective_gas_price = scanner.optional(Scanner::uint256)?,
-                11 => receipt.contract_address = scanner.optional(Scanner::fixed)?,
-                12 => receipt.logs_bloom = scanner.optional(Scanner::fixed::<256>)?.map(Box::new),
-                13 => receipt.deposit_nonce = scanner.optional(Scanner::uint64)?,
-                14 => receipt.deposit_receipt_version = scanner.optional(Scanner::uint64)?,
+                7 => receipt.kind = kind(&mut scanner)?,
+                8 => receipt.status = optional!(scanner, scanner.integer()?),
+                9 => receipt.root = optional!(scanner, scanner.fixed()?),
+                10 => receipt.effective_gas_price = optional!(scanner, scanner.uint256()?),
+                11 => receipt.contract_address = optional!(scanner, scanner.fixed()?),
+                12 => receipt.logs_bloom = optional!(scanner, Box::new(scanner.fixed::<256>()?)),
+                13 => receipt.deposit_nonce = optional!(scanner, scanner.uint64()?),
+                14 => receipt.deposit_receipt_version = optional!(scanner, scanner.uint64()?),
                 15 | 16 => {
                     let start = scanner.at;
-                    if scanner.optional(Scanner::string)?.is_some() {
+                    if !scanner.null()? {
+                        scanner.string()?;
                         extra.add(name, scanner.text[start..scanner.at].to_vec())?;
                     }
                 }
-                17..=19 => scanner.any(&mut None)?,
-                _ => extra.read(scanner, name)?,
+                17..=19 => scanner.skip()?,
+                _ => extra.read(&mut scanner, name)?,
             }
-            Ok(())
-        })?;
+        }
         seen.has(RECEIPT_NEEDED)?;
         match (receipt.status, &receipt.root) {
             (Some(_), Some(_)) => return odd("a root beside the status"),
@@ -513,43 +577,42 @@ fn read_receipts(text: &[u8], out: &mut Bundle) -> Outcome<()> {
         }
         receipt.extra = extra.close(extras)?;
         receipts.push(receipt);
-        Ok(())
-    })?;
+    }
     scanner.end()
 }
 
-fn read_log<'a>(
-    scanner: &mut Scanner<'a>,
-    habit: &mut Habit<'a>,
+#[inline(always)]
+fn read_log<D: Digits>(
+    scanner: &mut Scanner<'_, D>,
+    habit: &mut Habit,
     bytes: &mut Vec<u8>,
-    last_block: &mut (&'a [u8], Hash),
-    last_transaction: &mut (&'a [u8], Hash),
+    last_block: &mut Last,
+    last_transaction: &mut Last,
 ) -> Outcome<Log> {
     let (mut log, mut seen) = (Log::default(), Seen::default());
-    scanner.object(habit, log_field, |scanner, id, _| {
+    scanner.object(habit);
+    while let Some((id, _)) = scanner.field(habit, log_field)? {
         seen.once(id)?;
         match id {
             0 => log.address = scanner.fixed()?,
             1 => {
-                let (mut count, topics) = (0usize, &mut log.topics);
-                scanner.array(|scanner| {
-                    let Some(topic) = topics.get_mut(count) else { return shape("five topics") };
+                let (mut count, mut first) = (0usize, true);
+                while scanner.item(&mut first)? {
+                    let Some(topic) = log.topics.get_mut(count) else { return shape("five topics") };
                     *topic = scanner.fixed()?;
                     count += 1;
-                    Ok(())
-                })?;
+                }
                 log.topic_count = count as u8;
             }
             2 => log.data = scanner.data(bytes)?,
-            3 => log.block_hash = scanner.optional(|scanner| scanner.repeated(last_block))?,
-            4 => log.block_number = scanner.optional(Scanner::integer)?,
-            5 => log.transaction_hash = scanner.optional(|scanner| scanner.repeated(last_transaction))?,
-            6 => log.transaction_index = scanner.optional(Scanner::integer)?,
-            7 => log.log_index = scanner.optional(Scanner::integer)?,
-            _ => scanner.any(&mut None)?,
+            3 => log.block_hash = optional!(scanner, scanner.repeated(last_block)?),
+            4 => log.block_number = optional!(scanner, scanner.integer()?),
+            5 => log.transaction_hash = optional!(scanner, scanner.repeated(last_transaction)?),
+            6 => log.transaction_index = optional!(scanner, scanner.integer()?),
+            7 => log.log_index = optional!(scanner, scanner.integer()?),
+            _ => scanner.skip()?,
         }
-        Ok(())
-    })?;
+    }
     seen.has(LOG_NEEDED)?;
     Ok(log)
 }

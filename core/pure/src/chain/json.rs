@@ -1,7 +1,7 @@
 //! A strict scanner of the JSON that nodes send, one pass. What is unusual is declined, not judged.
 
 use super::decline::{Outcome, Reason, declined};
-use super::hex;
+use super::hex::{self, Digits, Words};
 
 const DEPTH_MAX: u32 = 16; // of values that are only kept as text
 const NAMES_MAX: usize = 64; // of one such object: each is compared with all before it
@@ -15,31 +15,108 @@ fn is_plain(c: u8) -> bool {
     (0x20..0x7f).contains(&c) && c != b'\\' && c != b'"'
 }
 
+#[cold]
 fn odd_json<T>(what: &'static str) -> Outcome<T> {
     declined(Reason::Json, what)
 }
 
+#[cold]
 fn shape<T>(what: &'static str) -> Outcome<T> {
     declined(Reason::Shape, what)
 }
 
-/// A text, and how far it was read.
-pub struct Scanner<'a> {
+/// A text, and how far it was read; `D` is how its digits are read.
+pub struct Scanner<'a, D = Words> {
     pub text: &'a [u8],
     pub at: usize,
+    digits: D,
 }
 
-/// The fields of the last object of a kind, in order: the next one nearly always has the same ones.
-///
-/// Each with its whole text up to the colon, its name, and what the name was looked up as.
-#[derive(Default)]
-pub struct Habit<'a> {
-    fields: Vec<(&'a [u8], &'a [u8], u8)>,
+/// How a field begins: the character before it, its name and the colon, in one vector.
+struct Opening {
+    text: [u64; OPENING / 8],
+    mask: [u64; OPENING / 8],
+    size: usize,
+    field: u8, // what its name was looked up as
 }
+
+const OPENING: usize = 32; // bytes: longer names are looked up each time
+
+impl Opening {
+    /// None if it is too long.
+    fn of(text: &[u8], field: u8) -> Option<Opening> {
+        let (mut padded, mut mask) = ([0u8; OPENING], [0u8; OPENING]);
+        padded.get_mut(..text.len())?.copy_from_slice(text);
+        mask[..text.len()].fill(0xff);
+        Some(Opening { text: words(&padded), mask: words(&mask), size: text.len(), field })
+    }
+}
+
+#[inline(always)]
+fn words(text: &[u8; OPENING]) -> [u64; OPENING / 8] {
+    let mut words = [0; OPENING / 8];
+    for (word, eight) in words.iter_mut().zip(text.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*eight);
+    }
+    words
+}
+
+/// How objects of a kind go on: which field came behind which one, the last two times that it was another one.
+#[derive(Default)]
+pub struct Habit {
+    openings: Vec<[Option<Opening>; 2]>,
+    before: usize, // 0 at the beginning of an object, else 1 more than the field before, or `UNKNOWN_BEFORE`
+}
+
+const UNKNOWN_BEFORE: usize = 64;
+
+impl Habit {
+    #[inline(always)]
+    fn passed(&mut self, field: u8) {
+        self.before = usize::from(field.min(UNKNOWN_BEFORE as u8 - 1)) + 1;
+    }
+
+    fn learn(&mut self, opening: Option<Opening>) {
+        if self.openings.len() <= self.before {
+            self.openings.resize_with(self.before + 1, Default::default);
+        }
+        let [last, earlier] = &mut self.openings[self.before];
+        *earlier = std::mem::replace(last, opening);
+    }
+}
+
+/// A hash that was read, and its text.
+pub struct Last {
+    text: [u8; HASH_TEXT],
+    hash: [u8; 32],
+}
+
+const HASH_TEXT: usize = 68; // 64 digits, the prefix and both quotes
+
+impl Default for Last {
+    fn default() -> Self {
+        Last { text: [0; HASH_TEXT], hash: [0; 32] }
+    }
+}
+
+/// None for null, else what `read` gives.
+macro_rules! optional {
+    ($scanner:expr, $read:expr) => {
+        if $scanner.null()? { None } else { Some($read) }
+    };
+}
+pub(super) use optional;
 
 impl<'a> Scanner<'a> {
     pub fn new(text: &'a [u8]) -> Self {
-        let mut scanner = Scanner { text, at: 0 };
+        Scanner::with(text, Words)
+    }
+}
+
+impl<'a, D: Digits> Scanner<'a, D> {
+    #[inline(always)]
+    pub fn with(text: &'a [u8], digits: D) -> Self {
+        let mut scanner = Scanner { text, at: 0, digits };
         scanner.space();
         scanner
     }
@@ -67,15 +144,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(always)]
+    fn next<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.text.get(self.at..)?.first_chunk()
+    }
+
     /// Nothing but white space is left.
     pub fn end(&mut self) -> Outcome<()> {
         self.space();
         if self.at == self.text.len() { Ok(()) } else { odd_json("something behind the value") }
     }
 
-    fn word(&mut self, word: &[u8]) -> Outcome<()> {
-        if self.text[self.at..].starts_with(word) {
-            self.at += word.len();
+    #[inline(always)]
+    fn word<const N: usize>(&mut self, word: &[u8; N]) -> Outcome<()> {
+        if self.next() == Some(word) {
+            self.at += N;
             Ok(())
         } else {
             odd_json("no literal")
@@ -83,10 +166,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string of plain ASCII, as its text.
+    #[inline(always)]
     pub fn string(&mut self) -> Outcome<&'a [u8]> {
         self.eat(b'"')?;
         let rest = &self.text[self.at..];
-        let Some(size) = memchr::memchr(b'"', rest) else { return odd_json("a string without an end") };
+        let Some(size) = Words.quote(rest) else { return odd_json("a string without an end") };
         let text = &rest[..size];
         if !text.iter().fold(true, |plain, &c| plain & is_plain(c)) {
             return odd_json("a string with escapes, or beyond ASCII");
@@ -95,91 +179,110 @@ impl<'a> Scanner<'a> {
         Ok(text)
     }
 
-    /// Each field of an object; `field` reads the value of the field that `lookup` made of its name.
+    /// Begin an object, whose fields are then read one by one.
     #[inline(always)]
-    pub fn object(
-        &mut self,
-        habit: &mut Habit<'a>,
-        lookup: fn(&[u8]) -> u8,
-        mut field: impl FnMut(&mut Self, u8, &'a [u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
-        self.eat(b'{')?;
-        self.space();
-        if self.peek() == b'}' {
-            self.at += 1;
-            return Ok(());
-        }
-        let mut place = 0;
-        loop {
-            let (name, id) = match habit.fields.get(place) {
-                Some(&(text, name, id)) if self.text[self.at..].starts_with(text) => {
-                    self.at += text.len();
-                    (name, id)
-                }
-                _ => {
-                    let start = self.at;
-                    let name = self.string()?;
-                    self.space();
-                    self.eat(b':')?;
-                    let id = lookup(name);
-                    let entry = (&self.text[start..self.at], name, id);
-                    if place < habit.fields.len() {
-                        habit.fields[place] = entry;
-                    } else {
-                        habit.fields.push(entry);
-                    }
-                    (name, id)
-                }
-            };
-            place += 1;
-            self.space();
-            field(self, id, name)?;
-            self.space();
-            match self.peek() {
-                b',' => self.at += 1,
-                b'}' => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return odd_json("an object without an end"),
-            }
-            self.space();
-        }
+    pub fn object(&self, habit: &mut Habit) {
+        habit.before = 0;
     }
 
+    /// The next field of the object: what `lookup` made of its name, and the name; None behind the last one.
     #[inline(always)]
-    pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Outcome<()>) -> Outcome<()> {
-        self.eat(b'[')?;
-        self.space();
-        if self.peek() == b']' {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            self.space();
-            item(self)?;
-            self.space();
-            match self.peek() {
-                b',' => self.at += 1,
-                b']' => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return odd_json("an array without an end"),
+    pub fn field(&mut self, habit: &mut Habit, lookup: fn(&[u8]) -> u8) -> Outcome<Option<(u8, &'a [u8])>> {
+        for opening in habit.openings.get(habit.before).into_iter().flatten().flatten() {
+            if self.begins_with(opening) {
+                let (field, name) = (opening.field, &self.text[self.at + 2..self.at + opening.size - 2]);
+                self.at += opening.size;
+                habit.passed(field);
+                self.space();
+                return Ok(Some((field, name)));
             }
         }
-    }
-
-    /// None for null.
-    #[inline(always)]
-    pub fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<Option<T>> {
-        if self.peek() == b'n' {
-            self.word(b"null")?;
+        if habit.before > 0 && self.peek() == b'}' {
+            self.at += 1;
             return Ok(None);
         }
-        read(self).map(Some)
+        self.unusual_field(habit, lookup)
     }
 
+    #[inline(always)]
+    fn begins_with(&self, opening: &Opening) -> bool {
+        let Some(text) = self.next::<OPENING>() else { return false };
+        let pairs = words(text).into_iter().zip(opening.text).zip(opening.mask);
+        pairs.fold(0, |differing, ((word, expected), mask)| differing | ((word & mask) ^ expected)) == 0
+    }
+
+    /// The same by its name alone.
+    #[inline(never)]
+    fn unusual_field(&mut self, habit: &mut Habit, lookup: fn(&[u8]) -> u8) -> Outcome<Option<(u8, &'a [u8])>> {
+        let begins = habit.before == 0;
+        if !begins {
+            self.space();
+        }
+        let start = self.at;
+        match (begins, self.peek()) {
+            (true, b'{') | (false, b',') => self.at += 1,
+            (false, b'}') => {
+                self.at += 1;
+                return Ok(None);
+            }
+            (true, _) => return shape("another kind of value"),
+            (false, _) => return odd_json("an object without an end"),
+        }
+        self.space();
+        if begins && self.peek() == b'}' {
+            self.at += 1;
+            return Ok(None);
+        }
+        let name = self.string()?;
+        self.space();
+        self.eat(b':')?;
+        let field = lookup(name);
+        // one with white space in it is not expected again: what is compared has none
+        let compact = self.at - start == name.len() + 4;
+        habit.learn(if compact { Opening::of(&self.text[start..self.at], field) } else { None });
+        habit.passed(field);
+        self.space();
+        Ok(Some((field, name)))
+    }
+
+    /// Whether an array has a further item, which is read next; `first` says that none was read yet.
+    #[inline(always)]
+    pub fn item(&mut self, first: &mut bool) -> Outcome<bool> {
+        if std::mem::take(first) {
+            self.eat(b'[')?;
+            self.space();
+            if self.peek() == b']' {
+                self.at += 1;
+                return Ok(false);
+            }
+            return Ok(true);
+        }
+        self.space();
+        match self.peek() {
+            b',' => {
+                self.at += 1;
+                self.space();
+                Ok(true)
+            }
+            b']' => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => odd_json("an array without an end"),
+        }
+    }
+
+    /// Whether a value is null, which is then read.
+    #[inline(always)]
+    pub fn null(&mut self) -> Outcome<bool> {
+        if self.peek() != b'n' {
+            return Ok(false);
+        }
+        self.word(b"null")?;
+        Ok(true)
+    }
+
+    #[inline(always)]
     pub fn boolean(&mut self) -> Outcome<bool> {
         if self.peek() == b't' {
             self.word(b"true")?;
@@ -195,7 +298,7 @@ impl<'a> Scanner<'a> {
         let size = 2 * N + 4; // the digits, the prefix and both quotes
         let Some(text) = self.text.get(self.at..self.at + size) else { return shape("the text ends in a hex value") };
         let mut out = [0u8; N];
-        let good = hex::decode(&text[3..size - 1], &mut out);
+        let good = self.digits.decode(&text[3..size - 1], &mut out);
         if good & text.starts_with(b"\"0x") & (text[size - 1] == b'"') {
             self.at += size;
             Ok(out)
@@ -206,20 +309,40 @@ impl<'a> Scanner<'a> {
 
     /// As `fixed`, of a hash that mostly is the one that was read before.
     #[inline(always)]
-    pub fn repeated(&mut self, last: &mut (&'a [u8], [u8; 32])) -> Outcome<[u8; 32]> {
-        let Some(text) = self.text.get(self.at..self.at + 68) else { return shape("the text ends in a hash") };
-        if text == last.0 {
-            self.at += 68;
-            return Ok(last.1);
+    pub fn repeated(&mut self, last: &mut Last) -> Outcome<[u8; 32]> {
+        let Some(text) = self.next::<HASH_TEXT>() else { return shape("the text ends in a hash") };
+        if *text == last.text {
+            self.at += HASH_TEXT;
+            return Ok(last.hash);
         }
-        let value = self.fixed::<32>()?;
-        *last = (text, value);
-        Ok(value)
+        let hash = self.fixed::<32>()?;
+        *last = Last { text: *text, hash };
+        Ok(hash)
+    }
+
+    /// A quantity of up to 15 digits, if it is one.
+    #[inline(always)]
+    fn short(&mut self) -> Option<u64> {
+        let text = self.next::<19>()?;
+        let (value, digits) = hex::short(text.last_chunk()?)?;
+        if !text.starts_with(b"\"0x") {
+            return None;
+        }
+        self.at += 4 + digits;
+        Some(value)
     }
 
     /// A quantity of up to 64 bits.
     #[inline(always)]
     pub fn uint64(&mut self) -> Outcome<u64> {
+        match self.short() {
+            Some(value) => Ok(value),
+            None => self.long_uint64(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_uint64(&mut self) -> Outcome<u64> {
         if !self.text[self.at..].starts_with(b"\"0x") {
             return shape("no 0x");
         }
@@ -251,46 +374,60 @@ impl<'a> Scanner<'a> {
     /// A quantity of up to 256 bits, as 32 bytes big-endian.
     #[inline(always)]
     pub fn uint256(&mut self) -> Outcome<[u8; 32]> {
+        if let Some(value) = self.short() {
+            let mut out = [0; 32];
+            out[24..].copy_from_slice(&value.to_be_bytes());
+            return Ok(out);
+        }
         // one of 64 digits, as r and s mostly are
         if self.text.get(self.at + 67) == Some(&b'"')
-            && self.text[self.at + 19] != b'"'
             && let Ok(value) = self.fixed::<32>()
         {
             return Ok(value);
         }
-        if !self.text[self.at..].starts_with(b"\"0x") {
+        self.long_uint256()
+    }
+
+    #[inline(never)]
+    fn long_uint256(&mut self) -> Outcome<[u8; 32]> {
+        if self.next() != Some(b"\"0x") {
             return shape("no 0x");
         }
-        let start = self.at + 3;
-        let mut end = start;
-        while end < self.text.len() && self.text[end].is_ascii_hexdigit() {
-            end += 1;
-        }
-        if self.text.get(end) != Some(&b'"') {
-            return shape("no hex");
-        }
-        self.at = end + 1;
-        uint256_of(&self.text[start..end])
+        let rest = &self.text[self.at + 3..];
+        let Some(size) = self.digits.quote(rest) else { return shape("the text ends in a quantity") };
+        self.at += 4 + size;
+        uint256_of(&rest[..size])
     }
 
     /// Bytes of any length, appended to `out`; where they stand there.
     #[inline(always)]
     pub fn data(&mut self, out: &mut Vec<u8>) -> Outcome<(u32, u32)> {
-        if !self.text[self.at..].starts_with(b"\"0x") {
+        if self.next() != Some(b"\"0x") {
             return shape("no 0x");
         }
         let rest = &self.text[self.at + 3..];
-        let Some(size) = memchr::memchr(b'"', rest) else { return odd_json("a string without an end") };
+        let Some(size) = self.digits.quote(rest) else { return odd_json("a string without an end") };
         let start = out.len();
         out.resize(start + size / 2, 0);
-        if size % 2 != 0 || !hex::decode(&rest[..size], &mut out[start..]) {
+        if size % 2 != 0 || !self.digits.decode(&rest[..size], &mut out[start..]) {
             return shape("no hex");
         }
         self.at += 4 + size;
         Ok((start as u32, out.len() as u32))
     }
 
+    /// Any value, which is not kept.
+    #[inline(always)]
+    pub fn skip(&mut self) -> Outcome<()> {
+        match self.peek() {
+            b'"' => self.string().map(|_| ()),
+            b't' | b'f' => self.boolean().map(|_| ()),
+            _ => self.any(&mut None),
+        }
+    }
+
     /// Any value. Its text without white space is appended to `out`, if there is one.
+    #[inline(never)]
     pub fn any(&mut self, out: &mut Option<&mut Vec<u8>>) -> Outcome<()> {
         self.nested(out, 0)
     }
@@ -364,14 +501,13 @@ impl<'a> Scanner<'a> {
 
     fn nested_array(&mut self, out: &mut Option<&mut Vec<u8>>, depth: u32) -> Outcome<()> {
         put(out, b"[");
-        let mut first = true;
-        self.array(|scanner| {
-            if !first {
+        let (mut first, mut is_first) = (true, true);
+        while self.item(&mut first)? {
+            if !std::mem::take(&mut is_first) {
                 put(out, b",");
             }
-            first = false;
-            scanner.nested(out, depth + 1)
-        })?;
+            self.nested(out, depth + 1)?;
+        }
         put(out, b"]");
         Ok(())
     }
@@ -390,16 +526,9 @@ pub fn uint256_of(digits: &[u8]) -> Outcome<[u8; 32]> {
     if digits.len() > 64 {
         return shape("beyond 256 bits");
     }
-    let mut out = [0u8; 32];
-    for (byte, pair) in out.iter_mut().rev().zip(digits.rchunks(2)) {
-        let low = hex::NIBBLE[pair[pair.len() - 1] as usize];
-        let high = if pair.len() == 2 { hex::NIBBLE[pair[0] as usize] } else { 0 };
-        if (low | high) > 15 {
-            return shape("no hex");
-        }
-        *byte = high << 4 | low;
-    }
-    Ok(out)
+    let (mut padded, mut out) = ([b'0'; 64], [0u8; 32]);
+    padded[64 - digits.len()..].copy_from_slice(digits);
+    if Words.decode(&padded, &mut out) { Ok(out) } else { shape("no hex") }
 }
 
 #[cfg(test)]
@@ -510,13 +639,15 @@ mod tests {
         }
         let mut scanner = Scanner::new(br#"[{"a":1,"b":2},{"a":3,"b":4},{"b":5},{"a" :6,"c":7},{},{"aa":8}]"#);
         let (mut habit, mut seen) = (Habit::default(), Vec::new());
-        let whole = scanner.array(|scanner| {
-            scanner.object(&mut habit, lookup, |scanner, id, name| {
+        let mut first = true;
+        while scanner.item(&mut first).unwrap_or_default() {
+            scanner.object(&mut habit);
+            while let Ok(Some((id, name))) = scanner.field(&mut habit, lookup) {
                 seen.push((id, name.len(), scanner.peek() - b'0'));
-                scanner.any(&mut None)
-            })
-        });
-        assert!(whole.is_ok());
+                assert!(scanner.any(&mut None).is_ok());
+            }
+        }
+        assert!(scanner.end().is_ok());
         assert_eq!(seen, [(0, 1, 1), (1, 1, 2), (0, 1, 3), (1, 1, 4), (1, 1, 5), (0, 1, 6), (2, 1, 7), (0, 2, 8)]);
     }
 }

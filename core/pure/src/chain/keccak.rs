@@ -66,6 +66,16 @@ impl Lanes {
         }
     }
 
+    /// The instructions of AVX2, where more than one lane needs them.
+    #[cfg(target_arch = "x86_64")]
+    pub fn avx2(self) -> Option<V3> {
+        match self {
+            Lanes::One => None,
+            Lanes::Four(v3) => Some(v3),
+            Lanes::Eight(v4) => Some(*v4),
+        }
+    }
+
     pub fn count(self) -> usize {
         match self {
             Lanes::One => 1,

@@ -7,6 +7,7 @@ use super::blocks::{Form, Receipt, Transaction, Uint256};
 use super::checks::Proven;
 use super::keccak::Lanes;
 use super::sha256::{sha256_many, width};
+use std::sync::Arc;
 
 /// A column of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,26 +53,172 @@ pub struct Ingest<'a> {
     pub ingested_at: u64, // Unix time, milliseconds
 }
 
-/// All rows of one block.
-pub struct BlockRows<'a> {
+/// What the rows of one block are made of.
+struct BlockRows<'a> {
     ingest: &'a Ingest<'a>,
     proven: &'a Proven,
     extras: Vec<Option<String>>, // of each transaction, joined with its receipt's
-    digest: [u8; 32],
+}
+
+/// Rows of one table in their canonical encoding, one behind the other; they share their bytes with the block's others.
+#[derive(Clone)]
+pub struct Rows {
+    bytes: Arc<Vec<u8>>,
+    start: u32,
+    ends: Vec<u32>,
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All of them.
+    pub fn packed(&self) -> &[u8] {
+        &self.bytes[self.start as usize..self.ends.last().map_or(self.start, |end| *end) as usize]
+    }
+
+    /// The encoding of one; None if there are not so many.
+    pub fn get(&self, place: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(place)?;
+        let start = if place == 0 { self.start } else { self.ends[place - 1] };
+        Some(&self.bytes[start as usize..end as usize])
+    }
+
+    /// The values of one.
+    pub fn values(&self, place: usize) -> Option<Values<'_>> {
+        self.get(place).map(Values::of)
+    }
+}
+
+/// The values of an encoded row, in order.
+pub struct Values<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Values<'a> {
+    fn of(row: &'a [u8]) -> Values<'a> {
+        let head = if row.first() == Some(&0xdc) { 3 } else { 1 };
+        Values { left: row.get(head..).unwrap_or_default() }
+    }
+
+    #[inline(always)]
+    fn number<const N: usize>(&mut self) -> Option<u64> {
+        let (bytes, rest) = self.left.split_first_chunk::<N>()?;
+        self.left = rest;
+        Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+
+    #[inline(always)]
+    fn octets(&mut self, size: u64) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.left.split_at_checked(size as usize)?;
+        self.left = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self, size: u64) -> Option<Value<'a>> {
+        std::str::from_utf8(self.octets(size)?).ok().map(Text)
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    /// What `encode_row` wrote.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Value<'a>> {
+        let (&kind, rest) = self.left.split_first()?;
+        self.left = rest;
+        Some(match kind {
+            0xc0 => Null,
+            0..=0x7f => Int(u64::from(kind)),
+            0xcc => Int(self.number::<1>()?),
+            0xcd => Int(self.number::<2>()?),
+            0xce => Int(self.number::<4>()?),
+            0xcf => Int(self.number::<8>()?),
+            0xc4..=0xc6 => {
+                let size = match kind {
+                    0xc4 => self.number::<1>()?,
+                    0xc5 => self.number::<2>()?,
+                    _ => self.number::<4>()?,
+                };
+                Bytes(self.octets(size)?)
+            }
+            0xa0..=0xbf => self.text(u64::from(kind & 0x1f))?,
+            0xd9..=0xdb => {
+                let size = match kind {
+                    0xd9 => self.number::<1>()?,
+                    0xda => self.number::<2>()?,
+                    _ => self.number::<4>()?,
+                };
+                self.text(size)?
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// All rows of one block, by table. The block's own lacks its last column, which is the digest over all of them.
+pub struct LaidOut {
+    pub block: Rows,
+    pub transactions: Rows,
+    pub logs: Rows,
+    pub withdrawals: Rows,
+    pub uncles: Rows,
+    pub digest: [u8; 32],
 }
 
 /// Encodings of rows that are held at once, so that digests of several blocks are made together.
 const ENCODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The rows of blocks, their digests made together.
-pub fn lay_out<'a>(proven: &[&'a Proven], ingest: &'a Ingest<'a>, lanes: Lanes) -> Vec<BlockRows<'a>> {
-    let mut blocks: Vec<BlockRows<'a>> =
-        proven.iter().map(|proven| BlockRows { ingest, proven, extras: joined(proven), digest: [0; 32] }).collect();
-    let digests = digests(&blocks, lanes, BlockRows::encoded);
-    for (block, digest) in blocks.iter_mut().zip(digests) {
-        block.digest = digest;
+pub fn lay_out(proven: &[&Proven], ingest: &Ingest<'_>, lanes: Lanes) -> Vec<LaidOut> {
+    let mut blocks = Vec::with_capacity(proven.len());
+    for together in proven.chunks(width(lanes)) {
+        let encoded: Vec<Encoded> =
+            together.iter().map(|proven| BlockRows { ingest, proven, extras: joined(proven) }.encoded()).collect();
+        let messages: Vec<&[u8]> = encoded.iter().map(|encoded| encoded.bytes.as_slice()).collect();
+        let digests = sha256_many(&messages, lanes);
+        blocks.extend(encoded.into_iter().zip(digests).map(|(encoded, digest)| encoded.laid_out(digest)));
     }
     blocks
+}
+
+/// The rows of a block as they are encoded, table by table, each behind its name.
+struct Encoded {
+    bytes: Vec<u8>,
+    tables: [(u32, Vec<u32>); 5], // where the rows of each begin, and where each row ends
+}
+
+impl Encoded {
+    fn table<'v, const N: usize>(
+        &mut self,
+        place: usize,
+        name: &str,
+        count: usize,
+        rows: impl Iterator<Item = [Value<'v>; N]>,
+    ) {
+        encode_text(&mut self.bytes, name);
+        let (start, ends) = &mut self.tables[place];
+        *start = self.bytes.len() as u32;
+        ends.reserve_exact(count);
+        for row in rows {
+            encode_row(&mut self.bytes, &row);
+            ends.push(self.bytes.len() as u32);
+        }
+    }
+
+    fn laid_out(mut self, digest: [u8; 32]) -> LaidOut {
+        self.bytes.shrink_to_fit(); // rows wait for their commit, some for long
+        let bytes = Arc::new(self.bytes);
+        let [block, transactions, logs, withdrawals, uncles] =
+            self.tables.map(|(start, ends)| Rows { bytes: bytes.clone(), start, ends });
+        LaidOut { block, transactions, logs, withdrawals, uncles, digest }
+    }
 }
 
 /// The digests of blocks, as many at once as there are lanes; `encoded` gives what one is over.
@@ -94,8 +241,8 @@ pub(super) fn digests<B>(blocks: &[B], lanes: Lanes, encoded: impl Fn(&B) -> Vec
 }
 
 impl<'a> BlockRows<'a> {
-    /// With the digest over all other columns and rows, its last column.
-    pub fn block(&self) -> [Value<'_>; BLOCK_COLUMNS] {
+    /// Without the digest, its last column.
+    fn block(&self) -> [Value<'_>; BLOCK_COLUMNS - 1] {
         let bundle = &self.proven.bundle;
         let header = &bundle.header;
         let withdrawals = self.withdrawal_count() as u64;
@@ -134,16 +281,15 @@ impl<'a> BlockRows<'a> {
             bundle.text(bundle.extra).map_or(Null, Text),
             Text(self.ingest.endpoint),
             Int(self.ingest.ingested_at),
-            Bytes(&self.digest),
         ]
     }
 
-    pub fn transaction_count(&self) -> usize {
+    fn transaction_count(&self) -> usize {
         self.proven.bundle.transactions.len()
     }
 
     #[inline(always)]
-    pub fn transaction(&self, place: usize) -> [Value<'_>; TRANSACTION_COLUMNS] {
+    fn transaction(&self, place: usize) -> [Value<'_>; TRANSACTION_COLUMNS] {
         let bundle = &self.proven.bundle;
         let (tx, receipt): (&Transaction, &Receipt) = (&bundle.transactions[place], &bundle.receipts[place]);
         let derived = &self.proven.derived[place];
@@ -222,24 +368,24 @@ impl<'a> BlockRows<'a> {
         ]
     }
 
-    pub fn log_count(&self) -> usize {
+    fn log_count(&self) -> usize {
         self.proven.bundle.logs.len()
     }
 
     /// The rows of all logs, in order.
     #[inline(always)]
-    pub fn logs(&self) -> impl Iterator<Item = [Value<'_>; LOG_COLUMNS]> {
+    fn logs(&self) -> impl Iterator<Item = [Value<'_>; LOG_COLUMNS]> {
         let receipts = self.proven.bundle.receipts.iter().enumerate();
         receipts.flat_map(move |(transaction, receipt)| {
             (receipt.logs.0..receipt.logs.1).map(move |place| self.log(place as usize, transaction))
         })
     }
 
-    pub fn withdrawal_count(&self) -> usize {
+    fn withdrawal_count(&self) -> usize {
         self.proven.bundle.withdrawals.as_ref().map_or(0, Vec::len)
     }
 
-    pub fn withdrawals(&self) -> impl Iterator<Item = [Value<'_>; WITHDRAWAL_COLUMNS]> {
+    fn withdrawals(&self) -> impl Iterator<Item = [Value<'_>; WITHDRAWAL_COLUMNS]> {
         let items = self.proven.bundle.withdrawals.iter().flatten().enumerate();
         items.map(|(place, item)| {
             [
@@ -254,11 +400,11 @@ impl<'a> BlockRows<'a> {
         })
     }
 
-    pub fn uncle_count(&self) -> usize {
+    fn uncle_count(&self) -> usize {
         self.proven.ommers.len()
     }
 
-    pub fn uncles(&self) -> impl Iterator<Item = [Value<'_>; UNCLE_COLUMNS]> {
+    fn uncles(&self) -> impl Iterator<Item = [Value<'_>; UNCLE_COLUMNS]> {
         self.proven.ommers.iter().enumerate().map(|(place, (hash, header))| {
             [
                 Int(self.ingest.chain_id),
@@ -271,29 +417,17 @@ impl<'a> BlockRows<'a> {
     }
 
     /// What the digest is over: all rows but the digest itself.
-    fn encoded(&self) -> Vec<u8> {
-        let bundle = &self.proven.bundle;
-        let capacity = bundle.bytes.len() + 700 * self.transaction_count() + 240 * self.log_count() + 2048;
-        let mut out = Vec::with_capacity(capacity);
-        encode_text(&mut out, "blocks");
-        encode_row(&mut out, &self.block()[..BLOCK_COLUMNS - 1]);
-        encode_text(&mut out, "transactions");
-        for place in 0..self.transaction_count() {
-            encode_row(&mut out, &self.transaction(place));
-        }
-        encode_text(&mut out, "logs");
-        for row in self.logs() {
-            encode_row(&mut out, &row);
-        }
-        encode_text(&mut out, "withdrawals");
-        for row in self.withdrawals() {
-            encode_row(&mut out, &row);
-        }
+    fn encoded(&self) -> Encoded {
+        let (bundle, transactions) = (&self.proven.bundle, self.transaction_count());
+        let capacity = bundle.bytes.len() + 700 * transactions + 240 * self.log_count() + 2048;
+        let mut out = Encoded { bytes: Vec::with_capacity(capacity), tables: Default::default() };
+        out.table(0, "blocks", 1, std::iter::once(self.block()));
+        out.table(1, "transactions", transactions, (0..transactions).map(|place| self.transaction(place)));
+        out.table(2, "logs", self.log_count(), self.logs());
+        out.table(3, "withdrawals", self.withdrawal_count(), self.withdrawals());
         if self.uncle_count() > 0 {
-            encode_text(&mut out, "uncles"); // digests of before there was this table stay as they are
-            for row in self.uncles() {
-                encode_row(&mut out, &row);
-            }
+            // digests of before there was this table stay as they are
+            out.table(4, "uncles", self.uncle_count(), self.uncles());
         }
         out
     }
@@ -388,7 +522,7 @@ pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Value<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::Value::{Bytes, Int, Null, Number, Text};
-    use super::encode_row;
+    use super::{Values, encode_row};
 
     fn encoded(row: &[super::Value<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -411,6 +545,7 @@ mod tests {
             (0x1_0000_0000, &[0xcf, 0, 0, 0, 1, 0, 0, 0, 0]),
             (u64::MAX, &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255]),
         ] {
+            assert_eq!(Values::of(&encoded(&[Int(value)])).next(), Some(Int(value)));
             assert_eq!(encoded(&[Int(value)])[1..], *expected);
         }
         for (size, head) in [
@@ -421,6 +556,7 @@ mod tests {
             (65536, &[0xc6, 0, 1, 0, 0]),
         ] {
             let data = vec![7; size];
+            assert_eq!(Values::of(&encoded(&[Bytes(&data)])).next(), Some(Bytes(&data)));
             assert_eq!(encoded(&[Bytes(&data)])[1..], [head, &data].concat());
             assert_eq!(encoded(&[Number(&data)])[1..], [head, &data].concat());
         }
@@ -433,7 +569,11 @@ mod tests {
             (65536, &[0xdb, 0, 1, 0, 0]),
         ] {
             let text = "x".repeat(size);
+            assert_eq!(Values::of(&encoded(&[Text(&text)])).next(), Some(Text(&text)));
             assert_eq!(encoded(&[Text(&text)])[1..], [head, text.as_bytes()].concat());
+        }
+        for row in [&[Null; 15][..], &[Null; 16], &[Int(7), Bytes(b"x"), Text("y"), Null, Int(1 << 40)]] {
+            assert_eq!(Values::of(&encoded(row)).collect::<Vec<_>>(), row);
         }
         assert_eq!(encoded(&[Null; 15])[..2], [0x9f, 0xc0]);
         assert_eq!(encoded(&[Null; 16])[..4], [0xdc, 0, 16, 0xc0]);

@@ -1,6 +1,6 @@
 //! A batch of blocks: scanned and proven together, each taken or declined by itself.
 
-use super::answers;
+use super::answers::{self, Habits};
 use super::blocks::{Bundle, Form, Hash};
 use super::checks::{Case, Proven};
 use super::decline::{Declined, Outcome, Reason, declined};
@@ -11,6 +11,7 @@ use crate::fault::guarded;
 
 /// Answers that are worked on at once: enough to fill the lanes with small blocks, few enough to stay in the cache.
 const TOGETHER_BYTES: usize = 768 * 1024;
+const TOGETHER_BLOCKS: usize = 32;
 
 // what may be stored of fields that the endpoint added, see `tidelog.chain.extra`
 const OBJECT_BYTES_MAX: usize = 4 * 1024;
@@ -41,27 +42,37 @@ impl Answer<'_> {
 
 /// Prove the blocks of a batch; each outcome in its place.
 ///
-/// `range_first` is the block that begins the range, whose parent link is not applicable.
-pub fn take(answers: &[Answer<'_>], rules: &Rules, range_first: Option<u64>, lanes: Lanes) -> Vec<Outcome<Proven>> {
-    let mut outcomes = Vec::with_capacity(answers.len());
+/// `range_first` is the block that begins the range, whose parent link is not applicable. What `finish` makes of the
+/// outcomes of some blocks, it makes while they are in the cache.
+pub fn take<T>(
+    answers: &[Answer<'_>],
+    rules: &Rules,
+    range_first: Option<u64>,
+    lanes: Lanes,
+    finish: impl Fn(Vec<Outcome<Proven>>) -> Vec<Outcome<T>>,
+) -> Vec<Outcome<T>> {
+    let (mut outcomes, mut habits) = (Vec::with_capacity(answers.len()), Habits::default());
     let mut rest = answers;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fits = rest.iter().take_while(|answer| {
+        let fits = rest.iter().take(TOGETHER_BLOCKS).take_while(|answer| {
             let room = bytes == 0 || bytes + answer.size() <= TOGETHER_BYTES;
             bytes += answer.size().max(1);
             room
         });
         let (together, others) = rest.split_at(fits.count().max(1));
         rest = others;
-        let attempt = |some: &[Answer<'_>]| guarded(|| take_together(some, rules, range_first, lanes));
+        let mut attempt = |some: &[Answer<'_>]| guarded(|| take_together(some, rules, range_first, &mut habits, lanes));
         match attempt(together) {
-            Ok(found) => outcomes.extend(found),
+            Ok(found) => outcomes.extend(finish(found)),
             // one of them is at fault: which, a second try shows
-            Err(_) => outcomes.extend(together.iter().flat_map(|answer| {
-                attempt(std::slice::from_ref(answer))
-                    .unwrap_or_else(|what| vec![Err(Declined { reason: Reason::Fault, what: what.into() })])
-            })),
+            Err(_) => {
+                let alone = together.iter().flat_map(|answer| {
+                    attempt(std::slice::from_ref(answer))
+                        .unwrap_or_else(|what| vec![Err(Declined { reason: Reason::Fault, what: what.into() })])
+                });
+                outcomes.extend(finish(alone.collect()));
+            }
         }
     }
     outcomes
@@ -71,9 +82,10 @@ fn take_together(
     answers: &[Answer<'_>],
     rules: &Rules,
     range_first: Option<u64>,
+    habits: &mut Habits,
     lanes: Lanes,
 ) -> Vec<Outcome<Proven>> {
-    prove(answers.iter().map(|answer| begin(answer, rules, range_first)).collect(), lanes)
+    prove(answers.iter().map(|answer| begin(answer, rules, range_first, habits, lanes)).collect(), lanes)
 }
 
 /// Carry cases to their ends, the hashes of all made together; each outcome in its place.
@@ -106,10 +118,16 @@ pub(super) fn prove(mut cases: Vec<Outcome<Case<'_>>>, lanes: Lanes) -> Vec<Outc
         .collect()
 }
 
-fn begin<'r>(answer: &Answer<'_>, rules: &'r Rules, range_first: Option<u64>) -> Outcome<Case<'r>> {
+fn begin<'r>(
+    answer: &Answer<'_>,
+    rules: &'r Rules,
+    range_first: Option<u64>,
+    habits: &mut Habits,
+    lanes: Lanes,
+) -> Outcome<Case<'r>> {
     #[cfg(test)]
     assert!(answer.block != tests::PANICS, "a panic on purpose");
-    let bundle = answers::bundle(answer.block, answer.receipts, answer.uncles.as_deref())?;
+    let bundle = answers::bundle(answer.block, answer.receipts, answer.uncles.as_deref(), habits, lanes)?;
     let asked = match answer.key {
         Key::Number(number) => number == bundle.header.number,
         Key::Hash(hash) => hash == bundle.header.hash,
@@ -157,7 +175,7 @@ mod tests {
             receipts: b"[]",
             uncles: None,
         });
-        let outcomes = take(&answers, &Rules::default(), None, Lanes::best());
+        let outcomes = take(&answers, &Rules::default(), None, Lanes::best(), |outcomes| outcomes);
         let reasons: Vec<Option<Reason>> =
             outcomes.into_iter().map(|outcome| outcome.err().map(|declined| declined.reason)).collect();
         let [shape, fault] = [Reason::Shape, Reason::Fault].map(Some);

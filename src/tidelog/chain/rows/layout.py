@@ -7,12 +7,13 @@ extra fields) cannot change unnoticed either.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from tidelog.batch import Row, Rows, Value, optional_uint256, rows_digest
+from tidelog.batch import Piece, Pieces, Row, Rows, Value, optional_uint256, rows_digest
 from tidelog.chain.blocks import (
     BlockRef,
     Bundle,
@@ -51,13 +52,16 @@ def required_bytes(value: object) -> bytes:
 
 
 class BlockRows(Struct, frozen=True):
-    """All rows of one block, each kind in key order."""
+    """All rows of one block, each kind in key order.
+
+    The compiled core holds rows encoded, and makes tuples of them at each walk: walk them once.
+    """
 
     block: Row
-    transactions: list[Row]
-    logs: list[Row]
-    withdrawals: list[Row]
-    uncles: list[Row] = []  # empty if no endpoint gave the headers
+    transactions: Sequence[Row]
+    logs: Sequence[Row]
+    withdrawals: Sequence[Row]
+    uncles: Sequence[Row] = ()  # empty if no endpoint gave the headers
 
     @property
     def number(self) -> int:
@@ -89,7 +93,7 @@ class BlockRows(Struct, frozen=True):
         return required_bytes(self.block[_DIGEST])
 
 
-_NUMBER, _HASH, _PARENT_HASH = (BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
+_CHAIN, _NUMBER, _HASH, _PARENT_HASH = (BLOCKS.index(name) for name in ("chain_id", "number", "hash", "parent_hash"))
 _PROOF, _EXTRA, _DIGEST = (BLOCKS.index(name) for name in ("proof", "extra", "rows_digest"))  # the digest is the last
 
 
@@ -211,14 +215,20 @@ def _joined_extra(transaction: str | None, receipt: str | None) -> str | None:
 
 def block_rows(blocks: Sequence[BlockRows]) -> tuple[Rows, ...]:
     """The rows of several blocks, as a batch adds them: parents first."""
+
+    def of(rows: Callable[[BlockRows], Sequence[Row]]) -> Pieces:
+        return Pieces(
+            [Piece(block.block[_CHAIN], block.block[_NUMBER], own) for block in blocks if (own := rows(block))]
+        )
+
     return tuple(
         Rows(table, rows)
         for table, rows in (
-            (BLOCKS, [block.block for block in blocks]),
-            (TRANSACTIONS, [row for block in blocks for row in block.transactions]),
-            (LOGS, [row for block in blocks for row in block.logs]),
-            (WITHDRAWALS, [row for block in blocks for row in block.withdrawals]),
-            (UNCLES, [row for block in blocks for row in block.uncles]),
+            (BLOCKS, of(lambda block: (block.block,))),
+            (TRANSACTIONS, of(attrgetter("transactions"))),
+            (LOGS, of(attrgetter("logs"))),
+            (WITHDRAWALS, of(attrgetter("withdrawals"))),
+            (UNCLES, of(attrgetter("uncles"))),
         )
         if rows
     )

@@ -40,7 +40,7 @@ class StagingBuffer:
     def add(self, block: BlockRows) -> None:
         """Put a block behind those that are there."""
         children = (block.transactions, block.logs, block.withdrawals, block.uncles)
-        groups: tuple[list[Row], ...] = ([block.block], *children)
+        groups: tuple[list[Row], ...] = ([block.block], *map(list, children))
         record = _encoder.encode(groups)
         self._file.seek(0, 2)
         self._file.write(record)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tidelog.batch import INT_MAX, Rows, Table
+from tidelog.batch import INT_MAX, Pieces, Rows, Table
 from tidelog.store.postgres.connection import Link
 
 __all__ = ["Partition", "ensure_partitions", "needed_partitions"]
@@ -53,8 +53,11 @@ def needed_partitions(groups: Iterable[Rows]) -> set[Partition]:
         table = rows.table
         if not table.partitioned:
             continue
-        scope, height = _positions(table)
-        places = {(row[scope], row[height]) for row in rows.rows}
+        if isinstance(rows.rows, Pieces):
+            places = {(piece.scope, piece.height) for piece in rows.rows.pieces}
+        else:
+            scope, height = _positions(table)
+            places = {(row[scope], row[height]) for row in rows.rows}
         for chain_id, number in places:
             if not isinstance(chain_id, int) or not isinstance(number, int) or abs(number) > INT_MAX:
                 raise ValueError(f"a row does not fit {table.name}: chain {chain_id!r}, block {number!r}")
