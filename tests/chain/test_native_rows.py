@@ -51,7 +51,7 @@ def test_they_are_a_sequence(both: tuple[Any, list[Row]]) -> None:
 
 def test_they_equal_the_same_rows_and_no_others(both: tuple[Any, list[Row]]) -> None:
     rows, expected = both
-    assert rows == expected == rows == tuple(expected)
+    assert all((rows == expected, expected == rows, rows == rows[:], rows == tuple(expected)))
     others: list[Any] = [None, "rows", [*expected, (1,)], 5]
     others += [expected[:-1], [(0, *expected[0][1:]), *expected[1:]]] if expected else []
     for other in others:

@@ -38,6 +38,16 @@ MUTANTS: dict[str, Patch] = {
         "(low + each(6)) & each(0x10)",
         "(low + each(5)) & each(0x10)",
     ),
+    "hex_digit_behind_nine_in_a_vector": Patch(
+        "pure/src/chain/hex.rs",
+        "simd._mm256_min_epu8(decimal, splat(9))",
+        "simd._mm256_min_epu8(decimal, splat(10))",
+    ),
+    "names_of_fields_compared_in_part": Patch(
+        "pure/src/chain/json.rs",
+        "mask[..text.len()].fill(0xff);",
+        "mask[..text.len() - 3].fill(0xff);",
+    ),
     "quantity_beyond_64_bits": Patch(
         "pure/src/chain/json.rs",
         "if value >> 60 != 0 {",

@@ -124,12 +124,12 @@ def test_a_row_under_another_proof_has_another_digest() -> None:
 # -- rows that lie ------------------------------------------------------------------------------------------------
 
 
-def groups_of(rows: BlockRows) -> dict[str, Sequence[Row]]:
+def groups_of(rows: BlockRows) -> dict[str, list[Row]]:
     return {
         "blocks": [rows.block],
-        "transactions": rows.transactions,
-        "logs": rows.logs,
-        "withdrawals": rows.withdrawals,
+        "transactions": list(rows.transactions),
+        "logs": list(rows.logs),
+        "withdrawals": list(rows.withdrawals),
     }
 
 

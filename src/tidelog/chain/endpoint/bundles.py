@@ -72,7 +72,7 @@ class Bundles:
         else:
             self._whole.failed(self._monotonic())
 
-    async def headers(self, keys: Sequence[int | bytes], *, rank: int) -> list[Raw | SourceError]:
+    async def headers(self, keys: Sequence[int | bytes], *, rank: int) -> list[bytes | SourceError]:
         """Blocks without their transactions, by number or by hash, as answered; null where there is none.
 
         Raises:

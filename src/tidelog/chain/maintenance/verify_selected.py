@@ -94,7 +94,7 @@ def _transactions(transactions: dict[int, Transaction], stored: Proof) -> Wrong 
 
 
 def _logs(block: BlockRows, header: Header, transactions: dict[int, Transaction], rules: ChainSpec) -> Wrong | None:
-    rows: list[Any] = block.logs
+    rows: Sequence[Any] = block.logs
     for log in map(LogColumns._make, rows):
         if log.tx_index not in transactions:
             return Wrong(INGESTED, f"log {log.log_index} is of transaction {log.tx_index}, which is not there")

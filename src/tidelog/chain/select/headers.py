@@ -7,7 +7,7 @@ Pure; tens of microseconds a header.
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from tidelog.chain import extra as own
 from tidelog.chain.blocks import Block, BlockRef, Bundle, Header
@@ -27,7 +27,7 @@ class HeaderAnswer(Struct, frozen=True):
     """What came for a block without its transactions."""
 
     key: int | bytes
-    answer: Raw
+    answer: bytes
     endpoint: str  # its redacted name
     redact: Callable[[str], str]
 

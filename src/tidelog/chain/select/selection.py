@@ -5,7 +5,7 @@ of a contract with an anonymous event all logs are. With the logs their transact
 block. What is left out of a block is taken out of its rows once the whole block was proven.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -89,7 +89,7 @@ class Selection:
     def of(self, block: BlockRows) -> BlockRows:
         """What is kept of a whole block that was proven, or of one that was selected for more than this."""
         number = block.number
-        rows: list[Any] = block.logs
+        rows: Sequence[Any] = block.logs
         return narrowed(block, [row for row in rows if self.wants(number, row[_ADDRESS], row[_TOPIC0])])
 
 

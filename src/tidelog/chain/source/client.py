@@ -190,7 +190,7 @@ class Endpoint:
         rate = budget.rate.calls_per_s
         return load if rate is None else load + (waiting + 1) * budget.request_calls / rate
 
-    async def header_answers(self, keys: Sequence[int | bytes], *, rank: int = URGENT) -> list[Raw | SourceError]:
+    async def header_answers(self, keys: Sequence[int | bytes], *, rank: int = URGENT) -> list[bytes | SourceError]:
         """Blocks without their transactions, by number or by hash, as answered; null where there is none.
 
         Raises:

@@ -1,5 +1,6 @@
 """A contract that leaves a selection: the logs that only it selected go, and their transactions, some a step."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tidelog.batch import Row, Rows
@@ -43,7 +44,7 @@ async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit
     rows: list[Row] = []
     for block in blocks:
         if block is not None:
-            mine: list[Any] = block.logs
+            mine: Sequence[Any] = block.logs
             rows.append(narrowed(block, [row for row in mine if _is_wanted(selection, row)]).block)
     places = {(log.block_number, log.tx_index) for log in map(LogColumns._make, kept)}
     staying = [row for row in transactions if (row[1], row[2]) in places]

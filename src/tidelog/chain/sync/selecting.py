@@ -7,7 +7,7 @@ as every whole block is; only then is left out what nobody selected.
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.chain.rows.layout import BlockRows
@@ -97,7 +97,7 @@ class SelectingPrefetcher(Prefetcher):
         answers = [
             HeaderAnswer(key, answer, endpoint.name, endpoint.redact)
             for key, answer in zip(keys, await endpoint.header_answers(keys, rank=rank), strict=True)
-            if isinstance(answer, Raw)
+            if isinstance(answer, bytes)
         ]
         judge = partial(
             excluded_blocks,
