@@ -60,6 +60,7 @@ check: lint types rust test ## lint, types and tests: what CI runs
 bench: $(INSTALLED) $(CORE) ## measurements, as ratios against something run beside them
 	$(BIN)/python -m bench.chain
 	$(BIN)/python -m bench.beside
+	$(BIN)/python -m bench.selection
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.market
