@@ -87,4 +87,4 @@ torture: $(INSTALLED) $(ANVIL) $(CORE) ## long searches: hundreds of kills, pani
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .anvil .bench core/target build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .anvil .ponder .bench core/target build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
