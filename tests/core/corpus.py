@@ -1,19 +1,32 @@
-"""What the search for panics begins with: blocks of every fork, recorded ones that are small, odd cases, stored lists.
+"""What the search for panics begins with: blocks of every fork, recorded ones that are small, odd cases, stored lists;
+frames of a market, recorded and made up.
 `python -m tests.core.corpus FOLDER`"""
 
 import json
 import os
+import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.chain.answers import simulated
 from tests.chain.test_native_stored import stored
 from tests.conftest import SHARED
+from tests.market.stretches import MadeUp
 from tidelog.chain.rows.tables import TRANSACTIONS
+from tidelog.market.book.levels import Book, Precision
+from tidelog.market.events import BookDelta, BookSnapshot
+from tidelog.market.kraken import v1, v2
+from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
+from tidelog.market.projection.rows import decimal_text
 from tidelog.sim.node.chain.block_builder import FORKS
 
 SIZE_MAX = 64 * 1024  # of an answer: each step of the search reads all of one
+FRAMES, FRAMES_AT_ONCE, GROUPS = 120, 6, 20  # of a feed: as each step reads all of what it tries, a few at once
+FRAME_MAX = 1 << 16  # bytes
+PRECISION = {"v1": Precision(5, 8), "v2": Precision(1, 8)}  # of the target's book
+DECODE = {"v1": v1.decode, "v2": v2.decode}
 CHECKS = (b"\xff\x00", b"\xfe\x10", b"\xc4\x6f", b"\x00\x80")  # all of them, without the hash, without most, none
 
 
@@ -37,8 +50,72 @@ def lists() -> Iterator[bytes]:
         yield from (value for value in [row[place] for place in places] if isinstance(value, bytes))
 
 
+class WrittenLevel(NamedTuple):
+    """A level as text."""
+
+    price_text: str
+    qty_text: str
+
+
+def feeds() -> Iterator[bytes]:
+    """Frames, some at a time: of recordings, and of a book that begins as the target's does, with its checksums."""
+    for number, protocol in enumerate(("v1", "v2")):
+        played = [
+            path.read_bytes().splitlines() for path in sorted((SHARED / "data" / "kraken").glob(f"*{protocol}*.jsonl"))
+        ]
+        for place, frames in enumerate([*played, MadeUp(protocol, 1).frames(FRAMES), updates(protocol)]):
+            groups = [frames[begin : begin + FRAMES_AT_ONCE] for begin in range(0, len(frames), FRAMES_AT_ONCE)]
+            for turn, group in enumerate(groups[:GROUPS]):
+                packed = [len(frame).to_bytes(2, "little") + frame for frame in group if len(frame) < FRAME_MAX]
+                yield bytes([number | (place + turn) % 3 << 1]) + b"".join(packed)
+
+
+def updates(protocol: str) -> list[bytes]:
+    """Updates of the target's book, each of which it takes."""
+    rng, book, frames = random.Random(1), Book("BTC/USD", 10, ChecksumProof, PRECISION[protocol]), []
+    price_scale, qty_scale = PRECISION[protocol].price, PRECISION[protocol].qty
+
+    def levels(sign: int, ticks: Iterable[int], lots: Callable[[int], int]) -> list[tuple[str, str]]:
+        return [
+            (decimal_text(300_000 + sign * tick, price_scale), decimal_text(lots(tick), qty_scale)) for tick in ticks
+        ]
+
+    def frame(changed: list[list[tuple[str, str]]], checksum: int) -> bytes:
+        bids, asks = changed
+        if protocol == "v1":
+            sides = [
+                f'"{key}":[{",".join(f"""["{p}","{q}","1.5"]""" for p, q in side)}]'
+                for key, side in (("a", asks), ("b", bids))
+                if side
+            ]
+            return f'[336,{{{",".join(sides)},"c":"{checksum}"}},"book-10","XBT/USD"]'.encode()
+        sides = [",".join(f'{{"price":{p},"qty":{q}}}' for p, q in side) for side in (bids, asks)]
+        head = '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD",'
+        return f'{head}"bids":[{sides[0]}],"asks":[{sides[1]}],"checksum":{checksum}}}]}}'.encode()
+
+    def snapshot(side: list[tuple[str, str]]) -> list[WrittenLevel]:
+        return [WrittenLevel(*level) for level in side]
+
+    bids, asks = (snapshot(levels(sign, range(1, 11), int)) for sign in (-1, 1))
+    book.apply(BookSnapshot("BTC/USD", bids, asks, None))
+    for _ in range(FRAMES):
+        changed = [
+            levels(sign, rng.sample(range(1, 14), rng.choice((1, 2))), lambda _: rng.choice((0, 1, 10**9)))
+            for sign in (-1, 1)
+        ]
+        decoded = DECODE[protocol](frame(changed, 0))
+        assert isinstance(decoded, BookDelta)
+        book.apply(decoded)
+        frames.append(frame(changed, checksum_of(book)))
+    return frames
+
+
 def write(folder: Path) -> None:
     """Write a folder for each target."""
+    frames = folder / "frames"
+    frames.mkdir(parents=True, exist_ok=True)
+    for i, feed in enumerate(feeds()):
+        (frames / str(i)).write_bytes(feed)
     answers, items = folder / "answers", folder / "items"
     for made in (answers, items):
         made.mkdir(parents=True, exist_ok=True)
