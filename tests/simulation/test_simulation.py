@@ -60,6 +60,16 @@ def test_the_same_seed_takes_the_same_steps_in_another_process() -> None:
 
 
 @needs_core
+@pytest.mark.parametrize("seed", MARKET_SEEDS)
+def test_a_recording_takes_the_same_steps_by_the_core_and_in_python(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_core = play(generate(plan.MARKET, seed))
+    use_python(monkeypatch)
+    in_python = play(generate(plan.MARKET, seed))
+    assert in_python.ok
+    assert by_core == in_python
+
+
+@needs_core
 @pytest.mark.parametrize("seed", BOTH_PATHS)
 def test_a_chain_takes_the_same_steps_by_the_core_and_in_python(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     by_core = play(generate(plan.CHAIN, seed))

@@ -3,6 +3,7 @@
 mod chain;
 mod copy;
 mod envelopes;
+mod events;
 mod market;
 mod rows;
 mod stored;
@@ -19,6 +20,8 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rows::Rows>()?;
     PySequence::register::<rows::Rows>(module.py())?;
     module.add_class::<market::Books>()?;
+    module.add_class::<events::Frames>()?;
+    module.add_class::<events::BookDelta>()?;
     module.add_function(wrap_pyfunction!(market::record_at, module)?)?;
     module.add_function(wrap_pyfunction!(chain::prove, module)?)?;
     module.add_function(wrap_pyfunction!(stored::reprove, module)?)?;

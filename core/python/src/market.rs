@@ -26,7 +26,7 @@ fn side(levels: Vec<(u64, u64)>) -> Side {
 
 /// The books of a feed that were lent to the core. It takes what leaves a book proven, and nothing else.
 #[pyclass(module = "tidelog_core")]
-pub struct Books(books::Books);
+pub struct Books(pub(crate) books::Books);
 
 #[pymethods]
 impl Books {

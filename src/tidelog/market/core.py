@@ -14,7 +14,17 @@ from msgspec.structs import replace
 from tidelog import compiled
 from tidelog.errors import Rejected
 from tidelog.market.book.books import Books
-from tidelog.market.book.lending import Cursor, Lending, LendingBooks, OnFault, Stretch, record_at
+from tidelog.market.book.gathering import GatheringBooks
+from tidelog.market.book.lending import (
+    Cursor,
+    Gathered,
+    Lending,
+    LendingBooks,
+    OnFault,
+    Room,
+    Stretch,
+    record_at,
+)
 from tidelog.market.book.proof import Check
 from tidelog.market.events import (
     Ack,
@@ -85,7 +95,7 @@ class EventDigest:
 
     def update(self, entry: JournalEvent) -> None:
         event, check = entry.event, entry.check
-        shown: tuple[object, ...] = (entry.id, type(event).__name__, event, None if check is None else check.value)
+        shown: tuple[object, ...] = (entry.id, event.__class__.__name__, event, None if check is None else check.value)
         if entry.checks:
             shown += ([None if each is None else each.value for each in entry.checks],)
         self._sha.update(_encode(shown))
@@ -107,7 +117,12 @@ class Core:
     """
 
     def __init__(
-        self, *, digest: bool = False, limits: SessionLimits | None = None, stretches: OnFault | None = None
+        self,
+        *,
+        digest: bool = False,
+        limits: SessionLimits | None = None,
+        stretches: OnFault | None = None,
+        gathers: OnFault | None = None,
     ) -> None:
         """
         Args:
@@ -116,12 +131,14 @@ class Core:
             stretches: the compiled core, where it is here, may take many records at a time, by `take`, and this is
                 told of its faults. For who reads and decides nothing: the session does not follow the market's pace
                 then. None: it takes none.
+            gathers: the same for who decides: it may take many frames at a time, by `gather`, and the session follows.
         """
         self.at = EventId(0, 0)  # the last record
         self._digesting = digest
         self._limits = limits
-        self._module = None if stretches is None else compiled.core().module
-        self._on_fault = stretches
+        self._on_fault = stretches or gathers
+        self._module = None if self._on_fault is None else compiled.core().module
+        self._gathers = gathers is not None
         self.venue: Venue
         self.session: Session
         self.decoder: Decoder
@@ -155,6 +172,7 @@ class Core:
         else:
             control = decode_control(record.payload)
             self._apply_control(control, record.at_us)
+            self._look_again()
             if not isinstance(control, _TOLD) or self.protocol is None:
                 return None
             entry = JournalEvent(record.id, record.at_us, control, None)
@@ -187,6 +205,32 @@ class Core:
             self.digest.update_encoded(taken.encoded, stretch.events)
         return replace(stretch, protocol=self.protocol)
 
+    def gather(self, frames: list[bytes], begin: int, first: EventId, at_us: int, room: Room) -> Gathered | None:
+        """Apply frames of a socket as far as the compiled core takes them; what it leaves is for `apply`.
+
+        Args:
+            begin: the place of the first in `frames`.
+            first: its id in the journal; those of the others follow.
+            at_us: when they came.
+
+        Returns:
+            What was taken, for the journal too; None if nothing was.
+        """
+        books = self.books
+        if not isinstance(books, GatheringBooks) or self.protocol is None:
+            return None
+        gathered = books.gather(frames, begin, first, at_us, room, encode=self.digest is not None)
+        if gathered is None:
+            return None
+        self.at = EventId(first.run, first.seq + gathered.frames - 1)
+        self.session.note_frames(at_us)
+        for symbol, checksum in gathered.last:
+            self.session.note_updates(symbol, checksum, at_us)
+        books.look_again([symbol for symbol, _ in gathered.last])
+        if self.digest is not None:
+            self.digest.update_encoded(gathered.encoded, gathered.frames)
+        return gathered
+
     def apply_block(self, block: PackedRecords) -> Iterator[JournalEvent | Stretch]:
         """Apply all records of a block; what they are, as `take` and `apply` say it.
 
@@ -211,7 +255,7 @@ class Core:
     @property
     def stretches(self) -> bool:
         """Whether `take` may take any."""
-        return self._module is not None
+        return self._module is not None and not self._gathers
 
     def record_at(self, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
         """One record of a block, which `take` has left, and the place behind it. Only where `stretches` says so.
@@ -236,9 +280,12 @@ class Core:
             return JournalEvent(record.id, record.at_us, event, None, suspected=suspected)
         kind = type(event)
         if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot or kind is Rejection:
-            return self._apply_rare(record, event, check)
+            entry = self._apply_rare(record, event, check)
+            self._look_again()
+            return entry
         self.session.observe(event, check, record.at_us)
-        if (kind is Trades or kind is Tickers) and isinstance(self.books, LendingBooks):
+        # where the session decides, it follows the pace of trades and tickers: Python takes each
+        if (kind is Trades or kind is Tickers) and isinstance(self.books, LendingBooks) and not self._gathers:
             assert isinstance(event, Trades | Tickers)
             self._follow(event, self.books)
         return JournalEvent(record.id, record.at_us, event, check)
@@ -291,6 +338,11 @@ class Core:
                 return JournalEvent(record.id, at_us, event, None, answered=answered)
         self.session.observe(event, check, at_us)
         return JournalEvent(record.id, at_us, event, check)
+
+    def _look_again(self) -> None:
+        """A subscription may have moved."""
+        if isinstance(self.books, GatheringBooks):
+            self.books.look_again()
 
     def snapshot(self) -> CoreSnapshot:
         """What another core has to know to start after the record that this is written in."""
@@ -362,11 +414,14 @@ class Core:
     def _new_books(self, venue: Venue) -> Books:
         if self._module is None or self._on_fault is None or venue.compiled is None:
             return Books(self.decoder.decode, venue.proof)
-        return LendingBooks(self.decoder.decode, venue.proof, lending_for(venue, self._on_fault))
+        lending = lending_for(venue, self._on_fault)
+        if self._gathers:
+            return GatheringBooks(self.decoder.decode, venue.proof, lending, self.session.alike_until_us)
+        return LendingBooks(self.decoder.decode, venue.proof, lending)
 
 
 def lending_for(venue: Venue, on_fault: OnFault) -> Lending:
     """Where books of a venue can be lent, which the compiled core knows. Only where it is in use."""
     frames = venue.compiled
     assert frames is not None
-    return Lending(compiled.core().module, frames.scanner, frames.name_of, on_fault)
+    return Lending(compiled.core().module, frames.scanner, frames.name_of, frames.decode, on_fault)

@@ -132,6 +132,7 @@ class CompiledFrames(Struct, frozen=True):
 
     scanner: str  # its name there
     name_of: Callable[[str], str | None]  # a symbol as frames have it; None: they have no such symbol
+    decode: Callable[[bytes], Event]  # reads one, which says all that it means by itself
 
 
 class Venue(Struct, frozen=True):

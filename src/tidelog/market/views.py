@@ -53,11 +53,11 @@ class BookView(Struct, frozen=True):
 
 def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
     """A book of a core as it is now; None for a symbol whose book is not followed."""
-    book = core.books.by_symbol.get(symbol)
+    book = core.books.but_levels(symbol)
     subscription = core.session.subscription(Stream("book"), symbol)
     if book is None or subscription is None:
         return None
-    bids, asks = (book.bids, book.asks) if levels is None else book.top(levels)
+    bids, asks = core.books.top(symbol, levels)
     return BookView(
         symbol,
         bids,
@@ -65,7 +65,7 @@ def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | No
         book.precision,
         book.proven,
         book.proven_depth,
-        book.crossed,
+        bool(bids and asks and bids[0].price >= asks[0].price),
         book.mismatches,
         subscription.data_us,
     )

@@ -67,7 +67,7 @@ class MarketMetrics(Collector):
         self.loader_commits = Distribution(COMMIT_BUCKETS_S)
         self.loaded: defaultdict[str, int] = defaultdict(int)  # rows by table
         self.gaps = 0
-        self.core_faults = 0  # of the compiled core, at a record that was loaded
+        self.core_faults = 0  # of the compiled core, at a frame that came or a record that was loaded
         self.loaded_us: int | None = None  # time of the last entry in the store; None: nothing was loaded yet
         self.store_size = Gauge(
             "tidelog_store_size_bytes", "Size of the whole store on its disk.", registry=self.registry

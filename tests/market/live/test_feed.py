@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from tests.chain.native import either_path
 from tests.market.exchange import Script, Wire, serve, session_limits, until
 from tests.sim.test_exchange_core import token_of
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
@@ -46,6 +47,9 @@ from tidelog.runtime import SystemRuntime
 from tidelog.sim.exchange import PAIRS, SimExchange
 from tidelog.sim.exchange.control import Disconnect, List
 from tidelog.sim.exchange.wire.transport import ExchangeWire
+
+__all__ = ["either_path"]  # a fixture: every test of a feed runs by the compiled core, too
+pytestmark = pytest.mark.usefixtures("either_path")
 
 
 class Bench:

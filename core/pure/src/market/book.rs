@@ -196,11 +196,17 @@ impl Book {
         })
     }
 
-    pub fn content(&self) -> Content {
+    /// The best levels: bids and asks.
+    pub fn top(&self, levels: usize) -> (Levels, Levels) {
         let of = |side: &Side, mask: u64| {
-            side.keys.iter().zip(&side.held).map(|(key, held)| (key ^ mask, held.qty())).collect()
+            let all = side.keys.iter().zip(&side.held);
+            all.take(levels).map(|(key, held)| (key ^ mask, held.qty())).collect()
         };
-        let (bids, asks) = (of(&self.bids, BIDS), of(&self.asks, ASKS));
+        (of(&self.bids, BIDS), of(&self.asks, ASKS))
+    }
+
+    pub fn content(&self) -> Content {
+        let (bids, asks) = self.top(usize::MAX);
         Content { depth: self.depth, scales: self.scales, stamp_us: self.stamp_us, bids, asks }
     }
 

@@ -1,6 +1,6 @@
 //! The books of a feed, and a block of its journal taken record by record, as far as all is well.
 
-use super::book::{Book, Content};
+use super::book::{Book, Content, Levels};
 use super::canonical;
 use super::records::{self, Record};
 use super::scan::{Level, Update};
@@ -175,6 +175,11 @@ impl Books {
     /// Give a book back; None: it is not here, or not what it was.
     pub fn recall(&mut self, place: usize) -> Option<Book> {
         self.lent.get_mut(place)?.book.take().filter(Book::is_sound)
+    }
+
+    /// The best levels of a book, bids and asks; None: it is not here.
+    pub fn top(&self, place: usize, levels: usize) -> Option<(Levels, Levels)> {
+        Some(self.lent.get(place)?.book.as_ref()?.top(levels))
     }
 
     #[inline(always)]

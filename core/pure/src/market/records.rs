@@ -51,9 +51,45 @@ pub fn read(packed: &[u8], at: usize) -> Option<(Record<'_>, usize)> {
     Some((record, at + end))
 }
 
+/// Append a record.
+pub fn write(into: &mut Vec<u8>, kind: u8, at_us: u64, payload: &[u8]) {
+    into.extend_from_slice(&[0x93, kind]);
+    match at_us {
+        0..=0x7f => into.push(at_us as u8),
+        0x80..=0xff => into.extend_from_slice(&[0xcc, at_us as u8]),
+        0x100..=0xffff => write_sized(into, 0xcd, &(at_us as u16).to_be_bytes()),
+        0x1_0000..=0xffff_ffff => write_sized(into, 0xce, &(at_us as u32).to_be_bytes()),
+        _ => write_sized(into, 0xcf, &at_us.to_be_bytes()),
+    }
+    match payload.len() {
+        length @ 0..=0xff => into.extend_from_slice(&[0xc4, length as u8]),
+        length @ 0x100..=0xffff => write_sized(into, 0xc5, &(length as u16).to_be_bytes()),
+        length => write_sized(into, 0xc6, &(length as u32).to_be_bytes()),
+    }
+    into.extend_from_slice(payload);
+}
+
+fn write_sized(into: &mut Vec<u8>, form: u8, number: &[u8]) {
+    into.push(form);
+    into.extend_from_slice(number);
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Record, begin, read};
+    use super::{IN, Record, begin, read, write};
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let long = vec![7; 70_000];
+        for at_us in [0, 127, 128, 255, 256, 65_535, 65_536, 0xffff_ffff, 0x1_0000_0000, 1_700_000_000_000_000] {
+            for payload in [&long[..0], &long[..255], &long[..256], &long[..65_535], &long[..65_536]] {
+                let mut packed = Vec::new();
+                write(&mut packed, IN, at_us, payload);
+                let record = Record { kind: IN, at_us: at_us as i64, payload };
+                assert_eq!(read(&packed, 0), Some((record, packed.len())));
+            }
+        }
+    }
 
     #[test]
     fn records_of_every_size() {

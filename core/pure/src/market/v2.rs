@@ -116,6 +116,12 @@ fn stamp(cursor: &mut Cursor<'_>) -> Option<i64> {
     Some(at_us)
 }
 
+/// The time of an update that has one, as it is written.
+pub fn stamp_text(frame: &[u8]) -> Option<&str> {
+    let end = frame.len().checked_sub(b"\"}]}".len())?;
+    std::str::from_utf8(frame.get(end.checked_sub(time::WRITTEN)?..end)?).ok()
+}
+
 #[inline(always)]
 fn side(cursor: &mut Cursor<'_>, levels: &mut Vec<Level>) -> Option<()> {
     if cursor.next_is(b']') {

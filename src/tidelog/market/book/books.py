@@ -1,14 +1,13 @@
 """The books of a connection, fed with frames: decode, apply, check, in one call. No I/O, no clock.
 
-This is the seam for a compiled path. `Books.apply_frame` is where each frame goes, and nearly all of the time per
-frame is spent under it; a compiled module replaces this class, in whole, and has to keep three promises,
-which tests/market/book/test_books.py states: the same events, the same checks, the same `Rejected`.
+`Books.apply_frame` is where each frame goes that the compiled core does not take; `lending` and `gathering` have its
+books. What it promises, tests/market/book/test_books.py states: the events, the checks, `Rejected`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from tidelog.market.book.levels import Book, BookState, Precision
+from tidelog.market.book.levels import Book, BookState, Precision, ScaledLevel
 from tidelog.market.book.proof import Check, NewProof
 from tidelog.market.events import BookDelta, BookSnapshot, Event
 
@@ -63,6 +62,20 @@ class Books:
         """What one message of a `BookUpdates` proved; `apply_frame` leaves them to the caller."""
         book = self._books.get(message.symbol)
         return None if book is None else book.apply(message)
+
+    def top(self, symbol: str, levels: int | None) -> tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]]:
+        """The best levels of an open book, or all of them: bids and asks."""
+        book = self._books[symbol]
+        return (book.bids, book.asks) if levels is None else book.top(levels)
+
+    def but_levels(self, symbol: str) -> Book | None:
+        """An open book for all that it says but its levels: those may not be here, see `top`. None: it is not open."""
+        return self._books.get(symbol)
+
+    @property
+    def unproven(self) -> list[str]:
+        """Symbols whose books the last message did not prove."""
+        return [symbol for symbol, book in self._books.items() if not book.proven]
 
     def suspect(self, symbols: Sequence[str] | None) -> tuple[str, ...]:
         """Take the proof from the books that a lost frame may have been about.

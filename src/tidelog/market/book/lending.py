@@ -6,8 +6,8 @@ goes on with it. So each message means the same whoever took it.
 """
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -15,14 +15,28 @@ from msgspec import Struct
 from tidelog.batch import INT_MAX
 from tidelog.errors import Corruption
 from tidelog.market.book.books import Books
-from tidelog.market.book.levels import Book, BookContent, Precision
+from tidelog.market.book.levels import Book, BookContent, Precision, ScaledLevel
 from tidelog.market.book.proof import Check, NewProof
-from tidelog.market.events import EPOCH, NOTHING, BookDelta, BookSnapshot, Event, EventId, micros
+from tidelog.market.events import EPOCH, NOTHING, BookDelta, BookSnapshot, Event, EventId, Heartbeat, micros
 from tidelog.market.records import KINDS, PackedRecords, Record
 
-__all__ = ["Cursor", "Fault", "Lending", "LendingBooks", "OnFault", "Print", "Prints", "Purpose", "Seen", "Stretch"]
+__all__ = [
+    "Cursor",
+    "Fault",
+    "Gathered",
+    "Lending",
+    "LendingBooks",
+    "OnFault",
+    "Print",
+    "Prints",
+    "Purpose",
+    "Room",
+    "Seen",
+    "Stretch",
+]
 
 SCALE_MAX = 19  # decimals of a number in 64 bits
+LEVELS_ALL = 1_000_000  # of a side: more than any book has
 FAULTS_MAX = 100  # then it is not asked any more: one at each frame would fill a log
 
 
@@ -110,15 +124,43 @@ class Purpose(enum.Enum):
     BOOKS = "books"  # they pass by
 
 
+class Room(NamedTuple):
+    """What may be taken, in bytes: no further frame where so many were taken. Each counts as more than it has."""
+
+    size: int
+    record_bytes: int
+
+
+class Gathered(NamedTuple):
+    """Frames that were taken in one go: updates, each of which matched, of uncrossed books; heartbeats."""
+
+    frames: int
+    packed: bytes  # as a journal has them
+    size: int  # as the room counts it
+    updates: int
+    heartbeats: int
+    events: Sequence[Event]
+    last: Sequence[tuple[str, int]]  # of each book its symbol, and the checksum of its last update
+    encoded: bytes  # the events, in order, as a digest has them
+
+
 class Lending:
     """Lends books to the compiled core, and calls them back."""
 
-    def __init__(self, module: Any, scanner: str, name_of: Callable[[str], str | None], on_fault: OnFault) -> None:
+    def __init__(
+        self,
+        module: Any,
+        scanner: str,
+        name_of: Callable[[str], str | None],
+        decode: Callable[[bytes], Event],
+        on_fault: OnFault,
+    ) -> None:
         """
         Args:
             module: the compiled core.
             scanner: what reads the frames, by its name there.
             name_of: a symbol as frames have it; None: they have no such symbol.
+            decode: reads one frame, by itself.
             on_fault: is told of each panic.
         """
         self._module = module
@@ -126,6 +168,7 @@ class Lending:
         self._faults = 0
         self._faulty = NOTHING  # the record of the last one
         self._native = module.Books(scanner)
+        self._frames = module.Frames(scanner, BookDelta, decode, datetime.fromisoformat, Heartbeat())
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
         self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
@@ -160,6 +203,7 @@ class Lending:
         except OverflowError:  # a number beyond 64 bits
             return
         if place is not None:
+            self._frames.name(name, book.symbol)
             self._places[book.symbol] = place
             self._lent[place] = book
 
@@ -231,10 +275,7 @@ class Lending:
         )
         records, updates, heartbeats, trades, tickers = counts
         first_us, last_us = times
-        if fault is not None:
-            self._faults += 1
-            self._faulty = EventId(block.run, begin.seq + records)
-            self._on_fault(Fault(self._faulty, fault))
+        self._note(fault, EventId(block.run, begin.seq + records))
         if not records:
             return None
         books = []
@@ -252,6 +293,54 @@ class Lending:
             [(symbols[place], trade_id) for place, trade_id in followed],
             [Prints(symbols[place], seq, at_us, list(map(Print._make, found))) for place, seq, at_us, found in prints],
         )
+
+    def gather(
+        self,
+        frames: list[bytes],
+        begin: int,
+        frames_max: int,
+        first: EventId,
+        at_us: int,
+        room: Room,
+        *,
+        encode: bool,
+    ) -> Gathered | None:
+        """Take so many frames of a socket at most, as `take` does records; see `GatheringBooks.gather`."""
+        if self._faults >= FAULTS_MAX or self._faulty == first:
+            return None
+        *taken, fault = self._frames.take(
+            self._native,
+            frames,
+            begin=begin,
+            frames_max=frames_max,
+            at_us=at_us,
+            run=first.run,
+            first=first.seq,
+            room=room.size,
+            record_bytes=room.record_bytes,
+            encode=encode,
+        )
+        gathered = Gathered(*taken)
+        self._note(fault, EventId(first.run, first.seq + gathered.frames))
+        if not gathered.frames:
+            return None
+        for symbol, _ in gathered.last:
+            self._lent[self._places[symbol]].proven = True
+        return gathered
+
+    def top(self, symbol: str, levels: int | None) -> tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]] | None:
+        """The best levels of a book that is lent, or all of them: bids and asks; None: it is not lent."""
+        place = self._places.get(symbol)
+        if place is None:
+            return None
+        bids, asks = self._frames.top(self._native, place, LEVELS_ALL if levels is None else levels)
+        return tuple([ScaledLevel(*level) for level in bids]), tuple([ScaledLevel(*level) for level in asks])
+
+    def _note(self, fault: str | None, id_: EventId) -> None:
+        if fault is not None:
+            self._faults += 1
+            self._faulty = id_
+            self._on_fault(Fault(id_, fault))
 
     def record_at(self, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
         """See `record_at`."""

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tidelog.backoff import delays
 from tidelog.errors import ConfigError, Corruption, Displaced, Fenced, JournalStalled, StoreError
 from tidelog.filelock import FileLock
+from tidelog.market.book.lending import Gathered, Room
 from tidelog.market.events import EventId
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.identity import ID_BYTES
@@ -144,6 +145,23 @@ class Journal:
         seq = self._filling.add(kind, at_us, payload, size, restart=restart)
         self._added(size)
         return EventId(self.run, seq)
+
+    def append_packed(self, gathered: Gathered, at_us: int) -> EventId:
+        """Hand frames over that came at one time and fit into `room`; the id of the last."""
+        seq = self._filling.add_packed(gathered.packed, gathered.frames, at_us, gathered.size)
+        self._added(gathered.size)
+        return EventId(self.run, seq)
+
+    @property
+    def room(self) -> Room:
+        """What may be handed over until a frame would be refused.
+
+        Raises:
+            Fenced, Displaced, Corruption: the journal takes nothing any more.
+        """
+        if self._ended:
+            raise self._over()
+        return Room(max(0, self._limits.waiting_bytes_max - self._waiting_bytes), RECORD_BYTES)
 
     def _require_room(self) -> None:
         if self._waiting_bytes >= self._limits.waiting_bytes_max:

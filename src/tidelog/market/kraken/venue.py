@@ -39,7 +39,7 @@ def _venue(protocol: str, codec: ModuleType) -> Venue:
         proof=ChecksumProof,
         rules=RULES,
         trades_marked=b'"trade"',
-        compiled=CompiledFrames(f"kraken-{protocol}", _NAMES[protocol]),
+        compiled=CompiledFrames(f"kraken-{protocol}", _NAMES[protocol], codec.decode),
         recorded=KrakenFrames(protocol),
     )
 

@@ -94,8 +94,9 @@ class Feed:
         )
         runtime, totals = runtime or SystemRuntime(), metrics or MarketMetrics()
         self._path, self._vfs = journal, vfs
-        self._core, self._fanout = Core(digest=digest, limits=limits.session), FanOut()
         self._metrics = FeedMetrics(self._config.url, self._config.channels, totals)
+        self._core = Core(digest=digest, limits=limits.session, gathers=self._metrics.fault)
+        self._fanout = FanOut()
         self._parts = Parts(
             self._config,
             limits,

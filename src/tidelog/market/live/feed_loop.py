@@ -5,7 +5,6 @@ journal, then through the core, and is then carried out. What a replay sees is t
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
@@ -143,7 +142,8 @@ class FeedLoop:
         self._tokens = parts.tokens
         self._rng = parts.runtime.random("session")
         self._socket: WebSocket | None = None  # None: there is no connection
-        self._received: deque[bytes] = deque()  # from it, and neither journaled nor applied yet
+        self._received: list[bytes] = []  # from it, all that came at once ...
+        self._applied = 0  # ... of which so many are journaled and applied
         self._token: str | None = None  # of this connection
         self._waiting: asyncio.Timeout | None = None  # of what the task waits for
         self._snapshot_us = now_us  # when the last one was written
@@ -243,11 +243,10 @@ class FeedLoop:
                     await loop.create_future()
                     return
                 while session.deadline_us:
-                    if not self._received:
-                        self._received.extend(await socket.receive_all(self._limits.frames_at_once))
-                    gathered = len(self._received)
+                    if self._applied == len(self._received):
+                        self._received, self._applied = await socket.receive_all(self._limits.frames_at_once), 0
                     self._apply_received()
-                    if gathered == self._limits.frames_at_once:
+                    if len(self._received) == self._limits.frames_at_once:
                         await self._runtime.sleep(0)
         except TimeoutError:
             pass
@@ -321,7 +320,7 @@ class FeedLoop:
         """The socket is gone, or has to go."""
         socket, self._socket = self._socket, None
         self._token = None
-        self._received.clear()
+        self._received, self._applied = [], 0
         if self._core.session.state is not ConnectionState.DRAINING:
             self._record(Disconnected(reason))
             reason = ""
@@ -333,16 +332,31 @@ class FeedLoop:
     # -- what goes into the journal, and through the core -----------------------------------------------------
 
     def _apply_received(self) -> None:
-        """Journal, apply and publish what was received, frame by frame, up to where the session wants to decide."""
+        """Journal, apply and publish what was received, up to where the session wants to decide."""
         events: list[Event] = []
         first = EventId(self.journal.run, self.journal.last.seq + 1)
         try:
-            while self._received and self._core.session.deadline_us:
-                events.append(self._apply_frame(self._received[0]))
-                self._received.popleft()
+            while self._applied < len(self._received) and self._core.session.deadline_us:
+                applied = self._gather() or (self._apply_frame(self._received[self._applied]),)
+                self._applied += len(applied)
+                events.extend(applied)
         finally:  # what is journaled and applied is published, whatever comes of the next
             if events:
                 self._fanout.publish_all(first, events)
+
+    def _gather(self) -> Sequence[Event]:
+        """Journal and apply as many frames as the compiled core takes at once; what they say."""
+        at_us, began_s = self._parts.now_us(), self._runtime.monotonic()
+        first = EventId(self.journal.run, self.journal.last.seq + 1)
+        gathered = self._core.gather(self._received, self._applied, first, at_us, self.journal.room)
+        if gathered is None:
+            return ()
+        last = self.journal.append_packed(gathered, at_us)
+        if self._traces is not None:
+            self._traces.applied(last, began_s, self._runtime.monotonic())
+        self._metrics.gathered(gathered)
+        self._time(gathered.events[0], at_us)
+        return gathered.events
 
     def _apply_frame(self, payload: bytes) -> Event:
         """Journal a frame, and apply it; what it says."""
@@ -355,10 +369,14 @@ class FeedLoop:
         if traces is not None:
             traces.applied(id_, began_s, self._runtime.monotonic())
         self._metrics.frame(frame, self._core.session)
+        self._time(frame.event, at_us)
+        return frame.event
+
+    def _time(self, event: Event, at_us: int) -> None:
+        """Measure how long an event took that came then, if it is its turn."""
         if self._metrics.timed(at_us):
             handling_s = (self._parts.now_us() - at_us) / 1_000_000
-            self._metrics.time(frame.event, handling_s, self._runtime.now())
-        return frame.event
+            self._metrics.time(event, handling_s, self._runtime.now())
 
     def _send(self, request: Request) -> None:
         assert self._socket is not None  # the session asks for nothing without a connection

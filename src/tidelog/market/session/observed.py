@@ -25,6 +25,7 @@ from tidelog.market.events import (
 from tidelog.market.session.fills import apply_fills
 from tidelog.market.session.followed import UNDER_WAY, Followed
 from tidelog.market.session.rules import Refusal
+from tidelog.market.session.subscription.silence import NEVER_US, alike_until_us
 from tidelog.market.session.subscription.subscription_phases import Happening
 from tidelog.market.session.subscription.subscriptions import Phase, Subscription
 
@@ -90,6 +91,20 @@ class Observer(Followed):
         subscription = self._by_key.get(("trade", symbol, None))
         if subscription is not None:
             subscription.sequence = max(subscription.sequence, trade_id)
+
+    def note_updates(self, symbol: str, checksum: int, at_us: int) -> None:
+        """Updates of a book came at one moment, each of which matched; the last one had this checksum.
+
+        As `observe` of each, if the moment is before `alike_until_us`.
+        """
+        subscription = self._by_key.get(("book", symbol, None))
+        if subscription is not None:
+            self._note_data(subscription, at_us, moved=True, seen=checksum)
+
+    def alike_until_us(self, symbol: str) -> int:
+        """The time before which nothing is due because of an update of a book that matches."""
+        subscription = self._by_key.get(("book", symbol, None))
+        return NEVER_US if subscription is None else alike_until_us(subscription, self._limits.silence.pace)
 
     def suspect_book(self, symbol: str, reason: str) -> None:
         """An update of this book was lost."""

@@ -80,7 +80,7 @@ def refused_reason(error: SourceError) -> str:
 
 def exchange_time(event: Event) -> datetime | None:
     """When the exchange says that it happened; None where it does not, or reports the past."""
-    kind = type(event)
+    kind = event.__class__  # `type` is another one where the compiled core made it
     stamp: datetime | None = None
     if kind is BookDelta or kind is Spread:
         assert isinstance(event, BookDelta | Spread)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tidelog.config import EndpointUrl
+from tidelog.market.book.lending import Fault, Gathered
 from tidelog.market.book.proof import Check
 from tidelog.market.core import JournalEvent
 from tidelog.market.events import (
@@ -14,6 +15,7 @@ from tidelog.market.events import (
     Disconnected,
     Event,
     Executions,
+    Heartbeat,
     Malformed,
     Resync,
 )
@@ -72,6 +74,17 @@ class FeedMetrics:
             if suspected > self._fills_suspected:
                 _log.warning("fills_may_be_missing", shown=session.rules.limits.fills_shown)
             self._fills_suspected = suspected
+
+    def gathered(self, gathered: Gathered) -> None:
+        """Frames went through the core at once."""
+        for kind, count in ((BookDelta, gathered.updates), (Heartbeat, gathered.heartbeats)):
+            if count:
+                self.frames[kind] += count
+
+    def fault(self, fault: Fault) -> None:
+        """The compiled core has failed at a frame, which goes by the Python path then."""
+        self.totals.core_faults += 1
+        _log.error("core_fault", run=fault.id.run, seq=fault.id.seq, error=fault.what)
 
     def control(self, control: JournalEvent) -> None:
         """What the feed itself did took effect."""

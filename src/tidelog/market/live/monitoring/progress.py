@@ -53,7 +53,7 @@ def progress_of(core: Core, metrics: FeedMetrics, journal: Journal | None) -> Pr
 
 def unproven_of(core: Core) -> list[str]:
     """Symbols whose books the last message did not prove."""
-    return [symbol for symbol, book in core.books.by_symbol.items() if not book.proven]
+    return core.books.unproven
 
 
 def reading_of(core: Core, metrics: FeedMetrics, fanout: FanOut, journal: Journal | None, path: str) -> FeedReading:

@@ -9,6 +9,8 @@ from tidelog.market.session.limits import PaceLimits, SilenceLimits
 from tidelog.market.session.subscription.pace import paused, stale_after_us
 from tidelog.market.session.subscription.subscriptions import Subscription
 
+NEVER_US = 2**62  # beyond any time
+
 
 def note_data(
     subscription: Subscription, at_us: int, limits: PaceLimits, *, moved: bool, seen: int | None = None
@@ -56,6 +58,15 @@ def _follow_pause(subscription: Subscription, pause_us: int, at_us: int, limits:
         return enough
     subscription.pauses = 0
     return True
+
+
+def alike_until_us(subscription: Subscription, limits: PaceLimits) -> int:
+    """The time before which no data that move can make something due sooner; 0: the next ones may. See `note_data`."""
+    if subscription.stale or subscription.pauses + 1 == limits.stretch_pauses:
+        return 0
+    if subscription.pauses + 1 < limits.stretch_pauses:
+        return NEVER_US
+    return subscription.pace.since_us + limits.stretch_us
 
 
 def stale_limit_us(subscription: Subscription, least_us: int, limits: SilenceLimits) -> int:

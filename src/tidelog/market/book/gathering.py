@@ -1,0 +1,73 @@
+"""Books of a live feed, lent to the compiled core, which takes many frames of a socket at a time. Pure.
+
+As `lending`, for who decides: a book is lent only until its session has to look at it again, so that what is noted of
+many updates of one moment is what would have been noted of each.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tidelog.market.book.lending import Gathered, Lending, LendingBooks, Room
+from tidelog.market.book.levels import ScaledLevel
+from tidelog.market.book.proof import NewProof
+from tidelog.market.events import Event, EventId
+
+__all__ = ["GatheringBooks"]
+
+FRAMES_AT_FIRST = 16  # what comes behind a frame that the core leaves is packed in vain
+FRAMES_MAX = 256
+
+
+class GatheringBooks(LendingBooks):
+    """`Books` that lends what is proven. By `gather`, frames are applied many at a time; by the rest, one by one."""
+
+    def __init__(
+        self,
+        decode: Callable[[bytes], Event],
+        proof: NewProof,
+        lending: Lending,
+        alike_until_us: Callable[[str], int],
+    ) -> None:
+        """`alike_until_us`: the time before which an update of a book need not be looked at by itself."""
+        super().__init__(decode, proof, lending)
+        self._alike_until_us = alike_until_us
+        self._until_us: dict[str, int] = {}  # as it was when the book was lent
+        self._frames_max = FRAMES_AT_FIRST
+
+    def gather(
+        self, frames: list[bytes], begin: int, first: EventId, at_us: int, room: Room, *, encode: bool
+    ) -> Gathered | None:
+        """Take frames of one moment, as far as all is well; None if the first is not for the core.
+
+        Args:
+            begin: the first one's place in `frames`.
+            first: its id.
+            encode: give the events' encoding, for a digest.
+        """
+        if self._due:
+            self._lend(at_us)
+        if not self._until_us:
+            return None
+        gathered = self._lending.gather(frames, begin, self._frames_max, first, at_us, room, encode=encode)
+        taken = 0 if gathered is None else gathered.frames
+        self._frames_max = min(2 * max(taken, FRAMES_AT_FIRST // 2), FRAMES_MAX)
+        return gathered
+
+    def _lend(self, at_us: int) -> None:
+        for symbol in self._due:
+            until_us = self._alike_until_us(symbol)
+            if until_us > at_us:  # else the next one is looked at, and then the book is due again
+                self._lending.lend(self._books[symbol], due_us=until_us)
+                self._until_us[symbol] = until_us
+        self._due.clear()
+
+    def look_again(self, symbols: Sequence[str] | None = None) -> None:
+        """Something was noted of these books, or may have been of any: what has to be looked at comes back."""
+        until_us = self._until_us
+        for symbol in [*until_us] if symbols is None else symbols:
+            if self._alike_until_us(symbol) != until_us.get(symbol):
+                self._lending.recall(symbol)
+                until_us.pop(symbol, None)
+
+    def top(self, symbol: str, levels: int | None) -> tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]]:
+        lent = self._lending.top(symbol, levels)
+        return super().top(symbol, levels) if lent is None else lent

@@ -1,0 +1,142 @@
+"""Frames that are taken many at a time leave the same events, books, session and digest as one by one."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.chain.native import needs_core
+from tests.market.conftest import Recording
+from tests.market.gathers import Paths
+from tests.market.kraken.frames import V2
+from tests.market.kraken.mutations import mutated
+from tests.market.stretches import SYMBOLS, MadeUp
+from tidelog.market.book.lending import Fault, Room
+from tidelog.market.events import Resync
+from tidelog.market.session.controls import Ping
+from tidelog.market.session.limits import PaceLimits
+from tidelog.market.venues import venue_of
+
+pytestmark = needs_core
+
+
+def impatient(protocol: str) -> object:
+    """Limits under which a book's pace is learned, and learned again, within a few frames."""
+    limits = venue_of(protocol).rules.limits
+    pace = PaceLimits(stretch_us=40_000, stretch_pauses=5)
+    return replace(limits, silence=replace(limits.silence, pace=pace))
+
+
+def play(protocol: str, seed: int, count: int = 300) -> Paths:
+    rng, feed = random.Random(seed), MadeUp(protocol, seed)
+    frames = feed.frames(count)
+    paths = Paths(protocol, feed.depths, limits=impatient(protocol))  # type: ignore[arg-type]
+    begin, trusted = len(feed.depths), [*feed.depths]
+    paths.frames(frames[:begin])  # snapshots
+    while begin < len(frames):
+        size = rng.choice((1, 2, 7, 40, 300))
+        paths.at_us += rng.choice((0, 1, 500, 20_000))
+        paths.frames(frames[begin : begin + size])
+        begin += size
+        if rng.random() < 0.1:
+            paths.control(Ping(9))
+        if trusted and rng.random() < 0.1:
+            paths.control(Resync("book", trusted.pop(), None, "doubted", paths.at_us + 10**9))
+        if rng.random() < 0.1:
+            paths.assert_same()
+    paths.assert_same()
+    return paths
+
+
+@pytest.mark.parametrize("protocol", SYMBOLS)
+@pytest.mark.parametrize("seed", range(6))
+def test_made_up_feeds(protocol: str, seed: int) -> None:
+    assert play(protocol, seed).taken > 0
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("protocol", SYMBOLS)
+def test_many_made_up_feeds(protocol: str) -> None:
+    for seed in range(6, 200):
+        play(protocol, seed)
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("book-v1-depth10-xbtusd", "v1"), ("book-v2-depth10-btcusd", "v2")])
+def test_of_a_recording_nearly_all_is_taken(recording: Recording, name: str, protocol: str) -> None:
+    frames = recording(name)
+    paths = Paths(protocol, {"BTC/USD": 10})
+    for begin in range(0, len(frames), 50):
+        paths.at_us += 100_000
+        paths.frames(frames[begin : begin + 50])
+    paths.assert_same()
+    assert paths.left < paths.taken / 10
+
+
+@pytest.mark.parametrize("protocol", SYMBOLS)
+@given(data=st.data())
+def test_mutated_frames_mean_the_same(protocol: str, data: st.DataObject) -> None:
+    feed = MadeUp(protocol, data.draw(st.integers(0, 1000), label="seed"))
+    frames = feed.frames(40)
+    for _ in range(data.draw(st.integers(1, 3), label="wounds")):
+        place = data.draw(st.integers(len(feed.depths), len(frames) - 1), label="place")
+        frames.insert(place, data.draw(mutated(frames), label="frame"))
+    paths = Paths(protocol, feed.depths)
+    size = data.draw(st.integers(1, len(frames)), label="size")
+    for begin in range(0, len(frames), size):
+        paths.at_us += 1_000
+        paths.frames(frames[begin : begin + size])
+    paths.assert_same()
+
+
+def test_what_has_no_room_in_the_journal_is_left() -> None:
+    feed = MadeUp("v2", 2)
+    frames = feed.frames(60)
+    paths = Paths("v2", feed.depths)
+    first = len(feed.depths)
+    paths.frames(frames[:first])
+    paths.frames(frames[first:])
+    taken = paths.taken
+    assert taken > 30
+    paths.frames(frames[first + 1 : first + 2], Room(0, 64))
+    assert paths.taken == taken
+
+
+def test_a_panic_is_told_and_its_frame_goes_by_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults: list[Fault] = []
+    feed = MadeUp("v2", 4)
+    frames = feed.frames(60)
+    paths = Paths("v2", feed.depths, on_fault=faults.append)
+    first = len(feed.depths)
+    paths.frames(frames[:first])
+    lending = paths.core.books._lending  # type: ignore[attr-defined]
+    native = lending._frames
+
+    class Failing:
+        """As the core answers where it has panicked at the first frame."""
+
+        name = native.name
+
+        def take(self, *arguments: object, **named: object) -> tuple[object, ...]:
+            return 0, b"", 0, 0, 0, (), [], b"", "index out of bounds"
+
+    lending._frames = Failing()
+    gathered = paths.core.gather(frames, first, paths.core.at._replace(seq=paths.seq + 1), paths.at_us, Room(9_999, 64))
+    assert gathered is None
+    assert [fault.what for fault in faults] == ["index out of bounds"]
+    lending._frames = native
+    paths.frames(frames[first:])
+    paths.assert_same()
+    assert len(faults) == 1
+
+
+def test_other_frames_between_them() -> None:
+    feed = MadeUp("v2", 5)
+    frames = feed.frames(80)
+    for place in range(10, 80, 7):
+        frames.insert(place, V2["trade"])
+    paths = Paths("v2", feed.depths)
+    paths.frames(frames)
+    paths.assert_same()
+    assert paths.taken > 10

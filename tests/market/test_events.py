@@ -1,0 +1,132 @@
+"""Events mean the same whoever made them: a codec, or the compiled core, whose fields are read when looked at."""
+
+import copy
+import gc
+import pickle
+import tracemalloc
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.chain.native import needs_core
+from tests.market.gathers import gathered
+from tests.market.stretches import SYMBOLS, MadeUp
+from tidelog.market.events import BookDelta, BookSnapshot, Event, EventId, Heartbeat
+from tidelog.market.kraken import v1, v2
+from tidelog.market.live.batches import Item
+from tidelog.market.live.monitoring.figures import exchange_time
+from tidelog.market.live.pending import conflation_key
+from tidelog.market.written import written
+
+DECODE: dict[str, Callable[[bytes], Event]] = {"v1": v1.decode, "v2": v2.decode}
+SEEDS = range(3)
+
+Made = tuple[Sequence[Event], Sequence[Event]]  # by a codec, and by the maker that is tested
+
+
+@pytest.fixture(params=["codec", pytest.param("core", marks=needs_core)])
+def maker(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=SYMBOLS)
+def made(request: pytest.FixtureRequest, maker: str) -> Made:
+    """Updates of books and heartbeats."""
+    decode = DECODE[request.param]
+    frames = [frame for seed in SEEDS for frame in MadeUp(request.param, seed).frames(150)]
+    if maker == "codec":
+        return [decode(frame) for frame in frames], [decode(frame) for frame in frames]
+    found = [pair for seed in SEEDS for pair in gathered(MadeUp(request.param, seed), 150)]
+    assert {type(event).__module__ for _, event in found} > {"tidelog_core"}
+    return [decode(frame) for frame, _ in found], [event for _, event in found]
+
+
+def deltas(made: Made) -> list[tuple[BookDelta, BookDelta]]:
+    pairs = [(one, other) for one, other in zip(*made, strict=True) if isinstance(one, BookDelta)]
+    assert len(pairs) > 100
+    assert all(isinstance(other, BookDelta) for _, other in pairs)
+    return [(one, other) for one, other in pairs if isinstance(other, BookDelta)]
+
+
+def test_equality_hash_and_repr(made: Made) -> None:
+    for one, other in zip(*made, strict=True):
+        assert one == other
+        assert other == one
+        assert (one != other) is False
+        assert (hash(one), repr(one)) == (hash(other), repr(other))
+        assert other != Heartbeat() or isinstance(other, Heartbeat)
+        assert Item(EventId(1, 1), one, True) == Item(EventId(1, 1), other, True)
+    updates = [other for _, other in deltas(made)]
+    assert len(set(updates)) == len({one for one, _ in deltas(made)})
+    assert updates[0] != updates[1]
+
+
+def test_class_and_matching(made: Made) -> None:
+    for one, other in deltas(made):
+        assert other.__class__ is BookDelta
+        assert not isinstance(other, BookSnapshot)
+        match other:
+            case BookSnapshot():
+                pytest.fail("it is no snapshot")
+            case BookDelta(symbol, bids, asks, checksum=checksum, timestamp=timestamp, sequence=sequence):
+                assert (symbol, bids, asks) == (one.symbol, one.bids, one.asks)
+                assert (checksum, timestamp, sequence) == (one.checksum, one.timestamp, one.sequence)
+        assert conflation_key(other) == conflation_key(one)
+        assert exchange_time(other) == exchange_time(one)
+
+
+def test_fields(made: Made) -> None:
+    for one, other in deltas(made):
+        assert [type(getattr(other, name)) for name in BookDelta.__struct_fields__] == [
+            type(getattr(one, name)) for name in BookDelta.__struct_fields__
+        ]
+        if other.timestamp is not None:
+            assert other.timestamp.tzinfo is UTC
+        for ours, theirs in zip((*other.bids, *other.asks), (*one.bids, *one.asks), strict=True):
+            assert ours == theirs
+            assert (float(ours.price_text), Decimal(ours.qty_text)) == (
+                float(theirs.price_text),
+                Decimal(theirs.qty_text),
+            )
+        with pytest.raises(AttributeError):
+            other.symbol = "X/USD"  # type: ignore[misc]
+        with pytest.raises(AttributeError):
+            other.prices  # type: ignore[attr-defined]
+
+
+def test_copies_pickles_and_json(made: Made) -> None:
+    for one, other in zip(*made, strict=True):
+        assert pickle.loads(pickle.dumps(other)) == one
+        assert copy.copy(other) == one
+        assert copy.deepcopy(other) == one
+        assert msgspec.json.encode(other) == msgspec.json.encode(one)
+        assert msgspec.json.encode([written(other)]) == msgspec.json.encode([written(one)])
+
+
+def test_a_new_one_is_made_by_its_class(made: Made) -> None:
+    for _, other in deltas(made):
+        fields = [getattr(other, name) for name in BookDelta.__struct_fields__]
+        assert BookDelta(*fields) == other
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    assert BookDelta("A/USD", (), (), 7, at) == BookDelta(symbol="A/USD", bids=(), asks=(), checksum=7, timestamp=at)
+
+
+@needs_core
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_an_event_that_is_kept_keeps_its_own_frame_alone(looked_at: bool) -> None:
+    events = [event for _, event in gathered(MadeUp("v2", 1), 3_000) if isinstance(event, BookDelta)]
+    assert len(events) > 1_000
+    kept = events[::500]
+    tracemalloc.start()
+    try:
+        if looked_at:
+            assert all(event.symbol and event.bids is not event.asks for event in kept)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000 * len(kept)
+    referred = [what for event in kept for what in gc.get_referents(event)]
+    assert not any(isinstance(what, (list, tuple)) and len(what) > 100 for what in referred)
