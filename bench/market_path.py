@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -78,7 +78,7 @@ def exchange(path: Path, rounds: int, per_second: float, at_once: int) -> Iterat
 
 
 async def take(url: str, journal: Path, frames: int) -> Taken:
-    """Consume so many book frames of a new feed."""
+    """Consume so many book frames of a new feed, one by one."""
     latencies, first_ns, now_ns = array("q"), 0, 0
     async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
         taken = 0
@@ -101,21 +101,58 @@ async def take(url: str, journal: Path, frames: int) -> Taken:
     return Taken(first_ns, now_ns, frames, latencies)
 
 
+async def take_batches(url: str, journal: Path, frames: int) -> Taken:
+    """The same, in batches. The first time is that of the first batch's coming."""
+    first_ns = now_ns = taken = 0
+    async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
+        async for batch in feed.batches(pending_max=2 * LIMITS.waiting_max, kinds=(BookDelta, BookSnapshot)):
+            if isinstance(batch, Lagged):
+                sys.exit(f"the consumer missed {batch.missed} events: this machine is too busy to measure on")
+            now_ns = time.monotonic_ns()
+            first_ns = first_ns or now_ns
+            taken += len(batch)
+            if taken >= frames:
+                break
+    return Taken(first_ns, now_ns, frames, ())
+
+
 async def throughput(path: Path, frames: Sequence[bytes], folder: Path) -> float:
-    """Messages per second when they come as fast as they are taken; the median of the bursts."""
+    """Messages per second when they come as fast as they are taken: the median of the bursts, of single events."""
     rounds = max(1, BURST_FRAMES // len(frames))
     played = [*frames] * rounds
-    rates, ratios = [], []
+    figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    tried = paths()
     with exchange(path, rounds, 0, 100) as url:
         for burst in range(BURSTS):
-            base_s = seconds(parse, played)
-            taken = await take(url, folder / f"burst-{burst}.journal", len(played))
-            ours_s = (taken.last_ns - taken.first_ns) / 1e9
-            rates.append(len(played) / ours_s)
-            ratios.append(base_s / ours_s)
-    rate, ratio = statistics.median(rates), statistics.median(ratios)
-    print(f"  {f'{BURSTS} bursts of {len(played):,}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads")
-    return rate
+            for core in tried:
+                for what, consume in (("events", take), ("batches", take_batches)):
+                    with using(core):
+                        base_s, base_busy_s = seconds(parse, played), busy(parse, played)
+                        begun_s = time.thread_time()
+                        taken = await consume(url, folder / f"{what}-{core}-{burst}.journal", len(played))
+                        busy_s = time.thread_time() - begun_s
+                    ours_s = (taken.last_ns - taken.first_ns) / 1e9
+                    found = (len(played) / ours_s, base_s / ours_s, base_busy_s / busy_s)
+                    figures.setdefault((what, core), []).append(found)
+    print(
+        f"  {BURSTS} bursts of {len(played):,}; the second ratio is of processor time, connecting and closing included"
+    )
+    for (what, core), each in figures.items():
+        rate, ratio, of_busy = (statistics.median(column) for column in zip(*each, strict=True))
+        print(f"  {f'{what}: {core}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads   {of_busy:5.2f} x")
+    return statistics.median([rate for rate, _, _ in figures["events", tried[-1]]])
+
+
+def paths() -> tuple[str, ...]:
+    """Where the compiled core is not, there is one."""
+    return ("python", "native") if compiled.core().module is not None else ("python",)
+
+
+def busy(run: Callable[[Sequence[bytes]], None], frames: Sequence[bytes]) -> float:
+    """Processor time of this thread, in seconds."""
+    begun = time.thread_time()
+    run(frames)
+    return time.thread_time() - begun
 
 
 async def latency(path: Path, frames: Sequence[bytes], folder: Path, per_second: int, at_once: int) -> None:
@@ -182,10 +219,10 @@ async def loaded(journal: Path) -> None:
 
 async def reading(journal: Path, total: int, frames: Sequence[bytes]) -> None:
     """A journal replayed as fast as it goes, and loaded into a store, by each path, in turns."""
-    paths = ("python", "native") if compiled.core().module is not None else ("python",)
     figures: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    tried = paths()
     for _ in range(READ_ROUNDS):
-        for path in paths:
+        for path in tried:
             with using(path):
                 for what in ("replay, with digest", "into SQLite"):
                     base_us, begun = loads_us(frames), time.perf_counter()

@@ -33,6 +33,9 @@ FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them ar
 WORDS_MAX = 123  # characters of what a peer or a proxy says: what fits into a close (RFC 6455, 5.5)
 BODY_BYTES_SHOWN = 4 * WORDS_MAX  # of an answer's body, in which its words are looked for
 NO_CODE = 1005  # stands for a close without a code (RFC 6455, 7.4.1)
+# looked up once: nearly every frame is asked
+_CONTINUATION = WSMsgType.CONTINUATION
+_DATA = frozenset((WSMsgType.TEXT, WSMsgType.BINARY, _CONTINUATION))
 _SILENT = logging.Logger("tidelog.websocket", logging.CRITICAL + 1)  # picows logs URLs, and a URL may hold a key
 _SILENT.addHandler(logging.NullHandler())
 
@@ -117,7 +120,9 @@ class Listener(WSListener):
         if self.ended is not None:  # read in one go with what ended it: nothing may follow a gap as if there were none
             return
         kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
+        if kind in _DATA:
+            self._collect(transport, frame)
+        elif kind == WSMsgType.CLOSE:
             code = frame.get_close_code()  # 0 if there is none; codes of the peer's own are plain integers
             number = getattr(code, "value", code) or NO_CODE
             words = _words(frame.get_close_message())
@@ -126,8 +131,6 @@ class Listener(WSListener):
             transport.disconnect()
         elif kind == WSMsgType.PING:
             self._answer(transport, frame)
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            self._collect(transport, frame)
 
     def _answer(self, transport: WSTransport, frame: WSFrame) -> None:
         """A pong, unless the peer does not read: it could let our memory grow by asking alone."""
@@ -151,19 +154,23 @@ class Listener(WSListener):
         if frame.rsv2 or frame.rsv3:  # what they mean would have had to be agreed on (RFC 6455, 5.2)
             self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "a frame with a reserved bit set")
             return
-        if (frame.msg_type == WSMsgType.CONTINUATION) != bool(self._parts):
+        if (frame.msg_type == _CONTINUATION) != bool(self._parts):
             self._refuse(transport, WSCloseCode.PROTOCOL_ERROR, "fragments out of order")
             return
-        self._size += len(frame.get_payload_as_memoryview()) + FRAGMENT_BYTES
+        payload = frame.get_payload_as_bytes()
+        self._size += len(payload) + FRAGMENT_BYTES
         if self._size > self.limits.message_bytes_max:
             reason = f"a message of more than {self.limits.message_bytes_max} bytes"
             self._refuse(transport, WSCloseCode.MESSAGE_TOO_BIG, reason)
             return
-        self._parts.append(frame.get_payload_as_bytes())
         if not frame.fin:
+            self._parts.append(payload)
             return
-        message = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts, self._size = [], 0
+        message = payload
+        if self._parts:
+            message = b"".join((*self._parts, payload))
+            self._parts = []
+        self._size = 0
         self.messages.append(message)
         self.waiting_bytes += len(message)
         if len(self.messages) > self.limits.waiting_max or self.waiting_bytes > self.limits.waiting_bytes_max:

@@ -35,9 +35,6 @@ class _WireFrame(Struct, gc=False):
     def get_payload_as_bytes(self) -> bytes:
         return self.payload
 
-    def get_payload_as_memoryview(self) -> memoryview:
-        return memoryview(self.payload)
-
     def get_close_code(self) -> int:
         return self.close_code
 
