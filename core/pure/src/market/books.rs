@@ -99,7 +99,7 @@ pub struct Books {
     scanner: &'static Scanner,
     lent: Vec<Lent>,                  // a book keeps its place for good
     by_name: HashMap<Vec<u8>, usize>, // as frames have it
-    recent: (Vec<u8>, usize),
+    recent: (Vec<u8>, Option<usize>), // the name of the last one, and its place; None: there was none
     levels: Vec<Level>,
     followed: Vec<Followed>, // each keeps its place for good
     trades_by_name: HashMap<Vec<u8>, usize>,
@@ -122,7 +122,7 @@ impl Books {
             scanner,
             lent: Vec::new(),
             by_name: HashMap::new(),
-            recent: (Vec::new(), usize::MAX),
+            recent: (Vec::new(), None),
             levels: Vec::new(),
             followed: Vec::new(),
             trades_by_name: HashMap::new(),
@@ -184,13 +184,13 @@ impl Books {
 
     #[inline(always)]
     fn find(&mut self, name: &[u8]) -> Option<usize> {
-        if self.recent.0 != name {
+        if self.recent.1.is_none() || self.recent.0 != name {
             let place = *self.by_name.get(name)?;
             self.recent.0.clear();
             self.recent.0.extend_from_slice(name);
-            self.recent.1 = place;
+            self.recent.1 = Some(place);
         }
-        Some(self.recent.1)
+        self.recent.1
     }
 
     /// Take records in order, up to the first that is not for this side. A panic is a fault at that record, which
@@ -373,5 +373,25 @@ mod tests {
         assert!(taken.fault.is_some_and(|what| !what.is_empty()));
         assert_eq!((taken.records, taken.heartbeats, taken.end), (1, 1, 27));
         assert_eq!(taken.encoded, b"[[1,18446744073709551615],\"Heartbeat\",{},null]");
+    }
+
+    #[test]
+    fn a_book_without_a_name_is_none_that_was_lent() {
+        let frame = b"[336,{\"b\":[[\"1.0\",\"1.0\",\"1.5\"]],\"c\":\"7\"},\"book-10\",\"\"]";
+        let mut packed = vec![0x91, 0x93, 0x00, 0x01, 0xc4, frame.len() as u8];
+        packed.extend_from_slice(frame);
+        let Some(mut books) = Books::new("kraken-v1") else { panic!("it is known") };
+        let span = Span {
+            packed: &packed,
+            begin: 1,
+            run: 1,
+            first: 1,
+            last: 1,
+            floor_us: 0,
+            purpose: Purpose::Events,
+            encode: true,
+        };
+        let taken = books.take(&span);
+        assert_eq!((taken.records, taken.fault), (0, None));
     }
 }
