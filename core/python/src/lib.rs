@@ -5,6 +5,7 @@ mod copy;
 mod envelopes;
 mod events;
 mod market;
+mod objects;
 mod rows;
 mod stored;
 
@@ -26,6 +27,8 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(chain::prove, module)?)?;
     module.add_function(wrap_pyfunction!(stored::reprove, module)?)?;
     module.add_function(wrap_pyfunction!(envelopes::split, module)?)?;
+    module.add_function(wrap_pyfunction!(objects::transaction_objects, module)?)?;
+    module.add_function(wrap_pyfunction!(objects::receipt_objects, module)?)?;
     module.add_function(wrap_pyfunction!(copy::copy_rows, module)?)?;
     module.add_function(wrap_pyfunction!(chain::lanes, module)?)
 }

@@ -53,7 +53,7 @@ impl<'py> Tuples<'py> {
 
 /// A row of exactly N values of their kinds.
 #[inline(always)]
-fn row<'a, const N: usize>(tuple: &'a Bound<'_, PyTuple>) -> Option<[Value<'a>; N]> {
+pub(crate) fn row<'a, const N: usize>(tuple: &'a Bound<'_, PyTuple>) -> Option<[Value<'a>; N]> {
     if tuple.len() != N {
         return None;
     }

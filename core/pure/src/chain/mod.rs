@@ -10,6 +10,7 @@ pub mod envelopes;
 pub mod hex;
 pub mod json;
 pub mod keccak;
+pub mod objects;
 pub mod rlp;
 pub mod rows;
 pub mod rules;

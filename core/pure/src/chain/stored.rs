@@ -60,11 +60,11 @@ fn unreadable<T>(what: &'static str) -> Outcome<T> {
     declined(Reason::Shape, what)
 }
 
-fn int(value: Value<'_>) -> Outcome<u64> {
+pub(super) fn int(value: Value<'_>) -> Outcome<u64> {
     if let Value::Int(value) = value { Ok(value) } else { unreadable("no integer") }
 }
 
-fn octets(value: Value<'_>) -> Outcome<&[u8]> {
+pub(super) fn octets(value: Value<'_>) -> Outcome<&[u8]> {
     if let Value::Bytes(value) = value { Ok(value) } else { unreadable("no bytes") }
 }
 
@@ -72,7 +72,7 @@ fn sized<const N: usize>(value: Value<'_>) -> Outcome<[u8; N]> {
     octets(value)?.try_into().or_else(|_| unreadable("bytes of another size"))
 }
 
-fn text(value: Value<'_>) -> Outcome<Option<&str>> {
+pub(super) fn text(value: Value<'_>) -> Outcome<Option<&str>> {
     match value {
         Value::Null => Ok(None),
         Value::Text(text) => Ok(Some(text)),
@@ -81,7 +81,7 @@ fn text(value: Value<'_>) -> Outcome<Option<&str>> {
 }
 
 /// None for null.
-fn optional<'a, T>(value: Value<'a>, read: fn(Value<'a>) -> Outcome<T>) -> Outcome<Option<T>> {
+pub(super) fn optional<'a, T>(value: Value<'a>, read: fn(Value<'a>) -> Outcome<T>) -> Outcome<Option<T>> {
     if value == Value::Null { Ok(None) } else { read(value).map(Some) }
 }
 
@@ -502,7 +502,7 @@ fn read_header(encoded: &[u8], bytes: &mut Vec<u8>) -> Outcome<Header> {
     if fields.next().is_some() { unreadable("a header of too many fields") } else { Ok(header) }
 }
 
-fn are_hashes(item: &Item<'_>) -> bool {
+pub(super) fn are_hashes(item: &Item<'_>) -> bool {
     let is_hash = |item: &Item<'_>| matches!(item, Item::Bytes(hash) if hash.len() == size_of::<Hash>());
     matches!(item, Item::List(items) if items.iter().all(is_hash))
 }
@@ -511,7 +511,7 @@ fn is_address(item: &Item<'_>) -> bool {
     matches!(item, Item::Bytes(address) if address.len() == size_of::<Address>())
 }
 
-fn is_access_list(item: &Item<'_>) -> bool {
+pub(super) fn is_access_list(item: &Item<'_>) -> bool {
     let is_entry = |entry: &Item<'_>| {
         matches!(entry, Item::List(pair)
             if matches!(&pair[..], [address, keys] if is_address(address) && are_hashes(keys)))
@@ -519,7 +519,7 @@ fn is_access_list(item: &Item<'_>) -> bool {
     matches!(item, Item::List(entries) if entries.iter().all(is_entry))
 }
 
-fn are_authorizations(item: &Item<'_>) -> bool {
+pub(super) fn are_authorizations(item: &Item<'_>) -> bool {
     // without leading zeros, as they are encoded again
     let is_number =
         |item: &Item<'_>| matches!(item, Item::Bytes(number) if number.len() <= 32 && !number.starts_with(&[0]));

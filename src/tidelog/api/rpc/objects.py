@@ -2,6 +2,7 @@
 
 Pure. Quantities are minimal hex, data is padded, fields that a fork or a type does not have are absent, and
 what an endpoint added of its own (`extra`) is given back. What rows cannot know: `tidelog.api.rpc.differences`.
+The compiled core, where it is, makes arrays of whole transactions and of receipts; what it declines is made here.
 Shapes: the execution-apis specification, and what geth, reth and anvil send beyond it.
 """
 
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tidelog import compiled
 from tidelog.batch import Row
 from tidelog.chain.blocks import Transaction
 from tidelog.chain.encoding.derived import state_sync_hash
@@ -87,7 +89,7 @@ class _JsonHeader(_Json):
 
 
 class _JsonBlock(_JsonHeader):
-    transactions: list[str] | list[Raw]
+    transactions: list[str] | Raw
     withdrawals: "list[_JsonWithdrawal] | UnsetType"
 
 
@@ -219,7 +221,6 @@ def block_answer(rows: BlockRows, *, full: bool) -> bytes:
     """
     row = BlockColumns._make(rows.block)
     place = place_of(rows.block)
-    transactions = [TransactionColumns._make(tx) for tx in rows.transactions]
     has_size = row.extra is not None and '"size":' in row.extra
     answer = _JsonBlock(
         number=place.number,
@@ -248,9 +249,9 @@ def block_answer(rows: BlockRows, *, full: bool) -> bytes:
         slot_number=_optional_int(row.slot_number),
         size=UNSET if has_size else _optional_int(block_size(rows)),
         uncles=[_data(row.uncles[i : i + 32]) for i in range(0, len(row.uncles), 32)],
-        transactions=[_encoded_transaction(tx, place) for tx in transactions]
+        transactions=_whole_transactions(rows.transactions, place)
         if full
-        else [_data(tx.hash) for tx in transactions],
+        else [_data(tx.hash) for tx in map(TransactionColumns._make, rows.transactions)],
         withdrawals=UNSET if row.withdrawal_count is None else [_withdrawal(item) for item in rows.withdrawals],
     )
     return bytes(_with_extra(_encode(answer), row.extra))
@@ -334,6 +335,17 @@ def block_size(rows: BlockRows) -> int | None:
 def transaction_answer(place: Place, row: Row) -> bytes:
     """The result of eth_getTransactionBy..; Corruption or ValueError if a stored list is none."""
     return bytes(_encoded_transaction(TransactionColumns._make(row), place))
+
+
+def _whole_transactions(rows: Sequence[Row], place: Place) -> Raw:
+    """An array of them, by the compiled core where it is and takes them."""
+    module = compiled.core().module
+    made = None if module is None else module.transaction_objects(place, rows)
+    return (
+        Raw(_encode([_encoded_transaction(row, place) for row in map(TransactionColumns._make, rows)]))
+        if made is None
+        else Raw(made)
+    )
 
 
 def _encoded_transaction(row: TransactionColumns, place: Place) -> Raw:
@@ -432,7 +444,14 @@ def _extra(row: TransactionColumns) -> _Extra:
 
 
 def receipts_answer(place: Place, transactions: Sequence[Row], logs: Sequence[Row]) -> bytes:
-    """The result of eth_getBlockReceipts, of a block's transactions and all of their logs."""
+    """The result of eth_getBlockReceipts, of a block's transactions and all of their logs, each in key order.
+
+    By the compiled core where it is and takes them.
+    """
+    module = compiled.core().module
+    made: bytes | None = None if module is None else module.receipt_objects(place, transactions, logs)
+    if made is not None:
+        return made
     by_transaction: dict[int, list[LogColumns]] = {}
     for row in logs:
         log = LogColumns._make(row)
