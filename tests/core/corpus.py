@@ -14,6 +14,7 @@ from tests.chain.answers import simulated
 from tests.chain.test_native_stored import stored
 from tests.conftest import SHARED
 from tests.market.stretches import MadeUp
+from tidelog.batch import encode_row
 from tidelog.chain.rows.tables import TRANSACTIONS
 from tidelog.market.book.levels import Book, Precision
 from tidelog.market.events import BookDelta, BookSnapshot
@@ -110,15 +111,24 @@ def updates(protocol: str) -> list[bytes]:
     return frames
 
 
+def packed() -> Iterator[bytes]:
+    """The rows of a block, packed, each table behind the count of its columns."""
+    rows = stored(simulated("prague"))
+    for group in ([rows.block], rows.transactions, rows.logs):
+        yield bytes([len(group[0])]) + b"".join(map(encode_row, group))
+
+
 def write(folder: Path) -> None:
     """Write a folder for each target."""
     frames = folder / "frames"
     frames.mkdir(parents=True, exist_ok=True)
     for i, feed in enumerate(feeds()):
         (frames / str(i)).write_bytes(feed)
-    answers, items = folder / "answers", folder / "items"
-    for made in (answers, items):
+    answers, items, tables = (folder / name for name in ("answers", "items", "packed"))
+    for made in (answers, items, tables):
         made.mkdir(parents=True, exist_ok=True)
+    for i, content in enumerate(packed()):
+        (tables / str(i)).write_bytes(content)
     for i, (block, receipts) in enumerate(pairs()):
         if len(block) + len(receipts) <= SIZE_MAX:
             (answers / str(i)).write_bytes(CHECKS[i % len(CHECKS)] + block + b"\0" + receipts)

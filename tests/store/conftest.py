@@ -7,8 +7,11 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
+from tests.chain.native import needs_core
+from tidelog.batch import INT_MAX
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
+from tidelog.store.sqlite import packing
 
 
 class Opener(Protocol):
@@ -19,10 +22,11 @@ class Opener(Protocol):
     ) -> Awaitable[Store]: ...
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a database that holds nothing yet."""
-    if request.param == "sqlite":
+@pytest.fixture(params=["sqlite", pytest.param("sqlite, packed", marks=needs_core), "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a database that holds nothing yet; SQLite's takes rows one by one, or packed, however few."""
+    if request.param != "postgresql":
+        monkeypatch.setattr(packing, "ROWS_MIN", 1 if request.param == "sqlite, packed" else INT_MAX)
         return f"sqlite:///{tmp_path}/store.db"
     address: str = request.getfixturevalue("postgres_url")
     return address

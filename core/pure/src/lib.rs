@@ -8,3 +8,4 @@ pub mod chain;
 pub mod copy;
 pub mod fault;
 pub mod market;
+pub mod packed;

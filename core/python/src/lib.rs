@@ -11,6 +11,7 @@ mod stored;
 
 use pyo3::prelude::*;
 use pyo3::types::PySequence;
+use tidelog_sqlite as _; // SQLite loads it from this library: tidelog.store.sqlite.packing
 
 #[pymodule]
 fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -28,6 +28,7 @@ from tidelog.store.sqlite.connection import (
     translated,
 )
 from tidelog.store.sqlite.opened import OpenedFiles
+from tidelog.store.sqlite.packing import from_packed, load, portions
 from tidelog.store.sqlite.segments import shortening, take_places
 from tidelog.store.sqlite.wide import stored, texts
 from tidelog.telemetry import logger
@@ -59,11 +60,13 @@ class _Statements:
         written = (*table.names, *(text for _, text, _ in table.spelled))
         names = column_list(written)
         marks = ", ".join("?" * len(written))
+        packed = from_packed(len(written))
         if segment is not None:  # as a literal: rows need not carry it
-            names, marks = f'{names}, "segment"', f"{marks}, {segment}"
+            names, marks, packed = f'{names}, "segment"', f"{marks}, {segment}", from_packed(len(written), segment)
         others = [name for name in written if name not in table.key]
         replaced = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
         self.add = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'
+        self.add_packed = f'INSERT INTO "{table.name}" ({names}) {packed}'
         self.put = f"{self.add} ON CONFLICT ({column_list(table.key)}) DO UPDATE SET {replaced}"
         self.rollback = (
             f'DELETE FROM "{table.name}" WHERE "{table.scope}" = ? AND "{table.height}" > ? AND "{table.height}" <= ?'
@@ -99,7 +102,8 @@ class Writer:
     """Owns the writing connection.
 
     `_files` are None before the first transaction, and on a file system that is simulated. `_wal_pages` is the length
-    of the log as of our last commit, `_cut_pages` the length to cut it at.
+    of the log as of our last commit, `_cut_pages` the length to cut it at. `_unpacked` says why rows are bound one by
+    one; None: they are packed.
     """
 
     def __init__(
@@ -143,6 +147,7 @@ class Writer:
         pragma(connection, "cache_size", -CACHE_KIB)
         pragma(connection, "journal_size_limit", self._limits.wal_pages_max * PAGE_BYTES)
         connection.set_wal_hook(self._note_wal)  # in place of the automatic checkpoint
+        self._unpacked = load(connection)
 
     def _note_wal(self, connection: apsw.Connection, database: str, pages: int) -> int:
         self._wal_pages = pages
@@ -176,7 +181,7 @@ class Writer:
                         applied_migrations(self._connection), self._shipped, location=self._path
                     )
                     if not missing:
-                        return numbers
+                        break
                     is_new = is_new or missing[0].number == 1
                     migration = missing[0]
                     if not is_new:  # with rows in it, which takes its time
@@ -187,6 +192,10 @@ class Writer:
                         (migration.number, migration.name, migration.sha256),
                     )
                 numbers.append(migration.number)
+            # What a statement of many rows keeps until its end, some megabytes, goes into memory: not every machine has
+            # a folder for it. Not before this: a migration sorts all rows of a table.
+            pragma(self._connection, "temp_store", 2)
+        return numbers
 
     def acquire(self, source: str, number: int) -> Checkpoint:
         with translated(self._path), self._transaction():
@@ -220,7 +229,7 @@ class Writer:
                 places = take_places(self._connection, heights, self._limits.segment_rows)
                 for rows in batch.add:
                     for segment, part in parts(rows, places):
-                        self._write(self._of(rows.table, segment).add, rows.table, part)
+                        self._add(self._of(rows.table, segment), rows.table, part)
                 for rows in batch.put:
                     for segment, part in parts(rows, places):
                         self._write(self._of(rows.table, segment).put, rows.table, part)
@@ -240,6 +249,20 @@ class Writer:
         with shortening(self._connection, rollback):
             for table in rollback.tables:
                 self._connection.execute(self._of(table).rollback, bounds)
+
+    def _add(self, statements: _Statements, table: Table, rows: Iterable[Row]) -> None:
+        """Insert rows: packed where that is to be had and pays, else one by one. They are walked once here too."""
+        if self._unpacked is not None or table.spelled:
+            self._write(statements.add, table, rows)
+            return
+        for part, packed in portions(rows):
+            if packed is not None:
+                try:
+                    self._connection.execute(statements.add_packed, (packed,))
+                    continue
+                except (apsw.ConstraintError, apsw.MismatchError, apsw.SQLError):
+                    pass  # nothing of it was added. One by one, they go in, or the row that does not is named.
+            self._write(statements.add, table, part)
 
     def _write(self, statement: str, table: Table, rows: Iterable[Row]) -> None:
         """Run the statement for each row. Rows are walked once and never gathered: they may be on disk."""
