@@ -1,6 +1,6 @@
 """Rows as one value: the function of the compiled core gives what was packed, and refuses what was not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.chain.native import needs_core
 from tests.store.rows import SOURCE, Chain
 from tidelog import compiled
-from tidelog.batch import Batch, Checkpoint, Row, Rows, encode_row
+from tidelog.batch import Batch, Checkpoint, Piece, Pieces, Row, Rows, encode_row
 from tidelog.chain.rows.tables import BLOCK_TABLES, LOGS, TRANSACTIONS
 from tidelog.compiled import VARIABLE, found
 from tidelog.errors import Corruption
@@ -42,7 +42,7 @@ def given_back(connection: apsw.Connection, packed: bytes, width: int) -> list[R
     return list(connection.execute(text, (packed,)))
 
 
-def encoded(rows: list[Row]) -> bytes:
+def encoded(rows: Iterable[Row]) -> bytes:
     return b"".join(map(encode_row, rows))
 
 
@@ -120,9 +120,22 @@ def test_portions_are_bounded_and_hold_every_row_in_order(monkeypatch: pytest.Mo
     assert [row for part, _ in found for row in part] == [*rows[:3_000], odd, *rows[3_000:]]
     packed = [(part, content) for part, content in found if content is not None]
     assert len(packed) > 3
-    assert all(content == encoded(part) and len(content) < 100_000 for part, content in packed)
+    assert all(content == encoded(list(part)) and len(content) < 100_000 for part, content in packed)
     assert all(odd in part or len(part) < 600 for part, content in found if content is None)
     assert list(packing.portions([])) == []
+
+
+def test_pieces_that_are_encoded_already_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Encoded(list[Row]):
+        packed = b"as the core has it"
+
+    monkeypatch.setattr(packing, "ROWS_MIN", 3)
+    own: list[Row] = [(5,)] * 70_000
+    pieces = [Piece(1, 1, Encoded([(1,), (2,)])), Piece(1, 2, [(3,)]), Piece(1, 3, own)]
+    (part, packed), *others = packing.portions(Pieces(pieces))
+    assert not others
+    assert list(part) == [(1,), (2,), (3,), *own]
+    assert packed == Encoded.packed + encoded([(3,), *own])
 
 
 def opened(path: Path) -> tuple[Writer, Checkpoint]:

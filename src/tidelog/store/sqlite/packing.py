@@ -6,14 +6,14 @@ released. Packed is what every row has, its canonical encoding (`tidelog.batch`)
 does not take the rows, they are bound one by one; the store holds the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import apsw
 import msgspec
 
 from tidelog import compiled
-from tidelog.batch import Row
+from tidelog.batch import Piece, Pieces, Row
 
 __all__ = ["from_packed", "load", "portions"]
 
@@ -49,29 +49,41 @@ def from_packed(width: int, *values: int) -> str:
     return f"SELECT {', '.join(columns)} FROM tidelog_rows(?, {width})"
 
 
-def portions(rows: Iterable[Row]) -> Iterator[tuple[list[Row], bytearray | None]]:
-    """Rows in pieces of about PORTION_BYTES, each with its rows packed; None: they cannot be, or are too few."""
-    part: list[Row] = []
-    packed = bytearray()
+def portions(rows: Iterable[Row]) -> Iterator[tuple[Collection[Row], bytearray | None]]:
+    """Rows in portions of about PORTION_BYTES, each with its rows packed; None: they cannot be, or are too few."""
+    part: list[Piece] = []
+    count, packed = 0, bytearray()
+    for piece, encoded in _encoded(rows):
+        if encoded is not None:
+            part.append(piece)
+            packed += encoded
+            count += len(piece.rows)
+        if part and (encoded is None or len(packed) >= PORTION_BYTES):
+            yield Pieces(part), packed if count >= ROWS_MIN else None
+            part, count, packed = [], 0, bytearray()
+        if encoded is None:
+            yield piece.rows, None
+    if part:
+        yield Pieces(part), packed if count >= ROWS_MIN else None
+
+
+def _encoded(rows: Iterable[Row]) -> Iterator[tuple[Piece, bytes | memoryview | None]]:
+    """Rows in pieces, each with their encodings one behind the other; None: they cannot be encoded."""
+    if isinstance(rows, Pieces):
+        for piece in rows.pieces:
+            held: bytes | None = getattr(piece.rows, "packed", None)  # rows of the core are encoded already
+            yield piece, _packed(piece.rows) if held is None else held
+        return
     walking = iter(rows)
     while step := list(islice(walking, _STEP)):
-        encoded = _packed(step)
-        if encoded is not None:
-            part += step
-            packed += encoded
-        if part and (encoded is None or len(packed) >= PORTION_BYTES):
-            yield part, packed if len(part) >= ROWS_MIN else None
-            part, packed = [], bytearray()
-        if encoded is None:
-            yield step, None
-    if part:
-        yield part, packed if len(part) >= ROWS_MIN else None
+        yield Piece(None, None, step), _packed(step)
 
 
-def _packed(rows: list[Row]) -> memoryview | None:
+def _packed(rows: Sequence[Row]) -> memoryview | None:
     """The encodings of rows, one behind the other."""
     try:
-        listed = _encoder.encode(rows)
+        listed = _encoder.encode(list(rows))
     except (OverflowError, TypeError, ValueError):  # msgpack has no such integer, no such text, no such type
         return None
-    return memoryview(listed)[1 if len(rows) < 16 else 3 :]  # behind the head of the list, msgpack's array 16
+    # behind the head of the list: msgpack's array of up to 15, of 16 bits, of 32
+    return memoryview(listed)[1 if len(rows) < 16 else 3 if len(rows) < 1 << 16 else 5 :]
