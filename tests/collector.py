@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.command import until
+from tests.patience import HANGS_S
 
 __all__ = ["Collector", "Told"]
 
@@ -45,7 +46,7 @@ class Collector:
                     body = gzip.decompress(body)
                 collector.bodies.append(body)
                 if hang:
-                    collector._over.wait(60.0)
+                    collector._over.wait(HANGS_S)
                     return
                 if not refuse:
                     collector.spans += spans_of(body)

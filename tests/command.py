@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from tests.patience import HANGS_S
 from tidelog.cli.db.content import content_digests
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
@@ -21,7 +22,6 @@ __all__ = ["Finished", "Running", "digest", "environment", "tidelog", "until"]
 
 T = TypeVar("T")
 
-COMMAND_S = 60.0  # no command of the tests takes a tenth of it: what takes longer hangs
 POLL_S = 0.005  # between looks at what another process has done, where nothing tells us
 
 
@@ -40,7 +40,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def tidelog(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = COMMAND_S
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = HANGS_S
 ) -> Finished:
     """Run a command to its end."""
     done = subprocess.run(
@@ -54,7 +54,7 @@ def tidelog(
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def until(condition: Callable[[], T], what: str, *, timeout_s: float = 30.0) -> T:
+def until(condition: Callable[[], T], what: str, *, timeout_s: float = HANGS_S) -> T:
     """Look again and again until the condition holds; what it gave."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
@@ -106,7 +106,7 @@ class Running:
     def kill9(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(COMMAND_S)
+        self.process.wait(HANGS_S)
 
     def interrupt(self) -> int:
         """Ctrl-C; the exit code."""
@@ -114,9 +114,9 @@ class Running:
         return self.wait()
 
     def wait(self) -> int:
-        return self.process.wait(COMMAND_S)
+        return self.process.wait(HANGS_S)
 
-    def until(self, condition: Callable[[], T], what: str, *, timeout_s: float = 30.0) -> T:
+    def until(self, condition: Callable[[], T], what: str, *, timeout_s: float = HANGS_S) -> T:
         """As `until`, and the command has to be alive meanwhile."""
 
         def alive_and() -> T:

@@ -9,6 +9,7 @@ import httpx
 
 from tests.command import Running
 from tests.market.exchange import Script, serve
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions
@@ -25,7 +26,6 @@ from tidelog.telemetry import ApiMetrics, Readiness, rendered
 
 T = TypeVar("T")
 
-WAIT_S = 30.0
 BLOCKS = 80  # more than the last 64: some are final
 
 
@@ -91,7 +91,7 @@ async def _true(value: bool) -> bool:
 
 async def eventually(look: Callable[[], Awaitable[T]]) -> T:
     """Look again until it gives something true."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(HANGS_S):
         while not (found := await look()):  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.02)
         return found

@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,10 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.patience import HANGS_S
+from tests.ports import release_port, reserved_port
+
 __all__ = ["PostgresServer", "binaries", "running"]
 
 VERSION = 18
-START_TIMEOUT_S = 30.0  # after a kill the shared memory is in use for some seconds, then the log is replayed
 OPEN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # where every user may run programs, on most machines
 POLL_S = 0.02  # the server tells that it is ready by a line in a file
 READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
@@ -80,13 +81,6 @@ def _reachable(programs: Path) -> Iterator[Path]:
     raise RuntimeError(f"no folder of {', '.join(OPEN_FOLDERS)} lets the user nobody run a copy of {programs}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class PostgresServer:
     """One server with its own data folder. `process` is the postmaster, None while it is down."""
 
@@ -96,7 +90,7 @@ class PostgresServer:
         self._data = self._folder / "data"
         self._log = self._folder / "log"
         self._numbers = itertools.count(1)  # of the databases
-        self.port = _free_port()
+        self.port = reserved_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._as_user = _nobody()
         if self._as_user:
@@ -112,7 +106,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         """Run a program that has to succeed; a server that recovers from a backend's death is waited for."""
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + HANGS_S
         while True:
             done = subprocess.run(
                 [self._programs / program, *arguments], capture_output=True, text=True, cwd="/", **self._as_user
@@ -150,7 +144,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + HANGS_S
         while not self._try_start(deadline):
             assert time.monotonic() < deadline, self._log.read_text()[-2000:]
 
@@ -206,6 +200,7 @@ class PostgresServer:
     def remove(self) -> None:
         self.stop_immediately()
         shutil.rmtree(self._folder, ignore_errors=True)
+        release_port(self.port)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tests.patience import HANGS_S
+from tests.ports import release_port, reserved_port
 from tidelog.sim.node.chain.methods import Chain
 from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.node import SimNode
@@ -15,8 +17,6 @@ __all__ = ["Simulated"]
 
 T = TypeVar("T")
 
-CALL_S = 30.0  # the longest change of a chain that tests make takes a second
-
 
 class Simulated:
     """`with Simulated(chain) as node:` serves it. Everything that touches the node goes through `do`."""
@@ -24,7 +24,8 @@ class Simulated:
     def __init__(self, chain: Chain, *, replicas: int = 1) -> None:
         self.chain = chain
         self.node = SimNode(chain, replicas=replicas)
-        self._server = NodeServer(self.node)
+        self._port = reserved_port()
+        self._server = NodeServer(self.node, port=self._port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="node")
 
@@ -40,8 +41,9 @@ class Simulated:
             self._run(self._server.stop())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(CALL_S)
+            self._thread.join(HANGS_S)
             self._loop.close()
+            release_port(self._port)
 
     @property
     def tree(self) -> BlockTree:
@@ -62,7 +64,7 @@ class Simulated:
         async def act() -> T:
             return action()
 
-        return asyncio.run_coroutine_threadsafe(act(), self._loop).result(CALL_S)
+        return asyncio.run_coroutine_threadsafe(act(), self._loop).result(HANGS_S)
 
     def stop(self) -> None:
         """Refuse connections; `start` listens on the same port again."""
@@ -76,4 +78,4 @@ class Simulated:
         return self.do(lambda: self.chain.head.hash)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS_S)

@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from tests.patience import HANGS_S
+
 ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 PURE = ("the chain's pure folders do no I/O", "the market's pure folders do no I/O")
@@ -27,7 +29,7 @@ def linted(copy: Path) -> str:
         env=os.environ | {"PYTHONPATH": str(copy / "src")},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANGS_S,
     )
     return re.sub(r"\x1b\[[0-9;]*m", "", made.stdout + made.stderr)
 

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.interrupt import ENDING
 from tidelog.runtime import ThreadWorker, run
 
@@ -100,7 +101,7 @@ finally:
 
 def test_a_program_that_fails_ends_after_the_call_that_had_begun() -> None:
     """A thread that is inside a library while the interpreter is taken apart may crash the process."""
-    done = subprocess.run([sys.executable, "-c", FAILS], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FAILS], capture_output=True, text=True, timeout=HANGS_S)
     assert (done.returncode, done.stdout) == (1, "ended\n"), done.stderr
     assert done.stderr.endswith("RuntimeError: a fault\n")
 
@@ -158,5 +159,5 @@ run(main())
 
 
 def test_a_second_signal_ends_a_program_that_is_too_busy_to_hear_the_first() -> None:
-    done = subprocess.run([sys.executable, "-c", STUBBORN], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", STUBBORN], capture_output=True, timeout=HANGS_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"asked\n", b"")

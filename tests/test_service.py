@@ -19,6 +19,7 @@ import pytest
 
 from tests.command import environment
 from tests.conftest import missing
+from tests.patience import HANGS_S
 from tidelog.cli import main
 from tidelog.cli.run.file.settings import RunSettings, Settings
 from tidelog.config import DATA_DIR, parse
@@ -26,7 +27,6 @@ from tidelog.config import DATA_DIR, parse
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "deploy" / "systemd" / "tidelog.service"
 CONTAINERFILE = ROOT / "deploy" / "Containerfile"
-STEP_S = 60.0
 FILE = '[[chain]]\nname = "main"\nrpc = ["http://127.0.0.1:9"]\n'
 
 
@@ -86,7 +86,7 @@ def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
     assert analyze is not None
     copy = tmp_path / UNIT.name
     copy.write_text(UNIT.read_text().replace("/opt/tidelog/bin/tidelog run", f"{shutil.which('true')} run"))
-    done = subprocess.run([analyze, "verify", str(copy)], capture_output=True, text=True, timeout=STEP_S)
+    done = subprocess.run([analyze, "verify", str(copy)], capture_output=True, text=True, timeout=HANGS_S)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -126,7 +126,7 @@ def test_the_containerfile_copies_what_makes_the_whole_wheel(tmp_path: Path) -> 
         else:
             shutil.copy(path, context)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(context)]
-    done = subprocess.run(build, capture_output=True, text=True, timeout=STEP_S, env=environment())
+    done = subprocess.run(build, capture_output=True, text=True, timeout=HANGS_S, env=environment())
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

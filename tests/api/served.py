@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from tests.chain.rig import Rig, a_node
 from tests.market.recorded import Recording, levels
+from tests.patience import HANGS_S
 from tests.runtime import FakeRuntime
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions
@@ -28,7 +29,6 @@ __all__ = ["CHAIN", "Filled", "Reply", "Served", "fill", "filled"]
 T = TypeVar("T")
 
 CHAIN = "/v1/chains/1337"
-WAIT_S = 30.0  # for a server to begin or to end, and for an answer
 BLOCKS = 40
 
 
@@ -113,7 +113,7 @@ class Served:
 
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_S)
+        self._thread.join(HANGS_S)
         self._loop.close()
 
     @property
@@ -122,7 +122,7 @@ class Served:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine where the server runs."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS_S)
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Served:
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Reply:
         sent = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
-        connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=WAIT_S)
+        connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=HANGS_S)
         try:
             connection.request(method, path, body, sent | dict(headers or {}))
             answer = connection.getresponse()

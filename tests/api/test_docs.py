@@ -11,10 +11,10 @@ import pytest
 from tests.api.served import Filled, Served, filled, sqlite_url
 from tests.command import until
 from tests.conftest import missing
+from tests.patience import HANGS_S
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store, tokens
 
-BROWSER_S = 60.0
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,1600"),
@@ -36,7 +36,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(str(driver)))
-    opened.set_page_load_timeout(BROWSER_S)
+    opened.set_page_load_timeout(HANGS_S)
     try:
         yield opened
     finally:
@@ -46,7 +46,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 @pytest.mark.parametrize("guarded", [False, True])
 def test_a_request_is_sent_from_the_page_and_its_answer_shown(guarded: bool, tmp_path: Path, browser: Any) -> None:
     def found(selector: str) -> Any:
-        return until(lambda: browser.find_elements("css selector", selector), selector, timeout_s=BROWSER_S)[0]
+        return until(lambda: browser.find_elements("css selector", selector), selector, timeout_s=HANGS_S)[0]
 
     def click(selector: str) -> None:
         element = found(selector)
@@ -69,7 +69,7 @@ def test_a_request_is_sent_from_the_page_and_its_answer_shown(guarded: bool, tmp
                 "css selector", f"{operation} .live-responses-table tr.response td.response-col_status"
             ),
             "the answer",
-            timeout_s=BROWSER_S,
+            timeout_s=HANGS_S,
         )
         assert shown[0].text.startswith("200")
         body = found(f"{operation} .live-responses-table .highlight-code").text

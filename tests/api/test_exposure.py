@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.api.served import CHAIN, Filled, Served, filled, sqlite_url
 from tests.command import until
+from tests.patience import HANGS_S
 from tidelog.api.access.clients import POINTS_FREE, POINTS_OF_TOKEN
 from tidelog.api.access.seats import SPARE
 from tidelog.runtime import SystemRuntime
@@ -23,15 +24,14 @@ from tidelog.store import open_store
 from tidelog.store.tokens import create
 
 ONE, OTHER = "127.0.0.2", "127.0.0.3"
-TIMEOUT_S = 30.0
 
 
 def connected(port: int, source: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S, source_address=(source, 0))
+    return socket.create_connection(("127.0.0.1", port), timeout=HANGS_S, source_address=(source, 0))
 
 
 def ask(port: int, path: str, source: str, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S, source_address=(source, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS_S, source_address=(source, 0))
     try:
         connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()

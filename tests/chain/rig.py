@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tests.chain.oracle import assert_equals_node, held_position
+from tests.patience import HANGS_S
 from tests.runtime import FakeRuntime
 from tidelog.batch import Batch, ContentDigest, Outcome, Rows
 from tidelog.chain.contracts.contract import Contract
@@ -31,7 +32,6 @@ from tidelog.tables import content_tables
 from tidelog.telemetry import ChainMetrics
 
 SMALL = Shape(transactions=(0, 3), logs=(0, 2), withdrawals=(0, 2))
-RUN_S = 120.0  # real seconds after which a run counts as hanging
 CHAIN_ID = 1337
 
 Calls = list[dict[str, Any]]
@@ -127,7 +127,7 @@ class Rig:
 
     async def once(self, **options: Any) -> Progress:
         """A run to its end."""
-        async with asyncio.timeout(RUN_S):
+        async with asyncio.timeout(HANGS_S):
             return await self.sync(**options).run()
 
     async def follow(self, *, until: Callable[[Sync], bool], rounds: int = 2_000, **options: Any) -> Progress:
@@ -148,7 +148,7 @@ class Rig:
                 run.stop()
 
         with self.sleeping(look):
-            async with asyncio.timeout(RUN_S):
+            async with asyncio.timeout(HANGS_S):
                 progress = await run.run()
         if failures:
             raise failures[0]

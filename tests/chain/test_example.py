@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tidelog.sim.node.chain.tree import BlockTree
 
@@ -11,7 +12,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "chain.py"
 
 
 def example(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(EXAMPLE), *arguments], capture_output=True, text=True, timeout=100)
+    return subprocess.run([sys.executable, str(EXAMPLE), *arguments], capture_output=True, text=True, timeout=HANGS_S)
 
 
 def test_the_example_syncs_and_verifies_a_chain(tmp_path: Path) -> None:

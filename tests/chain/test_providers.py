@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.chain.oracle import held_position
+from tests.patience import HANGS_S
 from tidelog.chain.endpoint.budget import Said
 from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.pool import Pool
@@ -170,7 +171,7 @@ async def test_syncs_under_a_plan_over_real_sockets(tree: BlockTree, folder: str
     """Of 1,000 calls a second, with batches of 50."""
     node = SimNode(tree, limits=Limits(rate=1_000, batch_calls=50))
     runtime, metrics, http = SystemRuntime(), ChainMetrics(), AioHttp()
-    async with NodeServer(node) as server, asyncio.timeout(100):
+    async with NodeServer(node) as server, asyncio.timeout(HANGS_S):
         pool = Pool([Endpoint(EndpointUrl(server.url()), http, runtime, metrics)], runtime, metrics)
         store = await open_store(f"sqlite:///{folder}/chain.db", runtime)
         try:

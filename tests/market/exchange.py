@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
+from tests.patience import HANGS_S
 from tidelog.errors import SourceError, Unreachable
 from tidelog.market.book.levels import Book, Precision
 from tidelog.market.events import BookDelta, BookSnapshot
@@ -179,7 +180,7 @@ class _Socket:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something holds."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_S):
         while not condition():  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.001)
 

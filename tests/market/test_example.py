@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.market.exchange import Script, serve, until
+from tests.patience import HANGS_S
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "market.py"
@@ -31,7 +32,7 @@ async def test_example_prints_trades_and_the_touch_of_a_proven_book(tmp_path: Pa
         assert program.stdout is not None
         await until(lambda: "BTC/USD" in script.subscribed and "BTC/USD" in script.books)
         lines: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS_S):
             while len(lines) < 2:
                 for frame in (script.update("BTC/USD", 5), script.trade("BTC/USD")):
                     server.push(frame)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import HANGS_S
 from tests.sim.asking import full_node
 from tidelog.errors import Unreachable
 from tidelog.net.http import CHUNK_BYTES, AioHttp
@@ -55,7 +56,7 @@ async def serving(answer: bytes | Serve, *, tls: ssl.SSLContext | None = None) -
         await server.wait_closed()
 
 
-async def post(http: AioHttp, url: str, *, timeout_s: float = 5.0) -> tuple[int, dict[str, str], list[bytes]]:
+async def post(http: AioHttp, url: str, *, timeout_s: float = HANGS_S) -> tuple[int, dict[str, str], list[bytes]]:
     async with http.post(url, BODY, headers={"content-type": "application/json"}, timeout_s=timeout_s) as response:
         return response.status, dict(response.headers), [chunk async for chunk in response.chunks()]
 
@@ -104,7 +105,7 @@ async def test_a_body_that_never_ends_can_be_left(http: AioHttp) -> None:
 
     async with serving(endless) as url:
         read = 0
-        async with http.post(url, BODY, headers={}, timeout_s=5) as answer:
+        async with http.post(url, BODY, headers={}, timeout_s=HANGS_S) as answer:
             async for chunk in answer.chunks():
                 read += len(chunk)
                 if read > 1_000_000:
@@ -131,7 +132,7 @@ async def test_trailers_without_end_are_refused(http: AioHttp) -> None:
 
     async with serving(play) as url:
         with pytest.raises(Unreachable, match="the connection broke"):
-            await post(http, url, timeout_s=60.0)
+            await post(http, url, timeout_s=HANGS_S)
     assert sent <= TRAILERS_BYTES_MAX
 
 

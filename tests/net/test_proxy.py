@@ -10,6 +10,7 @@ from tests.net.test_http import post, response
 from tests.net.test_http import serving as serving_http
 from tests.net.test_websocket import TEXT, frame, handshake
 from tests.net.test_websocket import serving as serving_socket
+from tests.patience import HANGS_S
 from tidelog.errors import ConfigError, SourceError, Unreachable
 from tidelog.net.http import AioHttp
 from tidelog.net.proxy import Proxies, shown
@@ -73,8 +74,8 @@ async def test_a_websocket_goes_through_the_proxy() -> None:
 
     async with small_proxy() as proxy, serving_socket(serve) as url:
         with_password = proxy.url.replace("//", "//user:p%40ss@")
-        socket = await PicoWebSocket(Proxies({"ALL_PROXY": with_password})).connect(_elsewhere(url), timeout_s=5)
-        assert await asyncio.wait_for(socket.receive(), 5) == b"one"
+        socket = await PicoWebSocket(Proxies({"ALL_PROXY": with_password})).connect(_elsewhere(url), timeout_s=HANGS_S)
+        assert await asyncio.wait_for(socket.receive(), HANGS_S) == b"one"
         await socket.close()
         assert re.fullmatch(r"CONNECT exchange\.test:\d+ HTTP/1\.1", proxy.asked[0])
         assert proxy.credentials == ["user:p@ss"]
@@ -109,7 +110,7 @@ async def test_a_proxy_that_refuses_is_named_and_its_password_is_not_shown(refus
         proxies = Proxies({"ALL_PROXY": proxy.url.replace("//", "//user:CANARY@")})
         at = proxy.url.removeprefix("http://")
         with pytest.raises(SourceError, match=f"through the proxy {at} .*{refusal[:3]}") as failure:
-            await PicoWebSocket(proxies).connect("ws://exchange.test/v2", timeout_s=5)
+            await PicoWebSocket(proxies).connect("ws://exchange.test/v2", timeout_s=HANGS_S)
         assert "CANARY" not in str(failure.value)
         http = AioHttp(proxies)
         try:
@@ -126,7 +127,7 @@ async def test_a_proxy_that_refuses_is_named_and_its_password_is_not_shown(refus
 async def test_a_proxy_that_is_not_there_is_named(proxy: str) -> None:
     proxies = Proxies({"ALL_PROXY": proxy})
     with pytest.raises(Unreachable, match=r"through the proxy 127\.0\.0\.1:9") as failure:
-        await PicoWebSocket(proxies).connect("ws://exchange.test/v2", timeout_s=5)
+        await PicoWebSocket(proxies).connect("ws://exchange.test/v2", timeout_s=HANGS_S)
     assert "CANARY" not in str(failure.value)
     http = AioHttp(proxies)
     try:

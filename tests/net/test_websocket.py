@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.net.websocket import LIMITS, PicoWebSocket, WebSocket, WebSocketLimits
 
@@ -86,9 +87,9 @@ async def connected(
             await reader.read()
 
     async with serving(serve) as url:
-        socket = await PicoWebSocket(limits=limits).connect(url, timeout_s=5)
+        socket = await PicoWebSocket(limits=limits).connect(url, timeout_s=HANGS_S)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGS_S):
                 yield socket
         finally:
             await socket.close()
@@ -304,7 +305,7 @@ async def test_a_handshake_that_fails(answer: bytes, kind: type[SourceError], sa
 
     async with serving(serve) as url:
         with pytest.raises(kind, match=says) as failure:
-            await PicoWebSocket().connect(url, timeout_s=5)
+            await PicoWebSocket().connect(url, timeout_s=HANGS_S)
         assert type(failure.value) is kind
         assert KEY not in f"{failure.value} {failure.value!r}"
 
@@ -321,7 +322,7 @@ async def test_a_429_says_how_long_to_wait(header: str | None, seconds: float | 
 
     async with serving(serve) as url:
         with pytest.raises(Throttled) as failure:
-            await PicoWebSocket().connect(url, timeout_s=5)
+            await PicoWebSocket().connect(url, timeout_s=HANGS_S)
         assert failure.value.retry_after_s == seconds
 
 
@@ -336,9 +337,9 @@ async def test_a_handshake_that_never_ends() -> None:
 
 async def test_connecting_where_nobody_listens_is_unreachable() -> None:
     with pytest.raises(Unreachable, match="no WebSocket"):
-        await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=2)
+        await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=HANGS_S)
     with pytest.raises(Unreachable, match="no WebSocket"):
-        await PicoWebSocket().connect(f"nonsense://{KEY}", timeout_s=2)
+        await PicoWebSocket().connect(f"nonsense://{KEY}", timeout_s=HANGS_S)
 
 
 async def test_nothing_of_the_url_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -347,5 +348,5 @@ async def test_nothing_of_the_url_is_logged(caplog: pytest.LogCaptureFixture) ->
         async with connected(frame(TEXT, b"one")) as socket:
             await socket.receive()
         with pytest.raises(Unreachable):
-            await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=2)
+            await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=HANGS_S)
     assert KEY not in caplog.text

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.patience import HANGS_S
 from tests.sim.exchange_client import CODECS, SYMBOLS, Follower, follower
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.market.events import BookDelta, Pong, Rejection, Status, Stream
@@ -22,7 +23,6 @@ from tidelog.sim.exchange.protocol.tokens import API_KEY, API_SECRET
 from tidelog.sim.exchange.wire.firehose import firehose
 from tidelog.sim.exchange.wire.server import ExchangeServer
 
-TIMEOUT_S = 5.0
 BOOK = Stream("book", depth=10)
 
 
@@ -38,12 +38,12 @@ async def server(exchange: SimExchange) -> AsyncIterator[ExchangeServer]:
 
 
 async def receive(socket: WebSocket) -> bytes:
-    return await asyncio.wait_for(socket.receive(), TIMEOUT_S)
+    return await asyncio.wait_for(socket.receive(), HANGS_S)
 
 
 async def opened(server: ExchangeServer, protocol: str = "v2", depth: int = 10) -> tuple[WebSocket, Follower]:
     """A connection that has said its status, and books that follow it."""
-    socket = await PicoWebSocket().connect(server.url(protocol), timeout_s=TIMEOUT_S)
+    socket = await PicoWebSocket().connect(server.url(protocol), timeout_s=HANGS_S)
     first = await receive(socket)
     status = CODECS[protocol].decode(first)
     assert isinstance(status, Status)
@@ -106,7 +106,7 @@ async def test_a_mistake_in_the_core_is_not_swallowed(exchange: SimExchange, mon
     monkeypatch.setattr(exchange, "tick", tick)
     server = ExchangeServer(exchange, runtime=SystemRuntime())
     await server.start()
-    await asyncio.wait_for(ticked.wait(), TIMEOUT_S)
+    await asyncio.wait_for(ticked.wait(), HANGS_S)
     with pytest.raises(AssertionError, match="a mistake"):
         await server.stop()
 
@@ -196,7 +196,7 @@ async def test_a_connection_that_is_not_had(
 ) -> None:
     server.exchange.tell(fault, times=1)
     with pytest.raises(kind, match=words):
-        await PicoWebSocket().connect(server.url(), timeout_s=0.3 if fault == "handshake_stalled" else 10.0)
+        await PicoWebSocket().connect(server.url(), timeout_s=0.3 if fault == "handshake_stalled" else HANGS_S)
     socket, _ = await opened(server)
     await socket.close()
 
@@ -207,7 +207,7 @@ async def test_stopping_refuses_and_starting_again_takes_the_same_port(server: E
     await server.stop()
     assert isinstance(await ending(socket), Unreachable)
     with pytest.raises(Unreachable):
-        await PicoWebSocket().connect(server.url(), timeout_s=1)
+        await PicoWebSocket().connect(server.url(), timeout_s=HANGS_S)
     await server.start()
     assert server.port == port
     again, _ = await subscribed(server)
@@ -220,10 +220,10 @@ async def test_private_channels_with_a_token_from_rest(server: ExchangeServer, p
     body = token_body("1")
     headers = ApiKey(API_KEY, API_SECRET).headers(TOKEN_PATH, body, "1")
     url = server.rest_url + TOKEN_PATH
-    async with http.post(url, body.encode(), headers=headers, timeout_s=TIMEOUT_S) as response:
+    async with http.post(url, body.encode(), headers=headers, timeout_s=HANGS_S) as response:
         answer = json.loads(b"".join([chunk async for chunk in response.chunks()]))
     await http.close()
-    socket = await PicoWebSocket().connect(server.url(protocol, private=True), timeout_s=TIMEOUT_S)
+    socket = await PicoWebSocket().connect(server.url(protocol, private=True), timeout_s=HANGS_S)
     socket.send(CODECS[protocol].subscribe(Stream(channel), (), 1, answer["result"]["token"]).frame)
     frames = [await receive(socket) for _ in range(3)]
     assert b'"sequence":1' in frames[2]
@@ -235,11 +235,11 @@ async def test_other_clients_are_served_and_told(server: ExchangeServer) -> None
         assert (await session.get(server.rest_url)).status == 405
         assert (await session.post(f"{server.rest_url}/sim", data=b'["announce","maintenance"]')).status == 200
         async with session.ws_connect(server.url("v1")) as socket:
-            status: Any = await socket.receive_json(timeout=TIMEOUT_S)
+            status: Any = await socket.receive_json(timeout=HANGS_S)
             assert status["status"] == "maintenance"
             await socket.ping(b"x")
             await socket.send_bytes(b'{"event":"ping","reqid":1}')
-            assert await socket.receive_json(timeout=TIMEOUT_S) == {"event": "pong", "reqid": 1}
+            assert await socket.receive_json(timeout=HANGS_S) == {"event": "pong", "reqid": 1}
         assert socket.close_code == 1000
 
 
@@ -247,7 +247,7 @@ async def test_the_exchange_hangs_up_on_what_is_no_http(server: ExchangeServer) 
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"nonsense\r\n\r\n")
     with pytest.raises((OSError, EOFError)):
-        await asyncio.wait_for(reader.readexactly(1), TIMEOUT_S)
+        await asyncio.wait_for(reader.readexactly(1), HANGS_S)
     writer.close()
     socket, _ = await opened(server)
     await socket.close()

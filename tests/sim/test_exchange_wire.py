@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from tests.patience import HANGS_S
 from tests.sim.exchange_client import CODECS, SYMBOLS, follower
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.market.events import Stream
@@ -19,7 +20,7 @@ URLS = {"v1": "wss://ws.kraken.com", "v2": "wss://ws.kraken.com/v2"}
 
 async def subscribed(exchange: SimExchange, protocol: str = "v2", depth: int = 10) -> WireSocket:
     transport: WebSocketTransport = ExchangeWire(exchange)
-    socket: WebSocket = await transport.connect(URLS[protocol], timeout_s=1)
+    socket: WebSocket = await transport.connect(URLS[protocol], timeout_s=HANGS_S)
     socket.send(CODECS[protocol].subscribe(Stream("book", depth=depth), SYMBOLS, 1).frame)
     assert isinstance(socket, WireSocket)
     return socket
@@ -50,13 +51,13 @@ async def test_two_runs_give_the_same_bytes() -> None:
 
 async def test_receiving_waits_for_time_to_pass() -> None:
     exchange = SimExchange()
-    socket = await ExchangeWire(exchange).connect(URLS["v2"], timeout_s=1)
+    socket = await ExchangeWire(exchange).connect(URLS["v2"], timeout_s=HANGS_S)
     await socket.receive()
     waiting = asyncio.create_task(socket.receive())
     await asyncio.sleep(0)
     assert not waiting.done()
     exchange.advance(1_000_000)
-    assert await asyncio.wait_for(waiting, 1) == b'{"channel":"heartbeat"}'
+    assert await asyncio.wait_for(waiting, HANGS_S) == b'{"channel":"heartbeat"}'
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ async def test_closing_ends_both_ends() -> None:
 async def test_a_firehose_needs_no_time() -> None:
     exchange = SimExchange(pairs=(), recording=firehose(updates=20))
     wire = ExchangeWire(exchange)
-    socket = await wire.connect(URLS["v2"], timeout_s=1)
+    socket = await wire.connect(URLS["v2"], timeout_s=HANGS_S)
     socket.send(CODECS["v2"].subscribe(BOOK, ("BTC/USD",), 1).frame)
     messages = [await socket.receive() for _ in range(2 + 21)]
     assert [b'"snapshot","data"' in message for message in messages] == [False, False, True] + [False] * 20

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.chain.native import needs_core, use_python
+from tests.patience import HANGS_S
 from tidelog.sim.exchange import FAULTS
 from tidelog.sim.node.lies import LIES
 from tidelog.sim.node.limits import PLANS
@@ -51,7 +52,7 @@ def test_a_recording(seed: int) -> None:
 def test_the_same_seed_takes_the_same_steps_in_another_process() -> None:
     command = [sys.executable, "-m", "tidelog", "sim", "run", "--seed", str(SAME), "--chain", "--market"]
     environment = os.environ | {"PYTHONHASHSEED": "99"}  # the order of sets is another there
-    there = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100, check=True).stdout
+    there = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANGS_S, check=True).stdout
     lines = there.splitlines()
     for kind, printed, told in [(plan.CHAIN, lines[0], lines[1]), (plan.MARKET, lines[2], lines[3])]:
         assert printed == plan.encode(generate(kind, SAME)), "the schedule stands before the run"

@@ -19,13 +19,14 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 from tests.conftest import missing
+from tests.patience import HANGS_S
+from tests.ports import reserved_port
 
 __all__ = ["TransactionPooler", "pooled"]
 
 SSL_REQUEST, CANCEL_REQUEST = 80877103, 80877102
 TRACKED = {"user", "database", "client_encoding", "application_name"}  # as PgBouncer: all else is refused
 SERVERS = 3  # connections to the server
-START_TIMEOUT_S = 20.0
 POLL_S = 0.02  # PgBouncer tells nobody that it listens
 
 
@@ -163,9 +164,7 @@ def pgbouncer_program() -> str | None:
 def pgbouncer(program: str, url: str, mode: str) -> Iterator[str]:
     """The URL of a PgBouncer in front of the database at `url`, with the settings that it has by itself."""
     parts = urlsplit(url)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = reserved_port()
     settings = (
         f"[databases]\n{parts.path[1:]} = host={parts.hostname} port={parts.port} user={parts.username}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\nunix_socket_dir =\n"
@@ -185,7 +184,7 @@ def pgbouncer(program: str, url: str, mode: str) -> Iterator[str]:
         extra_groups=None if nobody is None else [],
     )
     try:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + HANGS_S
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break

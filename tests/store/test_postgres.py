@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from tests.patience import HANGS_S
 from tests.postgres import PostgresServer
 from tests.runtime import FakeRuntime
 from tests.store.rows import SOURCE, Chain, make_row, wide_block
@@ -70,7 +71,7 @@ async def admin(postgres_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.
     """A connection of somebody else to the same database."""
     connection = await asyncpg.connect(postgres_url)
     yield connection
-    await connection.close(timeout=1)
+    await connection.close(timeout=HANGS_S)
 
 
 async def digest_of(store: Store) -> list[str]:
@@ -226,7 +227,7 @@ class TestLostConnection:
             ]
             batch = Batch(acquired, acquired.advanced("x"), add=(Rows(TRANSACTIONS, rows),))
             proxy.lose = "copy"
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANGS_S):
                 assert await proxied.commit(batch) is Outcome.COMMITTED
             assert proxy.lost == 1
             async with proxied.snapshot() as snapshot:
@@ -418,7 +419,7 @@ class TestPartitions:
         async with store.snapshot() as snapshot:
             assert await snapshot.count(LOGS) == 0
             logs = [make_row(LOGS, RNG, chain_id=77, block_number=5)]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANGS_S):
                 await store.commit(Batch(acquired, acquired.advanced("x"), add=(Rows(LOGS, logs),)))
             assert await snapshot.count(LOGS) == 0
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from tests.patience import HANGS_S
 from tests.postgres import PostgresServer
 from tests.store.pooler import TransactionPooler
 from tests.store.rows import SOURCE, Chain
@@ -53,7 +54,7 @@ def name(postgres_url: str) -> str:
 async def admin(postgres_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     connection = await asyncpg.connect(postgres_url)
     yield connection
-    await connection.close(timeout=1)
+    await connection.close(timeout=HANGS_S)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.patience import HANGS_S
 from tests.store.rows import SOURCE, Chain
 from tidelog.batch import Kind, Outcome, Table, Value
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
@@ -359,7 +360,7 @@ class TestDisk:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=HANGS_S,
         )
         assert child.returncode == Full.exit_code, child.stderr
         committed = int(child.stdout.split()[-1])

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from tests.patience import HANGS_S
 from tests.store.conftest import Opener
 from tests.store.rows import SOURCE, Chain, block_rows, extreme_row, make_row
 from tests.system.sql import Sql
@@ -547,7 +548,7 @@ class TestRead:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANGS_S):
                 assert await heights(store) == [0, 1]
 
     async def test_the_function_may_answer_for_a_read_that_took_too_long(self, url: str, opener: Opener) -> None:
@@ -606,7 +607,7 @@ class TestTimeLimit:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANGS_S):
                 assert await heights(store) == [0, 1]
 
     async def test_as_many_snapshots_at_once_as_there_are_readers(self, opener: Opener) -> None:

@@ -8,21 +8,20 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from tests.command import until
+from tests.patience import HANGS_S
+from tests.ports import reserved_port
 from tidelog.chain.encoding.rlp import encode_bytes, encode_int, encode_list
 from tidelog.sim.node.chain.transactions import Account, Authorization, Payload, keccak, signed
 
 __all__ = ["Anvil", "RpcFailure", "program"]
 
 CHAIN_ID = 31337
-START_S = 60.0
-END_S = 20.0  # it writes its state before it ends
 GWEI = 10**9
 GAS = 400_000  # for any transaction here, so that nothing has to be estimated
 
@@ -83,9 +82,7 @@ class Anvil:
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary = binary
         self._state = folder / "anvil-state.json"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = reserved_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.logger = self.reverter = ""  # addresses, once `deploy` was called
 
@@ -106,7 +103,7 @@ class Anvil:
             ],
             stdin=subprocess.DEVNULL,
         )
-        until(self._answers, "anvil to answer", timeout_s=START_S)
+        until(self._answers, "anvil to answer")
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -125,7 +122,7 @@ class Anvil:
     def _end(self, sent: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(sent)
-            self._process.wait(END_S)
+            self._process.wait(HANGS_S)
             self._process = None
 
     # -- questions and orders ------------------------------------------------------------------------------
@@ -134,7 +131,7 @@ class Anvil:
         """One call's result."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(self.url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=START_S) as response:
+        with urllib.request.urlopen(request, timeout=HANGS_S) as response:
             answer = json.loads(response.read())
         if "error" in answer:
             raise RpcFailure(f"{method}: {answer['error']}")

@@ -16,6 +16,8 @@ CONNECTIONS = {"idle": 400, "slow head": 60, "slow body": 16, "stream": 100, "wr
 BYTE_S = 0.2  # of a slow head
 AGAIN_S = 1.0  # after a connection was refused or cut: a flood of packets is a firewall's business
 
+UNDER_WAY = ("stream 200", "wrong token 401", "path 40", "body 40")  # once these have been answered it is
+
 HEAD = "HTTP/1.1\r\nhost: localhost\r\n"
 PATHS = (
     *("/../../etc/passwd", "/%2e%2e/%2e%2e", "/v1/chains/%00", "/v1/chains/1337/blocks/" + "9" * 4_000),
@@ -36,6 +38,7 @@ class Attack:
         self._source = source
         self._good = f"authorization: Bearer {token}\r\n"
         self.answers: Counter[str] = Counter()
+        self._is_nice = False  # not while it begins: on a busy machine that would take minutes
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -66,6 +69,9 @@ class Attack:
         while True:
             await asyncio.sleep(1.0)
             print(json.dumps(self.answers), flush=True)
+            if not self._is_nice and all(any(key.startswith(word) for key in self.answers) for word in UNDER_WAY):
+                self._is_nice = True
+                os.nice(19)  # it stands for a client elsewhere, whose processor is not the server's
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self._port, local_addr=(self._source, 0))
@@ -140,5 +146,4 @@ class Attack:
 
 
 if __name__ == "__main__":
-    os.nice(19)  # it stands for a client elsewhere, whose processor is not the server's
     asyncio.run(Attack(int(sys.argv[1]), sys.argv[2], sys.argv[3]).run())

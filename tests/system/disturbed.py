@@ -1,7 +1,8 @@
 """A feed on real sockets to an exchange that is told to fail, its journal loaded into a store, all in a hurry.
 
 The exchange is in this process, so that every book which the feed shows as proven can be compared with the true one
-at that very frame. Time runs `SPEED` times as fast for both: a minute of silence costs a second and a half.
+at that very frame. Time runs `SPEED` times as fast for both, if the machine can: a minute of silence costs a second and
+a half.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import HANGS_S
 from tests.sim.exchange_client import CODECS
 from tidelog.batch import Row, Table
 from tidelog.errors import Rejected
@@ -40,11 +42,12 @@ from tidelog.store import open_store
 Load = Callable[[str, Path, Callable[[], bool]], Coroutine[None, None, None]]
 
 SPEED = 40
+TICK_S = 0.005  # of the hurried clocks, in real time
+TICK_PASSED_S_MAX = 0.4  # ... and in theirs: twice what a machine with time makes of it
 HURRIED = FeedLimits(
     wait_s_max=0.02,  # between looks at the clock, which the event loop does not know to run fast
-    connect_s=0.5,  # in which loopback answers, however busy the machine
+    connect_s=HANGS_S,  # in real time: the machine may be busy
 )
-UNTIL_S = 20.0  # no wait takes a tenth of it
 NAME = "test"
 SYMBOLS = ("BTC/USD", "ETH/USD")
 LEVELS = 60  # a side: some more than are subscribed, so that levels fall out of the window and come back
@@ -54,18 +57,35 @@ PROVEN_AGAIN = 5  # frames of each book after the last fault
 
 
 class Hurried(SystemRuntime):
-    """Real threads and sleeps; clocks that run fast."""
+    """Real threads and sleeps; clocks that run fast, and no faster than the event loop comes round.
+
+    On a machine that stands still, or is slow, they go slower with it: by their time the exchange and the feed would
+    else be silent for minutes, and no connection would last until its books are proven.
+    """
 
     def __init__(self, speed: float = SPEED) -> None:
         super().__init__()
         self._speed = speed
-        self._begun, self._begun_us = super().now(), super().monotonic()
+        self._begun, self._begun_s = super().now(), super().monotonic()
+        self._passed_s = 0.0
+        self._ticked_s: float | None = None  # by the real clock
 
     def monotonic(self) -> float:
-        return self._begun_us + (super().monotonic() - self._begun_us) * self._speed
+        if self._ticked_s is None:
+            self._ticked_s = super().monotonic()
+            asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        return self._begun_s + self._passed_s
 
     def now(self) -> float:
-        return self._begun + self.monotonic() - self._begun_us
+        return self._begun + self.monotonic() - self._begun_s
+
+    def _tick(self) -> None:
+        """Between two of these everybody on the loop has had a turn."""
+        assert self._ticked_s is not None
+        now_s = super().monotonic()
+        self._passed_s += min((now_s - self._ticked_s) * self._speed, TICK_PASSED_S_MAX)
+        self._ticked_s = now_s
+        asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
 
 @pytest.fixture
@@ -151,9 +171,9 @@ class Recording:
         self.watched = watched
         self.path = path
         self.url = url
-        self.own: set[asyncio.Task[None]] = set()  # the test's tasks, which may outlive the recording
+        self.own: set[asyncio.Task[Any]] = set()  # the test's tasks, which may outlive the recording
 
-    async def until(self, condition: Callable[[], bool], what: str, *, within_s: float = UNTIL_S) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, *, within_s: float = HANGS_S) -> None:
         """Let things go on until something holds; what ends the feed before that is raised."""
         finished = asyncio.ensure_future(self.feed.finished())
         try:
@@ -261,7 +281,7 @@ async def recording(
                     await asyncio.gather(loading, return_exceptions=True)
                 raise
         ended = True
-        await asyncio.wait_for(loading or load(url, path), UNTIL_S)
+        await asyncio.wait_for(loading or load(url, path), HANGS_S)
     others = asyncio.all_tasks() - {asyncio.current_task()} - running.own
     assert not others, "every task has ended"
     ours = set(threading.enumerate()) - before

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from tests.patience import HANGS_S
+
 __all__ = ["Manner", "Proxy"]
 
 T = TypeVar("T")
@@ -20,7 +22,6 @@ CHUNK = 65_536
 AFTER_BYTES = 700  # of an answer that pass before a fault shows: within a block, and within a frame
 TRICKLE_BYTES = 200
 TRICKLE_S = 0.002
-CALL_S = 30.0
 LINGER = struct.pack("ii", 1, 0)  # close by RST
 
 
@@ -60,7 +61,7 @@ class Proxy:
             self._run(self._stop())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(CALL_S)
+            self._thread.join(HANGS_S)
             self._loop.close()
 
     def route(self, url: str) -> str:
@@ -72,7 +73,7 @@ class Proxy:
         return parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS_S)
 
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)

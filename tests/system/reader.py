@@ -4,11 +4,11 @@ import threading
 from itertools import pairwise
 from types import TracebackType
 
+from tests.patience import HANGS_S
 from tests.system.sql import Sql
 from tests.system.truth import Standing, assert_whole
 
 PAUSE_S = 0.0005  # between looks: a state that is not whole would last for some milliseconds
-JOIN_S = 30.0
 
 
 class Reader:
@@ -36,7 +36,8 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(JOIN_S)
+        self._thread.join(HANGS_S)
+        assert not self._thread.is_alive(), "the reader has not ended"
         if kind is None:
             if self._failure is not None:
                 raise self._failure

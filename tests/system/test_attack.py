@@ -6,20 +6,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.api.served import BLOCKS, CHAIN, filled, sqlite_url
 from tests.command import Running, environment, tidelog, until
+from tests.patience import HANGS_S
+from tests.system.attacking import UNDER_WAY
 
 ATTACKER, OTHER = "127.0.0.2", "127.0.0.3"
 QUESTIONS = 400  # of one round: four of them are above its p99
 ROUNDS = 8  # of each kind, at most: a machine that does other things has quiet moments too
 SLOWER_MAX = 2.0  # times
-TIMEOUT_S = 30.0
-UNDER_WAY = ("stream 200", "wrong token 401", "path 40", "body 40")
 
 
 class Served:
@@ -31,35 +31,33 @@ class Served:
             tidelog("token", "create", name, "--scope", "read", "--db", self.url).out.strip()
             for name in ("attacker", "other")
         )
-        self.server = Running("serve", "--port", "0", "--db", self.url, log=folder / "log")
+        self.server = Running(
+            "serve", "--port", "0", "--db", self.url, "--request-timeout", str(HANGS_S), log=folder / "log"
+        )
         self.server.until(lambda: self.server.events("api_listening"), "the server")
         self.port = int(self.server.events("api_listening")[0]["url"].rsplit(":", 1)[1])
 
     def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S, source_address=(OTHER, 0))
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_S, source_address=(OTHER, 0))
 
     def round_s(self) -> list[float]:
         """How long each question took, of a client that has its own connection; all are answered."""
-        connection, spent = self.connection(), []
-        headers = {"authorization": f"Bearer {self.other}"}
-        for number in range(QUESTIONS):
-            began = time.perf_counter()
-            connection.request("GET", f"{CHAIN}/blocks/{number % BLOCKS}", headers=headers)
-            answer = connection.getresponse()
-            answer.read()
-            spent.append(time.perf_counter() - began)
-            assert answer.status == 200
-        connection.close()
+        spent, headers = [], {"authorization": f"Bearer {self.other}"}
+        with closing(self.connection()) as connection:
+            for number in range(QUESTIONS):
+                began = time.perf_counter()
+                connection.request("GET", f"{CHAIN}/blocks/{number % BLOCKS}", headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                spent.append(time.perf_counter() - began)
+                assert answer.status == 200
         return spent
 
     def lives(self) -> bool:
         """Whether `/livez` answers on a new connection."""
-        connection = self.connection()
-        try:
+        with closing(self.connection()) as connection:
             connection.request("GET", "/livez")
             return connection.getresponse().status == 200
-        finally:
-            connection.close()
 
 
 @pytest.fixture
@@ -81,7 +79,7 @@ def attack(served: Served, log: Path) -> Iterator[None]:
             stdout=output,
         )
     try:
-        until(lambda: all(word in log.read_text() for word in UNDER_WAY), "the attack", timeout_s=60.0)
+        until(lambda: all(word in log.read_text() for word in UNDER_WAY), "the attack")
         assert process.poll() is None
         yield
         assert process.poll() is None

@@ -13,6 +13,7 @@ import pytest
 
 from tests.command import Running, environment, tidelog
 from tests.market.blocks import block_of
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tests.system.truth import standing
@@ -139,7 +140,7 @@ def test_a_journal_whose_log_is_gone_takes_nothing_and_harms_no_other(tmp_path: 
     writer = JournalWriter(str(path))
     writer.commit([block_of(writer.run, 1, [(1, 1, b"ours")])])
     unlink_log(path)
-    subprocess.run([sys.executable, "-c", OTHER, path], env=environment(), check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", OTHER, path], env=environment(), check=True, timeout=HANGS_S)
     written = path.read_bytes()
     for _ in range(2):
         with pytest.raises(Displaced, match=r"a\.journal-wal was (deleted|replaced) while tidelog wrote to it"):
@@ -170,6 +171,6 @@ def test_a_reader_in_the_writers_process_leaves_it_its_locks(tmp_path: Path) -> 
     reader = JournalReader(str(path))
     assert len(list(reader.records(BEGINNING))) == 1
     reader.close()
-    done = subprocess.run([sys.executable, "-c", LOCKING, path], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", LOCKING, path], capture_output=True, timeout=HANGS_S, check=False)
     assert done.stderr == b"locked\n"
     writer.close()

@@ -5,16 +5,20 @@ and so in the middle of importing the next, however fast the machine is. What co
 the interpreter's start, is not tidelog's.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 
-from tests.command import COMMAND_S, environment
+from tests.command import environment
+from tests.patience import HANGS_S
 from tidelog.interrupt import INTERRUPTED
 
 COMMANDS = {
@@ -27,29 +31,57 @@ COMMANDS = {
     "demo": ("demo",),
 }
 MOMENTS = (0.0, 0.3, 0.6, 0.9)  # of the imports that a command makes
+AHEAD = 3  # one is read, one waits in the pipe, one cannot be written
 
 
-def started(folder: Path, *command: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "tidelog", *command],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        bufsize=0,  # a line is read when it comes
-    )
+class Started:
+    """A command in step with who reads what it says: it imports no further than `AHEAD` modules beyond that.
+
+    Each of its lines is a packet (pipe(7), O_DIRECT), and the pipe has room for one.
+    """
+
+    def __init__(self, folder: Path, *command: str) -> None:
+        self._fd, its = os.pipe2(os.O_DIRECT)
+        fcntl.fcntl(its, fcntl.F_SETPIPE_SZ, 1)  # the kernel makes it a page, which one packet takes
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-X", "importtime", "-m", "tidelog", *command],
+                cwd=folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=its,
+            )
+        finally:
+            os.close(its)
+
+    def lines(self) -> Iterator[bytes]:
+        rest = b""
+        while packet := os.read(self._fd, 65_536):
+            *whole, rest = (rest + packet).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+
+    def __enter__(self) -> "Started":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._fd)
 
 
 def is_import(line: bytes) -> bool:
     return line.startswith(b"import time:")
 
 
-def imported_until(process: "subprocess.Popen[bytes]", count: int | None) -> int:
+def imported_until(started: Started, count: int | None) -> int:
     """Read until tidelog's handler stands and `count` more modules are imported; None: until it ends. How many."""
-    assert process.stderr is not None
     seen, stands = 0, False
-    for line in process.stderr:
+    for line in started.lines():
         if stands and is_import(line):
             seen += 1
         stands = stands or line.rstrip().endswith(b" tidelog.interrupt")
@@ -60,9 +92,9 @@ def imported_until(process: "subprocess.Popen[bytes]", count: int | None) -> int
 
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many modules the command that needs the fewest imports."""
-    with started(tmp_path_factory.mktemp("help"), *COMMANDS["help"]) as process:
-        return imported_until(process, None)
+    """How many modules a command imports at least before it can have ended, however late we are to read of it."""
+    with Started(tmp_path_factory.mktemp("help"), *COMMANDS["help"]) as started:
+        return imported_until(started, None) - AHEAD
 
 
 @pytest.mark.parametrize(
@@ -70,14 +102,14 @@ def imports(tmp_path_factory: pytest.TempPathFactory) -> int:
 )
 def test_a_signal_while_it_imports(command: str, number: signal.Signals, imports: int, tmp_path: Path) -> None:
     for moment in MOMENTS:
-        with started(tmp_path, *COMMANDS[command]) as process:
-            imported_until(process, int(moment * imports))
-            process.send_signal(number)
-            _, rest = process.communicate(timeout=COMMAND_S)
-        said = [line for line in rest.splitlines() if not is_import(line)]
+        with Started(tmp_path, *COMMANDS[command]) as started:
+            imported_until(started, int(moment * imports))
+            started.process.send_signal(number)
+            said = [line for line in started.lines() if not is_import(line)]
+            started.process.wait(HANGS_S)
         # SIGTERM ends it as it ends any program, until it runs; and so does either behind its last import, when the
         # interpreter has given its handlers back
-        assert process.returncode in {INTERRUPTED, -number}, said
+        assert started.process.returncode in {INTERRUPTED, -number}, said
         assert not any(line.startswith((b"Traceback", b"Exception")) for line in said), said
 
 
@@ -123,6 +155,6 @@ def test_processes_that_calculate_end_with_their_parent(everybody: bool, tmp_pat
                 os.killpg(process.pid, signal.SIGINT)
             else:
                 process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=COMMAND_S)  # which ends when the last that holds the pipe has ended
+            _, said = process.communicate(timeout=HANGS_S)  # which ends when the last that holds the pipe has ended
         assert process.returncode == INTERRUPTED
         assert said == b""

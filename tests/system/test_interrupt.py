@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tests.system.truth import standing
 from tidelog.batch import Batch, Outcome
@@ -46,13 +47,13 @@ async def test_a_commit_that_is_under_way_is_not_cut_short(tmp_path: Path) -> No
         pool = Pool([Endpoint(EndpointUrl(node.url), http, runtime, metrics)], runtime, metrics)
         running = asyncio.ensure_future(Sync(gated, pool, runtime, metrics, Options()).run())
         try:
-            await asyncio.wait_for(gated.begun.wait(), 10)
+            await asyncio.wait_for(gated.begun.wait(), HANGS_S)
             running.cancel()
             done, _ = await asyncio.wait((running,), timeout=0.05)
             assert not done
             gated.gate.set()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(running, 10)
+                await asyncio.wait_for(running, HANGS_S)
         finally:
             running.cancel()
             await http.close()

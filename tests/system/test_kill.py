@@ -27,6 +27,7 @@ from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.contracts.world import PLACES
 
 CHAIN_ID = 1337
+MISCHIEF = 60  # changes of the chain that come in one life at most, however long it is: it would grow without end
 MISCHIEF_S = 0.02  # between changes of the chain: some come while the command starts, some while it commits
 REORG_DEPTH_MAX = 40  # above what is final, 64 below the head
 READ_S = 0.02  # between looks of the reader: the chain is long, and the rest needs the processor too
@@ -36,16 +37,25 @@ BEFORE = ("ledger.before_commit", "store.rolled_back", "store.written")
 AFTER = ("store.committed", "ledger.after_commit")
 
 
+ABIS = {
+    "tide": '"erc20"',
+    "shells": '"erc721"',
+    "gauge": '["Measured(uint256 value)", "Measured(uint256 indexed value)"]',
+    "board": '["Note(string indexed subject, string text)"]',
+}
+
+
 # -- random moments -------------------------------------------------------------------------------------------------
 
 
 class Mischief:
-    """Grows and reorganises a node's chain all the time, from a thread of its own, until it is left."""
+    """Grows and reorganises a node's chain, from a thread of its own: so many changes in each life."""
 
     def __init__(self, node: Simulated, seed: int) -> None:
         self._node = node
         self._random = random.Random(seed)
         self._stop = threading.Event()
+        self._left = 0
         self._thread = threading.Thread(target=self._run, name="mischief")
 
     def __enter__(self) -> "Mischief":
@@ -58,8 +68,15 @@ class Mischief:
         self._stop.set()
         self._thread.join()
 
+    def begin(self) -> None:
+        """A life begins."""
+        self._left = MISCHIEF
+
     def _run(self) -> None:
         while not self._stop.wait(MISCHIEF_S):
+            if self._left == 0:
+                continue
+            self._left -= 1
             if self._random.random() < 0.3:
                 depth = self._random.randint(1, REORG_DEPTH_MAX)
                 self._node.do(partial(self._node.tree.reorg, depth))
@@ -73,6 +90,12 @@ def changes(url: str) -> int:
     return 0 if stored is None else int(stored["changes"])
 
 
+def are_filled(url: str) -> bool:
+    """Whether the contracts' tables have the rows of all stored blocks."""
+    with opened(url) as view:
+        return view.row("SELECT count(*), max(filled_from) FROM contracts") == (len(ABIS), 0)
+
+
 def has_moved(url: str, since: int) -> bool:
     return changes(url) > since
 
@@ -83,11 +106,12 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
     log, contracts = tmp_path / "log", named_contracts(tmp_path)
     with Simulated(BlockTree(seed=seed, blocks=200, shape=Shape(contracts=True))) as node:
         command: tuple[str, ...] = ("chain", "sync", "--rpc", node.url, "--db", url, "--follow", "--poll", "0.02")
-        with Reader(url, CHAIN_ID, pause_s=READ_S), Mischief(node, seed):
+        with Reader(url, CHAIN_ID, pause_s=READ_S), Mischief(node, seed) as mischief:
             for life in range(kills):
                 if life == 1:
                     command += ("--contracts", str(contracts))
                 moved = partial(has_moved, url, changes(url))
+                mischief.begin()
                 with Running(*command, log=log) as sync:
                     sync.until(moved, "a commit")
                     time.sleep(moments.uniform(0, KILL_WITHIN_S))  # what is tested: any moment will do
@@ -98,6 +122,7 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
                 sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
                 node.do(lambda: node.tree.reorg(7))  # one at least that no kill has come between
             sync.until(lambda: standing(url, CHAIN_ID).head_hash == node.head_hash, "the head")
+            sync.until(lambda: are_filled(url), "the rows of blocks that were there before the contracts")
             assert sync.interrupt() == 0
         undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
         done = tidelog("chain", "sync", "--rpc", node.url, "--db", undisturbed, "--contracts", str(contracts))
@@ -112,17 +137,11 @@ def kill_in_a_loop(url: str, tmp_path: Path, kills: int, seed: int) -> None:
 
 def named_contracts(folder: Path, *names: str) -> Path:
     """A file of contracts of the simulated chain, all of them if none is named."""
-    abis = {
-        "tide": '"erc20"',
-        "shells": '"erc721"',
-        "gauge": '["Measured(uint256 value)", "Measured(uint256 indexed value)"]',
-        "board": '["Note(string indexed subject, string text)"]',
-    }
     file = folder / f"contracts{'-'.join(names)}.toml"
     file.write_text(
         "".join(
-            f'[[contract]]\nname = "{name}"\naddress = "0x{PLACES[name].hex()}"\nabi = {abis[name]}\n'
-            for name in names or abis
+            f'[[contract]]\nname = "{name}"\naddress = "0x{PLACES[name].hex()}"\nabi = {ABIS[name]}\n'
+            for name in names or ABIS
         )
     )
     return file

@@ -10,18 +10,19 @@ from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from tests.system.disturbed import HURRIED, Hurried, Recording, contents, judge, named, recording
 from tidelog.market.events import Disconnected
 from tidelog.market.journal.writer import JournalLimits
 from tidelog.market.live.batches import Item
+from tidelog.market.live.fanout import Subscription
 from tidelog.market.projection.tables import GAPS
 from tidelog.market.session.subscription.subscriptions import ConnectionState
 from tidelog.runtime import ThreadWorker, Worker
 
 T = TypeVar("T")
 WAITING_BYTES = 120_000  # some five hundred frames, instead of a minute's
-HANG_S = 30.0  # longer than any wait of the test
 
 
 class Hanging(Hurried):
@@ -43,7 +44,7 @@ class _Gated(ThreadWorker):
 
     async def call(self, function: Callable[[], T]) -> T:
         def gated() -> T:
-            self._gate.wait(HANG_S)
+            self._gate.wait()
             return function()
 
         return await super().call(gated)
@@ -60,12 +61,13 @@ def hanging(runtime: Hanging, running: Recording) -> Iterator[None]:
 
 @contextmanager
 def full(runtime: Hanging, running: Recording) -> Iterator[None]:
-    """No file of this process grows beyond the journal's log."""
+    """No file of this process grows beyond the journal's log: not that either into which pytest puts what is logged."""
     size = Path(f"{running.path}-wal").stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        yield
+        with capture_logs():
+            yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -81,9 +83,10 @@ async def test_a_journal_that_cannot_be_written_ends_the_connection_until_it_can
         feed, exchange = running.feed, running.exchange
         ends = feed.events(kinds=[Disconnected])
         with trouble(runtime, running):
-            item = await asyncio.wait_for(anext(ends), 20)
-            assert isinstance(item, Item)
-            assert item.event == Disconnected("journal_stalled")
+            stalled = asyncio.create_task(told(ends, Disconnected("journal_stalled")))
+            running.own.add(stalled)
+            await running.until(stalled.done, "the journal to be found stalled")
+            stalled.result()
             await running.until(lambda: exchange.sessions == [], "the exchange to be left")
             connects, frames = feed.progress.connects, feed.progress.frames
             await asyncio.sleep(0.3)  # what does not happen has no event: 12 s of the feed's time
@@ -93,4 +96,12 @@ async def test_a_journal_that_cannot_be_written_ends_the_connection_until_it_can
         await running.recovers()
     await judge(running, tmp_path)
     gaps = [gap["reason"] for gap in named(GAPS, await contents(running.url)) if gap["scope"] == "connection"]
-    assert gaps == ["journal_stalled", "closing"]
+    # on a machine that stands still the hurried connection is lost for its silence too
+    assert [gap for gap in gaps if not gap.startswith("nothing came for")] == ["journal_stalled", "closing"]
+
+
+async def told(events: Subscription, event: Disconnected) -> None:
+    async for item in events:
+        if isinstance(item, Item) and item.event == event:
+            return
+    raise AssertionError("the feed has ended")

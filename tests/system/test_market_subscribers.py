@@ -1,8 +1,10 @@
 """Subscribers that never read, are too slow, or fail: neither the recording nor the other subscribers notice."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.patience import HANGS_S
 from tests.system.disturbed import Hurried, judge, recording, records
 from tidelog.market.events import Malformed
 from tidelog.market.live.batches import Item
@@ -11,19 +13,22 @@ from tidelog.market.records import Kind
 
 BOUND = 50
 FRAMES = 1_500
+EVERY = 16  # frames, of which a slow reader reads one
 RATE = 800.0  # frames a second, by a clock in no hurry: on a busy machine, a pause would be taken for silence
 
 
 class Reader:
     """What a subscriber got."""
 
-    def __init__(self, subscription: Subscription, *, pause_s: float = 0.0, fails_at: int | None = None) -> None:
+    def __init__(
+        self, subscription: Subscription, *, pause: Callable[[], Awaitable[None]] | None = None, fails_at: int = 0
+    ) -> None:
         self.subscription = subscription
         self.items: list[Item] = []
         self.missed = 0
-        self.task = asyncio.create_task(self._read(pause_s, fails_at))
+        self.task = asyncio.create_task(self._read(pause, fails_at))
 
-    async def _read(self, pause_s: float, fails_at: int | None) -> None:
+    async def _read(self, pause: Callable[[], Awaitable[None]] | None, fails_at: int) -> None:
         async for item in self.subscription:
             if isinstance(item, Lagged):
                 self.missed += item.missed
@@ -31,18 +36,25 @@ class Reader:
             self.items.append(item)
             if len(self.items) == fails_at:
                 raise ValueError("a mistake in a strategy")
-            if pause_s:
-                await asyncio.sleep(pause_s)
+            if pause is not None:
+                await pause()
 
 
 async def test_a_stuck_subscriber_does_not_affect_the_others(tmp_path: Path) -> None:
     async with recording(Hurried(speed=1), tmp_path, rate=RATE) as running:
         feed = running.feed
+
+        async def too_long() -> None:
+            """While so many frames come that one who reads an item after each such pause misses most."""
+            enough = feed.progress.frames + EVERY
+            while feed.progress.frames < enough:  # noqa: ASYNC110 - of state that nobody announces
+                await asyncio.sleep(0.001)
+
         healthy = Reader(feed.events())
         patient = Reader(feed.events(durable_only=True))
         never = feed.events(pending_max=BOUND)
-        slow = Reader(feed.events(pending_max=BOUND), pause_s=0.02)  # a tenth of the rate, and less
-        latest = Reader(feed.events(Policy.CONFLATE, pending_max=BOUND), pause_s=0.02)
+        slow = Reader(feed.events(pending_max=BOUND), pause=too_long)
+        latest = Reader(feed.events(Policy.CONFLATE, pending_max=BOUND), pause=too_long)
         failing = Reader(feed.events(pending_max=BOUND), fails_at=3)
         running.own = {one.task for one in (healthy, patient, slow, latest, failing)}
         begun = feed.progress.frames
@@ -63,7 +75,7 @@ async def test_a_stuck_subscriber_does_not_affect_the_others(tmp_path: Path) -> 
         assert latest.subscription.statistics.conflated > published / 2
         # on a busy machine a burst of frames may just have come: the healthy one is soon through with them
         await running.until(lambda: healthy.subscription.statistics.lag < BOUND, "the healthy subscriber")
-    await asyncio.wait_for(asyncio.gather(healthy.task, patient.task), 10)
+    await asyncio.wait_for(asyncio.gather(healthy.task, patient.task), HANGS_S)
     slow.task.cancel()
     latest.task.cancel()
     ends = await asyncio.gather(slow.task, latest.task, failing.task, return_exceptions=True)

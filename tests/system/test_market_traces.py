@@ -15,6 +15,7 @@ import pytest
 
 from tests.collector import Collector, Told
 from tests.command import Running, environment, serving, until
+from tests.patience import HANGS_S
 from tidelog.market.events import EventId
 from tidelog.market.tracing import batch_trace
 
@@ -35,7 +36,7 @@ def exchange() -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.wait(60.0)
+        process.wait(HANGS_S)
         if process.stdout is not None:
             process.stdout.close()
 

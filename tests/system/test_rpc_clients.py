@@ -14,6 +14,7 @@ from web3.exceptions import BlockNotFound, TransactionNotFound, Web3RPCError
 from tests.api.served import Served
 from tests.command import tidelog
 from tests.conftest import missing
+from tests.patience import HANGS_S
 from tests.system.anvil import CHAIN_ID, SENDER_TEXT, SIGNER_TEXT, Anvil, program
 from tidelog.api.rpc.differences import DIFFERENCES
 
@@ -69,7 +70,7 @@ class Both(NamedTuple):
 
 def posted(url: str, body: Json) -> Json:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=HANGS_S) as response:
         return json.loads(response.read() or b"null")
 
 
@@ -391,6 +392,6 @@ def test_any_content_type_is_read(both: Both) -> None:
         "application/octet-stream",
     ):
         request = urllib.request.Request(both.rpc(CHAIN_ID), body, {"content-type": content_type})
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=HANGS_S) as response:
             assert response.headers["content-type"] == "application/json"
             assert json.loads(response.read())["result"] == hex(CHAIN_ID)

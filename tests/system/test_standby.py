@@ -60,13 +60,16 @@ def test_a_standby_shows_whole_states_through_reorgs(standby: PostgresServer, ur
             heads = set()
             for depth in (1, 4, 7):
                 node.do(partial(node.tree.reorg, depth, depth + 2))
-                head = "0x" + node.head_hash.hex()
-                while (position(replica, CHAIN_ID) or {}).get("head_hash") != head:
+                head, at = node.head_hash, None
+                while (
+                    at != head
+                ):  # each is looked at once at least: how many in between are seen is the machine's matter
                     with opened(replica) as view:
                         standing = assert_whole(view, CHAIN_ID)
-                    heads.add(None if standing is None else standing.head_hash)
+                    at = None if standing is None else standing.head_hash
+                    heads.add(at)
                     assert sync.process.poll() is None, sync.text[-2000:]
-            assert len(heads) > 1, "states in between were seen"
+            assert len(heads - {None}) >= 3, "a state after each reorg was seen"
             assert sync.interrupt() == 0
     until(lambda: as_the_primary_says(url, replica), "the standby to catch up")
     assert digest(replica) == digest(url)
@@ -99,8 +102,7 @@ def test_a_standby_that_lags_is_not_ready_and_says_by_how_much(
     replica = standby.url(name)
     until(lambda: _is_there(replica), "the standby to have the schema")
     with Served(replica, standby_lag_max_s=LAG_MAX_S) as api:
-        until(lambda: ready(api), "it to be ready")
-        assert lag_s(api) <= LAG_MAX_S
+        until(lambda: ready(api) and lag_s(api) <= LAG_MAX_S, "it to be ready")
         _execute(replica, "SELECT pg_wal_replay_pause()")
         _execute(url, "CREATE TABLE later ()")
         until(lambda: not ready(api), "the pause to be noticed")
@@ -117,7 +119,7 @@ def test_a_standby_that_lags_is_not_ready_and_says_by_how_much(
             assert "the standby that is read lags " in api.get("/readyz").json["reasons"][0]
         finally:
             primary.start()
-        until(lambda: ready(api), "it to hear of its primary again", timeout_s=60.0)
+        until(lambda: ready(api), "it to hear of its primary again")
     with Served(url, standby_lag_max_s=LAG_MAX_S) as api:  # and a primary lags behind nobody
         assert (ready(api), lag_s(api)) == (True, 0.0)
 

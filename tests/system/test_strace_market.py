@@ -22,7 +22,6 @@ from tidelog.market.records import Kind
 # which calls of a thread are hit: a recording of a few commits
 FEW = {"pwrite64": (1, 13, 34), "fdatasync": (1, 4)}
 ALL = {"pwrite64": tuple(range(1, 61)), "fdatasync": tuple(range(1, 9))}
-UNTIL_S = 20.0  # no wait takes a tenth of it
 
 
 @pytest.fixture
@@ -57,9 +56,9 @@ class Recordings:
         """One that is ended in order, once the journal has frames of it; a call of the journal's may fail before."""
         before = self.frames
         running = self._driver.start(*self._command, files=[self.journal] if fault else (), fault=fault)
-        until(lambda: self.frames > before, "frames", timeout_s=UNTIL_S)
+        until(lambda: self.frames > before, "frames")
         if fault:
-            until(lambda: "journal_write_failed" in self._driver.err.read_text(), "a failure", timeout_s=UNTIL_S)
+            until(lambda: "journal_write_failed" in self._driver.err.read_text(), "a failure")
         running.interrupt()
         return running.wait()
 

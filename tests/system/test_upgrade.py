@@ -13,6 +13,7 @@ import pytest
 from tests.command import tidelog
 from tests.fixtures import schema3
 from tests.fixtures.schema3 import FACTS
+from tests.patience import HANGS_S
 from tests.postgres import PostgresServer
 from tests.simulated import Simulated
 from tests.system.sql import opened
@@ -106,7 +107,7 @@ async def test_recording_goes_on_with_an_old_journal(protocol: str, tmp_path: Pa
     before = runs(journal)
     runtime = SystemRuntime()
     exchange = SimExchange(seed=8, rate=200, start_us=int(runtime.now() * 1_000_000))
-    async with asyncio.timeout(60), ExchangeServer(exchange, runtime=runtime) as server:
+    async with asyncio.timeout(HANGS_S), ExchangeServer(exchange, runtime=runtime) as server:
         feed = Feed(
             ["BTC/USD"], ["book"], journal=str(journal), protocol=protocol, url=server.url(protocol), digest=True
         )

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.api.live.test_follower import Follower, free_port, until
+from tests.api.live.test_follower import Follower, until
 from tests.command import Running, tidelog
 from tests.conftest import running_postgres
 from tests.following import Fold, by_events, by_pages
+from tests.ports import reserved_port
 from tests.postgres import PostgresServer
 from tests.simulated import Simulated
 from tests.system.conftest import with_schema
@@ -26,8 +27,6 @@ CHAIN_ID = 1337
 BLOCKS = 60
 MORE_BLOCKS, REORGS = 200, (3, 1, 7)
 LOST_BLOCKS = 12
-
-pytestmark = pytest.mark.timeout(300)
 
 
 class Followers:
@@ -117,7 +116,7 @@ class Story(NamedTuple):
 
 @contextmanager
 def a_story(tmp_path: Path) -> Iterator[Story]:
-    port = free_port()
+    port = reserved_port()
     with Simulated(BlockTree(seed=7, blocks=BLOCKS)) as node:
         followers = Followers(f"http://127.0.0.1:{port}", tmp_path)
         with followers.running():

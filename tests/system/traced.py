@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from tests.command import COMMAND_S, environment
+from tests.command import environment
+from tests.patience import HANGS_S
 from tests.system.forking import Command
 
 __all__ = ["Driver", "Fault", "Started", "Traced", "unable"]
@@ -82,7 +83,7 @@ class Started:
     def close(self) -> None:
         """End the tracer, which ends with what it traces."""
         if self._tracer is not None:
-            self._tracer.communicate(timeout=COMMAND_S)
+            self._tracer.communicate(timeout=HANGS_S)
 
 
 class Driver:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.api.access.clients import (
     CLIENTS_MAX,
     FIRST_S,
@@ -195,5 +196,5 @@ def test_connections_of_a_proxy_count_for_no_client(room: Room) -> None:
 async def test_the_end_of_a_connection_is_signalled(room: Room) -> None:
     seat = room.come("a")
     asyncio.get_running_loop().call_later(0.01, seat.leave)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANGS_S):
         await seat.gone.wait()

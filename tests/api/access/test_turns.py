@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.served import CHAIN, Filled, Reply, Served
 from tests.command import until
+from tests.patience import HANGS_S
 from tidelog.api.access.turns import Turns
 
 READERS = 4
@@ -134,5 +135,5 @@ async def test_a_cancelled_waiter_takes_no_turn() -> None:
     given.cancel()  # in the moment in which it has got the turn
     await asyncio.gather(gone, given, stays, return_exceptions=True)
     assert (gone.cancelled(), given.cancelled(), stays.done()) == (True, True, True)
-    async with asyncio.timeout(5), turns.turn("b"):
+    async with asyncio.timeout(HANGS_S), turns.turn("b"):
         assert turns._waiting == {}

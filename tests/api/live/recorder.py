@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.market.exchange import Script, Wire, until
+from tests.patience import HANGS_S
 from tidelog.api.http.options import JournalSource
 from tidelog.market.live.feed import Feed
 
@@ -52,4 +53,4 @@ def source(path: Path, name: str = "test") -> JournalSource:
 
 
 async def settled(condition: asyncio.Event) -> None:
-    await asyncio.wait_for(condition.wait(), 10)
+    await asyncio.wait_for(condition.wait(), HANGS_S)

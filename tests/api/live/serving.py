@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from tests.patience import HANGS_S
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.limits import ApiLimits, LiveLimits
 from tidelog.api.http.options import ApiOptions, JournalSource
@@ -18,7 +19,6 @@ from tidelog.store import Store
 from tidelog.telemetry import ApiMetrics
 
 USUAL = LiveLimits()
-READ_S = 20.0  # nothing that tests wait for takes a tenth of it
 
 
 class Event(NamedTuple):
@@ -51,7 +51,7 @@ async def serving(
     listens = asyncio.Event()
     running = asyncio.create_task(server.run(lambda url: listens.set()))
     try:
-        async with asyncio.timeout(READ_S):
+        async with asyncio.timeout(HANGS_S):
             await listens.wait()
         yield Served(server.url, server.app.state.live, backend, server)
     finally:
@@ -63,7 +63,7 @@ async def serving(
 async def listening(url: str, after: str | None = None) -> AsyncIterator[AsyncIterator[Event]]:
     """The events of a stream, those without data included."""
     headers = {} if after is None else {"Last-Event-ID": after}
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=READ_S)
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=HANGS_S)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, headers=headers) as answer:
         assert answer.status == 200, await answer.text()
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -88,7 +88,7 @@ async def events(lines: Any) -> AsyncIterator[Event]:
 
 
 async def take(stream: AsyncIterator[Event], count: int) -> list[Event]:
-    async with asyncio.timeout(READ_S):
+    async with asyncio.timeout(HANGS_S):
         return [await anext(stream) for _ in range(count)]
 
 

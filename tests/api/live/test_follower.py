@@ -4,7 +4,6 @@ with exactly the canonical chain, and every change was applied once."""
 import asyncio
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from tests import command
 from tests.api.served import Served, fill
 from tests.chain.rig import a_node
 from tests.command import Running, environment
+from tests.patience import HANGS_S
+from tests.ports import reserved_port
 from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tidelog.runtime import SystemRuntime
@@ -43,13 +44,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
     command.until(look, what)
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 class Follower:
     """The example as a process."""
 
@@ -66,7 +60,7 @@ class Follower:
     def kill9(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(30)
+            self.process.wait(HANGS_S)
 
     def position(self) -> tuple[int, int]:
         """The last change that the file has, and how many were ever applied."""
@@ -125,7 +119,7 @@ async def make(db: str) -> None:
 def kill_everybody_in_turn(tmp_path: Path, kills: int, seed: int) -> None:
     moments = random.Random(seed)
     db, log = f"sqlite:///{tmp_path}/chain.db", tmp_path / "log"
-    port = free_port()
+    port = reserved_port()
     asyncio.run(make(db))
     with Simulated(BlockTree(seed=seed, blocks=120)) as node:
         sync = ("chain", "sync", "--rpc", node.url, "--db", db, "--follow", "--poll", "0.02")
@@ -204,5 +198,5 @@ def test_a_follower_with_an_unknown_position_ends_with_a_sentence(tmp_path: Path
             file.execute("UPDATE position SET place = '60'")
         follower.start()
         assert follower.process is not None
-        assert follower.process.wait(30) == 2
+        assert follower.process.wait(HANGS_S) == 2
     assert "after is 60, and the last change of chain 1337 is 6" in (tmp_path / "follower.log").read_text()

@@ -9,6 +9,7 @@ from tests.api.live.feeds.test_trades import numbers
 from tests.api.live.recorder import source
 from tests.api.live.serving import Event, listening, serving
 from tests.command import Running
+from tests.patience import HANGS_S
 from tests.system.test_market_kill import Exchange
 from tidelog.api.live.feeds.tail import JournalTail
 from tidelog.api.live.feeds.topics import place_of
@@ -117,6 +118,6 @@ def judge_books(path: Path, books: list[Event]) -> None:
 
 async def waited(condition: Callable[[], bool]) -> None:
     """As `until`, for what takes the start of a process, with looks that leave the processor to it."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_S):
         while not condition():  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.02)

@@ -16,9 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from tests.api.live.feeds.test_changes import CHAIN, stored
 from tests.api.live.feeds.test_trades import ready, served
 from tests.api.live.recorder import A, B, recording, source
-from tests.api.live.serving import READ_S, USUAL, Served, serving
+from tests.api.live.serving import USUAL, Served, serving
 from tests.chain.rig import Rig, a_node, rig
 from tests.market.exchange import until
+from tests.patience import HANGS_S
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.options import ApiOptions
 
@@ -33,7 +34,7 @@ class Client:
         await self.connection.send(json.dumps(command))
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(READ_S):
+        async with asyncio.timeout(HANGS_S):
             heard: dict[str, Any] = json.loads(await self.connection.recv())
         return heard
 

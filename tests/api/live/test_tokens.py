@@ -8,8 +8,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.api.live.serving import READ_S, refusal, serving
+from tests.api.live.serving import refusal, serving
 from tests.chain.rig import a_node, rig
+from tests.patience import HANGS_S
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.options import ApiOptions
 from tidelog.runtime import SystemRuntime
@@ -44,7 +45,7 @@ async def test_streams_ask_for_a_token_and_end_with_it(tmp_path: Path) -> None:
                 await client.send('{"op":"ping"}')
                 assert await client.recv() == '{"op":"pong"}'
                 await tokens.revoke(chain.store, runtime, "reader")
-                async with asyncio.timeout(READ_S):
+                async with asyncio.timeout(HANGS_S):
                     with pytest.raises(ConnectionClosed) as closed:
                         await client.recv()
                     rest = [line async for line in lines(answer)]

@@ -16,6 +16,7 @@ from litestar.routes import HTTPRoute
 
 from tests.api.served import CHAIN, Filled, Reply, Served
 from tests.command import until
+from tests.patience import HANGS_S
 from tidelog.api.app import create_app
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions
@@ -218,7 +219,7 @@ def addresses() -> list[str]:
 class TestHead:
     def head_of(self, api: Served, method: str, path: str) -> tuple[int, dict[str, str]]:
         """What comes before the body, which is not waited for: a stream has no end."""
-        connection = http.client.HTTPConnection(api.server.host, api.server.port, timeout=30)
+        connection = http.client.HTTPConnection(api.server.host, api.server.port, timeout=HANGS_S)
         try:
             connection.request(method, path)
             answer = connection.getresponse()
@@ -242,7 +243,7 @@ class TestHead:
     @pytest.mark.parametrize("path", ["/v1/chains", f"{CHAIN}/live/changes?after=0", "/v1/nothing"])
     def test_head_has_no_body(self, own: Served, path: str) -> None:
         """A stream's neither: it ends at once."""
-        with socket.create_connection((own.server.host, own.server.port), timeout=30) as connection:
+        with socket.create_connection((own.server.host, own.server.port), timeout=HANGS_S) as connection:
             connection.sendall(f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
             connection.sendall(b"HEAD /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             received = b""
@@ -327,7 +328,7 @@ class TestTheWire:
     """Before there is a request: what is sent byte by byte."""
 
     def exchange(self, api: Served, *parts: bytes) -> tuple[int, Any]:
-        with socket.create_connection((api.server.host, api.server.port), timeout=30) as connection:
+        with socket.create_connection((api.server.host, api.server.port), timeout=HANGS_S) as connection:
             for part in parts:
                 try:
                     connection.sendall(part)

@@ -20,6 +20,7 @@ from tests.chain.rig import Rig, a_node
 from tests.cli.conftest import Cli, cli
 from tests.cli.conftest import environment as clean
 from tests.command import Running, environment, until
+from tests.patience import HANGS_S
 from tests.postgres import PostgresServer
 from tests.runtime import FakeRuntime
 from tidelog.api.http.backend import Backend
@@ -31,7 +32,6 @@ from tidelog.telemetry import ApiMetrics
 
 __all__ = ["clean", "cli"]  # fixtures
 
-END_S = 20.0  # a server ends within five, or else is cut off
 CROWD = 16  # requests at once
 
 
@@ -52,7 +52,7 @@ class Command:
         self.port = int(said.rsplit(":", 1)[1])
 
     def get(self, path: str, token: str | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=END_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_S)
         connection.request("GET", path, headers={} if token is None else {"authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         body = json.loads(answer.read())
@@ -62,7 +62,7 @@ class Command:
     def end(self, number: signal.Signals) -> tuple[int, str]:
         """The exit code, and what it logged."""
         self.process.send_signal(number)
-        _, logged = self.process.communicate(timeout=END_S)
+        _, logged = self.process.communicate(timeout=HANGS_S)
         return self.process.returncode, logged
 
 
@@ -102,7 +102,7 @@ def test_serve_ends_in_time_with_requests_open(small: Filled) -> None:
         )
         assert api.get("/v1/chains").status == 200
     with half:  # the server is gone, and so is the request that never came
-        half.settimeout(END_S)
+        half.settimeout(HANGS_S)
         assert b" 200 " not in half.recv(100)
 
 
@@ -221,7 +221,7 @@ def test_answers_are_whole_while_blocks_are_committed_and_replaced(url: str) -> 
             if turn % 3 == 2:
                 rig.tree.reorg(4, 6)
             await rig.once()
-            looked.acquire(timeout=END_S)  # however slow the reader is, it looks between commits
+            looked.acquire(timeout=HANGS_S)  # however slow the reader is, it looks between commits
         await store.close()
 
     def writing() -> None:

@@ -20,11 +20,10 @@ from websockets.asyncio.client import connect
 
 from tests.api.served import Filled, Served
 from tests.command import Running, until
+from tests.patience import HANGS_S
 from tidelog.api.http.options import ApiOptions
 from tidelog.api.server.tls import Certificate
 from tidelog.errors import ConfigError
-
-TIMEOUT_S = 20.0
 
 
 class Pair:
@@ -85,7 +84,7 @@ def trusting() -> ssl.SSLContext:
 def serial(port: int) -> int:
     """Of the certificate that a new connection sees."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=HANGS_S) as plain,
         trusting().wrap_socket(plain) as wrapped,
     ):
         shown = wrapped.getpeercert(binary_form=True)
@@ -94,7 +93,7 @@ def serial(port: int) -> int:
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=TIMEOUT_S, context=trusting())
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=HANGS_S, context=trusting())
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -129,7 +128,7 @@ def test_every_handshake_of_the_command_is_heard_to_its_end(small: Filled, pair:
 
 
 def test_several_requests_and_long_answers_go_over_one_connection(secure: Served) -> None:
-    connection = http.client.HTTPSConnection("127.0.0.1", secure.server.port, timeout=TIMEOUT_S, context=trusting())
+    connection = http.client.HTTPSConnection("127.0.0.1", secure.server.port, timeout=HANGS_S, context=trusting())
     for _ in range(5):
         connection.request("GET", "/openapi.json")
         answer = connection.getresponse()
@@ -140,7 +139,7 @@ def test_several_requests_and_long_answers_go_over_one_connection(secure: Served
 
 def test_a_client_without_tls_gets_no_answer_and_no_seat(secure: Served) -> None:
     for said in (b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 2_000, b""):
-        with socket.create_connection(("127.0.0.1", secure.server.port), timeout=TIMEOUT_S) as plain:
+        with socket.create_connection(("127.0.0.1", secure.server.port), timeout=HANGS_S) as plain:
             plain.sendall(said)
             plain.shutdown(socket.SHUT_WR)
             assert b"HTTP" not in b"".join(iter(lambda: _received(plain), b""))
@@ -156,7 +155,7 @@ def _received(plain: socket.socket) -> bytes:
 
 def test_a_certificate_that_is_renewed_is_served_without_a_new_start(secure: Served, pair: Pair) -> None:
     port = secure.server.port
-    old = http.client.HTTPSConnection("127.0.0.1", port, timeout=TIMEOUT_S, context=trusting())
+    old = http.client.HTTPSConnection("127.0.0.1", port, timeout=HANGS_S, context=trusting())
     old.request("GET", "/livez")
     old.getresponse().read()
     assert serial(port) == 1
@@ -223,5 +222,5 @@ def test_the_end_waits_for_no_handshake(small: Filled, pair: Pair) -> None:
         half = socket.create_connection(("127.0.0.1", api.server.port))
         assert get(api.server.port, "/livez")[0] == 200
     with half:
-        half.settimeout(TIMEOUT_S)
+        half.settimeout(HANGS_S)
         assert _received(half) == b""

@@ -8,6 +8,7 @@ from itertools import cycle, pairwise
 import pytest
 
 from tests.chain.rig import a_node
+from tests.patience import HANGS_S
 from tests.runtime import FakeRuntime
 from tests.sim.asking import ledger_of
 from tidelog.chain.source.new_heads import HEADS_LIMITS, HeadsLimits, HeadsWatcher
@@ -29,7 +30,7 @@ async def watching(
     endpoint = EndpointUrl(url, schemes=("ws", "wss"))
     task = asyncio.create_task(HeadsWatcher(endpoint, runtime, wake, transport, limits).run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS_S):
             yield task
     finally:
         task.cancel()

@@ -15,6 +15,7 @@ import pytest
 from tests.chain.oracle import assert_equals_node
 from tests.chain.rig import Rig, a_node, commits, replicas, rig
 from tests.conftest import missing
+from tests.patience import HANGS_S
 from tidelog.chain.endpoint.budget import BudgetLimits
 from tidelog.chain.rows.tables import BLOCKS, CHANGES
 from tidelog.chain.sync.committer import CommitLimits
@@ -259,7 +260,7 @@ async def test_the_later_run_fences_the_earlier_one(tmp_path: Path) -> None:
                 r.tree.extend(1)
 
         with r.sleeping(look), pytest.raises(Fenced, match="another writer"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGS_S):
                 await first.run()
         await second[0]
         await r.once()

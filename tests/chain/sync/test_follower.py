@@ -17,6 +17,7 @@ import pytest
 from tests.chain.native import use_python
 from tests.chain.oracle import folded_changes
 from tests.chain.rig import CHAIN_ID, Calls, Rig, a_node, commits, replicas, rig
+from tests.patience import HANGS_S
 from tidelog.chain.forks.choice import is_linked
 from tidelog.chain.forks.position import decode_position, source_of
 from tidelog.chain.rows.tables import BLOCKS, REORGS, TRANSACTIONS
@@ -443,7 +444,7 @@ async def test_an_endpoint_that_contradicts_finality_is_quarantined_until_it_agr
                     run.stop()
 
         with r.sleeping(look):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANGS_S):
                 await run.run()
         assert max(quarantined) == 1
         await r.assert_equals_node()
@@ -467,7 +468,7 @@ async def test_a_conflict_with_finality_waits_for_endpoints_that_cannot_be_asked
         r.http.before = lambda host, calls: r.http.down.add("replica-1") if r.runtime.clock == 0 else None
         r.runtime.clock = 21.0
         with r.sleeping(look):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANGS_S):
                 await run.run()
         await r.assert_equals_node(path="/replica-1")
 
@@ -510,7 +511,7 @@ async def test_a_new_head_wakes_the_sync_up(tmp_path: Path) -> None:
         run._on_progress = lambda progress: reached.set() if r.caught_up(run) else None
         task = asyncio.create_task(run.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGS_S):
                 for height in range(10, 15):
                     await reached.wait()
                     reached.clear()

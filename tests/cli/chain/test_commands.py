@@ -9,24 +9,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import BLOCKS, Cli
 from tests.command import Running, digest, environment
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tests.system.sql import Sql, opened, position
 from tests.system.truth import standing
 from tidelog.chain.endpoint.health import HealthLimits
 from tidelog.chain.source import opening
-from tidelog.chain.source.client import RPC_LIMITS
 from tidelog.chain.source.standing import PoolLimits
 from tidelog.chain.sync.engine import Sync, SyncLimits
 from tidelog.cli import stores
 from tidelog.cli.sources import chain as source
+from tidelog.cli.sources.chain import STOP_GRACE_S
 from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.server import HOST
 from tidelog.store import open_store
@@ -34,7 +36,6 @@ from tidelog.store.limits import PostgresLimits, SqliteLimits, StoreLimits
 
 CHAIN_ID = 1337
 KEY = "canary0123456789"
-TERMINAL_S = 30.0
 LONG = 4_000  # blocks: some seconds of history
 
 
@@ -50,13 +51,18 @@ def flip_a_byte(db: str, number: int) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up in tenths of a second what takes tens of seconds otherwise."""
+    """Give up in tenths of a second what takes tens of seconds otherwise, where somebody answers."""
     pool = PoolLimits(health=HealthLimits(backoff_first_s=0.001))
     stores_of = StoreLimits(SqliteLimits(write_patience_s=0.2), PostgresLimits(read_patience_s=0.2))
-    monkeypatch.setattr(source, "Sync", partial(Sync, limits=SyncLimits(contact_s=0.3)))
     monkeypatch.setattr(source, "open_pool", partial(opening.open_pool, limits=pool))
     for module in (source, stores):
         monkeypatch.setattr(module, "open_store", partial(open_store, limits=stores_of))
+
+
+@pytest.fixture
+def give_up(monkeypatch: pytest.MonkeyPatch, impatient: None) -> Callable[[], None]:
+    """From this call on, an endpoint has to answer first in tenths of a second: for those that never do."""
+    return lambda: monkeypatch.setattr(source, "Sync", partial(Sync, limits=SyncLimits(contact_s=0.3)))
 
 
 # -- the good way --------------------------------------------------------------------------------------------------
@@ -234,7 +240,8 @@ def last_line(err: str) -> str:
     return line
 
 
-def test_exit_code_3_when_no_endpoint_listens(cli: Cli, tmp_path: Path, impatient: None) -> None:
+def test_exit_code_3_when_no_endpoint_listens(cli: Cli, tmp_path: Path, give_up: Callable[[], None]) -> None:
+    give_up()
     done = cli("chain", "sync", "--rpc", f"http://{HOST}:9/", "--db", f"sqlite:///{tmp_path}/chain.db")
     assert done.code == 3
     assert f"no contact within 0.3 s: http://{HOST}:9: no connection" in last_line(done.err)
@@ -317,37 +324,46 @@ def epoch(db: str) -> int:
 def test_an_interrupted_sync_does_not_wait_for_an_endpoint(own_node: Simulated, db: str, tmp_path: Path) -> None:
     with Running("chain", "sync", "--rpc", own_node.url, "--db", db, "--follow", log=tmp_path / "log") as run:
         stall(own_node, db, run)
-        started = time.monotonic()
+        failed = len(run.events("endpoint_failed"))
         assert run.interrupt() == 0
-        assert time.monotonic() - started < RPC_LIMITS.request_timeout_s / 2  # which is what an answer may take
+        assert len(run.events("endpoint_failed")) == failed, "the question was not waited for until its time was over"
         assert run.events("stopped")[-1]["head"] == standing(db, CHAIN_ID).head
         assert "Traceback" not in run.text
 
 
 def stall(node: Simulated, db: str, run: Running) -> None:
     """Let the node stop to answer, and wait until the sync waits for it."""
-    run.until(lambda: epoch(db) > 1, "its start")
+    before, told = epoch(db), node.do(lambda: node.node.told["stall"])
+    run.until(lambda: epoch(db) > before, "its start")
     node.do(lambda: node.node.tell("stall"))
-    run.until(lambda: node.do(lambda: node.node.told["stall"]), "a question without an answer")
+    run.until(lambda: node.do(lambda: node.node.told["stall"]) > told, "a question without an answer")
 
 
 def test_exit_code_130_at_once_when_a_sync_is_interrupted_twice(own_node: Simulated, db: str, tmp_path: Path) -> None:
-    with Running("chain", "sync", "--rpc", own_node.url, "--db", db, "--follow", log=tmp_path / "log") as run:
-        stall(own_node, db, run)
-        while run.process.poll() is None:  # two signals of one kind that come at once are delivered as one
-            run.process.send_signal(signal.SIGINT)
-            time.sleep(0.02)
-        assert run.wait() == 130  # an end in order would be 0, after STOP_GRACE_S
+    between_s = STOP_GRACE_S
+    while between_s > STOP_GRACE_S / 2:  # the machine stood still between our signals: the first one's end was in order
+        own_node.do(own_node.node.honest)
+        with Running("chain", "sync", "--rpc", own_node.url, "--db", db, "--follow", log=tmp_path / "log") as run:
+            stall(own_node, db, run)
+            sent_s = [time.monotonic()]
+            while run.process.poll() is None:  # two signals of one kind that come at once are delivered as one
+                run.process.send_signal(signal.SIGINT)
+                time.sleep(0.02)
+                sent_s.append(time.monotonic())
+            code = run.wait()
+        between_s = max(later - earlier for earlier, later in pairwise(sent_s))
+    assert code == 130  # an end in order would be 0, after STOP_GRACE_S
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
-def test_keys_are_never_printed(cli: Cli, own_node: Simulated, tmp_path: Path, impatient: None) -> None:
+def test_keys_are_never_printed(cli: Cli, own_node: Simulated, tmp_path: Path, give_up: Callable[[], None]) -> None:
     db = f"sqlite:///{tmp_path}/chain.db"
     url = own_node.path(f"v2/{KEY}?apikey={KEY}")
     outputs = [cli("chain", "sync", "--rpc", url, "--db", db, "--log-level", "debug")]
     assert outputs[0].code == 0
+    give_up()
     for lie in ("key_echoed", "bad_gateway", "redirect", "transaction_altered", "cut"):
         own_node.do(own_node.node.honest)
         own_node.do(lambda: own_node.tree.extend(1))
@@ -379,7 +395,7 @@ def test_on_a_terminal_a_line_is_kept_up_to_date(long_node: Simulated, tmp_path:
     os.close(terminal)
     try:
         shown = read_to_end(main)
-        assert process.wait(TERMINAL_S) == 0
+        assert process.wait(HANGS_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -392,7 +408,7 @@ def test_on_a_terminal_a_line_is_kept_up_to_date(long_node: Simulated, tmp_path:
 def read_to_end(terminal: int) -> str:
     """Everything that is written to a terminal until its other end is closed."""
     parts: list[bytes] = []
-    while select.select([terminal], [], [], TERMINAL_S)[0]:
+    while select.select([terminal], [], [], HANGS_S)[0]:
         try:
             part = os.read(terminal, 65_536)
         except OSError:  # Linux's way to say that the other end is closed

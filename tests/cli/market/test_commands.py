@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from tests.market.exchange import Script, serve, until
+from tests.patience import HANGS_S
 from tidelog.cli.market import app, record
 from tidelog.cli.market.ladder import ladder
 from tidelog.cli.sources import market
@@ -36,9 +37,18 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def output(process: asyncio.subprocess.Process) -> str:
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), HANGS_S)
     assert process.returncode == 0, err.decode()
     return out.decode()
+
+
+def has_trade(journal: str, number: int) -> bool:
+    """Whether the trade of that number is on the disk."""
+    reader = JournalReader(journal)
+    try:
+        return any(b'"trade_id":%d,' % number in record.payload for record in reader.records())
+    finally:
+        reader.close()
 
 
 @asynccontextmanager
@@ -48,6 +58,8 @@ async def recorded(script: Script, *flags: str) -> AsyncIterator[asyncio.subproc
         process = await start("record", f"--url={server.url}", "--symbols=A/USD", *flags)
         await until(lambda: "A/USD" in script.subscribed)
         server.push(script.trade("A/USD"))
+        (journal,) = [flag.removeprefix("--journal=") for flag in flags if flag.startswith("--journal=")]
+        await until(lambda: has_trade(journal, script.trade_id))
         yield process
         process.send_signal(signal.SIGINT)
         await output(process)
@@ -58,7 +70,7 @@ async def refused(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tidelog", "market", *arguments), stderr=asyncio.subprocess.PIPE
     )
-    _, err = await asyncio.wait_for(process.communicate(), 60)
+    _, err = await asyncio.wait_for(process.communicate(), HANGS_S)
     assert process.returncode == 2, err.decode()
     assert b"Traceback" not in err
     return err.decode()
@@ -120,7 +132,7 @@ async def test_a_recording_replays_to_the_same_digest(tmp_path: Path) -> None:
         await until(lambda: len([one for one in script.requests if one["method"] == "unsubscribe"]) == 1)
         following = await start("follow", journal, "--from-start")
         assert following.stdout is not None
-        line = msgspec.json.decode(await asyncio.wait_for(following.stdout.readline(), 20))
+        line = msgspec.json.decode(await asyncio.wait_for(following.stdout.readline(), HANGS_S))
         assert (line["run"], line["seq"], line["kind"]) == (1, 1, "Started")
         following.kill()
         await following.wait()

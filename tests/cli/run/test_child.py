@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.cli.run.channel import Order, line
 from tidelog.cli.run.child import Child
 from tidelog.cli.run.metrics import RunMetrics
@@ -26,12 +27,12 @@ def child(program: str, *, stable_s: float = 60.0, config: str = CONFIG) -> Chil
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS_S):
         while not condition():  # noqa: ASYNC110 - of state that nobody announces
             await asyncio.sleep(0.005)
 
 
-async def stop(stopped: Child, *, timeout_s: float = 20.0, hurry: bool = False) -> None:
+async def stop(stopped: Child, *, timeout_s: float = HANGS_S, hurry: bool = False) -> None:
     hurried = asyncio.Event()
     if hurry:
         hurried.set()

@@ -1,18 +1,20 @@
 """What systemd hears, on a real datagram socket."""
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.cli.run.notify import Notifier
 
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
-        made.settimeout(5)
+        made.settimeout(HANGS_S)
         made.bind(str(tmp_path / "notify"))
         yield made
 
@@ -33,9 +35,10 @@ def test_each_message(manager: socket.socket) -> None:
 
 def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.settimeout(5)
-        manager.bind("\0tidelog-test-notify")
-        notifier = Notifier({"NOTIFY_SOCKET": "@tidelog-test-notify"}, pid=7)
+        manager.settimeout(HANGS_S)
+        name = f"tidelog-test-notify-{os.getpid()}"  # one name space for all of a machine's processes
+        manager.bind(f"\0{name}")
+        notifier = Notifier({"NOTIFY_SOCKET": f"@{name}"}, pid=7)
         notifier.alive()
         assert manager.recv(4096) == b"WATCHDOG=1"
         notifier.close()

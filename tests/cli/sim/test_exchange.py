@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.cli.sim import app, exchange
 from tidelog.errors import ConfigError
 from tidelog.market.book.books import Books
@@ -68,18 +69,18 @@ async def test_sim_exchange_serves_until_it_is_interrupted() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    line = (await asyncio.wait_for(process.stdout.readline(), HANGS_S)).decode()
     urls = dict(re.findall(r"(private v\d|v\d|REST) (\S+?)(?:, |\n)", line))
     assert list(urls) == ["v2", "v1", "private v2", "private v1", "REST"]
-    client = await PicoWebSocket().connect(urls["v2"], timeout_s=10)
+    client = await PicoWebSocket().connect(urls["v2"], timeout_s=HANGS_S)
     client.send(v2.subscribe(Stream("book", depth=10), ("ETH/USD",), 1).frame)
     books = Books(v2.decode, ChecksumProof)
     book = books.open("ETH/USD", 10)
     for _ in range(30):
-        books.apply_frame(await asyncio.wait_for(client.receive(), 10))
+        books.apply_frame(await asyncio.wait_for(client.receive(), HANGS_S))
     assert book.proven
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), HANGS_S)
     assert (process.returncode, out, err) == (0, b"", b"")
     await client.close()
 
@@ -91,17 +92,17 @@ async def test_hundreds_of_markets_are_served_on_one_connection() -> None:
         pairs=listed.pairs, rhythms=listed.rhythms, levels=listed.levels, limits=Limits(requests_per_s=100)
     )
     async with ExchangeServer(simulated) as server:
-        client = await PicoWebSocket().connect(server.url(), timeout_s=10)
+        client = await PicoWebSocket().connect(server.url(), timeout_s=HANGS_S)
         books = Books(v2.decode, ChecksumProof)
         for at in range(0, len(symbols), 10):
             client.send(v2.subscribe(Stream("book", depth=10), symbols[at : at + 10], 1).frame)
         for symbol in symbols:
             books.open(symbol, 10)
         while not all(book.proven for book in books.by_symbol.values()):
-            books.apply_frame(await asyncio.wait_for(client.receive(), 10))
+            books.apply_frame(await asyncio.wait_for(client.receive(), HANGS_S))
         simulated.advance(30_000_000)
         client.send(v2.ping(7).frame)
-        while not isinstance(books.apply_frame(await asyncio.wait_for(client.receive(), 10))[0], Pong):
+        while not isinstance(books.apply_frame(await asyncio.wait_for(client.receive(), HANGS_S))[0], Pong):
             pass
         assert all(book.proven for book in books.by_symbol.values())
         assert sum(book.mismatches for book in books.by_symbol.values()) == 0

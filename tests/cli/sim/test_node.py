@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.cli.sim import app, node
 from tidelog.errors import ConfigError
 from tidelog.sim.node.contracts.world import PLACES
@@ -59,18 +60,18 @@ async def test_sim_node_serves_until_it_is_interrupted() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    line = (await asyncio.wait_for(process.stdout.readline(), HANGS_S)).decode()
     url = line.split()[0]
     assert line == f"{url} serves chain 1337, head 5\n"
-    places = [(await asyncio.wait_for(process.stdout.readline(), 20)).decode().split() for _ in PLACES]
+    places = [(await asyncio.wait_for(process.stdout.readline(), HANGS_S)).decode().split() for _ in PLACES]
     assert places == [[name, f"0x{address.hex()}"] for name, address in PLACES.items()]
     assert await asyncio.to_thread(rpc, url, "eth_chainId") == hex(1338)
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), HANGS_S)
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
 def rpc(url: str, method: str) -> Any:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as response:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=HANGS_S) as response:
         return json.loads(response.read())["result"]

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.chain.native import either_path
 from tests.market.exchange import Script, Wire, serve, session_limits, until
+from tests.patience import HANGS_S
 from tests.sim.test_exchange_core import token_of
 from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
 from tidelog.market.core import Core, JournalEvent
@@ -84,7 +85,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 async def first(events: Subscription, kind: type[Event]) -> Item:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANGS_S):
         async for item in events:
             if isinstance(item, Item) and isinstance(item.event, kind):
                 return item
@@ -717,7 +718,7 @@ async def test_feed_closes_while_it_connects(bench: Bench) -> None:
         await asyncio.Event().wait()
 
     bench.wire.connect = never  # type: ignore[method-assign, assignment]
-    async with asyncio.timeout(5), bench.feed() as feed:
+    async with asyncio.timeout(HANGS_S), bench.feed() as feed:
         await until(lambda: feed.progress.state is ConnectionState.CONNECTING)
     assert feed.progress.state is ConnectionState.CLOSED
 

@@ -14,6 +14,7 @@ import pytest
 from tests.market.conftest import Recording as Frames
 from tests.market.loader_child import BATCH, given, journal
 from tests.market.recorded import START_US, SYMBOL, Recording
+from tests.patience import HANGS_S
 from tests.postgres import PostgresServer
 from tests.store.conftest import Opener
 from tidelog.batch import Batch, ContentDigest, Outcome, Row
@@ -402,7 +403,7 @@ class TestTroubles:
         loader = await Loader.open(store, runtime, "test", limits=LoaderLimits(batch_age_s=0.01))
         assert loader.committed == NOTHING
         running = asyncio.create_task(loader.run(slow()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGS_S):
             await runtime.committed.wait()
             assert loader.committed == entries[29].id
             more.set()

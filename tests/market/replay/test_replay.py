@@ -10,6 +10,7 @@ from tests.chain.native import either_path
 from tests.market.blocks import block_of
 from tests.market.conftest import Recording
 from tests.market.exchange import Script, Wire, until
+from tests.patience import HANGS_S
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.book.books import Books
 from tidelog.market.book.lending import Stretch
@@ -179,7 +180,7 @@ async def test_a_journal_is_read_by_another_program_while_it_is_written(tmp_path
             await journal.wait_durable(id_)
             watching = watching or asyncio.create_task(watch())
     assert watching is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANGS_S):
         await watching
     assert seen == [item for item in whole if item.id.seq > 10]
     await journal.close()

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.patience import HANGS_S
 from tests.sim.asking import call, full_node, ledger_of
 from tidelog.errors import Rejected, Unreachable
 from tidelog.net.http import HttpTransport
@@ -15,7 +16,7 @@ from tidelog.sim.node.node import SimNode
 BODY = json.dumps(call("eth_getBlockByNumber", "0xf", True)).encode()
 
 
-async def post(http: HttpTransport, url: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
+async def post(http: HttpTransport, url: str, *, timeout_s: float = HANGS_S) -> tuple[int, bytes]:
     async with http.post(url, BODY, headers={}, timeout_s=timeout_s) as response:
         return response.status, b"".join([chunk async for chunk in response.chunks()])
 
@@ -64,7 +65,7 @@ async def test_the_moment_comes_from_outside() -> None:
     node = full_node()
     node.tell("throttle_date")
     async with InProcessHttp(node, now=lambda: 1_700_000_000.0).post(
-        "http://node/", BODY, headers={}, timeout_s=1
+        "http://node/", BODY, headers={}, timeout_s=HANGS_S
     ) as response:
         assert response.status == 429
         assert response.headers["retry-after"] == "Tue, 14 Nov 2023 22:13:21 GMT"
@@ -72,7 +73,7 @@ async def test_the_moment_comes_from_outside() -> None:
 
 async def subscribed(node: SimNode) -> NodeSocket:
     wire: WebSocketTransport = InProcessWire(node)
-    socket = await wire.connect("ws://replica-0/KEY", timeout_s=1)
+    socket = await wire.connect("ws://replica-0/KEY", timeout_s=HANGS_S)
     assert isinstance(socket, NodeSocket)
     socket.send(json.dumps(call("eth_subscribe", "newHeads")).encode())
     assert json.loads(await socket.receive())["result"] == "0x1"
@@ -108,4 +109,4 @@ async def test_a_socket_that_is_lost() -> None:
     await socket.close()
     assert ledger_of(node).watchers == []
     with pytest.raises(Rejected, match="404"):
-        await InProcessWire(node).connect("ws://replica-7/", timeout_s=1)
+        await InProcessWire(node).connect("ws://replica-7/", timeout_s=HANGS_S)

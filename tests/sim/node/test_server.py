@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.patience import HANGS_S
 from tests.sim.asking import call, full_node, ledger_of
 from tidelog.errors import Unreachable
 from tidelog.net.http import AioHttp
@@ -26,7 +27,7 @@ async def http() -> AsyncIterator[AioHttp]:
     await transport.close()
 
 
-async def post(http: AioHttp, url: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
+async def post(http: AioHttp, url: str, *, timeout_s: float = HANGS_S) -> tuple[int, bytes]:
     body = json.dumps(call("eth_blockNumber")).encode()
     async with http.post(url, body, headers=JSON, timeout_s=timeout_s) as response:
         return response.status, b"".join([chunk async for chunk in response.chunks()])
@@ -80,7 +81,7 @@ async def test_a_body_that_never_ends(http: AioHttp) -> None:
     node.tell("endless")
     async with NodeServer(node) as server:
         received = 0
-        async with http.post(server.url(), b"{}", headers=JSON, timeout_s=5) as response:
+        async with http.post(server.url(), b"{}", headers=JSON, timeout_s=HANGS_S) as response:
             async for chunk in response.chunks():
                 received += len(chunk)
                 if received > 5_000_000:
@@ -104,7 +105,7 @@ async def test_stopping_lets_go_of_stalled_answers_and_refuses_new_ones(
     await server.start()
     port = server.port
     node.tell("stall", times=1)
-    stalled = asyncio.create_task(post(http, server.url(), timeout_s=30))
+    stalled = asyncio.create_task(post(http, server.url(), timeout_s=HANGS_S))
     await asked.wait()
     await server.stop()
     with pytest.raises(Unreachable):
@@ -125,13 +126,13 @@ class Subscriber:
 
     async def ask(self, method: str, *params: Any) -> Any:
         await self.socket.send_json(call(method, *params))
-        return await self.socket.receive_json(timeout=5)
+        return await self.socket.receive_json(timeout=HANGS_S)
 
     async def numbers(self, count: int) -> list[int]:
         return [int((await self.notification())["result"]["number"], 16) for _ in range(count)]
 
     async def notification(self) -> Any:
-        message = await self.socket.receive_json(timeout=5)
+        message = await self.socket.receive_json(timeout=HANGS_S)
         assert message["method"] == "eth_subscription"
         return message["params"]
 
@@ -198,7 +199,7 @@ async def test_mining_ticks_by_itself() -> None:
         grown = asyncio.Event()
         ledger_of(node).watchers.append(grown.set)
         mining = asyncio.create_task(server.mine(0.01))
-        await asyncio.wait_for(grown.wait(), 5)
+        await asyncio.wait_for(grown.wait(), HANGS_S)
         mining.cancel()
     assert ledger_of(node).head.number > 20
 
@@ -209,5 +210,5 @@ async def test_a_socket_ends_with_the_server() -> None:
     await server.start()
     async with aiohttp.ClientSession() as session, session.ws_connect(server.websocket_url()) as socket:
         await server.stop()
-        assert (await socket.receive(timeout=5)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        assert (await socket.receive(timeout=HANGS_S)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     assert ledger_of(node).watchers == []

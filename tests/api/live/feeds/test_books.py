@@ -9,8 +9,9 @@ import pytest
 
 from tests.api.live.feeds.test_trades import ready, served
 from tests.api.live.recorder import A, recording
-from tests.api.live.serving import READ_S, listening, refusal, take
+from tests.api.live.serving import listening, refusal, take
 from tests.market.exchange import until
+from tests.patience import HANGS_S
 from tidelog.api.live.feeds.books import book_stream
 from tidelog.api.live.feeds.topics import Book
 
@@ -50,7 +51,7 @@ async def test_a_book_that_mismatches_is_sent_as_not_proven_until_it_matches(tmp
             doubted = (await take(stream, 1))[0].data
             assert (doubted["proven"], doubted["proven_depth"]) == (False, 0)
             assert doubted["reason"] in ("its last message does not prove it", "no snapshot of it has come yet")
-            async with asyncio.timeout(READ_S):
+            async with asyncio.timeout(HANGS_S):
                 while not (await anext(stream)).data["proven"]:
                     pass
 
@@ -111,4 +112,4 @@ async def test_streams_end_in_order_when_the_server_stops(tmp_path: Path) -> Non
         async with aiohttp.ClientSession() as session, session.get(server.url + PATH) as answer:
             await answer.content.readuntil(b"\n\n")
             server.server.stop()
-            assert await asyncio.wait_for(answer.content.read(), 5) == b""  # a whole answer: nothing was cut off
+            assert await asyncio.wait_for(answer.content.read(), HANGS_S) == b""  # a whole answer: nothing was cut off

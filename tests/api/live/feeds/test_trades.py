@@ -11,6 +11,7 @@ from tests.api.live.feeds.test_tail import damage
 from tests.api.live.recorder import A, B, Recorder, recording, source
 from tests.api.live.serving import USUAL, Event, Served, listening, refusal, serving, take
 from tests.market.exchange import Script, until
+from tests.patience import HANGS_S
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.live.feeds import trades as trades_module
 from tidelog.api.live.feeds.messages import Message, Messages
@@ -60,7 +61,7 @@ async def until_place(stream: Messages) -> AsyncIterator[Message]:
 async def until_number(stream: AsyncIterator[Event], number: int) -> list[Event]:
     """The events up to the trade of that number."""
     found: list[Event] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS_S):
         while number not in numbers(found):
             found.append(await anext(stream))
     return found
