@@ -15,6 +15,7 @@ from tests.market.recorded import Recording, levels
 from tests.patience import HANGS_S
 from tests.runtime import FakeRuntime
 from tidelog.api.http.backend import Backend
+from tidelog.api.http.limits import ApiLimits, LookLimits
 from tidelog.api.http.options import ApiOptions
 from tidelog.api.server.serve import ApiServer
 from tidelog.market.events import Disconnected
@@ -29,7 +30,10 @@ __all__ = ["CHAIN", "Filled", "Reply", "Served", "fill", "filled"]
 T = TypeVar("T")
 
 CHAIN = "/v1/chains/1337"
+# a machine that stands still is no reason to refuse an answer; who tests these limits gives his own
+PATIENT = {"port": 0, "delay_max_s": 0.0, "request_timeout_s": HANGS_S, "statement_timeout_s": HANGS_S}
 BLOCKS = 40
+PATIENT_LOOKS = LookLimits(store_s=HANGS_S, tokens_s=HANGS_S, scrape_s=HANGS_S)
 
 
 class Reply(NamedTuple):
@@ -63,7 +67,7 @@ class Served:
 
     def __init__(self, url: str, **options: Any) -> None:
         self.url = url
-        self.options = ApiOptions(**({"port": 0, "delay_max_s": 0.0} | options))
+        self.options = ApiOptions(**(PATIENT | options))
         self.metrics = ApiMetrics()
         self.token: str | None = None  # shown with each request
         self._loop = asyncio.new_event_loop()
@@ -92,7 +96,7 @@ class Served:
             readers=options.readers,
             patience_s=options.store_patience_s,
         )
-        self.server = ApiServer(Backend(self.store, runtime, options, (), self.metrics))
+        self.server = ApiServer(Backend(self.store, runtime, options, (), self.metrics, ApiLimits(looks=PATIENT_LOOKS)))
         begun = asyncio.Event()
         self._serving = asyncio.ensure_future(self.server.run(lambda url: begun.set()))
         await begun.wait()

@@ -48,11 +48,13 @@ class Script:
         self.subscribed: dict[str, int] = {}  # books: symbol to depth
         self.books: dict[str, Book] = {}
         self.prices: dict[str, float] = {}
-        self.deaf = False  # nothing is answered
+        self.deaf = False  # nothing is answered, before `answer_late`
+        self._unanswered: list[bytes] = []
         self.trade_id = 0
 
     def opened(self) -> list[bytes]:
         self.subscribed.clear()
+        self._unanswered.clear()
         return [b'{"channel":"status","type":"update","data":[{"system":"online","version":"2.0.10"}]}']
 
     def answer(self, frame: bytes) -> list[bytes]:
@@ -60,6 +62,7 @@ class Script:
         request: dict[str, Any] = msgspec.json.decode(frame)
         self.requests.append(request)
         if self.deaf:
+            self._unanswered.append(frame)
             return []
         if request["method"] == "ping":
             return [_encode({"method": "pong", "req_id": request["req_id"]})]
@@ -78,6 +81,15 @@ class Script:
             elif params["channel"] == "executions":
                 frames.append(b'{"channel":"executions","type":"snapshot","data":[],"sequence":1}')
         return frames
+
+    @property
+    def has_unanswered(self) -> bool:
+        return bool(self._unanswered)
+
+    def answer_late(self) -> list[bytes]:
+        """What was not answered while it was deaf, which it is no longer."""
+        unanswered, self._unanswered, self.deaf = self._unanswered, [], False
+        return [answer for frame in unanswered for answer in self.answer(frame)]
 
     def snapshot(self, symbol: str) -> bytes:
         book = self.books[symbol] = Book(symbol, self.subscribed[symbol], ChecksumProof, PRECISION)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.market.exchange import until
 from tests.patience import HANGS_S
 from tests.sim.exchange_client import CODECS, SYMBOLS, Follower, follower
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
@@ -212,6 +214,25 @@ async def test_stopping_refuses_and_starting_again_takes_the_same_port(server: E
     assert server.port == port
     again, _ = await subscribed(server)
     await again.close()
+
+
+async def test_stopping_waits_for_no_client_that_does_not_read(server: ExchangeServer) -> None:
+    """What it had still to send to a peer that was gone without a word kept it from ending."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    raw.setblocking(False)
+    with raw:
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", server.port))
+        raw.send(b"GET /v2 HTTP/1.1\r\nupgrade: websocket\r\nsec-websocket-key: eA==\r\n\r\n")
+        await until(lambda: len(server.exchange.sessions) == 1)
+        (session,) = server.exchange.sessions
+        session.receive(CODECS["v2"].subscribe(Stream("book", depth=1000), SYMBOLS, 1).frame)
+        waiting = 0
+        while waiting < 100:  # turns in which it could send nothing more
+            server.exchange.advance(1_000_000 if not session.outbox else 0)
+            await asyncio.sleep(0)
+            waiting = waiting + 1 if session.outbox else 0
+        await asyncio.wait_for(server.stop(), HANGS_S)
 
 
 @pytest.mark.parametrize(("protocol", "channel"), [("v1", "ownTrades"), ("v2", "executions")])

@@ -1,12 +1,14 @@
 """What a store is: every promise of `tidelog.store`, on both backends."""
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 import apsw
 import asyncpg
@@ -45,6 +47,7 @@ from tidelog.store.migrations import shipped
 from tidelog.store.query import key_of
 from tidelog.tables import TABLES
 
+Answer = TypeVar("Answer")
 RNG = random.Random(7)
 STEPS = [migration.number for migration in shipped("tidelog.store.sqlite")]
 
@@ -535,6 +538,7 @@ class TestRead:
         await grown(await opener(), 2)
         await with_endless_table(url)
         store = await opener(readonly=True, statement_timeout_s=0.2, readers=1)
+        unlimited = await opener(readonly=True, readers=1)
 
         async def endless(snapshot: Snapshot) -> None:
             await snapshot.count(BLOCKS)
@@ -543,13 +547,14 @@ class TestRead:
         for delay_s in (0.0, 0.01, 0.1):
             with pytest.raises(TimedOut, match="ask for less"):
                 await store.read(endless)
-            task = asyncio.create_task(store.read(endless))
+            task = asyncio.create_task(unlimited.read(endless))
             await asyncio.sleep(delay_s)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             async with asyncio.timeout(HANGS_S):
-                assert await heights(store) == [0, 1]
+                assert await heights(unlimited) == [0, 1]
+                assert await heights_in_time(store) == [0, 1]
 
     async def test_the_function_may_answer_for_a_read_that_took_too_long(self, url: str, opener: Opener) -> None:
         await grown(await opener(), 2)
@@ -563,7 +568,19 @@ class TestRead:
                 return "half of it, then"
             return "all of it"
 
-        assert await store.read(excused) == "half of it, then"
+        assert await in_time(lambda: store.read(excused)) == "half of it, then"
+
+
+async def in_time(read: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """What a short read gives, under a limit that is near: a machine that stands still may need more for that too."""
+    async with asyncio.timeout(HANGS_S):
+        while True:
+            with contextlib.suppress(TimedOut):
+                return await read()
+
+
+async def heights_in_time(store: Store) -> list[Value]:
+    return await in_time(lambda: heights(store))
 
 
 class TestTimeLimit:
@@ -585,7 +602,7 @@ class TestTimeLimit:
             async with store.snapshot() as snapshot:
                 with pytest.raises(TimedOut, match="ask for less"):
                     await self.read(how, snapshot)
-            assert await heights(store) == [0, 1]  # by the same reader: there is one
+            assert await heights_in_time(store) == [0, 1]  # by the same reader: there is one
 
     async def test_a_read_within_its_time_is_not_ended(self, opener: Opener) -> None:
         await grown(await opener(), 2)

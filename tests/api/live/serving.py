@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 
 from tests.patience import HANGS_S
 from tidelog.api.http.backend import Backend
+from tidelog.api.http.defaults import REQUEST_S
 from tidelog.api.http.limits import ApiLimits, LiveLimits
 from tidelog.api.http.options import ApiOptions, JournalSource
 from tidelog.api.live.hub import Live
@@ -18,7 +20,8 @@ from tidelog.runtime import SystemRuntime
 from tidelog.store import Store
 from tidelog.telemetry import ApiMetrics
 
-USUAL = LiveLimits()
+# what is told after so many seconds of silence, or is over then, is not told because the machine is slow
+USUAL = LiveLimits(place_s=HANGS_S, stale_s=HANGS_S, send_s=HANGS_S)
 
 
 class Event(NamedTuple):
@@ -46,6 +49,8 @@ async def serving(
     limits: LiveLimits = USUAL,
 ) -> AsyncIterator[Served]:
     made = options or ApiOptions(port=0)
+    if made.request_timeout_s == REQUEST_S:
+        made = msgspec.structs.replace(made, request_timeout_s=HANGS_S, statement_timeout_s=HANGS_S)
     backend = Backend(store, SystemRuntime(), made, journals, ApiMetrics(), ApiLimits(live=limits))
     server = ApiServer(backend)
     listens = asyncio.Event()

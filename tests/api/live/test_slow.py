@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.api.live.feeds.test_trades import PATH, numbers, ready, repeated, served
 from tests.api.live.recorder import A, recording
-from tests.api.live.serving import Event, Served, listening
+from tests.api.live.serving import USUAL, Event, Served, listening
 from tests.market.exchange import until
 from tidelog.api.http.limits import LiveLimits
 
@@ -18,7 +20,7 @@ PENDING_MAX = 50  # for these tests
 FRAMES = 200
 FULL_AT = 80  # its bound and all buffers are full by then
 TRADES = 20  # of a frame: some 3 kB as an event
-LIMITS = LiveLimits(trades_pending_max=PENDING_MAX, trades_batch_events=10)
+LIMITS = replace(USUAL, trades_pending_max=PENDING_MAX, trades_batch_events=10)
 HELD_MAX = 2_000_000  # bytes: the bound's events, decoded, and one batch; all frames would be five times that
 
 
@@ -87,7 +89,10 @@ async def test_a_client_that_never_reads_costs_its_bound_and_slows_no_other(tmp_
 
 async def test_a_client_is_cut_off_once_it_has_read_nothing_for_too_long(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    async with recording(path) as recorder, served(tmp_path, path, limits=LiveLimits(send_s=0.2)) as server:
+    async with (
+        recording(path) as recorder,
+        served(tmp_path, path, limits=LiveLimits(send_s=0.2)) as server,
+    ):
         await ready(server)
         with closing(deaf(server, PATH)):
             await until(lambda: server.live.connections == 1)

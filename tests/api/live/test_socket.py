@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -213,7 +214,7 @@ async def test_clients_learn_that_the_server_stops(tmp_path: Path) -> None:
 
 async def test_a_client_that_reads_nothing_is_let_go_with_a_reason(tmp_path: Path) -> None:
     async with (
-        with_chain(tmp_path, LiveLimits(send_s=0.3)) as (_, server),
+        with_chain(tmp_path, replace(USUAL, send_s=0.3)) as (_, server),
         client(server) as other,
         deaf(server) as one,
     ):
@@ -230,7 +231,7 @@ async def test_a_client_that_reads_nothing_is_let_go_with_a_reason(tmp_path: Pat
 
 async def test_a_client_that_never_reads_again_is_dropped(tmp_path: Path) -> None:
     async with (
-        with_chain(tmp_path, LiveLimits(send_s=0.1, linger_s=0.1)) as (_, server),
+        with_chain(tmp_path, replace(USUAL, send_s=0.1, linger_s=0.1)) as (_, server),
         client(server) as other,
         deaf(server) as one,
     ):

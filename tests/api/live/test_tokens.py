@@ -5,13 +5,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.api.live.serving import refusal, serving
+from tests.api.live.serving import USUAL, refusal, serving
 from tests.chain.rig import a_node, rig
 from tests.patience import HANGS_S
-from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.options import ApiOptions
 from tidelog.runtime import SystemRuntime
 from tidelog.store import tokens
@@ -20,7 +20,7 @@ PATH = "/v1/chains/1337/live/changes?after=0"
 
 
 async def test_streams_ask_for_a_token_and_end_with_it(tmp_path: Path) -> None:
-    limits = LiveLimits(recheck_s=0.02)
+    limits = replace(USUAL, recheck_s=0.02)
     runtime = SystemRuntime()
     async with rig(tmp_path, a_node(blocks=3)) as chain:
         await chain.once()

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chain.rig import Rig, a_node, rig
+from tests.patience import HANGS_S
 from tidelog.api.app import create_app
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.limits import ApiLimits, LookLimits
@@ -26,7 +27,7 @@ from tidelog.net.status import StatusServer
 from tidelog.telemetry import ApiMetrics, ChainMetrics, Readiness, rendered
 
 NODE = a_node(20)
-LOOKS = LookLimits()
+LOOKS = LookLimits(store_s=HANGS_S, tokens_s=HANGS_S, scrape_s=HANGS_S)  # whatever the machine does meanwhile
 CHAIN = str(NODE.chain.chain_id)
 
 
@@ -187,7 +188,7 @@ def away() -> Any:
 async def test_a_store_that_cannot_be_read_is_a_reason_and_no_fault(
     snapshot: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = LookLimits(store_s=0.05, tokens_s=0.05)
+    looks = LookLimits(store_s=0.05, tokens_s=0.05) if snapshot is silent else LOOKS
     async with rig(tmp_path, NODE) as r, served(r, tokens_s=1e-9, looks=looks) as client:
         monkeypatch.setattr(r.store, "snapshot", snapshot)
         answer = await client.get("/readyz")

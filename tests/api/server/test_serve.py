@@ -109,7 +109,9 @@ def test_serve_ends_in_time_with_requests_open(small: Filled) -> None:
 @pytest.mark.parametrize("tokens_s", [1e-9, 1e9])  # it is the guard that meets the store, or the route
 def test_while_the_store_is_away_every_request_is_503_soon(postgres_server: PostgresServer, tokens_s: float) -> None:
     """One after the other they would wait until their requests time out, and be told that: 504."""
-    with postgres_server.database() as url, Served(filled(url).url, readers=1, tokens_s=tokens_s) as api:
+    # one after the other they would take CROWD * 5 s, beyond the time of a request
+    patient = {"store_patience_s": 5.0, "request_timeout_s": 60.0}
+    with postgres_server.database() as url, Served(filled(url).url, readers=1, tokens_s=tokens_s, **patient) as api:
         assert api.get("/v1/chains").status == 200
         postgres_server.stop()
         try:

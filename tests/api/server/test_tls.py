@@ -71,7 +71,7 @@ def pair(tmp_path: Path) -> Pair:
 
 @pytest.fixture
 def secure(small: Filled, pair: Pair) -> Iterator[Served]:
-    with Served(small.url, tls_cert=pair.cert, tls_key=pair.key, health_port=0, request_timeout_s=10.0) as api:
+    with Served(small.url, tls_cert=pair.cert, tls_key=pair.key, health_port=0) as api:
         yield api
 
 

@@ -1,7 +1,6 @@
 """Fan-out: each consumer has its own bound and policy, and none of them is felt by the others."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -331,11 +330,10 @@ async def test_stuck_slow_and_failing_consumers_are_not_felt() -> None:
             raise RuntimeError("a consumer's own mistake")
 
     tasks = [asyncio.create_task(work) for work in (take_all(), take_slowly(), fail())]
-    begun = time.perf_counter()
     for start in range(0, 10_000, 100):
         publish(fanout, range(start, start + 100))
         await asyncio.sleep(0)
-    spent = time.perf_counter() - begun
+        assert good.statistics.pending == 0, "one turn is enough for who reads"
     fanout.close()
     taken, slowly, failed = await asyncio.gather(*tasks, return_exceptions=True)
     assert taken == 10_000
@@ -343,7 +341,6 @@ async def test_stuck_slow_and_failing_consumers_are_not_felt() -> None:
     assert slow.statistics.delivered + slow.statistics.dropped == 10_000
     assert isinstance(failed, RuntimeError)
     assert (stuck.statistics.pending, stuck.statistics.dropped) == (200, 9_800)
-    assert spent < 5  # 0.1 s here
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["publish", "read", "durable"]), st.integers(1, 4)), max_size=60)

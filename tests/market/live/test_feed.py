@@ -453,6 +453,7 @@ async def test_retention_drops_old_records_up_to_a_snapshot(bench: Bench) -> Non
             bench.wire.push(bench.script.update("A/USD", qty))
             feed.subscribe(["C/USD"])
             await asyncio.sleep(0.08)
+        await until(lambda: bench.records()[0].id.seq > 1)
     records = bench.records()
     assert records[0].id.seq > 1
     core = Core()

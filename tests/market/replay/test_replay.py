@@ -72,13 +72,17 @@ async def journaled(path: Path) -> list[Record]:
         async with Feed(["A/USD", "B/USD"], ["book", "trade"], journal=str(path), transport=wire) as feed:
             for turn in range(3):
                 await until(lambda: all((view := feed.book(name)) and view.proven for name in ("A/USD", "B/USD")))
+                enough = feed.progress.frames
                 for qty in range(3, 10):
+                    enough += 3
                     wire.push(script.update("A/USD", qty), script.trade("B/USD"), script.update("B/USD", qty))
                 if turn < 2:
+                    enough += 3
                     wire.push(b"null", script.update("A/USD", 5, wrong=turn == 0), script.update("B/USD", 2))
                     if turn == 1:
                         wire.cut()
-                await asyncio.sleep(0.02)
+                await until(lambda enough=enough: feed.progress.frames >= enough)  # type: ignore[misc]
+                await until(lambda turn=turn: feed.progress.connects == 1 + (turn > 0))  # type: ignore[misc]
     reader = JournalReader(str(path))
     records = list(reader.records())
     reader.close()

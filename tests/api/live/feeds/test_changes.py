@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.api.live.serving import USUAL, Event, listening, refusal, serving, take
 from tests.chain.rig import a_node, rig
 from tests.store.conftest import Opener
 from tests.store.rows import Chain
-from tidelog.api.http.limits import LiveLimits
 from tidelog.chain.forks.position import Position, encode_position
 from tidelog.chain.rows.tables import CHANGES
 from tidelog.store import Store
@@ -114,7 +114,7 @@ async def test_headers_come_with_applied_blocks_that_are_still_stored(tmp_path: 
 
 
 async def test_a_change_stream_reads_many_pages(tmp_path: Path) -> None:
-    limits = LiveLimits(changes_page_rows=7)
+    limits = replace(USUAL, changes_page_rows=7)
     async with rig(tmp_path, a_node(blocks=48)) as chain_rig:  # 49 changes: the last page is full
         await chain_rig.once()
         async with (

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from tests.api.live.recorder import A, B, recording, source
+from tests.api.live.serving import USUAL
 from tests.market.exchange import Script, until
 from tests.market.recorded import trade
-from tidelog.api.http.limits import LiveLimits
 from tidelog.api.live.feeds.tail import JournalTail, by_symbol, follows
 from tidelog.errors import Displaced
 from tidelog.market.events import EventId, Started, Trades
@@ -25,7 +26,7 @@ from tidelog.runtime import Runtime, SystemRuntime
 SECOND = "SELECT min(first_seq) FROM blocks WHERE first_seq > 1"
 
 
-HASTY = LiveLimits(look_s=0.01, retry_s_max=0.02)
+HASTY = replace(USUAL, look_s=0.01, retry_s_max=0.02)
 
 
 class Clock(SystemRuntime):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.api.live.feeds.test_tail import damage
 from tests.api.live.recorder import A, B, Recorder, recording, source
@@ -167,7 +168,7 @@ def repeated(*ids: int) -> bytes:
 
 async def test_a_quiet_stream_sends_its_position(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    limits = LiveLimits(place_s=0.05)
+    limits = replace(USUAL, place_s=0.05)
     async with recording(path) as recorder, served(tmp_path, path, limits=limits) as server:
         await ready(server)
         async with listening(server.url + PATH) as stream:
@@ -210,7 +211,7 @@ async def test_a_trade_that_comes_as_the_idle_timeout_ends_is_sent(tmp_path: Pat
     """The place of a quiet stream is told, and is not beyond what the listener has still to get."""
     path = tmp_path / "journal"
     async with recording(path) as recorder:
-        tail = await stood_still(path, recorder, LiveLimits(place_s=0))
+        tail = await stood_still(path, recorder, replace(USUAL, place_s=0))
         stream = await trades_module.trade_stream(tail, SystemRuntime(), asyncio.Semaphore(1), Topic(A))
         await anext(stream)
         await recorder.trade(1)
@@ -238,7 +239,7 @@ class TestWhatIsLost:
 
     async def test_too_many_missed_records_are_reported_as_lagged(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"
-        limits = LiveLimits(missed_records_max=5)
+        limits = replace(USUAL, missed_records_max=5)
         async with recording(path) as recorder, served(tmp_path, path, limits=limits) as server:
             for _ in range(3):
                 await recorder.trade(6)
@@ -257,7 +258,7 @@ class TestWhatIsLost:
     async def test_records_read_ahead_of_the_tail_are_sent_once(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"
         async with recording(path) as recorder:
-            tail = await stood_still(path, recorder, LiveLimits(missed_records_max=30))
+            tail = await stood_still(path, recorder, replace(USUAL, missed_records_max=30))
             for _ in range(8):
                 await recorder.trade(5)
             stream = await trades_module.trade_stream(tail, SystemRuntime(), asyncio.Semaphore(1), topic_after("0-0"))

@@ -201,6 +201,8 @@ class JournalTail:
         try:
             file = await worker.call(lambda: _identity(self.path))
             reader = await worker.call(lambda: JournalReader(self.path))
+            if await worker.call(lambda: _identity(self.path)) != file:  # it was made meanwhile: nobody listens yet
+                raise _Lost("there is another file in its place")
             self._core, after, self._end = await worker.call(partial(_begin, reader))
             self.batches.begin(b"" if reader.identity is None else reader.identity.id)
             self._failure, looked = None, self._runtime.monotonic()

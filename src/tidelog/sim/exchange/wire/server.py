@@ -27,7 +27,7 @@ WRITE_BYTES = 256 * 1024  # put together for one write
 SLICE_S = 0.005  # of a stream with a rate: what is written at once
 TRICKLE_S = 0.001  # between two pieces
 TRICKLE_PIECES_MAX = 500  # a long message comes in larger pieces than bytes, or it would take minutes
-CLOSE_S = 1.0  # for the client's half of a close
+CLOSE_S = 1.0  # for the client's half of a close, and for what it has still to read
 
 
 class ExchangeServer:
@@ -179,8 +179,10 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(sending, receiving, return_exceptions=True)
             self._writer.close()
-            with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):  # a client that does not read would hold it up for ever
+                    await self._writer.wait_closed()
+            self._writer.transport.abort()
 
     async def _receive(self) -> None:
         session = self._session
