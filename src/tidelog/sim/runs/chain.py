@@ -33,6 +33,7 @@ from tidelog.sim.oracle.contracts import coverage_follows, events_follow, is_set
 from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_is_told, written_in_turn
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
+from tidelog.sim.runs.streaming import Streaming
 from tidelog.sim.runs.tally import TalliedStore, Tally
 from tidelog.sim.scenario import schedule as plan
 from tidelog.sim.scenario.faults import Faults
@@ -44,6 +45,7 @@ from tidelog.sim.world.world import Process, Violation, World
 from tidelog.store import Store
 from tidelog.store.limits import SqliteLimits
 from tidelog.store.sqlite import open_sqlite
+from tidelog.stream.messages import Detail
 from tidelog.telemetry import ChainMetrics
 
 LIMITS = SqliteLimits(segment_rows=20)  # some blocks' worth, so that reorgs reach across segments
@@ -63,6 +65,7 @@ POLL_S, WOKEN_POLL_S = 1.0, 20.0  # the second where newHeads are followed: so t
 HANGING_S = 8.0  # a poll, and a few seconds in which an endpoint turns out to hang
 HANGING_WOKEN_S = HANGING_S + WOKEN_POLL_S  # who wakes it up may be the one that hangs
 SETTLED_S = 75.0  # until all endpoints are back: the longest time alone, and a request that hangs
+STREAMED_S = 120.0  # in which the stream gets all that is stored
 QUIET_S = 600.0  # in which all has to be well again
 FOLLOW_CHANCE = 0.3  # that a follower reads at a look
 TROUBLED_S = 90.0  # in which all before a block that cannot be had is stored: some rounds of the sync
@@ -114,6 +117,7 @@ class ChainRun:
         self._observer = Mount(world.disk, faulty=False)
         self._following = Following(self.tree.chain_id)
         self._follows = world.random("following")  # when it reads, and how much
+        self.streaming: Streaming | None = None
         self._copy: tuple[bytes, Standing] | None = None  # the last one that was taken of the store
         self._restoring = False  # once the program is dead
         self._growing = True
@@ -126,7 +130,13 @@ class ChainRun:
     async def run(self) -> None:
         self.world.on_point = self._on_point
         self.supervisor = Supervisor(self.world, "sync", self._main, on_end=self._ended)
-        await run_script(self.world, self.faults, [self.supervisor], self._observer, self._mine(), self._script())
+        supervisors = [self.supervisor]
+        if self.schedule.stream:
+            self.streaming = Streaming(
+                self.world, self.tree.chain_id, _detail(self.schedule), self._path, self._restore
+            )
+            supervisors += self.streaming.supervisors
+        await run_script(self.world, self.faults, supervisors, self._observer, self._mine(), self._script())
 
     async def _script(self) -> None:
         await until(self.world, lambda: False, self.schedule.busy_s)
@@ -145,6 +155,8 @@ class ChainRun:
         for replica in range(self.schedule.replicas):
             self.node.act(Place(replica))
         self.uncertain = 0
+        if self.streaming is not None:
+            self.streaming.mend()
 
     async def _trouble(self) -> None:
         """A block that cannot be had costs none of those before it."""
@@ -168,6 +180,7 @@ class ChainRun:
         self.world.trace.add("quiet")
         if await until(self.world, self._settled, QUIET_S) and not self.world.violations:
             self._judge_end()
+            await self._publish_all()
             if self.schedule.hanging is not None:
                 await self._keep_up(self.schedule.hanging)
         elif not self.world.violations:
@@ -175,6 +188,20 @@ class ChainRun:
             at = "nothing" if state is None else f"block {state.head}"
             self.world.violated(f"recovers by itself: after {QUIET_S:g} s without faults the store is at {at}, "
                                 f"the node at {self.tree.head.number}")  # fmt: skip
+
+    async def _publish_all(self) -> None:
+        """The stream, and who follows it, get all that the store has."""
+        if self.streaming is None or self.world.violations:
+            return
+        streaming = self.streaming
+        with closing(self._open()) as connection:
+            if not await until(self.world, lambda: streaming.is_level(connection), STREAMED_S):
+                self.world.violated(f"after {STREAMED_S:g} s without faults the stream's consumer has all changes")
+            else:
+                try:
+                    streaming.judge(connection)
+                except Violation as violation:
+                    self.world.violated(str(violation))
 
     async def _keep_up(self, hanging: plan.Lie) -> None:
         """Grow beside an endpoint that hangs: each block is stored soon, whoever does not answer."""
@@ -243,6 +270,8 @@ class ChainRun:
 
     def _kill(self, why: str) -> None:
         self.supervisor.kill(why)
+        if self.streaming is not None and why != "crash":  # the machine, or its operator
+            self.streaming.kill(why)
 
     def _ended(self, process: Process, killed: bool) -> None:
         self.network.gone(process)
@@ -295,6 +324,8 @@ class ChainRun:
                 if self._restoring:
                     self._kill("restore")
                     self._restore()
+            case _ if self.streaming is not None:
+                return self.streaming.act(action)
         return None
 
     def _take_copy(self) -> None:
@@ -307,6 +338,8 @@ class ChainRun:
     def _restore(self) -> None:
         """Put the copy in the place of the store, once nobody uses it."""
         if not self._restoring or self._copy is None or self.supervisor.lives:
+            return
+        if self.streaming is not None and self.streaming.reads_store:
             return
         self.faults.unlock()
         content, self._floor = self._copy
@@ -414,6 +447,10 @@ class ChainRun:
             head, selection = self.tree.head.number, self.schedule.selection
             events_follow(connection, self.tree, head, selection=selection)
             coverage_follows(connection, self.tree, head, selection=selection)
+
+
+def _detail(schedule: plan.Schedule) -> Detail:
+    return "logs" if schedule.stream == "logs" else "header"
 
 
 def _forks(schedule: plan.Schedule) -> tuple[tuple[int, Fork], ...]:

@@ -58,6 +58,7 @@ LIMITS_CHANCE = 0.4
 TROUBLED_CHANCE = 0.3
 UNCLES_CHANCE = 0.2
 RESTORES_CHANCE = 0.2
+STREAMS_CHANCE = 0.2
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 HANGING_CHANCE = 0.3
 HANGING_S = 90.0  # twice as long as an endpoint that was awaited without a deadline would cost, and more
@@ -102,7 +103,8 @@ def generate(
         chain = msgspec.structs.replace(chain, contracts=contracts or selection)
         if selection:
             chain = _selection(random.Random(f"{seed} {kind} selection"), chain)
-        return _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
+        chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
+        return _streams(random.Random(f"{seed} {kind} streams"), chain, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -272,6 +274,26 @@ def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
         copied_s, restored_s = sorted(round(rng.uniform(0.0, schedule.busy_s), 3) for _ in range(2))
         added += [plan.Event(plan.Time(copied_s), plan.Copy()), plan.Event(plan.Time(restored_s), plan.Restore())]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _streams(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a stream of the changes, and what goes wrong with it."""
+    if rng.random() >= STREAMS_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.StreamLoss("restarted")),
+        (2, lambda: plan.StreamLoss("tail", rng.randint(1, 30))),
+        (1, lambda: plan.StreamLoss("forgotten")),
+        (2, lambda: plan.StreamLoss("copied")),
+        (2, lambda: plan.StreamLoss("restored")),
+        (2, lambda: plan.StreamDown(_span(rng))),
+        (1, lambda: plan.StreamSilence(_span(rng))),
+        (3, lambda: plan.StreamDoubt(rng.randint(1, 3))),
+        (6, lambda: plan.StreamKill(rng.choice(("publisher", "consumer", "rival")))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(rng.randint(3, 9))]
+    detail = rng.choice(("header", "logs"))
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *(added if faults else ())), stream=detail)
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

@@ -187,11 +187,47 @@ class Restore(Struct, frozen=True, tag="restore"):
     """The program is killed, and the last copy put in the place of the store."""
 
 
+class StreamLoss(Struct, frozen=True, tag="stream_loss"):
+    """The stream's server is killed and comes back.
+
+    `how` is "restarted", "tail" (its last `count` messages were not on its disk), "forgotten" (its folder is gone) or
+    "restored" (its files are those of the last copy); "copied": it is not killed, and the operator takes the copy.
+    """
+
+    how: str
+    count: int = 0
+
+
+class StreamDown(Struct, frozen=True, tag="stream_down"):
+    """Nobody reaches the stream's server."""
+
+    for_s: float
+
+
+class StreamSilence(Struct, frozen=True, tag="stream_silence"):
+    """Whoever reads the stream is given nothing, until it begins to read anew once this is over."""
+
+    for_s: float
+
+
+class StreamDoubt(Struct, frozen=True, tag="stream_doubt"):
+    """The next answers to publishers are lost, after some of their messages were taken."""
+
+    times: int
+
+
+class StreamKill(Struct, frozen=True, tag="stream_kill"):
+    """The "publisher" or the "consumer" is killed; "rival": a second publisher is started beside the first."""
+
+    who: str
+
+
 Action: TypeAlias = (
     Crash | Restart | Takeover | Jump | DiskFault | SlowDisk | Rival | Uncertain
     | Grow | Fork | Lie | Down | Slow | Lag
     | Fault | Cut | List | Halt | Refuse | Deny | Churn | Reload | LoseJournal
     | Copy | Restore
+    | StreamLoss | StreamDown | StreamSilence | StreamDoubt | StreamKill
 )  # fmt: skip
 
 
@@ -218,6 +254,7 @@ class Schedule(Struct, frozen=True):
     uncles: bool = False  # the chain is one of before the merge, whose blocks have some
     contracts: bool = False  # the chain has contracts, of which some have tables, others in each life
     selection: bool = False  # ... and of whose blocks nothing else is held but headers
+    stream: str = ""  # the chain's changes are published to a stream, with this detail: "header" or "logs"
     protocol: str = "v2"
     spelled: bool = False  # the user writes symbols in another form than events do
     instruments: bool = False  # the channel of that name is followed as well

@@ -5,7 +5,6 @@ numbers have no gaps; a client that stores each number with its effect applies e
 with the last change that the listener has: after a store went back it is sent a reset, with where to continue.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, structs
@@ -21,17 +20,17 @@ from tidelog.batch import Row
 from tidelog.chain.forks.bookmarks import Ahead, Place, WentBack, place_text
 from tidelog.chain.forks.position import source_of
 from tidelog.chain.projections import APPLY
-from tidelog.chain.reading.outbox import Page, last_change, newest, next_changes
-from tidelog.chain.rows.tables import BLOCKS, CHANGES
+from tidelog.chain.reading.outbox import Page, headers_of, last_change, newest, next_changes
+from tidelog.chain.rows.tables import CHANGES
 from tidelog.chain.written import Block, Change, Wait, block_of, change_of, reset_of
 from tidelog.errors import Corruption, StoreError
 from tidelog.runtime import Runtime
-from tidelog.store import Snapshot, Store
+from tidelog.store import Store
 
 __all__ = ["change_stream"]
 
 
-_HASH, _CHANGE_HASH, _SEQ = BLOCKS.index("hash"), CHANGES.index("hash"), CHANGES.index("seq")
+_HASH, _SEQ = CHANGES.index("hash"), CHANGES.index("seq")
 
 
 class LiveChange(Change, frozen=True, kw_only=True):
@@ -93,14 +92,14 @@ async def _follow(
                 await watch.signal.beyond(version)
 
 
-async def _page(store: Store, topic: Changes, place: Place, rows_max: int) -> tuple[Page, dict[Any, Block] | None]:
+async def _page(store: Store, topic: Changes, place: Place, rows_max: int) -> tuple[Page, dict[Any, Row] | None]:
     async with store.snapshot() as snapshot:
         page = await next_changes(snapshot, topic.chain, place, rows_max)
-        headers = await _headers(snapshot, topic.chain, page.rows) if topic.header else None
+        headers = await headers_of(snapshot, topic.chain, page.rows) if topic.header else None
     return page, headers
 
 
-def _messages(topic: Changes, page: Page, headers: dict[Any, Block] | None) -> list[Message]:
+def _messages(topic: Changes, page: Page, headers: dict[Any, Row] | None) -> list[Message]:
     """The messages of a page. Corruption if it has a hole."""
     found = []
     place = page.begun
@@ -116,29 +115,12 @@ def _messages(topic: Changes, page: Page, headers: dict[Any, Block] | None) -> l
     return found
 
 
-async def _headers(snapshot: Snapshot, chain: int, rows: Sequence[Row]) -> dict[Any, Block]:
-    """The headers of the blocks that are applied and not reverted, by hash."""
-    numbers = sorted({number for _, _, kind, number, *_ in rows if kind == APPLY and isinstance(number, int)})
-    found: list[Row] = []
-    for low, high in _stretches(numbers):
-        found += await snapshot.select(BLOCKS, scope=chain, low=low, high=high)
-    return {row[_HASH]: block_of(row) for row in found}
-
-
-def _stretches(numbers: list[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as ranges without gaps: a page is one, but for reorgs."""
-    found: list[tuple[int, int]] = []
-    for number in numbers:
-        if found and found[-1][1] + 1 == number:
-            found[-1] = found[-1][0], number
-        else:
-            found.append((number, number))
-    return found
-
-
-def _message(row: Any, headers: dict[Any, Block] | None, place: Place) -> Message:
+def _message(row: Any, headers: dict[Any, Row] | None, place: Place) -> Message:
     change = change_of(row)
-    header = UNSET if headers is None else headers.get(row[_CHANGE_HASH]) if change.kind == APPLY else None
+    header: Block | UnsetType | None = UNSET
+    if headers is not None:
+        found = headers.get(row[_HASH]) if change.kind == APPLY else None
+        header = None if found is None else block_of(found)
     return make(
         change.kind,
         LiveChange(**structs.asdict(change), block=header, traceparent=traceparent_of(row)),

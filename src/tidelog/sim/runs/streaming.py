@@ -1,0 +1,271 @@
+"""A publisher of a simulated chain's changes, a stream, and a consumer of it: each is killed, and each goes back.
+
+The publisher and the consumer are those of production. What the consumer makes of the changes, and what is held
+against the store, is code apart.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import apsw
+import msgspec
+
+from tidelog.errors import Unreachable
+from tidelog.sim.oracle.chain import require
+from tidelog.sim.scenario import schedule as plan
+from tidelog.sim.streams.server import SimStreams
+from tidelog.sim.world.runtime import SimRuntime
+from tidelog.sim.world.supervisor import Supervisor
+from tidelog.sim.world.world import Process, Violation, World
+from tidelog.store.sqlite import open_sqlite
+from tidelog.stream.consumer import consume
+from tidelog.stream.messages import Change, Detail, Reset
+from tidelog.stream.port import Ends, Message, Stored
+from tidelog.stream.publisher import Publisher
+
+__all__ = ["Streaming"]
+
+LATENCY_S = 0.02  # each way, at most
+SILENCE_S = 2.0  # of a reader, before it is told that nothing comes
+POLL_S = 0.1
+BATCH = 64
+
+
+class Streaming:
+    """The stream's server, and who uses it."""
+
+    def __init__(self, world: World, chain: int, detail: Detail, path: str, on_end: Callable[[], None]) -> None:
+        """`on_end` is told whenever one of its processes has ended."""
+        self._world = world
+        self._on_end = on_end
+        self._chain = chain
+        self._detail: Detail = detail
+        self._path = path
+        self.server = SimStreams(world.random("streams"))
+        self._folded = Folded()
+        self._publisher = Supervisor(world, "publisher", self._publish, on_end=self._ended)
+        self._consumer = Supervisor(world, "consumer", self._consume, on_end=self._ended)
+        self.supervisors = (self._publisher, self._consumer)
+
+    def kill(self, why: str) -> None:
+        """All of it, but the server."""
+        for supervisor in self.supervisors:
+            supervisor.kill(why)
+
+    @property
+    def reads_store(self) -> bool:
+        """Whether a process of it has the store open."""
+        return bool(self._publisher.lives)
+
+    def _ended(self, process: Process, killed: bool) -> None:
+        self._on_end()
+
+    def act(self, action: plan.Action) -> object:
+        """Carry out what is the stream's own; what undoes it, if that is due later."""
+        server = self.server
+        match action:
+            case plan.StreamLoss("tail", count):
+                server.lose_tail(count)
+            case plan.StreamLoss("forgotten"):
+                server.forget()
+            case plan.StreamLoss("copied"):
+                server.copy()
+            case plan.StreamLoss("restored"):
+                server.restore()
+            case plan.StreamLoss():
+                server.restart()
+            case plan.StreamDown():
+                server.away = True
+                return lambda: setattr(server, "away", False)
+            case plan.StreamSilence():
+                server.silent = True
+                return lambda: setattr(server, "silent", False)
+            case plan.StreamDoubt(times):
+                server.doubts += times
+            case plan.StreamKill("publisher"):
+                self._publisher.kill("crash")
+            case plan.StreamKill("consumer"):
+                self._consumer.kill("crash")
+            case plan.StreamKill():
+                self._publisher.take_over()  # a second one, beside it
+        return None
+
+    def mend(self) -> None:
+        self.server.away = self.server.silent = False
+        self.server.doubts = 0
+        for supervisor in self.supervisors:
+            supervisor.quiet_at = self._world.loop.time()
+
+    def is_level(self, connection: apsw.Connection) -> bool:
+        """Whether the consumer has all changes of the store."""
+        return self._folded.log == stored_log(connection, self._chain)
+
+    def judge(self, connection: apsw.Connection) -> None:
+        """Hold the stream, and what the consumer has, against the store. Violation: a promise is broken."""
+        log = stored_log(connection, self._chain)
+        require(self._folded.log == log, "whoever follows the stream ends equal to the store")
+        require(self._folded.blocks == stored_blocks(connection, self._chain), "and has its blocks")
+        told = Folded()
+        for message in self.server.stream or []:
+            told.hear(message)
+        require(told.log == log, "the stream folds to the store, each change once, in order")
+
+    # -- programs -----------------------------------------------------------------------------------------------
+
+    async def _publish(self, process: Process) -> None:
+        runtime = SimRuntime(process)
+        store = await open_sqlite(f"sqlite:///{self._path}", runtime, readonly=True, vfs=process.mount.name)
+        try:
+            transport = SimStreamTransport(self.server, process)
+            await Publisher(store, transport, runtime, self._chain, detail=self._detail).run()
+        finally:
+            await store.close()
+
+    async def _consume(self, process: Process) -> None:
+        runtime, transport = SimRuntime(process), SimStreamTransport(self.server, process)
+        items = consume(transport, runtime, chain=self._chain, after=self._folded.place)
+        async with aclosing(items):
+            async for item in items:
+                try:
+                    require(isinstance(item, Change | Reset), "nothing is missing in a stream without limits")
+                    self._folded.take(msgspec.to_builtins(item))
+                except Violation as violation:
+                    self._world.violated(str(violation))
+                    return
+
+
+class Folded:
+    """What comes of messages: the changes in order, and the blocks that they leave. Written apart from the engine."""
+
+    def __init__(self) -> None:
+        self.place = "0"
+        self.log: list[tuple[str, int, str]] = []  # kind, number, hash; the change with seq n at n - 1
+        self.blocks: dict[int, str] = {}
+        self._logs: list[Any] = []
+        self._parts = 0
+
+    def hear(self, message: Stored) -> None:
+        """A message as the stream has it, parts apart."""
+        number, _, count = message.headers["Tidelog-Part"].partition("/")
+        require(message.headers["Tidelog-After"] == self.place, "each message continues the one before")
+        require(int(number) in (1, self._parts + 1), "parts come in order")
+        self._parts = int(number)
+        if number == count:
+            self._parts = 0
+            self.take(msgspec.json.decode(message.payload))
+
+    def take(self, said: dict[str, Any]) -> None:
+        if said["kind"] == "reset":
+            require(said["seq"] < len(self.log), "a reset undoes something")
+            while len(self.log) > said["seq"]:
+                self._undo(*self.log.pop())
+        else:
+            require(said["seq"] == len(self.log) + 1, "each change comes once, in order")
+            self._do(said["kind"], said["number"], said["hash"])
+            self.log.append((said["kind"], said["number"], said["hash"]))
+            block, logs = said.get("block"), said.get("logs")
+            if block is not None and logs is not None and said["kind"] == "apply":
+                require(block["hash"] == said["hash"], "a change has its own block's header")
+        self.place = said["place"]
+
+    def _do(self, kind: str, number: int, block_hash: str) -> None:
+        if kind == "apply":
+            require(number not in self.blocks, "a block is applied where none is")
+            self.blocks[number] = block_hash
+        else:
+            require(self.blocks.pop(number, None) == block_hash, "what is reverted was applied")
+
+    def _undo(self, kind: str, number: int, block_hash: str) -> None:
+        self._do("revert" if kind == "apply" else "apply", number, block_hash)
+
+
+def stored_log(connection: apsw.Connection, chain: int) -> list[tuple[str, int, str]]:
+    text = "SELECT kind, number, '0x' || lower(hex(hash)) FROM changes WHERE chain_id = ? ORDER BY seq"
+    return list(connection.execute(text, (chain,)))
+
+
+def stored_blocks(connection: apsw.Connection, chain: int) -> dict[int, str]:
+    text = "SELECT number, '0x' || lower(hex(hash)) FROM blocks WHERE chain_id = ?"
+    return dict(connection.execute(text, (chain,)))
+
+
+class SimStreamTransport:
+    """`StreamTransport` of one process over the network."""
+
+    name = "the simulated stream"
+
+    def __init__(self, server: SimStreams, process: Process) -> None:
+        self._server = server
+        self._process = process
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator["SimStreamSession"]:
+        session = SimStreamSession(self._server, self._process)
+        await session.way()
+        yield session
+
+
+class SimStreamSession:
+    """A connection to the server, until that starts again."""
+
+    payload_max = SimStreams.payload_max
+
+    def __init__(self, server: SimStreams, process: Process) -> None:
+        self._server = server
+        self._process = process
+        self._rng = process.world.random(f"{process.name} stream")
+        self._start = server.starts
+
+    async def way(self) -> None:
+        """One way through the network. Unreachable where nobody is at its end any more."""
+        self._process.check()
+        await asyncio.sleep(self._rng.random() * LATENCY_S)
+        self._process.check()
+        if self._server.away or self._server.starts != self._start:
+            raise Unreachable("simulated: no answer", endpoint="stream")
+
+    async def ensure(self) -> None:
+        await self.way()
+        self._server.make()
+        await self.way()
+
+    async def ends(self) -> Ends | None:
+        await self.way()
+        found = self._server.ends()
+        await self.way()
+        return found
+
+    async def get(self, sequence: int) -> Stored | None:
+        await self.way()
+        found = self._server.get(sequence)
+        await self.way()
+        return found
+
+    async def since(self, at_us: int) -> int:
+        raise NotImplementedError
+
+    async def publish(self, messages: Sequence[Message], after: int) -> int:
+        await self.way()
+        arrives = self._server.take(messages, after)
+        self._process.world.trace.add(f"published {after} {len(messages)} {arrives}")
+        await self.way()
+        if not arrives:
+            raise Unreachable("simulated: no acknowledgement", endpoint="stream")
+        return after + len(messages)
+
+    async def read(self, first: int) -> AsyncGenerator[list[Stored], None]:
+        await self.way()
+        silent = False
+        while True:
+            silenced_at = self._process.world.loop.time() + SILENCE_S
+            while True:
+                await self.way()
+                silent = silent or self._server.silent
+                stream = [] if silent else (self._server.stream or [])[first - 1 : first - 1 + BATCH]
+                if stream or self._process.world.loop.time() > silenced_at:
+                    break
+                await asyncio.sleep(POLL_S)
+            first += len(stream)
+            yield stream

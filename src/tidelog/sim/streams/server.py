@@ -1,0 +1,91 @@
+"""A server with one stream, which lives on when those who use it die; and what becomes of it.
+
+It numbers messages, and takes one only behind the message that its publisher names. Its
+faults are those reported of NATS JetStream: lost acknowledgements, lost tails, forgotten streams whose numbers begin
+again, older copies of its files, readers that fall silent.
+"""
+
+import random
+from collections.abc import Sequence
+
+from tidelog.stream.messages import ID
+from tidelog.stream.port import Ends, Message, Moved, Stored
+
+__all__ = ["SimStreams"]
+
+PAYLOAD_MAX = 8_000  # bytes: a header fits with what endpoints add to it, not always with all logs beside it
+
+
+class SimStreams:
+    """The server. `stream` is None where it has forgotten it."""
+
+    payload_max = PAYLOAD_MAX
+
+    def __init__(self, rng: random.Random) -> None:
+        self.stream: list[Stored] | None = None
+        self.away = False
+        self.silent = False  # to readers, until they begin anew
+        self.starts = 0  # of the server: who was connected before is not any more
+        self.doubts = 0  # answers to publishers that are lost from now on, after their messages were taken
+        self._copy: list[Stored] | None = None
+        self._rng = rng
+
+    # -- what happens to it -----------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Killed, and started again."""
+        self.starts += 1
+
+    def lose_tail(self, count: int) -> None:
+        """Killed; the last messages were not on its disk."""
+        self.restart()
+        if self.stream is not None:
+            del self.stream[max(0, len(self.stream) - count) :]
+
+    def forget(self) -> None:
+        """Killed; its folder is gone."""
+        self.restart()
+        self.stream = None
+
+    def copy(self) -> None:
+        """The operator takes a copy of its files."""
+        self._copy = None if self.stream is None else self.stream[:]
+
+    def restore(self) -> None:
+        """Killed; its files are those of the last copy."""
+        self.restart()
+        self.stream = None if self._copy is None else self._copy[:]
+
+    # -- what is asked of it ------------------------------------------------------------------------------------
+
+    def make(self) -> None:
+        if self.stream is None:
+            self.stream = []
+
+    def ends(self) -> Ends | None:
+        if self.stream is None:
+            return None
+        return Ends(1, len(self.stream))
+
+    def get(self, sequence: int) -> Stored | None:
+        stream = self.stream or []
+        return stream[sequence - 1] if 1 <= sequence <= len(stream) else None
+
+    def take(self, messages: Sequence[Message], after: int) -> bool:
+        """Store messages behind `after`; whether the answer arrives. Moved: another one is the last."""
+        if self.stream is None:
+            return False
+        whole = self.doubts == 0
+        self.doubts -= not whole
+        kept = len(messages) if whole else self._rng.randint(0, len(messages))
+        refused, previous = False, None
+        for sequence, message in enumerate(messages[:kept], after):
+            last = self.stream[-1].headers[ID] if self.stream else None
+            if sequence != len(self.stream) or (previous is not None and previous != last):
+                refused = True  # those behind it are on their way all the same
+            else:
+                self.stream.append(Stored(sequence + 1, dict(message.headers), message.payload))
+            previous = message.headers[ID]
+        if refused and whole:
+            raise Moved
+        return whole

@@ -1,0 +1,386 @@
+"""NATS JetStream behind the port for streams. Needs `tidelog[nats]`.
+
+The connection does not mend itself: after any fault another one is made, and what the stream has is read again.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from tidelog.config import EndpointUrl
+from tidelog.errors import ConfigError, Unreachable
+from tidelog.stream.messages import ID
+from tidelog.stream.port import Ends, Message, Moved, Stored
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+__all__ = ["JetStream", "Login", "NatsLimits", "StreamSettings"]
+
+SCHEMES = ("nats", "tls", "ws", "wss")
+EXPECTED_LAST, EXPECTED_LAST_ID = "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id"
+EXPECTED_STREAM, STATUS = "Nats-Expected-Stream", "Status"
+WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, by sequence
+NEVER = -1  # the sequence of no message
+ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
+FOREVER = 0
+
+
+class Login(Struct, frozen=True):
+    """Who we are to the server, beside what the URL says; and whom we trust."""
+
+    credentials: str | None = None  # a .creds file
+    nkey: str | None = None  # a file with an nkey's seed
+    token: str | None = None
+    ca: str | None = None  # a PEM file
+    cert: str | None = None  # ours, with its key
+    key: str | None = None
+
+
+class StreamSettings(Struct, frozen=True):
+    """How a stream is made. One that is there has to be no smaller, and on as many servers."""
+
+    name: str
+    subjects: str  # all that begin with it, and a dot
+    replicas: int = 1
+    bytes_max: int | None = None  # then its oldest messages go
+    age_max_s: int | None = None
+
+
+class NatsLimits(Struct, frozen=True):
+    """How long an answer may take, and how much is asked for at once."""
+
+    connect_s: float = 5.0
+    answer_s: float = 10.0  # a cluster elects a leader in less
+    silence_s: float = 2.0  # without messages, then the reader looks whether the stream is what it was
+    batch: int = 256  # messages of one request
+
+
+LIMITS = NatsLimits()
+
+
+class JetStream:
+    """A stream of a NATS server.
+
+    Args:
+        servers: one server, or several of one cluster.
+        settings: of the stream.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        settings: StreamSettings,
+        login: Login | None = None,
+        limits: NatsLimits = LIMITS,
+    ) -> None:
+        self._servers = [EndpointUrl(server, schemes=SCHEMES) for server in servers]
+        if not self._servers:
+            raise ConfigError("no NATS server is given")
+        self._settings = settings
+        self._login = login or Login()
+        self._limits = limits
+        _client_library()
+
+    @property
+    def name(self) -> str:
+        return f"stream {self._settings.name} at {self.server}"
+
+    @property
+    def server(self) -> str:
+        """The first server, without secrets."""
+        return self._servers[0].name
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator["JetStreamSession"]:
+        with self.translated():
+            async with asyncio.timeout(self._limits.connect_s * len(self._servers) + self._limits.answer_s):
+                client = await self._client()
+        try:
+            yield JetStreamSession(self, client, self._settings, self._limits)
+        finally:
+            with suppress(Exception):  # it is of no use any more, whatever it says
+                async with asyncio.timeout(self._limits.connect_s):
+                    await client.close()
+
+    async def _client(self) -> "Client":
+        import nats
+
+        login = self._login
+        options: dict[str, Any] = {}
+        if login.credentials is not None:
+            options["user_credentials"] = _file(login.credentials, "--creds")
+        if login.nkey is not None:
+            options["nkeys_seed"] = _file(login.nkey, "--nkey")
+        if login.token is not None:
+            options["token"] = login.token
+        if login.ca is not None or login.cert is not None:
+            options["tls"] = _tls(login)
+        client: Client = await nats.connect(
+            [server.reveal() for server in self._servers],
+            name="tidelog",
+            allow_reconnect=False,
+            connect_timeout=self._limits.connect_s,
+            error_cb=_quiet,
+            **options,
+        )
+        return client
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """The library's errors as ours, without secrets."""
+        from nats.errors import Error
+        from nats.js.errors import APIError
+
+        try:
+            yield
+        except TimeoutError:  # nats' own is one
+            raise Unreachable("no answer in time", endpoint=self.server) from None
+        except APIError as error:
+            words = self.redact(error.description or type(error).__name__)
+            if error.err_code in ACCOUNT_WITHOUT_JETSTREAM:
+                raise ConfigError(f"{self.server}: {words}: start the server with JetStream") from None
+            raise Unreachable(words, endpoint=self.server) from None
+        except (Error, OSError) as error:
+            words = self.redact(str(error) or type(error).__name__)
+            if "authorization violation" in words.lower() or "authentication" in words.lower():
+                raise ConfigError(f"{self.server} refuses the credentials: {words}") from None
+            raise Unreachable(words, endpoint=self.server) from None
+
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
+        for server in self._servers:
+            text = server.redact(text)
+        return text if self._login.token is None else text.replace(self._login.token, "***")
+
+
+class JetStreamSession:
+    """A connection to a server, and one stream of it."""
+
+    def __init__(self, owner: JetStream, client: "Client", settings: StreamSettings, limits: NatsLimits) -> None:
+        self._translated = owner.translated
+        self._redact = owner.redact
+        self._name = owner.server
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=limits.answer_s)
+        self._settings = settings
+        self._limits = limits
+
+    @property
+    def payload_max(self) -> int:
+        return self._client.max_payload
+
+    async def ensure(self) -> None:
+        from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+        from nats.js.errors import NotFoundError
+
+        wanted = self._settings
+        with self._translated():
+            try:
+                info = await self._js.stream_info(wanted.name)
+            except NotFoundError:
+                await self._js.add_stream(
+                    StreamConfig(
+                        name=wanted.name,
+                        subjects=[f"{wanted.subjects}.>"],
+                        retention=RetentionPolicy.LIMITS,
+                        storage=StorageType.FILE,
+                        discard=DiscardPolicy.OLD,
+                        num_replicas=wanted.replicas,
+                        max_bytes=-1 if wanted.bytes_max is None else wanted.bytes_max,
+                        max_age=FOREVER if wanted.age_max_s is None else wanted.age_max_s,
+                        allow_direct=False,  # what is read back has to be the leader's word
+                    )
+                )
+                return
+        _require(info.config, wanted)
+
+    async def ends(self) -> Ends | None:
+        from nats.js.errors import NotFoundError
+
+        with self._translated():
+            try:
+                state = (await self._js.stream_info(self._settings.name)).state
+            except NotFoundError:
+                return None
+        if state.messages == 0:
+            return Ends(state.last_seq + 1, state.last_seq)
+        return Ends(state.first_seq, state.last_seq)
+
+    async def get(self, sequence: int) -> Stored | None:
+        from nats.js.errors import NotFoundError
+
+        with self._translated():
+            try:
+                found = await self._js.get_msg(self._settings.name, sequence)
+            except NotFoundError:
+                return None
+        return Stored(sequence, dict(found.headers or {}), found.data or b"")
+
+    async def since(self, at_us: int) -> int:
+        from nats.js.api import DeliverPolicy
+
+        at = datetime.fromtimestamp(at_us / 1e6, UTC)
+        with self._translated():
+            reader = await self._reader(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=at)
+            try:
+                (found,) = await reader.fetch(1, timeout=self._limits.silence_s)
+            except TimeoutError:
+                ends = await self.ends()
+                return 1 if ends is None else ends.last + 1
+            finally:
+                await reader.unsubscribe()
+        return int(found.metadata.sequence.stream)
+
+    async def publish(self, messages: Sequence[Message], after: int) -> int:
+        """See the port. All are sent before the first is answered; each names the one before it.
+
+        By its number, and by its id: after one that is refused, another publisher's may have the number.
+        """
+        with self._translated():
+            inbox = self._client.new_inbox()
+            answers = await self._client.subscribe(f"{inbox}.*")
+            try:
+                previous: str | None = None
+                for nth, message in enumerate(messages):
+                    headers = message.headers | {
+                        EXPECTED_LAST: str(after + nth),
+                        EXPECTED_STREAM: self._settings.name,
+                    }
+                    if previous is not None:
+                        headers[EXPECTED_LAST_ID] = previous
+                    previous = message.headers[ID]
+                    await self._client.publish(
+                        message.subject, message.payload, reply=f"{inbox}.{nth}", headers=headers
+                    )
+                async with asyncio.timeout(self._limits.answer_s):
+                    found = [_answer(await answers.next_msg(timeout=None)) for _ in messages]
+            finally:
+                await answers.unsubscribe()
+        found.sort(key=lambda answer: answer.nth)
+        for answer in found:
+            if answer.sequence is None:
+                raise Unreachable(self._redact(answer.words), endpoint=self._name)
+            if answer.sequence != after + 1 + answer.nth:  # refused, or there already, at another place
+                raise Moved
+        return after + len(messages)
+
+    async def read(self, first: int) -> AsyncGenerator[list[Stored], None]:
+        from nats.js.api import DeliverPolicy
+
+        with self._translated():
+            reader = await self._reader(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=first)
+        try:
+            while True:
+                with self._translated():
+                    try:
+                        found = await reader.fetch(self._limits.batch, timeout=self._limits.silence_s)
+                    except TimeoutError:
+                        if not self._client.is_connected:
+                            raise
+                        found = []
+                yield [Stored(each.metadata.sequence.stream, dict(each.headers or {}), each.data) for each in found]
+        finally:
+            with suppress(Exception):  # the server forgets it by itself
+                await reader.unsubscribe()
+
+    async def _reader(self, **where: Any) -> Any:
+        """A consumer that the server forgets: where we are is ours to know."""
+        from nats.js.api import AckPolicy, ConsumerConfig
+
+        return await self._js.pull_subscribe(
+            f"{self._settings.subjects}.>",
+            stream=self._settings.name,
+            config=ConsumerConfig(
+                ack_policy=AckPolicy.NONE,
+                inactive_threshold=60.0,
+                mem_storage=True,
+                num_replicas=1,
+                **where,
+            ),
+        )
+
+
+class _Answer(NamedTuple):
+    """What the server says to one published message."""
+
+    nth: int  # of the messages
+    sequence: int | None  # that it has; NEVER: it was refused, since another one is the last; None: see `words`
+    words: str = ""
+
+
+def _answer(said: "Msg") -> _Answer:
+    nth = int(said.subject.rpartition(".")[2])
+    if (said.headers or {}).get(STATUS) == "503":
+        return _Answer(nth, None, "no stream takes the subject")
+    try:
+        found = msgspec.json.decode(said.data, type=_PubAck)
+    except msgspec.MsgspecError as error:
+        return _Answer(nth, None, f"an acknowledgement that cannot be read: {error}")
+    if found.error is None:
+        return _Answer(nth, found.seq)
+    return _Answer(nth, NEVER if found.error.err_code in WRONG_LAST else None, found.error.description)
+
+
+class _ApiError(Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _PubAck(Struct):
+    seq: int = 0
+    error: _ApiError | None = None
+
+
+def _require(found: Any, wanted: StreamSettings) -> None:
+    """ConfigError where a stream that is there is not what is wanted."""
+    subjects = f"{wanted.subjects}.>"
+
+    def refuse(what: str, advice: str) -> None:
+        raise ConfigError(f"the stream {wanted.name} {what}: {advice}, or publish to another --stream")
+
+    if found.subjects != [subjects]:
+        refuse(f"takes {', '.join(found.subjects or [])} instead of {subjects}", "delete it")
+    if str(found.storage) != "file":
+        refuse("is kept in memory", "make it one on files")
+    if str(found.retention) != "limits":
+        refuse(f"forgets messages by {found.retention}", "make it one with limits alone")
+    if (found.num_replicas or 1) < wanted.replicas:
+        refuse(f"is on {found.num_replicas} servers instead of {wanted.replicas}", "give it more replicas")
+
+
+def _client_library() -> None:
+    try:
+        import nats  # noqa: F401
+    except ImportError:
+        raise ConfigError("streams need nats-py: pip install 'tidelog[nats]'") from None
+
+
+def _file(path: str, flag: str) -> str:
+    try:
+        with open(path, "rb"):
+            return path
+    except OSError as error:
+        raise ConfigError(f"{flag} {path}: {error.strerror}") from None
+
+
+def _tls(login: Login) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=login.ca)
+        if login.cert is not None:
+            context.load_cert_chain(login.cert, login.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the TLS files cannot be used: {error}") from None
+    return context
+
+
+async def _quiet(error: Exception) -> None:
+    """What goes wrong is raised where it is asked for."""

