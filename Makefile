@@ -75,6 +75,9 @@ bench-long: $(INSTALLED) $(CORE) ## what a commit and a search cost up to ten mi
 
 simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) - 1)) --jobs $(WORKERS)
+	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --contracts
+	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --selection
+	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --streams
 
 mutants: $(INSTALLED) $(CORE) ## deliberate faults in the code, each to be found by the simulation, those of the core by Python
 	$(BIN)/python -m tests.simulation.mutants

@@ -36,6 +36,7 @@ class Mutant(NamedTuple):
     patches: tuple[Patch, ...]
     contracts: bool = False  # whether the chains have contracts whose events have tables
     selection: bool = False  # ... and only what these log is held
+    streams: bool = False  # whether their changes are published to a stream
 
 
 # An empty list of receipts alone is refused by the receipts' root: who believes it must have lost that check too.
@@ -57,6 +58,48 @@ _LACKING = "elif receipts is None or isinstance(receipts, SourceError) or receip
 _TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
 
 MUTANTS: dict[str, Mutant] = {
+    "publisher_trusts_its_memory": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.publisher",
+                "                standing = await self._standing(session)\n                continue\n",
+                "                standing = standing._replace(last=((await session.ends()) or standing).last)\n"
+                "                continue\n",
+            ),
+        ),
+        streams=True,
+    ),
+    "store_that_went_back_not_told_on": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.publisher",
+                "            found.append(reset_message(self._chain, place, page.begun))\n",
+                "            pass\n",
+            ),
+        ),
+        streams=True,
+    ),
+    "reader_goes_by_the_streams_numbers": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.consumer",
+                "            if part is not None and part.is_last and is_same(part.place, place):\n                return self._at + 1",
+                "            if part is not None:\n                return self._at + 1",
+            ),
+            Patch(
+                "tidelog.stream.following",
+                "        if not is_same(part.after, self._place):",
+                "        if False:",
+            ),
+        ),
+        streams=True,
+    ),
     "uncles_believed": Mutant(
         "chain",
         150,
@@ -654,7 +697,9 @@ def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None
     from tidelog.sim.runs.play import generate, play
 
     for seed in seeds:
-        verdict = play(generate(mutant.kind, seed, contracts=mutant.contracts, selection=mutant.selection))
+        verdict = play(
+            generate(mutant.kind, seed, contracts=mutant.contracts, selection=mutant.selection, streams=mutant.streams)
+        )
         if not verdict.ok:
             return seed, verdict.violations[0]
     return None

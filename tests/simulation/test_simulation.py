@@ -19,6 +19,7 @@ from tidelog.sim.scenario.generator import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
 CHAIN_SEEDS = range(8)
 CONTRACT_SEEDS = range(3)
 SELECTION_SEEDS = (2, 4, 6)  # the last on a chain whose blooms say nothing
+STREAM_SEEDS = range(4)
 MARKET_SEEDS = range(3)
 BOTH_PATHS = (0, 8)  # short ones
 SAME = 3  # the seed that is run twice
@@ -40,6 +41,12 @@ def test_a_chain_whose_contracts_have_tables(seed: int) -> None:
 @pytest.mark.parametrize("seed", SELECTION_SEEDS)
 def test_a_selection_of_a_chain(seed: int) -> None:
     verdict = play(generate(plan.CHAIN, seed, selection=True))
+    assert verdict.ok, verdict.violations
+
+
+@pytest.mark.parametrize("seed", STREAM_SEEDS)
+def test_a_chain_whose_changes_are_published(seed: int) -> None:
+    verdict = play(generate(plan.CHAIN, seed, streams=True))
     assert verdict.ok, verdict.violations
 
 

@@ -150,6 +150,9 @@ def run(
     schedule: Path | None = None,
     chain: Annotated[bool, Parameter(negative="")] = False,
     market: Annotated[bool, Parameter(negative="")] = False,
+    contracts: Annotated[bool, Parameter(negative="")] = False,
+    selection: Annotated[bool, Parameter(negative="")] = False,
+    streams: Annotated[bool, Parameter(negative="")] = False,
     shrink: Annotated[bool, Parameter(negative="")] = False,
     jobs: int | None = None,
 ) -> None:
@@ -168,10 +171,13 @@ def run(
         schedule: run what this file says instead.
         chain: the sync of a chain; with --market both, one after the other.
         market: the recording of a market.
+        contracts: the chain has contracts, whose events have tables.
+        selection: nothing is held of its blocks but headers and what contracts log.
+        streams: the chain's changes are published to a stream, which somebody follows.
         shrink: if a run fails, remove what the failure does not need, and print the schedule that is left.
         jobs: processes for --seeds; as many as there are processors, if it is not given.
     """
-    from tidelog.cli.sim.simulation import run_seeds
+    from tidelog.cli.sim.simulation import Extras, run_seeds
 
     run_seeds(
         seed=seed,
@@ -180,6 +186,7 @@ def run(
         schedule=schedule,
         chain=chain,
         market=market,
+        extras=Extras(contracts, selection, streams),
         shrink=shrink,
         jobs=jobs,
     )

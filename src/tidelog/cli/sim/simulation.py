@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct, structs
+
 from tidelog.chain.proof.senders import require_senders
 from tidelog.errors import ConfigError
 from tidelog.runtime import SystemRuntime
@@ -19,6 +21,19 @@ EVENTS_MAX = 10_000  # of one schedule
 TRACE_LINES = 40  # the last ones, shown where a run failed
 
 
+class Extras(Struct, frozen=True):
+    """What a simulated chain has besides; see `generate`."""
+
+    contracts: bool = False
+    selection: bool = False
+    streams: bool = False
+
+    @property
+    def flags(self) -> str:
+        """As the command line has them, each behind a space."""
+        return "".join(f" --{name}" for name, value in structs.asdict(self).items() if value)
+
+
 def run_seeds(
     *,
     seed: int | None,
@@ -27,6 +42,7 @@ def run_seeds(
     schedule: Path | None,
     chain: bool,
     market: bool,
+    extras: Extras,
     shrink: bool,
     jobs: int | None,
 ) -> None:
@@ -35,19 +51,19 @@ def run_seeds(
         raise ConfigError("give one of --seed, --seeds and --schedule")
     if steps is not None and not 0 <= steps <= EVENTS_MAX:
         raise ConfigError(f"--steps {steps}: give 0 to {EVENTS_MAX}")
-    if schedule is not None and (chain or market or steps is not None):
-        raise ConfigError("a schedule says itself what it is of: leave --chain, --market and --steps out")
+    if schedule is not None and (chain or market or steps is not None or extras != Extras()):
+        raise ConfigError("a schedule says itself what it is of: leave --chain, --market, --steps and the like out")
     kinds = [kind for kind, wanted in ((plan.CHAIN, chain), (plan.MARKET, market)) if wanted]
     if seeds is not None:
         first, last = _span(seeds)
         wanted = [(kind, number) for number in range(first, last + 1) for kind in kinds or [_kind_of(number)]]
         _require_libraries({kind for kind, _ in wanted})
-        sys.exit(run_loop(_many(wanted, steps, jobs if jobs is not None else os.cpu_count() or 1)))
+        sys.exit(run_loop(_many(wanted, steps, extras, jobs if jobs is not None else os.cpu_count() or 1)))
     if schedule is not None:
         plans = [plan.decode(_read(schedule))]
     else:
         assert seed is not None
-        plans = [generate(kind, seed, steps=steps) for kind in kinds or [_kind_of(seed)]]
+        plans = [_drawn(kind, seed, steps, extras) for kind in kinds or [_kind_of(seed)]]
     _require_libraries({each.kind for each in plans})
     sys.exit(0 if all(list(map(partial(_one, shrink=shrink), plans))) else 1)
 
@@ -87,7 +103,7 @@ def _line(kind: str, seed: int, verdict: Verdict) -> str:
     )
 
 
-async def _many(wanted: Sequence[tuple[str, int]], steps: int | None, jobs: int) -> int:
+async def _many(wanted: Sequence[tuple[str, int]], steps: int | None, extras: Extras, jobs: int) -> int:
     """Run them all, in so many processes; the exit code."""
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: give 1 or more")
@@ -99,11 +115,14 @@ async def _many(wanted: Sequence[tuple[str, int]], steps: int | None, jobs: int)
     async def one(kind: str, seed: int) -> None:
         nonlocal failed
         async with room:
-            verdict = await runtime.compute_apart(partial(_tried, kind, seed, steps))
+            verdict = await runtime.compute_apart(partial(_tried, kind, seed, steps, extras))
         if not verdict.ok:
             failed += 1
             print(_line(kind, seed, verdict))
-            print(f"  {verdict.violations[0]}\n  again: tidelog sim run --seed {seed} --{kind} --shrink", flush=True)
+            print(
+                f"  {verdict.violations[0]}\n  again: tidelog sim run --seed {seed} --{kind}{extras.flags} --shrink",
+                flush=True,
+            )
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -115,8 +134,12 @@ async def _many(wanted: Sequence[tuple[str, int]], steps: int | None, jobs: int)
     return 1 if failed else 0
 
 
-def _tried(kind: str, seed: int, steps: int | None) -> Verdict:
-    return play(generate(kind, seed, steps=steps))
+def _tried(kind: str, seed: int, steps: int | None, extras: Extras) -> Verdict:
+    return play(_drawn(kind, seed, steps, extras))
+
+
+def _drawn(kind: str, seed: int, steps: int | None, extras: Extras) -> plan.Schedule:
+    return generate(kind, seed, steps=steps, **structs.asdict(extras))
 
 
 def _span(text: str) -> tuple[int, int]:

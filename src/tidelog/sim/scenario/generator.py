@@ -58,7 +58,6 @@ LIMITS_CHANCE = 0.4
 TROUBLED_CHANCE = 0.3
 UNCLES_CHANCE = 0.2
 RESTORES_CHANCE = 0.2
-STREAMS_CHANCE = 0.2
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 HANGING_CHANCE = 0.3
 HANGING_S = 90.0  # twice as long as an endpoint that was awaited without a deadline would cost, and more
@@ -81,7 +80,13 @@ PRIVATE_CHANNELS = {"v1": ("ownTrades", "openOrders"), "v2": ("executions", "bal
 
 
 def generate(
-    kind: str, seed: int, *, steps: int | None = None, contracts: bool = False, selection: bool = False
+    kind: str,
+    seed: int,
+    *,
+    steps: int | None = None,
+    contracts: bool = False,
+    selection: bool = False,
+    streams: bool = False,
 ) -> plan.Schedule:
     """The schedule of a seed.
 
@@ -89,6 +94,7 @@ def generate(
         steps: how many events it has, if that is not drawn as well.
         contracts: whether the chain has some; not drawn, so that what a seed has found once it finds again.
         selection: whether only what these log is held of the blocks; alike.
+        streams: whether the changes are published to a stream that somebody follows; alike.
     """
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
@@ -104,7 +110,9 @@ def generate(
         if selection:
             chain = _selection(random.Random(f"{seed} {kind} selection"), chain)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
-        return _streams(random.Random(f"{seed} {kind} streams"), chain, faults=steps != 0)
+        if streams:
+            chain = _streams(random.Random(f"{seed} {kind} streams"), chain, faults=steps != 0)
+        return chain
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -277,9 +285,7 @@ def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
 
 
 def _streams(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
-    """Perhaps a stream of the changes, and what goes wrong with it."""
-    if rng.random() >= STREAMS_CHANCE:
-        return schedule
+    """A stream of the changes, and what goes wrong with it."""
     draw: list[tuple[int, Callable[[], plan.Action]]] = [
         (1, lambda: plan.StreamLoss("restarted")),
         (2, lambda: plan.StreamLoss("tail", rng.randint(1, 30))),
