@@ -14,7 +14,7 @@ from tidelog.errors import TidelogError
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
-FILE_BYTES_MAX = 2_000_000
+FILE_BYTES_MAX = 8_000_000  # several times what an empty store takes: its log keeps every migration
 BLOCKS_PER_COMMIT = 3
 
 

@@ -356,7 +356,7 @@ class TestDisk:
         await store.close()
 
     def test_a_full_disk_changes_nothing(self, path: Path) -> None:
-        """The child may not make a file larger than 2 MB: it fills the store until that is `Full`."""
+        """The child may not make a file larger than 8 MB: it fills the store until that is `Full`."""
         child = subprocess.run(
             [sys.executable, "-m", "tests.store.sqlite_child", str(path), "full"],
             capture_output=True,
