@@ -83,21 +83,10 @@ MUTANTS: dict[str, Mutant] = {
         ),
         streams=True,
     ),
-    "reader_goes_by_the_streams_numbers": Mutant(
+    "change_shown_before_its_last_part": Mutant(
         "chain",
         40,
-        (
-            Patch(
-                "tidelog.stream.consumer",
-                "            if part is not None and part.is_last and is_same(part.place, place):\n                return self._at + 1",
-                "            if part is not None:\n                return self._at + 1",
-            ),
-            Patch(
-                "tidelog.stream.following",
-                "        if not is_same(part.after, self._place):",
-                "        if False:",
-            ),
-        ),
+        (Patch("tidelog.stream.following", "        if not part.is_last:\n            return None\n", ""),),
         streams=True,
     ),
     "uncles_believed": Mutant(

@@ -81,5 +81,5 @@ def test_a_call_and_a_job_wait_and_nothing_around_them() -> None:
         "store/postgres/__init__.py",
         "store/postgres/reader.py",
     }
-    jobs = {"chain/sync/writer.py", "market/load/loader.py"}
+    jobs = {"chain/sync/writer.py", "market/load/loader.py", "stream/publisher.py"}
     assert waiting == calls | jobs

@@ -127,6 +127,7 @@ def test_a_second_sync_takes_over_from_the_first(node: Simulated, tmp_path: Path
 
 OTHER = """
 import sys
+from tests.market.blocks import block_of
 from tidelog.market.journal.file import JournalWriter
 writer = JournalWriter(sys.argv[1])
 for seq in range(1, 4):

@@ -114,6 +114,7 @@ def test_any_log_of_any_event_has_a_row_that_its_table_takes(case: tuple[Event, 
     encode_row(row)
     assert POSTGRES.create(table)
     database = apsw.Connection(":memory:")
+    database.execute("ANALYZE")  # as in a store: the statistics of its tables are told to SQLite
     for statement in SQLITE.create(table):
         database.execute(statement)
     names = [*table.names, *(name for _, name, _ in table.spelled)]

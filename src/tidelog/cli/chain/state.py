@@ -4,8 +4,8 @@ import json
 
 from tidelog.chain.forks.position import decode_position, source_of
 from tidelog.chain.proof.spec import LOWERABLE, rules_text, spec_of
-from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, REORGS
+from tidelog.chain.select.coverage import CONTRACT_COVERAGE, read_coverage
 from tidelog.cli.stores import opened
 from tidelog.errors import Corruption
 from tidelog.runtime import run
@@ -36,7 +36,7 @@ async def _status(db: str, as_json: bool) -> None:
             )
             timestamp, proof = heads[0] if heads else (None, None)
             reorgs = await snapshot.select(REORGS, scope=chain_id, descending=True, limit=1, columns=REORG)
-            covered = await stored_coverage(snapshot, chain_id)
+            covered = read_coverage(await snapshot.select(CONTRACT_COVERAGE, scope=chain_id))
             coverage = {
                 name: " ".join([f"{each.first}-{each.last} {each.evidence}" for each in spans])
                 for name, spans in covered.items()

@@ -54,6 +54,7 @@ ODD_BLOCKS = 20  # odd ones, at the end: a rule shows in several blocks that com
 UNKNOWN_ID = 424_242  # no table has it: its rules are found by looking at its blocks
 SMALL = Shape(transactions=(0, 2), logs=(0, 2), withdrawals=(0, 1))
 MINED = replace(SMALL, uncles=(0, 2))
+MANY_LOGS = (2, 8)  # of a transaction, where a stream has them: more than fits into one of its messages
 TIDE = Contract("tide", places.TIDE, known_abi("erc20").events_named("Transfer"))  # which every life has named
 SHELLS = Contract("shells", places.SHELLS, known_abi("erc721").events_named("Transfer"), 3)  # every second one
 BLOCK_S = 3.0  # between blocks
@@ -96,7 +97,7 @@ class ChainRun:
         self.schedule = schedule
         self.tree = BlockTree(
             seed=schedule.seed,
-            shape=replace(MINED if schedule.uncles else SMALL, contracts=schedule.contracts),
+            shape=_shape(schedule),
             chain_id=UNKNOWN_ID if schedule.oddity else CHAIN_ID,
             forks=_forks(schedule),
             blocks=schedule.blocks,
@@ -447,6 +448,11 @@ class ChainRun:
             head, selection = self.tree.head.number, self.schedule.selection
             events_follow(connection, self.tree, head, selection=selection)
             coverage_follows(connection, self.tree, head, selection=selection)
+
+
+def _shape(schedule: plan.Schedule) -> Shape:
+    shape = replace(MINED if schedule.uncles else SMALL, contracts=schedule.contracts)
+    return replace(shape, logs=MANY_LOGS) if schedule.stream == "logs" else shape
 
 
 def _detail(schedule: plan.Schedule) -> Detail:

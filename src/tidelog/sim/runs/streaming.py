@@ -143,7 +143,6 @@ class Folded:
         self.place = "0"
         self.log: list[tuple[str, int, str]] = []  # kind, number, hash; the change with seq n at n - 1
         self.blocks: dict[int, str] = {}
-        self._logs: list[Any] = []
         self._parts = 0
 
     def hear(self, message: Stored) -> None:
@@ -166,8 +165,9 @@ class Folded:
             self._do(said["kind"], said["number"], said["hash"])
             self.log.append((said["kind"], said["number"], said["hash"]))
             block, logs = said.get("block"), said.get("logs")
-            if block is not None and logs is not None and said["kind"] == "apply":
+            if block is not None:
                 require(block["hash"] == said["hash"], "a change has its own block's header")
+                require(logs is None or len(logs) == block["log_count"], "a change has all logs of its block")
         self.place = said["place"]
 
     def _do(self, kind: str, number: int, block_hash: str) -> None:
