@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,11 +110,15 @@ class Story:
         at = position(self.db, CHAIN_ID)
         assert self.follower.process is not None
         assert self.follower.process.poll() is None, self.follower_log[-2_000:]
-        return at is not None and self.is_synced() and self.seq == int(at["changes"])
+        return at is not None and self.is_head(at) and self.seq == int(at["changes"])  # of one moment
 
     def is_synced(self) -> bool:
         at = position(self.db, CHAIN_ID)
-        return at is not None and at["head_hash"] == "0x" + self.node.head_hash.hex()
+        return at is not None and self.is_head(at)
+
+    def is_head(self, at: dict[str, Any]) -> bool:
+        """Whether a checkpoint's position is at the node's head."""
+        return bool(at["head_hash"] == "0x" + self.node.head_hash.hex())
 
     def judge(self) -> None:
         until(self.is_level, "the follower to have all")
