@@ -13,12 +13,11 @@ from msgspec import Struct
 from tidelog.backoff import delays
 from tidelog.batch import Row
 from tidelog.chain.forks.bookmarks import BEGIN, Ahead, Place, WentBack, place_text
-from tidelog.chain.forks.position import source_of
 from tidelog.chain.projections import APPLY
-from tidelog.chain.reading.outbox import Page, headers_of, last_change, next_changes
+from tidelog.chain.reading.outbox import Page, headers_of, in_order, last_change, next_changes
 from tidelog.chain.rows.tables import CHANGES, LOGS
 from tidelog.chain.written import Log, block_of, log_of
-from tidelog.errors import ConfigError, Corruption, Rejected, Unreachable
+from tidelog.errors import ConfigError, Rejected, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 from tidelog.store.patience import patiently
@@ -28,7 +27,7 @@ from tidelog.telemetry import StreamMetrics, logger
 
 __all__ = ["LIMITS", "Publisher", "PublisherLimits"]
 
-_SEQ, _KIND, _NUMBER, _HASH = (CHANGES.index(name) for name in ("seq", "kind", "number", "hash"))
+_KIND, _NUMBER, _HASH = (CHANGES.index(name) for name in ("kind", "number", "hash"))
 
 _log = logger("stream")
 
@@ -91,19 +90,18 @@ class Publisher:
         while True:
             try:
                 async with self._transport.connect() as session:
-                    await session.ensure()
+                    standing = await self._standing(session)
                     self._metrics.connected = True
                     pauses = delays(self._runtime.random("stream"))
-                    await self._publish(session)
+                    await self._publish(session, standing)
             except Unreachable as error:
                 if self._metrics.connected is not False:
                     _log.warning("stream_away", chain=self._chain, stream=self._transport.name, error=str(error))
                 self._metrics.connected = False
             await self._runtime.sleep(next(pauses))
 
-    async def _publish(self, session: StreamSession) -> NoReturn:
-        """Publish over one session, for as long as it answers."""
-        standing = await self._standing(session)
+    async def _publish(self, session: StreamSession, standing: _Standing) -> NoReturn:
+        """Publish behind what the stream has over one session, for as long as it answers."""
         looked = self._runtime.monotonic()
         while True:
             page, messages = await self._next(standing.place, session.payload_max)
@@ -178,14 +176,12 @@ class Publisher:
         if isinstance(page.verdict, WentBack):
             found.append(reset_message(self._chain, place, page.begun))
         headers = await headers_of(snapshot, self._chain, page.rows)
-        at = page.begun
-        for row in page.rows:
-            if row[_SEQ] != at.seq + 1:
-                raise Corruption(f"the changes of {source_of(self._chain)} have a hole after {at.seq}")
+        for row, before, _ in in_order(self._chain, page):
             block = headers.get(row[_HASH]) if row[_KIND] == APPLY else None
             logs = None if self._detail == "header" else await self._logs(snapshot, row, block is not None)
-            found += messages_of(self._chain, row, at, None if block is None else block_of(block), logs, payload_max)
-            at = at.advanced([row])
+            found += messages_of(
+                self._chain, row, before, None if block is None else block_of(block), logs, payload_max
+            )
         return found
 
     async def _logs(self, snapshot: Snapshot, row: Row, is_there: bool) -> list[Log]:

@@ -1,6 +1,6 @@
 """The changes of a chain as a follower reads them: those after its place, or why there are none. See `bookmarks`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -9,12 +9,13 @@ from tidelog.chain.forks.bookmarks import Agreed, Place, Verdict, WentBack, mark
 from tidelog.chain.projections import APPLY
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.rows.tables import BLOCKS, CHANGES
+from tidelog.errors import Corruption
 from tidelog.store import Snapshot
 
-__all__ = ["Page", "headers_of", "last_change", "newest", "next_changes"]
+__all__ = ["Page", "headers_of", "in_order", "last_change", "newest", "next_changes"]
 
 
-_BLOCK_HASH = BLOCKS.index("hash")
+_BLOCK_HASH, _SEQ = BLOCKS.index("hash"), CHANGES.index("seq")
 
 
 class Page(Struct, frozen=True):
@@ -57,6 +58,16 @@ async def last_change(snapshot: Snapshot, chain_id: int) -> int | None:
 async def newest(snapshot: Snapshot, chain_id: int) -> Place:
     """The place of who begins now: behind the store's last change."""
     return Place(0).advanced(await snapshot.select(CHANGES, scope=chain_id, descending=True, limit=1))
+
+
+def in_order(chain_id: int, page: Page) -> Iterator[tuple[Row, Place, Place]]:
+    """Each change of a page, with the place of a follower before it and behind it. Corruption: there is a hole."""
+    place = page.begun
+    for row in page.rows:
+        if row[_SEQ] != place.seq + 1:
+            raise Corruption(f"the changes of chain {chain_id} have a hole after {place.seq}")
+        before, place = place, place.advanced([row])
+        yield row, before, place
 
 
 async def headers_of(snapshot: Snapshot, chain_id: int, rows: Sequence[Row]) -> dict[Value, Row]:

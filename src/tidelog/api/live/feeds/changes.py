@@ -20,17 +20,17 @@ from tidelog.batch import Row
 from tidelog.chain.forks.bookmarks import Ahead, Place, WentBack, place_text
 from tidelog.chain.forks.position import source_of
 from tidelog.chain.projections import APPLY
-from tidelog.chain.reading.outbox import Page, headers_of, last_change, newest, next_changes
+from tidelog.chain.reading.outbox import Page, headers_of, in_order, last_change, newest, next_changes
 from tidelog.chain.rows.tables import CHANGES
 from tidelog.chain.written import Block, Change, Wait, block_of, change_of, reset_of
-from tidelog.errors import Corruption, StoreError
+from tidelog.errors import StoreError
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 
 __all__ = ["change_stream"]
 
 
-_HASH, _SEQ = CHANGES.index("hash"), CHANGES.index("seq")
+_HASH = CHANGES.index("hash")
 
 
 class LiveChange(Change, frozen=True, kw_only=True):
@@ -102,16 +102,11 @@ async def _page(store: Store, topic: Changes, place: Place, rows_max: int) -> tu
 def _messages(topic: Changes, page: Page, headers: dict[Any, Row] | None) -> list[Message]:
     """The messages of a page. Corruption if it has a hole."""
     found = []
-    place = page.begun
     if isinstance(page.verdict, Ahead):
         found.append(make(WAIT, Wait(page.verdict.last)))
     elif isinstance(page.verdict, WentBack):
-        found.append(make(RESET, reset_of(place), place_text(place)))
-    for row in page.rows:
-        if row[_SEQ] != place.seq + 1:
-            raise Corruption(f"the changes of chain {topic.chain} have a hole after {place.seq}")
-        place = place.advanced([row])
-        found.append(_message(row, headers, place))
+        found.append(make(RESET, reset_of(page.begun), place_text(page.begun)))
+    found += [_message(row, headers, place) for row, _, place in in_order(topic.chain, page)]
     return found
 
 
