@@ -85,6 +85,14 @@ def test_a_change_comes_back_whole_from_its_parts(logs: int, payload_max: int) -
     assert [part.is_last for part in parts(messages)] == [False] * (len(messages) - 1) + [True]
 
 
+def test_no_size_of_messages_is_missed_by_some_bytes() -> None:
+    """At each size, over more than a log's: the first message is filled to its last bytes at some of them."""
+    block, some = a_block(7, 60)
+    for payload_max in range(PAYLOAD_MAX, PAYLOAD_MAX + 1_000):
+        messages = messages_of(CHAIN, change_row(8), Place(7), block, some[:12], payload_max)
+        assert len(messages) > 1
+
+
 def test_a_log_that_fits_into_no_message_is_refused_with_what_to_do() -> None:
     _, (log,) = a_block(7, 1)
     huge = structs.replace(log, data="0x" + "00" * 9_000)

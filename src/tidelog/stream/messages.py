@@ -140,7 +140,7 @@ def _parts(change: Change, logs: Sequence[Log] | None, room: int) -> list[bytes]
         return [_encode(change)]
     return [
         _encode(structs.replace(change, block=change.block if first else None, logs=some))
-        for first, some in _shares(logs, room - len(_encode(change)), room)
+        for first, some in _shares(logs, room - len(_encode(structs.replace(change, logs=[]))), room)
     ]
 
 
