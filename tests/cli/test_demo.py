@@ -1,12 +1,15 @@
 """`tidelog demo`: it plays to its end, and says what was proven."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.command import tidelog
+from tests.command import tidelog, until
 
 FOLDER = "demo-out"
 DEMO_S = 840.0  # it plays for half a minute; what else runs on the machine slows it down
@@ -99,3 +102,18 @@ def test_demo_leaves_a_folder_alone_that_it_did_not_make(tmp_path: Path, cli: Cl
     assert done.code == 2
     assert done.err == f"tidelog: --folder {tmp_path} is not empty, and was not made by an earlier demo\n"
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tidelog", "demo"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:
+        children = until(lambda: psutil.Process(demo.pid).children(), "a process of the demo")
+        demo.kill()
+        until(lambda: not any(map(alive, children)), "the end of the demo's processes")
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +57,7 @@ class Stage:
         """Run a command in the background. Its standard error is added to `log`."""
         with (log or Path("/dev/null")).open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tidelog", *arguments), stdin=DEVNULL, stdout=PIPE, stderr=stderr
+                *(sys.executable, "-m", "tidelog.cli.demo.led", *arguments), stdin=PIPE, stdout=PIPE, stderr=stderr
             )
         self._processes.append(process)
         return process
@@ -75,16 +75,15 @@ class Stage:
         """Send a signal, unless it has ended, and wait for the end; what it had printed."""
         if process.returncode is None:
             process.send_signal(number)
-        output, _ = await _in_time(process.communicate(), "a command that was asked to end")
-        return output.decode()
+        return await _in_time(_printed(process), "a command that was asked to end")
 
     async def command(self, *arguments: str, expect: int = 0) -> str:
         """Run a command to its end; what it printed."""
         process = await self.start(*arguments)
-        output, _ = await _in_time(process.communicate(), f"`tidelog {' '.join(arguments)}`")
+        printed = await _in_time(_printed(process), f"`tidelog {' '.join(arguments)}`")
         if process.returncode != expect:
             raise failed(f"`tidelog {' '.join(arguments)}` ended with {process.returncode}")
-        return output.decode()
+        return printed
 
     async def ask(self, url: str, method: str, *params: Any) -> bytes:
         """The result of one JSON-RPC call, as it was answered."""
@@ -127,6 +126,14 @@ def events(log: Path, name: str) -> list[dict[str, Any]]:
 
 def failed(why: str) -> TidelogError:
     return TidelogError(f"the demo failed: {why}")
+
+
+async def _printed(process: Process) -> str:
+    """What it prints until it ends. Its input stays open (`communicate` closes it): it ends with that."""
+    assert process.stdout is not None
+    printed = await process.stdout.read()
+    await process.wait()
+    return printed.decode()
 
 
 async def _in_time(waited: Awaitable[T], what: str) -> T:
