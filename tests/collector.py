@@ -67,8 +67,12 @@ class Collector:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What has a program send its traces here, soon."""
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        """What has a program send its traces here, soon, and all of them before it ends."""
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            "OTEL_BSP_EXPORT_TIMEOUT": str(int(HANGS_S * 1_000)),
+        }
 
     def by_trace(self) -> dict[str, list[Told]]:
         found: defaultdict[str, list[Told]] = defaultdict(list)

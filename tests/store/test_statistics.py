@@ -9,6 +9,7 @@ import pytest_asyncio
 from bench.chain_rows import ChainRows
 from structlog.testing import capture_logs
 
+from tests.patience import HANGS_S
 from tests.store.rows import SOURCE
 from tests.store.test_ddl import ROWS, THINGS
 from tidelog.batch import Batch, Rows
@@ -39,7 +40,7 @@ async def known(client: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_S):
         while not await holds():  # noqa: ASYNC110  # the server tells nobody
             await asyncio.sleep(0.02)
 

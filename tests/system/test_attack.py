@@ -19,7 +19,7 @@ from tests.system.attacking import UNDER_WAY
 ATTACKER, OTHER = "127.0.0.2", "127.0.0.3"
 QUESTIONS = 400  # of one round: four of them are above its p99
 ROUNDS = 8  # of each kind, at most: a machine that does other things has quiet moments too
-SLOWER_MAX = 2.0  # times
+SLOWER_MAX = 5.0  # times: other work on the machine may make it slower too
 
 
 class Served:

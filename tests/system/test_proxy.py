@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import digest
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tests.system.disturbed import Hurried, hurry, judge, recording
 from tests.system.proxy import Manner, Proxy
@@ -63,7 +64,7 @@ async def test_a_sync_through_a_bad_network(manner: Manner, proxy: Proxy, tmp_pa
         await sync(node.url, undisturbed)
         proxy.manner = manner
         mending = asyncio.create_task(until_shown(proxy, manner))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS_S):
             await sync(proxy.route(node.url), disturbed)
             await mending
     assert await asyncio.to_thread(digest, disturbed) == await asyncio.to_thread(digest, undisturbed)

@@ -24,6 +24,7 @@ from tests.command import Running, tidelog
 from tests.command import until as command_until
 from tests.conftest import missing
 from tests.nats_server import NatsServer
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tidelog.errors import Unreachable
@@ -36,7 +37,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_follower.py"
 REORG_DEPTH_MAX = 20
 LIFE_S = 0.1  # of a process after the chain was changed: the change is on its way through all of them
 LOOK_S = 0.05
-UNTIL_S = 120.0  # nothing takes a tenth of it
+UNTIL_S = HANGS_S
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -1,7 +1,7 @@
 """Traces by OpenTelemetry: on where its usual variables ask for it and `tidelog[otel]` is installed, else not loaded.
 
 Spans go to a bounded queue, which a thread sends over OTLP/HTTP. A collector that is slow, refuses or is away costs
-spans and nothing else: they are counted, and said in the log. At the end what is left has FLUSH_S to be sent.
+spans and nothing else: they are counted, and said in the log. At the end what is left has FLUSH_MS to be sent.
 """
 
 import logging
@@ -27,7 +27,7 @@ __all__ = ["OtelTracer", "traced", "wanted"]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-FLUSH_S = 1.5  # at the end, for spans that were not sent yet: no process waits longer for a collector
+FLUSH_MS = 1_500  # at the end, for spans that were not sent yet, unless OTEL_BSP_EXPORT_TIMEOUT says otherwise
 LOST_EVERY_S = 60.0  # between lines about spans that are lost
 QUEUE_SPANS = 2_048  # that may wait, unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise: the SDK's own default
 EXTRA = "opentelemetry.exporter.otlp.proto.http"
@@ -98,7 +98,7 @@ class OtelTracer:
         from opentelemetry import trace
         from opentelemetry.context import Context
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
+        from opentelemetry.sdk.environment_variables import OTEL_BSP_EXPORT_TIMEOUT, OTEL_BSP_MAX_QUEUE_SIZE
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -121,10 +121,8 @@ class OtelTracer:
         self._empty = Context()
         self._api = trace
         self._sampled = (Decision.RECORD_AND_SAMPLE,)
-        try:
-            self._room = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, QUEUE_SPANS))
-        except ValueError:  # as the SDK does
-            self._room = QUEUE_SPANS
+        self._room = _whole_number(OTEL_BSP_MAX_QUEUE_SIZE, QUEUE_SPANS)
+        self._flush_ms = _whole_number(OTEL_BSP_EXPORT_TIMEOUT, FLUSH_MS)
 
     def wants(self, trace: Trace) -> bool:
         sampler = self._provider.sampler
@@ -154,11 +152,18 @@ class OtelTracer:
         made.end(ended_ns)
 
     def close(self) -> None:
-        """Send what is left, for FLUSH_S at most."""
+        """Send what is left. No process waits longer for a collector than it may."""
         closing = threading.Thread(target=self._provider.shutdown, name="tidelog-traces-end", daemon=True)
         closing.start()
-        closing.join(FLUSH_S)
+        closing.join(self._flush_ms / 1_000)
         self._exporter.end()
+
+
+def _whole_number(variable: str, default: int) -> int:
+    try:
+        return int(os.environ.get(variable, default))
+    except ValueError:  # as the SDK does
+        return default
 
 
 def _given_ids() -> Any:
