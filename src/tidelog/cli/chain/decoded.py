@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from tidelog.cli.printable import printable
+
 __all__ = ["Form", "print_decoded", "say_misfits"]
 
 Form: TypeAlias = Literal["table", "json", "csv"]
@@ -38,7 +40,7 @@ def print_decoded(found: Sequence[Struct], shape: type[Struct], names: Sequence[
     if form == "csv":
         csv.writer(sys.stdout, lineterminator="\n").writerows([head, *lines])
     elif lines:
-        _print_table([head, *([_shown(cell) for cell in line] for line in lines)])
+        _print_table([head, *([printable(str(cell)) for cell in line] for line in lines)])
 
 
 def say_misfits(misfits: Counter[str], what: str) -> None:
@@ -56,11 +58,6 @@ def _cells(args: dict[str, Any], alike: bool) -> list[Any]:
 
 def _text(value: object) -> object:
     return f"0x{value.hex()}" if isinstance(value, bytes) else value
-
-
-def _shown(cell: object) -> str:
-    """What a contract wrote cannot move the terminal's cursor, nor end the line."""
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in str(cell))
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
