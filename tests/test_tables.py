@@ -16,6 +16,7 @@ from tidelog.chain.rows.tables import (
     WITHDRAWALS,
 )
 from tidelog.chain.select.coverage import CONTRACT_COVERAGE
+from tidelog.chain.select.faults import LOG_FAULTS
 from tidelog.market.projection.tables import (
     BOOK_SNAPSHOTS,
     CANDLES,
@@ -45,7 +46,7 @@ def test_what_holds_for_every_table(table: Table) -> None:
 
 def test_the_tables() -> None:
     chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
-    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS, CONTRACT_COVERAGE) == TABLES
+    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS, CONTRACT_COVERAGE, LOG_FAULTS) == TABLES
     assert list(content_tables()) == [
         *chain,
         INSTRUMENTS,
@@ -73,5 +74,6 @@ def test_which_columns_are_no_content() -> None:
         "candles.complete",
         "changes.writer",
         *("contracts.filled_from", "contracts.leaving", "contracts.evidence"),
+        "contract_coverage.endpoint",
         *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
     }

@@ -8,6 +8,7 @@
     │   ├── Throttled        wait `retry_after_s`, then try again
     │   └── Rejected         the peer's answer is wrong: strike it, ask another
     │       ├── TooLarge     ask for less at once
+    │       │   └── TooWide  a range of blocks, or what is logged in it: ask for fewer blocks
     │       ├── Unsupported  the peer does not offer this method: use the other one
     │       └── Pruned       this peer never will have it: ask another, for good
     ├── ProofFailure         the data contradicts its own commitment: strike, never store
@@ -51,6 +52,7 @@ __all__ = [
     "TidelogError",
     "TimedOut",
     "TooLarge",
+    "TooWide",
     "Unreachable",
     "Unsupported",
 ]
@@ -125,6 +127,21 @@ class TooLarge(Rejected):
     def __init__(self, reason: str, *, endpoint: str | None = None, of: str = "") -> None:
         super().__init__(reason, endpoint=endpoint)
         self.of = of
+
+
+class TooWide(TooLarge):
+    """A range of blocks has too many of them, or too many logs: ask for fewer blocks.
+
+    `blocks` is how many the peer says that it takes, `through` the last block that it says would do; None where it
+    does not say.
+    """
+
+    def __init__(
+        self, reason: str, *, endpoint: str | None = None, blocks: int | None = None, through: int | None = None
+    ) -> None:
+        super().__init__(reason, endpoint=endpoint)
+        self.blocks = blocks
+        self.through = through
 
 
 class Unsupported(Rejected):

@@ -77,8 +77,11 @@ def test_contracts_are_listed_with_what_asks_for_their_rows(tables: Served) -> N
     assert [each["name"] for each in found] == ["board", "gauge", "shells", "tide"]
     [_, gauge, shells, tide] = found
     assert (tide["address"], tide["from"], tide["evidence"]) == (f"0x{TIDE.address.hex()}", 0, "whole")
-    assert (tide["state"], tide["covered"]) == ("filled", [{"first": 0, "last": BLOCKS, "evidence": "whole"}])
-    assert shells["covered"] == [{"first": SHELLS.first_block, "last": BLOCKS, "evidence": "whole"}]
+    assert (tide["state"], tide["covered"]) == (
+        "filled",
+        [{"first": 0, "last": BLOCKS, "evidence": "whole", "endpoint": None}],
+    )
+    assert shells["covered"] == [{"first": SHELLS.first_block, "last": BLOCKS, "evidence": "whole", "endpoint": None}]
     assert tide["events"][0] == {
         "name": "transfer",
         "event": "Transfer(address,address,uint256)",

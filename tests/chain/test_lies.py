@@ -33,6 +33,8 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
         "finalized_backwards finalized_conflict syncing new_heads_skip new_heads_stall new_heads_backwards "
         "receipt_null indexing method_missing batch_reordered batch_short batch_doubled batch_refused "
         "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "
+        "asked_logs_missing asked_logs_at_random asked_log_altered asked_log_doubled asked_logs_other_fork "
+        "asked_range_refused asked_logs_many asked_logs_slow "  # nobody asks eth_getLogs where blocks are held whole
         "receipts_crash receipts_by_number_only receipts_invalid_params "
         "uncle_null uncle_unsupported "  # the block is stored with its uncles unproven, and says so
         + " ".join(name for name, lie in LIES.items() if lie.harmless)

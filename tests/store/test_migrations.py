@@ -60,4 +60,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (15, "contracts"),
         (16, "coverage"),
         (17, "logs_topic0_text"),
+        (18, "asked"),
     ]

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidelog.chain.endpoint.jsonrpc import Call, decode, encode, http_error, meaning
-from tidelog.errors import Overloaded, Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable, Unsupported
+from tidelog.errors import (
+    Overloaded,
+    Pruned,
+    Rejected,
+    SourceError,
+    Throttled,
+    TooLarge,
+    TooWide,
+    Unreachable,
+    Unsupported,
+)
 from tidelog.net.retry_after import RETRY_AFTER_MAX_S, retry_after
 
 ONE = [Call("eth_chainId")]
@@ -134,11 +144,11 @@ def test_any_bytes_are_rejected_or_answer_the_calls(body: bytes) -> None:
                  "your scaling policy for continued service.", Throttled),
         (-32000, "Your app exceeded its rate limit of 150 QPS.", Throttled),
         (-32602, "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no "
-                 "limit on the response size", TooLarge),
+                 "limit on the response size", TooWide),
         # Infura
         (-32005, "daily request count exceeded, request rate limited", Throttled),
         (-32005, "project ID request rate exceeded", Throttled),
-        (-32005, "query returned more than 10000 results", TooLarge),
+        (-32005, "query returned more than 10000 results", TooWide),
         (-32601, "The method txpool_content does not exist/is not available", Unsupported),
         # QuickNode
         (-32007, "50/second request limit reached - reduce calls per second or upgrade your account at quicknode.com",

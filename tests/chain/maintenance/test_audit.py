@@ -167,7 +167,7 @@ async def test_an_audit_finds_each_changed_figure_of_the_checkpoint(store: Store
         position = msgspec.json.encode(stored_position | changed).decode()
         assert said in await store.found_of("checkpoints", f"source = '{SOURCE}'", "position", position), changed
     # what is False is left out
-    assert set(stored_position) | {"selection"} == set(Position.__struct_fields__)
+    assert set(stored_position) | {"selection", "asked_from"} == set(Position.__struct_fields__)
 
 
 def others(column: str, value: Any) -> list[Any]:

@@ -61,18 +61,23 @@ def test_the_table_goes_from_one_coverage_to_another(first: list[Span], second: 
         rows.clear()
     for put in change.put:
         new: list[Any] = list(put.rows)
-        rows |= {(name, low): Span(low, high, said) for _, name, low, high, said in new}
-    stored = [(CHAIN_ID, name, each.first, each.last, each.evidence) for (name, _), each in sorted(rows.items())]
+        rows |= {(name, low): Span(low, high, said, who) for _, name, low, high, said, who in new}
+    stored = [
+        (CHAIN_ID, name, each.first, each.last, each.evidence, each.endpoint)
+        for (name, _), each in sorted(rows.items())
+    ]
     assert read_coverage(stored) == after
 
 
 def test_growing_at_the_head_is_one_row() -> None:
     change = changed(1, {"a": (Span(0, 9, "proven"),)}, {"a": (Span(0, 10, "proven"),)})
-    assert (change.drop, [list(each.rows) for each in change.put]) == ((), [[(1, "a", 0, 10, "proven")]])
+    assert (change.drop, [list(each.rows) for each in change.put]) == ((), [[(1, "a", 0, 10, "proven", None)]])
     assert changed(1, {"a": (Span(0, 9, "proven"),)}, {"a": (Span(0, 9, "proven"),)}).put == ()
 
 
-@pytest.mark.parametrize("rows", [[(1, "a", 5, 4, "proven")], [(1, "a", 0, 4, "proven"), (1, "a", 4, 6, "proven")]])
-def test_rows_that_no_commit_has_left_are_refused(rows: list[tuple[int, str, int, int, str]]) -> None:
+@pytest.mark.parametrize(
+    "rows", [[(1, "a", 5, 4, "proven", None)], [(1, "a", 0, 4, "proven", None), (1, "a", 4, 6, "proven", None)]]
+)
+def test_rows_that_no_commit_has_left_are_refused(rows: list[tuple[int, str, int, int, str, None]]) -> None:
     with pytest.raises(Corruption, match="the coverage of contract 'a'"):
         read_coverage(rows)

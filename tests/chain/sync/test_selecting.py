@@ -150,6 +150,7 @@ async def test_a_contract_that_is_added_later_is_filled_by_the_blooms_that_are_s
         await assert_selected(r, (SHELLS, GAUGE))
         r.contracts = SELECTED
         await r.follow_script(lambda: r.tree.reorg(3), lambda: r.tree.extend(2))
+        await r.once()  # who is asked to stop does not wait for what is being fetched
         await assert_selected(r, ALL)
         await r.once(first=0)
         await assert_selected(r, ALL)

@@ -61,7 +61,7 @@ def test_an_abi_is_a_name_a_file_or_signatures(tmp_path: Path) -> None:
         ((table(abi="[]"),), "contract.one.abi: give the name of a known ABI, a file"),
         ((table(abi="7"),), "contract.one.abi: give the name of a known ABI, a file"),
         ((table(more='events = ["Transfr"]'),), "contract.one.events: there is no event 'Transfr'; there are Transfer"),
-        ((table(more='evidence = "proved"'),), "contract.one.evidence: give one of proven, whole"),
+        ((table(more='evidence = "proved"'),), "contract.one.evidence: give one of asked, proven, whole"),
         ((table(more="from = -1"),), "contract.one.from: give a whole number, 0 or more"),
         ((table(), table()), "contract.one.name: two contracts have it"),
         ((table("a-b"),), "contract.a-b.name: the name has to be of a-z"),

@@ -20,6 +20,7 @@ Seen = Callable[[Any, Any], bool]  # given the true and the false result
 
 FULL = ("eth_getBlockByNumber", AT, True)
 RECEIPTS = ("eth_getBlockReceipts", AT)
+LOGS = ("eth_getLogs", {"fromBlock": "0x0", "toBlock": "0x14"})
 RECEIPTS_BY_HASH = ("eth_getBlockReceipts", "0x" + ledger_of(full_node()).canonical(int(AT, 16)).hash.hex())
 FINALIZED = ("eth_getBlockByNumber", "finalized", False)
 
@@ -94,6 +95,14 @@ RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
     "log_index_duplicate": (RECEIPTS, lambda _, lied: log_indexes(lied)[:2] == [0, 0]),
     "log_index_wrong": (RECEIPTS, lambda _, lied: log_indexes(lied).count(0) == len(lied)),
     "log_altered": (RECEIPTS, differs(0, "logs", 0, "data")),
+    "asked_logs_missing": (LOGS, lambda truth, lied: lied == truth[:-1]),
+    "asked_logs_at_random": (LOGS, lambda truth, lied: lied != truth and all(log in truth for log in lied)),
+    "asked_log_altered": (LOGS, differs(0, "data")),
+    "asked_log_doubled": (LOGS, lambda truth, lied: lied[:-1] == truth and lied[-1] not in truth),
+    "asked_logs_other_fork": (LOGS, differs(0, "blockHash")),
+    "asked_range_refused": (LOGS, fails(-32602, "exceeds limit of 7")),
+    "asked_logs_many": (LOGS, fails(-32005, "returned more than 3 results")),
+    "asked_logs_slow": (LOGS, fails(-32000, "timed out")),
     # blocks
     "bloom_wrong": (FULL, differs("logsBloom")),
     "bloom_stale": (FULL, differs("logsBloom")),

@@ -130,7 +130,7 @@ async def find_block(snapshot: Snapshot, state: ChainState, name: str, at_most: 
     bound = state.bound(at_most)
     if _HASH.fullmatch(name):
         rows = await snapshot.select(BLOCKS, scope=state.chain_id, where={"hash": from_hex(name)}, limit=1)
-        return rows[0] if rows and _number(rows[0]) <= bound else None
+        return rows[0] if rows and state.position.first <= _number(rows[0]) <= bound else None
     number = min(bound, state.bound(name)) if name in TAGS else int(name)
     if not state.position.first <= number <= min(bound, INT_MAX):
         return None

@@ -60,6 +60,7 @@ class CoveredSpan(Struct, frozen=True):
     first: int
     last: int
     evidence: str
+    endpoint: Annotated[str | None, Meta(description="Of what was asked: who said so; several with a comma between.")]
 
 
 class ContractOf(Struct, frozen=True, kw_only=True):
@@ -130,14 +131,14 @@ async def list_contracts(
 
 def _contract(registered: Registered, spans: Spans, state: ChainState) -> ContractOf:
     contract = registered.contract
-    missing = gaps(spans, max(contract.first_block, state.position.first), state.position.head)
+    missing = gaps(spans, max(contract.first_block, state.position.lowest), state.position.head)
     return ContractOf(
         name=contract.name,
         address=f"0x{contract.address.hex()}",
         from_=contract.first_block,
         evidence=str(contract.evidence),
         state="leaving" if registered.leaving else "filling" if missing else "filled",
-        covered=[CoveredSpan(span.first, span.last, span.evidence) for span in spans],
+        covered=[CoveredSpan(span.first, span.last, span.evidence, span.endpoint) for span in spans],
         events=[
             EventTable(
                 short_name(contract, table),
@@ -239,7 +240,7 @@ def _where(event: Event, table: Table, given: dict[str, str]) -> dict[str, Any]:
 def _held_from(registered: Registered, spans: Spans, state: ChainState, low: int | None, high: int) -> int:
     """From where on up to `high` all rows are there; Refused where some that are asked for are not."""
     contract = registered.contract
-    begins = max(contract.first_block, state.position.first, low or 0)
+    begins = max(contract.first_block, state.position.lowest, low or 0)
     if low is None:
         begins = max([begins, *(span.first for span in spans if span.first <= high <= span.last)])
     missing = gaps(spans, begins, high)

@@ -146,7 +146,7 @@ async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: in
     )
     if low > high:
         raise Refused(400, f"from_block: {low} is above to_block, {high}")
-    low, high = max(low, state.position.first), min(high, bound)
+    low, high = max(low, state.position.lowest), min(high, bound)
     if high - low >= most:
         given = f"blocks {low} to {high} are {high - low + 1}"
         raise Refused(400, f"to_block: {given}, at most {most} go in one search")

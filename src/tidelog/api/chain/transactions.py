@@ -26,6 +26,7 @@ from tidelog.api.http.parameters import (
 from tidelog.api.http.problems import Refused
 from tidelog.batch import Row
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
+from tidelog.chain.select.selection import is_hash_only
 from tidelog.chain.written import Log, Transaction, log_of, transaction_of
 from tidelog.store import Snapshot
 from tidelog.store.merged import merged
@@ -87,6 +88,8 @@ async def get_transaction(
             require_whole(state, "other transactions")
             raise Refused(404, f"chain {chain} has no transaction {tx_hash} in the blocks that are shown")
         row, *others = rows
+        if is_hash_only(row):
+            require_whole(state, f"more of transaction {tx_hash} than its hash, and the logs that were asked for,")
         logs = await _logs_shown(snapshot, state, row)
         (found,) = each(chain, [row], lambda tx: transaction_of(tx, logs))
         also_at = [TransactionPlace(_int(other, _NUMBER), _int(other, _INDEX)) for other in others]

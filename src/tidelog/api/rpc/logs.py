@@ -70,7 +70,7 @@ async def _bounds(view: View, asked: LogFilter) -> tuple[int, int]:
             raise Refusal(NOT_FOUND, "unknown block")
         number = BlockColumns._make(block).number
         return number, number
-    low, high = view.number(asked.low), view.number(asked.high)
+    low, high = view.number(asked.low, of_logs=True), view.number(asked.high, of_logs=True)
     if high is None:
         raise Refusal(INVALID_PARAMS, f"{BEYOND_HEAD}: {view.range_text}")
     if low is None:

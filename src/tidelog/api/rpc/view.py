@@ -10,7 +10,9 @@ from tidelog.batch import Row, Table, Value
 from tidelog.chain.forks.position import Position
 from tidelog.chain.reading.held import selection_text
 from tidelog.chain.reading.position import stored_position
+from tidelog.chain.rows.columns import BlockColumns
 from tidelog.chain.rows.tables import BLOCKS, TRANSACTIONS
+from tidelog.chain.select.selection import is_hash_only
 from tidelog.store import Snapshot
 
 
@@ -33,8 +35,11 @@ class View(Struct, frozen=True):
             return selection_text(self.chain_id, self.position)
         return f"this store holds blocks {self.position.first} to {self.position.head} of chain {self.chain_id}"
 
-    def number(self, block: int | str) -> int | None:
+    def number(self, block: int | str, *, of_logs: bool = False) -> int | None:
         """The number that a number or a tag means; None if it is above the head.
+
+        Args:
+            of_logs: whether it may be one of which only is held what contracts logged.
 
         `pending` is the head, since a store holds no pending block; `safe` is what is final, since it knows
         nothing between the two. Where no block is known to be final, the genesis is.
@@ -48,7 +53,7 @@ class View(Struct, frozen=True):
             block = position.first if position.finalized is None else position.finalized
         number = 0 if block == "earliest" else block
         assert isinstance(number, int)
-        if number < position.first:
+        if number < (position.lowest if of_logs else position.first):
             raise Refusal(NOT_FOUND, f"{self.range_text}: block {number} is below them")
         return None if number > position.head else number
 
@@ -58,7 +63,8 @@ class View(Struct, frozen=True):
             number = self.number(block)
             return None if number is None else await self.stored(number)
         found = await self.snapshot.select(BLOCKS, scope=self.chain_id, where={"hash": block}, limit=1)
-        return self._first(found, "block")
+        held = [row for row in found if BlockColumns._make(row).number >= self.position.first]
+        return self._first(held, "block")
 
     def _first(self, found: list[Row], what: str) -> Row | None:
         if not found and not self.is_whole:
@@ -77,7 +83,7 @@ class View(Struct, frozen=True):
         found = await self.snapshot.select(
             TRANSACTIONS, scope=self.chain_id, where={"hash": tx_hash}, descending=True, limit=1
         )
-        return self._first(found, "transaction")
+        return self._first([row for row in found if not is_hash_only(row)], "transaction")
 
     async def children(self, table: Table, number: int, **where: Value) -> list[Row]:
         """A block's rows in another table, in order."""

@@ -14,14 +14,15 @@ from tidelog.chain.abi.types import Array, Parameter, Tuple, Type
 from tidelog.errors import ConfigError, Corruption
 
 __all__ = [
-    "CONTRACTS", "NAME_RULE", "PROVEN", "WHOLE",
+    "ASKED", "CONTRACTS", "NAME_RULE", "PROVEN", "WHOLE",
     "Contract", "Registered", "is_name", "registered_row", "registered_rows",
 ]  # fmt: skip
 
-WHOLE, PROVEN = "whole", "proven"
+WHOLE, PROVEN, ASKED = "whole", "proven", "asked"
 """How what is stored of a contract is known, its evidence. Whole: its blocks are held whole. Proven: the header of each
-block is held; its bloom excludes the contract's events, or both roots were compared before only these were kept."""
-EVIDENCES = (WHOLE, PROVEN)
+block is held; its bloom excludes the contract's events, or both roots were compared before only these were kept. Asked:
+an endpoint said by eth_getLogs that this is all, and each log is of a block with the header that is held of it."""
+EVIDENCES = (WHOLE, PROVEN, ASKED)
 
 NAME_BYTES_MAX = 24  # leaves room for the event in the name of a table
 EVENTS_MAX = 128  # a table each: contracts have a dozen

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tidelog import compiled
+from tidelog.chain.endpoint.log_ranges import too_wide
 from tidelog.errors import (
     Overloaded,
     Pruned,
@@ -19,12 +20,14 @@ from tidelog.errors import (
     SourceError,
     Throttled,
     TooLarge,
+    TooWide,
     Unreachable,
     Unsupported,
 )
 from tidelog.net.retry_after import retry_after
 
 NULL = b"null"
+_SAID = 2_000  # bytes of what an error says beside its message: a sentence, or a range of blocks
 _HEAD = 200  # characters of a body or an error text that are quoted: enough to recognise, short in a log
 
 
@@ -50,6 +53,13 @@ class _Request(Struct):
 class _Error(Struct):
     message: str = ""
     code: int = 0
+    data: Raw = Raw(b"")  # what some say beside
+
+    @property
+    def words(self) -> str:
+        """All that it says."""
+        more = bytes(self.data)[:_SAID].decode("utf-8", "replace")
+        return f"{self.message} {more}" if more not in ("", "null") else self.message
 
 
 class _Answer(Struct):
@@ -94,7 +104,7 @@ def decode(body: bytes, calls: Sequence[Call]) -> list[bytes | SourceError]:
     if len(answers) != len(calls) or by_id.keys() != set(ids):
         for answer in answers:  # a refused batch: one object, or one error under the first id or none
             if answer.error is not None:
-                raise meaning(answer.error.code, answer.error.message)
+                raise meaning(answer.error.code, answer.error.words)
         raise Rejected(f"{len(answers)} answers to {len(calls)} calls, under the ids {_quote_ids(answers)}")
     return [_result(by_id[i]) for i in ids]
 
@@ -117,7 +127,7 @@ def _answers(body: bytes) -> list[_Answer]:
 
 def _result(answer: _Answer) -> bytes | SourceError:
     if answer.error is not None:
-        return meaning(answer.error.code, answer.error.message)
+        return meaning(answer.error.code, answer.error.words)
     if isinstance(answer.result, UnsetType):
         raise Rejected(f"the answer to call {answer.id} has neither result nor error")
     return bytes(answer.result)
@@ -194,6 +204,9 @@ _PLAN = re.compile(
 def meaning(code: int, message: str) -> SourceError:
     """What an error object says about asking again. Unknown errors are worth another try."""
     text = f"error {code}: {_quote(message.encode())}"
+    wide = too_wide(text, message)
+    if wide is not None:
+        return wide
     for kind, pattern in _MEANINGS:
         if pattern.search(message):
             return _made(kind, text, message)
@@ -226,6 +239,9 @@ def http_error(status: int, headers: dict[str, str], body: bytes, *, now: float)
     if status == 200:
         return None
     text = f"HTTP {status}: {_quote(body)}"
+    wide = too_wide(text, body[:_SAID].decode("utf-8", "replace")) if status in (400, 413) else None
+    if wide is not None:
+        return wide
     wait_s = retry_after(headers.get("retry-after"), now=now)
     if status == 413:
         return TooLarge(text, of="calls")  # the request is
@@ -255,7 +271,9 @@ def _said(body: bytes, text: str) -> SourceError | None:
     if refusal is None:
         return None
     error = refusal.error or refusal
-    said = meaning(error.code, error.message)
+    said = meaning(error.code, error.words)
+    if isinstance(said, TooWide):
+        return said
     return None if type(said) is Unreachable else _made(type(said), text, error.message)
 
 

@@ -80,6 +80,7 @@ def append(
     *,
     chain: Rows | None = None,
     selection: bool = False,
+    asked_from: int | None = None,
     projections: Sequence[Projection] = (),
 ) -> Transition:
     """Add blocks on top of the head; they link to it, or are the first of the range.
@@ -87,10 +88,11 @@ def append(
     Args:
         chain: the row of `chains`, written with the first blocks.
         selection: of first blocks, whether a selection of each is all that is held, of these and of all that follow.
+        asked_from: of first blocks, from which one on what is below them is asked for.
         projections: those beside the chain's own that derive rows of the blocks; so of the others below.
     """
     refs = [block.ref for block in blocks]
-    position = _extended(decode_position(before), refs, selection=selection)
+    position = _extended(decode_position(before), refs, selection=selection, asked_from=asked_from)
     derived = _derived(projections, _step(chain_id, before, position, blocks, applied=refs))
     return _transition(
         before,
@@ -163,18 +165,32 @@ def prepend(
     blocks: Sequence[BlockRows],
     old_first: Row,
     *,
+    gone: Counts = _NONE,
+    put: tuple[Rows, ...] = (),
     projections: Sequence[Projection] = (),
 ) -> Transition:
-    """Add blocks below the first one, whose row comes again with its parent link proven."""
+    """Add blocks below the first one, whose row comes again with its parent link proven.
+
+    Args:
+        gone: what was asked of these blocks had so many rows, which go.
+        put: what turned out about what was asked.
+    """
     old = _required(before)
     refs = [block.ref for block in blocks]
     lower = msgspec.structs.replace(old, first=refs[0].number, first_parent_hash=_hex(refs[0].parent_hash))
+    rollback = None
+    if old.asked_from is not None:
+        rollback = Rollback(_undone(projections), chain_id, lower.first - 1, old.first - 1)
+        if lower.first <= old.asked_from:
+            lower = msgspec.structs.replace(lower, asked_from=None)
     derived = _derived(projections, _step(chain_id, before, lower, blocks, applied=refs))
     return _transition(
         before,
         _counted(lower, len(refs)),
         add=(*block_rows(blocks), *derived),
-        put=(Rows(BLOCKS, [old_first]),),
+        put=(Rows(BLOCKS, [old_first]), *put),
+        rollback=rollback,
+        dropped=gone,
     )
 
 
@@ -217,13 +233,21 @@ def reselect(
     put: tuple[Rows, ...] = (),
     rollback: Rollback | None = None,
     dropped: Counts = _NONE,
+    drop: tuple[Drop, ...] = (),
 ) -> Transition:
     """Change what is held of blocks that stay: rows that a contract adds, or that go with one.
 
     Args:
         dropped: how many transactions and logs the rollback deletes.
+        drop: blocks of which nothing is held any more.
     """
-    return _transition(before, _required(before), add=add, put=put, rollback=rollback, dropped=dropped)
+    move = _transition(before, _required(before), add=add, put=put, rollback=rollback, dropped=dropped)
+    return covering(move, put=(), drop=drop)
+
+
+def ask_from(before: Checkpoint, number: int) -> Transition:
+    """Ask from this block on for what is below the blocks."""
+    return _transition(before, msgspec.structs.replace(_required(before), asked_from=number))
 
 
 def covering(move: Transition, *, put: tuple[Rows, ...], drop: tuple[Drop, ...]) -> Transition:
@@ -270,7 +294,9 @@ def _required(before: Checkpoint) -> Position:
     return position
 
 
-def _extended(old: Position | None, refs: Sequence[BlockRef], *, selection: bool = False) -> Position:
+def _extended(
+    old: Position | None, refs: Sequence[BlockRef], *, selection: bool = False, asked_from: int | None = None
+) -> Position:
     if old is None:
         first = refs[0]
         parent_hash = _hex(first.parent_hash)
@@ -280,6 +306,7 @@ def _extended(old: Position | None, refs: Sequence[BlockRef], *, selection: bool
             logs=0,
             withdrawals=0,
             selection=selection,
+            asked_from=asked_from if asked_from is not None and asked_from < first.number else None,
         )
     if not refs:
         return old

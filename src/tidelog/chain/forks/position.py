@@ -36,6 +36,14 @@ class Position(Struct, frozen=True, omit_defaults=True):
     selection: bool = (
         False  # of the blocks only what contracts log is held, and how much that covers another table says
     )
+    # of the blocks from here up to `first` no more is held than what endpoints say that contracts logged in them, and
+    # the headers of these: they lead to no other block
+    asked_from: int | None = None
+
+    @property
+    def lowest(self) -> int:
+        """The lowest block of which anything is held, or is to be."""
+        return self.first if self.asked_from is None else self.asked_from
 
     @property
     def head_ref_hash(self) -> bytes:
@@ -112,6 +120,8 @@ def _check(position: Position) -> None:
         raise ValueError("a hash is not 32 bytes of 0x-prefixed hex")
     if not 0 <= position.first <= position.head + 1 or position.changes < 0:
         raise ValueError("its numbers contradict each other")
+    if position.asked_from is not None and not 0 <= position.asked_from < position.first:
+        raise ValueError("what was asked does not lie below its blocks")
     if (position.finalized is None) != (position.finalized_hash is None):
         raise ValueError("finality is a number and a hash")
     if min(position.transactions or 0, position.logs or 0, position.withdrawals or 0) < 0:

@@ -62,7 +62,7 @@ async def _rows(snapshot: Snapshot, chain_id: int, position: Position) -> list[D
     inside: dict[str, int] = {}  # of this chain
     for table in BLOCK_TABLES:
         each = {
-            number: await snapshot.count(table, scope=number, low=there.first, high=there.head)
+            number: await snapshot.count(table, scope=number, low=there.lowest, high=there.head)
             for number, there in positions.items()
         }
         inside[table.name] = each[chain_id]
@@ -107,7 +107,7 @@ async def _event_rows(snapshot: Snapshot, positions: Mapping[int, Position]) -> 
             for table in () if registered.leaving else tables_of(registered.contract).tables:
                 if table.name not in relations:
                     continue  # said where its rows are looked for
-                inside = await snapshot.count(table, scope=chain_id, low=position.first, high=position.head)
+                inside = await snapshot.count(table, scope=chain_id, low=position.lowest, high=position.head)
                 outside = await snapshot.count(table) - inside
                 if outside:
                     found.append(Difference(None, f"{outside} rows of {table.name} lie outside of the stored range"))

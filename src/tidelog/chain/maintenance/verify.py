@@ -22,7 +22,7 @@ from tidelog.chain.maintenance.audit import audit
 from tidelog.chain.maintenance.verify_events import StoredEvents, event_differences, stored_events
 from tidelog.chain.maintenance.verify_selected import COMMITMENT as COMMITMENT
 from tidelog.chain.maintenance.verify_selected import INGESTED as INGESTED
-from tidelog.chain.maintenance.verify_selected import Selected, prove_selected
+from tidelog.chain.maintenance.verify_selected import Selected, prove_asked, prove_selected
 from tidelog.chain.proof.checks import prove, rooted_count
 from tidelog.chain.proof.outcome import Outcome, Proof, parse_proof
 from tidelog.chain.proof.spec import ChainSpec, spec_of
@@ -42,6 +42,7 @@ _log = logger("verify")
 _UNSIGNED = f"senders{Outcome.NOT_APPLICABLE.value}"  # the last of a proof's checks
 _LOWERED = re.compile(r"(\w+)\?")  # in the text of a proof
 
+ASKED_AT_ONCE = 2_000  # numbers, of which few have a block
 BLOCKS_AT_ONCE = 32  # read at once, and as many proven meanwhile: a short snapshot, and enough work for a thread
 
 
@@ -72,6 +73,7 @@ class Report(Struct):
     event_rows: int = 0  # of the tables of contracts' events
     unfilled: set[str] = set()  # contracts that have blocks in the range which are not filled in yet
     selection: bool = False  # only what contracts log is held
+    asked: str = ""  # the blocks of which endpoints say what contracts log
     left_out: int = 0  # blocks of a selection of which the header alone does not show what is selected in them
     whole: bool = False  # what holds the blocks together was looked at too
 
@@ -82,6 +84,11 @@ class Report(Struct):
         if not self.whole:
             parts.append("other blocks, checkpoint, outbox and reorgs (a range was given)")
         parts += [f"older rows of contract {name}, which are being filled in" for name in sorted(self.unfilled)]
+        if self.asked:
+            parts.append(
+                f"what contracts log in blocks {self.asked}, and whether these are the chain's: endpoints said so "
+                "(`tidelog chain prove` proves it)"
+            )
         if self.left_out:
             parts.append(
                 f"whether {self.left_out} blocks have more of what is selected, which their blooms do not exclude "
@@ -117,17 +124,18 @@ async def verify_range(
         position, _ = await _stored(snapshot, chain_id)
     _check_range(position, first, last)
     report = Report(chain_id, first, last, findings=[], lowered=set(), unfilled=set())
-    starts = range(first, last + 1, blocks_at_once)
-    ahead = asyncio.create_task(_read_part(store, chain_id, first, last, blocks_at_once))
+    if first < position.first:
+        report.asked = f"{first} to {min(last, position.first - 1)}"
+    spans = _spans(position, first, last, blocks_at_once)
+    ahead = asyncio.create_task(_read_part(store, chain_id, spans[0]))
     try:
-        for start in starts:
+        for following in (*spans[1:], None):
             part = await ahead
-            following = start + blocks_at_once
-            if following in starts:  # read while this part is proven
-                ahead = asyncio.create_task(_read_part(store, chain_id, following, last, blocks_at_once))
+            if following is not None:  # read while this part is proven
+                ahead = asyncio.create_task(_read_part(store, chain_id, following))
             report.findings += await runtime.compute(partial(_prove_all, *part))
             report.selection = part.position.selection
-            if part.position.selection:
+            if part.position.selection and part.start >= part.position.first:
                 report.left_out += sum(part.selected.known_by_ingestion(block, part.spec) for block in part.blocks)
             for block in part.blocks:
                 report.lowered |= set(_LOWERED.findall(block.proof_text))
@@ -159,10 +167,19 @@ class _Part(NamedTuple):
     selected: Selected  # of a selection
 
 
-async def _read_part(store: Store, chain_id: int, start: int, last: int, blocks_at_once: int) -> _Part:
+def _spans(position: Position, first: int, last: int, blocks_at_once: int) -> list[range]:
+    """The range in parts, none of which has blocks that are held and others that were asked for."""
+    bound, numbers = min(last + 1, position.first), range(first, last + 1)
+    below = [range(start, min(bound, start + ASKED_AT_ONCE)) for start in range(first, bound, ASKED_AT_ONCE)]
+    starts = range(max(first, bound), last + 1, blocks_at_once)
+    return below + [range(start, min(numbers.stop, start + blocks_at_once)) for start in starts]
+
+
+async def _read_part(store: Store, chain_id: int, span: range) -> _Part:
+    start = span[0]
     async with store.snapshot() as snapshot:  # one view for each part: a sync may reorganise between two
         position, spec = await _stored(snapshot, chain_id)
-        end = min(last, start + blocks_at_once - 1, position.head)
+        end = min(span[-1], position.head)
         below = await _below(snapshot, chain_id, position, start)
         blocks = await read_blocks(snapshot, chain_id, start, end)
         events = await stored_events(snapshot, chain_id, start, end)
@@ -192,7 +209,7 @@ async def verify_jobs(
     async with store.snapshot() as snapshot:
         position, _ = await _stored(snapshot, chain_id)
         bounded = low is not None or high is not None
-        first, last = low if low is not None else position.first, high if high is not None else position.head
+        first, last = low if low is not None else position.lowest, high if high is not None else position.head
         whole = [] if bounded else await audit(snapshot, chain_id, position)
     _check_range(position, first, last)
     size = max(BLOCKS_AT_ONCE, -(-(last - first + 1) // jobs))
@@ -219,6 +236,7 @@ async def verify_jobs(
         report.unsigned += part.unsigned
         report.selection = part.selection
         report.left_out += part.left_out
+        report.asked = ", ".join(filter(None, (report.asked, part.asked)))
         report.event_rows += part.event_rows
         report.unfilled |= part.unfilled
     report.findings += [
@@ -244,9 +262,9 @@ def _verify_part(url: str, chain_id: int, low: int, high: int, findings_max: int
 
 
 def _check_range(position: Position, first: int, last: int) -> None:
-    if first < position.first or last > position.head or first > last:
+    if first < position.lowest or last > position.head or first > last:
         raise ConfigError(
-            f"blocks {first} to {last} are not in the store: it holds {position.first} to {position.head}"
+            f"blocks {first} to {last} are not in the store: it holds {position.lowest} to {position.head}"
         )
 
 
@@ -261,8 +279,8 @@ async def _stored(snapshot: Snapshot, chain_id: int) -> tuple[Position, ChainSpe
 
 
 async def _below(snapshot: Snapshot, chain_id: int, position: Position, first: int) -> BlockRef | None:
-    if first == position.first:
-        return position.base
+    if first <= position.first:
+        return position.base if first == position.first else None
     refs = await refs_between(snapshot, chain_id, first - 1, first - 1)
     return refs[0] if refs else None
 
@@ -289,6 +307,10 @@ def _prove_all(
     links: list[_Link] = []
     for number in range(start, end + 1):
         block = by_number.get(number)
+        if number < position.first:
+            if block is not None and (wrong := prove_asked(block, spec, selected)) is not None:
+                findings.append(Finding(number, *wrong))
+            continue
         if block is None:
             findings.append(Finding(number, COMMITMENT, "the block is missing"))
             below = None
@@ -303,6 +325,10 @@ def _prove_all(
             finding = prove_again(block, below, position, spec)
         if finding is not None:
             findings.append(Finding(block.number, *finding))
+    if end < position.first:
+        numbers = sorted({number for each in events for number in each.numbers} - by_number.keys())
+        what = "a contract's table has rows of it, and it is not held"
+        findings += [Finding(number, INGESTED, what) for number in numbers]
     damaged = {finding.number or 0 for finding in findings}
     findings += [Finding(number, INGESTED, what) for number, what in event_differences(events, blocks, damaged)]
     return sorted(findings, key=lambda finding: finding.number or 0)

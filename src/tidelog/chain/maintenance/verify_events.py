@@ -31,6 +31,11 @@ class StoredEvents(NamedTuple):
         """The contract's."""
         return self.registered.contract.name
 
+    @property
+    def numbers(self) -> set[int]:
+        """Of the blocks that have rows."""
+        return {int(row[1] or 0) for rows in self.rows.values() for row in rows}
+
     def misses(self, number: int) -> bool:
         """Whether the rows of this block may not be there yet."""
         if self.spans is not None:

@@ -5,7 +5,7 @@ selected, and as the roots have them, was compared when the block came. It shows
 contracts that are covered. Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from tidelog.batch import Row
@@ -22,11 +22,12 @@ from tidelog.chain.rows.columns import BlockColumns, LogColumns
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.reading import read_header, read_transaction
 from tidelog.chain.rows.tables import TRANSACTIONS
+from tidelog.chain.select.asked import is_asked
 from tidelog.chain.select.coverage import Coverage
-from tidelog.chain.select.selection import KEPT_CHECKS, LEFT_OUT, Selection, bloom_decides, bloom_has
+from tidelog.chain.select.selection import KEPT_CHECKS, LEFT_OUT, Selection, bloom_decides, bloom_has, is_hash_only
 from tidelog.errors import Corruption
 
-__all__ = ["COMMITMENT", "INGESTED", "Selected", "Wrong", "prove_selected"]
+__all__ = ["COMMITMENT", "INGESTED", "Selected", "Wrong", "prove_asked", "prove_selected"]
 
 COMMITMENT = "differs from the chain's commitment"
 INGESTED = "differs from what was ingested"
@@ -83,6 +84,27 @@ def prove_selected(
     return found or _ingested(block, below, position, stored, selected)
 
 
+def prove_asked(block: BlockRows, spec: ChainSpec, selected: Selected) -> Wrong | None:
+    """What is wrong with one block of which an endpoint said what contracts log in it."""
+    rules = spec.at(block.number)
+    try:
+        stored, header = parse_proof(block.proof_text), read_header(block.block)
+        if "hash" in rules.checks and hash_of(header) != header.hash:
+            return Wrong(COMMITMENT, f"hash: its header does not hash to 0x{header.hash.hex()}")
+        held = {int(row[_TX_INDEX] or 0): row for row in block.transactions}
+        full = {index: read_transaction(row, header) for index, row in held.items() if not is_hash_only(row)}
+        found = _transactions(full, stored) or _logs(block, header, held, rules)
+    except (Corruption, ValueError, TypeError, OverflowError) as error:
+        return Wrong(INGESTED, f"its rows cannot be read: {error}")
+    if found is None and not block.logs:
+        found = Wrong(INGESTED, "nothing that is selected was logged in it, and it leads to no block that is held")
+    if found is None and (not is_asked(block.proof_text) or not _proof_fits(stored, begins=False, linked=False)):
+        found = Wrong(
+            INGESTED, f"its proof reads {block.proof_text!r}, which is not that of a block that was asked for"
+        )
+    return found or _counted(block, selected)
+
+
 def _transactions(transactions: dict[int, Transaction], stored: Proof) -> Wrong | None:
     signed = stored.results["senders"].outcome is Outcome.PASSED
     for index, tx in transactions.items():
@@ -93,7 +115,7 @@ def _transactions(transactions: dict[int, Transaction], stored: Proof) -> Wrong 
     return None
 
 
-def _logs(block: BlockRows, header: Header, transactions: dict[int, Transaction], rules: ChainSpec) -> Wrong | None:
+def _logs(block: BlockRows, header: Header, transactions: Container[int], rules: ChainSpec) -> Wrong | None:
     rows: Sequence[Any] = block.logs
     for log in map(LogColumns._make, rows):
         if log.tx_index not in transactions:
@@ -109,6 +131,12 @@ def _ingested(
     block: BlockRows, below: BlockRef | None, position: Position, stored: Proof, selected: Selected
 ) -> Wrong | None:
     """What no commitment shows."""
+    if not _proof_fits(stored, begins=block.number == position.first, linked=below is not None):
+        return Wrong(INGESTED, f"its proof reads {block.proof_text!r}, which is not that of a selection")
+    return _counted(block, selected)
+
+
+def _counted(block: BlockRows, selected: Selected) -> Wrong | None:
     row = BlockColumns._make(block.block)
     for name, says, rows in (
         ("transaction_count", row.transaction_count, block.transactions),
@@ -123,8 +151,6 @@ def _ingested(
     selection = selected.at(row.number)
     if not selected.leaving and not all(_is_selected(selection, log) for log in block.logs):
         return Wrong(INGESTED, "it has a log that nobody selected")
-    if not _proof_fits(stored, begins=row.number == position.first, linked=below is not None):
-        return Wrong(INGESTED, f"its proof reads {block.proof_text!r}, which is not that of a selection")
     if block.digest() != block.stored_digest:
         return Wrong(INGESTED, "the digest over its rows is another one, and every commitment holds")
     return None

@@ -23,7 +23,7 @@ class NotHeld(ConfigError):
 
 def selection_text(chain_id: int, position: Position) -> str:
     """What there is, in a sentence's beginning."""
-    return f"this store holds a selection of chain {chain_id}, blocks {position.first} to {position.head}"
+    return f"this store holds a selection of chain {chain_id}, blocks {position.lowest} to {position.head}"
 
 
 def require_whole(chain_id: int, position: Position, what: str) -> None:
@@ -56,12 +56,13 @@ async def covered_from(
     """
     if not position.selection:
         return position.first if low is None else max(low, position.first)
+    lowest = position.lowest
     text = selection_text(chain_id, position)
     contracts = [each.contract for each in await stored_contracts(snapshot, chain_id) if not each.leaving]
     coverage = await stored_coverage(snapshot, chain_id)
     if not addresses:
         raise NotHeld(f"{text}: name the address of a contract: {_named(contracts)}")
-    begins = position.first if low is None else max(low, position.first)
+    begins = lowest if low is None else max(low, lowest)
     for address in addresses:
         there = [each for each in contracts if each.address == address]
         if not there:

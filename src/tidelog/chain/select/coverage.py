@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.batch import INT_MAX, Drop, Row, Rows, Table, int_column, text_column
 from tidelog.errors import Corruption
@@ -21,7 +22,8 @@ CONTRACT_COVERAGE = Table(
         text_column("contract"),
         int_column("first"),
         int_column("last"),
-        text_column("evidence"),  # proven
+        text_column("evidence"),  # proven | asked
+        text_column("endpoint", nullable=True, content=False),  # of what was asked: who said so; several by ", "
     ),
     key=("chain_id", "contract", "first"),
     scope="chain_id",
@@ -29,12 +31,13 @@ CONTRACT_COVERAGE = Table(
 )
 
 
-class Span(Struct, frozen=True, order=True):
+class Span(Struct, frozen=True):
     """Blocks `first` to `last`, and how it is known what a contract logged in them."""
 
     first: int
     last: int
     evidence: str
+    endpoint: str | None = None  # who said so, of what was asked
 
 
 Spans: TypeAlias = tuple[Span, ...]
@@ -51,23 +54,28 @@ def joined(spans: Iterable[Span], new: Span) -> Spans:
         pieces += [
             piece
             for piece in (
-                Span(old.first, min(old.last, new.first - 1), old.evidence),
-                Span(max(old.first, new.last + 1), old.last, old.evidence),
+                replace(old, last=min(old.last, new.first - 1)),
+                replace(old, first=max(old.first, new.last + 1)),
             )
             if piece.first <= piece.last
         ]
     found: list[Span] = []
-    for piece in sorted(pieces):
-        if found and found[-1].evidence == piece.evidence and found[-1].last == piece.first - 1:
-            found[-1] = Span(found[-1].first, piece.last, piece.evidence)
+    for piece in sorted(pieces, key=lambda each: each.first):
+        below = found[-1] if found else None
+        if below is not None and below.last == piece.first - 1 and _known_alike(below, piece):
+            found[-1] = replace(below, last=piece.last)
         else:
             found.append(piece)
     return tuple(found)
 
 
+def _known_alike(one: Span, other: Span) -> bool:
+    return (one.evidence, one.endpoint) == (other.evidence, other.endpoint)
+
+
 def clipped(spans: Iterable[Span], last: int) -> Spans:
     """What is left of the spans once no block above `last` is stored."""
-    return tuple([Span(each.first, min(each.last, last), each.evidence) for each in spans if each.first <= last])
+    return tuple([replace(each, last=min(each.last, last)) for each in spans if each.first <= last])
 
 
 def gaps(spans: Iterable[Span], low: int, high: int) -> list[range]:
@@ -104,7 +112,7 @@ def changed(chain_id: int, before: Coverage, after: Coverage) -> Changed:
             drop.append(Drop(CONTRACT_COVERAGE, chain_id, (("contract", name),), INT_MAX))
             old = {}
         rows += [
-            (chain_id, name, each.first, each.last, each.evidence)
+            (chain_id, name, each.first, each.last, each.evidence, each.endpoint)
             for first, each in new.items()
             if old.get(first) != each
         ]
@@ -116,11 +124,11 @@ def read_coverage(rows: Sequence[Row]) -> dict[str, Spans]:
     found: dict[str, list[Span]] = {}
     for row in rows:
         values: Any = row
-        _, name, first, last, evidence = values
+        _, name, first, last, evidence, endpoint = values
         spans = found.setdefault(name, [])
         if not (isinstance(first, int) and isinstance(last, int) and 0 <= first <= last):
             raise Corruption(f"the coverage of contract {name!r} goes from {first!r} to {last!r}")
         if spans and spans[-1].last >= first:
             raise Corruption(f"the coverage of contract {name!r} has block {first} twice")
-        spans.append(Span(first, last, str(evidence)))
+        spans.append(Span(first, last, str(evidence), endpoint))
     return {name: tuple(spans) for name, spans in found.items()}

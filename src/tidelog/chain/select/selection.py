@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tidelog.batch import Row
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.encoding.items import keccak
 from tidelog.chain.proof.outcome import CHECKS, Outcome, Proof, Result, parse_proof
@@ -19,10 +20,14 @@ from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 
-__all__ = ["KEPT_CHECKS", "LEFT_OUT", "Selection", "bloom_decides", "bloom_has", "is_selected", "merged", "narrowed"]
+__all__ = [
+    "HASH_ONLY", "KEPT_CHECKS", "LEFT_OUT",
+    "Selection", "bloom_decides", "bloom_has", "is_hash_only", "is_selected", "merged", "narrowed",
+]  # fmt: skip
 
 LEFT_OUT = Result(Outcome.NOT_COMPUTABLE, "selection")
 """Of the checks whose input a selection does not keep: what they said when the block came, coverage stands for."""
+HASH_ONLY = -1  # in the place of a transaction's type: more of it than its hash was not asked for
 BITS_KEPT = 1 << 14  # of items: those that are selected, and what is verified
 KEPT_CHECKS = ("hash", "parent", "senders")  # that a selected block's own rows can be proven by again
 
@@ -30,7 +35,7 @@ _UNCLES, _TRANSACTION_COUNT, _LOG_COUNT, _WITHDRAWAL_COUNT = (
     BLOCKS.index(name) for name in ("uncles", "transaction_count", "log_count", "withdrawal_count")
 )
 _ADDRESS, _TOPIC0, _LOG_TX, _LOG_INDEX = (LOGS.index(name) for name in ("address", "topic0", "tx_index", "log_index"))
-_TX_INDEX = TRANSACTIONS.index("tx_index")
+_TX_INDEX, _TYPE = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("type")
 
 
 def bloom_decides(spec: ChainSpec, number: int) -> bool:
@@ -86,6 +91,14 @@ class Selection:
             for each in self._by_address.get(address, ())
         )
 
+    def wanting(self, number: int, address: Any, topic0: Any) -> list[str]:
+        """The names of the contracts that want a log."""
+        return [
+            each.contract.name
+            for each in self._by_address.get(address, ())
+            if number >= each.contract.first_block and (each.topics is None or topic0 in each.topics)
+        ]
+
     def of(self, block: BlockRows) -> BlockRows:
         """What is kept of a whole block that was proven, or of one that was selected for more than this."""
         number = block.number
@@ -124,6 +137,11 @@ def merged(stored: BlockRows, more: BlockRows) -> BlockRows:
     transactions: dict[Any, Any] = {row[_TX_INDEX]: row for row in (*more.transactions, *stored.transactions)}
     both = replace(stored, transactions=[transactions[index] for index in sorted(transactions)])
     return narrowed(both, [logs[index] for index in sorted(logs)])
+
+
+def is_hash_only(transaction: Row) -> bool:
+    """Whether of this transaction no more is held than its hash, as a row of `transactions` says."""
+    return transaction[_TYPE] == HASH_ONLY
 
 
 def is_selected(proof_text: str) -> bool:

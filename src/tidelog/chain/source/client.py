@@ -20,6 +20,7 @@ from tidelog.chain.endpoint.asking import Asking
 from tidelog.chain.endpoint.budget import LIMITS, Budget, BudgetLimits, Said
 from tidelog.chain.endpoint.bundles import BLOCK_KINDS, HEADER_KIND, Bundles
 from tidelog.chain.endpoint.jsonrpc import Call
+from tidelog.chain.endpoint.log_ranges import LogRanges
 from tidelog.chain.endpoint.pulse import Pulse
 from tidelog.chain.source.gate import PATIENCE_S, URGENT, Gate
 from tidelog.config import EndpointUrl
@@ -30,6 +31,7 @@ from tidelog.errors import (
     SourceError,
     Throttled,
     TooLarge,
+    TooWide,
     Unreachable,
     Unsupported,
 )
@@ -93,6 +95,7 @@ class Endpoint:
         self._gate = Gate(self.budget, runtime)
         self._bundles = Bundles(self.name, self.request, self.redact, runtime.monotonic)
         self.pulse = Pulse()
+        self.log_ranges = LogRanges()
         self._said_at = -rpc.said_s  # when its limits were last logged
         self._tags: set[str] = set()  # the tags that it has named a block by
         for kind in KINDS:
@@ -357,6 +360,8 @@ class Endpoint:
             if not alone or asking.overloads > self._rpc.overloads_max:
                 raise error
             asking.found(part[0], error)
+        elif isinstance(error, TooWide) and alone:
+            asking.found(part[0], error)
         elif isinstance(error, TooLarge):
             self.budget.too_large(now, [asking.calls[place].kind for place in part], error.of)
             if alone:
@@ -397,7 +402,7 @@ class Endpoint:
                 self._named(answer)
                 if isinstance(answer, Throttled):
                     late.append(place)
-                elif isinstance(answer, TooLarge | Overloaded) and len(part) > 1:
+                elif isinstance(answer, TooLarge | Overloaded) and not isinstance(answer, TooWide) and len(part) > 1:
                     large.append(place)
                 else:
                     asking.found(place, answer)
@@ -471,6 +476,7 @@ _OUTCOMES = {
     Throttled: "throttled",
     Rejected: "rejected",
     TooLarge: "too_large",
+    TooWide: "too_large",
     Unsupported: "unsupported",
     Pruned: "pruned",
 }

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.batch import INT_MAX, Rollback, Row, Rows, Table
-from tidelog.chain.contracts.contract import PROVEN, WHOLE, Contract, Registered
+from tidelog.chain.contracts.contract import ASKED, PROVEN, WHOLE, Contract, Registered
 from tidelog.chain.contracts.event_tables import ContractTables, Place, tables_of
 from tidelog.chain.reading.contracts import stored_contracts
 from tidelog.chain.reading.places import RowWithoutBlock, block_facts, transaction_hashes
@@ -68,7 +68,11 @@ class ContractKeeper:
                 left |= await self._taken_back(there.pop(contract.name), contract)
         names = {contract.name for contract in wanted}
         leaving = [replace(each, leaving=True) for name, each in there.items() if name not in names]
-        staying = [there[contract.name] for contract in wanted if contract.name in there]
+        staying = [
+            replace(found, contract=replace(found.contract, evidence=contract.evidence))
+            for contract in wanted
+            if (found := there.get(contract.name)) is not None
+        ]
         added = [self._added(contract) for contract in wanted if contract.name not in there]
         now = sorted((*leaving, *staying, *added), key=lambda each: each.contract.name)
         if now == list(self._writer.contracts):
@@ -148,11 +152,17 @@ class ContractKeeper:
                 "all of its contracts"
             )
         if selected and not selection:
+            evidence = next(each.evidence for each in wanted if each.name == selected[0])
             raise ConfigError(
-                f"contract {selected[0]}: its evidence is {PROVEN}, and the store holds chain {chain_id} whole: leave "
-                "evidence out, or sync into another store"
+                f"contract {selected[0]}: its evidence is {evidence}, and the store holds chain {chain_id} whole: "
+                "leave evidence out, or sync into another store"
             )
-        return [replace(each, evidence=PROVEN if selection else WHOLE) for each in wanted]
+        if not selection:
+            return [replace(each, evidence=WHOLE) for each in wanted]
+        stored = {each.contract.name: each.contract.evidence for each in self._writer.contracts if not each.leaving}
+        given: set[str | None] = {each.evidence for each in wanted if each.evidence is not None}
+        usual = ASKED if (given or {*stored.values()}) == {ASKED} else PROVEN
+        return [replace(each, evidence=each.evidence or stored.get(each.name) or usual) for each in wanted]
 
     async def _check(self, wanted: Sequence[Contract]) -> None:
         """ConfigError: why these cannot be kept."""

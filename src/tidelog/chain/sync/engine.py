@@ -128,6 +128,7 @@ class Sync:
             await rounds.run()
         finally:
             if self._rounds is not None:
+                await self._rounds.beside.close()
                 self._rounds.report()
             await self._pool.close()
         return rounds.progress

@@ -5,6 +5,7 @@ one commit with its coverage. Rows of other contracts stay as they are.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -18,12 +19,13 @@ from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.coverage import gaps
 from tidelog.chain.select.selection import Selection, bloom_decides, merged
 from tidelog.chain.source.prefetch import Prefetcher
-from tidelog.chain.sync.writer import ChainWriter, read_blocks
+from tidelog.chain.sync.beside.pieces import BESIDE, Prepared
+from tidelog.chain.sync.writer import ChainWriter, read_blocks, refs_between
 from tidelog.errors import Rejected
 from tidelog.store import Store
 from tidelog.telemetry import logger
 
-__all__ = ["FILLING_LIMITS", "Filler", "FillingLimits"]
+__all__ = ["FILLING_LIMITS", "Filler", "FillingLimits", "rows_beyond"]
 
 _log = logger("contracts")
 
@@ -61,15 +63,15 @@ class Filler:
         self._prefetcher = prefetcher
         self._limits = limits
 
-    async def step(self) -> bool:
-        """Do the next bit of what is left to do; False: nothing is.
+    async def prepare(self) -> Prepared | None:
+        """Fetch the next blocks that are missing of a contract; what commits them. None: none are.
 
         Raises:
             SourceError, ProofFailure: a block could not be had; what was filled before stays.
         """
         position = self._writer.position
         if position is None or not position.selection:
-            return False
+            return None
         for registered in self._writer.contracts:
             contract = registered.contract
             if registered.leaving:
@@ -77,13 +79,10 @@ class Filler:
             spans = self._writer.coverage.get(contract.name, ())
             missing = gaps(spans, max(contract.first_block, position.first), position.head)
             if missing:
-                await self._fill(contract, missing[-1])
-                if len(missing) == 1 and not gaps(self._writer.coverage[contract.name], missing[0][0], missing[0][-1]):
-                    _log.info("contract_filled", chain=self._writer.chain_id, contract=contract.name)
-                return True
-        return False
+                return await self._fetched(contract, missing[-1])
+        return None
 
-    async def _fill(self, contract: Contract, missing: range) -> None:
+    async def _fetched(self, contract: Contract, missing: range) -> Prepared:
         """The newest of the blocks that are missing."""
         selection, chain_id = Selection([contract]), self._writer.chain_id
         low, high = max(missing[0], missing[-1] - self._limits.headers + 1), missing[-1]
@@ -100,26 +99,39 @@ class Filler:
                 low = header.number
                 break
         wanted.reverse()
-        fetched = await self._prefetcher.blocks([header.hash for header in wanted]) if wanted else []
+        keys = [header.hash for header in wanted]
+        fetched = (await self._prefetcher.some(keys, rank=BESIDE)).required() if keys else []
         for header, block in zip(wanted, fetched, strict=True):
             if (block.ref.number, block.ref.hash) != (header.number, header.hash):  # where no hash can be checked
                 raise Rejected(f"block {block.ref.number} came where block {header.number} was asked for")
         more = [selection.of(block.rows) for block in fetched]
-        await self._commit(contract, range(low, high + 1), [block for block in more if block.logs])
+        kept = [block for block in more if block.logs]
+        return partial(self._commit, contract, range(low, high + 1), rows[0][1] if rows else b"", kept)
 
-    async def _commit(self, contract: Contract, span: range, more: Sequence[BlockRows]) -> None:
+    async def _commit(self, contract: Contract, span: range, highest: bytes, more: Sequence[BlockRows]) -> bool:
+        """False: the blocks, or the contracts, are others by now.
+
+        Args:
+            highest: the hash of the last block of the span: with it all that it leads to are the same.
+        """
         chain_id, tables = self._writer.chain_id, tables_of(contract).tables
+        staying = [each.contract for each in self._writer.contracts if not each.leaving]
+        if contract not in staying or not gaps(self._writer.coverage.get(contract.name, ()), span[0], span[-1]):
+            return False
         blocks: list[Row] = []
         logs: list[Row] = []
         transactions: list[Row] = []
         events: dict[str, list[Row]] = {}
         async with self._store.snapshot() as snapshot:
+            refs = await refs_between(snapshot, chain_id, span[-1], span[-1])
+            if [ref.hash for ref in refs] != [highest]:
+                return False
             for block in more:
                 (stored,) = await read_blocks(snapshot, chain_id, block.number, block.number)
                 both = merged(stored, block)
                 blocks.append(both.block)
-                logs += _beyond(block.logs, stored.logs, LOGS.index("log_index"))
-                transactions += _beyond(block.transactions, stored.transactions, TRANSACTIONS.index("tx_index"))
+                logs += rows_beyond(block.logs, stored.logs, LOGS.index("log_index"))
+                transactions += rows_beyond(block.transactions, stored.transactions, TRANSACTIONS.index("tx_index"))
                 for table, row in ContractEvents([contract]).of_block(both):
                     events.setdefault(table.name, []).append(row)
         add = [Rows(TRANSACTIONS, transactions), Rows(LOGS, logs)]
@@ -128,9 +140,15 @@ class Filler:
         await self._writer.fill(
             contract.name, span, blocks=blocks, add=[rows for rows in add if rows.rows], rollback=rollback
         )
+        position = self._writer.position
+        assert position is not None
+        low = max(contract.first_block, position.lowest)
+        if not gaps(self._writer.coverage[contract.name], low, position.head):
+            _log.info("contract_filled", chain=chain_id, contract=contract.name)
+        return True
 
 
-def _beyond(rows: Sequence[Row], stored: Sequence[Row], key: int) -> list[Row]:
+def rows_beyond(rows: Sequence[Row], stored: Sequence[Row], key: int) -> list[Row]:
     """The rows that are not stored, by the column that tells those of one block apart."""
     there = {row[key] for row in stored}
     return [row for row in rows if row[key] not in there]

@@ -42,15 +42,20 @@ async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit
         changing = sorted({row[_NUMBER] for row in logs if not _is_wanted(selection, row)})
         blocks = [await read_block(snapshot, chain_id, number) for number in changing]
     rows: list[Row] = []
+    empty: list[int] = []
     for block in blocks:
         if block is not None:
             mine: Sequence[Any] = block.logs
-            rows.append(narrowed(block, [row for row in mine if _is_wanted(selection, row)]).block)
+            left_of = narrowed(block, [row for row in mine if _is_wanted(selection, row)])
+            if block.number < position.first and not left_of.logs:
+                empty.append(block.number)
+            else:
+                rows.append(left_of.block)
     places = {(log.block_number, log.tx_index) for log in map(LogColumns._make, kept)}
     staying = [row for row in transactions if (row[1], row[2]) in places]
     left = [each for each in (Rows(TRANSACTIONS, staying), Rows(LOGS, kept)) if each.rows]
     dropped = Counts(0, len(transactions), len(logs), 0)
-    await writer.leave_out(range(low, high + 1), blocks=rows, left=left, dropped=dropped)
+    await writer.leave_out(range(low, high + 1), blocks=rows, left=left, dropped=dropped, empty=empty)
     return True
 
 

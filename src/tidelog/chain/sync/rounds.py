@@ -3,15 +3,20 @@
 After any failure in a round, the next one starts from what is committed.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from tidelog.backoff import delays
 from tidelog.chain.blocks import Header
+from tidelog.chain.contracts.contract import ASKED
 from tidelog.chain.source.client import LATEST
 from tidelog.chain.source.pool import Pool
 from tidelog.chain.source.prefetch import Prefetcher
+from tidelog.chain.sync.beside.asking import Asker
+from tidelog.chain.sync.beside.pieces import Beside, Prepare
+from tidelog.chain.sync.beside.proving import Prover
 from tidelog.chain.sync.committer import Committer, Unlinked
 from tidelog.chain.sync.contracts import ContractKeeper
 from tidelog.chain.sync.control import Control
@@ -66,7 +71,11 @@ class Rounds:
             self._prefetcher = SelectingPrefetcher(
                 pool, runtime, rules, lambda: writer.selection, metrics, limits.prefetch
             )
-        self._filler = Filler(writer, store, self._whole)
+        works: list[Prepare] = [Filler(writer, store, self._whole).prepare]
+        works.append(Asker(writer, store, pool, self._whole, runtime, cross_check=options.cross_check).prepare)
+        if options.prove:
+            works.append(Prover(writer, self._prefetcher, down_to=options.prove_down_to).prepare)
+        self.beside = Beside(works, runtime, control.wake.set)
         self._quorum = Quorum(writer, pool, runtime, self._spec)
         self._reporter = Reporter(writer, self._spec, runtime, metrics, on_progress)
         self._follower = Follower(
@@ -86,7 +95,7 @@ class Rounds:
             runtime,
             chain=lambda: rulebook.row,
             on_commit=self._committed,
-            beside=self._beside,
+            beside=self._step_beside,
             stopping=lambda: control.stopping,
             limits=limits.commit,
         )
@@ -112,6 +121,13 @@ class Rounds:
     async def check_start(self) -> None:
         """ConfigError where the options do not fit what the store holds."""
         position, options = self.writer.position, self._options
+        if options.cross_check and self.writer.asks and len(self._pool.endpoints) < 2:
+            raise ConfigError("cross_check compares what two endpoints say, and there is one: give another by --rpc")
+        if options.anchor is not None and self.writer.asks:
+            raise ConfigError(
+                "--anchor is the hash of the first block, and with the evidence asked no blocks lead from there to the "
+                "head: leave it out, or name contracts whose evidence is proven"
+            )
         if position is None:
             return
         if options.first is not None and options.first > position.head + 1:
@@ -212,6 +228,9 @@ class Rounds:
         kept = await self._keep_contracts(0.0 if moved else self._options.poll_s)
         if moved or kept:
             return False
+        if self.beside.busy and not self._options.follow:
+            await self._look_beside()
+            return False
         if self._reached(goal) and not await self._quorum.contradicted(view):
             return True
         await self._control.wait(self._options.poll_s)
@@ -224,16 +243,37 @@ class Rounds:
             Whether there was something to do.
         """
         until, done = self._runtime.monotonic() + within_s, False
-        while not self._control.stopping and await self._beside():
+        while not self._control.stopping and await self._step_beside():
             done = True
             self._progressed()
             if self._runtime.monotonic() >= until:
                 break
         return done
 
-    async def _beside(self) -> bool:
-        """One step of what there is to do for contracts."""
-        return await self._contracts.step() or await self._filler.step()
+    async def _step_beside(self) -> bool:
+        """One step of what there is to do for contracts; waits for no endpoint."""
+        if await self._contracts.step():
+            return True
+        try:
+            return await self.beside.step()
+        except (SourceError, ProofFailure) as error:
+            if not self._options.follow:
+                raise
+            _log.warning("contracts_failing", chain=self.writer.chain_id, error=str(error), kind=type(error).__name__)
+            if await self._rulebook.reconsider(error):
+                self._adopt_rules()
+            return False
+
+    async def _look_beside(self) -> None:
+        """Wait for what is being fetched, or for a look at the head."""
+        ended = asyncio.ensure_future(self.beside.ended())
+        waiting = asyncio.ensure_future(self._control.wait(self._options.poll_s))
+        try:
+            await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ended, waiting):
+                task.cancel()
+            await asyncio.gather(ended, waiting, return_exceptions=True)
 
     async def _towards(self, goal: int, view: View) -> bool:
         """One stride towards block `goal`; True if something was committed."""
@@ -272,10 +312,27 @@ class Rounds:
     async def _backfill(self) -> bool:
         """Extend the range downwards to a lower --from; True if something was committed."""
         position, first = self.writer.position, self._options.first
-        if position is None or first is None or first >= position.first or self._options.first_latest:
+        if position is None or self._options.first_latest:
             return False
-        await self._committer.downwards(first)
+        lowest = position.lowest if first is None else min(first, position.lowest)
+        if self.writer.asks:
+            if lowest < position.lowest:
+                await self.writer.ask_from(lowest)
+                return True
+            lowest = self._linked_from(lowest)
+        if lowest >= position.first:
+            return False
+        await self._committer.downwards(lowest)
         return True
+
+    def _linked_from(self, lowest: int, highest: int | None = None) -> int:
+        """Of blocks from `lowest` on, the first whose header a contract needs of which nobody is only asked."""
+        position = self.writer.position
+        top = highest if position is None else position.first
+        assert top is not None
+        contracts = [each.contract for each in self.writer.contracts if not each.leaving]
+        needed = [each.first_block for each in contracts if each.evidence != ASKED]
+        return max(lowest, min([top, *needed]))
 
     async def _relink(self, number: int) -> None:
         """Let fork choice decide about a block of history that does not link."""
@@ -297,7 +354,10 @@ class Rounds:
             raise ConfigError(f"--from {first} is not there yet: the chain goes to {goal}; --follow waits for it")
         final = view.likely_final(self._spec)
         if final is not None and final >= first:
-            await self._history(first, min(goal, final), begins=True)
+            last = min(goal, final)
+            if self.writer.asks:
+                self.writer.begin_asked_from, first = first, self._linked_from(first, last)
+            await self._history(first, last, begins=True)
         else:
             await self._committer.append(await self._prefetcher.blocks([first], range_first=first))
         return True

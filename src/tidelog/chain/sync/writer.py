@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tidelog.backoff import delays
 from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table, Value
 from tidelog.chain.blocks import BlockRef, Header
-from tidelog.chain.contracts.contract import CONTRACTS, PROVEN, WHOLE, Registered, registered_row
+from tidelog.chain.contracts.contract import ASKED, CONTRACTS, PROVEN, WHOLE, Registered, registered_row
 from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.forks import checkpoint as transitions
 from tidelog.chain.forks.checkpoint import Transition
@@ -25,6 +25,7 @@ from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
 from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
+from tidelog.chain.select.faults import LOG_FAULTS, faults_between
 from tidelog.chain.select.selection import Selection
 from tidelog.chain.sync.monitoring.trouble import Trouble
 from tidelog.chain.sync.staging import StagingBuffer
@@ -76,6 +77,7 @@ class ChainWriter:
         self._given = tuple(projections)
         self._with_first: tuple[tuple[Rows, ...], tuple[Table, ...]] = ((), ())  # what goes with the first blocks
         self._then: Callable[[], None] | None = None  # to be called when that is committed
+        self.begin_asked_from: int | None = None  # with the first blocks: from where on what is below them is asked for
         self._keep(contracts)
         self._position = decode_position(checkpoint)
         self._trouble = Trouble(runtime)  # with the store
@@ -202,6 +204,11 @@ class ChainWriter:
         return any(each.contract.evidence != WHOLE for each in self._contracts)
 
     @property
+    def asks(self) -> bool:
+        """Whether it is asked what some contracts logged in what is history when they are named."""
+        return any(each.contract.evidence == ASKED and not each.leaving for each in self._contracts)
+
+    @property
     def selection(self) -> Selection:
         """What is selected of the blocks that come next."""
         return self._selection
@@ -270,6 +277,7 @@ class ChainWriter:
             blocks,
             chain=chain,
             selection=self.selects,
+            asked_from=self.begin_asked_from,
             projections=self._projections,
         )
         await self._commit_covering(self._begun(move), self._covered(refs))
@@ -333,9 +341,24 @@ class ChainWriter:
         lowest = blocks[0]  # until blocks below it come, nothing is there to compare its parent with
         begins = Proof({**parse_proof(lowest.proof_text).results, "parent": NOT_APPLICABLE})
         lower = [replace(lowest, block=with_proof(lowest, begins)), *blocks[1:]]
-        move = transitions.prepend(self.chain_id, self._checkpoint, lower, proven, projections=self._projections)
+        asked: list[BlockRows] = []
+        if position.asked_from is not None:
+            async with self._store.snapshot() as snapshot:
+                asked = await read_blocks(snapshot, self.chain_id, refs[0].number, position.first - 1)
+        faults = faults_between(self.chain_id, asked, blocks, self._selection, self._coverage)
+        move = transitions.prepend(
+            self.chain_id,
+            self._checkpoint,
+            lower,
+            proven,
+            gone=counts_of([block.block for block in asked]),
+            put=(Rows(LOG_FAULTS, faults),) if faults else (),
+            projections=self._projections,
+        )
         await self._commit_covering(move, self._covered(refs))
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
+        for fault in faults:
+            _log.warning("log_fault", **dict(zip(LOG_FAULTS.names, fault, strict=True)))
 
     def _begun(self, move: Transition) -> Transition:
         """The move, with the tables that wait for the first blocks."""
@@ -409,17 +432,52 @@ class ChainWriter:
         spans = joined(self._coverage.get(contract, ()), Span(span[0], span[-1], PROVEN))
         await self._commit_covering(move, {**self._coverage, contract: spans})
 
-    async def leave_out(self, span: range, *, blocks: Sequence[Row], left: Sequence[Rows], dropped: Counts) -> None:
+    async def ask_from(self, number: int) -> None:
+        """Commit that from this block on it is asked what contracts logged below the blocks that are held."""
+        await self._commit(transitions.ask_from(self._checkpoint, number))
+
+    async def put_asked(
+        self,
+        contracts: Sequence[str],
+        span: range,
+        *,
+        endpoint: str,
+        blocks: Sequence[Row],
+        add: Sequence[Rows],
+        rollback: Rollback,
+    ) -> None:
+        """Commit what an endpoint says that contracts logged in blocks below the first one, and that they are covered.
+
+        Args:
+            contracts: their names.
+            span: the blocks, ascending.
+            endpoint: who says so.
+            blocks: the rows of those in which something was logged.
+            add: as for `fill`, and the next one.
+        """
+        put = (Rows(BLOCKS, blocks),) if blocks else ()
+        move = transitions.reselect(self._checkpoint, add=tuple(add), put=put, rollback=rollback)
+        new = Span(span[0], span[-1], ASKED, endpoint)
+        covered = {name: joined(self._coverage.get(name, ()), new) for name in contracts}
+        await self._commit_covering(move, {**self._coverage, **covered})
+
+    async def leave_out(
+        self, span: range, *, blocks: Sequence[Row], left: Sequence[Rows], dropped: Counts, empty: Sequence[int] = ()
+    ) -> None:
         """Commit that of some blocks only these logs and transactions are left.
 
         Args:
             span: the blocks, ascending.
             blocks: those rows of them that say other counts now.
             dropped: how many logs and transactions they had.
+            empty: of what was asked, blocks of which nothing is left.
         """
         rollback = Rollback((LOGS, TRANSACTIONS), self.chain_id, span[0] - 1, span[-1])
         put = (Rows(BLOCKS, blocks),) if blocks else ()
-        move = transitions.reselect(self._checkpoint, add=tuple(left), put=put, rollback=rollback, dropped=dropped)
+        drop = tuple([Drop(BLOCKS, self.chain_id, (("number", number),), number) for number in empty])
+        move = transitions.reselect(
+            self._checkpoint, add=tuple(left), put=put, rollback=rollback, dropped=dropped, drop=drop
+        )
         await self._commit(move)
 
     async def finalize(self, ref: BlockRef) -> None:

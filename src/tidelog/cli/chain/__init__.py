@@ -69,6 +69,8 @@ def sync(
     accept_unproven: Several = (),
     chain_id: int | None = None,
     contracts: str | None = None,
+    cross_check: bool = False,
+    prove: bool = False,
     ws: Annotated[str | None, Parameter(env_var="TIDELOG_WS")] = None,
     poll: float = POLL_S,
     reorg_patience: float = REORG_PATIENCE_S,
@@ -97,6 +99,9 @@ def sync(
         chain_id: refuse an endpoint of another chain; needed to keep a second chain in one store.
         contracts: a TOML file of [[contract]] tables: their events have tables from now on, and those of no others.
             Without it, those that the store has stay.
+        cross_check: of contracts whose evidence is asked, compare what one endpoint says that they logged with what a
+            second one says; blocks of which they say different things are fetched whole and proven.
+        prove: prove what was asked of contracts, beside the rest, from the newest block down.
         ws: a WebSocket endpoint whose newHeads wake the follower up; polling continues beside it.
         poll: seconds between looks at the head.
         reorg_patience: seconds until a head that no endpoint knows any more is replaced by a lower one.
@@ -122,6 +127,8 @@ def sync(
         senders=senders,
         accept_unproven=accept_unproven,
         chain_id=chain_id,
+        cross_check=cross_check,
+        prove=prove,
         ws=ws,
         poll=poll,
         reorg_patience=reorg_patience,
@@ -165,7 +172,7 @@ def coverage(
     """Print of which blocks a store has what a contract logged, and how that is known.
 
     whole: the blocks are stored whole. proven: their headers are stored, and what the contract logged was proven before
-    the rest of the blocks was left out.
+    the rest of the blocks was left out. asked: the endpoints that are named said so, by eth_getLogs.
 
     Args:
         as_json: one JSON object per contract and range.
@@ -173,6 +180,44 @@ def coverage(
     from tidelog.cli.chain.contracts import print_coverage
 
     print_coverage(db, chain_id, as_json)
+
+
+@app.command
+def prove(
+    *,
+    rpc: Rpc,
+    rpc_rate: RpcRate = None,
+    rpc_batch: RpcBatch = None,
+    db: Db = DEFAULT_DB,
+    chain_id: ChainId = None,
+    down_to: int | None = None,
+    jobs: int | None = None,
+    progress: ProgressMode = "auto",
+    log_level: LogLevel = "info",
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Prove what endpoints said that contracts logged, and print every log that one left out, made up or altered.
+
+    From the newest block down, each stretch in one commit: the headers are linked to the blocks above, what their
+    blooms do not exclude is fetched whole, and the rows become what is proven. You may stop or kill it at any moment:
+    it continues where the store is. What was found before, also by `sync --prove`, is printed too.
+
+    Args:
+        down_to: the lowest block to prove; all of them if not given.
+        jobs: what decodes and proves beside this process, as for sync.
+        progress: as for sync.
+        log_level: the least severe events that are logged, to standard error.
+        as_json: one JSON object per log.
+    """
+    from tidelog.cli.chain.proving import prove_asked
+    from tidelog.cli.sources.chain import rpc_endpoints
+
+    endpoints = rpc_endpoints(rpc, rpc_rate, rpc_batch)
+    sys.exit(
+        prove_asked(
+            endpoints, db, chain_id, down_to, jobs=jobs, progress=progress, log_level=log_level, as_json=as_json
+        )
+    )
 
 
 @app.command

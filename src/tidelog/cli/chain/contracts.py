@@ -10,7 +10,7 @@ from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import Position
 from tidelog.chain.reading.contracts import contract_spans, stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
-from tidelog.chain.select.coverage import Coverage, gaps
+from tidelog.chain.select.coverage import Coverage, Span, gaps
 from tidelog.cli.listing import say_none
 from tidelog.cli.stores import opened, the_chain
 from tidelog.runtime import run
@@ -47,7 +47,7 @@ async def _facts(
     contract, tables = registered.contract, tables_of(registered.contract)
     spans = contract_spans(registered, position, coverage)
     state = "filled"
-    if position is not None and gaps(spans, max(contract.first_block, position.first), position.head):
+    if position is not None and gaps(spans, max(contract.first_block, position.lowest), position.head):
         state = "filling"
     facts: dict[str, Any] = {
         "contract": contract.name,
@@ -92,10 +92,11 @@ async def _print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
             contracts = await stored_contracts(snapshot, chain)
     rows: list[dict[str, Any]] = []
     if position is not None and not position.selection:  # and so has every contract, whether or not it was named
-        rows.append({"contract": None, "first": position.first, "last": position.head, "evidence": WHOLE})
+        rows.append({"contract": None, **msgspec.structs.asdict(Span(position.first, position.head, WHOLE))})
     for each in contracts:
         spans = contract_spans(each, position, coverage)
         rows += [{"contract": each.contract.name, **msgspec.structs.asdict(span)} for span in spans]
     for row in rows:
         name = "every contract" if row["contract"] is None else row["contract"]
-        print(json.dumps(row) if as_json else f"{name:24} {row['first']:>10} {row['last']:>10}  {row['evidence']}")
+        said = f"{row['evidence']} of {row['endpoint']}" if row.get("endpoint") else row["evidence"]
+        print(json.dumps(row) if as_json else f"{name:24} {row['first']:>10} {row['last']:>10}  {said}")

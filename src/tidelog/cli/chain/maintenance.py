@@ -26,7 +26,9 @@ def print_verification(
             print(finding)
         print(report.not_looked_at)
         return Corruption.exit_code
-    if report.selection:
+    if report.asked:
+        print("every header holds, so does every link below the head, and what is stored of a selection fits them")
+    elif report.selection:
         print("every header and link holds, and what is stored of a selection fits them")
     elif report.lowered:
         print(f"every check that can be made here holds; not computable: {', '.join(sorted(report.lowered))}")

@@ -65,7 +65,9 @@ class StoredRange(Struct, frozen=True):
         return await covered_from(snapshot, self.chain, self.position, addresses, topics, low, last)
 
     def __str__(self) -> str:
-        return f"chain {self.chain} is stored from block {self.first} to {self.last}"
+        lowest = self.position.lowest
+        below = "" if lowest == self.first else f", and of blocks from {lowest} on is asked what contracts logged"
+        return f"chain {self.chain} is stored from block {self.first} to {self.last}{below}"
 
 
 def list_blocks(db: str, chain_id: int | None, *, low: int | None, high: int | None, limit: int, as_json: bool) -> None:
@@ -264,7 +266,7 @@ async def stored_range(snapshot: Snapshot, chain: int, low: int | None, high: in
         raise ConfigError(f"--from {low} is above --to {high}")
     if low is not None and low > stored.last:
         raise ConfigError(f"there is no block from {low} on: {stored}")
-    if high is not None and high < stored.first:
+    if high is not None and high < position.lowest:
         raise ConfigError(f"there is no block up to {high}: {stored}")
     return stored
 

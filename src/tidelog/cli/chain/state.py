@@ -52,6 +52,7 @@ async def _status(db: str, as_json: bool) -> None:
                 "held": "selection" if position.selection else "whole",
                 "coverage": coverage,
                 "first": position.first,
+                "asked_from": position.asked_from,
                 "head": position.head,
                 "head_hash": position.head_hash,
                 "head_timestamp": timestamp,

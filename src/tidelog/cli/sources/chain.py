@@ -77,6 +77,8 @@ def chain_source(
     senders: bool,
     accept_unproven: tuple[str, ...],
     chain_id: int | None,
+    cross_check: bool,
+    prove: bool,
     ws: str | None,
     poll: float,
     reorg_patience: float,
@@ -103,15 +105,20 @@ def chain_source(
         senders=senders,
         accept_unproven=tuple(_check(spelled("accept_unproven"), check) for check in accept_unproven),
         chain_id=chain_id,
+        cross_check=cross_check,
+        prove=prove,
         poll_s=_positive(spelled("poll"), poll),
         reorg_patience_s=_positive(spelled("reorg_patience"), reorg_patience),
     )
     if first is not None and to is not None and to < first:
         raise ConfigError(f"{spelled('to')} {to} is below {spelled('from')} {first}")
-    if jobs is None:
-        jobs = max(0, (os.cpu_count() or 1) - 1)
     limits = Limits(behind_blocks=at_least(spelled("ready_behind"), ready_behind, 0))
-    return ChainSource(rpc, db, options, ws, at_least(spelled("jobs"), jobs, 0), limits, contracts)
+    return ChainSource(rpc, db, options, ws, workers(spelled("jobs"), jobs), limits, contracts)
+
+
+def workers(spelled: str, jobs: int | None) -> int:
+    """How many processes or threads prove beside; one for each further core if that was not said."""
+    return max(0, (os.cpu_count() or 1) - 1) if jobs is None else at_least(spelled, jobs, 0)
 
 
 async def sync_chain(

@@ -90,11 +90,12 @@ class ContractSettings(Struct, frozen=True, kw_only=True):
     ] = ()
     from_: Annotated[int, Meta(description="The first block whose events count.", ge=0)] = field(default=0, name="from")
     evidence: Annotated[
-        Literal["whole", "proven"] | None,
+        Literal["whole", "proven", "asked"] | None,
         Meta(
             description="How what is stored is known. whole: the blocks are stored whole. proven: only the headers and "
             "what the contracts log are stored; a block's bloom excludes them, or the block was proven before the rest "
-            "of it was left out. Not given: as the chain is held, which is whole unless a contract says proven.",
+            "of it was left out. asked: the same near the head; below, an endpoint is asked by eth_getLogs, whose word "
+            "it is that nothing is left out. Not given: as the chain is held: whole unless a contract says otherwise.",
             examples=["proven"],
         ),
     ] = None

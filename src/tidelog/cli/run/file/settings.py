@@ -188,6 +188,20 @@ class ChainSettings(Struct, frozen=True, kw_only=True):
         Positive | None,
         Meta(description="Refuse an endpoint of another chain; needed where there are several.", examples=[1]),
     ] = None
+    cross_check: Annotated[
+        bool,
+        Meta(
+            description="Of contracts whose evidence is asked: compare what one endpoint says that they logged with "
+            "what a second one says; blocks of which they say different things are fetched whole and proven."
+        ),
+    ] = False
+    prove: Annotated[
+        bool,
+        Meta(
+            description="Prove what was asked of contracts beside the following of the head, from the newest block "
+            "down, as `tidelog chain prove` does."
+        ),
+    ] = False
     poll: Annotated[Pause, Meta(description="Between looks at the head.")] = Pause(POLL_S)
     reorg_patience: Annotated[
         Pause, Meta(description="Until a head that no endpoint knows any more is given up for a lower one.")

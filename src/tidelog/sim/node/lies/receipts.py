@@ -4,12 +4,14 @@ from typing import Any
 
 import msgspec
 
-from tidelog.sim.node.chain.methods import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
+from tidelog.sim.node.chain.methods import INVALID_PARAMS, LIMIT_EXCEEDED, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from tidelog.sim.node.lies.edits import flipped, plus_one
 from tidelog.sim.node.lies.lie import RECEIPTS, SINGLE, Asked, on_call
 
 INTERNAL_ERROR = -32603  # JSON-RPC 2.0
 HASH_CHARS = 66  # of a hash as 0x text
+HIDDEN_SHARE = 0.1  # of the logs of an answer
+NARROW_BLOCKS, FEW_LOGS, SLOW_BLOCKS = 7, 3, 20  # what an endpoint takes at once
 LAG_BLOCKS = 3  # how far the lagging half of a balancer is behind
 
 
@@ -107,6 +109,67 @@ def logs_missing(asked: Asked) -> Any:
         if logs:
             logs.pop()
             break
+    return asked.result
+
+
+@on_call("eth_getLogs")
+def asked_logs_missing(asked: Asked) -> Any:
+    """The last log of an answer to eth_getLogs is gone; receipts have it."""
+    return asked.result[:-1]
+
+
+@on_call("eth_getLogs")
+def asked_logs_at_random(asked: Asked) -> Any:
+    """One log in ten of an answer to eth_getLogs is gone; receipts have it."""
+    return [log for log in asked.result if asked.rng.random() >= HIDDEN_SHARE]
+
+
+@on_call("eth_getLogs")
+def asked_log_altered(asked: Asked) -> Any:
+    """The data of the first log of an answer to eth_getLogs is another."""
+    for log in asked.result[:1]:
+        log["data"] = log["data"] + "ff"
+    return asked.result
+
+
+@on_call("eth_getLogs")
+def asked_log_doubled(asked: Asked) -> Any:
+    """An answer to eth_getLogs has a log that is not there, behind its last one."""
+    return [*asked.result, *({**log, "logIndex": plus_one(log["logIndex"])} for log in asked.result[-1:])]
+
+
+@on_call("eth_getLogs")
+def asked_logs_other_fork(asked: Asked) -> Any:
+    """The first log of an answer to eth_getLogs is of another block of the same height."""
+    for log in asked.result[:1]:
+        log["blockHash"] = flipped(log["blockHash"])
+    return asked.result
+
+
+@on_call("eth_getLogs")
+def asked_range_refused(asked: Asked) -> Any:
+    """eth_getLogs takes no more than 7 blocks: "range 1000 exceeds limit of 7"."""
+    wanted = asked.question.param(0)
+    blocks = int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) + 1
+    if blocks > NARROW_BLOCKS:
+        raise RpcError(INVALID_PARAMS, f"range {blocks} exceeds limit of {NARROW_BLOCKS}")
+    return asked.result
+
+
+@on_call("eth_getLogs")
+def asked_logs_many(asked: Asked) -> Any:
+    """eth_getLogs gives no more than 3 logs: "query returned more than 3 results"."""
+    if len(asked.result) > FEW_LOGS:
+        raise RpcError(LIMIT_EXCEEDED, f"query returned more than {FEW_LOGS} results")
+    return asked.result
+
+
+@on_call("eth_getLogs")
+def asked_logs_slow(asked: Asked) -> Any:
+    """eth_getLogs runs out of time for more than 20 blocks: "query timeout exceeded, request timed out"."""
+    wanted = asked.question.param(0)
+    if int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) >= SLOW_BLOCKS:
+        raise RpcError(SERVER_ERROR, "query timeout exceeded, request timed out")
     return asked.result
 
 

@@ -1,0 +1,117 @@
+"""How many blocks one eth_getLogs may span at an endpoint: what refusals say, and the width that is learned from them.
+
+No two providers have the same limit, or the same words for it: some count blocks, some logs, some bytes, some seconds,
+and the code says nothing. Where a refusal names a range, that is taken; where it names a number, the endpoint is never
+asked for more; else half is asked for. Pure: times are arguments, in seconds of a monotonic clock.
+"""
+
+import re
+
+from msgspec import Struct
+
+from tidelog.errors import TooWide
+
+__all__ = ["LOG_RANGE_LIMITS", "LogRangeLimits", "LogRanges", "too_wide"]
+
+
+class LogRangeLimits(Struct, frozen=True):
+    """Where a width begins, and how far it goes."""
+
+    first: int = 500  # blocks: what the strictest of the large providers takes
+    most: int = 100_000  # beyond it nearly nothing is saved, and one answer that is lost costs more
+    logs: int = 10_000  # of one answer: what most providers give at the most, and some 5 MB
+    again_s: float = 60.0  # until a width that was refused is tried again; twice as long each time
+    again_max_s: float = 3_600.0
+
+
+LOG_RANGE_LIMITS = LogRangeLimits()
+
+_HEX_RANGE = re.compile(r"\[\s*\"?(0x[0-9a-f]+)\"?\s*,\s*\"?(0x[0-9a-f]+)\"?\s*\]", re.IGNORECASE)
+_RANGE = re.compile(r"retry with the range (\d+)-(\d+)", re.IGNORECASE)
+_NUMBER = r"(\d[\d,_]*\s?k?)\b"
+_BLOCKS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:up to|limited to|within|than) an? {_NUMBER}[ -]?(?:blocks?)? ?range",  # up to a 500 block range
+        rf"max(?:imum)?(?: is| of)?(?: block)? range\s*(?:is|of|=|:)?\s*{_NUMBER}",
+        rf"(?:exceeds|bigger than|larger than|greater than)(?: the| server)?(?: range| block range| max(?:imum)?)*"
+        rf" limit(?: of)?\s*{_NUMBER}",
+        rf"exceeds max block range\s*{_NUMBER}",
+        rf"(?:limited to|limit(?:ed)?(?: is| of)|at most|maximum(?: of| is)?|max)\s*{_NUMBER} blocks",
+        rf"range[^.]{{0,60}}limited to\s*{_NUMBER}",
+    )
+)
+_WIDE = re.compile(
+    r"block range (?:is |was )?(?:too|larger|exceed)|range \d+ (?:exceeds|is (?:bigger|larger|greater))"
+    r"|(?:exceeds?|bigger than|larger than|over|maximum|max)\b.{0,24}\brange"
+    r"|range.{0,40}(?:limit|too (?:large|wide|big))"
+    r"|to an? [\d,_k]+(?: block)? range|returned more than \d+|max(?:imum)? results|too many logs"
+    r"|log response size exceeded|getlogs.{0,40}(?:limited|limit)|blocks? distance|span.{0,20}\bblocks",
+    re.IGNORECASE,
+)
+_OF_THE_HEAD = re.compile(
+    r"beyond (?:the )?(?:current )?head|head block|after last|future block|unknown block", re.IGNORECASE
+)
+
+
+def too_wide(text: str, words: str) -> TooWide | None:
+    """What a refusal says about a range of blocks; None if it speaks of something else.
+
+    Args:
+        text: what is logged of it.
+        words: all of it.
+    """
+    if _OF_THE_HEAD.search(words) or not _WIDE.search(words):
+        return None
+    through = None
+    if found := _HEX_RANGE.search(words):
+        through = int(found[2], 16)
+    elif found := _RANGE.search(words):
+        through = int(found[2])
+    blocks = next((_number(found[1]) for pattern in _BLOCKS if (found := pattern.search(words))), None)
+    return TooWide(text, blocks=blocks, through=through)
+
+
+def _number(text: str) -> int | None:
+    digits = re.sub(r"[,_\s]", "", text.lower())
+    number = int(digits.removesuffix("k")[:18] or 0) * (1_000 if digits.endswith("k") else 1)
+    return number or None
+
+
+class LogRanges:
+    """Of one endpoint."""
+
+    def __init__(self, limits: LogRangeLimits = LOG_RANGE_LIMITS) -> None:
+        self._limits = limits
+        self._blocks = min(limits.first, limits.most)
+        self._named: int | None = None  # the most that it says it takes
+        self._refused: int | None = None  # the narrowest that was too wide
+        self._again_at = 0.0  # when that is tried again
+        self._again_s = limits.again_s
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the next question is for."""
+        return self._blocks if self._named is None else min(self._blocks, self._named)
+
+    def served(self, blocks: int, logs: int, now: float) -> None:
+        """So many blocks were answered with so many logs: as many more as fit an answer, the next time."""
+        limits = self._limits
+        if self._refused is not None and (now >= self._again_at or blocks >= self._refused):
+            self._refused = None
+        if logs > limits.logs // 2:
+            self._blocks = max(1, blocks * limits.logs // (2 * logs))
+        elif blocks >= self.blocks and self._refused is None:
+            self._blocks = min(limits.most, 2 * blocks)
+        elif blocks >= self.blocks and self._refused is not None and self._refused - blocks > blocks // 8:
+            self._blocks = (blocks + self._refused) // 2
+
+    def refused(self, blocks: int, error: Exception, now: float) -> None:
+        """So many were too many."""
+        if now >= self._again_at:
+            self._again_at = now + self._again_s
+            self._again_s = min(self._limits.again_max_s, 2 * self._again_s)
+        self._refused = blocks if self._refused is None else min(blocks, self._refused)
+        self._blocks = max(1, min(self._blocks, blocks // 2))
+        if isinstance(error, TooWide) and error.blocks is not None and error.blocks < blocks:
+            self._named = self._blocks = error.blocks

@@ -1,0 +1,68 @@
+"""Ask one endpoint by eth_getLogs what contracts logged, by ranges that it takes, and for the headers of these blocks.
+
+Nothing is judged here but that something came: `select.asked` compares.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tidelog.chain.endpoint.jsonrpc import Call
+from tidelog.chain.select.asked import AskedLog, LogQuery, decode_logs
+from tidelog.chain.source.client import Endpoint
+from tidelog.errors import Overloaded, Rejected, SourceError, TooLarge, TooWide
+from tidelog.runtime import Runtime
+
+__all__ = ["SaidLogs", "ask_headers", "ask_logs"]
+
+NARROWED_MAX = 40  # times in a row: from the widest range to one block takes 17
+
+
+class SaidLogs(NamedTuple):
+    """All that was logged in the blocks `low` up to where it was asked, as an endpoint says; None: it refuses one."""
+
+    low: int
+    logs: list[AskedLog] | None
+
+
+async def ask_logs(
+    endpoint: Endpoint, runtime: Runtime, query: LogQuery, low: int, high: int, *, rank: int
+) -> SaidLogs:
+    """What was logged in the newest of the blocks `low` to `high`, as many as the endpoint takes.
+
+    Raises:
+        SourceError: it does not say; or asking for less does not help.
+    """
+    asked = endpoint.log_ranges.blocks
+    for _ in range(NARROWED_MAX):
+        first = max(low, high - asked + 1)
+        width = high - first + 1
+        (answer,) = await endpoint.request([Call("eth_getLogs", (query.params(first, high),))], rank=rank)
+        if isinstance(answer, bytes):
+            try:
+                logs = decode_logs(answer, query, first, high)
+            except Rejected as error:
+                raise Rejected(endpoint.redact(error.reason), endpoint=endpoint.name) from None
+            endpoint.log_ranges.served(width, len(logs), runtime.monotonic())
+            return SaidLogs(first, logs)
+        if not isinstance(answer, TooLarge | Overloaded):
+            raise answer
+        if width == 1:
+            return SaidLogs(high, None)
+        endpoint.log_ranges.refused(width, answer, runtime.monotonic())
+        asked = min(endpoint.log_ranges.blocks, width - 1)
+        if isinstance(answer, TooWide) and answer.through is not None and first <= answer.through < high:
+            asked = answer.through - first + 1  # so many would do, it says
+    raise Rejected(
+        f"eth_getLogs is refused for {width} blocks, after {NARROWED_MAX} times less", endpoint=endpoint.name
+    )
+
+
+async def ask_headers(endpoint: Endpoint, numbers: Sequence[int], *, rank: int) -> dict[int, bytes]:
+    """Blocks without their transactions, by number, as answered; null where there is none. SourceError: none says."""
+    if not numbers:
+        return {}
+    answers = await endpoint.header_answers(numbers, rank=rank)
+    for answer in answers:
+        if isinstance(answer, SourceError):
+            raise answer
+    return {number: answer for number, answer in zip(numbers, answers, strict=True) if isinstance(answer, bytes)}

@@ -1,0 +1,325 @@
+"""What contracts logged below the blocks that are held, as endpoints say by eth_getLogs: from the newest block down.
+
+Each answer is held against the headers of the blocks that it names, which the same endpoint is asked for, and where
+that is wished against another endpoint's answer. Where two contradict each other, the blocks in question are fetched
+whole and proven: so the one that is wrong is named. A block whose logs are too many for an answer is fetched whole too.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from tidelog.batch import Rollback, Row, Rows
+from tidelog.chain.contracts.contract import ASKED, Contract
+from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.projection import ContractEvents
+from tidelog.chain.proof.outcome import Proof, parse_proof
+from tidelog.chain.rows.layout import BlockRows, with_proof
+from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
+from tidelog.chain.select.asked import ASKED_PARENT, AskedLog, LogQuery, asked_blocks, held_header
+from tidelog.chain.select.coverage import gaps
+from tidelog.chain.select.selection import Selection, merged
+from tidelog.chain.source.asked_logs import ask_headers, ask_logs
+from tidelog.chain.source.client import Endpoint
+from tidelog.chain.source.pool import Nobody, Pool
+from tidelog.chain.source.prefetch import Prefetcher
+from tidelog.chain.sync.beside.pieces import BESIDE, Prepared
+from tidelog.chain.sync.filling import rows_beyond
+from tidelog.chain.sync.writer import ChainWriter, read_blocks
+from tidelog.errors import Rejected
+from tidelog.runtime import Runtime
+from tidelog.store import Store
+from tidelog.telemetry import logger
+
+__all__ = ["ASKING_LIMITS", "Asker", "AskingLimits"]
+
+_log = logger("contracts")
+
+
+class AskingLimits(Struct, frozen=True):
+    """How much one question is for."""
+
+    addresses: int = 50  # of contracts in one filter: providers take hundreds, and some no more than this
+    differing: int = 20  # blocks that two endpoints say different things of, and that are fetched whole for that
+
+
+ASKING_LIMITS = AskingLimits()
+
+
+class _Said(NamedTuple):
+    """What an endpoint says of a range of blocks."""
+
+    endpoint: Endpoint
+    low: int
+    logs: list[AskedLog] | None  # None: it does not say, of one block
+    blocks: list[BlockRows]
+
+
+class Asker:
+    """Beside a `ChainWriter`, by whose commits everything happens.
+
+    Args:
+        prefetcher: gives whole blocks, proven.
+        cross_check: whether each answer is compared with a second endpoint's.
+    """
+
+    def __init__(
+        self,
+        writer: ChainWriter,
+        store: Store,
+        pool: Pool,
+        prefetcher: Prefetcher,
+        runtime: Runtime,
+        *,
+        cross_check: bool = False,
+        limits: AskingLimits = ASKING_LIMITS,
+    ) -> None:
+        self._writer = writer
+        self._store = store
+        self._pool = pool
+        self._prefetcher = prefetcher
+        self._runtime = runtime
+        self._cross_check = cross_check
+        self._limits = limits
+
+    async def prepare(self) -> Prepared | None:
+        """Ask for the next range that is missing; what commits it. None: there is none.
+
+        Raises:
+            SourceError, ProofFailure: nobody says.
+        """
+        wanted = self._next()
+        if wanted is None:
+            return None
+        contracts, span = wanted
+        selection, query = Selection(contracts), _query(contracts)
+        said = await self._said(query, selection, span)
+        others: list[Endpoint] = []
+        blocks = said.blocks
+        if said.logs is None:
+            blocks = await self._whole([span[-1]], selection)
+        elif self._cross_check:
+            blocks, others = await self._compared(said, query, selection, span[-1])
+        names = ", ".join([each.name for each in (said.endpoint, *others)])
+        return partial(self._commit, contracts, range(said.low, span[-1] + 1), blocks, names)
+
+    def _next(self) -> tuple[list[Contract], range] | None:
+        """The highest range that is missing of some contract, and all of which the same is missing."""
+        position = self._writer.position
+        # until something is final, the blocks that are held may yet give way to others, and so may what is below
+        if position is None or position.asked_from is None or position.finalized is None:
+            return None
+        missing: dict[Contract, range] = {}
+        for each in self._writer.contracts:
+            contract = each.contract
+            if each.leaving or contract.evidence != ASKED:
+                continue
+            spans = self._writer.coverage.get(contract.name, ())
+            found = gaps(spans, max(contract.first_block, position.asked_from), position.first - 1)
+            if found:
+                missing[contract] = found[-1]
+        if not missing:
+            return None
+        first, span = max(missing.items(), key=lambda item: item[1][-1])
+        alike = [
+            contract
+            for contract, other in missing.items()
+            if other[-1] == span[-1] and _topics(contract) == _topics(first)
+        ][: self._limits.addresses]
+        return alike, range(max(missing[contract][0] for contract in alike), span[-1] + 1)
+
+    async def _said(self, query: LogQuery, selection: Selection, span: range) -> _Said:
+        return await self._pool.ask(partial(self._ask, query, selection, span), blocks=len(span[-50:]))
+
+    async def _ask(self, query: LogQuery, selection: Selection, span: range, endpoint: Endpoint) -> _Said:
+        high, rules = span[-1], self._prefetcher.rules
+        ends = await ask_headers(endpoint, [high], rank=BESIDE)
+        try:
+            top = held_header(ends[high], high, rules)
+            self._require_linked(high, top.hash)
+            said = await ask_logs(endpoint, self._runtime, query, span[0], high, rank=BESIDE)
+            numbers = sorted({log.number for log in said.logs or ()} - {high})
+            answers = await ask_headers(endpoint, numbers, rank=BESIDE)
+            judge = partial(
+                asked_blocks,
+                said.logs or (),
+                {**answers, **ends},
+                rules,
+                selection,
+                endpoint=endpoint.name,
+                redact=endpoint.redact,
+                now_ms=int(self._runtime.now() * 1000),
+            )
+            return _Said(endpoint, said.low, said.logs, await self._runtime.compute(judge))
+        except Rejected as error:
+            raise Rejected(endpoint.redact(error.reason), endpoint=endpoint.name) from None
+
+    def _require_linked(self, number: int, block_hash: bytes) -> None:
+        """Rejected: the block right below those that are held is another one than they lead to."""
+        position = self._writer.position
+        assert position is not None
+        if number == position.first - 1 and block_hash != position.base.hash:
+            raise Rejected(f"block {number} is 0x{block_hash.hex()}, and 0x{position.base.hash.hex()} leads to ours")
+
+    # -- a second endpoint's word ------------------------------------------------------------------------------------
+
+    async def _compared(
+        self, said: _Said, query: LogQuery, selection: Selection, high: int
+    ) -> tuple[list[BlockRows], list[Endpoint]]:
+        """The blocks as two endpoints say, and who the others are. Who contradicts what is proven is named."""
+        assert said.logs is not None
+        theirs: list[AskedLog] = []
+        others: list[Endpoint] = []
+        unsaid: list[int] = []
+        below = high
+        while below >= said.low:
+            span = range(said.low, below + 1)
+            try:
+                other = await self._pool.ask(
+                    partial(self._ask, query, selection, span), blocks=len(span[-50:]), without=[said.endpoint]
+                )
+            except Nobody:
+                raise Rejected(
+                    "cross_check compares what two endpoints say, and no second one can be asked: give another --rpc"
+                ) from None
+            if other.endpoint not in others:
+                others.append(other.endpoint)
+            theirs += other.logs or []
+            if other.logs is None:
+                unsaid.append(below)
+            below = other.low - 1
+        mine, other_logs = set(said.logs), set(theirs)
+        differing = sorted({log.number for log in mine ^ other_logs}.union(unsaid))
+        if not differing:
+            return said.blocks, others
+        if len(differing) > self._limits.differing:
+            raise Rejected(
+                f"{said.endpoint.name} and {others[0].name} say different things of {len(differing)} blocks from "
+                f"{said.low} to {high}, such as {differing[0]}"
+            )
+        proven = await self._whole(differing, selection)
+        self._name(said, theirs, others, differing, proven)
+        kept = [block for block in said.blocks if block.number not in differing]
+        return sorted([*kept, *proven], key=lambda block: block.number), others
+
+    def _name(
+        self,
+        said: _Said,
+        theirs: Sequence[AskedLog],
+        others: Sequence[Endpoint],
+        differing: Sequence[int],
+        proven: Sequence[BlockRows],
+    ) -> None:
+        """Strike who said something else than what is so."""
+        so = {_content(row) for block in proven for row in block.logs}
+        for endpoints, logs in (([said.endpoint], said.logs or ()), (others, theirs)):
+            told = {_content(log.row(self._writer.chain_id)) for log in logs if log.number in differing}
+            if told == so:
+                continue
+            number = min(int(row[1] or 0) for row in told ^ so)
+            for endpoint in endpoints:
+                error = Rejected(
+                    f"eth_getLogs says otherwise of block {number} than its receipts root", endpoint=endpoint.name
+                )
+                self._pool.failed(endpoint, error, number=number)
+
+    async def _whole(self, numbers: Sequence[int], selection: Selection) -> list[BlockRows]:
+        """What contracts logged in blocks that are fetched whole and proven."""
+        found = (await self._prefetcher.some(numbers, rank=BESIDE)).required()
+        for number, block in zip(numbers, found, strict=True):
+            self._require_linked(number, block.ref.hash)
+        kept = [selection.of(block.rows) for block in found]
+        return [_unlinked(block) for block in kept if block.logs]
+
+    # -- the commit --------------------------------------------------------------------------------------------------
+
+    async def _commit(self, contracts: Sequence[Contract], span: range, more: Sequence[BlockRows], names: str) -> bool:
+        """False: the blocks have become others meanwhile, so that it has to be asked again."""
+        position, chain_id = self._writer.position, self._writer.chain_id
+        there = {each.contract for each in self._writer.contracts if not each.leaving}
+        if (
+            position is None
+            or position.asked_from is None
+            or span[-1] >= position.first
+            or not there.issuperset(contracts)
+        ):
+            return False
+        if any(not gaps(self._writer.coverage.get(each.name, ()), span[0], span[-1]) for each in contracts):
+            return False
+        blocks: list[Row] = []
+        logs: list[Row] = []
+        transactions: list[Row] = []
+        events: dict[str, list[Row]] = {}
+        async with self._store.snapshot() as snapshot:
+            for block in more:
+                stored = await read_blocks(snapshot, chain_id, block.number, block.number)
+                both = block
+                for one in stored:
+                    if one.ref != block.ref:
+                        raise Rejected(
+                            f"block {block.number} is 0x{block.ref.hash.hex()}, as {names} says, and the one that is "
+                            f"held is 0x{one.ref.hash.hex()}: `tidelog chain prove` finds out who is right"
+                        )
+                    both = merged(one, block)
+                    block = _less(block, one)
+                blocks.append(both.block)
+                logs += block.logs
+                transactions += block.transactions
+                for table, row in ContractEvents(contracts).of_block(both):
+                    events.setdefault(table.name, []).append(row)
+        tables = [table for each in contracts for table in tables_of(each).tables]
+        add = [Rows(TRANSACTIONS, transactions), Rows(LOGS, logs)]
+        add += [Rows(table, events[table.name]) for table in tables if table.name in events]
+        await self._writer.put_asked(
+            [each.name for each in contracts],
+            span,
+            endpoint=names,
+            blocks=blocks,
+            add=[rows for rows in add if rows.rows],
+            rollback=Rollback(tuple(tables), chain_id, span[0] - 1, span[-1]),
+        )
+        for contract in self._filled(contracts):
+            _log.info("contract_filled", chain=chain_id, contract=contract.name)
+        return True
+
+    def _filled(self, contracts: Sequence[Contract]) -> Iterator[Contract]:
+        position = self._writer.position
+        assert position is not None
+        for contract in contracts:
+            low = max(contract.first_block, position.lowest)
+            if not gaps(self._writer.coverage[contract.name], low, position.head):
+                yield contract
+
+
+def _less(block: BlockRows, stored: BlockRows) -> BlockRows:
+    """What the stored block does not have."""
+    return BlockRows(
+        block.block,
+        rows_beyond(block.transactions, stored.transactions, TRANSACTIONS.index("tx_index")),
+        rows_beyond(block.logs, stored.logs, LOGS.index("log_index")),
+        [],
+    )
+
+
+def _unlinked(block: BlockRows) -> BlockRows:
+    """The block as one that leads to no other that is held."""
+    proof = Proof({**parse_proof(block.proof_text).results, "parent": ASKED_PARENT})
+    return BlockRows(with_proof(block, proof), block.transactions, block.logs, [])
+
+
+def _content(log: Row) -> Row:
+    """A row of `logs` without what says whether a root covers it."""
+    return tuple(log[:-1])
+
+
+def _topics(contract: Contract) -> frozenset[bytes] | None:
+    found = [event.topic0 for event in contract.events]
+    return None if None in found else frozenset([topic for topic in found if topic is not None])
+
+
+def _query(contracts: Sequence[Contract]) -> LogQuery:
+    topics = _topics(contracts[0])
+    addresses = sorted({contract.address for contract in contracts})
+    return LogQuery(tuple(addresses), None if topics is None else tuple(sorted(topics)))
