@@ -17,9 +17,9 @@ from tidelog.chain.proof.checks import prove, rooted_count
 from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.proof.outcome import Outcome, Proof
 from tidelog.chain.proof.spec import ChainSpec
+from tidelog.chain.reading.blocks import read_block
 from tidelog.chain.rows.layout import BlockRows, to_rows
 from tidelog.chain.rows.reading import to_bundle
-from tidelog.chain.sync.writer import read_block
 from tidelog.chain.verify import prove_reading, read_bundle
 from tidelog.errors import NewerNeeded, ProofFailure
 from tidelog.sim.node.chain.pages import Page

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from tests.chain.answers import PROVABLE, Answers, raw_of, recorded, rules_of, simulated
 from tests.chain.native import by_python, needs_core
 from tests.chain.test_native import with_uncles
-from tidelog.batch import Row, Value
+from tidelog import compiled
+from tidelog.batch import Row, Value, encode_row
 from tidelog.chain import native
 from tidelog.chain.forks.position import Position
 from tidelog.chain.maintenance.verify import prove_again
@@ -49,6 +50,20 @@ def rows_with_uncles() -> BlockRows:
     return proven.rows
 
 
+def packed(rows: BlockRows) -> BlockRows | None:
+    """The same rows as a store gives them to the core, encoded; None where a value has no form there."""
+    module = compiled.core().module
+    assert module is not None
+    found = {}
+    for name, table in list(TABLES.items())[1:]:
+        try:
+            encoded = b"".join(map(encode_row, getattr(rows, name)))
+            found[name] = module.Rows(encoded, len(table.columns))
+        except (OverflowError, UnicodeEncodeError, TypeError, ValueError):
+            return None
+    return replace(rows, **found)
+
+
 def judged(blocks: Sequence[BlockRows], number: int, parent: bytes, spec: ChainSpec) -> Counter[str]:
     """How often the core vouched for rows in the place of that block; each time the Python path has to agree."""
     outcomes: Counter[str] = Counter()
@@ -58,6 +73,10 @@ def judged(blocks: Sequence[BlockRows], number: int, parent: bytes, spec: ChainS
         blocks, native.verify_stored([native.Above(rows, parent) for rows in blocks], spec), strict=True
     ):
         outcomes["vouched" if declined is None else declined.reason] += 1
+        encoded = packed(rows)
+        if encoded is not None:
+            (again,) = native.verify_stored([native.Above(encoded, parent)], spec)
+            assert again == declined, "encoded, they are judged in another way"
         if declined is None:
             assert prove_again(rows, below, position, spec) is None
     return outcomes

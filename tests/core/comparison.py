@@ -76,6 +76,20 @@ def _fields(answers: Answers) -> Iterator[Answers]:
                     holder = holder[key]
                 holder[keys[-1]] = change(holder[keys[-1]])
                 yield answers_of(block, receipts, answers.chain_id)
+            if isinstance(keys[-1], str):
+                block, receipts = answers.parsed()
+                holder = block if part == "block" else receipts
+                for key in keys[:-1]:
+                    holder = holder[key]
+                fields = [(_other(name) if name == keys[-1] else name, value) for name, value in holder.items()]
+                holder.clear()
+                holder.update(fields)  # in the same order
+                yield answers_of(block, receipts, answers.chain_id)
+
+
+def _other(name: str) -> str:
+    """A name that differs in its last letter alone."""
+    return name[:-1] + ("x" if name[-1] != "x" else "y")
 
 
 def _next(text: str) -> str:

@@ -16,7 +16,7 @@ from tidelog.batch import Batch, Checkpoint, Piece, Pieces, Row, Rows, encode_ro
 from tidelog.chain.rows.tables import BLOCK_TABLES, LOGS, TRANSACTIONS
 from tidelog.compiled import VARIABLE, found
 from tidelog.errors import Corruption
-from tidelog.store.sqlite import packing
+from tidelog.store.sqlite import packing, wide
 from tidelog.store.sqlite.writer import Writer
 
 VALUES: st.SearchStrategy[Any] = (
@@ -109,6 +109,74 @@ def test_several_walks_at_once_do_not_disturb_each_other(connection: apsw.Connec
     )
     values = (encoded([(1, "x"), (2, "y")]), encoded([(1,), (3,)]))
     assert list(connection.execute(text, values)) == [(1, 1, "x"), (1, 3, None), (2, 1, "x"), (2, 3, None)]
+
+
+# -- read packed ------------------------------------------------------------------------------------------------------
+
+PLAIN = st.none() | st.integers(0, 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+NARROW = PLAIN | st.binary(max_size=300)
+WIDE = st.none() | st.integers(0, 2**64 - 1)  # as 32 bytes beyond 63 bits
+
+
+@needs_core
+@given(st.lists(st.tuples(NARROW, WIDE, NARROW, WIDE), max_size=20))
+def test_rows_are_packed_in_the_order_in_which_they_come(connection: apsw.Connection, rows: list[Row]) -> None:
+    connection.execute("DROP TABLE IF EXISTS rows; CREATE TABLE rows (a, b, c, d)")
+    connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", map(wide.stored, rows))
+    text = "SELECT tidelog_packed(10, a, b, c, d) FROM (SELECT * FROM rows ORDER BY rowid) GROUP BY 1 = 1"
+    expected = encoded(rows)
+    assert [packed for (packed,) in connection.execute(text)] == ([expected] if rows else [])
+    module = compiled.core().module
+    assert module is not None
+    assert list(module.Rows(expected, 4)) == rows
+
+
+@needs_core
+@pytest.mark.parametrize(
+    "values",
+    [
+        "-1", "1.5", "cast(x'ff' AS TEXT)", "0, x'010000000000000000'", "0, -1",
+    ],
+)  # fmt: skip
+def test_what_no_row_has_is_refused(connection: apsw.Connection, values: str) -> None:
+    with pytest.raises(apsw.SQLError, match="tidelog_packed: a value that no row has"):
+        connection.execute(f"SELECT tidelog_packed(2, {values})").get
+    with pytest.raises(apsw.SQLError, match="tidelog_packed"):
+        connection.execute("SELECT tidelog_packed()").get
+    assert connection.execute("SELECT tidelog_packed(2, 5, x'07')").get == b"\x92\x05\x07", (
+        "the next one is none the worse"
+    )
+    assert connection.execute("SELECT tidelog_packed(0, 1) FROM (SELECT 1 WHERE 0)").get is None
+    connection.execute("CREATE VIEW packs AS SELECT tidelog_packed(0, 1) AS packed")
+    with pytest.raises(apsw.SQLError, match="unsafe"):
+        connection.execute("SELECT * FROM packs").get
+    connection.execute("DROP VIEW packs")
+
+
+@needs_core
+@given(st.binary(max_size=60) | st.lists(st.tuples(NARROW, WIDE), max_size=5).map(encoded))
+def test_any_bytes_are_rows_in_their_canonical_encoding_or_are_refused(packed: bytes) -> None:
+    module = compiled.core().module
+    assert module is not None
+    try:
+        rows = module.Rows(packed, 2)
+    except ValueError:
+        return
+    assert encoded(rows) == packed == rows.packed
+
+
+@needs_core
+def test_packed_reads_go_by_the_key_alone(tmp_path: Path) -> None:
+    writer, _ = opened(tmp_path / "store.db")
+    writer.close()
+    with apsw.Connection(str(tmp_path / "store.db")) as connection:
+        assert packing.load(connection) is None
+        for table in BLOCK_TABLES:
+            if table.key[:2] == (table.scope, table.height):
+                plan = connection.execute(f"EXPLAIN QUERY PLAN {packing.packed_query(table)}", (1, 0, 9)).fetchall()
+                assert [line[3] for line in plan] == [
+                    f"SEARCH {table.name} USING PRIMARY KEY ({table.scope}=? AND {table.height}>? AND {table.height}<?)"
+                ]
 
 
 def test_portions_are_bounded_and_hold_every_row_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

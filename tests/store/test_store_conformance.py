@@ -427,6 +427,18 @@ class TestSnapshot:
         assert checkpoint.position == "3"
         assert await heights(store) == [0, 1, 2, 3, 4]
 
+    async def test_rows_come_height_by_height_as_they_come_at_once(self, store: Store) -> None:
+        await grown(store, 40)
+        async with store.snapshot() as snapshot:
+            for table in (TRANSACTIONS, LOGS, WITHDRAWALS):
+                _, height = table.places
+                rows = await snapshot.select(table, scope=1, low=3, high=30)
+                pieces = await snapshot.pieces(table, scope=1, low=3, high=30)
+                assert [row for piece in pieces.pieces for row in piece.rows] == rows
+                assert [(piece.scope, piece.height) for piece in pieces.pieces] == [(1, n) for n in range(3, 31)]
+                assert all(row[height] == piece.height for piece in pieces.pieces for row in piece.rows)
+            assert not (await snapshot.pieces(LOGS, scope=2, low=0, high=99)).pieces
+
     async def test_no_reader_ever_sees_a_half_state(self, opener: Opener) -> None:
         store, other = await opener(), await opener(readonly=True)
         chain = await grown(store, 1)

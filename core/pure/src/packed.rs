@@ -1,10 +1,12 @@
-//! Many rows in one piece of bytes: their canonical encodings, one behind the other.
+//! Many rows in one piece of bytes: their canonical encodings, one behind the other; read back, and packed.
 //!
 //! The canonical encoding of a row is a msgpack array (`tidelog.batch`). Here it is read back: null, integers of 64 bits
 //! with a sign, text, bytes. Everything else is no row of this kind: an integer beyond, a boolean, a map. Whether an
 //! encoding is the shortest one is not asked, as the values are the same.
 
 use std::ops::Range;
+
+use crate::chain::rows::{encode_bytes, encode_head, encode_int, encode_null, encode_text};
 
 /// A value of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,43 @@ impl Rows {
     }
 }
 
+/// Rows that are packed one by one.
+#[derive(Debug, Default)]
+pub struct Packer {
+    out: Vec<u8>,
+}
+
+impl Packer {
+    /// Pack a row of `width` values; each says whether it is an integer that may be kept as bytes.
+    ///
+    /// None if one of them has no form here: an integer below zero or beyond 64 bits, or what the iterator gives as None.
+    pub fn row<'a>(&mut self, width: usize, cells: impl Iterator<Item = Option<(Cell<'a>, bool)>>) -> Option<()> {
+        encode_head(&mut self.out, u16::try_from(width).ok()?);
+        for cell in cells {
+            match cell? {
+                (Cell::Null, _) => encode_null(&mut self.out),
+                (Cell::Int(value), _) => encode_int(&mut self.out, u64::try_from(value).ok()?),
+                (Cell::Text(text), _) => encode_text(&mut self.out, text),
+                (Cell::Bytes(bytes), false) => encode_bytes(&mut self.out, bytes),
+                (Cell::Bytes(bytes), true) => encode_int(&mut self.out, narrow(bytes)?),
+            }
+        }
+        Some(())
+    }
+
+    /// All of them, one behind the other.
+    pub fn packed(&self) -> &[u8] {
+        &self.out
+    }
+}
+
+/// An integer kept as bytes, big-endian; None beyond 64 bits.
+fn narrow(bytes: &[u8]) -> Option<u64> {
+    let (high, low) = bytes.split_at(bytes.len().saturating_sub(8));
+    let is_narrow = high.iter().all(|byte| *byte == 0);
+    is_narrow.then(|| low.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Cell, Malformed, Rows};
@@ -216,6 +255,26 @@ mod tests {
         is_read(&[0xc0], Some(Cell::Null));
         for other in [&[0xcf, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &[0xc2], &[0xcb, 0, 0, 0, 0, 0, 0, 0, 0], &[0xa1, 0xff]] {
             is_read(other, None);
+        }
+    }
+
+    #[test]
+    fn what_was_packed_is_read_back_and_what_has_no_form_is_refused() {
+        let wide = [&[0; 24][..], &[0xff; 8]].concat();
+        let cells = [Cell::Null, Cell::Int(300), Cell::Text("x"), Cell::Bytes(b"y")];
+        let mut packer = Packer::default();
+        assert_eq!(packer.row(4, cells.iter().map(|cell| Some((*cell, false)))), Some(()));
+        assert_eq!(packer.row(1, [Some((Cell::Bytes(&wide[16..]), true))].into_iter()), Some(()));
+        assert_eq!(
+            packer.packed(),
+            [&[0x94, 0xc0, 0xcd, 1, 44, 0xa1, b'x', 0xc4, 1, b'y', 0x91, 0xcf][..], &[0xff; 8]].concat()
+        );
+        for (bytes, value) in [(&[][..], 0), (&[7], 7), (&wide, u64::MAX)] {
+            assert_eq!(narrow(bytes), Some(value));
+        }
+        assert_eq!(narrow(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+        for refused in [Some((Cell::Int(-1), true)), Some((Cell::Bytes(&[1; 9]), true)), None] {
+            assert_eq!(Packer::default().row(1, [refused].into_iter()), None);
         }
     }
 

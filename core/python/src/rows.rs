@@ -1,6 +1,6 @@
 //! Rows that the core holds encoded: Python's objects are made of them when somebody looks at them.
 
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyNone, PySequence, PySlice, PyString, PyTuple};
 use tidelog_pure::chain::rows::{self, BLOCK_COLUMNS, TRANSACTION_COLUMNS, Value};
@@ -16,6 +16,10 @@ impl Rows {
         Rows(rows)
     }
 
+    pub fn inner(&self) -> &rows::Rows {
+        &self.0
+    }
+
     fn tuple<'py>(&self, py: Python<'py>, place: usize, memo: &mut Memo) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, memo.objects(py, &self.0, place)?)
     }
@@ -23,6 +27,13 @@ impl Rows {
 
 #[pymethods]
 impl Rows {
+    /// Rows of `width` values each; ValueError unless `packed` is such rows in their canonical encoding.
+    #[new]
+    fn new(py: Python<'_>, packed: &[u8], width: usize) -> PyResult<Rows> {
+        let read = py.detach(|| rows::Rows::read(packed.to_vec(), width));
+        read.map(Rows).ok_or_else(|| PyValueError::new_err("no rows of this width"))
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
     }

@@ -10,9 +10,14 @@ pub const NOMEM: c_int = 7;
 pub const TOO_BIG: c_int = 18;
 pub const CONSTRAINT: c_int = 19; // of xBestIndex: not this way
 
-pub const BLOB: c_int = 4; // what value_type says of bytes
+pub const INTEGER: c_int = 1; // what value_type says
+pub const TEXT: c_int = 3;
+pub const BLOB: c_int = 4;
+pub const NULL: c_int = 5;
 pub const EQUAL: c_uchar = 2; // SQLITE_INDEX_CONSTRAINT_EQ
 pub const DIRECT_ONLY: c_int = 3; // SQLITE_VTAB_DIRECTONLY: not from within triggers and views
+pub const OF_ANY_COUNT: c_int = -1; // of arguments
+pub const UTF8_AND_DIRECT_ONLY: c_int = 0x8_0001; // SQLITE_UTF8 | SQLITE_DIRECTONLY, of a function
 
 /// In the place of a destructor: SQLite copies what it is given before the call returns.
 pub const TRANSIENT: isize = -1;
@@ -26,7 +31,19 @@ type Slot = usize;
 /// `sqlite3_api_routines`, as far as it is used here.
 #[repr(C)]
 pub struct Routines {
-    _0: [Slot; 47],
+    pub aggregate_context: unsafe extern "C" fn(*mut Context, c_int) -> *mut c_void,
+    _1: [Slot; 44],
+    pub create_function: unsafe extern "C" fn(
+        *mut Database,
+        *const c_char,
+        c_int,
+        c_int,
+        *mut c_void,
+        Never,
+        Option<Step>,
+        Option<End>,
+    ) -> c_int,
+    _46: [Slot; 1],
     pub create_module: unsafe extern "C" fn(*mut Database, *const c_char, *const Module, *mut c_void) -> c_int,
     _48: [Slot; 2],
     pub declare_vtab: unsafe extern "C" fn(*mut Database, *const c_char) -> c_int,
@@ -35,7 +52,9 @@ pub struct Routines {
     pub malloc: unsafe extern "C" fn(c_int) -> *mut c_void,
     _69: [Slot; 9],
     pub result_blob: unsafe extern "C" fn(*mut Context, *const c_void, c_int, isize),
-    _79: [Slot; 4],
+    _79: [Slot; 1],
+    pub result_error: unsafe extern "C" fn(*mut Context, *const c_char, c_int),
+    _81: [Slot; 2],
     pub result_int64: unsafe extern "C" fn(*mut Context, i64),
     _84: [Slot; 1],
     pub result_text: unsafe extern "C" fn(*mut Context, *const c_char, c_int, isize),
@@ -44,7 +63,9 @@ pub struct Routines {
     pub value_bytes: unsafe extern "C" fn(*mut Value) -> c_int,
     _104: [Slot; 3],
     pub value_int64: unsafe extern "C" fn(*mut Value) -> i64,
-    _108: [Slot; 5],
+    _108: [Slot; 1],
+    pub value_text: unsafe extern "C" fn(*mut Value) -> *const c_uchar,
+    _110: [Slot; 3],
     pub value_type: unsafe extern "C" fn(*mut Value) -> c_int,
     _114: [Slot; 63],
     pub vtab_config: unsafe extern "C" fn(*mut Database, c_int, ...) -> c_int,
@@ -54,21 +75,27 @@ const _: () = {
     const fn stands(offset: usize, place: usize) {
         assert!(offset == place * size_of::<Slot>());
     }
+    stands(offset_of!(Routines, aggregate_context), 0);
+    stands(offset_of!(Routines, create_function), 45);
     stands(offset_of!(Routines, create_module), 47);
     stands(offset_of!(Routines, declare_vtab), 50);
     stands(offset_of!(Routines, libversion_number), 67);
     stands(offset_of!(Routines, malloc), 68);
     stands(offset_of!(Routines, result_blob), 78);
+    stands(offset_of!(Routines, result_error), 80);
     stands(offset_of!(Routines, result_int64), 83);
     stands(offset_of!(Routines, result_text), 85);
     stands(offset_of!(Routines, value_blob), 102);
     stands(offset_of!(Routines, value_bytes), 103);
     stands(offset_of!(Routines, value_int64), 107);
+    stands(offset_of!(Routines, value_text), 109);
     stands(offset_of!(Routines, value_type), 113);
     stands(offset_of!(Routines, vtab_config), 177);
 };
 
-type Never = Option<unsafe extern "C" fn()>; // a method that this table has not
+type Never = Option<unsafe extern "C" fn()>; // a method that this table, or function, has not
+pub type Step = unsafe extern "C" fn(*mut Context, c_int, *mut *mut Value);
+pub type End = unsafe extern "C" fn(*mut Context);
 
 /// `sqlite3_module`, version 1.
 #[repr(C)]

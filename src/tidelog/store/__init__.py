@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from tidelog.batch import Batch, Checkpoint, Outcome, Row, Table, Value
+from tidelog.batch import Batch, Checkpoint, Outcome, Pieces, Row, Table, Value
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime
 from tidelog.store.limits import STORE_LIMITS, StoreLimits
@@ -113,6 +113,13 @@ class Snapshot(Protocol):
             after: only rows whose key comes after this key (before it when descending): a keyset cursor.
             limit: at most so many.
             columns: only these, in this order: less to read, and to convert.
+        """
+        ...
+
+    async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
+        """The rows of a table with a scope and heights, by height and then in key order.
+
+        Where the store gives them encoded to the compiled core, tuples are made when somebody walks them.
         """
         ...
 

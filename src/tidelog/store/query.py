@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
-from tidelog.batch import NUMBER_MAX, Column, Drop, Kind, Row, Table, Value
+from tidelog.batch import NUMBER_MAX, Column, Drop, Kind, Piece, Pieces, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
 
 __all__ = [
@@ -319,6 +319,13 @@ class QuerySnapshot(ABC):
         )
         names = table.names if columns is None else tuple(columns)
         return await self._fetch(text, values, _places(names, table.wide), _places(names, table.signed))
+
+    async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
+        _, height = table.places
+        by_height: dict[Value, list[Row]] = {}
+        for row in await self.select(table, scope=scope, low=low, high=high):
+            by_height.setdefault(row[height], []).append(row)
+        return Pieces([Piece(scope, value, rows) for value, rows in by_height.items()])
 
     async def scan(
         self, table: Table, *, scope: int | str | None = None, low: int | None = None, high: int | None = None

@@ -20,9 +20,9 @@ from tests.chain.rig import CHAIN_ID, Calls, Rig, a_node, commits, replicas, rig
 from tests.patience import HANGS_S
 from tidelog.chain.forks.choice import is_linked
 from tidelog.chain.forks.position import decode_position, source_of
+from tidelog.chain.reading.blocks import refs_between
 from tidelog.chain.rows.tables import BLOCKS, REORGS, TRANSACTIONS
 from tidelog.chain.sync.engine import Sync
-from tidelog.chain.sync.writer import refs_between
 from tidelog.errors import BelowFinality, Unreachable
 from tidelog.sim.node.node import SimNode
 

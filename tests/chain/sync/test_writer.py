@@ -10,9 +10,10 @@ import pytest_asyncio
 from tests.chain.rig import CHAIN_ID, Rig, a_node, rig
 from tidelog.batch import Batch, Outcome
 from tidelog.chain.forks.position import counts
+from tidelog.chain.reading.blocks import read_block, refs_between
 from tidelog.chain.rows.tables import BLOCKS, REORGS
 from tidelog.chain.sync.engine import SyncLimits
-from tidelog.chain.sync.writer import WRITER_LIMITS, ChainWriter, WriterLimits, read_block, refs_between
+from tidelog.chain.sync.writer import WRITER_LIMITS, ChainWriter, WriterLimits
 from tidelog.errors import Busy, ConfigError, Corruption, Fenced
 
 HEAD = 30  # of which 22 are final

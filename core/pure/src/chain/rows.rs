@@ -6,7 +6,7 @@
 use super::blocks::{Form, Receipt, Transaction, Uint256};
 use super::checks::Proven;
 use super::keccak::Lanes;
-use super::sha256::{sha256_many, width};
+use super::sha256::{sha256_many, sha256_of, width};
 use std::sync::Arc;
 
 /// A column of a row.
@@ -69,6 +69,27 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Rows of `width` values each, one behind the other; None unless they are in their canonical encoding.
+    pub fn read(bytes: Vec<u8>, width: usize) -> Option<Rows> {
+        u32::try_from(bytes.len()).ok()?;
+        let mut head = Vec::with_capacity(3);
+        encode_head(&mut head, u16::try_from(width).ok()?);
+        let (mut left, mut ends) = (&bytes[..], Vec::new());
+        while !left.is_empty() {
+            let mut values = Values { left: left.strip_prefix(&head[..])? };
+            for _ in 0..width {
+                let before = values.left;
+                let value = values.next()?;
+                if before.len() - values.left.len() != encoded_size(value) {
+                    return None; // not the shortest form
+                }
+            }
+            left = values.left;
+            ends.push((bytes.len() - left.len()) as u32);
+        }
+        Some(Rows { bytes: Arc::new(bytes), start: 0, ends })
+    }
+
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -221,8 +242,11 @@ impl Encoded {
     }
 }
 
-/// The digests of blocks, as many at once as there are lanes; `encoded` gives what one is over.
-pub(super) fn digests<B>(blocks: &[B], lanes: Lanes, encoded: impl Fn(&B) -> Vec<u8>) -> Vec<[u8; 32]> {
+/// The digests of blocks, as many at once as there are lanes; `encoded` gives what one is over, in pieces.
+pub(super) fn digests<B>(blocks: &[B], lanes: Lanes, encoded: impl Fn(&B, &mut dyn FnMut(&[u8]))) -> Vec<[u8; 32]> {
+    if width(lanes) == 1 {
+        return blocks.iter().map(|block| sha256_of(|out| encoded(block, out))).collect();
+    }
     let mut digests = Vec::with_capacity(blocks.len());
     while digests.len() < blocks.len() {
         let (mut together, mut bytes) = (Vec::new(), 0);
@@ -230,9 +254,10 @@ pub(super) fn digests<B>(blocks: &[B], lanes: Lanes, encoded: impl Fn(&B) -> Vec
             if bytes > ENCODED_BYTES_MAX {
                 break;
             }
-            let rows = encoded(block);
-            bytes += rows.len();
-            together.push(rows);
+            let mut whole = Vec::new();
+            encoded(block, &mut |piece| whole.extend_from_slice(piece));
+            bytes += whole.len();
+            together.push(whole);
         }
         let messages: Vec<&[u8]> = together.iter().map(Vec::as_slice).collect();
         digests.extend(sha256_many(&messages, lanes));
@@ -449,7 +474,7 @@ fn joined(proven: &Proven) -> Vec<Option<String>> {
         .collect()
 }
 
-pub(super) fn encode_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn encode_text(out: &mut Vec<u8>, text: &str) {
     match text.len() {
         size @ 0..=31 => out.push(0xa0 | size as u8),
         size @ 32..=255 => out.extend_from_slice(&[0xd9, size as u8]),
@@ -466,7 +491,7 @@ pub(super) fn encode_text(out: &mut Vec<u8>, text: &str) {
 }
 
 #[inline(always)]
-fn encode_int(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn encode_int(out: &mut Vec<u8>, value: u64) {
     match value {
         0..=0x7f => out.push(value as u8),
         0x80..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
@@ -486,7 +511,7 @@ fn encode_int(out: &mut Vec<u8>, value: u64) {
 }
 
 #[inline(always)]
-fn encode_bytes(out: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn encode_bytes(out: &mut Vec<u8>, value: &[u8]) {
     match value.len() {
         size @ 0..=255 => out.extend_from_slice(&[0xc4, size as u8]),
         size @ 256..=65535 => {
@@ -502,16 +527,27 @@ fn encode_bytes(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 #[inline(always)]
-pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Value<'_>]) {
-    if row.len() < 16 {
-        out.push(0x90 | row.len() as u8);
+pub(crate) fn encode_null(out: &mut Vec<u8>) {
+    out.push(0xc0);
+}
+
+/// What stands before so many values.
+#[inline(always)]
+pub(crate) fn encode_head(out: &mut Vec<u8>, count: u16) {
+    if count < 16 {
+        out.push(0x90 | count as u8);
     } else {
         out.push(0xdc);
-        out.extend_from_slice(&(row.len() as u16).to_be_bytes());
+        out.extend_from_slice(&count.to_be_bytes());
     }
+}
+
+#[inline(always)]
+pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Value<'_>]) {
+    encode_head(out, row.len() as u16);
     for value in row {
         match *value {
-            Null => out.push(0xc0),
+            Null => encode_null(out),
             Int(value) => encode_int(out, value),
             Bytes(value) | Number(value) => encode_bytes(out, value),
             Text(text) => encode_text(out, text),
@@ -519,10 +555,36 @@ pub(super) fn encode_row(out: &mut Vec<u8>, row: &[Value<'_>]) {
     }
 }
 
+/// How many bytes a value's shortest form has.
+#[inline(always)]
+fn encoded_size(value: Value<'_>) -> usize {
+    match value {
+        Null => 1,
+        Int(value) => match value {
+            0..=0x7f => 1,
+            0x80..=0xff => 2,
+            0x100..=0xffff => 3,
+            0x1_0000..=0xffff_ffff => 5,
+            _ => 9,
+        },
+        Bytes(value) | Number(value) => match value.len() {
+            size @ 0..=255 => 2 + size,
+            size @ 256..=65535 => 3 + size,
+            size => 5 + size,
+        },
+        Text(text) => match text.len() {
+            size @ 0..=31 => 1 + size,
+            size @ 32..=255 => 2 + size,
+            size @ 256..=65535 => 3 + size,
+            size => 5 + size,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Value::{Bytes, Int, Null, Number, Text};
-    use super::{Values, encode_row};
+    use super::{Rows, Values, encode_row};
 
     fn encoded(row: &[super::Value<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -574,6 +636,18 @@ mod tests {
         }
         for row in [&[Null; 15][..], &[Null; 16], &[Int(7), Bytes(b"x"), Text("y"), Null, Int(1 << 40)]] {
             assert_eq!(Values::of(&encoded(row)).collect::<Vec<_>>(), row);
+        }
+        let rows = [encoded(&[Int(1), Text("a")]), encoded(&[Null, Bytes(b"b")])].concat();
+        let read = Rows::read(rows.clone(), 2).expect("two rows");
+        assert_eq!((read.len(), read.packed(), read.get(0)), (2, &rows[..], Some(&rows[..4])));
+        assert_eq!(read.values(1).expect("there").collect::<Vec<_>>(), [Null, Bytes(b"b")]);
+        for size in 0..rows.len() {
+            assert_eq!(Rows::read(rows[..size].to_vec(), 2).is_some(), [0, 4].contains(&size), "{size}");
+        }
+        for other in
+            [&[0x91, 0xcc, 1][..], &[0x91, 0xff], &[0x91, 0xc2], &[0x92, 1, 1], &[0xdc, 0, 1, 1], &[0x91, 0xd9, 0]]
+        {
+            assert!(Rows::read(other.to_vec(), 1).is_none(), "{other:?}");
         }
         assert_eq!(encoded(&[Null; 15])[..2], [0x9f, 0xc0]);
         assert_eq!(encoded(&[Null; 16])[..4], [0xdc, 0, 16, 0xc0]);

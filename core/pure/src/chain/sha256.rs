@@ -22,6 +22,13 @@ pub fn width(lanes: Lanes) -> usize {
     }
 }
 
+/// The digest of a message that comes in pieces.
+pub fn sha256_of(pieces: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Digest {
+    let mut digest = sha2::Sha256::new();
+    pieces(&mut |piece| digest.update(piece));
+    digest.finalize().into()
+}
+
 /// The digests of messages, in their order.
 pub fn sha256_many(messages: &[&[u8]], lanes: Lanes) -> Vec<Digest> {
     #[cfg(target_arch = "x86_64")]

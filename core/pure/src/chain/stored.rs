@@ -11,20 +11,69 @@ use super::json::Scanner;
 use super::keccak::Lanes;
 use super::rlp::{self, Item};
 use super::rows::{
-    self, BLOCK_COLUMNS, LOG_COLUMNS, TRANSACTION_COLUMNS, UNCLE_COLUMNS, Value, WITHDRAWAL_COLUMNS, encode_row,
+    self, BLOCK_COLUMNS, LOG_COLUMNS, Rows, TRANSACTION_COLUMNS, UNCLE_COLUMNS, Value, WITHDRAWAL_COLUMNS, encode_row,
     encode_text,
 };
 use super::rules::{Check, Rules};
 use super::take::prove;
 use crate::fault::guarded;
 
-/// The rows of one block as a store gave them, each kind in key order.
+/// Rows of a table, in key order. What they are encoded as is at hand where the store gave them so.
+pub struct Table<'a, const N: usize> {
+    rows: Vec<[Value<'a>; N]>,
+    packed: Option<&'a [u8]>,
+}
+
+impl<'a, const N: usize> Table<'a, N> {
+    pub fn of(rows: Vec<[Value<'a>; N]>) -> Self {
+        Table { rows, packed: None }
+    }
+
+    /// None if one has another number of values.
+    pub fn unpacked(rows: &'a Rows) -> Option<Self> {
+        let read = |place| {
+            let (mut row, mut values) = ([Value::Null; N], rows.values(place)?);
+            for value in &mut row {
+                *value = values.next()?;
+            }
+            values.next().is_none().then_some(row)
+        };
+        Some(Table { rows: (0..rows.len()).map(read).collect::<Option<_>>()?, packed: Some(rows.packed()) })
+    }
+
+    /// The table's name and its rows.
+    fn encoded(&self, name: &str, out: &mut dyn FnMut(&[u8])) {
+        let mut bytes = Vec::new();
+        encode_text(&mut bytes, name);
+        out(&bytes);
+        match self.packed {
+            Some(packed) => out(packed),
+            None => {
+                for row in &self.rows {
+                    bytes.clear();
+                    encode_row(&mut bytes, row);
+                    out(&bytes);
+                }
+            }
+        }
+    }
+}
+
+impl<'a, const N: usize> std::ops::Deref for Table<'a, N> {
+    type Target = [[Value<'a>; N]];
+
+    fn deref(&self) -> &Self::Target {
+        &self.rows
+    }
+}
+
+/// The rows of one block as a store gave them.
 pub struct Stored<'a> {
     pub block: [Value<'a>; BLOCK_COLUMNS],
-    pub transactions: Vec<[Value<'a>; TRANSACTION_COLUMNS]>,
-    pub logs: Vec<[Value<'a>; LOG_COLUMNS]>,
-    pub withdrawals: Vec<[Value<'a>; WITHDRAWAL_COLUMNS]>,
-    pub uncles: Vec<[Value<'a>; UNCLE_COLUMNS]>,
+    pub transactions: Table<'a, TRANSACTION_COLUMNS>,
+    pub logs: Table<'a, LOG_COLUMNS>,
+    pub withdrawals: Table<'a, WITHDRAWAL_COLUMNS>,
+    pub uncles: Table<'a, UNCLE_COLUMNS>,
     pub parent: Option<Hash>, // the hash of the block below; None for the first one
 }
 
@@ -90,22 +139,18 @@ impl<'a> Stored<'a> {
         self.block[BLOCK_COLUMNS - 1]
     }
 
-    /// What the digest is over.
-    fn encoded(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2048 + 1024 * self.transactions.len() + 320 * self.logs.len());
-        encode_text(&mut out, "blocks");
-        encode_row(&mut out, &self.block[..BLOCK_COLUMNS - 1]);
-        encode_text(&mut out, "transactions");
-        self.transactions.iter().for_each(|row| encode_row(&mut out, row));
-        encode_text(&mut out, "logs");
-        self.logs.iter().for_each(|row| encode_row(&mut out, row));
-        encode_text(&mut out, "withdrawals");
-        self.withdrawals.iter().for_each(|row| encode_row(&mut out, row));
+    /// What the digest is over, in pieces.
+    fn encoded(&self, out: &mut dyn FnMut(&[u8])) {
+        let mut row = Vec::with_capacity(2048);
+        encode_text(&mut row, "blocks");
+        encode_row(&mut row, &self.block[..BLOCK_COLUMNS - 1]);
+        out(&row);
+        self.transactions.encoded("transactions", out);
+        self.logs.encoded("logs", out);
+        self.withdrawals.encoded("withdrawals", out);
         if !self.uncles.is_empty() {
-            encode_text(&mut out, "uncles");
-            self.uncles.iter().for_each(|row| encode_row(&mut out, row));
+            self.uncles.encoded("uncles", out);
         }
-        out
     }
 
     fn case<'r>(&self, rules: &'r Rules) -> Outcome<Case<'r>> {
@@ -133,7 +178,7 @@ impl<'a> Stored<'a> {
             let expected = proven.transactions_whole && place < proven.covered;
             holds(covered == Value::Int(u64::from(expected)), "a transaction's mark")?;
         }
-        for row in &self.logs {
+        for row in self.logs.iter() {
             let [_, _, _, transaction, .., covered] = *row;
             let expected = proven.receipts_hold && int(transaction)? < proven.covered as u64;
             holds(covered == Value::Int(u64::from(expected)), "a log's mark")?;

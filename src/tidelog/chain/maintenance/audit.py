@@ -12,9 +12,9 @@ from tidelog.chain.contracts.contract import CONTRACTS
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import SOURCE_PREFIX, Counts, Position, counts, decode_position
 from tidelog.chain.projections import APPLY, REORG, REVERT, REWIND, SHRINK
+from tidelog.chain.reading.blocks import refs_between
 from tidelog.chain.reading.contracts import stored_contracts
 from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, REORGS, TRANSACTIONS, WITHDRAWALS
-from tidelog.chain.sync.writer import refs_between
 from tidelog.store import SCAN_ROWS, Snapshot
 from tidelog.store.query import key_of
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from tidelog.chain.projections import Projection
 from tidelog.chain.proof.outcome import Outcome, parse_proof
 from tidelog.chain.proof.spec import spec_of
+from tidelog.chain.reading.blocks import read_block, refs_between
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.tables import CHAINS
 from tidelog.chain.source.pool import Pool
 from tidelog.chain.source.prefetch import Prefetcher
 from tidelog.chain.sync.selecting import SelectingPrefetcher
-from tidelog.chain.sync.writer import ChainWriter, read_block, refs_between
+from tidelog.chain.sync.writer import ChainWriter
 from tidelog.chain.verify import Rules
 from tidelog.errors import ConfigError, Corruption, Rejected
 from tidelog.runtime import Runtime

@@ -26,12 +26,12 @@ from tidelog.chain.maintenance.verify_selected import Selected, prove_asked, pro
 from tidelog.chain.proof.checks import prove, rooted_count
 from tidelog.chain.proof.outcome import Outcome, Proof, parse_proof
 from tidelog.chain.proof.spec import ChainSpec, spec_of
+from tidelog.chain.reading.blocks import read_blocks, refs_between
 from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.reading import to_bundle
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS
-from tidelog.chain.sync.writer import read_blocks, refs_between
 from tidelog.errors import ConfigError, Corruption, ProofFailure
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
@@ -206,16 +206,16 @@ async def verify_jobs(
     Args:
         url: the store's, which each process opens.
     """
-    async with store.snapshot() as snapshot:
-        position, _ = await _stored(snapshot, chain_id)
-        bounded = low is not None or high is not None
-        first, last = low if low is not None else position.lowest, high if high is not None else position.head
-        whole = [] if bounded else await audit(snapshot, chain_id, position)
-    _check_range(position, first, last)
-    size = max(BLOCKS_AT_ONCE, -(-(last - first + 1) // jobs))
-    parts = [(start, min(last, start + size - 1)) for start in range(first, last + 1, size)]
+    bounded = low is not None or high is not None
     integrity = None if bounded else asyncio.create_task(store.check_integrity())  # meanwhile: it is another reader's
     try:
+        async with store.snapshot() as snapshot:
+            position, _ = await _stored(snapshot, chain_id)
+            first, last = low if low is not None else position.lowest, high if high is not None else position.head
+            whole = [] if bounded else await audit(snapshot, chain_id, position)
+        _check_range(position, first, last)
+        size = max(BLOCKS_AT_ONCE, -(-(last - first + 1) // jobs))
+        parts = [(start, min(last, start + size - 1)) for start in range(first, last + 1, size)]
         if len(parts) == 1:
             reports = [await verify_range(store, runtime, chain_id, first, last, findings_max=findings_max)]
         else:

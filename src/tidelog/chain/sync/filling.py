@@ -14,13 +14,14 @@ from tidelog.batch import Rollback, Row, Rows
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.contracts.projection import ContractEvents
+from tidelog.chain.reading.blocks import read_blocks, refs_between
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.coverage import gaps
 from tidelog.chain.select.selection import Selection, bloom_decides, merged
 from tidelog.chain.source.prefetch import Prefetcher
 from tidelog.chain.sync.beside.pieces import BESIDE, Prepared
-from tidelog.chain.sync.writer import ChainWriter, read_blocks, refs_between
+from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import Rejected
 from tidelog.store import Store
 from tidelog.telemetry import logger

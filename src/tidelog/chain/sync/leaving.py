@@ -6,10 +6,11 @@ from typing import Any
 from tidelog.batch import Row, Rows
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.forks.position import Counts
+from tidelog.chain.reading.blocks import read_block
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
 from tidelog.chain.select.selection import Selection, narrowed
-from tidelog.chain.sync.writer import ChainWriter, read_block
+from tidelog.chain.sync.writer import ChainWriter
 from tidelog.store import Snapshot, Store
 from tidelog.store.query import key_of
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tidelog.backoff import delays
 from tidelog.chain.blocks import Header
 from tidelog.chain.contracts.contract import ASKED
+from tidelog.chain.reading.blocks import refs_between
 from tidelog.chain.source.client import LATEST
 from tidelog.chain.source.pool import Pool
 from tidelog.chain.source.prefetch import Prefetcher
@@ -27,7 +28,7 @@ from tidelog.chain.sync.options import Options, SyncLimits
 from tidelog.chain.sync.quorum import Quorum, View
 from tidelog.chain.sync.rulebook import Rulebook
 from tidelog.chain.sync.selecting import SelectingPrefetcher
-from tidelog.chain.sync.writer import ChainWriter, refs_between
+from tidelog.chain.sync.writer import ChainWriter
 from tidelog.chain.verify import Rules
 from tidelog.errors import ConfigError, ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
 from tidelog.runtime import Runtime

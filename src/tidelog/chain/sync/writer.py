@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.backoff import delays
-from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table, Value
+from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table
 from tidelog.chain.blocks import BlockRef, Header
 from tidelog.chain.contracts.contract import ASKED, CONTRACTS, PROVEN, WHOLE, Registered, registered_row
 from tidelog.chain.contracts.projection import ContractEvents
@@ -21,9 +21,10 @@ from tidelog.chain.forks.choice import is_linked
 from tidelog.chain.forks.position import Counts, Position, counts, counts_of, decode_position, source_of
 from tidelog.chain.projections import REWIND, Projection
 from tidelog.chain.proof.outcome import NOT_APPLICABLE, Proof, parse_proof, with_parent
+from tidelog.chain.reading.blocks import read_block, read_blocks, refs_between
 from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.rows.layout import BlockRows, with_proof
-from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
 from tidelog.chain.select.faults import LOG_FAULTS, faults_between
 from tidelog.chain.select.selection import Selection
@@ -31,7 +32,7 @@ from tidelog.chain.sync.monitoring.trouble import Trouble
 from tidelog.chain.sync.staging import StagingBuffer
 from tidelog.errors import Busy, ConfigError, Corruption
 from tidelog.runtime import Runtime
-from tidelog.store import Snapshot, Store
+from tidelog.store import Store
 from tidelog.store.patience import patiently
 from tidelog.telemetry import ChainMetrics, logger
 
@@ -593,34 +594,3 @@ class ChainWriter:
     def _store_is_busy(self, error: Busy) -> None:
         self._trouble.note(str(error))
         _log.warning("store_busy", chain=self.chain_id, error=str(error))
-
-
-_REF_COLUMNS = tuple(BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
-
-
-async def refs_between(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[BlockRef]:
-    """The references of the stored blocks `low` to `high`, oldest first."""
-    number, block_hash, parent = _REF_COLUMNS
-    refs: list[BlockRef] = []
-    async for rows in snapshot.scan(BLOCKS, scope=chain_id, low=low, high=high):
-        refs += [BlockRef(row[number], row[block_hash], row[parent]) for row in rows]  # type: ignore[arg-type]
-    return refs
-
-
-async def read_blocks(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[BlockRows]:
-    """The stored blocks `low` to `high` with all their rows."""
-    blocks = await snapshot.select(BLOCKS, scope=chain_id, low=low, high=high)
-    groups: list[dict[Value, list[Row]]] = []
-    for table in (TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES):
-        height, by_number = table.names.index("block_number"), dict[Value, list[Row]]()
-        groups.append(by_number)
-        for row in await snapshot.select(table, scope=chain_id, low=low, high=high):
-            by_number.setdefault(row[height], []).append(row)
-    number = BLOCKS.index("number")
-    return [BlockRows(block, *(group.get(block[number], []) for group in groups)) for block in blocks]
-
-
-async def read_block(snapshot: Snapshot, chain_id: int, number: int) -> BlockRows | None:
-    """The stored block of that number with all its rows; None if it is not stored."""
-    found = await read_blocks(snapshot, chain_id, number, number)
-    return found[0] if found else None

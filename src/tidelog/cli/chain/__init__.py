@@ -242,7 +242,7 @@ def verify(
         jobs: processes that prove side by side.
         findings: stop after so many findings.
     """
-    from tidelog.cli.chain.maintenance import print_verification
+    from tidelog.cli.chain.verification import print_verification
 
     at_least("--jobs", jobs, 1)
     at_least("--findings", findings, 1)
@@ -281,7 +281,7 @@ def rewind(*, to: int, db: Db = DEFAULT_DB, chain_id: ChainId = None, below_fina
         to: the block that becomes the head.
         below_finalized: also where that drops final blocks.
     """
-    from tidelog.cli.chain.maintenance import rewind_to
+    from tidelog.cli.chain.rewind import rewind_to
 
     rewind_to(db, chain_id, to, below_finalized=below_finalized)
 

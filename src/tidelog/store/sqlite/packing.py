@@ -1,21 +1,25 @@
-"""Rows as one value, so that one statement adds many of them: by the table-valued function of the compiled core.
+"""Rows as one value, so that one statement adds or reads many of them: by two functions of the compiled core in SQL.
 
 Bound one by one, each row costs a round through the interpreter and opens each index of its table anew. The function
 `tidelog_rows(packed, width)` gives the rows that a value holds, and SQLite adds them with the interpreter's lock
 released. Packed is what every row has, its canonical encoding (`tidelog.batch`). Where the function is not there, or
 does not take the rows, they are bound one by one; the store holds the same.
+
+The other way, the aggregate `tidelog_packed(wide, ..)` packs the rows of each height as they are read.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 import apsw
 import msgspec
 
 from tidelog import compiled
-from tidelog.batch import Piece, Pieces, Row
+from tidelog.batch import Piece, Pieces, Row, Table
+from tidelog.store.query import column_list
 
-__all__ = ["from_packed", "load", "portions"]
+__all__ = ["from_packed", "load", "packed_query", "portions"]
 
 ROWS_MIN = 2_048  # of one statement. It keeps the pages that it changes as they were: few rows are cheaper one by one.
 PORTION_BYTES = 2 * 1024 * 1024  # of one value, which is there three times while its statement runs
@@ -47,6 +51,19 @@ def from_packed(width: int, *values: int) -> str:
     """What adds packed rows, in the place of VALUES: each with further values behind its own. It has one parameter."""
     columns = [*(f"c{place}" for place in range(width)), *map(str, values)]
     return f"SELECT {', '.join(columns)} FROM tidelog_rows(?, {width})"
+
+
+@lru_cache
+def packed_query(table: Table) -> str:
+    """What reads the rows of a scope (its first parameter) from one height to another: each height, its rows packed.
+
+    They come in the order of the key, of which these are the first columns.
+    """
+    wide = sum(1 << place for place, name in enumerate(table.names) if name in table.wide)
+    return (
+        f'SELECT "{table.height}", tidelog_packed({wide}, {column_list(table.names)}) FROM "{table.name}"'
+        f' WHERE "{table.scope}" = ?1 AND "{table.height}" >= ?2 AND "{table.height}" <= ?3 GROUP BY "{table.height}"'
+    )
 
 
 def portions(rows: Iterable[Row]) -> Iterator[tuple[Collection[Row], bytearray | None]]:

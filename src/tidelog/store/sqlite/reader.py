@@ -14,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from tidelog.batch import Checkpoint, Row, Table, Value
+from tidelog import compiled
+from tidelog.batch import Checkpoint, Piece, Pieces, Row, Table, Value
 from tidelog.errors import ConfigError, Corruption, TimedOut
 from tidelog.runtime import Runtime, Worker
 from tidelog.store import ReadLimits, Snapshot, migrations
@@ -22,6 +23,7 @@ from tidelog.store.ddl import SQLITE
 from tidelog.store.limits import SqliteLimits
 from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot, column_list
+from tidelog.store.sqlite import packing
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
 from tidelog.store.sqlite.segments import segment_faults
 from tidelog.store.sqlite.wide import restored, stored, texts
@@ -47,6 +49,7 @@ class _Reader:
     def __init__(self, path: str, vfs: str | None) -> None:
         self._path = path
         self._reading = False
+        self._packs: bool | None = None  # whether its connection packs rows; None: nobody has asked yet
         self.begun = False
         with translated(path):
             self.connection = connect(path, READ_ONLY, vfs)
@@ -84,6 +87,26 @@ class _Reader:
         finally:
             self._reading = False
         return restored(found, wide) if wide else found
+
+    def packed(self, table: Table, scope: int, low: int, high: int) -> Pieces | None:
+        """Rows as the compiled core takes them, with the interpreter's lock released; None where that is not to be had.
+
+        In a damaged store there may be a value that no row of the core has.
+        """
+        if self._packs is None:
+            self._packs = packing.load(self.connection) is None
+        module = compiled.core().module
+        if not self._packs or module is None:
+            return None
+        self._reading = True
+        try:
+            with translated(self._path), suppress(apsw.SQLError, ValueError):
+                found: list[Any] = self.connection.execute(packing.packed_query(table), (scope, low, high)).fetchall()
+                width = len(table.columns)
+                return Pieces([Piece(scope, height, module.Rows(rows, width)) for height, rows in found])
+        finally:
+            self._reading = False
+        return None
 
     def interrupt(self) -> None:
         """End the query that is under way, if there is one. From any thread."""
@@ -163,6 +186,10 @@ class _Snapshot(QuerySnapshot):
         self, text: str, values: list[Value], wide: Sequence[int] = (), signed: Sequence[int] = ()
     ) -> list[Row]:
         return await self._ask(lambda reader: reader.rows(text, values, wide))
+
+    async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
+        packed = await self._ask(lambda reader: reader.packed(table, scope, low, high))
+        return await super().pieces(table, scope=scope, low=low, high=high) if packed is None else packed
 
     async def misspelled(self, table: Table) -> list[int]:
         return await self._ask(lambda reader: reader.misspelled(table)) if table.spelled else []

@@ -16,6 +16,7 @@ from tidelog.chain.contracts.contract import ASKED, Contract
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.proof.outcome import Proof, parse_proof
+from tidelog.chain.reading.blocks import read_blocks
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
 from tidelog.chain.select.asked import ASKED_PARENT, AskedLog, LogQuery, asked_blocks, held_header
@@ -27,7 +28,7 @@ from tidelog.chain.source.pool import Nobody, Pool
 from tidelog.chain.source.prefetch import Prefetcher
 from tidelog.chain.sync.beside.pieces import BESIDE, Prepared
 from tidelog.chain.sync.filling import rows_beyond
-from tidelog.chain.sync.writer import ChainWriter, read_blocks
+from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import Rejected
 from tidelog.runtime import Runtime
 from tidelog.store import Store

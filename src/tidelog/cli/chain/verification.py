@@ -1,13 +1,11 @@
-"""What is done to a store that is there, without an endpoint: its verification, a rewind."""
+"""The verification of a stored chain, without an endpoint."""
 
 from tidelog.chain.maintenance.verify import Report, verify_jobs
-from tidelog.chain.sync.writer import ChainWriter
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import Corruption
 from tidelog.runtime import SystemRuntime, run
-from tidelog.telemetry import ChainMetrics, configure_logs
 
-__all__ = ["print_verification", "rewind_to"]
+__all__ = ["print_verification"]
 
 
 def print_verification(
@@ -43,16 +41,3 @@ async def _verify(db: str, chain_id: int | None, low: int | None, high: int | No
     async with opened(db, runtime=runtime) as store:
         chain = await the_chain(store, chain_id)
         return await verify_jobs(db, store, runtime, chain, low=low, high=high, jobs=jobs, findings_max=findings)
-
-
-def rewind_to(db: str, chain_id: int | None, to: int, *, below_finalized: bool) -> None:
-    configure_logs()
-    run(_rewind(db, chain_id, to, below_finalized))
-
-
-async def _rewind(db: str, chain_id: int | None, to: int, below_finalized: bool) -> None:
-    runtime = SystemRuntime()
-    async with opened(db, readonly=False, existing=True, runtime=runtime) as store:
-        writer = await ChainWriter.open(store, runtime, ChainMetrics(), await the_chain(store, chain_id))
-        dropped = await writer.rewind(to, below_finalized=below_finalized)
-    print(f"chain {writer.chain_id}: {dropped} blocks dropped, the head is {to}")
