@@ -23,10 +23,11 @@ print(json.dumps({"code": code, "modules": sorted(loaded)}), file=sys.stderr)
 """
 FRONT = {"tidelog", "tidelog.__main__", "tidelog.interrupt", "tidelog.cli", "tidelog.cli.front", "tidelog.errors"}
 PARSER = {"attr", "attrs", "cyclopts", "docstring_parser"}
-TERMINAL = {"rich", "pygments", "markdown_it", "mdurl"}
+TERMINAL = {"rich", "pygments", "markdown_it", "mdurl", "linkify_it"}  # the last where it is installed, for others
 HELP = PARSER | TERMINAL
 RUNNING = {"asyncio", "ssl", "uvloop", "msgspec", "hashlib"}  # what a command runs on, and no help text needs
-GROUP = FRONT | {"tidelog.cli.options"}
+SAYING = {"tidelog.cli.out", "tidelog.printable"}
+GROUP = FRONT | SAYING | {"tidelog.cli.options"}
 CHAIN = GROUP | {"tidelog.cli.chain", "tidelog.chain", "tidelog.chain.sync", "tidelog.chain.sync.defaults"}
 MARKET = GROUP | {"tidelog.cli.market", "tidelog.market", "tidelog.market.kraken", "tidelog.market.kraken.urls"}
 SERVE = GROUP | {"tidelog.cli.serve", "tidelog.api", "tidelog.api.http", "tidelog.api.http.defaults"}
@@ -55,6 +56,7 @@ HELPS: dict[str, tuple[set[str], set[str]]] = {
     "run --help": (FRONT | {"tidelog.cli.run"}, HELP),
     "status --help": (FRONT | {"tidelog.cli.run", "tidelog.cli.run.status"}, HELP),
     "demo --help": (FRONT | {"tidelog.cli.demo"}, HELP),
+    "top --help": (GROUP | {"tidelog.cli.top"}, HELP),
 }
 
 

@@ -72,5 +72,7 @@ def _run(words: list[str]) -> None:
 
 
 def _complain(sentence: str, *, code: int) -> None:
-    print(f"tidelog: {' '.join(sentence.split())}", file=sys.stderr)
+    from tidelog.cli.out import complain
+
+    complain(f"tidelog: {' '.join(sentence.split())}")
     sys.exit(code)

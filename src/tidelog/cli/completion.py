@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from tidelog.cli import application
+from tidelog.cli.out import say
 from tidelog.errors import ConfigError
 
 
@@ -22,4 +23,4 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None, output: Path
         raise ConfigError("--shell: say which shell it is, bash, zsh or fish: it cannot be detected") from None
     except OSError as error:
         raise ConfigError(f"the script cannot be written to {error.filename}: {error.strerror}") from None
-    print(f"{written} is written: start a new shell to use it")
+    say(f"{written} is written: start a new shell to use it")

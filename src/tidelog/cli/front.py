@@ -43,6 +43,7 @@ COMMANDS = (
     Command("status", "tidelog.cli.run.status:status", "Whether what `run` runs is well."),
     Command("stream", "tidelog.cli.stream:app", "Streams: a chain's changes to NATS JetStream, and read from there."),
     Command("token", "tidelog.cli.token:app", "Who may query: create, list, revoke."),
+    Command("top", "tidelog.cli.top:top", "Watch chains and recordings on the terminal."),
     Command("--install-completion", "tidelog.cli.completion:install", "Complete commands and flags in the shell."),
 )
 FLAGS = (("--help (-h)", "Display this message and exit."), ("--version", "Display application version."))

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from tidelog.cli.out import say
+
 __all__ = ["print_rows", "say_none", "time_text"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,15 +17,15 @@ def print_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
     for row in rows:
         shown = {name: f"0x{value.hex()}" if isinstance(value, bytes) else value for name, value in row.items()}
         if as_json:
-            print(json.dumps(shown))
+            say(json.dumps(shown))
         else:
-            print("  ".join(f"{name}={value}" for name, value in shown.items() if value is not None))
+            say("  ".join(f"{name}={value}" for name, value in shown.items() if value is not None))
 
 
 def say_none(sentence: str, as_json: bool) -> None:
     """Say that a list is empty to who reads it; what goes on to a program stays empty."""
     if not as_json and sys.stdout.isatty():
-        print(sentence)
+        say(sentence)
 
 
 def time_text(time_us: int) -> str:

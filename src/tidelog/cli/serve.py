@@ -100,10 +100,10 @@ def serve(
         tls_key=tls_key,
         health_port=health_port,
     )
-    run_server(db, options, tuple(map(_journal, journal)), log_level=log_level)
+    run_server(db, options, tuple(map(the_journal, journal)), log_level=log_level)
 
 
-def _journal(text: str) -> "JournalSource":
+def the_journal(text: str) -> "JournalSource":
     from tidelog.api.http.options import JournalSource
 
     name, separator, path = text.partition("=")

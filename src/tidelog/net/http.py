@@ -85,16 +85,28 @@ class AioHttp:
         self._session: aiohttp.ClientSession | None = None
         self._proxies = proxies or Proxies(os.environ)
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self, url: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AbstractAsyncContextManager[HttpResponse]:
+        return self._asked("POST", url, body, headers, timeout_s)
+
+    def get(
+        self, url: str, *, headers: Mapping[str, str], timeout_s: float
+    ) -> AbstractAsyncContextManager[HttpResponse]:
+        """As `post`, without a body."""
+        return self._asked("GET", url, None, headers, timeout_s)
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
     ) -> AsyncIterator[HttpResponse]:
         session, proxy = self._open(), self._proxies.of(url)
         through = "" if proxy is None else f" through the proxy {shown(proxy)}"
         if proxy is not None and not proxy.startswith("http"):
             raise Unreachable(f"no connection{through} (HTTP goes through http:// proxies only: set https_proxy)")
         try:
-            async with session.post(
+            async with session.request(
+                method,
                 url,
                 data=body,
                 headers=dict(headers),

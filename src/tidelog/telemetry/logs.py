@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from tidelog.printable import printable_lines
+
 
 def configure_logs(
     *, stream: TextIO | None = None, level: str = "info", form: str = "auto", process: str | None = None
@@ -71,13 +73,19 @@ def _processors(target: TextIO, form: str = "auto") -> list[Any]:
     import structlog
 
     human = target.isatty() if form == "auto" else form == "human"
+    for_people = [_printable, structlog.dev.ConsoleRenderer(colors=target.isatty())]
     return [
         _with_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        structlog.dev.ConsoleRenderer(colors=target.isatty()) if human else structlog.processors.JSONRenderer(),
+        *(for_people if human else [structlog.processors.JSONRenderer()]),
     ]
+
+
+def _printable(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What peers wrote does not command the terminal. Of other values the renderer shows Python's own form."""
+    return {name: printable_lines(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _with_trace(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

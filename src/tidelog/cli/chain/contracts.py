@@ -12,6 +12,7 @@ from tidelog.chain.reading.contracts import contract_spans, stored_contracts, st
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.select.coverage import Coverage, Span, gaps
 from tidelog.cli.listing import say_none
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened, the_chain
 from tidelog.runtime import run
 from tidelog.store import Snapshot
@@ -38,7 +39,8 @@ async def _print(db: str, chain_id: int | None, as_json: bool) -> None:
                 )
             for registered in contracts:
                 facts = await _facts(snapshot, chain, registered, position, coverage)
-                print(json.dumps(facts) if as_json else _shown(facts))
+                for line in [json.dumps(facts)] if as_json else _shown(facts):
+                    say(line)
 
 
 async def _facts(
@@ -70,12 +72,11 @@ async def _facts(
     return facts
 
 
-def _shown(facts: dict[str, Any]) -> str:
+def _shown(facts: dict[str, Any]) -> list[str]:
     covered = "no blocks" if facts["covered"] is None else "blocks {} to {}".format(*facts["covered"])
     lines = [f"{facts['contract']:12} {facts['address']}  {facts['state']}: {covered}, {facts['evidence']}"]
     lines += [f"  {name:40} {rows:>10} rows" for name, rows in facts["tables"].items()]
-    lines += [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
-    return "\n".join(lines)
+    return lines + [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
 
 
 def print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
@@ -99,4 +100,4 @@ async def _print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
     for row in rows:
         name = "every contract" if row["contract"] is None else row["contract"]
         said = f"{row['evidence']} of {row['endpoint']}" if row.get("endpoint") else row["evidence"]
-        print(json.dumps(row) if as_json else f"{name:24} {row['first']:>10} {row['last']:>10}  {said}")
+        say(json.dumps(row) if as_json else f"{name:24} {row['first']:>10} {row['last']:>10}  {said}")

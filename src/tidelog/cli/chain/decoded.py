@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tidelog.cli.printable import printable
+from tidelog.cli.out import complain, say
+from tidelog.printable import printable
 
 __all__ = ["Form", "print_decoded", "say_misfits"]
 
@@ -31,13 +32,15 @@ def print_decoded(found: Sequence[Struct], shape: type[Struct], names: Sequence[
     rows: list[dict[str, Any]] = [{name: _text(value) for name, value in asdict(each).items()} for each in found]
     if form == "json":
         for row in rows:
-            print(json.dumps(row))
+            say(json.dumps(row))
         return
     *place, _ = shape.__struct_fields__
     alike = all(each == names[0] for each in names) and not set(names[0]) & set(place)
     head = [*place, *(names[0] if alike else ("args",))]
     lines = [[*(row[name] for name in place), *_cells(row["args"], alike)] for row in rows]
     if form == "csv":
+        if sys.stdout.isatty():  # exact for a program; on a terminal nothing that a contract wrote may command it
+            lines = [[printable(str(cell)) for cell in line] for line in lines]
         csv.writer(sys.stdout, lineterminator="\n").writerows([head, *lines])
     elif lines:
         _print_table([head, *([printable(str(cell)) for cell in line] for line in lines)])
@@ -47,7 +50,7 @@ def say_misfits(misfits: Counter[str], what: str) -> None:
     """Each reason, and how many logs or transactions it holds for."""
     for reason, count in misfits.most_common():
         these = f"1 {what} does" if count == 1 else f"{count} {what}s do"
-        print(f"tidelog: {these} not fit the signature: {reason}", file=sys.stderr)
+        complain(f"tidelog: {these} not fit the signature: {reason}")
 
 
 def _cells(args: dict[str, Any], alike: bool) -> list[Any]:
@@ -63,4 +66,4 @@ def _text(value: object) -> object:
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -5,6 +5,7 @@ from tidelog.chain.proof.spec import rules_text
 from tidelog.chain.source.opening import RpcEndpoint, open_pool
 from tidelog.chain.sync.rulebook import probe_chain
 from tidelog.cli.options import LogLevel, Mode
+from tidelog.cli.out import say
 from tidelog.cli.sources.chain import ChainSource, sync_chain
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
@@ -42,16 +43,16 @@ async def _probe(rpc: tuple[RpcEndpoint, ...], db: str | None, chain_id: int | N
             async with opened(db, readonly=False, existing=True, runtime=runtime) as store:
                 chain = await the_chain(store, chain_id)
                 found = await probe_chain(store, pool, runtime, metrics, chain)
-    print(
+    say(
         f"chain {found.chain_id} ({found.spec.name}): {found.blocks} blocks of 0 to {found.high} looked at, from "
         f"{found.endpoints} endpoints"
     )
     for each in found.spec.ranges:
-        print(rules_text(each))
+        say(rules_text(each))
     if found.stored is not None:
-        print(f"stored: blocks from {found.next} on are proven by these rules:")
+        say(f"stored: blocks from {found.next} on are proven by these rules:")
         for each in found.stored.ranges:
-            print(f"  {rules_text(each)}")
+            say(f"  {rules_text(each)}")
 
 
 def repair_one(number: int, rpc: tuple[RpcEndpoint, ...], db: str, chain_id: int | None) -> None:
@@ -67,4 +68,4 @@ async def _repair(number: int, rpc: tuple[RpcEndpoint, ...], db: str, chain_id: 
     ):
         chain = await the_chain(store, chain_id)
         block = await repair_block(store, pool, runtime, metrics, chain, number)
-    print(f"block {number}: stored again as 0x{block.ref.hash.hex()}, {block.proof_text}")
+    say(f"block {number}: stored again as 0x{block.ref.hash.hex()}, {block.proof_text}")

@@ -1,6 +1,5 @@
 """`tidelog chain events | calls`: decoded from stored logs and transactions. Reads only, nothing is registered."""
 
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +12,7 @@ from tidelog.cli.chain.abi import events_of, functions_of
 from tidelog.cli.chain.decoded import Form, print_decoded, say_misfits
 from tidelog.cli.chain.queries import StoredRange, addresses_given, height, say_none, stored_range
 from tidelog.cli.options import limited
+from tidelog.cli.out import complain
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import ConfigError
 from tidelog.runtime import run
@@ -106,7 +106,7 @@ def _say_the_rest(page: DecodedPage[Any], what: str, limit: int) -> None:
     say_misfits(page.misfits, what)
     if page.last is not None and len(page.found) < limit:
         _, number, _ = page.last
-        print(f"tidelog: it ended at block {number!s}, having passed over so many: continue by --from", file=sys.stderr)
+        complain(f"tidelog: it ended at block {number!s}, having passed over so many: continue by --from")
 
 
 def _arguments(given: Sequence[str]) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from tidelog.chain.source.opening import RpcEndpoint
 from tidelog.chain.sync.monitoring.health import Limits
 from tidelog.chain.sync.options import Options
 from tidelog.cli.options import LogLevel, Mode, at_least
+from tidelog.cli.out import say
 from tidelog.cli.sources.chain import ChainSource, sync_chain, workers
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
@@ -65,11 +66,11 @@ async def _prove(
         faults = await snapshot.select(LOG_FAULTS, scope=chain)
         after = await stored_position(snapshot, chain)
     for fault in faults:
-        print(_shown(fault, as_json))
+        say(_shown(fault, as_json))
     if not as_json and after is not None:
         left = "" if after.asked_from is None else f"; blocks {after.asked_from} to {after.first - 1} are not yet"
         found = f"{len(faults)} logs were not as endpoints said" if faults else "endpoints had said all"
-        print(f"chain {chain}: proven from block {after.first} to {after.head}{left}; {found}")
+        say(f"chain {chain}: proven from block {after.first} to {after.head}{left}; {found}")
     return code
 
 

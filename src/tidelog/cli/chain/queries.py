@@ -5,7 +5,6 @@ a line. Where nothing is found, a sentence on standard error says what there is.
 """
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.selection import is_selected
 from tidelog.cli.listing import print_rows
 from tidelog.cli.options import HASH, hexadecimal, limited
+from tidelog.cli.out import complain
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import ConfigError
 from tidelog.runtime import run
@@ -289,7 +289,7 @@ async def _number_of(snapshot: Snapshot, chain: int, key: int | bytes) -> int:
 def say_none(what: Literal["block", "transaction", "log"], stored: StoredRange) -> None:
     """On standard error: an empty list is an answer, and not a mistake."""
     there = "" if stored.counts is None else f", with {getattr(stored.counts, f'{what}s')} {what}s"
-    print(f"tidelog: no {what} is such a one: {stored}{there}", file=sys.stderr)
+    complain(f"tidelog: no {what} is such a one: {stored}{there}")
 
 
 def addresses_given(flag: str, texts: Sequence[str]) -> tuple[bytes, ...]:

@@ -6,6 +6,7 @@ from tidelog.chain.forks.position import decode_position, source_of
 from tidelog.chain.proof.spec import LOWERABLE, rules_text, spec_of
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, REORGS
 from tidelog.chain.select.coverage import CONTRACT_COVERAGE, read_coverage
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.errors import Corruption
 from tidelog.runtime import run
@@ -64,10 +65,10 @@ async def _status(db: str, as_json: bool) -> None:
                 "last_reorg": None if not reorgs else dict(zip(("fork", "depth", "old_head"), reorgs[0], strict=True)),
             }
             if as_json:
-                print(json.dumps(facts))
+                say(json.dumps(facts))
             else:
                 for name, value in facts.items():
-                    print(f"{name:15} {_shown(value)}")
+                    say(f"{name:15} {_shown(value)}")
 
 
 def _shown(value: object) -> str:

@@ -1,6 +1,7 @@
 """The verification of a stored chain, without an endpoint."""
 
 from tidelog.chain.maintenance.verify import Report, verify_jobs
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import Corruption
 from tidelog.runtime import SystemRuntime, run
@@ -13,7 +14,7 @@ def print_verification(
 ) -> int:
     """Verify blocks `low` to `high`, print what was found; the exit code."""
     report = run(_verify(db, chain_id, low, high, jobs, findings))
-    print(
+    say(
         f"chain {report.chain_id}: {report.blocks} blocks ({report.first} to {report.last}), "
         f"{report.transactions} transactions, {report.logs} logs"
         + (f", {report.event_rows} rows of contracts' events" if report.event_rows else "")
@@ -21,18 +22,18 @@ def print_verification(
     )
     if report.findings:
         for finding in report.findings:
-            print(finding)
-        print(report.not_looked_at)
+            say(str(finding))
+        say(report.not_looked_at)
         return Corruption.exit_code
     if report.asked:
-        print("every header holds, so does every link below the head, and what is stored of a selection fits them")
+        say("every header holds, so does every link below the head, and what is stored of a selection fits them")
     elif report.selection:
-        print("every header and link holds, and what is stored of a selection fits them")
+        say("every header and link holds, and what is stored of a selection fits them")
     elif report.lowered:
-        print(f"every check that can be made here holds; not computable: {', '.join(sorted(report.lowered))}")
+        say(f"every check that can be made here holds; not computable: {', '.join(sorted(report.lowered))}")
     else:
-        print("every hash, root, bloom and link holds")
-    print(report.not_looked_at)
+        say("every hash, root, bloom and link holds")
+    say(report.not_looked_at)
     return 0
 
 

@@ -6,6 +6,7 @@ import json
 from tidelog.batch import ContentDigest
 from tidelog.chain.reading.contracts import stored_tables
 from tidelog.chain.reading.position import stored_chains
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.compiled import core
 from tidelog.runtime import run
@@ -46,14 +47,12 @@ async def _info(db: str, as_json: bool) -> None:
             }
             for c in checkpoints
         ]
-        print(json.dumps({**facts, "sources": sources}))
+        say(json.dumps({**facts, "sources": sources}))
         return
     for name, value in facts.items():
-        print(f"{name:14} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        say(f"{name:14} {', '.join(map(str, value)) if isinstance(value, list) else value}")
     for checkpoint in checkpoints:
-        print(
-            f"{checkpoint.source:14} epoch {checkpoint.epoch}, {checkpoint.commit_seq} commits, {checkpoint.position}"
-        )
+        say(f"{checkpoint.source:14} epoch {checkpoint.epoch}, {checkpoint.commit_seq} commits, {checkpoint.position}")
 
 
 def print_digest(db: str, as_json: bool) -> None:
@@ -65,12 +64,12 @@ async def _digest(db: str, as_json: bool) -> None:
     async with opened(db) as store:
         digests = await content_digests(store)
     if as_json:
-        print(json.dumps({name: {"sha256": digest, "rows": rows} for name, (digest, rows) in digests.items()}))
+        say(json.dumps({name: {"sha256": digest, "rows": rows} for name, (digest, rows) in digests.items()}))
         return
     for name, (hexdigest, rows) in digests.items():
         if rows == 0 and name != "store":
             continue
-        print(f"{hexdigest}  {name}" + ("" if name == "store" else f" ({rows} rows)"))
+        say(f"{hexdigest}  {name}" + ("" if name == "store" else f" ({rows} rows)"))
 
 
 async def content_digests(store: Store) -> dict[str, tuple[str, int]]:
@@ -100,4 +99,4 @@ async def _migrate(db: str) -> None:
         applied = await store.migrate()
         found = await store.info()
     done = f"applied {', '.join(map(str, applied))}; " if applied else "nothing to do; "
-    print(f"{done}the schema is at {found.schema_version}")
+    say(f"{done}the schema is at {found.schema_version}")

@@ -13,12 +13,14 @@ __all__ = ["demo"]
 MARK = ".tidelog-demo"  # in a folder that a demo made, and may make again
 
 
-def demo(*, folder: Path = Path("demo-out"), keep: bool = False) -> None:
+def demo(*, folder: Path = Path("demo-out"), keep: bool = False, live: bool = False, port: int = 8420) -> None:
     """Play both main jobs through, with lies, a reorg, a wrong checksum and two kill -9, in less than a minute.
 
     Args:
         folder: where the stores go; it is made again.
         keep: leave the folder there afterwards.
+        live: run simulated peers and an API over them until Ctrl-C instead, for `tidelog top` to look at.
+        port: of that API.
     """
     from tidelog.runtime import run
 
@@ -27,12 +29,25 @@ def demo(*, folder: Path = Path("demo-out"), keep: bool = False) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()
+    if live:
+        run(_show(folder, port))
+        if not keep:
+            shutil.rmtree(folder)
+        return
     run(_play(folder))
     if keep:
         print(f"\nThe stores are in {folder}: try `tidelog chain status --db sqlite:///{folder}/chain.db`")
         print(f"or `tidelog market trades BTC/USD --db sqlite:///{folder}/market.db`")
     else:
         shutil.rmtree(folder)
+
+
+async def _show(folder: Path, port: int) -> None:
+    from tidelog.cli.demo.live import LiveShow
+    from tidelog.cli.demo.stage import Stage
+
+    async with Stage(folder) as stage:
+        await LiveShow(stage, port).play()
 
 
 async def _play(folder: Path) -> None:

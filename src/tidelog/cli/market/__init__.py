@@ -10,6 +10,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.cli.options import DEFAULT_DB, LIST_MAX, Db, Json, LogLevel, ProgressMode, StatusAddress, at_least
+from tidelog.cli.out import say
 from tidelog.market.kraken.urls import REST_URL
 
 app = cyclopts.App(
@@ -149,7 +150,7 @@ def export(journal: str, to: str) -> None:
     """
     from tidelog.cli.market.journals import write_export
 
-    print(f"{write_export(journal, to)} records")
+    say(f"{write_export(journal, to)} records")
 
 
 @app.command(name="import")
@@ -162,7 +163,7 @@ def import_(source: str, journal: str) -> None:
     """
     from tidelog.market.journal.export import import_journal
 
-    print(f"{import_journal(source, journal)} records")
+    say(f"{import_journal(source, journal)} records")
 
 
 @app.command

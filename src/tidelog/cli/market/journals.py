@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from tidelog.cli.out import complain, say
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.market.core import JournalEvent
@@ -17,6 +18,7 @@ from tidelog.market.replay.position import follow_events
 from tidelog.market.replay.replay import Summary, replay_records, summarize
 from tidelog.market.replay.sources import Source
 from tidelog.market.written import written
+from tidelog.printable import printable_lines
 from tidelog.runtime import SystemRuntime, run
 
 
@@ -26,12 +28,12 @@ def print_replay(path: str, *, speed: str, protocol: Literal["v1", "v2"] | None,
     summary = summarize(found.blocks()) if factor is None else run(_replay(found, factor))
     found.require_readable(summary)
     for note in [] if found.recording is None else found.recording.notes:
-        print(f"{path}: {note}", file=sys.stderr)
+        complain(f"{path}: {note}")
     counts = {check.value: count for check, count in summary.checks.items()}
     counts |= {"malformed": summary.malformed, "unknown": summary.unknown}
-    print(f"{summary.events} events, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    say(f"{summary.events} events, " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     for number, digest in summary.digests.items():
-        print(f"run {number}: {digest.events} events, digest {digest.hexdigest()}")
+        say(f"run {number}: {digest.events} events, digest {digest.hexdigest()}")
 
 
 async def _replay(source: Source, speed: float) -> Summary:
@@ -59,14 +61,15 @@ def print_followed(journal: str, *, from_start: bool) -> None:
 
 
 async def _follow(journal: str, from_start: bool) -> None:
-    after = EventId(0, 0)
+    after, shown = EventId(0, 0), sys.stdout.isatty()
     runtime = SystemRuntime()
     if not from_start:
         async for records in follow_records(journal, runtime, ending=lambda: True):
             after = records[-1].id
     async for entries in follow_events(journal, runtime, after=after):
         for entry in entries:
-            sys.stdout.buffer.write(_line(entry))
+            line = _line(entry)
+            sys.stdout.buffer.write(printable_lines(line.decode()).encode() if shown else line)
         sys.stdout.buffer.flush()
 
 
@@ -100,7 +103,7 @@ def write_export(journal: str, to: str) -> int:
 
 def print_begun(journal: str, db: str, name: str) -> None:
     last = run(_new_journal(journal, db, name))
-    print(f"{journal} continues behind run {last.run}, record {last.seq} of the lost one")
+    say(f"{journal} continues behind run {last.run}, record {last.seq} of the lost one")
 
 
 async def _new_journal(journal: str, db: str, name: str) -> EventId:

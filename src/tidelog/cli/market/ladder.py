@@ -9,6 +9,7 @@ from typing import Literal
 
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from tidelog.market.book.levels import Precision, ScaledLevel
 from tidelog.market.journal.writer import follow as follow_records
@@ -17,6 +18,7 @@ from tidelog.market.projection.rows import decimal_text
 from tidelog.market.replay.position import core_at_end
 from tidelog.market.symbols import normal_symbol
 from tidelog.market.views import BookView, view_of
+from tidelog.printable import printable
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.telemetry import configure_logs
 
@@ -86,7 +88,7 @@ def ladder(symbol: str, view: BookView | None) -> Table:
         state = f"proven to {view.proven_depth} levels" if view.proven else "NOT PROVEN"
         state += ", crossed" if view.crossed else ""
         state += f", {view.mismatches} mismatches" if view.mismatches else ""
-    table = Table(title=f"{symbol}: {state}", min_width=TITLE_CHARS)
+    table = Table(title=Text(f"{printable(symbol)}: {state}"), min_width=TITLE_CHARS)
     for column in ("bid quantity", "price", "ask quantity"):
         table.add_column(column, justify="right")
     if view is not None:

@@ -3,6 +3,7 @@
 import os
 
 from tidelog.cli.options import LogLevel, Mode
+from tidelog.cli.out import say
 from tidelog.cli.sources.market import MarketSource, record_market
 from tidelog.cli.sources.progress import write_json
 from tidelog.cli.sources.stopping import Stop
@@ -29,7 +30,7 @@ async def _record(source: MarketSource, status: str | None, progress: Mode) -> N
         facts = {"frames": recorded.frames, "mismatches": recorded.mismatches, "malformed": recorded.malformed}
         write_json({"state": "stopped", "run": recorded.last.run, **facts, "digest": digest})
         return
-    print(
+    say(
         f"run {recorded.last.run}: {recorded.frames} frames, {recorded.mismatches} mismatches, "
         f"{recorded.malformed} malformed, digest {digest}"
     )

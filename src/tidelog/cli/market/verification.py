@@ -3,6 +3,7 @@
 import os
 
 from tidelog.cli.market.queries import SOURCE_PREFIX, the_source
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.maintenance.verify import Report, verify_market
@@ -19,15 +20,15 @@ def print_verification(db: str, name: str | None, journal: str | None, *, findin
         raise ConfigError(f"--journal {journal}: there is no such file; without --journal only the rows are looked at")
     report = run(_verify(db, name, journal, findings))
     rows = ", ".join(f"{count} {table.replace('_', ' ')}" for table, count in report.rows.items())
-    print(f"{report.source}: {rows} verified")
+    say(f"{report.source}: {rows} verified")
     for finding in report.findings:
-        print(f"{report.source} differs: {finding}")
+        say(f"{report.source} differs: {finding}")
     if not report.findings:
         if report.folded is None:
-            print("the rows fit each other and the checkpoint")
+            say("the rows fit each other and the checkpoint")
         else:
-            print(f"the rows fit each other, and are what {journal} makes, from record {_place(report)} on")
-    print(report.not_looked_at)
+            say(f"the rows fit each other, and are what {journal} makes, from record {_place(report)} on")
+    say(report.not_looked_at)
     return Corruption.exit_code if report.findings else 0
 
 

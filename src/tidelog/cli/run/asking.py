@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from tidelog.cli.out import say
 from tidelog.cli.run import surroundings
 from tidelog.cli.run.file.processes import checked
 from tidelog.cli.run.file.settings import API, SUPERVISOR, Settings
@@ -22,7 +23,7 @@ def print_status(config: str, data_dir: str | None, *, live: bool) -> int:
     settings = checked(config, surroundings(data_dir)).value
     found = run(_ask(settings))
     for name, readiness in found.items():
-        print(f"{name:12} {'ready' if readiness.ready else '; '.join(readiness.reasons)}")
+        say(f"{name:12} {'ready' if readiness.ready else '; '.join(readiness.reasons)}")
     judged = [found[SUPERVISOR]] if live else list(found.values())
     return 0 if all(readiness.ready for readiness in judged) else SourceError.exit_code
 

@@ -6,6 +6,7 @@ from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions, JournalSource
 from tidelog.api.server.serve import ApiServer
 from tidelog.cli.options import LogLevel
+from tidelog.cli.out import say
 from tidelog.cli.sources.stopping import Stop
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.store import open_store
@@ -32,7 +33,7 @@ async def _serve(db: str, options: ApiOptions, journals: tuple[JournalSource, ..
     stop = Stop()
     stop.on_signals()
     await serve_until(
-        stop, db, SystemRuntime(), options, journals, ApiMetrics(), lambda url: print(f"listening on {url}", flush=True)
+        stop, db, SystemRuntime(), options, journals, ApiMetrics(), lambda url: say(f"listening on {url}", flush=True)
     )
 
 

@@ -21,6 +21,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tidelog.cli.options import Mode
+from tidelog.printable import printable
 from tidelog.runtime import Runtime
 
 __all__ = ["Display", "ProgressReport", "Rates", "write_json"]
@@ -135,7 +136,7 @@ class Display:
 
     def _show(self, live: Live) -> None:
         self._look()
-        line = self._report.line(self._console.width)
+        line = printable(self._report.line(self._console.width))
         live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)
 
     async def _keep_logging(self) -> None:

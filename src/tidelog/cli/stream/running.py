@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from tidelog.cli.options import LogLevel
+from tidelog.cli.out import say
 from tidelog.cli.sources.status import StoreSize, status_served
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
@@ -84,7 +85,7 @@ async def _print_changes(
     left = count
     async with aclosing(changes(nats, chain=chain, after=after, stream=stream, login=login)) as items:
         async for item in items:
-            print(encode(item).decode(), flush=True)
+            say(encode(item).decode(), flush=True)
             if left is not None:
                 left -= 1
                 if left == 0:

@@ -9,6 +9,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.cli.options import DEFAULT_DB, Db
+from tidelog.cli.out import say
 
 app = cyclopts.App(name="token", help="Who may query: create, list, revoke.")
 
@@ -30,7 +31,7 @@ def create(
     """
     from tidelog.cli.token.stored import create_token
 
-    print(create_token(db, name, scope, expires))
+    say(create_token(db, name, scope, expires))
 
 
 @app.command(name="list")
@@ -55,4 +56,4 @@ def revoke(name: str, *, db: Db = DEFAULT_DB) -> None:
     from tidelog.cli.token.stored import revoke_token
 
     revoke_token(db, name)
-    print(f"{name} is revoked")
+    say(f"{name} is revoked")

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 
 from tidelog.cli.listing import say_none, time_text
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, SystemRuntime, run
@@ -62,12 +63,12 @@ async def _list(db: str, as_json: bool) -> None:
             "revoked": _time(token.revoked_at),
         }
         if as_json:
-            print(json.dumps(facts))
+            say(json.dumps(facts))
         else:
             dates = (
                 f"{key} {value}" for key, value in facts.items() if key not in ("name", "scopes", "state") and value
             )
-            print(f"{token.name:24} {state:8} {' '.join(sorted(token.scopes)):13} {', '.join(dates)}")
+            say(f"{token.name:24} {state:8} {' '.join(sorted(token.scopes)):13} {', '.join(dates)}")
 
 
 def _time(at_ms: int | None) -> str | None:

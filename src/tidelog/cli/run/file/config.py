@@ -2,12 +2,12 @@
 
 import json
 import os
-import sys
 from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
 
+from tidelog.cli.out import complain, say
 from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir, surroundings
 from tidelog.cli.run.file.processes import checked, warnings_of
 from tidelog.cli.run.file.reference import commented_file
@@ -23,9 +23,9 @@ def check(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None) -> Non
     """Say what a file would run, or what is wrong with it; exit code 2 then. Connects to nothing."""
     loaded = checked(config, surroundings(data_dir))
     for warning in warnings_of(loaded, config):
-        print(f"tidelog: warning: {warning}", file=sys.stderr)
+        complain(f"tidelog: warning: {warning}")
     for about, what in _plan(loaded.value):
-        print(f"{about:8} {what}")
+        say(f"{about:8} {what}")
 
 
 def _plan(settings: Settings) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def show(
     keys = shown(checked(config, surroundings(data_dir)))
     if not as_json:
         for key in keys:
-            print(f"{key.key} = {json.dumps(key.value)}  # {key.origin}")
+            say(f"{key.key} = {json.dumps(key.value)}  # {key.origin}")
         return
     values: dict[str, Any] = {}
     for key in keys:
@@ -66,7 +66,7 @@ def show(
             below = below.setdefault(step, {})
         below[key.path[-1]] = key.value
     overrides = {key.key: key.origin for key in keys if key.origin not in ("file", "default")}
-    print(json.dumps({"values": values, "overrides": overrides}))
+    say(json.dumps({"values": values, "overrides": overrides}))
 
 
 def init(path: str = DEFAULT_FILE, /) -> None:
@@ -83,4 +83,4 @@ def init(path: str = DEFAULT_FILE, /) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
     with open(file, "w", encoding="utf-8") as opened:
         opened.write(commented_file())
-    print(f"{path} is written: `tidelog config check -c {path}`, then `tidelog run -c {path}`")
+    say(f"{path} is written: `tidelog config check -c {path}`, then `tidelog run -c {path}`")

@@ -1,0 +1,51 @@
+"""`tidelog top`: look at chains and recordings on the terminal. What it does is imported when it runs."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tidelog.cli.options import Several
+
+__all__ = ["top"]
+
+USUAL_API = "http://127.0.0.1:8420"  # where `serve` and `run` listen by default
+
+
+def top(
+    search: str | None = None,
+    *,
+    api: Annotated[str, Parameter(env_var="TIDELOG_API")] = USUAL_API,
+    db: str | None = None,
+    journal: Several = (),
+    mean: int = 10,
+    large_qty: float | None = None,
+    large_value: float | None = None,
+    ascii_only: Annotated[bool, Parameter(name="--ascii", negative="")] = False,
+) -> None:
+    """Watch chains and recordings on the terminal: an overview, order books, candles, blocks. It only reads.
+
+    It watches an API (`tidelog run`, `tidelog serve`, `tidelog demo --live`), or with --db a store itself. Keys are
+    at the bottom, ? explains them. TIDELOG_TOKEN has the token, where the API asks for one.
+
+    Args:
+        search: what to open first: a symbol, a block's number, a hash, an address.
+        api: the API's address.
+        db: read this store in the place of an API: sqlite:///PATH or postgresql://USER@HOST/NAME.
+        journal: with --db, NAME=PATH: show the books of the recording NAME (kraken, when it is left out) as they live.
+        mean: candles that the mean is over.
+        large_qty: mark trades of at least this quantity.
+        large_value: mark trades of at least this value, quantity times price.
+        ascii_only: draw with ASCII alone, as happens by itself where the terminal has nothing else.
+    """
+    from tidelog.cli.top.watching import watch
+
+    watch(
+        search,
+        api=api,
+        db=db,
+        journals=journal,
+        mean=mean,
+        large_qty=large_qty,
+        large_value=large_value,
+        ascii_only=ascii_only,
+    )

@@ -1,0 +1,1 @@
+"""The terminal's views of chains and recordings."""

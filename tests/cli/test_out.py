@@ -1,0 +1,28 @@
+"""Commands have one way to their user, on which nobody else's text commands the terminal."""
+
+import ast
+from pathlib import Path
+
+import tidelog.cli
+from tests.cli.conftest import Cli
+
+ROOT = Path(tidelog.cli.__file__).parent
+APART = ("demo/", "sim/", "out.py", "__init__.py")  # what they print is their own, or printed by other commands
+
+
+def test_every_command_says_what_it_says_by_one_piece() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(ROOT.rglob("*.py"))
+        if not path.relative_to(ROOT).as_posix().startswith(APART)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert found == []
+
+
+def test_a_mistake_is_told_in_words_that_command_nothing(cli: Cli) -> None:
+    done = cli("market", "trades", "\x1b[2JX/USD", "--db", "sqlite:////nowhere/\x1b]0;owned\x07.db")
+    assert done.code == 2
+    assert "\x1b" not in done.err
+    assert "\\u001b]0;owned" in done.err
