@@ -47,14 +47,20 @@ async def exposition(folder: Path) -> str:
                     exchange.push(script.update("A/USD", qty), script.trade("B/USD"))
                 supervisor = StatusServer(f"unix:{folder}/run.sock", metrics=_supervised, ready=lambda: Readiness(True))
                 publisher = StatusServer(f"unix:{folder}/s.sock", metrics=_published, ready=lambda: Readiness(True))
-                async with supervisor, publisher:
-                    addresses = {"supervisor": supervisor.address, "stream": publisher.address}
+                teller = StatusServer(f"unix:{folder}/t.sock", metrics=_told, ready=lambda: Readiness(True))
+                async with supervisor, publisher, teller:
+                    addresses = {"supervisor": supervisor.address, "stream": publisher.address, "told": teller.address}
                     return await _read(db, {"chain": chain, "market": market, **addresses})
 
 
 async def _published() -> bytes:
     """What a publisher shows."""
     return rendered(StreamMetrics().registry)
+
+
+async def _told() -> bytes:
+    """What a publisher of a recording shows."""
+    return rendered(StreamMetrics(recording=True).registry)
 
 
 async def _supervised() -> bytes:

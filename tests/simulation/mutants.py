@@ -76,7 +76,7 @@ MUTANTS: dict[str, Mutant] = {
         40,
         (
             Patch(
-                "tidelog.stream.publisher",
+                "tidelog.stream.chain.outbox",
                 "            found.append(reset_message(self._chain, place, page.begun))\n",
                 "            pass\n",
             ),

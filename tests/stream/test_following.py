@@ -4,10 +4,11 @@ import random
 
 import pytest
 
-from tests.stream.test_messages import CHAIN, PAYLOAD_MAX, a_block, change_row, stored
+from tests.stream.test_chain_messages import CHAIN, PAYLOAD_MAX, a_block, change_row, stored
 from tidelog.chain.forks.bookmarks import BEGIN, Place
+from tidelog.stream.chain.messages import ChainLanguage, Change, Reset, StreamItem, messages_of, reset_message
+from tidelog.stream.envelope import Part, part_of
 from tidelog.stream.following import Astray, Following
-from tidelog.stream.messages import Change, Part, Reset, messages_of, part_of, reset_message
 from tidelog.stream.port import Message
 
 
@@ -26,20 +27,24 @@ def parts_of(messages: list[Message]) -> list[Part]:
     return [part_of(each) for each in stored(messages)]
 
 
-def shown(following: Following, parts: list[Part]) -> list[int]:
-    return [item.seq for item in map(following.take, parts) if item is not None]
+def a_following(place: Place | None) -> Following[StreamItem]:
+    return Following(ChainLanguage(CHAIN), place)
+
+
+def shown(following: Following[StreamItem], parts: list[Part]) -> list[int]:
+    return [item.seq for item in map(following.take, parts) if isinstance(item, Change | Reset)]
 
 
 def test_each_change_is_shown_once_in_order() -> None:
     parts = parts_of(published(5))
     doubled = [part for each in parts for part in (each, each)]
-    assert shown(Following(BEGIN), doubled) == [1, 2, 3, 4, 5]
+    assert shown(a_following(BEGIN), doubled) == [1, 2, 3, 4, 5]
 
 
 def test_parts_are_shown_once_all_are_there() -> None:
     parts = parts_of(published(3, logs=24))
     assert len(parts) > 6, "several parts a change"
-    following = Following(BEGIN)
+    following = a_following(BEGIN)
     seen = [following.take(part) for part in parts]
     assert [item is not None for item in seen] == [part.is_last for part in parts]
     for item in seen:
@@ -51,7 +56,7 @@ def test_parts_are_shown_once_all_are_there() -> None:
 
 def test_parts_that_were_begun_anew_count_from_there() -> None:
     parts = parts_of(published(1, logs=12))
-    assert shown(Following(BEGIN), [*parts[:2], *parts]) == [1]
+    assert shown(a_following(BEGIN), [*parts[:2], *parts]) == [1]
 
 
 def test_a_reset_goes_back() -> None:
@@ -60,7 +65,7 @@ def test_a_reset_goes_back() -> None:
     back = reset_message(CHAIN, places[3], places[1])
     other = change_row(3, writer=7)
     (after,) = messages_of(CHAIN, other, places[1], None, None, PAYLOAD_MAX)
-    following = Following(BEGIN)
+    following = a_following(BEGIN)
     seen = [following.take(part) for part in parts_of([*messages, back, after])]
     assert isinstance(seen[4], Reset)
     assert (seen[4].seq, following.place) == (2, places[1].advanced([other]))
@@ -70,7 +75,7 @@ def test_a_reset_goes_back() -> None:
 
 def test_whoever_begins_with_what_comes_first_begins_with_a_whole_change() -> None:
     parts = parts_of(published(3, logs=12))
-    following = Following(None)
+    following = a_following(None)
     assert shown(following, parts[1:]) == [2, 3]
 
 
@@ -81,12 +86,12 @@ def test_whoever_begins_with_what_comes_first_begins_with_a_whole_change() -> No
 )
 def test_what_does_not_continue_leads_astray(place: Place, first: int) -> None:
     with pytest.raises(Astray):
-        shown(Following(place), parts_of(published(3))[first:])
+        shown(a_following(place), parts_of(published(3))[first:])
 
 
 def test_a_part_that_is_left_out_leads_astray() -> None:
     first, _, third, *_ = parts_of(published(1, logs=24))
-    following = Following(BEGIN)
+    following = a_following(BEGIN)
     assert following.take(first) is None
     with pytest.raises(Astray):
         following.take(third)
@@ -101,11 +106,11 @@ def test_no_order_of_messages_shows_a_change_twice_or_leaves_one_out(seed: int) 
     for _ in range(rng.randint(0, 2)):
         i, j = rng.randrange(len(heard)), rng.randrange(len(heard))
         heard[i], heard[j] = heard[j], heard[i]
-    following, seen = Following(BEGIN), []
+    following, seen = a_following(BEGIN), []
     try:
         for part in heard:
             item = following.take(part)
-            if item is not None:
+            if isinstance(item, Change):
                 seen.append(item.seq)
     except Astray:
         pass

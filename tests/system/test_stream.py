@@ -29,8 +29,8 @@ from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tidelog.errors import Unreachable
 from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.stream.envelope import part_of
 from tidelog.stream.jetstream import JetStream, StreamSettings
-from tidelog.stream.messages import part_of
 from tidelog.stream.port import Stored
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_follower.py"

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from tidelog import compiled
@@ -149,6 +149,7 @@ class Core:
         self._use(venue_of(DEFAULT))
         self.protocol: str | None = None  # None: nothing to start from was seen yet
         self.digest: EventDigest | None = None
+        self._begun_us: int | UnsetType = UNSET  # when the run began, where that is known
 
     def apply(self, record: Record) -> JournalEvent | None:
         """Apply the next record.
@@ -348,16 +349,18 @@ class Core:
         """What another core has to know to start after the record that this is written in."""
         assert self.protocol is not None
         books = [book.state for book in self.books.by_symbol.values()]
-        return CoreSnapshot(self.protocol, self.session.session_state, tuple(books), self.decoder.state)
+        return CoreSnapshot(self.protocol, self.session.session_state, tuple(books), self._begun_us, self.decoder.state)
 
     def _apply_control(self, control: Control, at_us: int) -> None:
         if isinstance(control, Started):
             self.protocol = control.protocol
+            self._begun_us = at_us
             self._use(venue_of(control.protocol))
             self.digest = EventDigest() if self._digesting else None
         elif self.protocol is None:
             if isinstance(control, CoreSnapshot):
                 self.protocol = control.protocol
+                self._begun_us = control.begun_us
                 self._use(venue_of(control.protocol), control.session)
                 self.decoder.resume(control.decoder)
                 for state in control.books:

@@ -1,4 +1,4 @@
-"""Streams: a chain's changes to NATS JetStream, and from there to programs of one's own.
+"""Streams: a chain's changes and recordings to NATS JetStream, and from there to programs of one's own.
 
     async for item in changes("nats://127.0.0.1:4222", chain=1, after=place):
         match item:
@@ -6,8 +6,8 @@
             case Change(kind="revert"): ...
             case Reset(seq=seq): ...
 
-Keep `item.place` in one transaction with what the item did, and begin with it the next time: then each change is
-applied exactly once. Needs `tidelog[nats]`.
+`events(.., recording="kraken")` is the same for a recording. Keep `item.place` in one transaction with what the item
+did, and begin with it the next time: then each change is applied exactly once. Needs `tidelog[nats]`.
 """
 
 from importlib import import_module
@@ -15,34 +15,79 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tidelog.chain.written import AccessEntry, Authorization, Block, Log, Receipt, Transaction, Withdrawal
-    from tidelog.stream.client import changes
-    from tidelog.stream.following import Gap, StreamItem
+    from tidelog.stream.chain.messages import Change, Gap, Reset, StreamItem
+    from tidelog.stream.client import changes, events
     from tidelog.stream.jetstream import Login
-    from tidelog.stream.messages import Change, Reset
+    from tidelog.stream.market.messages import (
+        BookChange,
+        BookTop,
+        ExchangeCandle,
+        Frame,
+        Frames,
+        Level,
+        MarketEvent,
+        MarketItem,
+        MarketReset,
+        Missing,
+        ProofState,
+        Recorded,
+        RecordedTrade,
+        TradesMade,
+    )
 
 __all__ = [
     "AccessEntry",
     "Authorization",
     "Block",
+    "BookChange",
+    "BookTop",
     "Change",
+    "ExchangeCandle",
+    "Frame",
+    "Frames",
     "Gap",
+    "Level",
     "Log",
     "Login",
+    "MarketEvent",
+    "MarketItem",
+    "MarketReset",
+    "Missing",
+    "ProofState",
     "Receipt",
+    "Recorded",
+    "RecordedTrade",
     "Reset",
     "StreamItem",
+    "TradesMade",
     "Transaction",
     "Withdrawal",
     "changes",
+    "events",
 ]
 
 _HOMES = {  # of all others it is `tidelog.chain.written`
     "changes": "tidelog.stream.client",
-    "Change": "tidelog.stream.messages",
-    "Gap": "tidelog.stream.following",
+    "events": "tidelog.stream.client",
+    "Change": "tidelog.stream.chain.messages",
+    "Gap": "tidelog.stream.chain.messages",
     "Login": "tidelog.stream.jetstream",
-    "Reset": "tidelog.stream.messages",
-    "StreamItem": "tidelog.stream.following",
+    "Reset": "tidelog.stream.chain.messages",
+    "StreamItem": "tidelog.stream.chain.messages",
+    "BookChange": "tidelog.stream.market.messages",
+    "BookTop": "tidelog.stream.market.messages",
+    "ExchangeCandle": "tidelog.stream.market.messages",
+    "Frame": "tidelog.stream.market.messages",
+    "Frames": "tidelog.stream.market.messages",
+    "Level": "tidelog.stream.market.messages",
+    "MarketEvent": "tidelog.stream.market.messages",
+    "MarketItem": "tidelog.stream.market.messages",
+    "MarketReset": "tidelog.stream.market.messages",
+    "Missing": "tidelog.stream.market.messages",
+    "ProofState": "tidelog.stream.market.messages",
+    "Recorded": "tidelog.stream.market.messages",
+    "RecordedTrade": "tidelog.stream.market.messages",
+    "TradesMade": "tidelog.stream.market.messages",
 }
 
 

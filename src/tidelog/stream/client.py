@@ -1,15 +1,22 @@
-"""A chain's changes from NATS JetStream, for programs of one's own: the front of `consumer`."""
+"""A chain's changes, or a recording, from NATS JetStream, for programs of one's own: the front of `consumer`."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
 from tidelog.runtime import SystemRuntime
+from tidelog.stream.chain.messages import ChainLanguage, StreamItem, changes_subject, stream_name
 from tidelog.stream.consumer import consume
-from tidelog.stream.following import StreamItem
 from tidelog.stream.jetstream import JetStream, Login, StreamSettings
-from tidelog.stream.messages import changes_subject, stream_name
+from tidelog.stream.market.messages import (
+    MarketItem,
+    MarketLanguage,
+    events_subject,
+    frames_stream,
+    frames_subject,
+    market_stream,
+)
 
-__all__ = ["changes"]
+__all__ = ["changes", "events"]
 
 
 def changes(
@@ -36,6 +43,44 @@ def changes(
         ConfigError: the server refuses us, `after` cannot be read, or nats-py is not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
-    urls = [servers] if isinstance(servers, str) else list(servers)
-    transport = JetStream(urls, StreamSettings(stream or stream_name(chain), changes_subject(chain)), login)
-    return consume(transport, SystemRuntime(), chain=chain, after=after)
+    settings = StreamSettings(stream or stream_name(chain), changes_subject(chain))
+    transport = JetStream(_urls(servers), settings, login)
+    return consume(transport, SystemRuntime(), ChainLanguage(chain), after=after)
+
+
+def events(
+    servers: str | Sequence[str],
+    *,
+    recording: str = "kraken",
+    frames: bool = False,
+    after: str | datetime = "0",
+    stream: str | None = None,
+    login: Login | None = None,
+) -> AsyncGenerator[MarketItem, None]:
+    """A recording from JetStream, record by record of its journal, each once and in order, for ever.
+
+    While the server is away, or the stream is filled again, it waits. Close it, or cancel its task, to stop.
+
+    Args:
+        servers: nats://host:port, or several servers of one cluster.
+        recording: its name.
+        frames: the records as they were journaled (`Frames`), where they are published, instead of events (`Recorded`).
+        after: the `place` behind what was applied; "0": the beginning; "now": what comes from now on; a time with its
+            zone: what the stream took then or later.
+        stream: the stream's name, if it is not `tidelog-market-NAME`, or `tidelog-frames-NAME`.
+        login: credentials and TLS, where the server wants them.
+
+    Raises:
+        ConfigError: the server refuses us, `after` cannot be read, or nats-py is not installed.
+        Rejected: a message is not tidelog's, or of a later version.
+    """
+    if frames:
+        settings = StreamSettings(stream or frames_stream(recording), frames_subject(recording))
+    else:
+        settings = StreamSettings(stream or market_stream(recording), events_subject(recording))
+    transport = JetStream(_urls(servers), settings, login)
+    return consume(transport, SystemRuntime(), MarketLanguage(recording), after=after)
+
+
+def _urls(servers: str | Sequence[str]) -> list[str]:
+    return [servers] if isinstance(servers, str) else list(servers)

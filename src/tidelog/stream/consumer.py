@@ -1,4 +1,4 @@
-"""A chain's changes from a stream, each once and in order, for a program of one's own.
+"""What a stream says, each message once and in order, for a program of one's own.
 
 Whoever keeps the place of what it has applied, in one transaction with what that did, applies each change exactly
 once: kill the consumer, the publisher, the server, restore an older copy of any of them. What the stream's own numbers
@@ -8,21 +8,23 @@ are does not matter; they may begin again.
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
 from tidelog.backoff import delays
-from tidelog.chain.forks.bookmarks import BEGIN, Ahead, Place, WentBack, parse_place, place_text
+from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Ahead, Place, WentBack, parse_place
 from tidelog.errors import ConfigError, Corruption, Unreachable
 from tidelog.market.events import micros
 from tidelog.runtime import Runtime
-from tidelog.stream.following import Astray, Following, Gap, StreamItem, is_same, said_of
-from tidelog.stream.messages import Change, Part, Reset, part_of
+from tidelog.stream.envelope import Language, Part, part_of
+from tidelog.stream.following import Astray, Following, is_same, said_of
 from tidelog.stream.port import Ends, StreamSession, StreamTransport
 from tidelog.telemetry import logger
 
 __all__ = ["ConsumerLimits", "consume"]
+
+T = TypeVar("T")
 
 _log = logger("stream")
 
@@ -39,29 +41,29 @@ LIMITS = ConsumerLimits()
 async def consume(
     transport: StreamTransport,
     runtime: Runtime,
+    language: Language[T],
     *,
-    chain: int,
     after: str | Literal["now"] | datetime = "0",
     limits: ConsumerLimits = LIMITS,
-) -> AsyncGenerator[StreamItem, None]:
-    """A chain's changes from a stream, and those that come, for ever; close it, or cancel its task, to stop.
+) -> AsyncGenerator[T, None]:
+    """What a stream says, and what comes, for ever; close it, or cancel its task, to stop.
 
     Args:
         transport: where the stream is.
+        language: what its messages say.
         after: the `place` behind what the caller has applied; "0": the beginning; "now": what comes from now on; a
             time: what the stream took then or later.
 
     Yields:
-        `Change`: apply it, and keep its place with it. `Reset`: undo the changes after its `seq`, and keep its place.
-        `Gap`: the stream no longer has these changes; what comes next comes after them.
+        What `language` makes of messages, of a store or journal that went back, and of what the stream no longer has.
 
     Raises:
         ConfigError: the server refuses us, or `after` cannot be read.
         Rejected: a message is not tidelog's, or of a later version.
         Corruption: the stream contradicts itself.
     """
-    following = Following(await _begin(transport, runtime, after, limits))
-    consumer = _Consumer(transport, runtime, chain, following, limits)
+    following = Following(language, await _begin(transport, runtime, after, limits))
+    consumer = _Consumer(transport, runtime, language, following, limits)
     begun_us = micros(after) if isinstance(after, datetime) else None
     pauses = delays(runtime.random("stream"))
     while True:
@@ -71,7 +73,7 @@ async def consume(
                     pauses = delays(runtime.random("stream"))
                     yield item
         except Unreachable as error:
-            _log.warning("stream_away", chain=chain, stream=transport.name, error=str(error))
+            _log.warning("stream_away", stream=transport.name, error=str(error))
         await runtime.sleep(next(pauses))
 
 
@@ -113,29 +115,40 @@ async def _part(session: StreamSession, sequence: int) -> Part | None:
     return None if stored is None else part_of(stored)
 
 
-class _Consumer:
+class _Found(Struct, Generic[T], frozen=True):
+    """What has to be told before anything is read."""
+
+    item: T
+
+
+class _Consumer(Generic[T]):
     """What a consumer knows beyond one session."""
 
     def __init__(
-        self, transport: StreamTransport, runtime: Runtime, chain: int, following: Following, limits: ConsumerLimits
+        self,
+        transport: StreamTransport,
+        runtime: Runtime,
+        language: Language[T],
+        following: Following[T],
+        limits: ConsumerLimits,
     ) -> None:
         self._transport = transport
         self._runtime = runtime
-        self._chain = chain
+        self._language = language
         self._following = following
         self._limits = limits
         self._at: int | None = None  # the number of the message whose end is our place, where that is known
         self._next = 0  # the number of the message that comes next
 
-    async def items(self, session: StreamSession, begun_us: int | None) -> AsyncGenerator[StreamItem, None]:
+    async def items(self, session: StreamSession, begun_us: int | None) -> AsyncGenerator[T, None]:
         """What comes over one session."""
         while True:
             if self._following.place is None and begun_us is not None:
                 self._next = await session.since(begun_us)
             else:
                 found = await self._locate(session)
-                if isinstance(found, Reset | Gap):
-                    yield found
+                if isinstance(found, _Found):
+                    yield found.item
                 if not isinstance(found, int):
                     continue
                 self._next = found
@@ -149,9 +162,9 @@ class _Consumer:
                             if item is not None:
                                 yield item
             except Astray as error:
-                _log.warning("stream_astray", chain=self._chain, stream=self._transport.name, reason=str(error))
+                _log.warning("stream_astray", stream=self._transport.name, reason=str(error))
 
-    def _take(self, part: Part) -> Change | Reset | None:
+    def _take(self, part: Part) -> T | None:
         item = self._following.take(part)
         self._next = part.sequence + 1
         if part.is_last:
@@ -169,7 +182,7 @@ class _Consumer:
         part = await _part(session, ends.last)
         return part is not None and is_same(part.place if part.is_last else part.after, place)
 
-    async def _locate(self, session: StreamSession) -> int | Reset | Gap | None:
+    async def _locate(self, session: StreamSession) -> int | _Found[T] | None:
         """The number of the message to read from; what has to be told before that; None: look again."""
         place = self._following.place
         assert place is not None
@@ -184,53 +197,69 @@ class _Consumer:
             return None
         if isinstance(said, WentBack):
             self._following.go_back(said.place)
-            return Reset(chain=self._chain, seq=said.place.seq, place=place_text(said.place))
+            return _Found(self._language.reset(said.place))
         found = await self._find(session, ends, place)
         if found is not None:
-            self._following.go_back(place)  # parts of a change come again
-            return found
+            self._following.go_back(place, found.after)  # parts of a change come again
+            return found.sequence
         first = await _part(session, ends.first)
         if first is None:  # dropped meanwhile
             return None
-        if first.after.seq <= place.seq:
+        begun = first.after if first.number == 1 else first.place
+        if begun.seq <= place.seq:
             raise Corruption(
                 f"{self._transport.name} has no message of change {place.seq}, and begins with {first.place.seq}"
             )
-        begun = first.after if first.number == 1 else first.place
         self._following.go_back(begun)
-        return Gap(chain=self._chain, first=place.seq + 1, last=begun.seq, place=place_text(begun))
+        return _Found(self._language.gap(place, begun))
 
-    async def _find(self, session: StreamSession, ends: Ends, place: Place) -> int | None:
-        """The number behind the message whose end is a place; None: the stream has none."""
+    async def _find(self, session: StreamSession, ends: Ends, place: Place) -> "_Start | None":
+        """Where to read on from a place; None: the stream has nothing that continues it."""
         if self._at is not None and ends.first <= self._at <= ends.last:
             part = await _part(session, self._at)
-            if part is not None and part.is_last and is_same(part.place, place):
-                return self._at + 1
-        first = await _part(session, ends.first)
-        if first is not None and first.number == 1 and is_same(first.after, place):
-            return ends.first
+            if part is not None and (start := self._start(part, place)) is not None:
+                return start
         low, high = ends.first, ends.last
-        while low <= high:  # by `seq`, which ascends, but where a store went back
+        while low <= high:  # by the places' numbers, which ascend, but where a store went back
             middle = (low + high) // 2
             part = await _part(session, middle)
             if part is None:
                 break
-            if part.is_last and is_same(part.place, place):
-                return middle + 1
+            if (start := self._start(part, place)) is not None:
+                return start
             if part.place.seq <= place.seq:
                 low = middle + 1
             else:
                 high = middle - 1
         return await self._search(session, ends, place)
 
-    async def _search(self, session: StreamSession, ends: Ends, place: Place) -> int | None:
+    async def _search(self, session: StreamSession, ends: Ends, place: Place) -> "_Start | None":
         """As `_find`, message by message: where a store went back, the numbers descend within the stream."""
         async with aclosing(session.read(ends.first)) as reading:
             async for stored in reading:
                 for one in stored:
-                    part = part_of(one)
-                    if part.is_last and is_same(part.place, place):
-                        return part.sequence + 1
+                    if (start := self._start(part_of(one), place)) is not None:
+                        return start
                 if not stored or stored[-1].sequence >= ends.last:
                     break
         return None
+
+    def _start(self, part: Part, place: Place) -> "_Start | None":
+        """Where to read on, as far as a message says it."""
+        if part.is_last and is_same(part.place, place):
+            return _Start(part.sequence + 1, place)
+        if part.number > 1:
+            return None
+        if is_same(part.after, place):
+            return _Start(part.sequence, place)
+        if self._language.is_dense or not part.after.seq < place.seq < part.place.seq:
+            return None
+        # nothing was published between, or a gap stands for it
+        return _Start(part.sequence, part.after) if isinstance(said_of(place, part.place), Agreed) else None
+
+
+class _Start(Struct, frozen=True):
+    """Read from a message on; what comes before it, up to `after`, the consumer has."""
+
+    sequence: int
+    after: Place

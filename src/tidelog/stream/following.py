@@ -4,27 +4,14 @@ A message counts only where it continues what the consumer has. What it has alre
 parts of a change nothing is shown until all are there. Pure.
 """
 
-from typing import TypeAlias
-
-from msgspec import Struct
+from typing import Generic, TypeVar
 
 from tidelog.chain.forks.bookmarks import Place, Verdict, place_text, verdict
-from tidelog.stream.messages import Change, Part, Reset, joined
+from tidelog.stream.envelope import Language, Part
 
-__all__ = ["Astray", "Following", "Gap", "StreamItem", "is_same", "said_of"]
+__all__ = ["Astray", "Following", "is_same", "said_of"]
 
-
-class Gap(Struct, frozen=True, kw_only=True):
-    """The stream no longer has the changes `first` to `last`: what they did is not known here."""
-
-    chain: int
-    kind: str = "gap"
-    first: int
-    last: int
-    place: str
-
-
-StreamItem: TypeAlias = Change | Reset | Gap
+T = TypeVar("T")
 
 
 class Astray(Exception):
@@ -43,11 +30,13 @@ def said_of(have: Place, newest: Place) -> Verdict:
     return verdict(have, {mark.writer: mark.seq for mark in newest.marks}, newest.seq)
 
 
-class Following:
+class Following(Generic[T]):
     """A consumer's place, and the parts of a change that is not whole yet."""
 
-    def __init__(self, place: Place | None) -> None:
-        self._place = place
+    def __init__(self, language: Language[T], place: Place | None) -> None:
+        self._language = language
+        self._place = place  # behind what was shown last
+        self._before = place  # what the next message has to come after: where nothing was published, before our place
         self._parts: list[Part] = []
 
     @property
@@ -55,21 +44,21 @@ class Following:
         """Behind what was shown last; None where it begins with whatever comes first."""
         return self._place
 
-    def take(self, part: Part) -> Change | Reset | None:
+    def take(self, part: Part) -> T | None:
         """What a message completes; None: nothing yet, or nothing new.
 
         Raises:
             Astray: it does not continue what was shown.
             Rejected: it cannot be read.
         """
-        if self._place is None:
+        if self._place is None or self._before is None:
             if part.number > 1:  # the middle of a change
                 return None
-            self._place = part.after
-        if not self._parts and is_same(part.place, self._place):
+            self._place = self._before = part.after
+        if not self._parts and is_same(part.place, self._before):
             return None
-        if not is_same(part.after, self._place):
-            raise Astray(f"{place_text(part.after)} is not {place_text(self._place)}")
+        if not is_same(part.after, self._before):
+            raise Astray(f"{place_text(part.after)} is not {place_text(self._before)}")
         if part.number == 1:  # also where whoever published it had to begin it again
             self._parts = []
         elif len(self._parts) != part.number - 1 or self._parts[0].count != part.count:
@@ -77,10 +66,10 @@ class Following:
         self._parts.append(part)
         if not part.is_last:
             return None
-        found = joined(self._parts)
-        self._parts, self._place = [], part.place
+        found = self._language.joined(self._parts, self._place.seq)
+        self._parts, self._place, self._before = [], part.place, part.place
         return found
 
-    def go_back(self, place: Place) -> None:
-        """Continue behind another place."""
-        self._parts, self._place = [], place
+    def go_back(self, place: Place, before: Place | None = None) -> None:
+        """Continue behind another place; with a message that comes after `before`, whose beginning is known."""
+        self._parts, self._place, self._before = [], place, before or place

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Unreachable
-from tidelog.stream.messages import ID
+from tidelog.stream.envelope import ID
 from tidelog.stream.port import Ends, Message, Moved, Stored
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
-__all__ = ["JetStream", "Login", "NatsLimits", "StreamSettings"]
+__all__ = ["JetStream", "Limits", "Login", "NatsLimits", "StreamSettings"]
 
 SCHEMES = ("nats", "tls", "ws", "wss")
 EXPECTED_LAST, EXPECTED_LAST_ID = "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id"
@@ -45,14 +45,20 @@ class Login(Struct, frozen=True):
     key: str | None = None
 
 
+class Limits(Struct, frozen=True):
+    """How much a stream keeps, and on how many servers."""
+
+    replicas: int = 1
+    bytes_max: int | None = None  # then its oldest messages go
+    age_max_s: int | None = None
+
+
 class StreamSettings(Struct, frozen=True):
     """How a stream is made. One that is there has to be no smaller, and on as many servers."""
 
     name: str
     subjects: str  # all that begin with it, and a dot
-    replicas: int = 1
-    bytes_max: int | None = None  # then its oldest messages go
-    age_max_s: int | None = None
+    limits: Limits = Limits()
 
 
 class NatsLimits(Struct, frozen=True):
@@ -194,9 +200,9 @@ class JetStreamSession:
                         retention=RetentionPolicy.LIMITS,
                         storage=StorageType.FILE,
                         discard=DiscardPolicy.OLD,
-                        num_replicas=wanted.replicas,
-                        max_bytes=-1 if wanted.bytes_max is None else wanted.bytes_max,
-                        max_age=FOREVER if wanted.age_max_s is None else wanted.age_max_s,
+                        num_replicas=wanted.limits.replicas,
+                        max_bytes=-1 if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
+                        max_age=FOREVER if wanted.limits.age_max_s is None else wanted.limits.age_max_s,
                         allow_direct=False,  # what is read back has to be the leader's word
                     )
                 )
@@ -353,8 +359,8 @@ def _require(found: Any, wanted: StreamSettings) -> None:
         refuse("is kept in memory", "make it one on files")
     if str(found.retention) != "limits":
         refuse(f"forgets messages by {found.retention}", "make it one with limits alone")
-    if (found.num_replicas or 1) < wanted.replicas:
-        refuse(f"is on {found.num_replicas} servers instead of {wanted.replicas}", "give it more replicas")
+    if (found.num_replicas or 1) < wanted.limits.replicas:
+        refuse(f"is on {found.num_replicas} servers instead of {wanted.limits.replicas}", "give it more replicas")
 
 
 def _client_library() -> None:

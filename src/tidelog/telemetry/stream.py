@@ -10,16 +10,20 @@ from tidelog.telemetry.exposition import new_registry
 from tidelog.telemetry.readiness import Readiness
 
 BEHIND_CHANGES = 1_000  # that may be missing in the stream while the publisher is ready: some seconds of catching up
+BEHIND_S = 30.0  # the same of a recording
 
 
 class StreamMetrics(Collector):
-    """The metrics of one process that publishes a chain's changes."""
+    """The metrics of one process that publishes a chain's changes, or a recording."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, recording: bool = False) -> None:
+        self.recording = recording
         self.registry = new_registry()
         self.connected: bool | None = None  # to the server of the stream; None: not yet
         self.published_seq: int | None = None  # the last change that the stream has; None: not known yet
         self.stored_seq = 0  # the last change that the store has
+        self.stored_us: int | None = None  # the time of a recording's last record in the journal ...
+        self.published_us: int | None = None  # ... and of the last one that was published
         self.messages = 0  # published by this process
         self.store_size = Gauge(
             "tidelog_store_size_bytes", "Size of the whole store on its disk.", registry=self.registry
@@ -31,19 +35,32 @@ class StreamMetrics(Collector):
         """Changes that are stored and not published."""
         return max(0, self.stored_seq - (self.published_seq or 0))
 
+    @property
+    def lag_s(self) -> float:
+        """How far the stream is behind the journal, by the times of records."""
+        return max(0, (self.stored_us or 0) - (self.published_us or 0)) / 1_000_000 if self.published_us else 0.0
+
     def readiness(self, behind_max: int = BEHIND_CHANGES) -> Readiness:
         reasons = []
         if not self.connected:
             reasons.append("the stream's server does not answer")
+        elif self.recording:
+            if self.lag_s > BEHIND_S:
+                reasons.append(f"the stream is {self.lag_s:.0f} s behind the journal: {BEHIND_S:.0f} s may be missing")
         elif self.lag > behind_max:
             reasons.append(f"the stream is {self.lag} changes behind the store: {behind_max} may be missing")
         return Readiness.of(reasons)
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("tidelog_stream_connected", "1 if the stream's server answers.", float(bool(self.connected)))
-        yield _gauge("tidelog_stream_published_seq", "The last change in the stream.", float(self.published_seq or 0))
-        yield _gauge("tidelog_stream_stored_seq", "The last change in the store.", float(self.stored_seq))
-        yield _gauge("tidelog_stream_lag_changes", "Changes that are stored and not published.", float(self.lag))
+        if self.recording:
+            documentation = "How far the stream is behind the journal, by the times of their last records."
+            yield _gauge("tidelog_stream_lag_seconds", documentation, self.lag_s)
+        else:
+            published = float(self.published_seq or 0)
+            yield _gauge("tidelog_stream_published_seq", "The last change in the stream.", published)
+            yield _gauge("tidelog_stream_stored_seq", "The last change in the store.", float(self.stored_seq))
+            yield _gauge("tidelog_stream_lag_changes", "Changes that are stored and not published.", float(self.lag))
         messages = CounterMetricFamily("tidelog_stream_messages", "Messages that this process published.")
         messages.add_metric([], self.messages)
         yield messages

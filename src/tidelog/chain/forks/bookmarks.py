@@ -74,16 +74,16 @@ class Place(Struct, frozen=True):
 
     def advanced(self, rows: Iterable[Row]) -> "Place":
         """The place once the follower has these rows of `changes` too, which come next."""
-        marks = list(self.marks)
+        place = self
         for row in rows:
-            mark = mark_of(row)
-            if marks and marks[0].writer == mark.writer:
-                marks[0] = mark
-            else:
-                marks.insert(0, mark)
-        if not marks:
-            return self
-        return Place(marks[0].seq, tuple(marks[:MARKS_MAX]), self.whole and len(marks) <= MARKS_MAX)
+            place = place.behind(mark_of(row))
+        return place
+
+    def behind(self, mark: Mark) -> "Place":
+        """The place behind what comes next, by its mark."""
+        older = self.marks[1:] if self.marks and self.marks[0].writer == mark.writer else self.marks
+        marks = (mark, *older)
+        return Place(mark.seq, marks[:MARKS_MAX], self.whole and len(marks) <= MARKS_MAX)
 
 
 BEGIN = Place(0, (), True)

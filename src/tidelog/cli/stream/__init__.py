@@ -1,17 +1,24 @@
-"""`tidelog stream`: a chain's changes to NATS JetStream, and read from there.
+"""`tidelog stream`: a chain's changes and recordings to NATS JetStream, and read from there.
 
 Only the commands' parameters and their help. What a command does is imported when it runs.
 """
 
 import sys
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from tidelog.cli.options import DEFAULT_DB, ChainId, Db, LogLevel, StatusAddress, at_least
+from tidelog.errors import ConfigError
 
-app = cyclopts.App(name="stream", help="Streams: a chain's changes to NATS JetStream, and read from there.")
+if TYPE_CHECKING:
+    from tidelog.stream import Login
+
+app = cyclopts.App(
+    name="stream", help="Streams: a chain's changes and recordings to NATS JetStream, and read from there."
+)
 
 Nats = Annotated[
     tuple[str, ...],
@@ -21,13 +28,33 @@ Nats = Annotated[
         env_var="TIDELOG_NATS",
     ),
 ]
-Name = Annotated[str | None, Parameter(name="--stream", help="The stream's name; tidelog-chain-ID if not given.")]
-Creds = Annotated[str | None, Parameter(name="--creds", help="A .creds file of NATS.")]
-Nkey = Annotated[str | None, Parameter(name="--nkey", help="A file with the seed of an nkey.")]
-Token = Annotated[str | None, Parameter(name="--token", help="The server's token.", env_var="TIDELOG_NATS_TOKEN")]
-Ca = Annotated[str | None, Parameter(name="--tls-ca", help="A PEM file of authorities to trust.")]
-Cert = Annotated[str | None, Parameter(name="--tls-cert", help="Our certificate, PEM.")]
-Key = Annotated[str | None, Parameter(name="--tls-key", help="The certificate's key, PEM.")]
+Name = Annotated[
+    str | None, Parameter(name="--stream", help="The stream's name, instead of the usual one: see docs/stream.md.")
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LoginFlags:
+    """Who we are to the server, and whom we trust."""
+
+    creds: Annotated[str | None, Parameter(name="--creds", help="A .creds file of NATS.")] = None
+    nkey: Annotated[str | None, Parameter(name="--nkey", help="A file with the seed of an nkey.")] = None
+    token: Annotated[
+        str | None, Parameter(name="--token", help="The server's token.", env_var="TIDELOG_NATS_TOKEN")
+    ] = None
+    ca: Annotated[str | None, Parameter(name="--tls-ca", help="A PEM file of authorities to trust.")] = None
+    cert: Annotated[str | None, Parameter(name="--tls-cert", help="Our certificate, PEM.")] = None
+    key: Annotated[str | None, Parameter(name="--tls-key", help="The certificate's key, PEM.")] = None
+
+    @property
+    def login(self) -> "Login":
+        from tidelog.stream import Login
+
+        return Login(credentials=self.creds, nkey=self.nkey, token=self.token, ca=self.ca, cert=self.cert, key=self.key)
+
+
+NO_LOGIN = LoginFlags()
 
 
 @app.command(name="run")
@@ -36,40 +63,49 @@ def run_stream(
     nats: Nats,
     db: Db = DEFAULT_DB,
     chain_id: ChainId = None,
+    journal: str | None = None,
+    recording: str = "kraken",
     stream: Name = None,
     detail: Literal["header", "logs"] = "header",
+    events: str = "trade,book,top,candle,proof,gap",
+    frames: Annotated[bool, Parameter(negative="")] = False,
     replicas: int = 1,
     max_bytes: int | None = None,
     max_age: int | None = None,
-    creds: Creds = None,
-    nkey: Nkey = None,
-    token: Token = None,
-    tls_ca: Ca = None,
-    tls_cert: Cert = None,
-    tls_key: Key = None,
+    login: LoginFlags = NO_LOGIN,
     status: StatusAddress = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Publish each block that is applied or reverted, once and in order, until stopped.
+    """Publish each block that is applied or reverted, or a recording, once and in order, until stopped.
 
-    Reads the store beside the process that writes it. You may kill it at any moment, start a second one, delete the
-    stream, or restore an older copy of it: it continues where the stream is.
+    Reads the store or the journal beside the process that writes it. You may kill it at any moment, start a second
+    one, delete the stream, or restore an older copy of it: it continues where the stream is.
 
     Args:
+        journal: publish this journal's recording instead of a chain.
+        recording: what the recording is called.
         detail: what a message says of a block: its header, or its header and its logs.
+        events: which events of a recording.
+        frames: of a recording, publish the records as they were journaled instead of its events.
         replicas: servers that keep the stream.
         max_bytes: of the stream: then its oldest messages go.
         max_age: seconds: then its oldest messages go.
     """
-    from tidelog.cli.stream.running import Publishing, publish
-    from tidelog.stream import Login
+    from tidelog.cli.stream.running import ChainPublishing, MarketPublishing, kinds_of, publish
+    from tidelog.stream.jetstream import Limits
 
     at_least("--replicas", replicas, 1)
     for flag, value in (("--max-bytes", max_bytes), ("--max-age", max_age)):
         if value is not None:
             at_least(flag, value, 1)
-    login = Login(credentials=creds, nkey=nkey, token=token, ca=tls_ca, cert=tls_cert, key=tls_key)
-    publishing = Publishing(nats, db, chain_id, stream, detail, replicas, max_bytes, max_age, login)
+    limits = Limits(replicas, max_bytes, max_age)
+    publishing: ChainPublishing | MarketPublishing
+    if journal is None:
+        publishing = ChainPublishing(nats, login.login, stream, limits, db, chain_id, detail)
+    elif chain_id is not None:
+        raise ConfigError("--chain-id and --journal: a stream has a chain's changes or a recording")
+    else:
+        publishing = MarketPublishing(nats, login.login, stream, limits, journal, recording, kinds_of(events, frames))
     sys.exit(publish(publishing, status, log_level))
 
 
@@ -77,29 +113,30 @@ def run_stream(
 def read(
     *,
     nats: Nats,
-    chain_id: Annotated[int, Parameter(help="Which chain.")],
+    chain_id: Annotated[int | None, Parameter(help="Which chain.")] = None,
+    recording: Annotated[str | None, Parameter(help="Which recording, instead of a chain.")] = None,
+    frames: Annotated[bool, Parameter(negative="")] = False,
     stream: Name = None,
     after: str = "0",
     count: int | None = None,
-    creds: Creds = None,
-    nkey: Nkey = None,
-    token: Token = None,
-    tls_ca: Ca = None,
-    tls_cert: Cert = None,
-    tls_key: Key = None,
+    login: LoginFlags = NO_LOGIN,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Print a chain's changes from a stream, one JSON object a line, and those that come, until stopped.
+    """Print a chain's changes, or a recording, from a stream, one JSON object a line, and those that come.
 
     Args:
+        frames: of a recording, the records as they were journaled; payloads in Base64.
         after: the place behind what you have; 0: the beginning; now: what comes from now on; a time as
             2026-05-01T12:30:00Z: what the stream took then or later.
         count: end after so many.
     """
-    from tidelog.cli.stream.running import print_changes
-    from tidelog.stream import Login
+    from tidelog.cli.stream.running import print_chain, print_recording
 
     if count is not None:
         at_least("--count", count, 1)
-    login = Login(credentials=creds, nkey=nkey, token=token, ca=tls_ca, cert=tls_cert, key=tls_key)
-    print_changes(nats, chain_id, stream, after, count, login, log_level)
+    if (chain_id is None) == (recording is None):
+        raise ConfigError("say what to read: --chain-id, or --recording")
+    if chain_id is not None:
+        print_chain(nats, chain_id, stream, after, count, login.login, log_level)
+    elif recording is not None:
+        print_recording(nats, recording, frames, stream, after, count, login.login, log_level)

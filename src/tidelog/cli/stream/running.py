@@ -1,7 +1,9 @@
-"""Publishing a chain's changes, and reading them."""
+"""Publishing a chain's changes or a recording, and reading them."""
 
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -11,28 +13,67 @@ from tidelog.cli.out import say
 from tidelog.cli.sources.status import StoreSize, status_served
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
-from tidelog.runtime import SystemRuntime, run
-from tidelog.stream import Login, changes
-from tidelog.stream.jetstream import JetStream, StreamSettings
-from tidelog.stream.messages import Detail, changes_subject, stream_name
-from tidelog.stream.publisher import Publisher
+from tidelog.errors import ConfigError
+from tidelog.market.journal.writer import FOLLOW_POLL_S
+from tidelog.runtime import Runtime, SystemRuntime, run
+from tidelog.store import Store
+from tidelog.stream import Login, changes, events
+from tidelog.stream.chain.messages import Detail, changes_subject, stream_name
+from tidelog.stream.chain.outbox import Outbox
+from tidelog.stream.jetstream import JetStream, Limits, StreamSettings
+from tidelog.stream.market.journal import JournalBacklog
+from tidelog.stream.market.messages import (
+    KINDS_OF_EVENTS,
+    EventKind,
+    events_subject,
+    frames_stream,
+    frames_subject,
+    market_stream,
+)
+from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import StreamMetrics, configure_logs
 
-__all__ = ["Publishing", "print_changes", "publish"]
+__all__ = ["ChainPublishing", "MarketPublishing", "kinds_of", "print_chain", "print_recording", "publish"]
 
 
-class Publishing(Struct, frozen=True):
-    """What `tidelog stream run` was asked for."""
+class ChainPublishing(Struct, frozen=True):
+    """A chain's changes, as `tidelog stream run` is asked for them."""
 
     nats: tuple[str, ...]
+    login: Login
+    stream: str | None
+    limits: Limits
     db: str
     chain_id: int | None
-    stream: str | None
     detail: Detail
-    replicas: int
-    max_bytes: int | None
-    max_age: int | None
+
+
+class MarketPublishing(Struct, frozen=True):
+    """A recording, alike. Without kinds it is the records as they were journaled."""
+
+    nats: tuple[str, ...]
     login: Login
+    stream: str | None
+    limits: Limits
+    journal: str
+    recording: str
+    kinds: tuple[EventKind, ...]
+
+
+Publishing: TypeAlias = ChainPublishing | MarketPublishing
+
+
+def kinds_of(text: str, frames: bool) -> tuple[EventKind, ...]:
+    """Which events are published. ConfigError: one is not known."""
+    if frames:
+        return ()
+    asked = [word.strip() for word in text.split(",") if word.strip()]
+    for word in asked:
+        if word not in KINDS_OF_EVENTS:
+            raise ConfigError(f"--events {word!r}: there are {', '.join(KINDS_OF_EVENTS)}")
+    if not asked:
+        raise ConfigError(f"--events names none: there are {', '.join(KINDS_OF_EVENTS)}")
+    return tuple([kind for kind in KINDS_OF_EVENTS if kind in asked])
 
 
 def publish(asked: Publishing, status: str | None, log_level: LogLevel) -> int:
@@ -44,21 +85,51 @@ def publish(asked: Publishing, status: str | None, log_level: LogLevel) -> int:
 async def _publish(asked: Publishing, status: str | None) -> int:
     stop = Stop()
     stop.on_signals()
-    runtime, metrics = SystemRuntime(), StreamMetrics()
-    async with opened(asked.db, runtime=runtime) as store:
-        chain = await the_chain(store, asked.chain_id)
-        settings = StreamSettings(
-            asked.stream or stream_name(chain), changes_subject(chain), asked.replicas, asked.max_bytes, asked.max_age
-        )
-        transport = JetStream(asked.nats, settings, asked.login)
-        publisher = Publisher(store, transport, runtime, chain, detail=asked.detail, metrics=metrics)
+    runtime = SystemRuntime()
+    metrics = StreamMetrics(recording=isinstance(asked, MarketPublishing))
+    made = (
+        _recording(asked, runtime, metrics) if isinstance(asked, MarketPublishing) else _chain(asked, runtime, metrics)
+    )
+    async with made as (publisher, store):
         size = StoreSize(metrics.store_size, runtime, lambda: store)
         async with status_served(status, metrics.registry, metrics.readiness, size):
             await stop.unless(publisher.run())
     return 0
 
 
-def print_changes(
+@asynccontextmanager
+async def _chain(
+    asked: ChainPublishing, runtime: Runtime, metrics: StreamMetrics
+) -> AsyncIterator[tuple[Publisher, Store | None]]:
+    async with opened(asked.db, runtime=runtime) as store:
+        chain = await the_chain(store, asked.chain_id)
+        settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
+        transport = JetStream(asked.nats, settings, asked.login)
+        outbox = Outbox(store, runtime, chain, detail=asked.detail, metrics=metrics)
+        yield Publisher(outbox, transport, runtime, metrics=metrics), store
+
+
+@asynccontextmanager
+async def _recording(
+    asked: MarketPublishing, runtime: Runtime, metrics: StreamMetrics
+) -> AsyncIterator[tuple[Publisher, Store | None]]:
+    name = asked.recording
+    if asked.kinds:
+        settings = StreamSettings(asked.stream or market_stream(name), events_subject(name), asked.limits)
+    else:
+        settings = StreamSettings(asked.stream or frames_stream(name), frames_subject(name), asked.limits)
+    transport = JetStream(asked.nats, settings, asked.login)
+    backlog = JournalBacklog(asked.journal, runtime, name, kinds=asked.kinds, metrics=metrics)
+    try:
+        yield (
+            Publisher(backlog, transport, runtime, metrics=metrics, limits=PublisherLimits(poll_s=FOLLOW_POLL_S)),
+            None,
+        )
+    finally:
+        await backlog.close()
+
+
+def print_chain(
     nats: tuple[str, ...],
     chain: int,
     stream: str | None,
@@ -68,7 +139,22 @@ def print_changes(
     log_level: LogLevel,
 ) -> None:
     configure_logs(level=log_level)
-    run(_print_changes(nats, chain, stream, _begin(after), count, login))
+    run(_printed(changes(nats, chain=chain, after=_begin(after), stream=stream, login=login), count))
+
+
+def print_recording(
+    nats: tuple[str, ...],
+    recording: str,
+    frames: bool,
+    stream: str | None,
+    after: str,
+    count: int | None,
+    login: Login,
+    log_level: LogLevel,
+) -> None:
+    configure_logs(level=log_level)
+    items = events(nats, recording=recording, frames=frames, after=_begin(after), stream=stream, login=login)
+    run(_printed(items, count))
 
 
 def _begin(after: str) -> str | datetime:
@@ -78,12 +164,10 @@ def _begin(after: str) -> str | datetime:
     return after
 
 
-async def _print_changes(
-    nats: tuple[str, ...], chain: int, stream: str | None, after: str | datetime, count: int | None, login: Login
-) -> None:
+async def _printed(found: AsyncGenerator[Any, None], count: int | None) -> None:
     encode = msgspec.json.Encoder().encode
     left = count
-    async with aclosing(changes(nats, chain=chain, after=after, stream=stream, login=login)) as items:
+    async with aclosing(found) as items:
         async for item in items:
             say(encode(item).decode(), flush=True)
             if left is not None:

@@ -24,7 +24,7 @@ from tidelog.market.journal.schema import (
 from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
 from tidelog.store.sqlite.connection import READ_ONLY, connect, translated
 
-__all__ = ["Ends", "JournalReader", "identity_at"]
+__all__ = ["Ends", "JournalReader", "Run", "identity_at"]
 
 BLOCK_RAW_BYTES_MAX = 64 * 1024 * 1024  # unpacked: far above what a block is filled to, far below what hurts
 
@@ -43,6 +43,13 @@ class _Span(NamedTuple):
 
     first: int
     last: int
+
+
+class Run(NamedTuple):
+    """A run of which something is here."""
+
+    restart: Record  # the first snapshot of it, as far as its blocks name them
+    last_seq: int
 
 
 @contextmanager
@@ -232,6 +239,27 @@ class JournalReader:
             return None
         (first_run, first_seq, _), (last_run, _, last_seq) = runs[0], runs[-1]
         return Ends(EventId(first_run, first_seq), EventId(last_run, last_seq))
+
+    def run(self, run: int) -> Run | None:
+        """A run; None: no snapshot of it is here."""
+        with _sound(self._path), _reading(self._connection):
+            span = self._span(run)
+            restart_seq: int | None = self._connection.execute(
+                "SELECT restart_seq FROM blocks WHERE run = ? AND restart_seq IS NOT NULL ORDER BY first_seq LIMIT 1",
+                (run,),
+            ).get
+            if span is None or restart_seq is None:
+                return None
+            block = self._read(run, 1 if span.first == 1 else restart_seq)  # a run begins with one
+        return Run(self._records(block)[0], span.last)
+
+    def last_block(self) -> tuple[EventId, int] | None:
+        """The id and the time of the last record, without reading it; None of an empty journal."""
+        with _sound(self._path):
+            row = self._connection.execute(
+                "SELECT run, first_seq + count - 1, last_us FROM blocks ORDER BY run DESC, first_seq DESC LIMIT 1"
+            ).get
+        return None if row is None else (EventId(row[0], row[1]), row[2])
 
     def last(self) -> Record | None:
         """The last record; None of an empty journal."""

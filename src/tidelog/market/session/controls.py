@@ -101,6 +101,7 @@ class CoreSnapshot(Struct, frozen=True, tag="FullState"):
     protocol: str
     session: SessionState
     books: tuple[BookState, ...]
+    begun_us: int | UnsetType = UNSET  # when its run began; journals of older versions do not say it
     decoder: str | UnsetType = UNSET  # what the decoder knows of earlier frames; in no encoding where that is nothing
 
 

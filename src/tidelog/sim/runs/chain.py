@@ -45,7 +45,7 @@ from tidelog.sim.world.world import Process, Violation, World
 from tidelog.store import Store
 from tidelog.store.limits import SqliteLimits
 from tidelog.store.sqlite import open_sqlite
-from tidelog.stream.messages import Detail
+from tidelog.stream.chain.messages import Detail
 from tidelog.telemetry import ChainMetrics
 
 LIMITS = SqliteLimits(segment_rows=20)  # some blocks' worth, so that reorgs reach across segments

@@ -20,8 +20,9 @@ from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.supervisor import Supervisor
 from tidelog.sim.world.world import Process, Violation, World
 from tidelog.store.sqlite import open_sqlite
+from tidelog.stream.chain.messages import ChainLanguage, Change, Detail, Reset
+from tidelog.stream.chain.outbox import Outbox
 from tidelog.stream.consumer import consume
-from tidelog.stream.messages import Change, Detail, Reset
 from tidelog.stream.port import Ends, Message, Stored
 from tidelog.stream.publisher import Publisher
 
@@ -119,13 +120,14 @@ class Streaming:
         store = await open_sqlite(f"sqlite:///{self._path}", runtime, readonly=True, vfs=process.mount.name)
         try:
             transport = SimStreamTransport(self.server, process)
-            await Publisher(store, transport, runtime, self._chain, detail=self._detail).run()
+            outbox = Outbox(store, runtime, self._chain, detail=self._detail)
+            await Publisher(outbox, transport, runtime).run()
         finally:
             await store.close()
 
     async def _consume(self, process: Process) -> None:
         runtime, transport = SimRuntime(process), SimStreamTransport(self.server, process)
-        items = consume(transport, runtime, chain=self._chain, after=self._folded.place)
+        items = consume(transport, runtime, ChainLanguage(self._chain), after=self._folded.place)
         async with aclosing(items):
             async for item in items:
                 try:

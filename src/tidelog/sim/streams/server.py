@@ -8,7 +8,7 @@ again, older copies of its files, readers that fall silent.
 import random
 from collections.abc import Sequence
 
-from tidelog.stream.messages import ID
+from tidelog.stream.envelope import ID
 from tidelog.stream.port import Ends, Message, Moved, Stored
 
 __all__ = ["SimStreams"]

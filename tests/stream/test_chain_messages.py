@@ -16,7 +16,8 @@ from tidelog.chain.proof.outcome import CHECKS, PASSED, Proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS
 from tidelog.chain.written import Block, Log, block_of, log_of
 from tidelog.errors import ConfigError, Rejected
-from tidelog.stream.messages import Change, Part, Reset, joined, messages_of, part_of, reset_message
+from tidelog.stream.chain.messages import ChainLanguage, Change, Reset, StreamItem, messages_of, reset_message
+from tidelog.stream.envelope import Part, part_of
 from tidelog.stream.port import Message, Stored
 
 CHAIN = 1
@@ -46,6 +47,10 @@ def stored(messages: list[Message], first: int = 1) -> list[Stored]:
 
 def parts(messages: list[Message]) -> list[Part]:
     return [part_of(each) for each in stored(messages)]
+
+
+def joined(parts: list[Part]) -> StreamItem:
+    return ChainLanguage(CHAIN).joined(parts, 0)
 
 
 def test_a_change_is_a_message_with_its_places_and_its_id() -> None:

@@ -1,0 +1,186 @@
+"""A chain's changes as messages of a stream, and back. Pure.
+
+A change is one message, or several parts where its logs do not fit into one.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from tidelog.batch import Row
+from tidelog.chain.forks.bookmarks import Place, place_text
+from tidelog.chain.written import WENT_BACK, Block, Log, change_of
+from tidelog.errors import ConfigError, Rejected
+from tidelog.json_values import HexText
+from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
+from tidelog.stream.port import Message
+
+__all__ = [
+    "ChainLanguage",
+    "Change",
+    "Detail",
+    "Gap",
+    "Reset",
+    "StreamItem",
+    "changes_subject",
+    "messages_of",
+    "reset_message",
+    "stream_name",
+]
+
+Detail: TypeAlias = Literal["header", "logs"]
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A block that was applied or reverted. `seq` has no holes; `place` is where a follower is behind it.
+
+    `block` is its header, null where the block is reverted, or was before it could be published. `logs` are there where
+    the stream has them.
+    """
+
+    chain: int
+    kind: Literal["apply", "revert"]
+    seq: int
+    number: int
+    hash: HexText
+    parent_hash: HexText
+    writer: str
+    place: str
+    block: Block | None = None
+    logs: list[Log] | UnsetType = UNSET
+
+
+class Reset(Struct, frozen=True, kw_only=True):
+    """The store went back: undo the changes after `seq`. What follows comes after it."""
+
+    chain: int
+    kind: Literal["reset"] = "reset"
+    seq: int
+    place: str
+    reason: str = WENT_BACK
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """The stream no longer has the changes `first` to `last`: what they did is not known here."""
+
+    chain: int
+    kind: str = "gap"
+    first: int
+    last: int
+    place: str
+
+
+StreamItem: TypeAlias = Change | Reset | Gap
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def changes_subject(chain: int) -> str:
+    """The subjects of a chain's messages begin with this; a dot and the kind follow."""
+    return f"tidelog.chain.{chain}"
+
+
+def stream_name(chain: int) -> str:
+    """The usual name of a chain's stream."""
+    return f"tidelog-chain-{chain}"
+
+
+def reset_message(chain: int, after: Place, place: Place) -> Message:
+    """What says that the store went back from one place to another."""
+    said = Reset(chain=chain, seq=place.seq, place=place_text(place))
+    found = f"reset-{place_text(after)}-{place.seq}"
+    return sole_envelope(f"{changes_subject(chain)}.reset", found, after, place, _encode(said))
+
+
+def messages_of(
+    chain: int, row: Row, after: Place, block: Block | None, logs: Sequence[Log] | None, payload_max: int
+) -> list[Message]:
+    """A row of `changes` as messages.
+
+    Args:
+        after: the place before it.
+        logs: of the block; None: the stream has none.
+        payload_max: bytes of a message, headers included.
+
+    Raises:
+        ConfigError: a log, or the header, does not fit into one message.
+    """
+    place = after.advanced([row])
+    plain = change_of(row)
+    change = Change(chain=chain, **structs.asdict(plain), place=place_text(place), block=block)
+    room = payload_max - HEADERS_BYTES
+    parts = _parts(change, logs, room)
+    if (size := max(map(len, parts))) > room:
+        raise ConfigError(
+            f"block {change.number} needs a message of {size} bytes, and the server takes {payload_max}: "
+            "raise its max_payload, or publish headers without logs"
+        )
+    subject = f"{changes_subject(chain)}.{change.kind}"
+    name = f"{change.writer}-{change.seq}"
+    return envelopes(name, after, place, [(subject, payload) for payload in parts])
+
+
+def _parts(change: Change, logs: Sequence[Log] | None, room: int) -> list[bytes]:
+    if logs is None:
+        return [_encode(change)]
+    return [
+        _encode(structs.replace(change, block=change.block if first else None, logs=some))
+        for first, some in _shares(logs, room - len(_encode(structs.replace(change, logs=[]))), room)
+    ]
+
+
+def _shares(logs: Sequence[Log], room_first: int, room: int) -> Iterator[tuple[bool, list[Log]]]:
+    """The logs in shares that fit into a message each, the first one beside the header."""
+    first, share, left = True, list[Log](), room_first
+    for log in logs:
+        size = len(_encode(log)) + 1
+        if share and size > left:
+            yield first, share
+            first, share, left = False, [], room - 1_024  # a change without its header takes less
+        share.append(log)
+        left -= size
+    yield first, share
+
+
+class ChainLanguage(Struct, frozen=True):
+    """What the messages of a chain's stream say."""
+
+    chain: int
+
+    is_dense = True
+
+    def joined(self, parts: Sequence[Part], have: int) -> StreamItem:
+        """See `Language`."""
+        try:
+            first, *others = [_decode_one(part.payload) for part in parts]
+        except msgspec.MsgspecError as error:
+            raise Rejected(f"message {parts[0].sequence} of the stream cannot be read: {error}") from None
+        if not others or isinstance(first, Reset):
+            return first
+        logs = [
+            log for part in (first, *others) if isinstance(part, Change) and part.logs is not UNSET for log in part.logs
+        ]
+        return structs.replace(first, logs=logs)
+
+    def reset(self, place: Place) -> StreamItem:
+        return Reset(chain=self.chain, seq=place.seq, place=place_text(place))
+
+    def gap(self, after: Place, place: Place) -> StreamItem:
+        return Gap(chain=self.chain, first=after.seq + 1, last=place.seq, place=place_text(place))
+
+
+_change_of = msgspec.json.Decoder(Change).decode
+_reset_of = msgspec.json.Decoder(Reset).decode
+
+
+def _decode_one(payload: bytes) -> Change | Reset:
+    try:
+        return _change_of(payload)
+    except msgspec.ValidationError as error:  # a reset is rare, and no change
+        try:
+            return _reset_of(payload)
+        except msgspec.MsgspecError:
+            raise error from None
