@@ -73,7 +73,7 @@ def test_which_columns_are_no_content() -> None:
         "instruments.updated_us",
         "candles.complete",
         "changes.writer",
-        *("contracts.filled_from", "contracts.leaving", "contracts.evidence"),
-        "contract_coverage.endpoint",
+        *("contracts.filled_from", "contracts.leaving", "contracts.evidence", "contracts.created_by"),
+        *("contracts.named_from", "contract_coverage.endpoint"),
         *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
     }

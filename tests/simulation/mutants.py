@@ -161,6 +161,30 @@ MUTANTS: dict[str, Mutant] = {
         ),
         selection=True,
     ),
+    "factory_child_missed_in_its_own_block": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.select.selection",
+                "            seen.meet(block)\n",
+                "",
+            ),
+        ),
+        selection=True,
+    ),
+    "factory_child_left_after_its_reorg": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.forks.checkpoint",
+                "for table in projection.undone), *BLOCK_TABLES)",
+                "for table in projection.undone if not table.name.endswith('__children')), *BLOCK_TABLES)",
+            ),
+        ),
+        contracts=True,
+    ),
     "checkpoint_in_its_own_transaction": Mutant(
         "chain",
         40,

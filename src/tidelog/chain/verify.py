@@ -65,6 +65,7 @@ class VerifiedBlock(Struct, frozen=True):
     size_bytes: int  # of the answer it came from: what it may cost in memory
     oddities: Oddities  # of the answer: for the endpoint's metrics and the log
     stages: Stages | None = None  # None: it is not traced
+    children_known: int = 0  # of a selection that grows: how many were known, of those that its stretch had added
 
 
 def verify_blocks(

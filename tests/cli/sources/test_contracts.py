@@ -28,6 +28,10 @@ def table(name: str = "one", address: str = ADDRESS, abi: str = '"erc20"', more:
     return f'name = "{name}"\naddress = "{address}"\nabi = {abi}\n{more}'
 
 
+def child(created_by: str, name: str = "pool") -> str:
+    return f'name = "{name}"\ncreated_by = "{created_by}"\nabi = "uniswap_v3_pool"\n'
+
+
 def test_an_abi_is_a_name_a_file_or_signatures(tmp_path: Path) -> None:
     (tmp_path / "abi.json").write_text(ABI)
     (tmp_path / "all.json").write_text(
@@ -55,6 +59,27 @@ def test_an_abi_is_a_name_a_file_or_signatures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
+        (
+            (table(more='created_by = "two.A.x"'),),
+            "contract.one.address: give the address where it stands, or created_by",
+        ),
+        ((child(""),), "contract.pool.address: give the address where it stands, or created_by"),
+        ((child("factory"),), "contract.pool.created_by: give CONTRACT.EVENT.ARGUMENT, such as uniswap_v3_factory"),
+        ((child("factory.PoolCreated.pool"),), "contract.pool.created_by: there is no contract 'factory'"),
+        (
+            (child("one.Sent.to"), table()),
+            "pool.created_by: one has no event 'Sent'; it has Transfer, Approval",
+        ),
+        (
+            (child("one.Transfer.who"), table()),
+            "one.Transfer has no argument 'who'; it has from, to, value",
+        ),
+        ((child("one.Transfer.value"), table()), "its argument value is of type uint256, and no address"),
+        ((child("pool.Mint.sender"),), "contract.pool.created_by: it would create itself: pool < pool"),
+        (
+            (child("pond.Mint.sender"), child("pool.Mint.sender", "pond")),
+            "contract.pool.created_by: it would create itself: pool < pond < pool",
+        ),
         ((table(address="0x12"),), "contract.one.address '0x12': give an address of 20 bytes"),
         ((table(abi='"erc21"'),), "contract.one.abi .*/erc21: No such file or directory; by name there are erc20,"),
         ((table(abi='"A(uint257 x)"'),), "contract.one.abi: 'A.uint257 x.' is no signature of an event"),
@@ -77,6 +102,17 @@ def test_what_cannot_be_meant_is_refused(tables: tuple[str, ...], words: str, tm
         contracts_in(written(tmp_path, *tables))
 
 
+def test_one_that_others_create_names_its_creator(tmp_path: Path) -> None:
+    factory = table("factory", abi='"uniswap_v3_factory"')
+    pool, made = contracts_in(written(tmp_path, child("factory.PoolCreated.pool"), factory))
+    assert (pool.address, pool.created_by and pool.created_by.text) == (b"", "factory.PoolCreated.pool")
+    assert (made.name, made.created_by) == ("factory", None)
+    signature = "factory.PoolCreated(address,address,uint24,int24,address).pool"
+    (pool, _) = contracts_in(written(tmp_path, child(signature), factory))
+    assert pool.created_by is not None
+    assert (pool.created_by.contract, pool.created_by.argument, pool.created_by.text) == ("factory", "pool", signature)
+
+
 def test_the_file_of_run_has_them_below_their_chain(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "tidelog.toml"
     chain = '[[chain]]\nname = "main"\nrpc = ["http://h"]\n'
@@ -88,6 +124,36 @@ def test_the_file_of_run_has_them_below_their_chain(cli: Cli, tmp_path: Path) ->
     assert shown["values"]["chain"]["main"]["contract"]["tide"]["abi"] == "erc20"
     file.write_text(chain + contract.replace("erc20", "nothing"))
     assert_one_sentence(cli("config", "check", "-c", str(file)), "chain.main.contract.tide.abi")
+
+
+def test_children_are_shown_where_contracts_are(cli: Cli, tmp_path: Path) -> None:
+    db = f"sqlite:///{tmp_path}/play.db"
+    tree = BlockTree(seed=1, shape=Shape(transactions=(6, 8), contracts=True), blocks=40)
+    factory = table("factory", f"0x{places.FACTORY.hex()}", '"uniswap_v3_factory"', 'evidence = "proven"')
+    file = written(tmp_path, factory, child("factory.PoolCreated.pool"))
+    with Simulated(tree) as node:
+        sync = ("chain", "sync", "--rpc", node.url, "--db", db, "--jobs", "0", "--contracts", file)
+        assert cli(*sync).code == 0
+    told = [json.loads(line) for line in cli("chain", "contracts", "--db", db, "--json").out.splitlines()]
+    assert [(each["contract"], each["created_by"], each["state"]) for each in told] == [
+        ("factory", None, "filled"),
+        ("pool", "factory.PoolCreated.pool", "filled"),
+    ]
+    assert told[1]["address"] is None
+    assert told[1]["children"] == told[1]["tables"]["e_pool__children"] == 3
+    text = cli("chain", "contracts", "--db", db).out
+    assert "pool         created by factory.PoolCreated.pool  filled: blocks 0 to 40, proven" in text
+    assert json.loads(cli("chain", "status", "--db", db, "--json").out)["children"] == {"pool": 3}
+    assert "pool" in cli("chain", "coverage", "--db", db).out
+    assert cli("chain", "verify", "--db", db).code == 0
+    pool = f"0x{places.named('pool 500').hex()}"
+    events = ("chain", "events", "Swap", "--abi", "uniswap_v3_pool", "--address", pool, "--db", db)
+    found = cli(*events, "--json")
+    assert (found.code, len(found.out.splitlines()) > 3) == (0, True)
+    refused = cli(*events, "--from", "0")
+    assert_one_sentence(refused, f"of pool ({pool}) blocks ")
+    stranger = cli("chain", "events", "Swap", "--abi", "uniswap_v3_pool", "--address", ADDRESS, "--db", db)
+    assert_one_sentence(stranger, "pool created by factory.PoolCreated.pool")
 
 
 def test_a_sync_keeps_what_its_file_names(cli: Cli, tmp_path: Path) -> None:

@@ -67,7 +67,12 @@ class ContractOf(Struct, frozen=True, kw_only=True):
     """A contract whose events have tables."""
 
     name: str
-    address: str
+    address: Annotated[str | None, Meta(description="Where it stands; null of one that others create.")]
+    created_by: Annotated[
+        str | None,
+        Meta(description="CONTRACT.EVENT.ARGUMENT: the event of another contract that names where this one stands."),
+    ]
+    children: Annotated[int | None, Meta(description="How many logs named an address of it; null where none can.")]
     from_: Annotated[int, Meta(description="The first block whose events count.")] = field(name="from")
     evidence: str
     state: Annotated[
@@ -76,6 +81,22 @@ class ContractOf(Struct, frozen=True, kw_only=True):
     ]
     covered: list[CoveredSpan]
     events: list[EventTable]
+
+
+class ChildOf(Struct, frozen=True, kw_only=True):
+    """A log that names an address of a contract."""
+
+    address: str
+    block_number: int
+    log_index: int
+
+
+class ContractChildren(ChainAnswer, frozen=True, kw_only=True):
+    """A contract, and the addresses that were named as its own, in order."""
+
+    contract: ContractOf
+    data: list[ChildOf]
+    next: str | None
 
 
 class Contracts(ChainAnswer, frozen=True, kw_only=True):
@@ -125,16 +146,63 @@ async def list_contracts(
         state = await the_chain(snapshot, chain)
         rows, following = page.cut(await snapshot.select(CONTRACTS, scope=chain, after=page.after, limit=page.limit))
         coverage = await stored_coverage(snapshot, chain)
-    found = [_contract(each, contract_spans(each, state.position, coverage), state) for each in registered_rows(rows)]
+        found = [
+            await _contract(snapshot, each, contract_spans(each, state.position, coverage), state)
+            for each in registered_rows(rows)
+        ]
     return unstored(Contracts(data=found, next=following, **state.envelope(state.position.head)))
 
 
-def _contract(registered: Registered, spans: Spans, state: ChainState) -> ContractOf:
-    contract = registered.contract
+@get(
+    "/v1/chains/{chain:str}/contracts/{name:str}",
+    operation_id="get_contract",
+    summary="A contract, and the addresses that were named as its own",
+    tags=["chain"],
+)
+async def get_contract(
+    request: Request[Any, Any, Any],
+    backend: NamedDependency[Backend],
+    chain: Chain,
+    name: ContractName,
+    order: Order = "asc",
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response[ContractChildren]:
+    """`data` has the children of a contract that others create (`created_by`), a row for each log that names one: the
+    same address may be named again. Of any other contract there are none.
+    """
+    async with backend.store.snapshot() as snapshot:
+        state = await the_chain(snapshot, chain)
+        registered, spans = await _the_contract(snapshot, state, name)
+        tables = tables_of(registered.contract)
+        table = tables.misfits if tables.children is None else tables.children
+        page = page_of(backend.options, table, ("children", chain, name, order), limit, cursor)
+        rows: list[Row] = []
+        if tables.children is not None:
+            rows = await snapshot.select(
+                table, scope=chain, after=page.after, descending=order == "desc", limit=page.limit
+            )
+        shown, following = page.cut(rows)
+        contract = await _contract(snapshot, registered, spans, state)
+    data = [_child(row) for row in shown]
+    return unstored(
+        ContractChildren(contract=contract, data=data, next=following, **state.envelope(state.position.head))
+    )
+
+
+def _child(row: Any) -> ChildOf:
+    _, block_number, log_index, address = row
+    return ChildOf(address=f"0x{address.hex()}", block_number=block_number, log_index=log_index)
+
+
+async def _contract(snapshot: Snapshot, registered: Registered, spans: Spans, state: ChainState) -> ContractOf:
+    contract, children = registered.contract, tables_of(registered.contract).children
     missing = gaps(spans, max(contract.first_block, state.position.lowest), state.position.head)
     return ContractOf(
         name=contract.name,
-        address=f"0x{contract.address.hex()}",
+        address=f"0x{contract.address.hex()}" if contract.created_by is None else None,
+        created_by=None if contract.created_by is None else contract.created_by.text,
+        children=None if children is None else await snapshot.count(children, scope=state.chain_id),
         from_=contract.first_block,
         evidence=str(contract.evidence),
         state="leaving" if registered.leaving else "filling" if missing else "filled",
@@ -266,4 +334,4 @@ def _row(event: Event, table: Table, row: Any) -> EventRow:
     )
 
 
-ROUTES = [list_contracts, list_event_rows]
+ROUTES = [list_contracts, get_contract, list_event_rows]

@@ -11,11 +11,12 @@ from tidelog.batch import Row, Table, bytes_column, int_column, text_column
 from tidelog.chain.abi.documents import read_abi
 from tidelog.chain.abi.entries import Event
 from tidelog.chain.abi.types import Array, Parameter, Tuple, Type
+from tidelog.chain.contracts.creation import Creation
 from tidelog.errors import ConfigError, Corruption
 
 __all__ = [
     "ASKED", "CONTRACTS", "NAME_RULE", "PROVEN", "WHOLE",
-    "Contract", "Registered", "is_name", "registered_row", "registered_rows",
+    "Contract", "Registered", "is_name", "place_text", "registered_row", "registered_rows",
 ]  # fmt: skip
 
 WHOLE, PROVEN, ASKED = "whole", "proven", "asked"
@@ -43,6 +44,8 @@ CONTRACTS = Table(
         int_column("filled_from", content=False),  # all stored blocks from this one on have their rows
         int_column("leaving", content=False),  # 1: it was removed, and its rows go
         text_column("evidence", content=False),  # of EVIDENCES: what `contract_coverage` says of its blocks
+        text_column("created_by", content=False),  # see `Creation`; empty: it stands at its address
+        int_column("named_from", content=False),  # its children of all stored blocks from this one on are known
     ),
     key=("name", "chain_id"),
     scope="chain_id",
@@ -63,16 +66,17 @@ class Contract(Struct, frozen=True):
     """
 
     name: str
-    address: bytes
+    address: bytes  # empty of one that others create
     events: tuple[Event, ...]
     first_block: int = 0
     evidence: str | None = None  # of EVIDENCES; None: as the chain is held
+    created_by: Creation | None = None  # whose event names the addresses where it stands: its children
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
             raise ConfigError(f"the name has to be {NAME_RULE}: tables are called by it")
-        if len(self.address) != ADDRESS_BYTES:
-            raise ConfigError("the address has to be 20 bytes")
+        if len(self.address) != (ADDRESS_BYTES if self.created_by is None else 0):
+            raise ConfigError("the address has to be 20 bytes, and there is none where created_by says which it has")
         if not 0 <= self.first_block <= BLOCK_MAX:
             raise ConfigError(f"from: give a block number, 0 to {BLOCK_MAX}")
         if self.evidence not in (None, *EVIDENCES):
@@ -91,17 +95,28 @@ class Contract(Struct, frozen=True):
         return msgspec.json.encode([_entry(event) for event in self.events]).decode()
 
 
+def place_text(contract: Contract) -> str:
+    """Where it stands, for people: its address, or what creates it."""
+    return f"0x{contract.address.hex()}" if contract.created_by is None else f"created by {contract.created_by.text}"
+
+
 class Registered(Struct, frozen=True):
     """A contract as a store has it."""
 
     contract: Contract
     filled_from: int
     leaving: bool = False
+    named_from: int = 0  # of one that others create: its children of all stored blocks from this one on are known
 
     @property
     def is_filled(self) -> bool:
         """Whether every stored block from its first one on has its rows."""
         return self.filled_from <= self.contract.first_block
+
+    @property
+    def is_named(self) -> bool:
+        """Whether all of its children are known: only then are blocks searched for what they log."""
+        return self.named_from == 0
 
 
 def registered_row(chain_id: int, registered: Registered) -> Row:
@@ -110,6 +125,7 @@ def registered_row(chain_id: int, registered: Registered) -> Row:
     return (
         *(chain_id, contract.name, contract.address, contract.abi, contract.first_block),
         *(registered.filled_from, int(registered.leaving), contract.evidence or WHOLE),
+        *("" if contract.created_by is None else contract.created_by.text, registered.named_from),
     )
 
 
@@ -119,10 +135,11 @@ def registered_rows(rows: Iterable[Row]) -> list[Registered]:
 
 
 def _registered(row: Any) -> Registered:
-    _, name, address, abi, first_block, filled_from, leaving, evidence = row
+    _, name, address, abi, first_block, filled_from, leaving, evidence, created_by, named_from = row
     try:
-        contract = Contract(name, address, read_abi(abi.encode()).events, first_block, evidence)
-        return Registered(contract, filled_from, bool(leaving))
+        creation = Creation.read(created_by) if created_by else None
+        contract = Contract(name, address, read_abi(abi.encode()).events, first_block, evidence, creation)
+        return Registered(contract, filled_from, bool(leaving), named_from)
     except (ConfigError, TypeError, AttributeError) as error:
         raise Corruption(
             f"the row of contract {name!r} cannot be read ({error}): delete it from `contracts` with SQL; a sync that "

@@ -1,7 +1,8 @@
 """The tables of a contract's events: their names, their columns, and how a decoded event becomes a row.
 
 A table is called `e_CONTRACT_EVENT`, its view `v_CONTRACT_EVENT`; of events of one name each has the beginning of its
-signature's hash behind it. Columns are called as the arguments, in lower case with `_` between words; with one `_`
+signature's hash behind it. Of a contract that others create `e_CONTRACT__children` has a row for each log that names
+an address of it. Columns are called as the arguments, in lower case with `_` between words; with one `_`
 behind where SQL or another column has the word.
 """
 
@@ -93,6 +94,7 @@ class ContractTables:
         names = _stems(contract)
         self._events = {event: _EventTable(event, stem) for event, stem in zip(contract.events, names, strict=True)}
         self.misfits = _misfits(contract)
+        self.children = None if contract.created_by is None else _children(contract)
         self._decoder = LogDecoder(contract.events)
         self._topics = frozenset(event.topic0 for event in contract.events if event.topic0 is not None)
 
@@ -103,7 +105,12 @@ class ContractTables:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """All of them: each event's, then that of the logs that do not fit."""
+        """All of them: each event's, then that of the logs that do not fit, and that of children."""
+        return (*self.filled, *([] if self.children is None else [self.children]))
+
+    @property
+    def filled(self) -> tuple[Table, ...]:
+        """Those that have rows of the contract's own logs."""
         return (*self.by_event.values(), self.misfits)
 
     def row(self, log: LogColumns, place: Place) -> tuple[Table, Row] | None:
@@ -191,6 +198,24 @@ def _misfits(contract: Contract) -> Table:
         scope="chain_id",
         height="block_number",
         later=True,
+    )
+
+
+def _children(contract: Contract) -> Table:
+    return Table(
+        f"e_{contract.name}__children",
+        (
+            int_column("chain_id"),
+            int_column("block_number"),  # of the log that names the address
+            int_column("log_index"),
+            bytes_column("address"),
+        ),
+        key=_KEY,
+        scope="chain_id",
+        height="block_number",
+        later=True,
+        searched=("address",),
+        view=f"v_{contract.name}__children",
     )
 
 

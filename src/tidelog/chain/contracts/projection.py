@@ -1,68 +1,99 @@
 """The rows of contracts' events as a projection: in the commit of their blocks, and gone with them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from tidelog.batch import Row, Rows, Table
+from tidelog.batch import INT_MAX, Row, Rows, Table
+from tidelog.chain.contracts.births import Births
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.contracts.event_tables import ContractTables, Place, tables_of
-from tidelog.chain.projections import Step, derived_rows
+from tidelog.chain.contracts.kinship import Kin
+from tidelog.chain.projections import Step
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.layout import BlockRows
-from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
+from tidelog.chain.rows.tables import BLOCKS, TRANSACTIONS
 
 __all__ = ["ContractEvents"]
 
-_ADDRESS, _TX_INDEX = LOGS.index("address"), LOGS.index("tx_index")
 _TIMESTAMP = BLOCKS.index("timestamp")
 _PLACE, _HASH = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("hash")
 
 
 class ContractEvents:
-    """`Projection` over several contracts."""
+    """`Projection` over several contracts.
 
-    def __init__(self, contracts: Iterable[Contract]) -> None:
-        self.contracts = tuple([tables_of(contract) for contract in contracts])
-        self.undone = tuple([table for each in self.contracts for table in each.tables])
-        self._by_address: dict[bytes, list[ContractTables]] = {}
-        for each in self.contracts:
-            self._by_address.setdefault(each.contract.address, []).append(each)
+    Args:
+        births: the children that are known before the blocks that come; those that the blocks name come to it once
+            they are committed.
+        naming: names of contracts of whose children not all are known yet: of them only children have rows.
+    """
+
+    def __init__(
+        self, contracts: Iterable[Contract], births: Births | None = None, naming: Collection[str] = ()
+    ) -> None:
+        self._kin = Kin(contracts)
+        self._births = Births() if births is None else births
+        self._naming = frozenset(naming)
+        self._tables: dict[str, ContractTables] = {each.name: tables_of(each) for each in self._kin.contracts}
+        self.undone = tuple([table for each in self._tables.values() for table in each.tables])
 
     def rows(self, step: Step) -> Sequence[Rows]:
         """What the blocks' logs say, table by table. Blocks that are in memory are decoded once."""
-        if not self.contracts:
+        if not self.undone:
             return []
+        through = INT_MAX if step.reorg is None else step.reorg.fork_number
         if not isinstance(step.blocks, list | tuple):
-            return [derived_rows(table, step.blocks, _Only(self, table).rows) for table in self.undone]
+            return [Rows(table, _Only(self, table, step.blocks, through)) for table in self.undone]
         found: dict[str, list[Row]] = {}
-        for block in step.blocks:
-            for table, row in self.of_block(block):
-                found.setdefault(table.name, []).append(row)
+        for table, row in self.of_blocks(step.blocks, through):
+            found.setdefault(table.name, []).append(row)
         return [Rows(table, found[table.name]) for table in self.undone if table.name in found]
 
-    def of_block(self, block: BlockRows) -> Iterator[tuple[Table, Row]]:
-        """Each row that a block's logs have, and its table."""
+    def of_blocks(self, blocks: Iterable[BlockRows], through: int = INT_MAX) -> Iterator[tuple[Table, Row]]:
+        """Each row that the blocks' logs have, and its table.
+
+        Args:
+            blocks: in order, each with its logs in order: what one names is known in the next.
+            through: what was named above this block is not of their branch.
+        """
+        births = self._births.over(through)
+        for block in blocks:
+            yield from self._of_block(block, births)
+
+    def _of_block(self, block: BlockRows, births: Births) -> Iterator[tuple[Table, Row]]:
         hashes: dict[Any, Any] | None = None
-        number = block.number
         timestamp: Any = block.block[_TIMESTAMP]
-        logs: Sequence[Any] = block.logs
-        for row in logs:
-            for each in self._by_address.get(row[_ADDRESS], ()):
-                if number < each.contract.first_block:
+        for told in self._kin.walk(block.logs, births):
+            for owner in told.owners:
+                if owner.name in self._naming:
                     continue
+                log = LogColumns._make(told.row)
                 if hashes is None:
                     hashes = {transaction[_PLACE]: transaction[_HASH] for transaction in block.transactions}
-                found = each.row(LogColumns._make(row), Place(hashes[row[_TX_INDEX]], timestamp))
+                found = self._tables[owner.name].row(log, Place(hashes[log.tx_index], timestamp))
                 if found is not None:
                     yield found
+            for child in told.named:
+                children = self._tables[child.contract].children
+                assert children is not None
+                yield children, (LogColumns._make(told.row).chain_id, *child.birth, child.address)
 
 
-class _Only:
-    """The rows of one table alone: for blocks that are read again and again, since they are too many to hold."""
+class _Only(Collection[Row]):
+    """The rows of one table alone, made again at each walk: for blocks that are too many to hold."""
 
-    def __init__(self, events: ContractEvents, table: Table) -> None:
-        self._events = events
-        self._table = table
+    def __init__(self, events: ContractEvents, table: Table, blocks: Iterable[BlockRows], through: int) -> None:
+        self._events, self._table, self._blocks, self._through = events, table, blocks, through
+        self._count: int | None = None
 
-    def rows(self, block: BlockRows) -> Iterator[Row]:
-        return (row for table, row in self._events.of_block(block) if table is self._table)
+    def __iter__(self) -> Iterator[Row]:
+        found = self._events.of_blocks(self._blocks, self._through)
+        return (row for table, row in found if table is self._table)
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(1 for _ in self)
+        return self._count
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)

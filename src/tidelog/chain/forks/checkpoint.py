@@ -251,7 +251,7 @@ def ask_from(before: Checkpoint, number: int) -> Transition:
 
 
 def covering(move: Transition, *, put: tuple[Rows, ...], drop: tuple[Drop, ...]) -> Transition:
-    """The move, and what it does to the coverage of contracts, in one commit."""
+    """The move, and what it does to contracts and their coverage, in one commit."""
     batch = move.batch
     return Transition(msgspec.structs.replace(batch, put=(*batch.put, *put), drop=(*batch.drop, *drop)), move.position)
 

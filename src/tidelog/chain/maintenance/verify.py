@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections import Counter
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tidelog import compiled
 from tidelog.chain import native
 from tidelog.chain.blocks import BlockRef
+from tidelog.chain.contracts.births import Births
 from tidelog.chain.forks.position import Position
 from tidelog.chain.maintenance.audit import audit
 from tidelog.chain.maintenance.verify_events import StoredEvents, event_differences, stored_events
@@ -27,11 +28,12 @@ from tidelog.chain.proof.checks import prove, rooted_count
 from tidelog.chain.proof.outcome import Outcome, Proof, parse_proof
 from tidelog.chain.proof.spec import ChainSpec, spec_of
 from tidelog.chain.reading.blocks import read_blocks, refs_between
-from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
+from tidelog.chain.reading.contracts import stored_births, stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.reading import to_bundle
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS
+from tidelog.chain.select.coverage import gaps
 from tidelog.errors import ConfigError, Corruption, ProofFailure
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
@@ -43,6 +45,8 @@ _UNSIGNED = f"senders{Outcome.NOT_APPLICABLE.value}"  # the last of a proof's ch
 _LOWERED = re.compile(r"(\w+)\?")  # in the text of a proof
 
 ASKED_AT_ONCE = 2_000  # numbers, of which few have a block
+_ADDRESS = LOGS.index("address")
+
 BLOCKS_AT_ONCE = 32  # read at once, and as many proven meanwhile: a short snapshot, and enough work for a thread
 
 
@@ -122,6 +126,9 @@ async def verify_range(
     """
     async with store.snapshot() as snapshot:
         position, _ = await _stored(snapshot, chain_id)
+        births = Births()
+        if position.selection:
+            births = await stored_births(snapshot, chain_id, await stored_contracts(snapshot, chain_id))
     _check_range(position, first, last)
     report = Report(chain_id, first, last, findings=[], lowered=set(), unfilled=set())
     if first < position.first:
@@ -136,7 +143,9 @@ async def verify_range(
             report.findings += await runtime.compute(partial(_prove_all, *part))
             report.selection = part.position.selection
             if part.position.selection and part.start >= part.position.first:
-                report.left_out += sum(part.selected.known_by_ingestion(block, part.spec) for block in part.blocks)
+                report.left_out += sum(
+                    part.selected.known_by_ingestion(each, part.spec, births) for each in part.blocks
+                )
             for block in part.blocks:
                 report.lowered |= set(_LOWERED.findall(block.proof_text))
                 signed = not block.proof_text.endswith(_UNSIGNED)
@@ -182,11 +191,19 @@ async def _read_part(store: Store, chain_id: int, span: range) -> _Part:
         end = min(span[-1], position.head)
         below = await _below(snapshot, chain_id, position, start)
         blocks = await read_blocks(snapshot, chain_id, start, end)
-        events = await stored_events(snapshot, chain_id, start, end)
         contracts = await stored_contracts(snapshot, chain_id)
+        events = await stored_events(snapshot, chain_id, contracts, start, end)
         coverage = await stored_coverage(snapshot, chain_id)
+        logging: set[Any] = {log[_ADDRESS] for block in blocks for log in block.logs}
+        births = await stored_births(snapshot, chain_id, contracts, logging)
     staying = [each.contract for each in contracts if not each.leaving]
-    selected = Selected(staying, coverage, leaving=len(staying) < len(contracts))
+    # what was held of children before blocks below came is not covered until it is looked through again
+    settled = len(staying) == len(contracts) and not any(
+        each.created_by is not None
+        and gaps(coverage.get(each.name, ()), max(each.first_block, position.first), position.head)
+        for each in staying
+    )
+    selected = Selected(staying, coverage, leaving=not settled, births=births)
     return _Part(blocks, start, end, below, position, spec, events, selected)
 
 
@@ -330,7 +347,9 @@ def _prove_all(
         what = "a contract's table has rows of it, and it is not held"
         findings += [Finding(number, INGESTED, what) for number in numbers]
     damaged = {finding.number or 0 for finding in findings}
-    findings += [Finding(number, INGESTED, what) for number, what in event_differences(events, blocks, damaged)]
+    findings += [
+        Finding(number, INGESTED, what) for number, what in event_differences(events, blocks, selected.births, damaged)
+    ]
     return sorted(findings, key=lambda finding: finding.number or 0)
 
 

@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tidelog.batch import Row, Table, Value
-from tidelog.chain.contracts.contract import WHOLE, Registered
+from tidelog.chain.contracts.births import Births
+from tidelog.chain.contracts.contract import WHOLE, Contract, Registered
 from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.kinship import ancestors
 from tidelog.chain.contracts.projection import ContractEvents
-from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
+from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.select.coverage import Spans, gaps
 from tidelog.store import Snapshot
@@ -25,6 +27,7 @@ class StoredEvents(NamedTuple):
     rows: dict[str, list[Row]]  # of a table that is missing: none, see `missing`
     missing: frozenset[str] = frozenset()
     spans: Spans | None = None  # of a selection: the blocks that are covered
+    creators: tuple[Contract, ...] = ()  # who creates it, who creates that one, and so on
 
     @property
     def name(self) -> str:
@@ -50,11 +53,13 @@ class StoredEvents(NamedTuple):
         return self.misses(low)
 
 
-async def stored_events(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[StoredEvents]:
-    """Of each contract of a chain that is there to stay."""
+async def stored_events(
+    snapshot: Snapshot, chain_id: int, contracts: Sequence[Registered], low: int, high: int
+) -> list[StoredEvents]:
+    """Of each of a chain's contracts that is there to stay."""
     found = []
     coverage = await stored_coverage(snapshot, chain_id)
-    contracts = await stored_contracts(snapshot, chain_id)
+    staying = [each.contract for each in contracts if not each.leaving]
     relations = await snapshot.relations() if contracts else {}
     for registered in contracts:
         if not registered.leaving:
@@ -65,16 +70,19 @@ async def stored_events(snapshot: Snapshot, chain_id: int, low: int, high: int) 
             }
             selected = registered.contract.evidence != WHOLE
             spans = coverage.get(registered.contract.name, ()) if selected else None
-            found.append(StoredEvents(registered, rows, frozenset(tables.keys() - relations.keys()), spans))
+            missing = frozenset(tables.keys() - relations.keys())
+            creators = tuple(ancestors(registered.contract, staying))
+            found.append(StoredEvents(registered, rows, missing, spans, creators))
     return found
 
 
 def event_differences(
-    stored: Sequence[StoredEvents], blocks: Sequence[BlockRows], passed_over: Collection[int]
+    stored: Sequence[StoredEvents], blocks: Sequence[BlockRows], births: Births, passed_over: Collection[int]
 ) -> list[tuple[int, str]]:
     """What differs, by block, one sentence for each block and table.
 
     Args:
+        births: which addresses that log in the blocks are children, as the store has it.
         passed_over: blocks whose logs cannot be trusted, since something was found in them.
     """
     found = []
@@ -84,15 +92,16 @@ def event_differences(
             remedy = "let one sync run without the contract, and then one with it, which makes its tables anew"
             found.append((blocks[0].number, f"{names}: missing: {remedy}"))
             continue
-        events = ContractEvents([each.registered.contract])
-        there = {table.name: _by_block(table, each.rows[table.name]) for table in events.undone}
+        events = ContractEvents([each.registered.contract, *each.creators], births)
+        tables = tables_of(each.registered.contract).tables
+        there = {table.name: _by_block(table, each.rows[table.name]) for table in tables}
         for block in blocks:
             if block.number in passed_over or each.misses(block.number):
                 continue
             wanted: dict[str, list[Row]] = {}
-            for table, row in events.of_block(block):
+            for table, row in events.of_blocks([block]):
                 wanted.setdefault(table.name, []).append(row)
-            for table in events.undone:
+            for table in tables:
                 rows = _by_block(table, wanted.get(table.name, []))
                 what = _difference(rows.get(block.number, []), there[table.name].get(block.number, []))
                 if what:

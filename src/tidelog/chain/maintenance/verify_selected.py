@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tidelog.batch import Row
 from tidelog.chain.blocks import BlockRef, Header, Transaction
+from tidelog.chain.contracts.births import Births
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.encoding.headers import hash_of
 from tidelog.chain.encoding.items import keccak
@@ -47,6 +48,7 @@ class Selected(NamedTuple):
     contracts: Sequence[Contract]
     coverage: Coverage
     leaving: bool  # rows of others may still be there
+    births: Births  # of the children that log in the blocks at hand
 
     def at(self, number: int) -> Selection:
         """Those that are covered at a block."""
@@ -55,13 +57,18 @@ class Selected(NamedTuple):
                 each
                 for each in self.contracts
                 if any(span.first <= number <= span.last for span in self.coverage.get(each.name, ()))
-            ]
+            ],
+            self.births,
         )
 
-    def known_by_ingestion(self, block: BlockRows, spec: ChainSpec) -> bool:
-        """Whether the block's header does not show again what the block has of what is covered."""
+    def known_by_ingestion(self, block: BlockRows, spec: ChainSpec, births: Births) -> bool:
+        """Whether the block's header does not show again what the block has of what is covered.
+
+        Args:
+            births: all children.
+        """
         row = BlockColumns._make(block.block)
-        selection = self.at(row.number)
+        selection = Selection(self.at(row.number).contracts, births)
         decides = bloom_decides(spec, row.number) and row.logs_bloom
         return bool(selection.contracts) and (not decides or selection.may_have(row.number, row.logs_bloom))
 

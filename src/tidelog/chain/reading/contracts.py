@@ -1,15 +1,19 @@
 """The contracts whose events have tables in a store, as it says itself. Asks a `Snapshot`, no SQL."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from typing import Any
 
 from tidelog.batch import Table
+from tidelog.chain.contracts.births import Births, Child
 from tidelog.chain.contracts.contract import CONTRACTS, WHOLE, Registered, registered_rows
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import Position
 from tidelog.chain.select.coverage import CONTRACT_COVERAGE, Coverage, Span, Spans, read_coverage
 from tidelog.store import Snapshot
 
-__all__ = ["contract_spans", "stored_contracts", "stored_coverage", "stored_tables"]
+__all__ = ["contract_spans", "stored_births", "stored_contracts", "stored_coverage", "stored_tables"]
+
+ADDRESSES_AT_ONCE = 1_000  # far below what one statement may name
 
 
 async def stored_contracts(snapshot: Snapshot, chain_id: int | None = None) -> list[Registered]:
@@ -20,6 +24,40 @@ async def stored_contracts(snapshot: Snapshot, chain_id: int | None = None) -> l
 async def stored_coverage(snapshot: Snapshot, chain_id: int) -> Coverage:
     """Of which blocks a selection holds what each contract logged; nothing where the chain is held whole."""
     return read_coverage(await snapshot.select(CONTRACT_COVERAGE, scope=chain_id))
+
+
+async def stored_births(
+    snapshot: Snapshot, chain_id: int, contracts: Iterable[Registered], among: Collection[bytes] | None = None
+) -> Births:
+    """The children of contracts that others create.
+
+    Args:
+        among: only which of these addresses are children is of interest.
+    """
+    births = Births()
+    addresses = None if among is None else sorted(among)
+    created = [each.contract for each in contracts if each.contract.created_by is not None and not each.leaving]
+    relations = await snapshot.relations() if created else {}
+    for contract in created:
+        table = tables_of(contract).children
+        if table is None or table.name not in relations:
+            continue  # that it is missing is said where the contract is asked for
+        async for rows in _named(snapshot, table, chain_id, addresses):
+            for _, number, index, address in rows:
+                births.add(Child(contract.name, address, (number, index)))
+    return births
+
+
+async def _named(
+    snapshot: Snapshot, table: Table, chain_id: int, among: list[bytes] | None
+) -> AsyncIterator[list[Any]]:
+    if among is None:
+        async for rows in snapshot.scan(table, scope=chain_id):
+            yield rows
+        return
+    for start in range(0, len(among), ADDRESSES_AT_ONCE):
+        part = among[start : start + ADDRESSES_AT_ONCE]
+        yield await snapshot.select(table, scope=chain_id, where={"address": part})
 
 
 async def stored_tables(snapshot: Snapshot) -> list[Table]:

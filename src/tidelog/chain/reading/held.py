@@ -5,9 +5,9 @@ The sentence of a refusal says what is held. Where a chain is held whole, nothin
 
 from collections.abc import Collection, Sequence
 
-from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.contracts.contract import Contract, place_text
 from tidelog.chain.forks.position import Position
-from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
+from tidelog.chain.reading.contracts import stored_births, stored_contracts, stored_coverage
 from tidelog.chain.select.coverage import Span, Spans, gaps, joined
 from tidelog.errors import ConfigError
 from tidelog.store import Snapshot
@@ -58,13 +58,16 @@ async def covered_from(
         return position.first if low is None else max(low, position.first)
     lowest = position.lowest
     text = selection_text(chain_id, position)
-    contracts = [each.contract for each in await stored_contracts(snapshot, chain_id) if not each.leaving]
+    registered = await stored_contracts(snapshot, chain_id)
+    contracts = [each.contract for each in registered if not each.leaving]
     coverage = await stored_coverage(snapshot, chain_id)
+    births = await stored_births(snapshot, chain_id, registered, addresses)
     if not addresses:
         raise NotHeld(f"{text}: name the address of a contract: {_named(contracts)}")
     begins = lowest if low is None else max(low, lowest)
     for address in addresses:
-        there = [each for each in contracts if each.address == address]
+        named = {each.name: births.birth(each.name, address) for each in contracts if each.created_by is not None}
+        there = [each for each in contracts if each.address == address or named.get(each.name) is not None]
         if not there:
             raise NotHeld(f"{text}, in which 0x{address.hex()} is not: {_named(contracts)}")
         for topic in [None] if topics is None else topics:
@@ -73,8 +76,10 @@ async def covered_from(
                 raise NotHeld(f"{text}: of {there[0].name} it has {_events(there)}: ask for a first topic of these")
             spans: Spans = ()
             for each in holding:
+                birth = named.get(each.name)  # of a child all is held from the block on in which it is named
                 for span in coverage.get(each.name, ()):
-                    spans = joined(spans, Span(span.first, span.last, "held"))
+                    first = span.first if birth is None else max(span.first, birth[0])
+                    spans = joined(spans, Span(first, span.last, "held"))
             if low is None:
                 begins = max(begins, *(span.first for span in spans if span.last >= high), begins)
             missing = gaps(spans, begins, high)
@@ -93,7 +98,7 @@ def _holds(contract: Contract, topic: bytes | None) -> bool:
 
 
 def _named(contracts: Sequence[Contract]) -> str:
-    named = ", ".join([f"{each.name} 0x{each.address.hex()}" for each in contracts[:NAMED_MAX]])
+    named = ", ".join([f"{each.name} {place_text(each)}" for each in contracts[:NAMED_MAX]])
     more = len(contracts) - NAMED_MAX
     return f"it holds what {named or 'no contract'} logged" + (f", and {more} more" if more > 0 else "")
 

@@ -1,20 +1,23 @@
 """What is kept of a chain's blocks when only contracts' events are wanted: which logs, and which blooms exclude them.
 
 A log is kept if its contract is selected at that block, and its first topic is that of one of the contract's events;
-of a contract with an anonymous event all logs are. With the logs their transactions are kept, and the header of every
-block. What is left out of a block is taken out of its rows once the whole block was proven.
+of a contract with an anonymous event all logs are. A contract that others create is selected where their events say,
+from that block on; so what is selected grows with the blocks. With the logs their transactions are kept, and the
+header of every block. What is left out of a block is taken out of its rows once the whole block was proven.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tidelog.batch import Row
+from tidelog.batch import INT_MAX, Row
+from tidelog.chain.contracts.births import Births, Child
 from tidelog.chain.contracts.contract import Contract
-from tidelog.chain.encoding.items import keccak
+from tidelog.chain.contracts.kinship import Kin
+from tidelog.chain.encoding.blooms import Bloom, bloom_bits
 from tidelog.chain.proof.outcome import CHECKS, Outcome, Proof, Result, parse_proof
 from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.rows.layout import BlockRows, with_proof
@@ -28,7 +31,6 @@ __all__ = [
 LEFT_OUT = Result(Outcome.NOT_COMPUTABLE, "selection")
 """Of the checks whose input a selection does not keep: what they said when the block came, coverage stands for."""
 HASH_ONLY = -1  # in the place of a transaction's type: more of it than its hash was not asked for
-BITS_KEPT = 1 << 14  # of items: those that are selected, and what is verified
 KEPT_CHECKS = ("hash", "parent", "senders")  # that a selected block's own rows can be proven by again
 
 _UNCLES, _TRANSACTION_COUNT, _LOG_COUNT, _WITHDRAWAL_COUNT = (
@@ -51,7 +53,7 @@ def bloom_decides(spec: ChainSpec, number: int) -> bool:
 
 def bloom_has(bloom: bytes, item: bytes) -> bool:
     """Whether a bloom may be over an address or a topic; False: it is not."""
-    return not _bits(item) & ~int.from_bytes(bloom, "big")
+    return Bloom(bloom).may_have(bloom_bits(item))
 
 
 class _Wanted(Struct, frozen=True):
@@ -59,65 +61,110 @@ class _Wanted(Struct, frozen=True):
 
     contract: Contract
     topics: frozenset[bytes] | None  # of its events; None: any will do
-    address_bits: int
+    address_bits: int  # 0 of one that others create
     topic_bits: tuple[int, ...]  # of each topic
+
+    def may_have(self, bloom: Bloom) -> bool:
+        """Whether a bloom may be over an event of it, wherever it stands."""
+        if not bloom.may_have(self.address_bits):
+            return False
+        return self.topics is None or any(bloom.may_have(topic) for topic in self.topic_bits)
 
 
 class Selection:
-    """The contracts that are selected; a value."""
+    """The contracts that are selected, and the children of those that others create.
 
-    def __init__(self, contracts: Iterable[Contract]) -> None:
-        self.contracts = tuple(contracts)
-        self._wanted = [_wanted(contract) for contract in self.contracts]
-        by_address: dict[bytes, list[_Wanted]] = {}
-        for each in self._wanted:
-            by_address.setdefault(each.contract.address, []).append(each)
-        self._by_address: Mapping[Any, list[_Wanted]] = by_address
+    Args:
+        births: the children that are known. All that is asked is answered by what is there then.
+    """
+
+    def __init__(self, contracts: Iterable[Contract], births: Births | None = None) -> None:
+        self._kin = Kin(contracts)
+        self.births = Births() if births is None else births
+        self._wanted = {contract.name: _wanted(contract) for contract in self._kin.contracts}
+        self._standing: dict[Any, list[_Wanted]] = {}
+        for each in self._wanted.values():
+            if each.contract.created_by is None:
+                self._standing.setdefault(each.contract.address, []).append(each)
+        self._created = [self._wanted[each.name] for each in self._kin.created]
+
+    @property
+    def contracts(self) -> tuple[Contract, ...]:
+        """Those that are selected."""
+        return self._kin.contracts
+
+    @property
+    def grows(self) -> bool:
+        """Whether blocks may add to what is selected of those behind them."""
+        return bool(self._created)
+
+    def over(self, through: int = INT_MAX) -> "Selection":
+        """The same, with the children that were named up to this block, and those that the result's blocks will add."""
+        other = copy(self)
+        other.births = self.births.over(through)
+        return other
 
     def may_have(self, number: int, bloom: bytes) -> bool:
         """Whether a block of this bloom may have a log that is wanted."""
-        bits = int.from_bytes(bloom, "big")
-        for each in self._wanted:
-            if number < each.contract.first_block or each.address_bits & ~bits:
+        asked = Bloom(bloom)
+        for each in self._wanted.values():
+            if number < each.contract.first_block or not each.may_have(asked):
                 continue
-            if each.topics is None or any(not topic & ~bits for topic in each.topic_bits):
+            if each.contract.created_by is None or self.births.may_have(each.contract.name, number, asked):
                 return True
         return False
 
-    def wants(self, number: int, address: Any, topic0: Any) -> bool:
-        """Whether a log is wanted."""
+    def may_have_of(self, children: Sequence[Child], number: int, bloom: bytes) -> bool:
+        """Whether a block of this bloom may have a log that is wanted of one of these."""
+        asked = Bloom(bloom)
         return any(
-            number >= each.contract.first_block and (each.topics is None or topic0 in each.topics)
-            for each in self._by_address.get(address, ())
+            number >= self._wanted[each.contract].contract.first_block
+            and asked.may_have(bloom_bits(each.address))
+            and self._wanted[each.contract].may_have(asked)
+            for each in children
         )
+
+    def wants(self, number: int, address: Any, topic0: Any) -> bool:
+        """Whether a log is wanted. Of a child all logs of the block in which it is named are."""
+        return any(True for _ in self._wanting(number, address, topic0))
 
     def wanting(self, number: int, address: Any, topic0: Any) -> list[str]:
         """The names of the contracts that want a log."""
-        return [
-            each.contract.name
-            for each in self._by_address.get(address, ())
-            if number >= each.contract.first_block and (each.topics is None or topic0 in each.topics)
-        ]
+        return [each.contract.name for each in self._wanting(number, address, topic0)]
+
+    def _wanting(self, number: int, address: Any, topic0: Any) -> Iterator[_Wanted]:
+        for each in self._standing.get(address, ()):
+            if number >= each.contract.first_block and (each.topics is None or topic0 in each.topics):
+                yield each
+        for each in self._created:
+            if number >= each.contract.first_block and (each.topics is None or topic0 in each.topics):
+                birth = self.births.birth(each.contract.name, address)
+                if birth is not None and birth[0] <= number:
+                    yield each
+
+    def meet(self, block: BlockRows) -> None:
+        """Take in the children that a block names. Blocks have to come in order."""
+        if self.grows:
+            for _ in self._kin.walk(block.logs, self.births):
+                pass
 
     def of(self, block: BlockRows) -> BlockRows:
         """What is kept of a whole block that was proven, or of one that was selected for more than this."""
+        seen = self
+        if self.grows:  # what the block names itself is wanted too
+            seen = self.over()
+            seen.meet(block)
         number = block.number
         rows: Sequence[Any] = block.logs
-        return narrowed(block, [row for row in rows if self.wants(number, row[_ADDRESS], row[_TOPIC0])])
+        return narrowed(block, [row for row in rows if seen.wants(number, row[_ADDRESS], row[_TOPIC0])])
 
 
 def _wanted(contract: Contract) -> _Wanted:
     topics = None
     if all(event.topic0 is not None for event in contract.events):
         topics = frozenset(event.topic0 for event in contract.events if event.topic0 is not None)
-    return _Wanted(contract, topics, _bits(contract.address), tuple(map(_bits, sorted(topics or ()))))
-
-
-@lru_cache(BITS_KEPT)
-def _bits(item: bytes) -> int:
-    """The three bits of an address or a topic in a bloom (Yellow Paper 4.3.1)."""
-    digest = keccak(item)
-    return sum({1 << (int.from_bytes(digest[place : place + 2], "big") & 0x7FF) for place in (0, 2, 4)})
+    address_bits = bloom_bits(contract.address) if contract.created_by is None else 0
+    return _Wanted(contract, topics, address_bits, tuple(map(bloom_bits, sorted(topics or ()))))
 
 
 def narrowed(block: BlockRows, logs: list[Any]) -> BlockRows:

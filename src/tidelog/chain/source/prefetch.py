@@ -8,7 +8,8 @@ until it is there nothing is fetched beyond it again.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -134,13 +135,17 @@ class Prefetcher:
         """
         return (await self.some(keys, range_first=range_first)).required()
 
-    async def some(
-        self,
-        keys: Sequence[int | bytes],
-        *,
-        range_first: int | None = None,
-        rank: int = URGENT,
-        downwards: bool = False,
+    @contextmanager
+    def branch(self, keep: int) -> Iterator[None]:
+        """Within it blocks are asked for in order that follow on block `keep`, and not on those stored above it."""
+        yield
+
+    async def some(self, keys: Sequence[int | bytes], *, range_first: int | None = None, rank: int = URGENT) -> Fetched:
+        """As many of the first blocks of `keys` as can be had, proven, in order."""
+        return await self._unit(keys, range_first, rank)
+
+    async def _unit(
+        self, keys: Sequence[int | bytes], range_first: int | None, rank: int, *, downwards: bool = False
     ) -> Fetched:
         """As many of the first blocks of `keys` as can be had, the last ones if `downwards`, proven, in order."""
         found: dict[int | bytes, VerifiedBlock] = {}
@@ -315,7 +320,7 @@ class Prefetcher:
                     keys = range(high - count + 1, high + 1) if downwards else range(low, low + count)
                     low, high = (low, high - count) if downwards else (low + count, high)
                     self._units += 1
-                    work = self.some(keys, range_first=range_first, rank=self._units, downwards=downwards)
+                    work = self._unit(keys, range_first, self._units, downwards=downwards)
                     waiting.append(_Unit(asyncio.create_task(work), keys))
                 blocks, failure = await waiting[0].task
                 keys = waiting.popleft().keys

@@ -14,15 +14,17 @@ from msgspec.structs import replace
 from tidelog.batch import INT_MAX, Rollback, Row, Rows, Table
 from tidelog.chain.contracts.contract import ASKED, PROVEN, WHOLE, Contract, Registered
 from tidelog.chain.contracts.event_tables import ContractTables, Place, tables_of
+from tidelog.chain.contracts.kinship import Kin, ancestors, by_descent, creating_events, require_creator
 from tidelog.chain.reading.contracts import stored_contracts
 from tidelog.chain.reading.places import RowWithoutBlock, block_facts, transaction_hashes
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS
-from tidelog.chain.sync.leaving import leave_out
+from tidelog.chain.select.coverage import gaps
+from tidelog.chain.sync.leaving import leave_out, logs_of
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import Blocked, ConfigError
 from tidelog.runtime import Runtime
-from tidelog.store import Snapshot, Store
+from tidelog.store import Condition, Snapshot, Store
 from tidelog.telemetry import logger
 
 __all__ = ["CONTRACT_LIMITS", "ContractKeeper", "ContractLimits"]
@@ -60,6 +62,11 @@ class ContractKeeper:
             ConfigError: one is stored with another address, ABI or first block; a name or a table is taken.
         """
         there = {each.contract.name: each for each in self._writer.contracts}
+        for contract in wanted:
+            try:
+                require_creator(contract, wanted)
+            except ConfigError as error:
+                raise ConfigError(f"contract {contract.name}: {error}") from None
         wanted = self._as_held(wanted)
         await self._check(wanted)
         left: set[str] = set()  # names of tables that one which comes again has still
@@ -129,9 +136,12 @@ class ContractKeeper:
 
     def _added(self, contract: Contract) -> Registered:
         position = self._writer.position
-        if contract.evidence != WHOLE:
-            return Registered(contract, contract.first_block)  # of which blocks its rows are there, its coverage says
         above = 0 if position is None else position.head + 1
+        unnamed = contract.created_by is not None and position is not None
+        if contract.evidence != WHOLE:  # of which blocks its rows are there, its coverage says
+            return Registered(contract, contract.first_block, named_from=above if unnamed else 0)
+        if unnamed:
+            return Registered(contract, INT_MAX, named_from=above)
         return Registered(contract, max(contract.first_block, above))
 
     def _as_held(self, wanted: Sequence[Contract]) -> list[Contract]:
@@ -162,7 +172,15 @@ class ContractKeeper:
         stored = {each.contract.name: each.contract.evidence for each in self._writer.contracts if not each.leaving}
         given: set[str | None] = {each.evidence for each in wanted if each.evidence is not None}
         usual = ASKED if (given or {*stored.values()}) == {ASKED} else PROVEN
-        return [replace(each, evidence=each.evidence or stored.get(each.name) or usual) for each in wanted]
+        found = [replace(each, evidence=each.evidence or stored.get(each.name) or usual) for each in wanted]
+        for each in found:
+            line = [each, *ancestors(each, found)]
+            if len(line) > 1 and any(one.evidence == ASKED for one in line):
+                raise ConfigError(
+                    f"contract {each.name}: it is created by {line[1].name}, and none of these can have the evidence "
+                    f"{ASKED}: give them {PROVEN}"
+                )
+        return found
 
     async def _check(self, wanted: Sequence[Contract]) -> None:
         """ConfigError: why these cannot be kept."""
@@ -192,13 +210,23 @@ class ContractKeeper:
                 )
             tables |= own
 
-    async def step(self) -> bool:
-        """Do the next bit of what is left to do; False: nothing is."""
+    async def step(self, *, between: bool = True) -> bool:
+        """Do the next bit of what is left to do; False: nothing is.
+
+        Args:
+            between: no blocks are on their way that were selected before: what is selected of the next ones may change.
+        """
         if self._writer.position is None:
             return False
-        for each in self._writer.contracts:
+        registered = {each.contract.name: each for each in self._writer.contracts}
+        for contract in by_descent(each.contract for each in self._writer.contracts):
+            each = registered[contract.name]
             if each.leaving:
                 if await self._remove(each):
+                    return True
+                continue
+            if not each.is_named:
+                if await self._name(each, between=between):
                     return True
                 continue
             if not each.is_filled:  # those of a selection are: `filling` sees to their coverage
@@ -253,6 +281,46 @@ class ContractKeeper:
         await self._writer.keep_contracts(others, discard=tables_of(registered.contract).tables)
         _log.info("contract_removed", chain=self._writer.chain_id, contract=name)
 
+    # -- naming ----------------------------------------------------------------------------------------------------
+
+    async def _name(self, registered: Registered, *, between: bool) -> bool:
+        """Find children of a contract in stored logs of its creator; False: that has to wait."""
+        position, contract = self._writer.position, registered.contract
+        assert position is not None
+        assert contract.created_by is not None
+        staying = [each for each in self._writer.contracts if not each.leaving]
+        line = ancestors(contract, [each.contract for each in staying])
+        creator = next((each for each in staying if line and each.contract == line[0]), None)
+        if creator is None or not creator.is_named:
+            return False
+        bottom = max(creator.contract.first_block, position.first)
+        covered = self._writer.coverage.get(creator.contract.name, ())
+        if self._writer.selects and gaps(covered, bottom, position.head):
+            return False  # not all of its logs are there
+        top = min(registered.named_from - 1, position.head)
+        tables, chain_id, low = tables_of(contract), self._writer.chain_id, bottom
+        assert tables.children is not None
+        rows: list[Row] = []
+        if top >= bottom:
+            where = {} if creator.contract.created_by is not None else logs_of(creator.contract)
+            where["topic0"] = [each.topic0 for each in creating_events(creator.contract, contract.created_by)]
+            async with self._store.snapshot() as snapshot:
+                low, logs = await self._logs(snapshot, where, bottom, top)
+            for told in Kin([contract, *line]).walk(logs[::-1], self._writer.births.over()):
+                rows += [(chain_id, *each.birth, each.address) for each in told.named if each.contract == contract.name]
+        named = replace(registered, named_from=low)
+        if low == bottom:
+            if self._writer.selects and not between:
+                return False
+            filled_from = contract.first_block if self._writer.selects else position.head + 1
+            named = replace(registered, named_from=0, filled_from=max(filled_from, contract.first_block))
+        await self._writer.keep_contracts(
+            [named if each is registered else each for each in self._writer.contracts],
+            add=[Rows(tables.children, rows)] if rows else [],
+            rollback=Rollback((tables.children,), chain_id, low - 1, top) if top >= bottom else None,
+        )
+        return True
+
     # -- filling ---------------------------------------------------------------------------------------------------
 
     async def _fill(self, registered: Registered) -> None:
@@ -264,9 +332,9 @@ class ContractKeeper:
         rollback, add, reached = None, list[Rows](), contract.first_block
         if top >= bottom:
             async with self._store.snapshot() as snapshot:
-                low, logs = await self._logs(snapshot, contract.address, bottom, top)
-                add = await _rows(snapshot, self._writer.chain_id, tables, logs)
-            rollback = Rollback(tables.tables, self._writer.chain_id, low - 1, top)
+                low, logs = await self._logs(snapshot, logs_of(contract), bottom, top)
+                add = await _rows(snapshot, self._writer.chain_id, tables, self._own(contract, logs))
+            rollback = Rollback(tables.filled, self._writer.chain_id, low - 1, top)
             if low > bottom:
                 reached = low
         filled = replace(registered, filled_from=reached)
@@ -275,10 +343,18 @@ class ContractKeeper:
         if filled.is_filled:
             _log.info("contract_filled", chain=self._writer.chain_id, contract=contract.name)
 
-    async def _logs(self, snapshot: Snapshot, address: bytes, bottom: int, top: int) -> tuple[int, list[Row]]:
-        """The newest of a contract's logs, of whole blocks; and from which block on these are all."""
-        chain_id, limit = self._writer.chain_id, self._limits.logs
-        where, number = {"address": address}, LOGS.index("block_number")
+    def _own(self, contract: Contract, logs: Sequence[Row]) -> list[Row]:
+        """Those of the logs that are the contract's."""
+        kin, births = Kin([contract]), self._writer.births
+        rows: Sequence[Any] = logs
+        columns = zip(map(LogColumns._make, rows), logs, strict=True)
+        return [row for log, row in columns if kin.owners(births, log.block_number, log.log_index, log.address)]
+
+    async def _logs(
+        self, snapshot: Snapshot, where: Mapping[str, Condition], bottom: int, top: int
+    ) -> tuple[int, list[Row]]:
+        """The newest of these logs, of whole blocks, newest first; and from which block on these are all."""
+        chain_id, limit, number = self._writer.chain_id, self._limits.logs, LOGS.index("block_number")
         found = await snapshot.select(
             LOGS, scope=chain_id, low=bottom, high=top, where=where, descending=True, limit=limit
         )
@@ -288,7 +364,8 @@ class ContractKeeper:
         above = [row for row in found if row[number] != lowest]
         if above:
             return lowest + 1, above
-        return lowest, await snapshot.select(LOGS, scope=chain_id, low=lowest, high=lowest, where=where)
+        of_one = await snapshot.select(LOGS, scope=chain_id, low=lowest, high=lowest, where=where, descending=True)
+        return lowest, of_one
 
 
 def _names_of(contract: Contract) -> dict[str, str]:
@@ -326,6 +403,7 @@ def _require_room(contract: Contract, relations: Mapping[str, bool]) -> None:
 def _require_same(stored: Contract, wanted: Contract) -> None:
     for what, is_same in (
         ("address", stored.address == wanted.address),
+        ("created_by", stored.created_by == wanted.created_by),
         ("abi or events", stored.abi == wanted.abi),
         ("from", stored.first_block == wanted.first_block),
     ):

@@ -75,7 +75,7 @@ class Filler:
             return None
         for registered in self._writer.contracts:
             contract = registered.contract
-            if registered.leaving:
+            if registered.leaving or not registered.is_named:
                 continue
             spans = self._writer.coverage.get(contract.name, ())
             missing = gaps(spans, max(contract.first_block, position.first), position.head)
@@ -85,7 +85,8 @@ class Filler:
 
     async def _fetched(self, contract: Contract, missing: range) -> Prepared:
         """The newest of the blocks that are missing."""
-        selection, chain_id = Selection([contract]), self._writer.chain_id
+        resets = self._writer.resets
+        selection, chain_id = Selection([contract], self._writer.births), self._writer.chain_id
         low, high = max(missing[0], missing[-1] - self._limits.headers + 1), missing[-1]
         async with self._store.snapshot() as snapshot:
             rows: list[Any] = await snapshot.select(
@@ -107,17 +108,26 @@ class Filler:
                 raise Rejected(f"block {block.ref.number} came where block {header.number} was asked for")
         more = [selection.of(block.rows) for block in fetched]
         kept = [block for block in more if block.logs]
-        return partial(self._commit, contract, range(low, high + 1), rows[0][1] if rows else b"", kept)
+        highest = rows[0][1] if rows else b""
+        return partial(self._commit, contract, range(low, high + 1), highest, kept, resets)
 
-    async def _commit(self, contract: Contract, span: range, highest: bytes, more: Sequence[BlockRows]) -> bool:
+    async def _commit(
+        self, contract: Contract, span: range, highest: bytes, more: Sequence[BlockRows], resets: int
+    ) -> bool:
         """False: the blocks, or the contracts, are others by now.
 
         Args:
             highest: the hash of the last block of the span: with it all that it leads to are the same.
+            resets: how often children had come below what is stored when the blocks were looked at.
         """
-        chain_id, tables = self._writer.chain_id, tables_of(contract).tables
+        chain_id, tables = self._writer.chain_id, tables_of(contract).filled
+        derived = ContractEvents([contract], self._writer.births)
         staying = [each.contract for each in self._writer.contracts if not each.leaving]
-        if contract not in staying or not gaps(self._writer.coverage.get(contract.name, ()), span[0], span[-1]):
+        if (
+            resets != self._writer.resets
+            or contract not in staying
+            or not gaps(self._writer.coverage.get(contract.name, ()), span[0], span[-1])
+        ):
             return False
         blocks: list[Row] = []
         logs: list[Row] = []
@@ -133,7 +143,7 @@ class Filler:
                 blocks.append(both.block)
                 logs += rows_beyond(block.logs, stored.logs, LOGS.index("log_index"))
                 transactions += rows_beyond(block.transactions, stored.transactions, TRANSACTIONS.index("tx_index"))
-                for table, row in ContractEvents([contract]).of_block(both):
+                for table, row in derived.of_blocks([both]):
                     events.setdefault(table.name, []).append(row)
         add = [Rows(TRANSACTIONS, transactions), Rows(LOGS, logs)]
         add += [Rows(table, events[table.name]) for table in tables if table.name in events]

@@ -157,13 +157,14 @@ class Follower:
         with StagingBuffer() as staged:
             rooted = keep is not None and self._writer.ref(keep.number) is not None
             first = None if rooted else refs[0].number  # the range begins again, and below it nothing is stored
-            while len(staged) < len(refs):
-                part = refs[len(staged) : len(staged) + self._prefetcher.request_blocks()]
-                blocks = (await self._branch_blocks(part, range_first=first)).required()
-                for block in blocks:
-                    staged.add(block.rows)
-                traced += self._traces.of(blocks)
-                self._on_blocks(blocks)
+            with self._prefetcher.branch(refs[0].number - 1 if refs else head.number):
+                while len(staged) < len(refs):
+                    part = refs[len(staged) : len(staged) + self._prefetcher.request_blocks()]
+                    blocks = (await self._branch_blocks(part, range_first=first)).required()
+                    for block in blocks:
+                        staged.add(block.rows)
+                    traced += self._traces.of(blocks)
+                    self._on_blocks(blocks)
             shrinks = not refs or refs[-1].number < head.number
             reason = SHRINK if shrinks else REORG
             with self._traces.commit(traced, blocks=len(refs), reason=reason):

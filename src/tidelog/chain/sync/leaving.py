@@ -11,12 +11,20 @@ from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
 from tidelog.chain.select.selection import Selection, narrowed
 from tidelog.chain.sync.writer import ChainWriter
-from tidelog.store import Snapshot, Store
+from tidelog.store import Condition, Snapshot, Store
 from tidelog.store.query import key_of
 
-__all__ = ["leave_out"]
+__all__ = ["leave_out", "logs_of"]
 
 _NUMBER = LOGS.index("block_number")
+
+
+def logs_of(contract: Contract) -> dict[str, Condition]:
+    """What logs of a contract have in common that an index finds. Of one that others create more logs have that."""
+    if contract.created_by is None:
+        return {"address": contract.address}
+    topics = sorted({event.topic0 for event in contract.events if event.topic0 is not None})
+    return {} if any(event.topic0 is None for event in contract.events) else {"topic0": topics}
 
 
 async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit: int) -> bool:
@@ -62,7 +70,7 @@ async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit
 
 async def _first_unwanted(snapshot: Snapshot, writer: ChainWriter, contract: Contract, limit: int) -> int | None:
     """The lowest block with a log of the contract that nobody selects any more."""
-    where, after = {"address": contract.address}, None
+    where, after = logs_of(contract), None
     while True:
         rows: list[Any] = await snapshot.select(LOGS, scope=writer.chain_id, where=where, after=after, limit=limit)
         for row in rows:

@@ -244,16 +244,20 @@ class Rounds:
             Whether there was something to do.
         """
         until, done = self._runtime.monotonic() + within_s, False
-        while not self._control.stopping and await self._step_beside():
+        while not self._control.stopping and await self._step_beside(between=True):
             done = True
             self._progressed()
             if self._runtime.monotonic() >= until:
                 break
         return done
 
-    async def _step_beside(self) -> bool:
-        """One step of what there is to do for contracts; waits for no endpoint."""
-        if await self._contracts.step():
+    async def _step_beside(self, *, between: bool = False) -> bool:
+        """One step of what there is to do for contracts; waits for no endpoint.
+
+        Args:
+            between: no blocks are on their way.
+        """
+        if await self._contracts.step(between=between):
             return True
         try:
             return await self.beside.step()

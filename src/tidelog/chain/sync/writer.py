@@ -4,16 +4,19 @@ What is in memory changes only after a commit has succeeded, so that it never sa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.backoff import delays
-from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table
+from tidelog.batch import INT_MAX, Batch, Checkpoint, Drop, Rollback, Row, Rows, Table
 from tidelog.chain.blocks import BlockRef, Header
+from tidelog.chain.contracts.births import Births, Child
 from tidelog.chain.contracts.contract import ASKED, CONTRACTS, PROVEN, WHOLE, Registered, registered_row
+from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.kinship import ancestors
 from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.forks import checkpoint as transitions
 from tidelog.chain.forks.checkpoint import Transition
@@ -22,7 +25,7 @@ from tidelog.chain.forks.position import Counts, Position, counts, counts_of, de
 from tidelog.chain.projections import REWIND, Projection
 from tidelog.chain.proof.outcome import NOT_APPLICABLE, Proof, parse_proof, with_parent
 from tidelog.chain.reading.blocks import read_block, read_blocks, refs_between
-from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
+from tidelog.chain.reading.contracts import stored_births, stored_contracts, stored_coverage
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
@@ -67,8 +70,10 @@ class ChainWriter:
         limits: WriterLimits = WRITER_LIMITS,
         contracts: Sequence[Registered] = (),
         coverage: Coverage | None = None,
+        births: Births | None = None,
     ) -> None:
         self._limits = limits
+        self._births = Births() if births is None else births  # as the tables of children have it
         self._coverage: Coverage = coverage or {}  # of the contracts of a selection
         self.chain_id = chain_id
         self._store = store
@@ -78,6 +83,7 @@ class ChainWriter:
         self._given = tuple(projections)
         self._with_first: tuple[tuple[Rows, ...], tuple[Table, ...]] = ((), ())  # what goes with the first blocks
         self._then: Callable[[], None] | None = None  # to be called when that is committed
+        self.resets = 0  # how often blocks below the first one brought children, so that others are filled in again
         self.begin_asked_from: int | None = None  # with the first blocks: from where on what is below them is asked for
         self._keep(contracts)
         self._position = decode_position(checkpoint)
@@ -124,7 +130,8 @@ class ChainWriter:
         async with store.snapshot() as snapshot:
             contracts = await stored_contracts(snapshot, chain_id)
             coverage = await stored_coverage(snapshot, chain_id)
-        return cls(store, runtime, metrics, chain_id, checkpoint, projections, limits, contracts, coverage)
+            births = await stored_births(snapshot, chain_id, contracts)
+        return cls(store, runtime, metrics, chain_id, checkpoint, projections, limits, contracts, coverage, births)
 
     async def _load(self) -> None:
         position = self._position
@@ -163,9 +170,14 @@ class ChainWriter:
     def _keep(self, contracts: Sequence[Registered]) -> None:
         """From now on the rows of these contracts are derived from each block, beside those of what was given."""
         self._contracts = tuple(contracts)
-        staying = [each.contract for each in contracts if not each.leaving]
-        self._projections: tuple[Projection, ...] = (*self._given, *([ContractEvents(staying)] if staying else []))
-        self._selection = Selection(staying)
+        staying = [each for each in contracts if not each.leaving]
+        named = [each.contract for each in staying if each.is_named]
+        naming = [each.contract.name for each in staying if not each.is_named]
+        events = ContractEvents([each.contract for each in staying], self._births, naming)
+        self._projections: tuple[Projection, ...] = (*self._given, *([events] if staying else []))
+        self._selection = Selection(named, self._births)
+        created = [each.contract for each in staying if each.contract.created_by is not None]
+        self._children = {table.name: each.name for each in created if (table := tables_of(each).children) is not None}
 
     # -- what is stored -------------------------------------------------------------------------------------
 
@@ -226,8 +238,14 @@ class ChainWriter:
                 each.contract
                 for each in self._contracts
                 if any(span.first <= number <= span.last for span in self._coverage.get(each.contract.name, ()))
-            ]
+            ],
+            self._births,
         )
+
+    @property
+    def births(self) -> Births:
+        """The children of contracts that others create, as the store has them."""
+        return self._births
 
     @property
     def committing_s(self) -> float:
@@ -356,10 +374,37 @@ class ChainWriter:
             put=(Rows(LOG_FAULTS, faults),) if faults else (),
             projections=self._projections,
         )
-        await self._commit_covering(move, self._covered(refs))
+        coverage, contracts = self._covered(refs), self._contracts
+        named = {self._children[rows.table.name] for rows in move.batch.add if rows.table.name in self._children}
+        if named:  # what their children logged above was not looked for
+            contracts = tuple([self._again(each, named) for each in contracts])
+            changed = [each for each, before in zip(contracts, self._contracts, strict=True) if each != before]
+            rows = [registered_row(self.chain_id, each) for each in changed]
+            move = transitions.covering(move, put=(Rows(CONTRACTS, rows),) if rows else (), drop=())
+            coverage = {name: spans for name, spans in coverage.items() if not self._descends(name, named)}
+        await self._commit_covering(move, coverage)
+        if named:
+            self.resets += 1
+            self._keep(contracts)
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
         for fault in faults:
             _log.warning("log_fault", **dict(zip(LOG_FAULTS.names, fault, strict=True)))
+
+    def _descends(self, name: str, named: Collection[str]) -> bool:
+        """Whether a contract is one of these, or created by one, however far."""
+        contracts = {each.contract.name: each.contract for each in self._contracts}
+        lineage = [contracts[name], *ancestors(contracts[name], contracts.values())]
+        return any(each.name in named for each in lineage)
+
+    def _again(self, registered: Registered, named: Collection[str]) -> Registered:
+        """A contract that is filled in again, since below what is stored children of it, or of its creators, came."""
+        name, above = registered.contract.name, self._required().head + 1
+        if registered.leaving or not self._descends(name, named):
+            return registered
+        filled_from = registered.contract.first_block if self.selects else above
+        if name in named:
+            return replace(registered, filled_from=filled_from) if registered.is_named else registered
+        return replace(registered, filled_from=filled_from if self.selects else INT_MAX, named_from=above)
 
     def _begun(self, move: Transition) -> Transition:
         """The move, with the tables that wait for the first blocks."""
@@ -408,6 +453,8 @@ class ChainWriter:
             await self._commit_covering(move, coverage)
             if then is not None:
                 then()
+        for name in {each.contract.name for each in self._contracts} - staying:
+            self._births.forget(name)
         self._keep(contracts)
 
     async def fill(
@@ -527,7 +574,7 @@ class ChainWriter:
                 found.get(each.contract.name, ()), Span(max(first, each.contract.first_block), last, PROVEN)
             )
             for each in self._contracts
-            if not each.leaving
+            if not each.leaving and each.is_named
         }
         return {name: spans for name, spans in {**found, **added}.items() if spans}
 
@@ -578,9 +625,24 @@ class ChainWriter:
         finally:
             self._committing_since = None
         self._checkpoint, self._position = move.batch.after, move.position
+        self._remember_children(move.batch)
         self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
         for rows in (*move.batch.add, *move.batch.put):
             self._metrics.rows.labels(self.chain_id, rows.table.name).inc(len(rows.rows))
+
+    def _remember_children(self, batch: Batch) -> None:
+        """What a commit has done to the tables of children."""
+        if not self._children:
+            return
+        gone = batch.rollback
+        for table in () if gone is None else gone.tables:
+            if gone is not None and table.name in self._children:
+                self._births.drop(self._children[table.name], gone.keep + 1, gone.last)
+        for rows in batch.add:
+            if rows.table.name in self._children:
+                found: Iterable[Any] = rows.rows
+                for _, number, index, address in found:
+                    self._births.add(Child(self._children[rows.table.name], address, (number, index)))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until the database is there, and not busy."""

@@ -53,13 +53,18 @@ async def _facts(
         state = "filling"
     facts: dict[str, Any] = {
         "contract": contract.name,
-        "address": f"0x{contract.address.hex()}",
+        "address": f"0x{contract.address.hex()}" if contract.created_by is None else None,
+        "created_by": None if contract.created_by is None else contract.created_by.text,
         "from": contract.first_block,
         "evidence": contract.evidence,
         "state": "leaving" if registered.leaving else state,
         "covered": [spans[-1].first, spans[-1].last] if spans else None,
         "tables": {},
     }
+    if tables.children is not None:
+        facts["children"] = await snapshot.count(tables.children, scope=chain_id)
+        if not registered.is_named:
+            facts["children_from"] = registered.named_from
     for table in tables.tables:
         facts["tables"][table.name] = await snapshot.count(table, scope=chain_id)
     if await snapshot.count(tables.misfits, scope=chain_id):
@@ -74,7 +79,10 @@ async def _facts(
 
 def _shown(facts: dict[str, Any]) -> list[str]:
     covered = "no blocks" if facts["covered"] is None else "blocks {} to {}".format(*facts["covered"])
-    lines = [f"{facts['contract']:12} {facts['address']}  {facts['state']}: {covered}, {facts['evidence']}"]
+    place = facts["address"] or f"created by {facts['created_by']}"
+    lines = [f"{facts['contract']:12} {place}  {facts['state']}: {covered}, {facts['evidence']}"]
+    if "children_from" in facts:
+        lines.append(f"  children are known of blocks from {facts['children_from']} on; they are looked for below")
     lines += [f"  {name:40} {rows:>10} rows" for name, rows in facts["tables"].items()]
     return lines + [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
 

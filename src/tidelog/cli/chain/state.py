@@ -10,6 +10,7 @@ from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.errors import Corruption
 from tidelog.runtime import run
+from tidelog.store import Snapshot
 
 __all__ = ["print_status"]
 
@@ -42,6 +43,7 @@ async def _status(db: str, as_json: bool) -> None:
                 name: " ".join([f"{each.first}-{each.last} {each.evidence}" for each in spans])
                 for name, spans in covered.items()
             }
+            children = await _children(snapshot, chain_id)
             facts = {
                 "chain_id": chain_id,
                 "profile": spec.name,
@@ -52,6 +54,7 @@ async def _status(db: str, as_json: bool) -> None:
                 "rules": [rules_text(found) for found in spec.ranges],
                 "held": "selection" if position.selection else "whole",
                 "coverage": coverage,
+                **({"children": children} if children else {}),
                 "first": position.first,
                 "asked_from": position.asked_from,
                 "head": position.head,
@@ -69,6 +72,21 @@ async def _status(db: str, as_json: bool) -> None:
             else:
                 for name, value in facts.items():
                     say(f"{name:15} {_shown(value)}")
+
+
+async def _children(snapshot: Snapshot, chain_id: int) -> dict[str, int]:
+    """Of each contract that others create how many addresses are known."""
+    if not any((await snapshot.relations()).values()):  # no contract has tables: what decodes is not loaded
+        return {}
+    from tidelog.chain.contracts.event_tables import tables_of
+    from tidelog.chain.reading.contracts import stored_contracts
+
+    found = {}
+    for each in await stored_contracts(snapshot, chain_id):
+        table = tables_of(each.contract).children
+        if table is not None and not each.leaving:
+            found[each.contract.name] = await snapshot.count(table, scope=chain_id)
+    return found
 
 
 def _shown(value: object) -> str:

@@ -74,8 +74,12 @@ class ContractName(str, ConfigValue):
 class ContractSettings(Struct, frozen=True, kw_only=True):
     name: Annotated[ContractName, Meta(description="Of its tables: e_NAME_EVENT, v_NAME_EVENT.", examples=["usdc"])]
     address: Annotated[
-        str, Meta(description="Where it stands.", examples=["0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"])
-    ]
+        str | None,
+        Meta(
+            description="Where it stands; required, unless others create it.",
+            examples=["0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"],
+        ),
+    ] = None
     abi: Annotated[
         ContractAbi,
         Meta(
@@ -84,6 +88,13 @@ class ContractSettings(Struct, frozen=True, kw_only=True):
             examples=["erc20"],
         ),
     ]
+    created_by: Annotated[
+        str,
+        Meta(
+            description="In place of an address: CONTRACT.EVENT.ARGUMENT, the event of another contract here that "
+            "names the addresses where it stands, each from that log on, such as uniswap_v3_factory.PoolCreated.pool."
+        ),
+    ] = ""
     events: Annotated[
         tuple[str, ...],
         Meta(description="Which of them have a table, by name or canonical signature; all.", examples=[["Transfer"]]),
@@ -123,18 +134,36 @@ def contracts_of(settings: Sequence[ContractSettings], spelled: Callable[[str, s
         ConfigError: one cannot be meant.
     """
     from tidelog.chain.contracts.contract import Contract
+    from tidelog.chain.contracts.creation import Creation
+    from tidelog.chain.contracts.kinship import require_creator
     from tidelog.cli.options import ADDRESS, hexadecimal
 
     made: list[Contract] = []
     for each in settings:
         if each.name in {contract.name for contract in made}:
             raise ConfigError(f"{spelled(each.name, 'name')}: two contracts have it: give one another name")
-        address = hexadecimal(spelled(each.name, "address"), each.address, ADDRESS, "an address of 20 bytes")
+        if (each.address is None) == (not each.created_by):
+            raise ConfigError(
+                f"{spelled(each.name, 'address')}: give the address where it stands, or created_by where others create "
+                "it: one of the two"
+            )
+        address = b""
+        if each.address is not None:
+            address = hexadecimal(spelled(each.name, "address"), each.address, ADDRESS, "an address of 20 bytes")
         events = _events(each, spelled)
         try:
-            made.append(Contract(str(each.name), address, events, each.from_, each.evidence))
+            creation = Creation.read(each.created_by) if each.created_by else None
+        except ConfigError as error:
+            raise ConfigError(f"{spelled(each.name, 'created_by')}: {error}") from None
+        try:
+            made.append(Contract(str(each.name), address, events, each.from_, each.evidence, creation))
         except ConfigError as error:
             raise ConfigError(f"{spelled(each.name, 'name')}: {error}") from None
+    for contract in made:
+        try:
+            require_creator(contract, made)
+        except ConfigError as error:
+            raise ConfigError(f"{spelled(contract.name, 'created_by')}: {error}") from None
     return tuple(made)
 
 

@@ -15,7 +15,6 @@ import msgspec
 from tidelog.sim.node.chain.blocks import Block
 from tidelog.sim.node.chain.transactions import keccak
 from tidelog.sim.node.chain.tree import BlockTree
-from tidelog.sim.node.contracts.world import TRANSFER
 from tidelog.sim.node.lies.oddities import OWN_BYTES
 from tidelog.sim.oracle.chain import decoded, require
 
@@ -171,7 +170,8 @@ class Facts(msgspec.Struct, frozen=True):
     clock_ms: tuple[int, int]  # the lowest and highest time that the wall clock has shown
     oddity: str = ""
     odd_from: int = 0
-    selected: Mapping[bytes, int] | None = None  # of a selection, whose transfers are held, from which block on
+    # of a selection, which logs are held, by address and first topic, and from which block on
+    selected: Mapping[tuple[bytes, bytes], int] | None = None
     sizeless: Collection[bytes] = ()  # hashes of the blocks that a replica has given without their size
 
 
@@ -330,14 +330,14 @@ def _wanted(chain_id: int, block: Block, signs: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _narrow(wanted: dict[str, Rows], selected: Mapping[bytes, int]) -> None:
-    """Leave the transfers of what is selected, their transactions, and the header."""
+def _narrow(wanted: dict[str, Rows], selected: Mapping[tuple[bytes, bytes], int]) -> None:
+    """Leave the logs that are selected, their transactions, and the header."""
     (row,) = wanted["blocks"]
     number: Any = row["number"]
     wanted["logs"] = [
         log
         for log in wanted["logs"]
-        if log["topic0"] == TRANSFER and number >= selected.get(log["address"], number + 1)  # type: ignore[arg-type]
+        if number >= selected.get((log["address"], log["topic0"]), number + 1)  # type: ignore[arg-type]
     ]
     used = {log["tx_index"] for log in wanted["logs"]}
     wanted["transactions"] = [tx for tx in wanted["transactions"] if tx["tx_index"] in used]

@@ -3,59 +3,174 @@
 Each function raises `Violation` with the promise that is broken.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
+from tidelog.sim.node.chain.blocks import Log
 from tidelog.sim.node.chain.tree import BlockTree
-from tidelog.sim.node.contracts.world import SHELLS, TIDE, TRANSFER
+from tidelog.sim.node.contracts.world import FACTORY, INITIALIZE, POOL_CREATED, SHELLS, SWAP, TIDE, TRANSFER
 from tidelog.sim.oracle.chain import decoded, require
 
 __all__ = ["coverage_follows", "events_follow", "is_settled", "selected"]
 
 _WORD = 32
+_NOT_YET = 2**63 - 1  # of `filled_from`: rows come once all children are known
 
 
 class _Named(NamedTuple):
-    """A contract as it was named, and what its one event moves."""
+    """A contract as it was named."""
 
-    address: bytes
+    address: bytes  # empty: pools, which the factory names
     first_block: int
-    table: str
-    moved: str  # the column of it
-    inputs: tuple[tuple[str, str, bool], ...]  # name, type, whether it is indexed
+    events: tuple["_Event", ...]
+    created_by: str = ""
 
     @property
     def abi(self) -> str:
+        return msgspec.json.encode([event.entry for event in self.events]).decode()
+
+
+class _Event(NamedTuple):
+    name: str
+    topic: bytes
+    table: str
+    inputs: tuple[tuple[str, str, bool], ...]  # name, type, whether it is indexed
+    columns: str  # of the table, behind those that each has
+
+    @property
+    def entry(self) -> dict[str, Any]:
         inputs = [{"name": name, "type": kind, "indexed": indexed} for name, kind, indexed in self.inputs]
-        event = {"type": "event", "name": "Transfer", "anonymous": False, "inputs": inputs}
-        return msgspec.json.encode([event]).decode()
+        return {"type": "event", "name": self.name, "anonymous": False, "inputs": inputs}
+
+    def values(self, log: Log) -> list[Any]:
+        """What the columns have."""
+        topics = iter(log.topics[1:])
+        data = iter([log.data[at : at + _WORD] for at in range(0, len(log.data), _WORD)])
+        found: list[Any] = []
+        for _, kind, indexed in self.inputs:
+            word = next(topics if indexed else data)
+            number = int.from_bytes(word, "big", signed=kind.startswith("int"))
+            if kind == "address":
+                found.append(word[_WORD - 20 :])
+            elif kind in ("uint24", "int24"):
+                found.append(number)
+            else:
+                found += [word, str(number)]
+        return found
 
 
 _PARTIES = (("from", "address", True), ("to", "address", True))
+_MOVED = "from_, to_, {0}, {0}_text"
 _NAMED = {
-    "tide": _Named(TIDE, 0, "e_tide_transfer", "value", (*_PARTIES, ("value", "uint256", False))),
-    "shells": _Named(SHELLS, 3, "e_shells_transfer", "token_id", (*_PARTIES, ("tokenId", "uint256", True))),
+    "tide": _Named(
+        TIDE,
+        0,
+        (
+            _Event(
+                "Transfer",
+                TRANSFER,
+                "e_tide_transfer",
+                (*_PARTIES, ("value", "uint256", False)),
+                _MOVED.format("value"),
+            ),
+        ),
+    ),
+    "shells": _Named(
+        SHELLS,
+        3,
+        (
+            _Event(
+                "Transfer",
+                TRANSFER,
+                "e_shells_transfer",
+                (*_PARTIES, ("tokenId", "uint256", True)),
+                _MOVED.format("token_id"),
+            ),
+        ),
+    ),
+    "factory": _Named(
+        FACTORY,
+        0,
+        (
+            _Event(
+                "PoolCreated",
+                POOL_CREATED,
+                "e_factory_pool_created",
+                (
+                    ("token0", "address", True),
+                    ("token1", "address", True),
+                    ("fee", "uint24", True),
+                    ("tickSpacing", "int24", False),
+                    ("pool", "address", False),
+                ),
+                "token0, token1, fee, tick_spacing, pool",
+            ),
+        ),
+    ),
+    "pool": _Named(
+        b"",
+        0,
+        (
+            _Event(
+                "Initialize",
+                INITIALIZE,
+                "e_pool_initialize",
+                (("sqrtPriceX96", "uint160", False), ("tick", "int24", False)),
+                "sqrt_price_x96, sqrt_price_x96_text, tick",
+            ),
+            _Event(
+                "Swap",
+                SWAP,
+                "e_pool_swap",
+                (
+                    ("sender", "address", True),
+                    ("recipient", "address", True),
+                    ("amount0", "int256", False),
+                    ("amount1", "int256", False),
+                    ("sqrtPriceX96", "uint160", False),
+                    ("liquidity", "uint128", False),
+                    ("tick", "int24", False),
+                ),
+                "sender, recipient, amount0, amount0_text, amount1, amount1_text, sqrt_price_x96, sqrt_price_x96_text, "
+                "liquidity, liquidity_text, tick",
+            ),
+        ),
+        "factory.PoolCreated.pool",
+    ),
 }
 
 
 def events_follow(connection: apsw.Connection, tree: BlockTree, head: int, *, selection: bool) -> None:
-    """Every transfer of a contract has its row, from the block on that is said to be filled in; there are no others.
+    """Every event of a contract has its row, from the block on that is said to be filled in; there are no others.
 
     Args:
         head: the last block that is stored.
         selection: whether of the blocks only what the contracts log is held.
     """
-    query = "SELECT chain_id, name, address, abi, first_block, filled_from, evidence FROM contracts WHERE leaving = 0"
+    query = (
+        "SELECT chain_id, name, address, abi, first_block, filled_from, evidence, created_by, named_from"
+        " FROM contracts WHERE leaving = 0"
+    )
     filled: dict[str, int] = {}
-    for chain_id, name, address, abi, first_block, filled_from, evidence in connection.execute(query):
+    for chain_id, name, address, abi, first_block, filled_from, evidence, created_by, named_from in connection.execute(
+        query
+    ):
         named = _NAMED.get(name)
         require(named is not None, f"{name} is a contract that was named")
         assert named is not None
-        stored = (chain_id, address, abi, first_block, evidence)
-        wanted = (tree.chain_id, named.address, named.abi, named.first_block, "proven" if selection else "whole")
+        stored = (chain_id, address, abi, first_block, evidence, created_by)
+        evidently = "proven" if selection else "whole"
+        wanted = (tree.chain_id, named.address, named.abi, named.first_block, evidently, named.created_by)
         require(stored == wanted, f"the contract {name} is stored as it was named: {stored} where {wanted} belongs")
+        require(named_from == 0 or named.created_by != "", f"{name} stands at its address: {named_from}")
+        if named.created_by:
+            _children_follow(connection, tree, named_from, head)
+        if named_from and not selection:
+            require(filled_from == _NOT_YET, f"{name} has no rows before its children are known: {filled_from}")
+            continue
         require(filled_from <= head + 1, f"{name} is filled in from block {filled_from} on, and the head is {head}")
         filled[name] = filled_from
     require(filled.get("tide") == 0, "the contract that every life has named has its tables, from the first block on")
@@ -84,37 +199,66 @@ def is_settled(connection: apsw.Connection, head: int) -> bool:
     return leaving == 0 and set(spans) == wanted
 
 
-def selected(connection: apsw.Connection) -> dict[bytes, int]:
-    """Of a selection, whose transfers are held, by the contract's address, and from which block on."""
-    query = "SELECT name FROM contracts WHERE leaving = 0"
-    return {_NAMED[name].address: _NAMED[name].first_block for (name,) in connection.execute(query) if name in _NAMED}
+def selected(connection: apsw.Connection, tree: BlockTree, head: int) -> Mapping[tuple[bytes, bytes], int]:
+    """Of a selection, which logs are held, by address and first topic, and from which block on."""
+    found: dict[tuple[bytes, bytes], int] = {}
+    for (name,) in connection.execute("SELECT name FROM contracts WHERE leaving = 0"):
+        named = _NAMED.get(name)
+        if named is None:
+            continue
+        places = {named.address: named.first_block}
+        if named.created_by:  # all of the block in which a pool is named
+            places = {address: number for address, (number, _) in _born(tree, head).items()}
+        found |= {(place, event.topic): first for place, first in places.items() for event in named.events}
+    return found
+
+
+def _logs(tree: BlockTree, low: int, head: int) -> Iterator[tuple[int, int, int, bytes, int, Log]]:
+    """Each log with its block, its index, its transaction's index and hash, and its time."""
+    for number in range(low, head + 1):
+        block = tree.canonical(number)
+        log_index = 0
+        for tx_index, (transaction, receipt) in enumerate(zip(block.transactions, block.receipts, strict=True)):
+            for log in receipt.logs:
+                yield number, log_index, tx_index, transaction.hash, block.header.timestamp, log
+                log_index += 1
+
+
+def _born(tree: BlockTree, head: int) -> dict[bytes, tuple[int, int]]:
+    """Where each pool was named first."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for number, log_index, _, _, _, log in _logs(tree, 0, head):
+        if log.address == FACTORY and log.topics[0] == POOL_CREATED:
+            found.setdefault(log.data[-20:], (number, log_index))
+    return found
+
+
+def _children_follow(connection: apsw.Connection, tree: BlockTree, named_from: int, head: int) -> None:
+    query = (
+        f"SELECT chain_id, block_number, log_index, address FROM e_pool__children WHERE block_number >= {named_from}"  # noqa: S608
+        " ORDER BY block_number, log_index"
+    )
+    stored: list[Any] = connection.execute(query).fetchall()
+    wanted = [
+        (tree.chain_id, number, log_index, log.data[-20:])
+        for number, log_index, _, _, _, log in _logs(tree, named_from, head)
+        if log.address == FACTORY and log.topics[0] == POOL_CREATED
+    ]
+    require(stored == wanted, f"the children are those that the factory's logs name: {stored} where {wanted} belongs")
 
 
 def _rows_follow(connection: apsw.Connection, tree: BlockTree, named: _Named, filled_from: int, head: int) -> None:
     low = 0 if filled_from <= named.first_block else filled_from
-    columns = (
-        "chain_id, block_number, log_index, tx_index, transaction_hash, timestamp, address, from_, to_, "
-        f"{named.moved}, {named.moved}_text"
-    )
-    query = f"SELECT {columns} FROM {named.table} WHERE block_number >= {low} ORDER BY block_number, log_index"  # noqa: S608
-    stored: list[Any] = connection.execute(query).fetchall()
-    wanted = _transfers(tree, named.address, max(low, named.first_block), head)
-    require(stored == wanted, f"{named.table} has what the node's logs say: {len(stored)} rows, of {len(wanted)}")
-
-
-def _transfers(tree: BlockTree, address: bytes, low: int, head: int) -> list[Any]:
-    found: list[Any] = []
-    for number in range(low, head + 1):
-        block = tree.canonical(number)
-        logs = [
-            (log, index, transaction.hash)
-            for index, (transaction, receipt) in enumerate(zip(block.transactions, block.receipts, strict=True))
-            for log in receipt.logs
+    places = {named.address: (named.first_block, -1)}
+    if named.created_by:
+        places = _born(tree, head)
+    for event in named.events:
+        columns = "chain_id, block_number, log_index, tx_index, transaction_hash, timestamp, address, " + event.columns
+        query = f"SELECT {columns} FROM {event.table} WHERE block_number >= {low} ORDER BY block_number, log_index"  # noqa: S608
+        stored: list[Any] = connection.execute(query).fetchall()
+        wanted = [
+            (tree.chain_id, number, log_index, tx_index, tx_hash, timestamp, log.address, *event.values(log))
+            for number, log_index, tx_index, tx_hash, timestamp, log in _logs(tree, low, head)
+            if log.topics[:1] == (event.topic,) and log.address in places and (number, log_index) > places[log.address]
         ]
-        for log_index, (log, tx_index, tx_hash) in enumerate(logs):
-            if log.address == address and log.topics[0] == TRANSFER:
-                giver, taker = (topic[_WORD - 20 :] for topic in log.topics[1:3])
-                word = (*log.topics, log.data)[3]
-                place = (tree.chain_id, number, log_index, tx_index, tx_hash, block.header.timestamp, address)
-                found.append((*place, giver, taker, word, str(int.from_bytes(word))))
-    return found
+        require(stored == wanted, f"{event.table} has what the node's logs say: {len(stored)} rows, of {len(wanted)}")

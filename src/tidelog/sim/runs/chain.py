@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from tidelog.batch import Batch, Outcome
 from tidelog.chain.abi.known import known_abi
 from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.contracts.creation import Creation
 from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.new_heads import HeadsWatcher
 from tidelog.chain.source.pool import Pool
@@ -57,6 +58,13 @@ MINED = replace(SMALL, uncles=(0, 2))
 MANY_LOGS = (2, 8)  # of a transaction, where a stream has them: more than fits into one of its messages
 TIDE = Contract("tide", places.TIDE, known_abi("erc20").events_named("Transfer"))  # which every life has named
 SHELLS = Contract("shells", places.SHELLS, known_abi("erc721").events_named("Transfer"), 3)  # every second one
+FACTORY = Contract("factory", places.FACTORY, known_abi("uniswap_v3_factory").events_named("PoolCreated"))
+POOL = Contract(  # both in two of three
+    "pool",
+    b"",
+    tuple([each for each in known_abi("uniswap_v3_pool").events if each.name in ("Initialize", "Swap")]),
+    created_by=Creation("factory", "PoolCreated", "pool"),
+)
 BLOCK_S = 3.0  # between blocks
 FINALIZED_DEPTH = 12
 KNOWN_DEPTH, UNKNOWN_DEPTH = 64, 256  # below the head that a block is final where a node has no tag for it
@@ -248,9 +256,7 @@ class ChainRun:
                 poll_s=WOKEN_POLL_S if self.schedule.heads else POLL_S,
             )
             self._lives += 1
-            contracts = (TIDE, SHELLS)[: 1 + self._lives % 2] if self.schedule.contracts else None
-            if self.schedule.selection:
-                contracts = tuple([replace(each, evidence="proven") for each in contracts or ()])
+            contracts = _contracts(self.schedule, self._lives)
             counting: Any = UncertainStore(store, self, process)
             syncing = Sync(counting, pool, runtime, metrics, options, contracts=contracts)
             self.syncing = syncing
@@ -436,7 +442,7 @@ class ChainRun:
             self.world.clock_ms,
             self.schedule.oddity,
             self.schedule.odd_from,
-            selected=selected(connection) if self.schedule.selection else None,
+            selected=selected(connection, self.tree, self.tree.head.number) if self.schedule.selection else None,
             sizeless=self.node.sizeless,
         )
         equals_node(connection, self.tree, facts)
@@ -448,6 +454,14 @@ class ChainRun:
             head, selection = self.tree.head.number, self.schedule.selection
             events_follow(connection, self.tree, head, selection=selection)
             coverage_follows(connection, self.tree, head, selection=selection)
+
+
+def _contracts(schedule: plan.Schedule, life: int) -> tuple[Contract, ...] | None:
+    """Those that a process names, by how many were started: some come and go."""
+    if not schedule.contracts:
+        return None
+    named = [TIDE, *([SHELLS] if life % 2 else []), *((FACTORY, POOL) if life % 3 else ())]
+    return tuple([replace(each, evidence="proven") if schedule.selection else each for each in named])
 
 
 def _shape(schedule: plan.Schedule) -> Shape:

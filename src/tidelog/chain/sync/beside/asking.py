@@ -268,7 +268,7 @@ class Asker:
                 blocks.append(both.block)
                 logs += block.logs
                 transactions += block.transactions
-                for table, row in ContractEvents(contracts).of_block(both):
+                for table, row in ContractEvents(contracts).of_blocks([both]):
                     events.setdefault(table.name, []).append(row)
         tables = [table for each in contracts for table in tables_of(each).tables]
         add = [Rows(TRANSACTIONS, transactions), Rows(LOGS, logs)]

@@ -1,0 +1,321 @@
+"""Contracts that a factory creates: found in order and kept with their blocks, in whole stores and in selections."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.chain.rig import Rig, a_node
+from tests.chain.sync.test_contracts import CHAIN_ID, KILLS, SHAPE, TIDE, event_rows, verified
+from tests.runtime import FakeRuntime
+from tidelog.chain.abi.known import known_abi
+from tidelog.chain.abi.signatures import parse_event
+from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.contracts.creation import Creation
+from tidelog.chain.maintenance.repair import repair_block
+from tidelog.chain.reading.contracts import stored_coverage
+from tidelog.chain.rows.tables import LOGS
+from tidelog.chain.select.coverage import Span
+from tidelog.chain.sync.committer import CommitLimits
+from tidelog.chain.sync.contracts import ContractKeeper, ContractLimits
+from tidelog.chain.sync.engine import SYNC_LIMITS
+from tidelog.chain.sync.writer import ChainWriter
+from tidelog.cli.db.content import content_digests
+from tidelog.errors import ConfigError
+from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.sim.node.contracts import world as places
+from tidelog.sim.node.node import SimNode
+from tidelog.store import open_store
+
+FACTORY = Contract("factory", places.FACTORY, known_abi("uniswap_v3_factory").events_named("PoolCreated"))
+POOL = Contract(
+    "pool",
+    b"",
+    known_abi("uniswap_v3_pool").events,
+    created_by=Creation.read("factory.PoolCreated.pool"),
+)
+BOTH = (FACTORY, POOL)
+WITH_TIDE = (FACTORY, POOL, TIDE)
+EVIDENCES = ["whole", "proven"]
+
+
+def held(contracts: tuple[Contract, ...], evidence: str) -> tuple[Contract, ...]:
+    return tuple(replace(each, evidence=evidence) for each in contracts)
+
+
+@asynccontextmanager
+async def opened(url: str, node: SimNode, contracts: tuple[Contract, ...] | None) -> AsyncIterator[Rig]:
+    runtime = FakeRuntime()
+    store = await open_store(url, runtime)
+    try:
+        r = Rig(store, node, runtime, ("http://replica-0",))
+        r.contracts = contracts
+        yield r
+    finally:
+        await store.close()
+
+
+async def undisturbed(node: SimNode, tmp_path: Any, contracts: tuple[Contract, ...]) -> dict[str, tuple[str, int]]:
+    async with opened(f"sqlite:///{tmp_path}/undisturbed-{len(contracts)}.db", node, contracts) as r:
+        await r.once()
+        return await content_digests(r.store)
+
+
+def logged(tree: BlockTree, low: int) -> list[tuple[int, int, Any]]:
+    return [
+        (number, index, log)
+        for number in range(low, tree.head.number + 1)
+        for index, log in enumerate([log for receipt in tree.canonical(number).receipts for log in receipt.logs])
+    ]
+
+
+async def assert_follows(r: Rig, evidence: str, contracts: tuple[Contract, ...] = BOTH) -> None:
+    """Children and rows are those that the node's own logs say, of a selection the logs too, and all is covered."""
+    report = await verified(r)
+    assert (report.findings, report.unfilled) == ([], set())
+    position = await r.position()
+    born: dict[bytes, tuple[int, int]] = {}
+    children: list[Any] = []
+    swaps: list[tuple[int, int, bytes]] = []
+    opened_at: list[tuple[int, int, bytes]] = []
+    for number, index, log in logged(r.tree, position.first):
+        if log.address == places.FACTORY and log.topics[0] == places.POOL_CREATED:
+            born[log.data[-20:]] = number, index
+            children.append((CHAIN_ID, number, index, log.data[-20:]))
+        elif log.address in born and log.topics[0] in (places.SWAP, places.INITIALIZE):
+            (swaps if log.topics[0] == places.SWAP else opened_at).append((number, index, log.address))
+    rows: dict[str, list[Any]] = await event_rows(r.store)
+    assert rows["e_pool__children"] == children
+    for table, wanted in (("e_pool_swap", swaps), ("e_pool_initialize", opened_at)):
+        assert [(row[1], row[2], row[6]) for row in rows[table]] == wanted
+    assert rows["e_pool__misfits"] == []
+    if evidence == "whole":
+        return
+    async with r.store.snapshot() as snapshot:
+        logs: list[Any] = await snapshot.select(LOGS)
+        spans = dict(await stored_coverage(snapshot, CHAIN_ID))
+    if contracts == BOTH:
+        made = [(number, index) for _, number, index, _ in children]
+        assert [(row[1], row[2]) for row in logs] == sorted(
+            [*made, *((number, index) for number, index, _ in (*swaps, *opened_at))]
+        )
+    assert spans == {each.name: (Span(position.first, position.head, "proven"),) for each in contracts}
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_children_are_found_in_order_through_reorgs(url: str, evidence: str, tmp_path: Any) -> None:
+    node = a_node(50, shape=SHAPE)
+    async with opened(url, node, held(BOTH, evidence)) as r:
+        await r.once()
+        await assert_follows(r, evidence)
+        assert len((await event_rows(r.store))["e_pool__children"]) == 4
+        await r.follow_script(
+            lambda: r.tree.reorg(1), lambda: r.tree.reorg(7), lambda: r.tree.extend(12), lambda: r.tree.reorg(7, 9)
+        )
+        await assert_follows(r, evidence)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_a_child_of_a_block_that_is_replaced_goes_and_is_found_again(
+    url: str, evidence: str, tmp_path: Any
+) -> None:
+    node = a_node(28, shape=SHAPE, finalized_depth=None)
+    async with opened(url, node, held(BOTH, evidence)) as r:
+        await r.once(to=28)
+        there = len((await event_rows(r.store))["e_pool__children"])
+        await r.follow_script(lambda: r.tree.extend(20))
+        assert len((await event_rows(r.store))["e_pool__children"]) > there
+        await r.follow_script(lambda: r.tree.reorg(22, 25))
+        await assert_follows(r, evidence)
+        await r.follow_script(lambda: r.tree.reorg(1, 5))
+        await assert_follows(r, evidence)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_added_later_they_are_filled_in_in_order(url: str, evidence: str, tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(url, node, held((TIDE,), evidence)) as r:
+        await r.once(first=4)
+        r.contracts = held((FACTORY, TIDE), evidence)
+        await r.once()
+        r.contracts = held(WITH_TIDE, evidence)
+        await r.follow_script(lambda: r.tree.reorg(3), lambda: r.tree.extend(2))
+        await assert_follows(r, evidence, WITH_TIDE)
+        r.contracts = held((TIDE,), evidence)
+        await r.once()
+        r.contracts = held(WITH_TIDE, evidence)
+        await r.once()
+        await assert_follows(r, evidence, WITH_TIDE)
+        assert await content_digests(r.store) != {}
+        await r.once(first=0)
+        await assert_follows(r, evidence, WITH_TIDE)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(WITH_TIDE, evidence))
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_blocks_below_bring_children_that_logged_above(evidence: str, tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    url = f"sqlite:///{tmp_path}/chain.db"
+    async with opened(url, node, held(BOTH, evidence)) as r:
+        r.sync_limits = replace(SYNC_LIMITS, commit=CommitLimits(blocks=8))
+        await r.once(first=40)
+        few = len((await event_rows(r.store))["e_pool__children"])
+        await assert_follows(r, evidence)
+        await r.once(first=20)
+        await assert_follows(r, evidence)
+        await r.once(first=0)
+        assert len((await event_rows(r.store))["e_pool__children"]) > few
+        await assert_follows(r, evidence)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_they_go_with_their_children_in_steps(url: str, evidence: str, tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(url, node, held(WITH_TIDE, evidence)) as r:
+        await r.once()
+        writer = await ChainWriter.open(r.store, r.runtime, r.metrics, CHAIN_ID)
+        keeper = ContractKeeper(writer, r.store, r.runtime, ContractLimits(rows=3, logs=20))
+        await keeper.begin(held((TIDE,), evidence))
+        steps = 0
+        while await keeper.step():
+            steps += 1
+            if steps % 7 == 0:
+                assert (await verified(r)).findings == []
+        assert steps > 10
+        assert (await verified(r)).findings == []
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held((TIDE,), evidence))
+
+
+async def test_each_step_of_filling_in_is_whole(tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, None) as r:
+        await r.once()
+        writer = await ChainWriter.open(r.store, r.runtime, r.metrics, CHAIN_ID)
+        keeper = ContractKeeper(writer, r.store, r.runtime, ContractLimits(logs=1))
+        await keeper.begin(held(BOTH, "whole"))
+        steps = 0
+        while await keeper.step():
+            steps += 1
+            if steps % 5 == 0:
+                assert (await verified(r)).findings == []
+            if steps == 2:
+                await writer.rewind(40, below_finalized=True)
+        await assert_follows_to(r, 40)
+        await r.once()
+        await assert_follows(r, "whole")
+
+
+async def assert_follows_to(r: Rig, head: int) -> None:
+    report = await verified(r)
+    assert (report.findings, report.unfilled, report.last) == ([], set(), head)
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_rewind_and_repair_keep_to_the_children(url: str, evidence: str, tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(url, node, held(BOTH, evidence)) as r:
+        await r.once()
+        rows: dict[str, list[Any]] = await event_rows(r.store)
+        named = [row[1] for row in rows["e_pool__children"]]
+        for number in (named[0], named[1], rows["e_pool_swap"][0][1]):
+            await repair_block(r.store, r.pool(), r.runtime, r.metrics, CHAIN_ID, number)
+        await assert_follows(r, evidence)
+        writer = await ChainWriter.open(r.store, r.runtime, r.metrics, CHAIN_ID)
+        await writer.rewind(named[2] - 1, below_finalized=True)
+        assert [row[1] for row in (await event_rows(r.store))["e_pool__children"]] == named[:2]
+        await r.once()
+        await assert_follows(r, evidence)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+@pytest.mark.parametrize(("url", "point"), KILLS, indirect=["url"])
+async def test_a_kill_anywhere_leaves_what_an_undisturbed_run_leaves(
+    url: str, point: str, evidence: str, tmp_path: Any
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    node = a_node(24, shape=SHAPE)
+    for life, contracts in enumerate(((TIDE,), WITH_TIDE, BOTH, WITH_TIDE)):
+        contracts = held(contracts, evidence)
+        async with opened(url, node, contracts) as r:
+
+            def reached(name: str, r: Rig = r, nth: int = 2 + life % 3) -> None:
+                if r.runtime.points.count(point) == nth:
+                    raise Killed
+
+            r.runtime.on_point = reached
+            with pytest.raises(Killed):
+                await r.follow_script(*[lambda r=r: r.tree.reorg(2, 8)] * 3)
+        async with opened(url, node, contracts) as r:
+            assert (await verified(r)).findings == []
+    async with opened(url, node, held(WITH_TIDE, evidence)) as r:
+        await r.once()
+        await assert_follows(r, evidence, WITH_TIDE)
+        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(WITH_TIDE, evidence))
+
+
+async def test_both_ways_give_the_same_rows(tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    found = []
+    for evidence in EVIDENCES:
+        async with opened(f"sqlite:///{tmp_path}/{evidence}.db", node, held(BOTH, evidence)) as r:
+            await r.once()
+            found.append(await event_rows(r.store))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("contract", "words"),
+    [
+        (
+            replace(POOL, created_by=Creation.read("maker.PoolCreated.pool")),
+            "contract pool: there is no contract 'maker'",
+        ),
+        (
+            replace(POOL, created_by=Creation.read("factory.Created.pool")),
+            "contract pool: factory has no event 'Created'; it has PoolCreated",
+        ),
+        (
+            replace(POOL, created_by=Creation.read("factory.PoolCreated.pond")),
+            "contract pool: factory.PoolCreated has no argument 'pond'; it has token0, token1, fee, tickSpacing, pool",
+        ),
+        (
+            replace(POOL, created_by=Creation.read("factory.PoolCreated.fee")),
+            "contract pool: factory.PoolCreated: its argument fee is of type uint24, and no address",
+        ),
+        (
+            replace(POOL, created_by=Creation.read("pool.Mint.sender")),
+            "contract pool: it would create itself: pool < pool",
+        ),
+    ],
+)
+async def test_what_cannot_create_is_refused_in_a_sentence(contract: Contract, words: str, tmp_path: Any) -> None:
+    async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), (FACTORY, contract)) as r:
+        with pytest.raises(ConfigError) as refused:
+            await r.once()
+        assert str(refused.value).startswith(words)
+
+
+async def test_another_creator_under_the_same_name_is_refused(tmp_path: Any) -> None:
+    other = replace(FACTORY, name="other", events=(parse_event("PoolCreated(address pool)"),))
+    async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), BOTH) as r:
+        await r.once()
+        r.contracts = (FACTORY, other, replace(POOL, created_by=Creation.read("other.PoolCreated.pool")))
+        with pytest.raises(ConfigError, match="contract pool: its created_by is another one"):
+            await r.once()
+
+
+async def test_what_creates_others_is_not_only_asked_about(tmp_path: Any) -> None:
+    for asked in (held((FACTORY,), "asked") + held((POOL,), "proven"), held(BOTH, "asked")):
+        async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), asked) as r:
+            with pytest.raises(
+                ConfigError, match="contract pool: it is created by factory, and none of these can have"
+            ):
+                await r.once()
