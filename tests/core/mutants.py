@@ -46,7 +46,7 @@ MUTANTS: dict[str, Patch] = {
     "names_of_fields_compared_in_part": Patch(
         "pure/src/chain/json.rs",
         "mask[..text.len()].fill(0xff);",
-        "mask[..text.len() - 3].fill(0xff);",
+        "mask[..text.len() - 3].fill(0xff);\n        padded[text.len() - 3..].fill(0);",
     ),
     "quantity_beyond_64_bits": Patch(
         "pure/src/chain/json.rs",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chain.native import needs_core
-from tidelog.batch import Column, Kind, Row, Table
+from tidelog import compiled
+from tidelog.batch import Column, Kind, Piece, Pieces, Row, Table, encode_row
 from tidelog.store.postgres.copying import portions, streams
 from tidelog.store.postgres.uint256 import encode_numeric
 
@@ -65,6 +66,43 @@ def test_what_the_core_cannot_lay_out_is_left_to_asyncpg(place: int, value: Any)
     odd = tuple([value if at == place else each for at, each in enumerate(good)])
     found = list(streams(TABLE, iter([good, odd, good])))
     assert found == [([good, odd], None), ([good], as_asyncpg_sends([good]))]
+
+
+UNSIGNED = st.tuples(*[st.none() | VALUES[kind] for kind in KINDS]).map(lambda row: (abs(row[0] or 0) >> 1, *row[1:]))
+
+
+def encoded(pieces: list[list[Row]]) -> Pieces:
+    """Rows as the compiled core has them."""
+    module = compiled.core().module
+    assert module is not None
+    made = [module.Rows(b"".join(map(encode_row, rows)), len(KINDS)) for rows in pieces]
+    return Pieces([Piece(1, height, rows) for height, rows in enumerate(made)])
+
+
+@needs_core
+@given(st.lists(st.lists(UNSIGNED, max_size=3), max_size=4), st.integers(1, 600))
+def test_encoded_rows_are_laid_out_without_tuples(pieces: list[list[Row]], bytes_max: int) -> None:
+    found = list(streams(TABLE, encoded(pieces), bytes_max=bytes_max))
+    rows = [row for piece in pieces for row in piece]
+    longest = max((len(as_asyncpg_sends([row])) for row in rows), default=0)
+    assert all(records == [] for records, _ in found)
+    sent = [stream[19:-2] for _, stream in found if stream is not None]
+    assert len(sent) == len(found)
+    assert b"".join(sent) == as_asyncpg_sends(rows)[19:-2]
+    assert all(len(stream) <= bytes_max + longest for stream in sent)
+
+
+@needs_core
+@pytest.mark.parametrize(("place", "value"), [(0, 2**63), (0, "1"), (1, b"1"), (3, b"x"), (4, "x"), (4, 1), (5, b"1")])
+def test_encoded_rows_that_do_not_fit_are_left_to_asyncpg(place: int, value: Any) -> None:
+    good: Row = (1, 2, 3, "x", b"y", bytes(32))
+    odd = tuple([value if at == place else each for at, each in enumerate(good)])
+    pieces = encoded([[good], [good, odd], [good, good]])
+    found = list(streams(TABLE, pieces))
+    assert found == [([good, good, odd], None), ([good, good], as_asyncpg_sends([good, good]))]
+    at_once = list(streams(TABLE, pieces, bytes_max=1))
+    assert at_once[:2] == [([], as_asyncpg_sends([good]))] * 2
+    assert at_once[2:] == [([odd], None), *[([good], as_asyncpg_sends([good]))] * 2]
 
 
 def test_portions_are_bounded_and_hold_every_row() -> None:

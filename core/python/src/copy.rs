@@ -1,9 +1,12 @@
-//! Rows of tuples laid out as the stream of a binary COPY.
+//! Rows, as tuples or encoded, laid out as the stream of a binary COPY.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyIterator, PyList, PyString, PyTuple};
+use tidelog_pure::chain::rows::{Rows as PureRows, Value};
 use tidelog_pure::copy::Copy;
+
+use crate::rows::Rows;
 
 /// What a column is stored as.
 #[derive(Clone, Copy)]
@@ -48,7 +51,7 @@ pub fn copy_rows<'py>(
     let width = u16::try_from(columns.len())?;
     let (taken, mut copy, mut fits) = (PyList::empty(py), Copy::new(width), true);
     let mut rows = rows.clone();
-    while fits && copy.size() < bytes_max {
+    while fits && (taken.is_empty() || copy.size() < bytes_max) {
         let Some(row) = rows.next() else { break };
         let row = row?;
         fits = row.cast::<PyTuple>().is_ok_and(|row| row.len() == columns.len() && lay_out(&mut copy, row, &columns));
@@ -59,6 +62,75 @@ pub fn copy_rows<'py>(
     }
     let stream = fits.then(|| PyBytes::new(py, &copy.end()));
     Ok(Some((taken, stream)))
+}
+
+/// Lay out encoded rows, up to some bytes, with the interpreter's lock released.
+///
+/// Args:
+///     pieces: what `Rows` hold, of one table.
+///     columns, bytes_max: as of `copy_rows`.
+///     piece, row: where to begin.
+///
+/// Returns:
+///     The stream and where it ends, None in the place of the stream if a value does not fit its column. None if no row
+///     is left.
+#[pyfunction]
+pub fn copy_packed<'py>(
+    py: Python<'py>,
+    pieces: Vec<Bound<'py, Rows>>,
+    columns: &[u8],
+    bytes_max: usize,
+    piece: usize,
+    row: usize,
+) -> PyResult<Option<(Option<Bound<'py, PyBytes>>, (usize, usize))>> {
+    let columns: Vec<Column> = columns.iter().map(|letter| Column::of(*letter)).collect::<PyResult<_>>()?;
+    let width = u16::try_from(columns.len())?;
+    let pieces: Vec<&PureRows> = pieces.iter().map(|rows| rows.get().inner()).collect();
+    let (stream, piece, row, any) = py.detach(|| {
+        let (mut copy, mut any, mut piece, mut row) = (Copy::new(width), false, piece, row);
+        while let Some(rows) = pieces.get(piece) {
+            let Some(values) = rows.values(row) else {
+                (piece, row) = (piece + 1, 0);
+                continue;
+            };
+            if any && copy.size() >= bytes_max {
+                break;
+            }
+            any = true;
+            if !lay_out_values(&mut copy, values, &columns) {
+                return (None, piece, row, any);
+            }
+            row += 1;
+        }
+        (Some(copy.end()), piece, row, any)
+    });
+    Ok(any.then(|| (stream.map(|stream| PyBytes::new(py, &stream)), (piece, row))))
+}
+
+fn lay_out_values<'a>(copy: &mut Copy, mut values: impl Iterator<Item = Value<'a>>, columns: &[Column]) -> bool {
+    copy.row();
+    let fit = columns.iter().all(|column| match (column, values.next()) {
+        (_, Some(Value::Null)) => {
+            copy.null();
+            true
+        }
+        (Column::Int, Some(Value::Int(number))) => i64::try_from(number).is_ok_and(|number| {
+            copy.int8(number);
+            true
+        }),
+        (Column::Numeric, Some(Value::Int(number))) => {
+            copy.numeric(number);
+            true
+        }
+        (Column::Numeric, Some(Value::Bytes(bytes))) => bytes.try_into().is_ok_and(|wide| {
+            copy.numeric256(wide);
+            true
+        }),
+        (Column::Text, Some(Value::Text(text))) => copy.bytes(text.as_bytes()),
+        (Column::Bytes, Some(Value::Bytes(bytes))) => copy.bytes(bytes),
+        _ => false,
+    });
+    fit && values.next().is_none()
 }
 
 fn lay_out(copy: &mut Copy, row: &Bound<'_, PyTuple>, columns: &[Column]) -> bool {

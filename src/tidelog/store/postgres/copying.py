@@ -5,9 +5,10 @@ What the core leaves is encoded by asyncpg, which also says what does not fit.
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 
 from tidelog import compiled
-from tidelog.batch import Kind, Row, Table
+from tidelog.batch import Kind, Pieces, Row, Table
 
 __all__ = ["pieces", "portions", "streams"]
 
@@ -29,12 +30,26 @@ _LETTERS = {
 def streams(
     table: Table, rows: Iterable[Row], *, bytes_max: int = PORTION_BYTES_MAX
 ) -> Iterator[tuple[list[Row], bytes | None]]:
-    """The rows in portions, each with the stream of its binary COPY; None in its place where asyncpg has to make it."""
+    """The rows in portions, each with the stream of its binary COPY; None in its place where asyncpg has to make it.
+
+    Rows that are encoded are not decoded for it, so that of their portions there is the stream alone.
+    """
     module, columns = compiled.core().module, _columns(table)
     if module is None or columns is None:
         yield from ((records, None) for records in portions(rows, bytes_max=bytes_max))
         return
     left = iter(rows)
+    if isinstance(rows, Pieces) and all(isinstance(piece.rows, module.Rows) for piece in rows.pieces):
+        held, place, row = [piece.rows for piece in rows.pieces], 0, 0
+        while (part := module.copy_packed(held, columns, bytes_max, place, row)) is not None:
+            stream, ends = part
+            if stream is None:
+                break  # from where this portion began
+            yield [], stream
+            place, row = ends
+        else:
+            return
+        left = chain(held[place][row:], *held[place + 1 :])
     while (portion := module.copy_rows(left, columns, bytes_max)) is not None:
         yield portion
 
