@@ -19,6 +19,7 @@ from tidelog.cli.run.file.settings import (
     RunSettings,
     Settings,
 )
+from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.cli.sources.contracts import ContractSettings
 from tidelog.config import parse
 
@@ -60,13 +61,15 @@ def test_the_file_of_init_has_every_key_with_a_valid_value(
     file: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = Path(file).read_text()
-    for schema in (ChainSettings, ContractSettings, MarketSettings, ApiSettings, LogSettings, RunSettings):
+    schemas = (ChainSettings, ContractSettings, MarketSettings, StreamSettings, ApiSettings, LogSettings, RunSettings)
+    for schema in schemas:
         for field in msgspec.structs.fields(schema):
             if field.encode_name == "contract":
                 assert "\n# [[chain.contract]]\n" in text
                 continue
             assert re.search(rf"^(# )?{field.encode_name} = ", text, re.MULTILINE), field.encode_name
     Path(file).write_text(re.sub(r"^# ([a-z_]+ = |\[\[)", r"\1", text, flags=re.MULTILINE))
+    monkeypatch.setenv("NATS_TOKEN", CANARY)
     monkeypatch.setenv("KRAKEN_KEY", CANARY)
     monkeypatch.setenv("KRAKEN_SECRET", "YWJjZGVmZ2hpamtsbW5vcA==")
     assert cli("config", "check", "-c", file).code == 0

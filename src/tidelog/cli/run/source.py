@@ -19,7 +19,7 @@ from cyclopts import Parameter
 from tidelog.cli.run import logs
 from tidelog.cli.run.channel import LINE_BYTES_MAX, Order, Report, decode_order, line
 from tidelog.cli.run.file.parts import Part, part_of
-from tidelog.cli.run.file.processes import chain_source_of, checked, market_source_of
+from tidelog.cli.run.file.processes import chain_source_of, checked, market_source_of, publishing_of
 from tidelog.cli.run.file.settings import API
 from tidelog.cli.sources.stopping import Stop
 from tidelog.config import taken
@@ -147,6 +147,11 @@ class _Process:
 
             source = chain_source_of(self._settings, self._name)
             return lambda: sync_chain(source, self._stop, status, running=self._runs)
+        if (published := self._part.published) is not None:
+            from tidelog.cli.stream.running import publish_on
+
+            publishing = publishing_of(self._settings, self._name, published)
+            return lambda: publish_on(publishing, self._stop, status, running=self._runs)
         return lambda: self._record(status)
 
     def _runs(self) -> None:

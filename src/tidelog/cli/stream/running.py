@@ -1,7 +1,7 @@
 """Publishing a chain's changes or a recording, and reading them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -13,7 +13,8 @@ from tidelog.cli.out import say
 from tidelog.cli.sources.status import StoreSize, status_served
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
-from tidelog.errors import ConfigError
+from tidelog.errors import ConfigError, StoreError
+from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.writer import FOLLOW_POLL_S
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.store import Store
@@ -31,9 +32,22 @@ from tidelog.stream.market.messages import (
     market_stream,
 )
 from tidelog.stream.publisher import Publisher, PublisherLimits
-from tidelog.telemetry import StreamMetrics, configure_logs
+from tidelog.telemetry import StreamMetrics, configure_logs, logger
 
-__all__ = ["ChainPublishing", "MarketPublishing", "kinds_of", "print_chain", "print_recording", "publish"]
+__all__ = [
+    "ChainPublishing",
+    "MarketPublishing",
+    "Publishing",
+    "kinds_of",
+    "print_chain",
+    "print_recording",
+    "publish",
+    "publish_on",
+]
+
+WAIT_S = 1.0  # between looks at a store or a journal that is not there yet
+
+_log = logger("stream")
 
 
 class ChainPublishing(Struct, frozen=True):
@@ -87,14 +101,59 @@ async def _publish(asked: Publishing, status: str | None) -> int:
     stop.on_signals()
     runtime = SystemRuntime()
     metrics = StreamMetrics(recording=isinstance(asked, MarketPublishing))
-    made = (
+    async with _made(asked, runtime, metrics) as (publisher, store):
+        await _run_publisher(publisher, store, stop, status, metrics, runtime)
+    return 0
+
+
+async def publish_on(asked: Publishing, stop: Stop, status: str, *, running: Callable[[], None]) -> int:
+    """Publish until it is asked to stop, beside the process that makes the store or the journal: what is not there yet
+    is waited for."""
+    runtime = SystemRuntime()
+    metrics = StreamMetrics(recording=isinstance(asked, MarketPublishing))
+    nothing = StoreSize(metrics.store_size, runtime, lambda: None)
+    async with status_served(status, metrics.registry, metrics.readiness, nothing):
+        running()
+        await stop.unless(_await_source(asked, runtime))
+    if stop.asked:
+        return 0
+    async with _made(asked, runtime, metrics) as (publisher, store):
+        await _run_publisher(publisher, store, stop, status, metrics, runtime)
+    return 0
+
+
+async def _await_source(asked: Publishing, runtime: Runtime) -> None:
+    """Return once there is something to publish from."""
+    told = False
+    while True:
+        try:
+            if isinstance(asked, MarketPublishing):
+                JournalReader(asked.journal).close()
+            else:
+                async with opened(asked.db, runtime=runtime) as store:
+                    await the_chain(store, asked.chain_id)
+            return
+        except (ConfigError, StoreError) as error:
+            if not told:
+                _log.info("stream_waiting", reason=str(error))
+            told = True
+        await runtime.sleep(WAIT_S)
+
+
+async def _run_publisher(
+    publisher: Publisher, store: Store | None, stop: Stop, status: str | None, metrics: StreamMetrics, runtime: Runtime
+) -> None:
+    size = StoreSize(metrics.store_size, runtime, lambda: store)
+    async with status_served(status, metrics.registry, metrics.readiness, size):
+        await stop.unless(publisher.run())
+
+
+def _made(
+    asked: Publishing, runtime: Runtime, metrics: StreamMetrics
+) -> AbstractAsyncContextManager[tuple[Publisher, Store | None]]:
+    return (
         _recording(asked, runtime, metrics) if isinstance(asked, MarketPublishing) else _chain(asked, runtime, metrics)
     )
-    async with made as (publisher, store):
-        size = StoreSize(metrics.store_size, runtime, lambda: store)
-        async with status_served(status, metrics.registry, metrics.readiness, size):
-            await stop.unless(publisher.run())
-    return 0
 
 
 @asynccontextmanager

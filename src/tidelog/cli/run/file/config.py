@@ -37,6 +37,10 @@ def _plan(settings: Settings) -> list[tuple[str, str]]:
         ("market", f"{market.name}: {', '.join((*market.symbols, *market.channels))}; journal {market.journal}")
         for market in settings.market
     ]
+    lines += [
+        ("stream", f"{stream.name}: {stream.source} to {', '.join(url.shown() for url in stream.nats)}")
+        for stream in settings.stream
+    ]
     api = f"{settings.api.host}, port {settings.api.port}" if settings.api.enabled else "not served"
     lines += [("api", api), ("run", f"in {settings.run.directory}, stops within {settings.run.stop_timeout.shown()}")]
     return lines

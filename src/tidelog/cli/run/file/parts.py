@@ -14,7 +14,7 @@ from tidelog.api.http.options import JournalSource
 from tidelog.cli.run.file.settings import API, ApiSettings, Settings
 from tidelog.compiled import VARIABLE
 
-__all__ = ["Part", "environment_of", "journals_of", "part_of"]
+__all__ = ["Part", "Published", "environment_of", "journals_of", "part_of", "published_of"]
 
 SYSTEM = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "TERM", "NO_COLOR", "FORCE_COLOR"}
@@ -28,12 +28,21 @@ PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})  # o
 POSTGRES = "PG"  # the variables of libpq, of those whose store is PostgreSQL
 
 
+class Published(Struct, frozen=True):
+    """What a publisher has to know of its source: none of its keys."""
+
+    chain_id: int | None = None  # of a chain; None: the only one of the store, or it is a recording
+    journal: str | None = None  # of a recording
+    recording: str = ""
+
+
 class Part(Struct, frozen=True, kw_only=True):
     """Of the file, what one process needs. `settings` has no table of another source."""
 
     settings: Settings
     sources: tuple[str, ...] = ()  # whose metrics the API shows
     journals: tuple[JournalSource, ...] = ()  # which it follows
+    published: Published | None = None  # of a publisher
 
 
 def part_of(settings: Settings, name: str) -> Part:
@@ -41,10 +50,25 @@ def part_of(settings: Settings, name: str) -> Part:
     chain = tuple(each for each in settings.chain if each.name == name)
     market = tuple(each for each in settings.market if each.name == name)
     api = settings.api if name == API else ApiSettings(enabled=False)
-    own = msgspec.structs.replace(settings, chain=chain, market=market, api=api)
+    stream = tuple(each for each in settings.stream if each.name == name)
+    own = msgspec.structs.replace(settings, chain=chain, market=market, stream=stream, api=api)
     if name == API:
-        return Part(settings=own, sources=settings.sources, journals=journals_of(settings))
+        sources = (*settings.sources, *settings.streams)
+        return Part(settings=own, sources=sources, journals=journals_of(settings))
+    if stream:
+        return Part(settings=own, published=published_of(settings, stream[0].source))
     return Part(settings=own)
+
+
+def published_of(settings: Settings, source: str) -> Published | None:
+    """The source of a publisher; None: there is no such source."""
+    for chain in settings.chain:
+        if chain.name == source:
+            return Published(chain_id=chain.chain_id)
+    for market in settings.market:
+        if market.name == source:
+            return Published(journal=market.journal, recording=market.name)
+    return None
 
 
 def journals_of(settings: Settings) -> tuple[JournalSource, ...]:

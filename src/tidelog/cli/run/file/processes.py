@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from tidelog.api.http.options import ApiOptions
-from tidelog.cli.run.file.parts import journals_of
+from tidelog.cli.run.file.parts import Published, journals_of, published_of
 from tidelog.cli.run.file.settings import API, SOURCES_MAX, SUPERVISOR, MarketSettings, Settings
 from tidelog.config import Loaded, load
 from tidelog.errors import ConfigError
@@ -19,6 +19,7 @@ from tidelog.errors import ConfigError
 if TYPE_CHECKING:  # a process of one kind of source does not load what the others run on
     from tidelog.cli.sources.chain import ChainSource
     from tidelog.cli.sources.market import MarketSource
+    from tidelog.cli.stream.running import Publishing
 
 __all__ = [
     "api_options_of",
@@ -27,6 +28,7 @@ __all__ = [
     "judge",
     "market_source_of",
     "options_by_process",
+    "publishing_of",
     "symbols_alone",
     "warnings_of",
 ]
@@ -87,6 +89,30 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
     )
 
 
+def publishing_of(settings: Settings, name: str, published: Published) -> Publishing:
+    """The options of `stream run`."""
+    from tidelog.cli.stream.running import ChainPublishing, MarketPublishing
+    from tidelog.stream import Login
+    from tidelog.stream.jetstream import Limits
+
+    (stream,) = (each for each in settings.stream if each.name == name)
+    nats = tuple([url.reveal() for url in stream.nats])
+    login = Login(
+        credentials=stream.creds,
+        nkey=stream.nkey,
+        token=None if stream.token is None else stream.token.reveal(),
+        ca=stream.tls_ca,
+        cert=stream.tls_cert,
+        key=stream.tls_key,
+    )
+    limits = Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else max(1, int(stream.max_age)))
+    if published.journal is not None:
+        kinds = () if stream.frames else stream.events
+        return MarketPublishing(nats, login, stream.stream, limits, published.journal, published.recording, kinds)
+    db = settings.store.url.reveal()
+    return ChainPublishing(nats, login, stream.stream, limits, db, published.chain_id, stream.detail)
+
+
 def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:
     """The options of `serve`; what it scrapes are the sockets of the supervisor and these sources."""
     options = {
@@ -102,8 +128,9 @@ def options_by_process(settings: Settings) -> dict[str, Hashable]:
     shared = (settings.store, settings.logs.format)
     parts: dict[str, Hashable] = {chain.name: (chain, shared) for chain in settings.chain}
     parts |= {market.name: (market, shared) for market in settings.market}
+    parts |= {each.name: (each, published_of(settings, each.source), shared) for each in settings.stream}
     if settings.api.enabled:
-        parts[API] = (settings.api, settings.sources, journals_of(settings), shared)
+        parts[API] = (settings.api, settings.sources, settings.streams, journals_of(settings), shared)
     return parts
 
 
@@ -164,10 +191,13 @@ def judge(settings: Settings, file: str) -> None:
 
 
 def _judge(settings: Settings) -> None:
-    names = settings.sources
+    names = (*settings.sources, *settings.streams)
     for name in (API, SUPERVISOR):
         if name in names:
             raise ConfigError(f"a source is called {name}, which is a name of tidelog's own: give it another")
+    for stream in settings.stream:
+        if published_of(settings, stream.source) is None:
+            raise ConfigError(f"stream.{stream.name}: there is no [[chain]] and no [[market]] called {stream.source}")
     if not names and not settings.api.enabled:
         raise ConfigError("there is nothing to run: add a [[chain]] or a [[market]]")
     if len(names) > SOURCES_MAX:

@@ -18,6 +18,9 @@ WIDTH = 100  # of a line of the file
 # keys that the file shows although they have a default: they say what the file is about
 _WRITTEN = {("store", "url"), ("market", "symbols"), ("api", "enabled")}
 
+# tables that the file shows behind "#": they need something that most do not have
+_EXAMPLES = {"stream"}
+
 _HEAD = """\
 # What `tidelog run` runs. `tidelog config check` says whether it is good, `tidelog config show` what it means.
 #
@@ -34,6 +37,9 @@ def commented_file() -> str:
     """A file with every key, which is valid as it is."""
     parts = [_HEAD]
     for table, shape, several in _tables():
+        if table.encode_name in _EXAMPLES:
+            parts.append("\n".join(["", *_example(table.encode_name, table, shape)]) + "\n")
+            continue
         header = f"[[{table.encode_name}]]" if several else f"[{table.encode_name}]"
         lines = ["", f"# {described(table)['description']}", header]
         below: list[str] = []

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 from tidelog.api.http.options import ApiOptions
 from tidelog.chain.sync.defaults import BEHIND_BLOCKS, POLL_S, REORG_PATIENCE_S
+from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.cli.sources.contracts import CONTRACTS_MAX, ContractSettings
 from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
 from tidelog.config.values import Pause, SocketUrl
@@ -383,6 +384,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[ChainSettings, ...], Meta(description="Chains: one table for each.", max_length=SOURCES_MAX)
     ] = ()
     market: Annotated[tuple[MarketSettings, ...], Meta(description="Recordings of exchanges: one table for each.")] = ()
+    stream: Annotated[
+        tuple[StreamSettings, ...],
+        Meta(description="What is published to NATS JetStream: one table for each.", max_length=SOURCES_MAX),
+    ] = ()
     api: Annotated[ApiSettings, Meta(description="The API.")] = ApiSettings()
     logs: Annotated[LogSettings, Meta(description="The logs of all processes.")] = LogSettings()
     run: Annotated[RunSettings, Meta(description="The processes.")] = RunSettings()
@@ -390,12 +395,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def names(self) -> tuple[str, ...]:
         """Of the processes beside the supervisor, in the order of their start."""
-        return (*self.sources, API) if self.api.enabled else self.sources
+        served = (API,) if self.api.enabled else ()
+        return (*self.sources, *self.streams, *served)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Their names: chains, then recordings."""
         return (*(chain.name for chain in self.chain), *(market.name for market in self.market))
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The names of what is published."""
+        return tuple([stream.name for stream in self.stream])
 
     def socket(self, name: str) -> str:
         """Where the status of a process is asked."""

@@ -1,0 +1,65 @@
+"""The schema of `[[stream]]`: what of the file's sources is published to a stream, and where."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from tidelog.config import Duration, FilePath, Name, Secret, Size
+from tidelog.config.values import PeerUrl
+
+__all__ = ["NatsUrl", "StreamSettings"]
+
+
+class NatsUrl(PeerUrl):
+    """The URL of a NATS server."""
+
+    __slots__ = ()
+    wanted = 'a NATS server, such as "nats://127.0.0.1:4222" or "tls://host:4222"'
+    schemes = ("nats", "tls", "ws", "wss")
+
+
+class StreamSettings(Struct, frozen=True, kw_only=True):
+    name: Annotated[Name, Meta(description="Of the publisher.", examples=["changes"])]
+    source: Annotated[
+        str, Meta(description="What is published: the name of a [[chain]] or a [[market]].", examples=["mainnet"])
+    ]
+    nats: Annotated[
+        tuple[NatsUrl, ...],
+        Meta(
+            description="NATS servers of one cluster. Keys in them are never shown.",
+            min_length=1,
+            examples=[["nats://127.0.0.1:4222"]],
+        ),
+    ]
+    stream: Annotated[
+        str | None, Meta(description="The stream's name; see docs/stream.md.", examples=["tidelog-chain-1"])
+    ] = None
+    detail: Annotated[
+        Literal["header", "logs"], Meta(description="Of a chain's block: its header, or its logs too.")
+    ] = "header"
+    events: Annotated[
+        tuple[Literal["trade", "book", "top", "candle", "proof", "gap"], ...],
+        Meta(description="Which events of a recording.", min_length=1),
+    ] = ("trade", "book", "top", "candle", "proof", "gap")
+    frames: Annotated[
+        bool, Meta(description="Of a recording, its records as they were journaled instead of events.")
+    ] = False
+    replicas: Annotated[int, Meta(description="Servers that keep the stream.", ge=1)] = 1
+    max_bytes: Annotated[
+        Size | None, Meta(description="Of the stream: then its oldest messages go.", examples=["10GiB"])
+    ] = None
+    max_age: Annotated[Duration | None, Meta(description="Of messages: then they go.", examples=["7d"])] = None
+    creds: Annotated[FilePath | None, Meta(description="A .creds file.", examples=["/etc/tidelog/nats.creds"])] = None
+    nkey: Annotated[
+        FilePath | None, Meta(description="A file with the seed of an nkey.", examples=["/etc/tidelog/nats.nk"])
+    ] = None
+    token: Annotated[Secret | None, Meta(description="The server's token.", examples=["${NATS_TOKEN}"])] = None
+    tls_ca: Annotated[
+        FilePath | None, Meta(description="Authorities to trust, PEM.", examples=["/etc/tidelog/ca.pem"])
+    ] = None
+    tls_cert: Annotated[
+        FilePath | None, Meta(description="Our certificate, PEM.", examples=["/etc/tidelog/nats-cert.pem"])
+    ] = None
+    tls_key: Annotated[
+        FilePath | None, Meta(description="The certificate's key, PEM.", examples=["/etc/tidelog/nats-key.pem"])
+    ] = None

@@ -1,0 +1,114 @@
+"""`[[stream]]` under `tidelog run`: it publishes, comes back when it is killed, and says why it is not ready."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.test_mistakes import assert_one_sentence
+from tests.command import Running, tidelog, until
+from tests.nats_server import NatsServer
+from tests.patience import HANGS_S
+from tests.simulated import Simulated
+from tests.system.test_market_kill import Exchange
+from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.stream import Change, changes, events
+
+CHAIN_ID = 1337
+FILE = """
+[[chain]]
+name = "sim"
+rpc = ["{node}"]
+jobs = 0
+poll = "100ms"
+[[market]]
+name = "kraken"
+symbols = ["BTC/USD"]
+url = "{exchange}"
+[[stream]]
+name = "changes"
+source = "sim"
+nats = ["{nats}"]
+[[stream]]
+name = "trades"
+source = "kraken"
+nats = ["{nats}"]
+events = ["trade", "gap"]
+[api]
+enabled = false
+[run]
+stop_timeout = "200s"
+"""
+
+
+@pytest.fixture
+def system(tmp_path: Path, nats: NatsServer) -> Iterator[tuple[Running, Simulated, Path]]:
+    with Simulated(BlockTree(seed=11, blocks=20)) as node, Exchange(5) as exchange:
+        file = tmp_path / "tidelog.toml"
+        file.write_text(FILE.format(node=node.url, exchange=exchange.url, nats=nats.url))
+        with Running("run", "-c", str(file), log=tmp_path / "log") as run:
+            try:
+                yield run, node, file
+            finally:
+                if run.process.poll() is None:
+                    run.interrupt()
+
+
+async def read_change(nats: str, seq: int) -> None:
+    async with asyncio.timeout(HANGS_S), aclosing(changes(nats, chain=CHAIN_ID)) as items:
+        async for item in items:
+            if isinstance(item, Change) and item.seq >= seq:
+                return
+
+
+async def read_event(nats: str) -> None:
+    async with asyncio.timeout(HANGS_S), aclosing(events(nats)) as items:
+        await anext(items)
+
+
+def status(file: Path) -> tuple[int, str]:
+    done = tidelog("status", "-c", str(file))
+    return done.code, done.out
+
+
+def test_a_stream_of_the_file_is_published_and_supervised(
+    system: tuple[Running, Simulated, Path], nats: NatsServer
+) -> None:
+    run, node, file = system
+    asyncio.run(read_change(nats.url, 20))
+    asyncio.run(read_event(nats.url))
+    run.until(lambda: status(file)[0] == 0, "readiness")
+    pid = int((file.parent / "run" / "changes.lock").read_text())
+    os.kill(pid, signal.SIGKILL)
+    node.do(partial(node.tree.extend, 5))
+    asyncio.run(read_change(nats.url, 25))
+    nats.kill()
+    until(lambda: "the stream's server does not answer" in status(file)[1], "the reason why it is not ready")
+    assert status(file)[0] == 3
+    nats.start()
+    run.until(lambda: status(file)[0] == 0, "readiness again")
+    assert run.interrupt() == 0
+
+
+def test_a_file_with_a_stream_is_checked(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    text = FILE.format(node="http://h", exchange="wss://h/v2", nats="nats://user:canary@h:4222")
+    file.write_text(text)
+    done = cli("config", "check", "-c", str(file))
+    assert done.code == 0
+    assert "changes: sim to nats://h:4222" in done.out
+    shown = cli("config", "show", "--json", "-c", str(file))
+    assert "canary" not in done.out + shown.out
+    assert json.loads(shown.out)["values"]["stream"]["trades"]["events"] == ["trade", "gap"]
+    file.write_text(text.replace('source = "sim"', 'source = "other"'))
+    words = "stream.changes: there is no [[chain]] and no [[market]] called other"
+    assert_one_sentence(cli("config", "check", "-c", str(file)), words)
+    file.write_text(text.replace('name = "trades"', 'name = "sim"'))
+    assert_one_sentence(cli("config", "check", "-c", str(file)), "two sources are called sim: give one another name")
