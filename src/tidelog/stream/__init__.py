@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tidelog.chain.written import AccessEntry, Authorization, Block, Log, Receipt, Transaction, Withdrawal
     from tidelog.stream.chain.messages import Change, Gap, Reset, StreamItem
     from tidelog.stream.client import changes, events
-    from tidelog.stream.jetstream import Login
+    from tidelog.stream.login import Login
     from tidelog.stream.market.messages import (
         BookChange,
         BookTop,
@@ -71,7 +71,7 @@ _HOMES = {  # of all others it is `tidelog.chain.written`
     "events": "tidelog.stream.client",
     "Change": "tidelog.stream.chain.messages",
     "Gap": "tidelog.stream.chain.messages",
-    "Login": "tidelog.stream.jetstream",
+    "Login": "tidelog.stream.login",
     "Reset": "tidelog.stream.chain.messages",
     "StreamItem": "tidelog.stream.chain.messages",
     "BookChange": "tidelog.stream.market.messages",

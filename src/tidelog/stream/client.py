@@ -6,7 +6,8 @@ from datetime import datetime
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.chain.messages import ChainLanguage, StreamItem, changes_subject, stream_name
 from tidelog.stream.consumer import consume
-from tidelog.stream.jetstream import JetStream, Login, StreamSettings
+from tidelog.stream.jetstream import JetStream, StreamSettings
+from tidelog.stream.login import Login
 from tidelog.stream.market.messages import (
     MarketItem,
     MarketLanguage,

@@ -4,7 +4,6 @@ The connection does not mend itself: after any fault another one is made, and wh
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from msgspec import Struct
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Unreachable
 from tidelog.stream.envelope import ID
+from tidelog.stream.login import Login, options_of, refuse_seed
 from tidelog.stream.port import Ends, Message, Moved, Stored
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
-__all__ = ["JetStream", "Limits", "Login", "NatsLimits", "StreamSettings"]
+__all__ = ["JetStream", "Limits", "NatsLimits", "StreamSettings"]
 
 SCHEMES = ("nats", "tls", "ws", "wss")
 EXPECTED_LAST, EXPECTED_LAST_ID = "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id"
@@ -32,17 +32,6 @@ WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, 
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
 FOREVER = 0
-
-
-class Login(Struct, frozen=True):
-    """Who we are to the server, beside what the URL says; and whom we trust."""
-
-    credentials: str | None = None  # a .creds file
-    nkey: str | None = None  # a file with an nkey's seed
-    token: str | None = None
-    ca: str | None = None  # a PEM file
-    cert: str | None = None  # ours, with its key
-    key: str | None = None
 
 
 class Limits(Struct, frozen=True):
@@ -118,26 +107,25 @@ class JetStream:
                     await client.close()
 
     async def _client(self) -> "Client":
-        import nats
+        from nats.aio.client import Client
+        from nats.errors import Error
 
-        login = self._login
-        options: dict[str, Any] = {}
-        if login.credentials is not None:
-            options["user_credentials"] = _file(login.credentials, "--creds")
-        if login.nkey is not None:
-            options["nkeys_seed"] = _file(login.nkey, "--nkey")
-        if login.token is not None:
-            options["token"] = login.token
-        if login.ca is not None or login.cert is not None:
-            options["tls"] = _tls(login)
-        client: Client = await nats.connect(
-            [server.reveal() for server in self._servers],
-            name="tidelog",
-            allow_reconnect=False,
-            connect_timeout=self._limits.connect_s,
-            error_cb=_quiet,
-            **options,
-        )
+        options = options_of(self._login) | {"connect_timeout": self._limits.connect_s}
+        client = Client()
+        try:
+            await client.connect(
+                [server.reveal() for server in self._servers],
+                name="tidelog",
+                allow_reconnect=False,
+                error_cb=_quiet,
+                **options,
+            )
+        except BaseException as error:
+            if (transport := getattr(client, "_transport", None)) is not None:
+                transport.close()  # the library leaves it open, and its own `close` waits for the server
+            if not isinstance(error, OSError | Error):
+                refuse_seed(self._login, error)
+            raise
         return client
 
     @contextmanager
@@ -361,6 +349,11 @@ def _require(found: Any, wanted: StreamSettings) -> None:
         refuse(f"forgets messages by {found.retention}", "make it one with limits alone")
     if (found.num_replicas or 1) < wanted.limits.replicas:
         refuse(f"is on {found.num_replicas} servers instead of {wanted.limits.replicas}", "give it more replicas")
+    bytes_max, age_max_s = wanted.limits.bytes_max, wanted.limits.age_max_s
+    if bytes_max is not None and 0 < (found.max_bytes or 0) < bytes_max:
+        refuse(f"keeps {found.max_bytes} bytes instead of {bytes_max}", "let it keep more")
+    if age_max_s is not None and 0 < (found.max_age or 0) < age_max_s:
+        refuse(f"keeps messages for {found.max_age:g} s instead of {age_max_s}", "let it keep them longer")
 
 
 def _client_library() -> None:
@@ -368,24 +361,6 @@ def _client_library() -> None:
         import nats  # noqa: F401
     except ImportError:
         raise ConfigError("streams need nats-py: pip install 'tidelog[nats]'") from None
-
-
-def _file(path: str, flag: str) -> str:
-    try:
-        with open(path, "rb"):
-            return path
-    except OSError as error:
-        raise ConfigError(f"{flag} {path}: {error.strerror}") from None
-
-
-def _tls(login: Login) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=login.ca)
-        if login.cert is not None:
-            context.load_cert_chain(login.cert, login.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the TLS files cannot be used: {error}") from None
-    return context
 
 
 async def _quiet(error: Exception) -> None:
