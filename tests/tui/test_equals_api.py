@@ -38,7 +38,7 @@ def test_the_overview(served: Served) -> None:
     (reorg,) = served.get(f"{CHAIN}/reorgs").data
     (row,) = re.findall(r"^> 1337 (.*)$", text, re.MULTILINE)
     assert row.split() == [str(head), "-", "-", str(final), f"(-{head - final})", "1", "-"]
-    said = f"{reorg['depth']} blocks above {reorg['fork_number']} dropped, "
+    said = f"{reorg['depth']} dropped above {reorg['fork_number']}: "
     assert f"{said}{short(reorg['old_head_hash'])} → {short(reorg['new_head_hash'])}" in text
     stats = served.get("/v1/stats").json["recordings"][0]
     markets = served.get("/v1/markets").data

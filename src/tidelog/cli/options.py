@@ -4,7 +4,7 @@ Imports nothing that a help text does not need.
 """
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from cyclopts import Parameter
 
@@ -17,12 +17,15 @@ __all__ = [
     "LIST_MAX",
     "ChainId",
     "Db",
+    "Full",
     "Json",
     "LogLevel",
+    "Look",
     "Mode",
     "ProgressMode",
     "Several",
     "StatusAddress",
+    "Wide",
     "at_least",
     "flag",
     "hexadecimal",
@@ -38,6 +41,8 @@ Db = Annotated[str, Parameter(name="--db", help="sqlite:///PATH or postgresql://
 ChainId = Annotated[int | None, Parameter(help="Which chain; not needed when the store holds one.")]
 Several = Annotated[tuple[str, ...], Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", help="One JSON object per line.")]
+Wide = Annotated[bool, Parameter(negative="", help="On a terminal: columns as wide as what is in them.")]
+Full = Annotated[bool, Parameter(negative="", help="On a terminal: hashes and addresses whole.")]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 Mode: TypeAlias = Literal["auto", "log", "json", "none"]
 ProgressMode = Annotated[
@@ -55,6 +60,14 @@ StatusAddress = Annotated[
         env_var="TIDELOG_STATUS",
     ),
 ]
+
+
+class Look(NamedTuple):
+    """How a list is printed. `wide` and `full` are of the table that a terminal gets."""
+
+    as_json: bool = False
+    wide: bool = False
+    full: bool = False
 
 
 def flag(name: str) -> str:

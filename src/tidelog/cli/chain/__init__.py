@@ -14,11 +14,14 @@ from tidelog.cli.options import (
     DEFAULT_DB,
     ChainId,
     Db,
+    Full,
     Json,
     LogLevel,
+    Look,
     ProgressMode,
     Several,
     StatusAddress,
+    Wide,
     at_least,
     flag,
 )
@@ -316,6 +319,8 @@ def blocks(
     to: High = None,
     limit: int = 10,
     as_json: Json = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List stored blocks, the newest first.
 
@@ -324,7 +329,7 @@ def blocks(
     """
     from tidelog.cli.chain.queries import list_blocks
 
-    list_blocks(db, chain_id, low=from_, high=to, limit=limit, as_json=as_json)
+    list_blocks(db, chain_id, low=from_, high=to, limit=limit, look=Look(as_json, wide, full))
 
 
 @app.command
@@ -341,6 +346,8 @@ def logs(
     to: High = None,
     limit: int = 100,
     as_json: Json = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List stored logs with their block's time and their transaction's hash, the oldest first.
 
@@ -365,7 +372,7 @@ def logs(
         low=from_,
         high=to,
         limit=limit,
-        as_json=as_json,
+        look=Look(as_json, wide, full),
     )
 
 
@@ -383,6 +390,8 @@ def events(
     limit: int = 100,
     as_json: Json = False,
     as_csv: Annotated[bool, Parameter(name="--csv")] = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List events of contracts, decoded from the stored logs, the oldest first.
 
@@ -413,6 +422,7 @@ def events(
         high=to,
         limit=limit,
         form=_form(as_json, as_csv),
+        look=Look(as_json, wide, full),
     )
 
 
@@ -429,6 +439,8 @@ def calls(
     limit: int = 100,
     as_json: Json = False,
     as_csv: Annotated[bool, Parameter(name="--csv")] = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List calls of a contract's function, decoded from the input of stored transactions, the oldest first.
 
@@ -445,7 +457,8 @@ def calls(
     from tidelog.cli.chain.events import list_calls
 
     form = _form(as_json, as_csv)
-    list_calls(db, chain_id, signature, abi=abi, address=address, low=from_, high=to, limit=limit, form=form)
+    look = Look(as_json, wide, full)
+    list_calls(db, chain_id, signature, abi=abi, address=address, low=from_, high=to, limit=limit, form=form, look=look)
 
 
 def _form(as_json: bool, as_csv: bool) -> Literal["table", "json", "csv"]:
@@ -466,6 +479,8 @@ def transactions(
     to: High = None,
     limit: int = 100,
     as_json: Json = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List stored transactions by sender, receiver or block, with their block's time; the newest first.
 
@@ -488,5 +503,5 @@ def transactions(
         low=from_,
         high=to,
         limit=limit,
-        as_json=as_json,
+        look=Look(as_json, wide, full),
     )

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from tidelog.cli.listing import print_table
+from tidelog.cli.options import Look
 from tidelog.cli.out import complain, say
 from tidelog.printable import printable
 
@@ -22,7 +24,9 @@ __all__ = ["Form", "print_decoded", "say_misfits"]
 Form: TypeAlias = Literal["table", "json", "csv"]
 
 
-def print_decoded(found: Sequence[Struct], shape: type[Struct], names: Sequence[tuple[str, ...]], form: Form) -> None:
+def print_decoded(
+    found: Sequence[Struct], shape: type[Struct], names: Sequence[tuple[str, ...]], form: Form, look: Look
+) -> None:
     """Print them.
 
     Args:
@@ -42,6 +46,8 @@ def print_decoded(found: Sequence[Struct], shape: type[Struct], names: Sequence[
         if sys.stdout.isatty():  # exact for a program; on a terminal nothing that a contract wrote may command it
             lines = [[printable(str(cell)) for cell in line] for line in lines]
         csv.writer(sys.stdout, lineterminator="\n").writerows([head, *lines])
+    elif sys.stdout.isatty():
+        print_table([dict(zip(head, line, strict=True)) for line in lines], look)
     elif lines:
         _print_table([head, *([printable(str(cell)) for cell in line] for line in lines)])
 

@@ -9,7 +9,19 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from tidelog.cli.options import DEFAULT_DB, LIST_MAX, Db, Json, LogLevel, ProgressMode, StatusAddress, at_least
+from tidelog.cli.options import (
+    DEFAULT_DB,
+    LIST_MAX,
+    Db,
+    Full,
+    Json,
+    LogLevel,
+    Look,
+    ProgressMode,
+    StatusAddress,
+    Wide,
+    at_least,
+)
 from tidelog.cli.out import say
 from tidelog.market.kraken.urls import REST_URL
 
@@ -212,11 +224,13 @@ def trades(
     to: To = None,
     limit: Limit = 100,
     as_json: Json = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List stored trades, oldest first."""
     from tidelog.cli.market.queries import list_trades
 
-    list_trades(db, name, symbol, begin=from_, end=to, limit=limit, as_json=as_json)
+    list_trades(db, name, symbol, begin=from_, end=to, limit=limit, look=Look(as_json, wide, full))
 
 
 @app.command
@@ -230,6 +244,8 @@ def candles(
     to: To = None,
     limit: Limit = 100,
     as_json: Json = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """List stored candles, oldest first. An interval without trades has none.
 
@@ -238,7 +254,7 @@ def candles(
     """
     from tidelog.cli.market.queries import list_candles
 
-    list_candles(db, name, symbol, interval=interval, begin=from_, end=to, limit=limit, as_json=as_json)
+    list_candles(db, name, symbol, interval=interval, begin=from_, end=to, limit=limit, look=Look(as_json, wide, full))
 
 
 @app.command
@@ -251,6 +267,8 @@ def coverage(
     to: To = None,
     limit: Limit = 1_000,
     as_json: Json = False,
+    wide: Wide = False,
+    full: Full = False,
 ) -> None:
     """Say for which times books and trades are proven, and where something is missing.
 
@@ -259,7 +277,7 @@ def coverage(
     """
     from tidelog.cli.market.queries import list_coverage
 
-    list_coverage(db, name, symbol, begin=from_, end=to, limit=limit, as_json=as_json)
+    list_coverage(db, name, symbol, begin=from_, end=to, limit=limit, look=Look(as_json, wide, full))
 
 
 @app.command

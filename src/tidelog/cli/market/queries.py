@@ -10,7 +10,7 @@ from typing import Any
 
 from tidelog.batch import Row, Table
 from tidelog.cli.listing import print_rows, time_text
-from tidelog.cli.options import limited
+from tidelog.cli.options import Look, limited
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.market.events import micros
@@ -29,13 +29,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def list_trades(
-    db: str, name: str | None, symbol: str, *, begin: str | None, end: str | None, limit: int, as_json: bool
+    db: str, name: str | None, symbol: str, *, begin: str | None, end: str | None, limit: int, look: Look
 ) -> None:
     rows = run(
         _rows(db, name, TRADES, {"symbol": spelled(symbol)}, _time("--from", begin), _time("--to", end), limit),
         brief=True,
     )
-    print_rows([_trade(dict(zip(TRADES.names, row, strict=True))) for row in rows], as_json)
+    print_rows([_trade(dict(zip(TRADES.names, row, strict=True))) for row in rows], look)
 
 
 def _trade(row: dict[str, Any]) -> dict[str, object]:
@@ -58,11 +58,11 @@ def list_candles(
     begin: str | None,
     end: str | None,
     limit: int,
-    as_json: bool,
+    look: Look,
 ) -> None:
     where: dict[str, Condition] = {"symbol": spelled(symbol), "interval_s": _seconds(interval)}
     rows = run(_rows(db, name, CANDLES, where, _time("--from", begin), _time("--to", end), limit), brief=True)
-    print_rows([_candle(row) for row in rows], as_json)
+    print_rows([_candle(row) for row in rows], look)
 
 
 def _candle(row: Row) -> dict[str, object]:
@@ -84,15 +84,15 @@ def _candle(row: Row) -> dict[str, object]:
 
 
 def list_coverage(
-    db: str, name: str | None, symbol: str | None, *, begin: str | None, end: str | None, limit: int, as_json: bool
+    db: str, name: str | None, symbol: str | None, *, begin: str | None, end: str | None, limit: int, look: Look
 ) -> None:
     begin_us, end_us = _time("--from", begin), _time("--to", end)
     intervals, missing = run(
         _coverage(db, name, None if symbol is None else spelled(symbol), begin_us, end_us, limited(limit)),
         brief=True,
     )
-    print_rows([_interval(dict(zip(COVERAGE.names, row, strict=True))) for row in intervals], as_json)
-    print_rows([_gap(dict(zip(GAPS.names, row, strict=True))) for row in missing], as_json)
+    print_rows([_interval(dict(zip(COVERAGE.names, row, strict=True))) for row in intervals], look)
+    print_rows([_gap(dict(zip(GAPS.names, row, strict=True))) for row in missing], look)
 
 
 async def _coverage(

@@ -46,6 +46,8 @@ def watch(
     glyphs = ASCII if ascii_only or not _has_unicode() else UNICODE
     settings = Settings(api if db is None else _shown(db), glyphs, mean, large_qty, large_value, search)
     sources = tuple(the_journal(each) for each in journals)
+    for name in ("COLUMNS", "LINES"):  # of who started this: a terminal that is resized has other ones
+        os.environ.pop(name, None)
     with diverted_logs(lambda level, event: None):  # a line of a log would go across the screen
         run(_watch(settings, api, db, sources))
 

@@ -163,14 +163,13 @@ def _reorg_lines(scene: Scene) -> Iterator[Line]:
 
 def reorg_line(scene: Scene, chain_id: int, reorg: Reorg) -> Line:
     """What one replaced by what."""
-    blocks = "1 block" if reorg.depth == 1 else f"{reorg.depth} blocks"
     old, new = (middle(scene.says(each), scene.glyphs) for each in (reorg.old_head_hash, reorg.new_head_hash))
     at_us = time_us(reorg.time)
     when = "" if at_us is None else f"{clock(at_us)} "
     return line(
-        (f"  {when}", "dim"),
+        (when, "dim"),
         (f"{scene.says(reorg.reason)} ", "warn"),
-        f"on {chain_id}: {blocks} above {count(reorg.fork_number)} dropped, {old} {scene.glyphs.to} {new}",
+        f"{chain_id}: {reorg.depth} dropped above {count(reorg.fork_number)}: {old} {scene.glyphs.to} {new}",
     )
 
 
