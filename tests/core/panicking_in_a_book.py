@@ -21,6 +21,7 @@ from tidelog.store import open_store
 from tidelog.telemetry import MarketMetrics
 
 FEEDS = 4
+READERS = 2  # of a feed that meet the panic, each up to its limit: with the digest, and for rows
 
 
 def replayed() -> None:
@@ -30,7 +31,7 @@ def replayed() -> None:
         for seed in range(FEEDS):
             counts = made_up(protocol, seed, on_fault=faults.append)
             assert counts["taken"] > 0
-        assert 0 < len(faults) < FEEDS * FAULTS_MAX
+        assert 0 < len(faults) < FEEDS * READERS * FAULTS_MAX
         assert all(MESSAGE in fault.what for fault in faults), faults
 
 

@@ -61,4 +61,6 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (16, "coverage"),
         (17, "logs_topic0_text"),
         (18, "asked"),
+        (19, "created_by"),
+        (20, "transactions_to_text"),
     ]

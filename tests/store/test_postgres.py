@@ -449,7 +449,7 @@ class TestPlans:
     by_sender = "(segment = segments.segment) AND (('0x'::text || encode(from_address, 'hex'::text)) ="
     by_hash = "(segment = segments.segment) AND (('0x'::text || encode(hash, 'hex'::text)) ="
     by_address = "(segment = segments.segment) AND (('0x'::text || encode(address, 'hex'::text)) ="
-    by_receiver = "(segment = segments.segment) AND (to_address ="
+    by_receiver = "(segment = segments.segment) AND (('0x'::text || encode(to_address, 'hex'::text)) ="
     by_contract = "(segment = segments.segment) AND (contract_address ="
     by_topic = "(segment = segments.segment) AND (('0x'::text || encode(topic0, 'hex'::text)) ="
     cases: tuple[tuple[Table, dict[str, Any], str], ...] = (

@@ -239,12 +239,12 @@ class TestSchema:
             (
                 TRANSACTIONS,
                 {"where": {"to_address": b"a"}, "descending": True, "after": (1, 5, 1)},
-                "transactions_to (segment=? AND chain_id=? AND to_address=? AND block_number<?)",
+                "transactions_to (segment=? AND chain_id=? AND to_address_hex=? AND block_number<?)",
             ),
             (
                 TRANSACTIONS,
                 {"where": {"to_address": b"a"}, "low": 5, "high": 9},
-                "transactions_to (segment=? AND chain_id=? AND to_address=? AND block_number>? AND block_number<?)",
+                "transactions_to (segment=? AND chain_id=? AND to_address_hex=? AND block_number>? AND block_number<?)",
             ),
             (
                 TRANSACTIONS,

@@ -134,6 +134,7 @@ async def test_prices_have_their_decimals(number: int, scale: int, text: str, ur
         ("v_logs", LOGS, "topic0", "logs_topic0"),
         ("v_transactions", TRANSACTIONS, "hash", "transactions_hash"),
         ("v_transactions", TRANSACTIONS, "from_address", "transactions_from"),
+        ("v_transactions", TRANSACTIONS, "to_address", "transactions_to"),
         ("v_blocks", BLOCKS, "hash", "blocks"),
     ],
 )

@@ -28,10 +28,11 @@ INDEXED_AS_TEXT = {
     "$": {
         ("transactions", "hash"): _TEXT,
         ("transactions", "from_address"): _TEXT,
+        ("transactions", "to_address"): _TEXT,
         ("logs", "address"): _TEXT,
         ("logs", "topic0"): _TEXT,
     },
-    "?": {("logs", "topic0"): '"{}_hex"'},
+    "?": {("logs", "topic0"): '"{}_hex"', ("transactions", "to_address"): '"{}_hex"'},
 }
 _SEARCHED = {"$": _TEXT, "?": "('0x' || lower(hex(\"{}\")))"}  # bytes of a `searched` column, as `ddl` has them
 _NUMBERS = (Kind.UINT256, Kind.INT256)  # bytes in a row
