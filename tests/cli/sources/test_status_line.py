@@ -16,10 +16,12 @@ from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.sync.monitoring.reporting import Progress as SyncProgress
 from tidelog.cli.sources.chain_progress import ChainReport
 from tidelog.cli.sources.market_progress import MarketReport
+from tidelog.cli.sources.progress import TERMINAL_ANYWAY, Display, ProgressReport
 from tidelog.cli.sources.status_line import Part, fitted, short
 from tidelog.market.events import EventId
 from tidelog.market.live.monitoring.progress import Progress
 from tidelog.market.session.subscription.subscriptions import ConnectionState
+from tidelog.runtime import SystemRuntime
 from tidelog.telemetry import configure_logs, logger
 from tidelog.telemetry.chain import EndpointReading
 
@@ -154,3 +156,35 @@ def test_log_lines_beside_a_live_line_stand_on_their_own(monkeypatch: pytest.Mon
     lines = shown.getvalue().replace("\r", "\n").replace("\x1b[2K", "\n").splitlines()
     (told,) = [line for line in lines if "refused" in line]
     assert "held" not in told
+
+
+@pytest.mark.parametrize(("variables", "is_shown"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
+async def test_the_line_is_for_terminals_and_holds_nothing_that_commands_one(
+    variables: dict[str, str], is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Here(ProgressReport):
+        def look(self, now_s: float) -> None: ...
+        def log(self) -> None: ...
+
+        def line(self, width: int) -> str:
+            return "here \x1b[2J"[:width]
+
+        def facts(self) -> dict[str, object]:
+            return {}
+
+        def counts(self) -> tuple[object, ...]:
+            return ()
+
+        def news(self) -> tuple[object, ...]:
+            return ()
+
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    for name in TERMINAL_ANYWAY:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    async with Display(Here(), SystemRuntime(), "auto"):
+        pass
+    assert ("here" in shown.getvalue()) is is_shown
+    assert "\x1b[2J" not in shown.getvalue()

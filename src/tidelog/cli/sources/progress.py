@@ -14,15 +14,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal, TypeAlias
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tidelog.cli.options import Mode
-from tidelog.printable import printable
 from tidelog.runtime import Runtime
+
+if TYPE_CHECKING:
+    from tidelog.cli.sources.terminal import TerminalLine
 
 __all__ = ["Display", "ProgressReport", "Rates", "write_json"]
 
@@ -32,6 +30,7 @@ LINE_S = 0.5  # between updates of the line
 JSON_S = 1.0  # between objects, while something moves
 LOOK_S = 10.0  # between looks whether there is news for the log
 LOG_S = 60.0  # between log lines and objects without news
+TERMINAL_ANYWAY = ("FORCE_COLOR", "TTY_COMPATIBLE")  # variables by which anything may count as a terminal
 RATE_WINDOW_S = 15.0  # rates of a line are over this long: shorter jumps about, longer hides a stall
 
 
@@ -86,17 +85,16 @@ class Display:
     def __init__(self, report: ProgressReport, runtime: Runtime, mode: Mode) -> None:
         self._report = report
         self._runtime = runtime
-        self._console = Console(stderr=True)
         self._mode = mode
-        self._live: Live | None = None
+        self._line: TerminalLine | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Display":
         match self._mode:
-            case "auto" if self._console.is_terminal:
-                self._live = Live(console=self._console, auto_refresh=False)
-                self._live.start()
-                self._task = asyncio.create_task(self._keep_line(self._live))
+            case "auto" if (line := _terminal_line()) is not None:
+                self._line = line
+                line.start()
+                self._task = asyncio.create_task(self._keep_line(line))
             case "auto" | "log":
                 self._task = asyncio.create_task(self._keep_logging())
             case "json":
@@ -115,11 +113,11 @@ class Display:
                 await asyncio.wait([self._task])
                 if not self._task.cancelled():
                     self._task.result()
-            if self._live is not None:
-                self._show(self._live)
+            if self._line is not None:
+                self._show(self._line)
         finally:
-            if self._live is not None:
-                self._live.stop()
+            if self._line is not None:
+                self._line.stop()
 
     def end(self, state: State) -> None:
         """What a reader of JSON hears last."""
@@ -129,15 +127,14 @@ class Display:
     def _look(self) -> None:
         self._report.look(self._runtime.monotonic())
 
-    async def _keep_line(self, live: Live) -> None:
+    async def _keep_line(self, line: "TerminalLine") -> None:
         while True:
-            self._show(live)
+            self._show(line)
             await self._runtime.sleep(LINE_S)
 
-    def _show(self, live: Live) -> None:
+    def _show(self, line: "TerminalLine") -> None:
         self._look()
-        line = printable(self._report.line(self._console.width))
-        live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)
+        line.show(self._report.line(line.width))
 
     async def _keep_logging(self) -> None:
         self._look()
@@ -165,6 +162,16 @@ class Display:
     def _write(self, state: State) -> None:
         self._look()
         write_json({"state": state, **self._report.facts()})
+
+
+def _terminal_line() -> "TerminalLine | None":
+    """The line, where there is a terminal: what it needs takes longer to load than most of a sync's start."""
+    if not sys.stderr.isatty() and not any(name in os.environ for name in TERMINAL_ANYWAY):
+        return None
+    from tidelog.cli.sources.terminal import TerminalLine
+
+    line = TerminalLine()
+    return line if line.is_terminal else None
 
 
 def write_json(facts: dict[str, object]) -> None:
