@@ -36,6 +36,7 @@ class Mutant(NamedTuple):
     patches: tuple[Patch, ...]
     contracts: bool = False  # whether the chains have contracts whose events have tables
     selection: bool = False  # ... and only what these log is held
+    asked: bool = False  # ... while in history endpoints are asked what these log
     streams: bool = False  # whether their changes are published to a stream
 
 
@@ -148,6 +149,45 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
         selection=True,
+    ),
+    "asked_answer_of_another_branch_accepted": Mutant(
+        "chain",
+        20,
+        (
+            Patch("tidelog.chain.select.asked", "if log.block_hash != header.hash:", "if False:"),
+            Patch("tidelog.chain.select.asked", "if decides and not all(", "if False and not all("),
+            Patch(
+                "tidelog.chain.select.asked",
+                "if transactions is not None and transactions[",
+                "if False and transactions[",
+            ),
+        ),
+        asked=True,
+    ),
+    "prove_marks_what_it_did_not_read": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.sync.writer",
+                "        first, last = refs[0].number, refs[-1].number\n",
+                "        first, last = refs[0].number, refs[-1].number\n"
+                "        first = first if self._position is None else self._position.lowest\n",
+            ),
+        ),
+        asked=True,
+    ),
+    "left_out_logs_not_named": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.select.faults",
+                "    for place in sorted({*said, *is_so}):\n",
+                "    for place in sorted(said):\n",
+            ),
+        ),
+        asked=True,
     ),
     "rows_of_reorged_logs_left": Mutant(
         "chain",
@@ -711,7 +751,14 @@ def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None
 
     for seed in seeds:
         verdict = play(
-            generate(mutant.kind, seed, contracts=mutant.contracts, selection=mutant.selection, streams=mutant.streams)
+            generate(
+                mutant.kind,
+                seed,
+                contracts=mutant.contracts,
+                selection=mutant.selection,
+                asked=mutant.asked,
+                streams=mutant.streams,
+            )
         )
         if not verdict.ok:
             return seed, verdict.violations[0]

@@ -12,6 +12,7 @@ import pytest
 
 import tidelog
 from tidelog.batch import Checkpoint
+from tidelog.sim.oracle.contracts import asked_now, faults_follow
 from tidelog.sim.runs.chain import ChainRun
 from tidelog.sim.runs.market import MarketRun
 from tidelog.sim.runs.play import generate, play
@@ -23,6 +24,7 @@ from tidelog.tables import TABLES
 CHAINS = (1, 2, 5)  # with reorgs; with uncles; with rules that were found
 WITH_CONTRACTS = 2
 A_SELECTION = 0
+ASKED = (1, 4)  # in which endpoints have logs wrong
 MARKETS = (12, 6)  # v2 with instruments, and v1
 CHAIN_TABLES = ("chains", "blocks", "transactions", "logs", "withdrawals", "uncles", "changes", "reorgs")
 MARKET_TABLES = ("instruments", "trades", "candles", "book_snapshots", "coverage", "gaps")
@@ -146,6 +148,30 @@ def test_each_column_of_a_selection_is_judged(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ChainRun, "_judge_end", look)
     verdict = play(generate(plan.CHAIN, A_SELECTION, selection=True))
     assert verdict.ok, verdict.violations
+
+
+def test_each_column_of_what_is_asked_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is asked, and when it is proven: the endpoint that is named, and each log that it had wrong."""
+    tables = ("contract_coverage", "log_faults")
+    found: list[set[str]] = []
+
+    def look(run: ChainRun) -> None:
+        was = run._asked
+        assert was is not None
+
+        def judge(connection: apsw.Connection) -> None:
+            run.judge_store(connection)
+            now = asked_now(connection, run.tree)
+            assert now is not None
+            faults_follow(was, now._replace(commit_seq=was.commit_seq + 1))
+
+        found.append(overlooked(tables, run._open(), judge))
+
+    monkeypatch.setattr(ChainRun, "_judge_end", look)
+    for seed in ASKED:
+        verdict = play(generate(plan.CHAIN, seed, asked=True))
+        assert verdict.ok, verdict.violations
+    assert set.intersection(*found) == set()
 
 
 def test_a_size_may_be_missing_where_the_endpoint_left_it_out_and_only_there(monkeypatch: pytest.MonkeyPatch) -> None:

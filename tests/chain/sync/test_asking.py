@@ -1,9 +1,11 @@
 """A chain of which it is asked what contracts log: the same rows as from whole blocks, or who lied is named."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
@@ -18,6 +20,7 @@ from tests.chain.sync.test_contracts import (
     SHELLS,
     TIDE,
     event_rows,
+    run_sql,
     verified,
 )
 from tests.chain.sync.test_selecting import assert_selected, coverage, proven, undisturbed, whole_rows
@@ -30,6 +33,7 @@ from tidelog.chain.select.faults import LOG_FAULTS
 from tidelog.chain.select.selection import HASH_ONLY
 from tidelog.cli.db.content import content_digests
 from tidelog.errors import ConfigError, Rejected
+from tidelog.net.http import HttpResponse
 from tidelog.sim.node.node import SimNode
 from tidelog.store import Store, open_store
 
@@ -293,3 +297,56 @@ async def test_a_kill_anywhere_leaves_what_an_undisturbed_run_leaves(url: str, p
         await r.once(prove=True)
         await assert_selected(r, ALL)
         assert await content_digests(r.store) == await undisturbed(node, tmp_path, PROVEN)
+
+
+async def test_a_row_of_contracts_that_somebody_deleted_is_named_and_leaves_no_coverage_behind(
+    url: str, tmp_path: Any
+) -> None:
+    node = a_node(40, shape=SHAPE)
+    async with opened(url, node, asked(TIDE, SHELLS)) as r:
+        await r.once()
+        await asyncio.to_thread(run_sql, url, "DELETE FROM contracts WHERE name = 'tide'")
+        found = [str(finding) for finding in (await verified(r, findings=50)).findings]
+        assert any("e_tide_transfer" in text and "of no contract that `contracts` has" in text for text in found)
+        assert any("the coverage of contract tide of chain 1337 is of no contract" in text for text in found)
+        await r.once()
+        assert (await verified(r)).findings == []
+        assert await event_rows(r.store) == await whole_rows(node, tmp_path, (TIDE, SHELLS))
+
+
+@pytest.mark.parametrize("evidence", ["asked", "proven"])
+async def test_the_head_is_followed_while_what_is_fetched_beside_it_takes_for_ever(
+    evidence: str, tmp_path: Any
+) -> None:
+    node = a_node(40, shape=SHAPE)
+    many = tuple(replace(each, evidence=evidence) for each in ALL)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, many[:1]) as r:
+        await r.once()
+        r.contracts = many
+        held = asyncio.Event()
+        waiting: list[str] = []
+        post = r.http.post
+
+        @asynccontextmanager
+        async def slow(where: str, body: bytes, **more: Any) -> AsyncIterator[HttpResponse]:
+            calls = msgspec.json.decode(body)
+            methods = {call["method"] for call in (calls if isinstance(calls, list) else [calls])}
+            numbers = [call["params"][0] for call in (calls if isinstance(calls, list) else [calls]) if call["params"]]
+            old = any(text in early for text in numbers if isinstance(text, str))
+            if not held.is_set() and ("eth_getLogs" in methods or old):
+                waiting.append(where)
+                await held.wait()
+            async with post(where, body, **more) as response:
+                yield response
+
+        early = {"0x" + node.chain.at(number, node.chain.head).hash.hex() for number in range(33)}  # type: ignore[union-attr]
+        r.http.post = slow  # type: ignore[method-assign, assignment]
+        before = node.chain.head.number
+        await r.follow_script(*[lambda: r.tree.extend(1)] * 5)
+        assert waiting, "what is fetched beside waits"
+        assert (await r.position()).head == before + 5
+        held.set()
+        await r.once()
+        report = await verified(r)
+        assert (report.findings, report.unfilled) == ([], set())
+        assert await event_rows(r.store) == await whole_rows(node, tmp_path, ALL)

@@ -99,7 +99,13 @@ RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
     "asked_logs_at_random": (LOGS, lambda truth, lied: lied != truth and all(log in truth for log in lied)),
     "asked_log_altered": (LOGS, differs(0, "data")),
     "asked_log_doubled": (LOGS, lambda truth, lied: lied[:-1] == truth and lied[-1] not in truth),
-    "asked_logs_other_fork": (LOGS, differs(0, "blockHash")),
+    "asked_logs_other_fork": (
+        LOGS,
+        lambda truth, lied: (
+            (lied[0]["blockNumber"], lied[-1]) == (truth[0]["blockNumber"], truth[-1])
+            and lied[0]["blockHash"] != truth[0]["blockHash"]
+        ),
+    ),
     "asked_range_refused": (LOGS, fails(-32602, "exceeds limit of 7")),
     "asked_logs_many": (LOGS, fails(-32005, "returned more than 3 results")),
     "asked_logs_slow": (LOGS, fails(-32000, "timed out")),

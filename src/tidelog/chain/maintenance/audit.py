@@ -15,6 +15,7 @@ from tidelog.chain.projections import APPLY, REORG, REVERT, REWIND, SHRINK
 from tidelog.chain.reading.blocks import refs_between
 from tidelog.chain.reading.contracts import stored_contracts
 from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, REORGS, TRANSACTIONS, WITHDRAWALS
+from tidelog.chain.select.coverage import CONTRACT_COVERAGE
 from tidelog.store import SCAN_ROWS, Snapshot
 from tidelog.store.query import key_of
 
@@ -102,6 +103,15 @@ async def _event_rows(snapshot: Snapshot, positions: Mapping[int, Position]) -> 
     for chain_id, name in contracts:
         if chain_id not in positions:
             found.append(Difference(None, f"contract {name} is of chain {chain_id}, of which no blocks are stored"))
+    covered: list[Any] = await snapshot.select(CONTRACT_COVERAGE, columns=("chain_id", "contract"))
+    for chain_id, name in sorted({*covered} - {*contracts}):
+        found.append(
+            Difference(
+                None,
+                f"the coverage of contract {name} of chain {chain_id} is of no contract that `contracts` has: a sync "
+                "that is given the contract again fills it in anew",
+            )
+        )
     for chain_id, position in positions.items():
         for registered in await stored_contracts(snapshot, chain_id):
             for table in () if registered.leaving else tables_of(registered.contract).tables:

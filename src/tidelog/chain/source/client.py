@@ -20,7 +20,7 @@ from tidelog.chain.endpoint.asking import Asking
 from tidelog.chain.endpoint.budget import LIMITS, Budget, BudgetLimits, Said
 from tidelog.chain.endpoint.bundles import BLOCK_KINDS, HEADER_KIND, Bundles
 from tidelog.chain.endpoint.jsonrpc import Call
-from tidelog.chain.endpoint.log_ranges import LogRanges
+from tidelog.chain.endpoint.log_ranges import LOG_RANGE_LIMITS, LogRangeLimits, LogRanges
 from tidelog.chain.endpoint.pulse import Pulse
 from tidelog.chain.source.gate import PATIENCE_S, URGENT, Gate
 from tidelog.config import EndpointUrl
@@ -82,6 +82,7 @@ class Endpoint:
         said: Said | None = None,
         limits: BudgetLimits = LIMITS,
         rpc: RpcLimits = RPC_LIMITS,
+        log_ranges: LogRangeLimits = LOG_RANGE_LIMITS,
     ) -> None:
         """`said` is what the user says of its plan."""
         self.name = name or url.name
@@ -95,7 +96,7 @@ class Endpoint:
         self._gate = Gate(self.budget, runtime)
         self._bundles = Bundles(self.name, self.request, self.redact, runtime.monotonic)
         self.pulse = Pulse()
-        self.log_ranges = LogRanges()
+        self.log_ranges = LogRanges(log_ranges)
         self._said_at = -rpc.said_s  # when its limits were last logged
         self._tags: set[str] = set()  # the tags that it has named a block by
         for kind in KINDS:

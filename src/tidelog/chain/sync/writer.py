@@ -436,7 +436,8 @@ class ChainWriter:
         put = (Rows(CONTRACTS, [registered_row(self.chain_id, each) for each in changed]),) if changed else ()
         gone = [each.contract.name for each in self._contracts if each.contract.name not in names]
         drop = tuple([Drop(CONTRACTS, self.chain_id, (("name", name),), self.chain_id) for name in gone])
-        staying = {each.contract.name for each in contracts if not each.leaving}
+        there = {each.contract.name for each in self._contracts}  # one that is new has no rows, whatever is said of it
+        staying = {each.contract.name for each in contracts if not each.leaving}.intersection(there)
         coverage = {name: spans for name, spans in self._coverage.items() if name in staying}
         if self._position is None:
             self._with_first, self._then = (put, tuple(create)), then

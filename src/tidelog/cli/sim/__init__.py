@@ -152,6 +152,7 @@ def run(
     market: Annotated[bool, Parameter(negative="")] = False,
     contracts: Annotated[bool, Parameter(negative="")] = False,
     selection: Annotated[bool, Parameter(negative="")] = False,
+    asked: Annotated[bool, Parameter(negative="")] = False,
     streams: Annotated[bool, Parameter(negative="")] = False,
     shrink: Annotated[bool, Parameter(negative="")] = False,
     jobs: int | None = None,
@@ -173,6 +174,7 @@ def run(
         market: the recording of a market.
         contracts: the chain has contracts, whose events have tables.
         selection: nothing is held of its blocks but headers and what contracts log.
+        asked: alike, and in history endpoints are asked what contracts log, which is proven at the end.
         streams: the chain's changes are published to a stream, which somebody follows.
         shrink: if a run fails, remove what the failure does not need, and print the schedule that is left.
         jobs: processes for --seeds; as many as there are processors, if it is not given.
@@ -186,7 +188,7 @@ def run(
         schedule=schedule,
         chain=chain,
         market=market,
-        extras=Extras(contracts, selection, streams),
+        extras=Extras(contracts, selection, asked, streams),
         shrink=shrink,
         jobs=jobs,
     )

@@ -26,6 +26,7 @@ class Extras(Struct, frozen=True):
 
     contracts: bool = False
     selection: bool = False
+    asked: bool = False
     streams: bool = False
 
     @property

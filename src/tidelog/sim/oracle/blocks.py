@@ -245,7 +245,9 @@ def segments_hold(connection: apsw.Connection, chain_id: int) -> None:
     """Of a selection, in whose blocks rows come and go: segments ascend, and each has the rows of its blocks."""
     query = "SELECT scope, segment, first, last, rows FROM segments ORDER BY segment"
     stored: list[Any] = connection.execute(query).fetchall()
-    require([segment for _, segment, *_ in stored] == list(range(len(stored))), "segments are numbered from 0")
+    lowest = stored[0][1] if stored else 0
+    numbers = [segment for _, segment, *_ in stored]
+    require(lowest <= 0 and numbers == list(range(lowest, lowest + len(stored))), "segments are numbered around 0")
     below = -1
     for scope, segment, first, last, rows in stored:
         require(scope == chain_id and below < first <= last, f"segment {segment} lies above the one below it")

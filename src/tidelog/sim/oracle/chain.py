@@ -17,7 +17,7 @@ from tidelog.sim.world.world import Violation
 
 POSITION = {  # of a checkpoint; each of these is compared in `standing`
     *("first", "first_parent_hash", "head", "head_hash", "finalized", "finalized_hash", "changes"),
-    *("transactions", "logs", "withdrawals", "selection"),
+    *("transactions", "logs", "withdrawals", "selection", "asked_from"),
 }
 
 
@@ -88,6 +88,13 @@ def standing(connection: apsw.Connection, tree: BlockTree, before: Standing | No
     position = decoded(text, "a checkpoint's position")
     require(position.keys() <= POSITION, f"each part of the checkpoint has a judge: {sorted(position)}")
     first, head, changes = position["first"], position["head"], position.get("changes", 0)
+    asked_from, every = position.get("asked_from"), blocks
+    blocks = [block for block in every if block.number >= first]
+    below = [block.number for block in every if block.number < first]
+    require(asked_from is None or 0 <= asked_from < first, "what is asked lies below what is held")
+    require(
+        not below or (asked_from is not None and asked_from <= min(below)), "below the first are blocks asked about"
+    )
     require(bool(blocks), "blocks are stored where a checkpoint names some")
     require(
         position["first_parent_hash"] == "0x" + blocks[0].parent_hash.hex(),
@@ -101,11 +108,11 @@ def standing(connection: apsw.Connection, tree: BlockTree, before: Standing | No
         all(below.hash == above.parent_hash for below, above in pairwise(blocks)),
         "each block links to the one below it",
     )
-    for block in blocks:
+    for block in every:
         true = tree.by_hash(block.hash)
         require(true is not None and true.number == block.number, f"block {block.number} is one that the node had")
     for table in ("transactions", "logs", "withdrawals"):
-        said = {block.number: count for block in blocks if (count := getattr(block, f"{table[:-1]}_count"))}
+        said = {block.number: count for block in every if (count := getattr(block, f"{table[:-1]}_count"))}
         counts: list[Any] = connection.execute(
             f"SELECT block_number, count(*) FROM {table} WHERE chain_id = ? GROUP BY block_number",  # noqa: S608
             (chain_id,),

@@ -14,7 +14,7 @@ from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.contracts.world import FACTORY, INITIALIZE, POOL_CREATED, SHELLS, SWAP, TIDE, TRANSFER
 from tidelog.sim.oracle.chain import decoded, require
 
-__all__ = ["coverage_follows", "events_follow", "is_settled", "selected"]
+__all__ = ["Asked", "asked_now", "coverage_follows", "events_follow", "faults_follow", "is_settled", "selected"]
 
 _WORD = 32
 _NOT_YET = 2**63 - 1  # of `filled_from`: rows come once all children are known
@@ -143,13 +143,17 @@ _NAMED = {
 }
 
 
-def events_follow(connection: apsw.Connection, tree: BlockTree, head: int, *, selection: bool) -> None:
+def events_follow(
+    connection: apsw.Connection, tree: BlockTree, head: int, *, selection: bool, asked: bool = False
+) -> None:
     """Every event of a contract has its row, from the block on that is said to be filled in; there are no others.
 
     Args:
         head: the last block that is stored.
         selection: whether of the blocks only what the contracts log is held.
+        asked: whether in history endpoints were asked.
     """
+    evidence_wanted = "asked" if asked else "proven" if selection else "whole"
     query = (
         "SELECT chain_id, name, address, abi, first_block, filled_from, evidence, created_by, named_from"
         " FROM contracts WHERE leaving = 0"
@@ -162,8 +166,7 @@ def events_follow(connection: apsw.Connection, tree: BlockTree, head: int, *, se
         require(named is not None, f"{name} is a contract that was named")
         assert named is not None
         stored = (chain_id, address, abi, first_block, evidence, created_by)
-        evidently = "proven" if selection else "whole"
-        wanted = (tree.chain_id, named.address, named.abi, named.first_block, evidently, named.created_by)
+        wanted = (tree.chain_id, named.address, named.abi, named.first_block, evidence_wanted, named.created_by)
         require(stored == wanted, f"the contract {name} is stored as it was named: {stored} where {wanted} belongs")
         require(named_from == 0 or named.created_by != "", f"{name} stands at its address: {named_from}")
         if named.created_by:
@@ -183,11 +186,95 @@ def coverage_follows(connection: apsw.Connection, tree: BlockTree, head: int, *,
     texts: list[Any] = connection.execute("SELECT position FROM checkpoints").fetchall()
     said = [decoded(text, "a position").get("selection", False) for (text,) in texts]
     require(said == [selection], f"the checkpoint says whether it is a selection: {said}")
-    query = "SELECT chain_id, contract, first, last, evidence FROM contract_coverage ORDER BY contract, first"
+    query = "SELECT chain_id, contract, first, last, evidence, endpoint FROM contract_coverage ORDER BY contract, first"
     names = [name for (name,) in connection.execute("SELECT name FROM contracts WHERE leaving = 0 ORDER BY name")]
-    wanted = [(tree.chain_id, name, _NAMED[name].first_block, head, "proven") for name in names] if selection else []
+    wanted = [(tree.chain_id, name, _NAMED[name].first_block, head, "proven", None) for name in names]
     stored: list[Any] = connection.execute(query).fetchall()
-    require(stored == wanted, f"what is covered is what is stored: {stored} where {wanted} belongs")
+    require(stored == (wanted if selection else []), f"what is covered is what is stored: {stored}, of {wanted}")
+
+
+class Asked(NamedTuple):
+    """What is asked of a chain at one commit, and what is wrong with it."""
+
+    commit_seq: int
+    first: int  # of the blocks that are held
+    proven: frozenset[tuple[str, int]]  # contract and block, of those below which something was ever asked
+    wrong: frozenset[tuple[str, int, int, str, str]]  # contract, block, log, what an endpoint did with it, which one
+    faults: frozenset[tuple[str, int, int, str, str]]  # what the store says of that
+
+
+def asked_now(connection: apsw.Connection, tree: BlockTree) -> Asked | None:
+    """None: nothing is stored yet. What is asked of a block is of one that the node has, with transactions of its."""
+    rows: list[Any] = connection.execute("SELECT commit_seq, position FROM checkpoints").fetchall()
+    if not rows or rows[0][1] is None:
+        return None
+    first = decoded(rows[0][1], "a position")["first"]
+    spans: list[Any] = connection.execute(
+        "SELECT contract, first, last, evidence, endpoint FROM contract_coverage WHERE chain_id = ?", (tree.chain_id,)
+    ).fetchall()
+    proven: set[tuple[str, int]] = set()
+    wrong: set[tuple[str, int, int, str, str]] = set()
+    for name, low, high, evidence, endpoint in spans:
+        require(evidence in ("asked", "proven"), f"what is known of {name} is known in a way: {evidence}")
+        if evidence == "proven":
+            require(
+                low >= first and endpoint is None, f"of {name} what is proven is held: {low} to {high}, from {first}"
+            )
+            proven |= {(name, number) for number in range(low, high + 1)}
+            continue
+        require(
+            high < first and bool(endpoint), f"of {name} what is asked lies below what is held, and names who said it"
+        )
+        wrong |= {(name, *fault, endpoint) for fault in _wrong(connection, tree, _NAMED[name], low, high)}
+    query = "SELECT contract, block_number, log_index, fault, endpoint FROM log_faults WHERE chain_id = ?"
+    faults: list[Any] = connection.execute(query, (tree.chain_id,)).fetchall()
+    others = next(connection.execute("SELECT count(*) FROM log_faults"))[0] - len(faults)
+    require(others == 0, "the faults of endpoints are of this chain alone")
+    return Asked(rows[0][0], first, frozenset(proven), frozenset(wrong), frozenset(faults))
+
+
+def _wrong(
+    connection: apsw.Connection, tree: BlockTree, named: _Named, low: int, high: int
+) -> set[tuple[int, int, str]]:
+    """Of the blocks that were asked: the logs that are not as the node's blocks have them."""
+    query = (
+        "SELECT block_number, log_index, tx_index, topic0, topic1, topic2, topic3, data,"
+        " (SELECT hash FROM transactions AS its"
+        " WHERE its.block_number = logs.block_number AND its.tx_index = logs.tx_index)"
+        " FROM logs WHERE address = ? AND topic0 = ? AND block_number BETWEEN ? AND ?"
+    )
+    stored: list[Any] = connection.execute(query, (named.address, TRANSFER, low, high)).fetchall()
+    said: dict[tuple[int, int], Any] = {}
+    for number, log_index, tx_index, *content, tx_hash in stored:
+        hashes = [transaction.hash for transaction in tree.canonical(number).transactions]
+        is_its = tx_index < len(hashes) and hashes[tx_index] == tx_hash
+        require(is_its, f"log {log_index} that was asked of block {number} is of a transaction of that block")
+        said[number, log_index] = [tx_index, *content]
+    is_so: dict[tuple[int, int], Any] = {}
+    for number in range(max(low, named.first_block), high + 1):
+        block, log_index = tree.canonical(number), 0
+        for tx_index, receipt in enumerate(block.receipts):
+            for log in receipt.logs:
+                if log.address == named.address and log.topics[0] == TRANSFER:
+                    topics = [log.topics[place] if place < len(log.topics) else None for place in range(4)]
+                    is_so[number, log_index] = [tx_index, *topics, log.data]
+                log_index += 1
+    return {
+        (*place, "left out" if place not in said else "made up" if place not in is_so else "altered")
+        for place in {*said, *is_so}
+        if said.get(place) != is_so.get(place)
+    }
+
+
+def faults_follow(before: Asked | None, now: Asked | None) -> None:
+    """What was wrong with what a commit proves is said in that commit, and nothing else is."""
+    if before is None or now is None or now.commit_seq != before.commit_seq + 1:
+        return
+    found = {fault for fault in before.wrong if (fault[0], fault[1]) in now.proven}
+    places = {fault[:3] for fault in found}
+    wanted = {fault for fault in before.faults if fault[:3] not in places} | found
+    differing = sorted(now.faults ^ wanted)
+    require(not differing, f"each log that an endpoint had wrong is named when it is proven: {differing}")
 
 
 def is_settled(connection: apsw.Connection, head: int) -> bool:

@@ -3,6 +3,7 @@
 Each function raises `Violation` with the promise that is broken.
 """
 
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ def _reorgs_of(changes: Sequence[Change], told: Mapping[int, int]) -> list[Reorg
     while at < len(changes):
         seq, kind, number, block_hash, _ = changes[at]
         if kind == "apply":
-            chain.append((number, block_hash))
+            insort(chain, (number, block_hash))  # below all others where history is taken in downwards
             at += 1
             continue
         old_head, old_hash = chain[-1]
@@ -120,6 +121,8 @@ def _reorgs_of(changes: Sequence[Change], told: Mapping[int, int]) -> list[Reorg
         most = told.get(seq, old_head)
         fork = old_head - depth
         while at < len(changes) and changes[at].kind == "apply" and changes[at].number <= most:
+            if changes[at].number != (chain[-1][0] if chain else fork) + 1:
+                break  # history, taken in downwards
             chain.append((changes[at].number, changes[at].hash))
             at += 1
         new_head, new_hash = chain[-1] if chain else (fork, changes[at - 1].parent_hash)

@@ -16,6 +16,7 @@ from tidelog.batch import Batch, Outcome
 from tidelog.chain.abi.known import known_abi
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.contracts.creation import Creation
+from tidelog.chain.endpoint.log_ranges import LogRangeLimits
 from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.new_heads import HeadsWatcher
 from tidelog.chain.source.pool import Pool
@@ -30,7 +31,15 @@ from tidelog.sim.node.limits import PLANS
 from tidelog.sim.node.node import SimNode
 from tidelog.sim.oracle.blocks import Facts, compared_something, equals_node, segments_follow, segments_hold
 from tidelog.sim.oracle.chain import Standing, counted, require, standing
-from tidelog.sim.oracle.contracts import coverage_follows, events_follow, is_settled, selected
+from tidelog.sim.oracle.contracts import (
+    Asked,
+    asked_now,
+    coverage_follows,
+    events_follow,
+    faults_follow,
+    is_settled,
+    selected,
+)
 from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_is_told, written_in_turn
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
@@ -50,6 +59,7 @@ from tidelog.stream.chain.messages import Detail
 from tidelog.telemetry import ChainMetrics
 
 LIMITS = SqliteLimits(segment_rows=20)  # some blocks' worth, so that reorgs reach across segments
+LOG_RANGES = LogRangeLimits(first=3, most=8)  # so that history is asked about in many questions
 CHAIN_ID = 1337
 ODD_BLOCKS = 20  # odd ones, at the end: a rule shows in several blocks that compare something
 UNKNOWN_ID = 424_242  # no table has it: its rules are found by looking at its blocks
@@ -121,6 +131,7 @@ class ChainRun:
         self.tally = Tally()
         self.syncing: Sync | None = None
         self._standing: Standing | None = None  # as of the last look
+        self._asked: Asked | None = None  # alike
         self._floor: Standing | None = None  # as of the last commit that was reported: nothing may fall behind it
         self._committing_s: dict[int, float] = {}  # when each process began its last commit
         self._observer = Mount(world.disk, faulty=False)
@@ -185,6 +196,8 @@ class ChainRun:
             self.tree.extend(max(ODD_BLOCKS, self.schedule.odd_from + ODD_BLOCKS - self.tree.head.number))
         if self.schedule.grows_at_end:
             self.tree.extend(1)
+        if self.schedule.asked and self.syncing is not None:
+            self.syncing.stop()  # and the next life proves what was asked
         self.supervisor.quiet_at = self.world.loop.time()
         self.world.trace.add("quiet")
         if await until(self.world, self._settled, QUIET_S) and not self.world.violations:
@@ -245,7 +258,8 @@ class ChainRun:
         runtime, metrics = SimRuntime(process), ChainMetrics()
         http = NetworkHttp(self.node, self.network, process, runtime)
         urls = [EndpointUrl(f"http://replica-{index}") for index in range(self.schedule.replicas)]
-        pool = Pool([Endpoint(url, http, runtime, metrics) for url in urls], runtime, metrics)
+        endpoints = [Endpoint(url, http, runtime, metrics, log_ranges=LOG_RANGES) for url in urls]
+        pool = Pool(endpoints, runtime, metrics)
         store = await open_sqlite(f"sqlite:///{self._path}", runtime, limits=LIMITS, vfs=process.mount.name)
         try:
             options = Options(
@@ -254,6 +268,7 @@ class ChainRun:
                 chain_id=self.tree.chain_id,
                 reorg_patience_s=PATIENCE_S,
                 poll_s=WOKEN_POLL_S if self.schedule.heads else POLL_S,
+                prove=self.schedule.asked and (not self._growing or self._lives % 3 == 2),
             )
             self._lives += 1
             contracts = _contracts(self.schedule, self._lives)
@@ -350,7 +365,7 @@ class ChainRun:
             return
         self.faults.unlock()
         content, self._floor = self._copy
-        self._standing = self._floor
+        self._standing, self._asked = self._floor, None
         self.world.disk.put(self._path, content)
         self.world.trace.add(f"restored {self._floor.changes}")
         self._restoring = False
@@ -378,6 +393,9 @@ class ChainRun:
         try:
             if connection.execute(MADE).get:
                 before, self._standing = self._standing, standing(connection, self.tree, self._floor)
+                if self.schedule.asked:
+                    was, self._asked = self._asked, asked_now(connection, self.tree)
+                    faults_follow(was, self._asked)
                 if self._follows.random() < FOLLOW_CHANCE:
                     self._following.read(connection, self._follows.randint(1, 60))
                 if committed is not None:
@@ -452,7 +470,7 @@ class ChainRun:
             segments_follow(connection, self.tree.chain_id, LIMITS.segment_rows)
         if self.schedule.contracts:
             head, selection = self.tree.head.number, self.schedule.selection
-            events_follow(connection, self.tree, head, selection=selection)
+            events_follow(connection, self.tree, head, selection=selection, asked=self.schedule.asked)
             coverage_follows(connection, self.tree, head, selection=selection)
 
 
@@ -460,6 +478,8 @@ def _contracts(schedule: plan.Schedule, life: int) -> tuple[Contract, ...] | Non
     """Those that a process names, by how many were started: some come and go."""
     if not schedule.contracts:
         return None
+    if schedule.asked:  # a factory's children have to be known before anybody can be asked about them
+        return tuple([replace(each, evidence="asked") for each in (TIDE, SHELLS)[: 1 + life % 2]])
     named = [TIDE, *([SHELLS] if life % 2 else []), *((FACTORY, POOL) if life % 3 else ())]
     return tuple([replace(each, evidence="proven") if schedule.selection else each for each in named])
 

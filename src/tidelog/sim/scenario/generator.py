@@ -25,7 +25,11 @@ ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
 HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
 LATER_LIES = ("chain_id_huge", "stall_body", "trickle")  # drawn apart, so that older seeds keep their meaning
 UNCLE_LIES = ("uncle_altered", "uncle_hash_wrong", "uncle_null", "uncle_unsupported", "uncles_missing")
-CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - {*HEADS_LIES, *RECEIPTS_LIES, *ODDITIES, *LATER_LIES, *UNCLE_LIES})
+ASKED_LIES = sorted(name for name, lie in LIES.items() if lie.methods == ("eth_getLogs",))  # where that is asked
+HIDING_LIES = ("asked_log_altered", "asked_log_doubled", "asked_logs_at_random", "asked_logs_missing")
+APART_LIES = {*HEADS_LIES, *RECEIPTS_LIES, *ODDITIES, *LATER_LIES, *UNCLE_LIES, *ASKED_LIES}
+CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - APART_LIES)
+ASKED_BLOCKS = (40, 90)  # that a chain has at the start: what is final of them is asked about
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
 MARKET_BUSY_S = (15.0, 35.0)
@@ -86,6 +90,7 @@ def generate(
     steps: int | None = None,
     contracts: bool = False,
     selection: bool = False,
+    asked: bool = False,
     streams: bool = False,
 ) -> plan.Schedule:
     """The schedule of a seed.
@@ -94,6 +99,7 @@ def generate(
         steps: how many events it has, if that is not drawn as well.
         contracts: whether the chain has some; not drawn, so that what a seed has found once it finds again.
         selection: whether only what these log is held of the blocks; alike.
+        asked: whether endpoints are asked what these logged in history, which is proven at the end; alike.
         streams: whether the changes are published to a stream that somebody follows; alike.
     """
     rng = random.Random(f"{seed} {kind} schedule")
@@ -106,9 +112,11 @@ def generate(
         chain = _hanging(random.Random(f"{seed} {kind} hanging"), chain, faults=steps != 0)
         chain = _uncles(random.Random(f"{seed} {kind} uncles"), chain, faults=steps != 0)
         chain = _unknown(random.Random(f"{seed} {kind} unknown"), chain)
-        chain = msgspec.structs.replace(chain, contracts=contracts or selection)
+        chain = msgspec.structs.replace(chain, contracts=contracts or selection or asked)
         if selection:
             chain = _selection(random.Random(f"{seed} {kind} selection"), chain)
+        if asked:
+            chain = _asked(random.Random(f"{seed} {kind} asked"), chain, faults=steps != 0)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
         if streams:
             chain = _streams(random.Random(f"{seed} {kind} streams"), chain, faults=steps != 0)
@@ -198,6 +206,21 @@ def _selection(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
     plain = msgspec.structs.replace(schedule, uncles=False, limits="", hanging=None, troubled=False)
     events = tuple([_of_one(event) for event in schedule.events])
     return msgspec.structs.replace(plain, events=events, replicas=3, oddity="bloom_empty")
+
+
+def _asked(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Endpoints are asked what contracts logged in history, and leave out, alter or make up some of it."""
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [(1, lambda: _lie(rng, schedule.replicas, ASKED_LIES))]
+    count = rng.randint(1, 4) if faults else 0
+    events = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
+    if faults:
+        replica = _replica(rng, schedule.replicas)
+        hiding = plan.Lie(rng.choice(HIDING_LIES), replica, rng.choice((0.3, 1.0)), schedule.busy_s)
+        events.append(plan.Event(plan.Time(0.0), hiding))
+    plain = msgspec.structs.replace(schedule, oddity="", odd_from=0, quiet=False, selection=True, asked=True)
+    return msgspec.structs.replace(
+        plain, blocks=rng.randint(*ASKED_BLOCKS), events=(*schedule.events, *events), troubled=False
+    )
 
 
 def _of_one(event: plan.Event) -> plan.Event:

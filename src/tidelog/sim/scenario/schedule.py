@@ -254,6 +254,7 @@ class Schedule(Struct, frozen=True):
     uncles: bool = False  # the chain is one of before the merge, whose blocks have some
     contracts: bool = False  # the chain has contracts, of which some have tables, others in each life
     selection: bool = False  # ... and of whose blocks nothing else is held but headers
+    asked: bool = False  # ... while in history endpoints are asked what these log, which is proven at the end
     stream: str = ""  # the chain's changes are published to a stream, with this detail: "header" or "logs"
     protocol: str = "v2"
     spelled: bool = False  # the user writes symbols in another form than events do

@@ -140,10 +140,20 @@ def asked_log_doubled(asked: Asked) -> Any:
 
 @on_call("eth_getLogs")
 def asked_logs_other_fork(asked: Asked) -> Any:
-    """The first log of an answer to eth_getLogs is of another block of the same height."""
-    for log in asked.result[:1]:
-        log["blockHash"] = flipped(log["blockHash"])
-    return asked.result
+    """The logs of the first block of an answer to eth_getLogs are those of another block of the same height."""
+    if not asked.result:
+        return asked.result
+    first, question = asked.result[0], asked.question
+    block = question.chain.at(int(first["blockNumber"], 16), question.tip)
+    rival = question.chain.rival(block) if block is not None else None
+    theirs = [log for log in map(msgspec.json.decode, rival.page.logs if rival else ()) if _alike(log, first)]
+    if not theirs:
+        theirs = [{**first, "blockHash": flipped(first["blockHash"])}]
+    return [*theirs, *(log for log in asked.result if log["blockNumber"] != first["blockNumber"])]
+
+
+def _alike(log: Any, other: Any) -> bool:
+    return bool(log["address"] == other["address"] and log["topics"][:1] == other["topics"][:1])
 
 
 @on_call("eth_getLogs")
