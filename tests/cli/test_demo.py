@@ -1,15 +1,20 @@
 """`tidelog demo`: it plays to its end, and says what was proven."""
 
+import json
 import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.command import tidelog, until
+from tests.command import Running, tidelog, until
+from tests.patience import HANGS_S
+from tests.ports import reserved_port
 
 FOLDER = "demo-out"
 DEMO_S = 840.0  # it plays for half a minute; what else runs on the machine slows it down
@@ -117,3 +122,27 @@ def alive(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_something_to_look_at_runs_until_it_is_stopped(tmp_path: Path) -> None:
+    port, folder = reserved_port(), tmp_path / "live"
+    with Running(
+        "demo", "--live", "--port", str(port), "--folder", str(folder), log=tmp_path / "log", stdout=subprocess.PIPE
+    ) as demo:
+
+        def markets() -> list[str]:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/markets", timeout=HANGS_S) as answer:
+                    found = json.load(answer)["data"]
+            except OSError:
+                return []
+            return [each["symbol"] for each in found if (each["book"] or {}).get("state") == "proven"]
+
+        demo.until(lambda: markets() == ["BTC/USD", "ETH/USD"], "two proven books")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/chains/1337/contracts", timeout=HANGS_S) as answer:
+            assert {each["name"] for each in json.load(answer)["data"]} == {"tide", "salt", "shells"}
+        demo.process.send_signal(signal.SIGINT)
+        told, _ = demo.process.communicate(timeout=HANGS_S)
+        assert demo.process.returncode == 0, demo.text
+    assert f"tidelog top --api http://127.0.0.1:{port}" in told.decode()
+    assert not folder.exists()
