@@ -14,7 +14,7 @@ from tidelog.tui.metrics import Samples, read_samples
 from tidelog.tui.questions import Question
 from tidelog.tui.world import EMPTY, World
 
-__all__ = ["Answers", "Asking", "Reply"]
+__all__ = ["Answers", "Asking", "Reply", "heard_once", "read"]
 
 ANSWER_S = 5.0  # then the question is given up, and asked again; what is shown is told to be old long before
 LOOK_S = 0.05  # between looks which question is due: below the shortest pace of any
@@ -112,6 +112,22 @@ class Asking:
         else:
             self.world = self.world.fail(question, words, now_s, refused=refused)
         self._heard()
+
+
+async def heard_once(answers: Answers, runtime: Runtime, wanted: Callable[[World], Sequence[Question]]) -> World:
+    """Each question is asked once, and those that the answers lead to."""
+    world, done = EMPTY, set[str]()
+    while new := [each for each in wanted(world) if each.key not in done]:
+        for question in new:
+            done.add(question.key)
+            reply = await answers.ask(question.path, question.body, ANSWER_S)
+            answer, words = read(question, reply)
+            now_s = runtime.monotonic()
+            if answer is None:
+                world = world.fail(question, words, now_s, refused=True)
+            else:
+                world = world.hear(question, answer, now_s)
+    return world
 
 
 def read(question: Question, reply: Reply) -> tuple[object | None, str]:

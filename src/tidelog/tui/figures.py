@@ -5,7 +5,7 @@ from decimal import Context, Decimal
 
 from tidelog.tui.lines import Glyphs
 
-__all__ = ["EXACT", "age", "bar", "clock", "count", "middle", "plain", "rate", "spark"]
+__all__ = ["EXACT", "age", "bar", "bars", "clock", "count", "middle", "plain", "rate", "spark"]
 
 EXACT = Context(prec=200)  # sums of an exchange's decimals stay exact; its own numbers have some 20 digits
 HASH_HEAD, HASH_TAIL = 6, 4  # hex digits that tell two hashes of a list apart for a reader
@@ -31,6 +31,16 @@ def spark(values: Sequence[float], columns: int, glyphs: Glyphs) -> str:
     return "".join(
         steps[middle_step if not span else round((value - low) / span * (len(steps) - 1))] for value in shown
     )
+
+
+def bars(values: Sequence[float], rows: int, glyphs: Glyphs) -> list[str]:
+    """Values as bars from below, one a column, in so many rows; the greatest fills them."""
+    most, steps = max(values, default=0.0), glyphs.steps
+    shown = []
+    for y in range(rows):
+        filled = [value / most * rows - (rows - 1 - y) if most else 0.0 for value in values]
+        shown.append("".join(steps[round(max(0.0, min(1.0, part)) * (len(steps) - 1))] for part in filled))
+    return shown
 
 
 def count(number: int) -> str:

@@ -505,3 +505,11 @@ def transactions(
         limit=limit,
         look=Look(as_json, wide, full),
     )
+
+
+@app.command
+def plot(*, db: Db = DEFAULT_DB, chain_id: ChainId = None) -> None:
+    """Draw gas and logs of the last blocks, one a column, as text."""
+    from tidelog.cli.top.plots import plot_chain
+
+    plot_chain(db, chain_id)

@@ -296,3 +296,17 @@ def verify(*, db: Db = DEFAULT_DB, name: Name = None, journal: str | None = None
     from tidelog.cli.market.verification import print_verification
 
     sys.exit(print_verification(db, name, journal, findings=at_least("--findings", findings, 1)))
+
+
+@app.command
+def plot(
+    symbol: Symbol,
+    *,
+    interval: Annotated[str, Parameter(help="10s, 30s, 1m, 5m, 15m, 1h, 4h, 1d.")] = "1m",
+    db: Db = DEFAULT_DB,
+    name: Name = None,
+) -> None:
+    """Draw a symbol's candles up to now, with gaps shaded, its coverage, and the depth of its last book, as text."""
+    from tidelog.cli.top.plots import plot_symbol
+
+    plot_symbol(db, name, symbol, interval)

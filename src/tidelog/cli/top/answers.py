@@ -124,7 +124,12 @@ async def store_answers(db: str, journals: tuple[JournalSource, ...], runtime: R
     try:
         application = create_app(Backend(store, runtime, ApiOptions(), journals, ApiMetrics()))
         application.state["tokens"] = _NoTokens()
-        async with application.lifespan():
-            yield _InProcess(application)
+        try:
+            async with application.lifespan():
+                yield _InProcess(application)
+        except BaseExceptionGroup as group:  # what is raised within it comes out in one
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
     finally:
         await store.close()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tidelog.tui import questions
 from tidelog.tui.answers import Candle, Candles, Coverage, Coverages, Trade, Trades
 from tidelog.tui.figures import EXACT, clock, plain
+from tidelog.tui.figures import bars as bars_of_volume
 from tidelog.tui.lines import Line, Piece, Style, line, right
 from tidelog.tui.place import MADE_HERE, Place
 from tidelog.tui.questions import ROWS_MAX, Question
@@ -150,7 +151,6 @@ def _chart(scene: Scene, bars: list[Bar], covered: list[Coverage], span_us: int)
     shown = [by_begin.get(begin_us) for begin_us in begins]
     drawn = [each for each in shown if each is not None]
     low, high = float(min(each[0].low for each in drawn)), float(max(each[0].high for each in drawn))
-    volume = float(max(each[0].volume for each in drawn))
     states = [worst(covered, begin_us, begin_us + span_us) for begin_us in begins]
     shaded = [state in ("gap", "unproven") for state in states]
     grid = [[Piece(" ")] * columns for _ in range(rows)]
@@ -159,7 +159,8 @@ def _chart(scene: Scene, bars: list[Bar], covered: list[Coverage], span_us: int)
         for y in range(rows):
             grid[y][at] = column[y]
     lines = [(*_joined(cells), Piece(f" {_price(scene, y, rows, low, high)}", "dim")) for y, cells in enumerate(grid)]
-    lines += [(*_joined(cells),) for cells in _volumes(scene, shown, volume)]
+    volumes = [0.0 if found is None else float(found[0].volume) for found in shown]
+    lines += [line((text, "dim")) for text in bars_of_volume(volumes, VOLUME_ROWS, scene.glyphs)]
     marks = [" " if found is None or found[0].complete else "?" for found in shown]
     lines.append(_marks(marks))
     lines.append(_time_axis(begins))
@@ -199,20 +200,6 @@ def _price(scene: Scene, y: int, rows: int, low: float, high: float) -> str:
     if y not in (0, rows // 2, rows - 1):
         return ""
     return f"{high - (high - low) * y / (rows - 1):.8g}"[: AXIS - 1]
-
-
-def _volumes(scene: Scene, shown: Sequence[tuple[Bar, Decimal | None] | None], most: float) -> list[list[Piece]]:
-    """Bars of volume, in a few rows."""
-    steps = scene.glyphs.steps
-    lines: list[list[Piece]] = []
-    for y in range(VOLUME_ROWS):
-        cells = []
-        for found in shown:
-            filled = 0.0 if found is None or not most else float(found[0].volume) / most * VOLUME_ROWS
-            part = max(0.0, min(1.0, filled - (VOLUME_ROWS - 1 - y)))
-            cells.append(Piece(steps[round(part * (len(steps) - 1))], "dim"))
-        lines.append(cells)
-    return lines
 
 
 def _joined(cells: Sequence[Piece]) -> list[Piece]:

@@ -1,0 +1,50 @@
+"""`tidelog market plot`, `tidelog chain plot`: pictures of a store as text, and what cannot be drawn."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.api.served import Filled, filled, sqlite_url
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    folder: Path = tmp_path_factory.mktemp("plots")
+    return filled(sqlite_url(folder))
+
+
+@pytest.mark.parametrize("interval", ["1m", "10s"])
+def test_candles_with_their_coverage_and_the_depth_of_the_book(interval: str, small: Filled, cli: Cli) -> None:
+    done = cli("market", "plot", "btc/usd", "--interval", interval, "--db", small.url)
+    assert done.code == 0, done.err
+    head, *lines = done.out.splitlines()
+    assert head.startswith(f"BTC/USD  kraken  {interval}  ")
+    assert "open 100.0 high 100.0 low 100.0 close 100.0" in head
+    assert any(re.match(r"^book +.*[━?░]", line) for line in lines)
+    assert any(re.match(r"^trade +.*[━?░]", line) for line in lines)
+    assert any("depth of the last book  proven to 10 levels" in line for line in lines)
+    assert all(len(line) <= 200 for line in done.out.splitlines())
+
+
+def test_gas_and_logs_by_block(small: Filled, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    done = cli("chain", "plot", "--db", small.url)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0].startswith("gas used, of the limit: ")
+    assert lines[9].startswith("logs: at most ")
+    assert all(len(line) <= 30 for line in lines)
+    assert "█" in done.out
+
+
+def test_what_is_not_there_is_told(small: Filled, cli: Cli) -> None:
+    for arguments, words in (
+        (("market", "plot", "DOGE/EUR"), "the store holds no market 'DOGE/EUR'"),
+        (("market", "plot", "BTC/USD", "--interval", "7m"), "--interval '7m': give one of 10s, 30s, 1m"),
+        (("chain", "plot", "--chain-id", "5"), "say which chain by --chain-id: the store holds 1337"),
+    ):
+        done = cli(*arguments, "--db", small.url)
+        assert done.code == 2
+        assert words in done.err
