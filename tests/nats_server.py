@@ -41,7 +41,9 @@ def free_port() -> int:
 class NatsServer:
     """One server. `folder` is where it keeps its streams; it is there while the server is not."""
 
-    def __init__(self, program: Path, folder: Path, *, config: str = "", name: str = "one") -> None:
+    def __init__(
+        self, program: Path, folder: Path, *, config: str = "", name: str = "one", synced: bool = True
+    ) -> None:
         self.port = free_port()
         self.folder = folder / "streams"
         self.process: subprocess.Popen[bytes] | None = None
@@ -51,7 +53,7 @@ class NatsServer:
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
             f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.folder}", sync_interval: always }}\n{config}\n'
+            f'jetstream {{ store_dir: "{self.folder}"{", sync_interval: always" if synced else ""} }}\n{config}\n'
         )
 
     @property
@@ -96,10 +98,10 @@ class NatsServer:
 
 
 @contextmanager
-def running(program: Path, *, config: str = "") -> Iterator[NatsServer]:
-    """A server that is up, and is gone afterwards with its folder."""
+def running(program: Path, *, config: str = "", synced: bool = True) -> Iterator[NatsServer]:
+    """A server that is up, and is gone afterwards with its folder. Not `synced`: as it is by default."""
     with tempfile.TemporaryDirectory(prefix="tidelog-nats-") as folder:
-        server = NatsServer(program, Path(folder), config=config)
+        server = NatsServer(program, Path(folder), config=config, synced=synced)
         try:
             server.start()
             yield server
