@@ -119,6 +119,7 @@ def top(request: pytest.FixtureRequest, tmux: str, whole: Whole, tmp_path: Path)
 def test_a_reorg_is_seen_with_the_hashes_that_went_and_came(top: Terminal, whole: Whole) -> None:
     top.shows("overview", "live", "1337", SYMBOL)
     old = "0x" + whole.node.head_hash.hex()
+    until(lambda: whole.get("/v1/chains")["data"][0]["head"]["hash"] == old, "the head in the store")
     whole.node.do(lambda: whole.node.tree.reorg(2, 3))
     new = "0x" + whole.node.head_hash.hex()
     top.shows("2 dropped above", f"{old[:8]}…{old[-4:]} → {new[:8]}…{new[-4:]}")
@@ -126,6 +127,7 @@ def test_a_reorg_is_seen_with_the_hashes_that_went_and_came(top: Terminal, whole
     lines = top.shows("chain 1337", "dropped by a reo").splitlines()
     assert any(line.startswith("-") and f"{old[:8]}…{old[-4:]}" in line for line in lines)
     number = whole.get("/v1/chains")["data"][0]["head"]["number"]
+    until(lambda: whole.get("/v1/chains")["data"][0]["head"]["hash"] == new, "the new head in the store")
     top.press("/", str(number), "Enter")
     top.shows(f"block {number}", new, "+receipts")
 
@@ -143,8 +145,7 @@ def test_a_wrong_checksum_and_a_gap_are_seen_and_both_are_over(top: Terminal, wh
     top.shows(f"{SYMBOL}  kraken  PROVEN")  # again
     whole.exchange.do("disconnect", 1012)
     top.shows("last gap", "no connection", f"{SYMBOL}  kraken  PROVEN")
-    shown = top.shows("░")
-    assert re.search(r"^book +.*░", shown, re.MULTILINE)
+    until(lambda: re.search(r"^book +.*░", top.text, re.MULTILINE), "a gap in the strip")
     top.press("3")
     top.shows(f"{SYMBOL}  kraken  1m", "incomplete")
 
