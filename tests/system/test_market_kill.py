@@ -5,7 +5,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -41,13 +41,13 @@ KILL_WITHIN_S = 1.3  # after the first frame of a run: the loader's first commit
 class Exchange:
     """A simulated exchange on a socket, in real time, served from a thread of its own."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, symbols: Sequence[str] = SYMBOLS, rate: float = RATE) -> None:
         runtime = SystemRuntime()
-        pairs = [PAIRS[symbol] for symbol in SYMBOLS]
+        pairs = [PAIRS[symbol] for symbol in symbols]
         start_us = int(runtime.now() * 1_000_000)
         # a recording that is killed without end would be banned, and rightly so
         limits = Limits(attempts=1_000_000)
-        self.exchange = SimExchange(seed=seed, pairs=pairs, rate=RATE, levels=LEVELS, start_us=start_us, limits=limits)
+        self.exchange = SimExchange(seed=seed, pairs=pairs, rate=rate, levels=LEVELS, start_us=start_us, limits=limits)
         self._server = ExchangeServer(self.exchange, runtime=runtime)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="exchange")

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     )
     from tidelog.market.journal.retention import Retention
     from tidelog.market.journal.writer import JournalLimits
+    from tidelog.market.live.attempts import Attempts, FileAttempts
     from tidelog.market.live.batches import EventBatch, Item
     from tidelog.market.live.fanout import BatchSubscription, Lagged, Policy, Statistics, Subscription
     from tidelog.market.live.feed import Feed
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ack",
+    "Attempts",
     "Balance",
     "Balances",
     "BatchSubscription",
@@ -88,6 +90,7 @@ __all__ = [
     "Executions",
     "Feed",
     "FeedLimits",
+    "FileAttempts",
     "Heartbeat",
     "Instrument",
     "Instruments",
@@ -153,6 +156,7 @@ _HOMES = {  # of all others it is `events`
         "Statistics",
         "Subscription",
     ),
+    "tidelog.market.live.attempts": ("Attempts", "FileAttempts"),
     "tidelog.market.live.feed": ("Feed",),
     "tidelog.market.live.monitoring.progress": ("Progress",),
     "tidelog.market.replay.position": ("follow_events",),

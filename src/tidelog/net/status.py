@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from tidelog.errors import ConfigError, TooLarge, Unreachable
+from tidelog.errors import ConfigError, SourceError, TooLarge, Unreachable
 from tidelog.telemetry import CONTENT_TYPE, Readiness, logger
 from tidelog.telemetry.exposition import EXPOSITION_BYTES_MAX
 
@@ -29,6 +29,8 @@ KEEP_ALIVE_S = 75.0  # above the usual interval of a scraper, so that it may kee
 SHUTDOWN_S = 1.0  # what an answer under way may take when the process ends
 SCRAPE_S = 5.0  # half of the time that Prometheus gives a scrape, so that its own is still answered
 METRICS_S = 4.0  # ... and less than that, so that a store that does not answer shows as an error and no time-out
+SILENT = ("does not answer",)  # the reasons of a process that is not there
+READINESS_BYTES_MAX = 64 * 1024  # reasons are a few sentences
 HEAD_BYTES_MAX = 4_096  # of a request's line and each of its headers
 
 _log = logger("status")
@@ -273,6 +275,15 @@ async def ask(address: str, path: str, *, timeout_s: float = SCRAPE_S, bytes_max
         raise Unreachable(f"no answer within {timeout_s:g} s", endpoint=address) from None
     except (aiohttp.ClientError, OSError) as error:
         raise Unreachable(f"no answer ({type(error).__name__})", endpoint=address) from None
+
+
+async def ask_readiness(address: str, *, timeout_s: float) -> Readiness:
+    """How a process on this machine is; not ready, where it does not answer."""
+    try:
+        answer = await ask(address, "/readyz", timeout_s=timeout_s, bytes_max=READINESS_BYTES_MAX)
+        return msgspec.json.decode(answer.body, type=Readiness)
+    except (SourceError, msgspec.DecodeError):
+        return Readiness(ready=False, reasons=SILENT)
 
 
 async def scrape(

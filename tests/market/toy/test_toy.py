@@ -19,8 +19,8 @@ from tidelog.market.journal.reader import JournalReader
 from tidelog.market.live.feed import Feed
 from tidelog.market.live.limits import FeedLimits
 from tidelog.market.load.loader import Loader, Options, source_of
+from tidelog.market.load.settling import recorded
 from tidelog.market.maintenance.audit import audit
-from tidelog.market.projection.state import decode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, COVERAGE
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay.position import events_after, events_to_load
@@ -201,11 +201,9 @@ async def test_journal_of_the_toy_exchange_is_loaded_and_its_rows_say_how_far_th
             samples = [
                 dict(zip(BOOK_SNAPSHOTS.names, row, strict=True)) for row in await snapshot.select(BOOK_SNAPSHOTS)
             ]
-            checkpoint = await snapshot.checkpoint(source_of("toy"))
-            assert checkpoint is not None
-            assert checkpoint.position is not None
-            state = decode_state(checkpoint.position)
-            assert [found async for found in audit(snapshot, source_of("toy"), state)] == []
+            found_toy = await recorded(snapshot, "toy")
+            assert found_toy is not None
+            assert [found async for found in audit(snapshot, source_of("toy"), found_toy)] == []
     finally:
         await store.close()
     assert [(row["state"], row["reason"]) for row in coverage][:2] == [("proven", None), ("unproven", "sequence_gap")]

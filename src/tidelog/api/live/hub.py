@@ -39,7 +39,12 @@ class Live:
         self.limits = limits = backend.limits.live
         self._watches = Watches(backend.store, backend.runtime, limits.watch_s)
         self._resumes = asyncio.Semaphore(limits.resumes_at_once)
-        self.tails = {source.name: JournalTail(source, backend.runtime, limits) for source in backend.journals}
+        self.tails: dict[str, JournalTail] = {}  # by recording; those of its further shards have a number behind it
+        self._shards: dict[str, list[JournalTail]] = {}  # of each recording
+        for source in backend.journals:
+            tail, shards = JournalTail(source, backend.runtime, limits), self._shards.setdefault(source.name, [])
+            shards.append(tail)
+            self.tails[source.name if len(shards) == 1 else f"{source.name}.{len(shards)}"] = tail
         self._tasks: list[asyncio.Task[None]] = []
         self.connections = 0  # that stay open
 
@@ -100,17 +105,20 @@ class Live:
             except TidelogError:  # the store is away: no new listener is admitted, and open streams stay
                 continue
 
-    def tail(self, recording: str | None) -> JournalTail:
-        """The tail of a recording, or of the only one.
+    def tail(self, recording: str | None, channel: str, symbol: str) -> JournalTail:
+        """The tail of a recording, or of the only one: of several shards, the one that records the symbol.
 
         Raises:
             Refused: this server follows no such journal.
         """
-        return self.tails[_the_one(recording, self.tails, "follows", "journal of a recording")]
+        return _recording(
+            self._shards[_the_one(recording, self._shards, "follows", "journal of a recording")], channel, symbol
+        )
 
     def book(self, recording: str, symbol: str, levels: int | None = None) -> BookView | None:
         """A book at the journal's end, as `market_books.LiveBooks` wants it; None where none is followed now."""
-        tail = self.tails.get(recording)
+        tails = self._shards.get(recording)
+        tail = None if tails is None else _recording(tails, "book", symbol)
         found = tail.book(symbol, levels) if tail is not None and tail.ready else None
         if found is None or not found.view.data_us:
             return None
@@ -138,9 +146,11 @@ class Live:
             case Changes():
                 return await change_stream(backend.store, backend.runtime, self._watches, topic, self.limits)
             case Trades():
-                return await trade_stream(self.tail(topic.recording), backend.runtime, self._resumes, topic)
+                return await trade_stream(
+                    self.tail(topic.recording, "trade", topic.symbol), backend.runtime, self._resumes, topic
+                )
             case Book():
-                return await book_stream(self.tail(topic.recording), topic)
+                return await book_stream(self.tail(topic.recording, "book", topic.symbol), topic)
             case Candles():
                 recording = await self._stored(topic.recording)
                 return await candle_stream(backend.store, backend.runtime, self._watches, recording, topic, self.limits)
@@ -153,6 +163,11 @@ class Live:
             sources = [one.source for one in await snapshot.checkpoints() if one.source.startswith(SOURCE_PREFIX)]
         names = [source.removeprefix(SOURCE_PREFIX) for source in sources]
         return _the_one(None, names, "has", "recording in its store")
+
+
+def _recording(tails: Sequence[JournalTail], channel: str, symbol: str) -> JournalTail:
+    """The one that records a symbol; of several that did, the one that has the latest records."""
+    return max(tails, key=lambda tail: (tail.records(channel, symbol), tail.at_us))
 
 
 def _the_one(recording: str | None, there: Iterable[str], has: str, what: str) -> str:

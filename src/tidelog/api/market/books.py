@@ -174,7 +174,7 @@ async def list_coverage(
             after=page.after,
             limit=page.limit,
         )
-        where: dict[str, Condition] = {"scope": _scopes(name), "closed_at": None}
+        where: dict[str, Condition] = {"scope": view.gap_scopes(name), "closed_at": None}
         gaps = await snapshot.select(GAPS, scope=view.source, where=where, limit=page.size)
     rows, following = page.cut(rows)
     shown = [each for each in map(coverage_of, rows) if low is None or each.until_us >= low]
@@ -194,11 +194,6 @@ async def _begin(snapshot: Snapshot, source: str, symbol: str, low: int | None) 
     return min(begins)
 
 
-def _scopes(symbol: str) -> tuple[str, ...]:
-    """Of the gaps that concern a symbol."""
-    return ("connection", f"trades:{symbol}")
-
-
 @get("/v1/markets/{symbol:str}/gaps", operation_id="list_gaps", summary="What is missing of a symbol", tags=["market"])
 async def list_gaps(
     request: Request[Any, Any, Any],
@@ -216,7 +211,7 @@ async def list_gaps(
         rows = await snapshot.select(
             GAPS,
             scope=view.source,
-            where={"scope": _scopes(name)},
+            where={"scope": view.gap_scopes(name)},
             after=page.after,
             descending=order == "desc",
             limit=page.limit,

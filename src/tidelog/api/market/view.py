@@ -14,7 +14,8 @@ from tidelog.api.http.problems import Refused
 from tidelog.batch import Checkpoint
 from tidelog.errors import Corruption
 from tidelog.json_values import Time, time_text
-from tidelog.market.load.loader import source_of
+from tidelog.market.load.loader import connection_of, source_of
+from tidelog.market.load.settling import recorded
 from tidelog.market.projection.state import ProjectionState, decode_state
 from tidelog.market.projection.tables import INSTRUMENTS
 from tidelog.market.symbols import spelled
@@ -48,17 +49,22 @@ class MarketState(Struct, frozen=True):
     """A recording, as a snapshot shows it."""
 
     source: str
-    checkpoint: Checkpoint
-    state: ProjectionState
+    commits: int
+    state: ProjectionState  # over all of its shards
+    owners: dict[str, int] = {}  # the shard of each symbol, where there are several
 
     @property
     def recording(self) -> str:
         return recording_of(self.source)
 
+    def gap_scopes(self, symbol: str) -> tuple[str, ...]:
+        """Of the gaps that concern a symbol: those of the connection over which it comes, and of its trades."""
+        return (connection_of(self.owners.get(symbol, 1)), f"trades:{symbol}")
+
     def envelope(self) -> dict[str, Any]:
         """The fields of `MarketAnswer`."""
         state = self.state
-        commit = MarketCommit(self.checkpoint.commit_seq, state.run, state.seq, time_text(state.at_us), state.at_us)
+        commit = MarketCommit(self.commits, state.run, state.seq, time_text(state.at_us), state.at_us)
         return {"recording": self.recording, "checkpoint": commit}
 
 
@@ -68,8 +74,9 @@ def recording_of(source: str) -> str:
 
 async def market_states(snapshot: Snapshot) -> list[MarketState]:
     """All recordings, by name."""
-    found = [each for each in await snapshot.checkpoints() if each.source.startswith(SOURCE_PREFIX)]
-    return [_state(checkpoint) for checkpoint in sorted(found, key=lambda each: each.source)]
+    found = [each.source for each in await snapshot.checkpoints() if each.source.startswith(SOURCE_PREFIX)]
+    states = [await _state(snapshot, recording_of(source)) for source in sorted(found)]
+    return [state for state in states if state is not None]
 
 
 async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> tuple[MarketState, str]:
@@ -79,12 +86,10 @@ async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> 
         names = ", ".join(sorted(recording_of(each.source) for each in checkpoints)[:NAMES_TOLD]) or "none"
         if len(checkpoints) != 1:
             raise Refused(400 if checkpoints else 404, f"recording: say which; the store holds {names}")
-        view = _state(checkpoints[0])
-    else:
-        checkpoint = await snapshot.checkpoint(source_of(recording))
-        if checkpoint is None:
-            raise Refused(404, "recording: the store holds none of that name; /v1/markets lists those that it holds")
-        view = _state(checkpoint)
+        recording = recording_of(checkpoints[0].source)
+    view = await _state(snapshot, recording)
+    if view is None:
+        raise Refused(404, "recording: the store holds none of that name; /v1/markets lists those that it holds")
     for name in dict.fromkeys((symbol, symbol.replace("%2F", "/"), symbol.replace("-", "/"), spelled(symbol))):
         if name in view.state.symbols:
             return view, name
@@ -95,11 +100,16 @@ async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> 
     raise Refused(404, f"recording {view.recording} has no such symbol; {hint}")
 
 
-def _state(checkpoint: Checkpoint) -> MarketState:
+async def _state(snapshot: Snapshot, recording: str) -> MarketState | None:
+    found = await recorded(snapshot, recording, _of)
+    return None if found is None else MarketState(source_of(recording), found.commits, found.state, found.owners)
+
+
+def _of(checkpoint: Checkpoint) -> ProjectionState:
     if checkpoint.position is None:
-        return MarketState(checkpoint.source, checkpoint, ProjectionState())
+        return ProjectionState()
     try:
-        return MarketState(checkpoint.source, checkpoint, _decoded(checkpoint.position))
+        return _decoded(checkpoint.position)
     except msgspec.DecodeError as error:
         raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
 

@@ -74,7 +74,7 @@ async def get_stats(request: Request[Any, Any, Any], backend: NamedDependency[Ba
     shown_recordings = [
         RecordingStats(
             view.recording,
-            view.checkpoint.commit_seq,
+            view.commits,
             len(view.state.symbols),
             _sum([symbol.trades for symbol in view.state.symbols.values()]),
             time_text(view.state.at_us) if view.state.at_us else None,

@@ -59,6 +59,9 @@ def record(
     keep_books_days: float | None = None,
     keep_coverage_days: float | None = None,
     rest: Annotated[str, Parameter(env_var="TIDELOG_KRAKEN_REST")] = REST_URL,
+    shards: int | None = None,
+    shard: str | None = None,
+    shard_symbols: str = "",
     status: StatusAddress = None,
     progress: ProgressMode = "auto",
     log_level: LogLevel = "info",
@@ -86,12 +89,20 @@ def record(
         keep_books_days: drop older book snapshots from the store.
         keep_coverage_days: drop older coverage, and gaps of the connection, from the store.
         rest: the REST API that gives tokens for private channels.
+        shards: divide the symbols among so many processes, each with a connection and a journal of its own
+            (market.journal, market.2.journal, ..), into one recording in the store. They are started again when they
+            fail, and end together.
+        shard: record one shard alone, such as 2/4; the others elsewhere, into the same store.
+        shard_symbols: the symbols of the first shard, of the second, and so on, such as BTC/USD;ETH/USD,SOL/USD. Those
+            in no list go by their hash.
         log_level: the least severe events that are logged, to standard error.
     """
-    from tidelog.cli.market.recording import api_key, run_record
+    from tidelog.cli.market.recording import api_key, run_divided, run_record
     from tidelog.cli.sources.market import MarketSource, listed
+    from tidelog.cli.sources.shards import divided
     from tidelog.market.journal.retention import size_of
     from tidelog.market.load.expiry import Keep
+    from tidelog.market.shards.layout import Shard, layout_of
 
     source = MarketSource(
         symbols=listed(symbols),
@@ -109,7 +120,14 @@ def record(
         rest=rest,
         key=api_key(),
     )
-    run_record(source, status, progress=progress, log_level=log_level)
+    only = None if shard is None else Shard.read(shard)
+    layout = layout_of(source.symbols, shards, only, [listed(each) for each in shard_symbols.split(";") if each])
+    if layout is None:
+        run_record(source, status, progress=progress, log_level=log_level)
+    elif only is not None:
+        run_record(divided(source, layout, only)[only.number], status, progress=progress, log_level=log_level)
+    else:
+        run_divided(source, layout, status, progress=progress, log_level=log_level)
 
 
 @app.command
@@ -178,8 +196,27 @@ def import_(source: str, journal: str) -> None:
     say(f"{import_journal(source, journal)} records")
 
 
+ShardNumber = Annotated[int, Parameter(help="Which shard of the recording, by its number; 1 where it has none.")]
+
+
 @app.command
-def new_journal(journal: str, *, db: Db, name: str = "kraken") -> None:
+def release(journal: str, *, db: Db, name: str = "kraken", shard: ShardNumber) -> None:
+    """Load what the journal of a shard has left, and let other shards have its symbols: it is recorded no more.
+
+    Shards of one folder do so for each other. This is for one that was run elsewhere, or whose folder nobody records in
+    any more.
+
+    Args:
+        journal: the file of that shard.
+        name: of the recording in the store.
+    """
+    from tidelog.cli.market.recording import print_released
+
+    print_released(journal, db, name, shard)
+
+
+@app.command
+def new_journal(journal: str, *, db: Db, name: str = "kraken", shard: ShardNumber = 1) -> None:
     """Begin a new journal for a recording whose journal is lost: the store has a gap there, and continues behind it.
 
     Args:
@@ -188,7 +225,7 @@ def new_journal(journal: str, *, db: Db, name: str = "kraken") -> None:
     """
     from tidelog.cli.market.journals import print_begun
 
-    print_begun(journal, db, name)
+    print_begun(journal, db, name, shard)
 
 
 @app.command

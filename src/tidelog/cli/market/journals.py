@@ -101,14 +101,14 @@ def write_export(journal: str, to: str) -> int:
     return count
 
 
-def print_begun(journal: str, db: str, name: str) -> None:
-    last = run(_new_journal(journal, db, name))
+def print_begun(journal: str, db: str, name: str, shard: int) -> None:
+    last = run(_new_journal(journal, db, name, shard))
     say(f"{journal} continues behind run {last.run}, record {last.seq} of the lost one")
 
 
-async def _new_journal(journal: str, db: str, name: str) -> EventId:
+async def _new_journal(journal: str, db: str, name: str, shard: int) -> EventId:
     from tidelog.market.load.loader import begin_journal
 
     runtime = SystemRuntime()
     async with opened(db, readonly=False, existing=True, runtime=runtime) as store:
-        return await begin_journal(store, runtime, name, journal)
+        return await begin_journal(store, runtime, name, journal, shard=shard)

@@ -15,8 +15,9 @@ from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.market.events import micros
 from tidelog.market.load.completeness import with_completeness
+from tidelog.market.load.settling import recorded
 from tidelog.market.projection.rows import bar_of_row, decimal_text
-from tidelog.market.projection.state import ProjectionState, SymbolState, decode_state
+from tidelog.market.projection.state import ProjectionState, SymbolState
 from tidelog.market.projection.tables import CANDLES, COVERAGE, GAPS, TRADES
 from tidelog.market.symbols import spelled
 from tidelog.runtime import run
@@ -169,8 +170,8 @@ async def _rows(
 
 async def _require_held(snapshot: Snapshot, source: str, table: Table, where: Mapping[str, Condition]) -> None:
     """ConfigError, which says what there is, if a recording has nothing of that symbol or interval at any time."""
-    checkpoint = await snapshot.checkpoint(source)
-    state = decode_state(checkpoint.position or "{}") if checkpoint is not None else ProjectionState()
+    found = await recorded(snapshot, source.removeprefix(SOURCE_PREFIX))
+    state = ProjectionState() if found is None else found.state
     symbol, interval_s = where.get("symbol"), where.get("interval_s")
     traded = table in (TRADES, CANDLES)
     available = [name for name, each in state.symbols.items() if not traded or each.trades or _uncounted(each)]

@@ -6,9 +6,13 @@ from tidelog.cli.options import LogLevel, Mode
 from tidelog.cli.out import say
 from tidelog.cli.sources.market import MarketSource, record_market
 from tidelog.cli.sources.progress import write_json
+from tidelog.cli.sources.shards import divided
 from tidelog.cli.sources.stopping import Stop
+from tidelog.errors import ConfigError
 from tidelog.market.kraken.auth import ApiKey
-from tidelog.runtime import run
+from tidelog.market.shards.claims import shard_source
+from tidelog.market.shards.layout import Layout
+from tidelog.runtime import SystemRuntime, run
 from tidelog.telemetry import configure_logs
 from tidelog.telemetry.otel import traced
 
@@ -34,6 +38,29 @@ async def _record(source: MarketSource, status: str | None, progress: Mode) -> N
         f"run {recorded.last.run}: {recorded.frames} frames, {recorded.mismatches} mismatches, "
         f"{recorded.malformed} malformed, digest {digest}"
     )
+
+
+def run_divided(
+    source: MarketSource, layout: Layout, status: str | None, *, progress: Mode, log_level: LogLevel
+) -> None:
+    """Record by several processes until interrupted."""
+    from tidelog.cli.run.divided import supervise_shards
+
+    if progress == "json":
+        raise ConfigError("--progress json is of one process: with --shards, ask --status, or let the log say it")
+    divided(source, layout)  # what is wrong with a shard is said before any is started
+    supervise_shards(source, layout, status, log_level)
+
+
+def print_released(journal: str, db: str, name: str, shard: int) -> None:
+    """Let others have the symbols of a shard, once all of its journal is loaded."""
+    from tidelog.cli.sources.loading import given_up
+
+    if not os.path.isfile(journal):
+        raise ConfigError(f"{journal} cannot be opened: there is no such file")
+    configure_logs(level="warning")
+    run(given_up(journal, SystemRuntime(), db, name, shard))
+    print(f"{shard_source(name, shard)} has no symbols any more, and all of {journal} is in the store")
 
 
 def api_key() -> ApiKey | None:

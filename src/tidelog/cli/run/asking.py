@@ -2,20 +2,16 @@
 
 import asyncio
 
-import msgspec
-
 from tidelog.cli.out import say
 from tidelog.cli.run import surroundings
 from tidelog.cli.run.file.processes import checked
 from tidelog.cli.run.file.settings import API, SUPERVISOR, Settings
 from tidelog.errors import SourceError
-from tidelog.net.status import ask
+from tidelog.net.status import SILENT, ask_readiness
 from tidelog.runtime import run
 from tidelog.telemetry import Readiness
 
 ANSWER_S = 2.0  # a process on the same machine that takes longer does not answer
-SILENT = ("does not answer",)
-ANSWER_BYTES_MAX = 64 * 1024  # reasons are a few sentences
 
 
 def print_status(config: str, data_dir: str | None, *, live: bool) -> int:
@@ -30,7 +26,9 @@ def print_status(config: str, data_dir: str | None, *, live: bool) -> int:
 
 async def _ask(settings: Settings) -> dict[str, Readiness]:
     names = [SUPERVISOR, *(name for name in settings.names if name != API)]  # the API's is that of the others
-    found = await asyncio.gather(*(_readiness(f"unix:{settings.socket(name)}") for name in names))
+    found = await asyncio.gather(
+        *(ask_readiness(f"unix:{settings.socket(name)}", timeout_s=ANSWER_S) for name in names)
+    )
     answers = dict(zip(names, found, strict=True))
     for name in names[1:]:  # of one that does not run, the supervisor knows why
         if answers[name].reasons == SILENT and (
@@ -38,11 +36,3 @@ async def _ask(settings: Settings) -> dict[str, Readiness]:
         ):
             answers[name] = Readiness.of(why)
     return answers
-
-
-async def _readiness(address: str) -> Readiness:
-    try:
-        answer = await ask(address, "/readyz", timeout_s=ANSWER_S, bytes_max=ANSWER_BYTES_MAX)
-        return msgspec.json.decode(answer.body, type=Readiness)
-    except (SourceError, msgspec.DecodeError):
-        return Readiness(ready=False, reasons=SILENT)

@@ -30,7 +30,7 @@ from tidelog.telemetry import logger
 from tidelog.telemetry.otel import traced
 
 if TYPE_CHECKING:
-    from tidelog.market.live.feed import Feed
+    from tidelog.cli.sources.market import Recording
 
 LOCK_POLL_S = 0.05  # between looks whether the process before us has ended
 
@@ -105,7 +105,7 @@ class _Process:
         self._settings = part.settings
         self._reports = reports
         self._stop = Stop()
-        self._feed: Feed | None = None  # of a recording that has begun
+        self._recording: Recording | None = None  # that has begun
         self._symbols: tuple[str, ...] | None = None  # that it was ordered to follow; None: those of its configuration
 
     async def main(self) -> int:
@@ -157,8 +157,8 @@ class _Process:
     def _runs(self) -> None:
         _tell(self._reports, Report(running=True))
 
-    def _records(self, feed: Feed) -> None:
-        self._feed = feed
+    def _records(self, recording: Recording) -> None:
+        self._recording = recording
         self._runs()
         if self._symbols is not None:  # a new file came while it started
             self._follow(self._symbols)
@@ -166,10 +166,10 @@ class _Process:
     def _follow(self, symbols: tuple[str, ...]) -> None:
         """Have the recording follow these symbols, once it is there."""
         self._symbols = symbols
-        if self._feed is None:
+        if self._recording is None:
             return
         try:
-            come, gone = self._feed.follow(symbols)
+            come, gone = self._recording.follow(symbols)
         except TidelogError as error:  # it ends, or is no symbol: who starts again gets the file
             _log.error("reload_refused", reason=str(error))
         else:
@@ -179,6 +179,8 @@ class _Process:
         from tidelog.cli.sources.market import record_market
 
         source = market_source_of(self._settings, self._name)
+        if not self._part.stored:
+            source = msgspec.structs.replace(source, db=None)
         progress, digest = await record_market(source, self._stop, status, running=self._records)
         _log.info("recorded", run=progress.last.run, frames=progress.frames, digest=digest)
         return 0

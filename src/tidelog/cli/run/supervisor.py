@@ -6,7 +6,8 @@ Decides nothing by itself: `policy` says what a death and a new file mean.
 import asyncio
 import os
 import signal
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -16,6 +17,7 @@ from tidelog.cli.run.child import Child, command_of
 from tidelog.cli.run.file.parts import environment_of, part_of
 from tidelog.cli.run.file.processes import checked, options_by_process, symbols_alone, warnings_of
 from tidelog.cli.run.file.settings import API, SUPERVISOR, Settings
+from tidelog.cli.run.gathered import Gathered
 from tidelog.cli.run.metrics import RunMetrics
 from tidelog.cli.run.notify import Notifier
 from tidelog.cli.run.policy import changes
@@ -48,14 +50,27 @@ def supervise(config: str, data_dir: str | None) -> None:
 
 
 class Supervisor:
-    """Everything of one file.
+    """Everything of one file, or of a command that is as one.
 
     Args:
-        file: read again on SIGHUP.
+        file: read again on SIGHUP; None: there is none.
         environ: what overrides the file, and of which the processes get what they need.
+        stored: whether there is a store.
+        status: where to serve metrics and readiness of all processes, beside the socket with its own.
     """
 
-    def __init__(self, file: str, loaded: Loaded[Settings], environ: Mapping[str, str], runtime: Runtime) -> None:
+    def __init__(
+        self,
+        file: str | None,
+        loaded: Loaded[Settings],
+        environ: Mapping[str, str],
+        runtime: Runtime,
+        *,
+        stored: bool = True,
+        status: str | None = None,
+    ) -> None:
+        self._stored = stored
+        self._status = status
         self._file = file
         self._loaded = loaded
         self._settings = loaded.value
@@ -90,15 +105,26 @@ class Supervisor:
             status = StatusServer(
                 f"unix:{self._settings.socket(SUPERVISOR)}", metrics=self._exposition, ready=self.readiness
             )
-            async with status:
+            async with status, self._all_served():
                 await self._supervise()
         self._notifier.close()
+
+    @asynccontextmanager
+    async def _all_served(self) -> AsyncIterator[None]:
+        """Serve what all processes say, where that is wanted."""
+        if self._status is None:
+            yield
+            return
+        sockets = {name: f"unix:{self._settings.socket(name)}" for name in self._settings.processes}
+        gathered = Gathered(SUPERVISOR, self._exposition, self.readiness, sockets, self._runtime)
+        async with gathered, StatusServer(self._status, metrics=gathered.exposition, ready=gathered.readiness):
+            yield
 
     async def _supervise(self) -> None:
         for name, what in options_by_process(self._settings).items():
             self._start(name, what)
         self._notifier.ready(self._summary())
-        store = str(self._settings.store.url.shown())
+        store = str(self._settings.store.url.shown()) if self._stored else None
         _log.info("run_started", file=self._file, store=store, children=list(self._children))
         watchdog = asyncio.create_task(self._feed_watchdog())
         try:
@@ -142,15 +168,19 @@ class Supervisor:
     def _start(self, name: str, what: Hashable) -> None:
         child = Child(
             name,
-            command_of(name, self._file),
+            command_of(name, self._file or ""),
             environment_of(self._settings, name, self._environ),
-            handed(part_of(self._settings, name)),
+            self._handed(self._settings, name),
             self._runtime,
             self._settings.run.stable,
         )
         self._children[name] = child
         self._told[name] = what
         child.start()
+
+    def _handed(self, settings: Settings, name: str) -> str:
+        """The part of a process, as text."""
+        return handed(msgspec.structs.replace(part_of(settings, name), stored=self._stored))
 
     async def _end(self, names: Iterable[str], timeout_s: float) -> None:
         """In order: the API first, so that queries end, then all sources at once."""
@@ -166,6 +196,9 @@ class Supervisor:
 
     async def _read_again(self) -> None:
         """Follow the file, if it is good."""
+        if self._file is None:
+            _log.error("reload_refused", reason="there is no file to read: start it again with other options")
+            return
         self._notifier.reloading(self._runtime.monotonic())
         try:
             loaded = checked(self._file, self._environ)
@@ -190,7 +223,7 @@ class Supervisor:
         restarted = [name for name in found.changed if name not in told_so]
         await self._end((*found.removed, *restarted, *again), new.run.stop_timeout)
         for name, child in self._children.items():
-            child.config, child.stable_s = handed(part_of(new, name)), new.run.stable
+            child.config, child.stable_s = self._handed(new, name), new.run.stable
             if new.logs.level != old.logs.level:
                 child.tell(Order(level=new.logs.level))
         for name in what:

@@ -1,5 +1,7 @@
 """How a recording is, as `/readyz` reports it: facts of the feed and the loader, looked at while it runs."""
 
+from collections.abc import Callable
+
 from tidelog.market.live.feed import Feed
 from tidelog.market.live.monitoring.health import ReadinessLimits, RecordingFacts, Unproven, readiness
 from tidelog.runtime import Runtime
@@ -11,7 +13,20 @@ LOOK_S = 1.0  # between looks at which books are proven: far below the time that
 class RecordingHealth:
     """Looks at a recording from time to time, so that it can say since when a book is unproven."""
 
-    def __init__(self, feed: Feed, metrics: MarketMetrics, runtime: Runtime, *, loading: bool) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        metrics: MarketMetrics,
+        runtime: Runtime,
+        *,
+        loading: bool,
+        waits: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            waits: for which other shard the loader waits, in a sentence.
+        """
+        self._waits = waits
         self._feed = feed
         self._metrics = metrics
         self._runtime = runtime
@@ -44,5 +59,6 @@ class RecordingHealth:
             journal_stalled=self._feed.stalled,
             loading=self._loading,
             loader_lag_s=self._metrics.loader_lag_s,
+            waits=self._waits(),
         )
         return readiness(facts, self._limits)

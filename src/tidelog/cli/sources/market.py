@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,22 +15,26 @@ from tidelog.cli.sources.status import StoreSize, status_served
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError, TidelogError
-from tidelog.market.events import EventId
+from tidelog.market.events import NOTHING
 from tidelog.market.journal.file import remove_log
 from tidelog.market.journal.reader import identity_at
 from tidelog.market.journal.retention import Retention
 from tidelog.market.kraken.auth import ApiKey
 from tidelog.market.kraken.urls import REST_URL
+from tidelog.market.live.attempts import FileAttempts
 from tidelog.market.live.feed import Feed
 from tidelog.market.live.monitoring.progress import Progress
 from tidelog.market.live.tokens import RestTokens
 from tidelog.market.load.expiry import Keep
-from tidelog.market.projection.inputs import ProjectionInput
-from tidelog.market.replay.position import events_to_load
+from tidelog.market.shards.layout import first_run
+from tidelog.market.symbols import normal_symbols
+from tidelog.market.venues import venue_of
 from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime
-from tidelog.store import Store
 from tidelog.telemetry import MarketMetrics, logger
+
+if TYPE_CHECKING:
+    from tidelog.cli.sources.loading import Loading
 
 DAY_S = 86_400
 
@@ -42,6 +46,15 @@ class RecordLimits(Struct, frozen=True, kw_only=True):
 
     store_s: float = 5.0  # to say which journal it has been loaded from, before the recording begins
     loading_s: float = 15.0  # at the end, for what it has not got: half of what `run` gives a process, and ten batches
+
+
+class SourceShard(Struct, frozen=True):
+    """Which shard of a recording it is."""
+
+    number: int
+    of: int
+    active: tuple[int, ...]  # the shards that have something to record
+    base: str  # the recording's journal, of whose path those of the shards are made
 
 
 class MarketSource(Struct, frozen=True, kw_only=True):
@@ -61,7 +74,25 @@ class MarketSource(Struct, frozen=True, kw_only=True):
     journal_max: int | None = None  # bytes
     rest: str = REST_URL
     key: ApiKey | None = None  # for private channels
+    shard: SourceShard | None = None  # None: it is all of the recording
     limits: RecordLimits = RecordLimits()
+
+
+class Recording:
+    """A recording that has begun."""
+
+    def __init__(self, feed: Feed, loading: "Loading | None", symbols: Sequence[str]) -> None:
+        self._feed = feed
+        self._loading = loading
+        self.symbols = frozenset(normal_symbols(symbols))
+
+    def follow(self, symbols: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """As `Feed.follow`."""
+        changed = self._feed.follow(symbols)
+        self.symbols = frozenset(normal_symbols(symbols))
+        if self._loading is not None:
+            self._loading.follow()
+        return changed
 
 
 async def record_market(
@@ -70,32 +101,35 @@ async def record_market(
     status: str | None,
     *,
     progress: Mode = "log",
-    running: Callable[[Feed], None] = lambda feed: None,
+    running: Callable[[Recording], None] = lambda recording: None,
 ) -> tuple[Progress, str]:
     """Record until asked to stop; where it ended, and the digest of its events.
 
     Args:
         status: where to serve metrics and readiness, if anywhere.
         progress: how it shows where it is.
-        running: called when the journal is open and it begins; the feed can be made to follow other symbols.
+        running: called when the journal is open and it begins; it can be made to follow other symbols.
     """
+    from tidelog.cli.sources.loading import Loading
+
     runtime, http, metrics = SystemRuntime(), AioHttp(), MarketMetrics()
-    loaded, ended = _Loaded(), False
+    recording: Recording | None = None
+    loaded = Loading(source, runtime, metrics, lambda: recording.symbols if recording else ())
     loading: asyncio.Task[None] | None = None
     if source.db is not None:
         await require_its_journal(source, source.db, runtime)
     try:
         feed = _feed(source, loaded, runtime, http, metrics)
-        health = RecordingHealth(feed, metrics, runtime, loading=source.db is not None)
+        health = RecordingHealth(feed, metrics, runtime, loading=source.db is not None, waits=lambda: loaded.waits)
         size = StoreSize(metrics.store_size, runtime, lambda: loaded.store)
         async with feed, status_served(status, metrics.registry, health.readiness, size):
+            recording = Recording(feed, None if source.db is None else loaded, source.symbols)
             if source.db is not None:
-                loading = asyncio.create_task(
-                    _load(runtime, source, source.db, feed.journal_id, loaded, metrics, lambda: ended)
-                )
+                run = feed.progress.last.run
+                loading = asyncio.create_task(loaded.run(source.db, feed.journal_id, run, feed.now_us))
             stopped, finished = asyncio.create_task(stop.wait()), asyncio.create_task(feed.finished())
             watching = asyncio.create_task(health.watch())
-            running(feed)
+            running(recording)
             waited = [task for task in (stopped, finished, loading) if task is not None]
             try:
                 async with Display(MarketReport(lambda: feed.progress), runtime, progress):
@@ -105,7 +139,7 @@ async def record_market(
                     task.cancel()
                 await asyncio.gather(stopped, finished, watching, return_exceptions=True)
     finally:
-        ended = True
+        loaded.ended = True
         await http.close()
         if loading is not None:
             try:
@@ -123,9 +157,10 @@ async def require_its_journal(source: MarketSource, db: str, runtime: Runtime) -
     Raises:
         ConfigError: it is another one, or it is not there any more.
     """
-    from tidelog.market.load.loader import require_journal, source_of, state_of
+    from tidelog.market.load.loader import require_journal, state_of
+    from tidelog.market.shards.claims import shard_source
 
-    name = source_of(source.name)
+    name = shard_source(source.name, 1 if source.shard is None else source.shard.number)
     try:
         async with (
             asyncio.timeout(source.limits.store_s),
@@ -139,13 +174,17 @@ async def require_its_journal(source: MarketSource, db: str, runtime: Runtime) -
         return
     state = state_of(checkpoint)
     identity, there = await runtime.compute(lambda: (identity_at(source.journal), os.path.exists(source.journal)))
-    if state.run and not there:
+    if state.id != NOTHING and not there:
         raise ConfigError(
             f"{name} was loaded from a journal up to run {state.run}, and there is none at {source.journal}: put it "
             "back, give this recording another --name, or, if that journal is lost, continue with a gap by "
-            f"tidelog market new-journal {source.journal} --db .. --name {source.name}"
+            f"tidelog market new-journal {source.journal} --db .. --name {source.name}{_shard_option(source)}"
         )
     require_journal(name, state, None if identity is None else identity.id)
+
+
+def _shard_option(source: MarketSource) -> str:
+    return "" if source.shard is None or source.shard.number == 1 else f" --shard {source.shard.number}"
 
 
 async def finished_loading(loading: asyncio.Task[None], patience_s: float) -> None:
@@ -159,13 +198,18 @@ async def finished_loading(loading: asyncio.Task[None], patience_s: float) -> No
         loading.result()
 
 
-def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHttp, metrics: MarketMetrics) -> Feed:
+def _feed(source: MarketSource, loaded: "Loading", runtime: Runtime, http: AioHttp, metrics: MarketMetrics) -> Feed:
     retention = None
     if source.keep_days is not None or source.journal_max is not None:
         age_s = None if source.keep_days is None else source.keep_days * DAY_S
         retention = Retention(age_s, source.journal_max)
         if source.db is not None:
             retention = Retention(age_s, source.journal_max, restart=lambda: loaded.committed)
+    shard, attempts = source.shard, None
+    if shard is not None:
+        limits = venue_of(source.protocol).rules.limits
+        path = f"{shard.base}.attempts"
+        attempts = FileAttempts(path, limits.attempts_max, limits.attempts_window_us, runtime)
     return Feed(
         source.symbols,
         source.channels,
@@ -179,52 +223,9 @@ def _feed(source: MarketSource, loaded: "_Loaded", runtime: Runtime, http: AioHt
         digest=True,
         metrics=metrics,
         runtime=runtime,
+        attempts=attempts,
+        first_run=first_run(1 if shard is None else shard.number),
     )
-
-
-class _Loaded:
-    """How far the store is."""
-
-    committed: EventId = EventId(0, 0)
-    store: Store | None = None  # once it is open
-
-
-async def _load(
-    runtime: Runtime,
-    source: MarketSource,
-    db: str,
-    journal: bytes,
-    loaded: _Loaded,
-    metrics: MarketMetrics,
-    ending: Callable[[], bool],
-) -> None:
-    """Load the journal into a store, as it grows."""
-    from tidelog.market.load.loader import Loader, Options
-
-    async with opened(db, readonly=False, runtime=runtime) as store:
-        options = Options(keep=source.keep)
-        loader = await Loader.open(store, runtime, source.name, options, journal=journal, metrics=metrics)
-        loaded.committed, loaded.store = loader.committed, store
-
-        async def entries() -> AsyncIterator[ProjectionInput]:
-            after = loader.committed
-            reading = events_to_load(
-                source.journal,
-                runtime,
-                after=after,
-                ending=ending,
-                on_block=loader.traces.read,
-                on_fault=loader.note_fault,
-            )
-            async with aclosing(reading) as found:
-                async for entry in found:
-                    loaded.committed = loader.committed
-                    yield entry
-
-        try:
-            await loader.run(entries())
-        finally:
-            loaded.store = None
 
 
 def listed(text: str) -> list[str]:

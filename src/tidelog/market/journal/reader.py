@@ -214,6 +214,24 @@ class JournalReader:
                 block = self._records(self._read(run, first_seq))
             yield from (record for record in block if record.kind is Kind.CONTROL and record.at_us >= since_us)
 
+    def controls(self, after: EventId) -> Iterator[Record]:
+        """Control records after an id, from blocks that have some."""
+        query = (
+            "SELECT run, first_seq FROM blocks WHERE marks > 0 AND (run, first_seq + count - 1) > (?, ?) ORDER BY 1, 2"
+        )
+        with _sound(self._path):
+            rows: list[Any] = self._connection.execute(query, after).fetchall()
+        for run, first_seq in rows:
+            with _sound(self._path):
+                block = self._records(self._read(run, first_seq))
+            yield from (record for record in block if record.kind is Kind.CONTROL and record.id > after)
+
+    def ends_of_runs(self, after: EventId) -> list[EventId]:
+        """The last record of each run that has some after an id."""
+        query = "SELECT run, last_seq FROM runs WHERE last_seq >= first_seq AND (run, last_seq) > (?, ?) ORDER BY run"
+        with _sound(self._path):
+            return [EventId(*row) for row in self._connection.execute(query, after)]
+
     def last_snapshot(self, at: EventId) -> EventId | None:
         """The last snapshot at or before `at`, where a core has to begin to know the state there; None if none is."""
         with _sound(self._path):

@@ -289,6 +289,7 @@ async def open_journal(
     on_commit: Callable[[bytes, Sequence[Block], float, float], None] | None = None,
     limits: JournalLimits = LIMITS,
     vfs: str | None = None,
+    first_run: int = 1,
 ) -> Journal:
     """Begin a run in the journal at `path`, which is made if it does not exist.
 
@@ -297,6 +298,7 @@ async def open_journal(
         on_commit: called there before it with the journal's id, the group's blocks, and when their commit began and
             ended by the monotonic clock: for traces.
         vfs: SQLite's name of another file system.
+        first_run: the number of the run if the journal has none of that number or a higher one.
 
     Raises:
         ConfigError: it is no journal, it cannot be opened, or another process writes it.
@@ -308,7 +310,7 @@ async def open_journal(
         )
     worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
     try:
-        writer = await worker.call(lambda: JournalWriter(path, vfs, new_id=new_id))
+        writer = await worker.call(lambda: JournalWriter(path, vfs, first_run=first_run, new_id=new_id))
     except BaseException:
         await worker.close()
         if lock is not None:

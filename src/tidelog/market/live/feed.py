@@ -15,6 +15,7 @@ from tidelog.market.clock import Clock
 from tidelog.market.core import Core
 from tidelog.market.events import Event, EventId
 from tidelog.market.journal.retention import Retention
+from tidelog.market.live.attempts import Attempts
 from tidelog.market.live.config import feed_config
 from tidelog.market.live.fanout import PENDING_MAX, BatchSubscription, FanOut, Policy, Subscription
 from tidelog.market.live.feed_loop import FeedLoop, Parts, Tokens, start_loop
@@ -55,6 +56,8 @@ class Feed:
         metrics: what counts; one of the feed's own, if it is not given.
         vfs: SQLite's name of another file system, for the journal.
         limits: what it waits for and how long.
+        attempts: is asked before each connection, where several processes share what an exchange allows.
+        first_run: the number of the first run of a journal that is made.
 
     Raises:
         ConfigError: here, what is asked for cannot be; on entering, the journal is none, or is written by another
@@ -82,6 +85,8 @@ class Feed:
         transport: WebSocketTransport | None = None,
         vfs: str | None = None,
         limits: FeedLimits = LIMITS,
+        attempts: Attempts | None = None,
+        first_run: int = 1,
     ) -> None:
         self._config = feed_config(
             symbols,
@@ -108,6 +113,8 @@ class Feed:
             self._metrics,
             tokens,
             retention,
+            attempts,
+            first_run,
         )
         self._watch = LoopWatch(totals, lambda: self._fanout.subscribers, limits.loop_watch)
         self._started: FeedLoop | None = None  # None: it was not entered yet

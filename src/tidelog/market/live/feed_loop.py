@@ -16,6 +16,7 @@ from tidelog.market.events import ClockStepped, Connected, Disconnected, Event, 
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.retention import Pruner, Retention
 from tidelog.market.journal.writer import Journal, open_journal
+from tidelog.market.live.attempts import Attempts
 from tidelog.market.live.config import FeedConfig
 from tidelog.market.live.fanout import FanOut
 from tidelog.market.live.limits import FeedLimits
@@ -25,6 +26,7 @@ from tidelog.market.records import Kind, Record
 from tidelog.market.session.controls import (
     AckTimeout,
     Authorized,
+    BackOff,
     Closing,
     Connect,
     Control,
@@ -66,6 +68,8 @@ class Parts(Struct, frozen=True):
     metrics: FeedMetrics
     tokens: Tokens | None  # for private channels
     retention: Retention | None  # None: everything is kept
+    attempts: Attempts | None = None  # that others share; None: those of its own journal are all there are
+    first_run: int = 1  # of a new journal
 
     def now_us(self) -> int:
         """The journal's time."""
@@ -87,6 +91,7 @@ async def start_loop(parts: Parts, path: str, vfs: str | None) -> "FeedLoop":
     journal = await open_journal(
         path,
         parts.runtime,
+        first_run=parts.first_run,
         on_commit=None if traces is None else traces.committed,
         limits=parts.limits.journal,
         vfs=vfs,
@@ -206,6 +211,8 @@ class FeedLoop:
         try:
             await self._follow_clock()
             while (decision := session.decide(self._parts.now_us(), self._rng)) is not None:
+                if isinstance(decision, Connect) and self._parts.attempts is not None:
+                    decision = await self._attempt(decision, self._parts.attempts)
                 self._record(decision)
                 await self._carry_out(decision)
             if session.state is not ConnectionState.CLOSED:
@@ -277,6 +284,11 @@ class FeedLoop:
                 await self._hang_up(reason)
 
     # -- the connection ---------------------------------------------------------------------------------------
+
+    async def _attempt(self, connect: Connect, attempts: Attempts) -> Connect | BackOff:
+        """Connect if an attempt is left of those that others share; else wait until there is one."""
+        until_us = await attempts.take(self._parts.now_us())
+        return connect if until_us == 0 else BackOff(until_us, "no attempt is left of those that are shared")
 
     async def _connect(self) -> None:
         url = self._config.url

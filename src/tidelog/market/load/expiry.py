@@ -14,7 +14,7 @@ from tidelog.batch import Drop, Row, Table, Value
 from tidelog.errors import ConfigError
 from tidelog.market.load.completeness import with_completeness
 from tidelog.market.projection.candles import bucket
-from tidelog.market.projection.projection import BOOK, TRADE
+from tidelog.market.projection.projection import BOOK, CONNECTION, TRADE
 from tidelog.market.projection.state import ProjectionState, SymbolState
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, TRADES
 from tidelog.store import Condition, Snapshot
@@ -92,7 +92,16 @@ class Expired(Struct):
 class Expiry:
     """Decides what is old. `_next` is the symbol to look at next: they take turns."""
 
-    def __init__(self, keep: Keep, source: str, intervals_s: Sequence[int], limits: ExpiryLimits = LIMITS) -> None:
+    def __init__(
+        self,
+        keep: Keep,
+        source: str,
+        intervals_s: Sequence[int],
+        limits: ExpiryLimits = LIMITS,
+        *,
+        connection: str = CONNECTION,
+    ) -> None:
+        self._connection = connection
         self._limits = limits
         self._keep = keep
         self._source = source
@@ -110,7 +119,7 @@ class Expiry:
                 break
         if self._keep.coverage is not None:
             through = self._horizon_us(state, self._keep.coverage) - 1
-            await self._drop(snapshot, GAPS, {"scope": "connection"}, through, expired)
+            await self._drop(snapshot, GAPS, {"scope": self._connection}, through, expired)
         expired.keep_dropped()
         return expired
 

@@ -26,10 +26,11 @@ from tidelog.market.load.expiry import Expired, Expiry, ExpiryLimits, Keep
 from tidelog.market.projection.candles import Bar, bars, bucket, coarser
 from tidelog.market.projection.changes import Changes
 from tidelog.market.projection.inputs import ProjectionInput
-from tidelog.market.projection.projection import Projection
+from tidelog.market.projection.projection import CONNECTION, Projection
 from tidelog.market.projection.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.market.projection.state import ProjectionState, decode_state, encode_state
 from tidelog.market.projection.tables import CANDLES, GAPS, TRADES
+from tidelog.market.shards.claims import shard_source
 from tidelog.market.tracing import LoadTraces
 from tidelog.runtime import Runtime
 from tidelog.store import Condition, Snapshot, Store
@@ -60,6 +61,14 @@ class LoaderLimits(Struct, frozen=True):
 LIMITS = LoaderLimits()
 
 
+class OwnedShard(Struct, frozen=True):
+    """A shard, as its claims were settled: see `market.load.settling`."""
+
+    number: int
+    checkpoint: Checkpoint
+    owned: frozenset[str]  # symbols
+
+
 class Options(Struct, frozen=True):
     """How rows are made."""
 
@@ -80,6 +89,11 @@ def source_of(name: str) -> str:
     return f"market:{name}"
 
 
+def connection_of(number: int) -> str:
+    """The scope of a shard's gaps of its connection."""
+    return CONNECTION if number == 1 else f"{CONNECTION}:{number}"
+
+
 def state_of(checkpoint: Checkpoint) -> ProjectionState:
     """What a checkpoint says of a recording. Corruption: it cannot be read."""
     try:
@@ -98,8 +112,10 @@ def require_journal(source: str, state: ProjectionState, journal: bytes | None) 
         )
 
 
-async def begin_journal(store: Store, runtime: Runtime, name: str, path: str, *, vfs: str | None = None) -> EventId:
-    """Make a new journal for a recording whose journal is lost; what lies between them becomes a gap.
+async def begin_journal(
+    store: Store, runtime: Runtime, name: str, path: str, *, shard: int = 1, vfs: str | None = None
+) -> EventId:
+    """Make a new journal for a recording, or a shard of it, whose journal is lost; what lies between becomes a gap.
 
     Returns:
         The id of the last event of the lost journal that the store has.
@@ -107,23 +123,24 @@ async def begin_journal(store: Store, runtime: Runtime, name: str, path: str, *,
     Raises:
         ConfigError: nothing is recorded under that name, or there is a file at `path`.
     """
-    checkpoint = await store.acquire(source_of(name))
+    checkpoint = await store.acquire(shard_source(name, shard))
     last = state_of(checkpoint).id
     if last == NOTHING:
-        raise ConfigError(f"the store holds no recording {name!r}: record it, and its journal is made")
+        which = "" if shard == 1 else f"shard {shard} of "
+        raise ConfigError(f"the store holds no {which}recording {name!r}: record it, and its journal is made")
     worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
     try:
         journal = await worker.call(lambda: make_journal(path, last.run + 1, vfs, new_id=new_id))
     finally:
         await worker.close()
-    await go_on_with(store, checkpoint, journal)
+    await go_on_with(store, checkpoint, journal, name, shard)
     return last
 
 
-async def go_on_with(store: Store, checkpoint: Checkpoint, journal: bytes) -> None:
+async def go_on_with(store: Store, checkpoint: Checkpoint, journal: bytes, name: str, shard: int = 1) -> None:
     """Let a recording be loaded from another journal from here on, whose runs have higher numbers."""
     projection = Projection(
-        checkpoint.source, state_of(checkpoint), 0, on_fault=lambda _: None
+        source_of(name), state_of(checkpoint), 0, on_fault=lambda _: None, connection=connection_of(shard)
     )  # it is given no events
     projection.begin_journal(journal.hex())
     changes = projection.drain()
@@ -144,20 +161,27 @@ class Loader:
         metrics: MarketMetrics,
         journal: bytes | None = None,
         limits: LoaderLimits = LIMITS,
+        *,
+        source: str | None = None,
+        connection: str = CONNECTION,
+        owned: Collection[str] | None = None,
     ) -> None:
         self._store = store
+        self._source = source = source or checkpoint.source
         self._limits = limits
         self._runtime = runtime
         self._checkpoint = checkpoint
         self._options = options
-        self._projection = Projection(checkpoint.source, state, options.sample_s * 1_000_000, self.note_fault)
+        self._projection = Projection(
+            source, state, options.sample_s * 1_000_000, self.note_fault, connection=connection, owned=owned
+        )
         self._committed = state.id
         self._metrics = metrics
-        self.traces = LoadTraces(checkpoint.source, journal, runtime)
+        self.traces = LoadTraces(source, journal, runtime)
         self._expiry = (
             None
             if options.keep.is_for_ever
-            else Expiry(options.keep, checkpoint.source, options.intervals_s, limits.expiry)
+            else Expiry(options.keep, source, options.intervals_s, limits.expiry, connection=connection)
         )
 
     @classmethod
@@ -171,18 +195,20 @@ class Loader:
         journal: bytes | None = None,
         metrics: MarketMetrics | None = None,
         limits: LoaderLimits = LIMITS,
+        shard: OwnedShard | None = None,
     ) -> "Loader":
         """Become the writer of the recording `name`; any earlier one is fenced.
 
         Args:
             journal: the id of the journal whose events are to be loaded; None if that is not known.
+            shard: whose journal that is, and what it owns; None: the recording has no shards.
 
         Raises:
             Corruption: the checkpoint cannot be read.
             ConfigError: its candles were made for other intervals, or it was loaded from another journal.
         """
         options = options or Options()
-        checkpoint = await store.acquire(source_of(name))
+        checkpoint = await store.acquire(source_of(name)) if shard is None else shard.checkpoint
         state = state_of(checkpoint)
         require_journal(checkpoint.source, state, journal)
         if journal is not None:
@@ -192,10 +218,22 @@ class Loader:
             raise ConfigError(f"{checkpoint.source} has candles of {made} s: continue with these, or take another name")
         state.intervals_s = options.intervals_s
         if any(one.trades is None for one in state.symbols.values()):
-            await _count_once(store, checkpoint.source, state)
+            await _count_once(store, source_of(name), state)
         metrics = metrics or MarketMetrics()
         metrics.loaded_us = state.at_us or None
-        return cls(store, runtime, checkpoint, state, options, metrics, journal, limits)
+        return cls(
+            store,
+            runtime,
+            checkpoint,
+            state,
+            options,
+            metrics,
+            journal,
+            limits,
+            source=source_of(name),
+            connection=CONNECTION if shard is None else connection_of(shard.number),
+            owned=None if shard is None else shard.owned,
+        )
 
     @property
     def committed(self) -> EventId:
@@ -310,7 +348,7 @@ class Loader:
         return rows, added
 
     async def _candles_of(self, snapshot: Snapshot, symbol: str, trades: Collection[Row]) -> list[Row]:
-        source = self._checkpoint.source
+        source = self._source
         made: dict[int, Bar] = {}  # of the interval before
         rows: list[Row] = []
         for before_s, interval_s in zip((None, *self._options.intervals_s), self._options.intervals_s, strict=False):
@@ -340,7 +378,7 @@ class Loader:
         by_key: dict[Row, Row] = {}
         for low, high in _stretches(touched, interval_us):
             where = {"symbol": symbol}
-            stored_rows = await snapshot.select(TRADES, scope=self._checkpoint.source, low=low, high=high, where=where)
+            stored_rows = await snapshot.select(TRADES, scope=self._source, low=low, high=high, where=where)
             by_key.update((row[: len(TRADES.key)], row) for row in stored_rows)
         return by_key
 

@@ -14,7 +14,8 @@ import msgspec
 from tidelog.batch import Row, Table
 from tidelog.market.events import EventId
 from tidelog.market.load.expiry import DAY_S, KEEP_DAYS_MIN
-from tidelog.market.load.loader import source_of
+from tidelog.market.load.loader import connection_of, source_of
+from tidelog.market.load.settling import Recorded
 from tidelog.market.projection.candles import Bar, bars, bucket, coarser
 from tidelog.market.projection.coverage import GAP, PROVEN, UNPROVEN, Interval
 from tidelog.market.projection.projection import BOOK, TRADE
@@ -42,8 +43,9 @@ async def rows_of(
         after = tuple([rows[-1][table.index(name)] for name in table.key])
 
 
-async def audit(snapshot: Snapshot, source: str, state: ProjectionState) -> AsyncIterator[str]:
+async def audit(snapshot: Snapshot, source: str, recorded: Recorded) -> AsyncIterator[str]:
     """What differs, as it is found."""
+    state = recorded.state
     async for wrong in _rows_of_nobody(snapshot, source, state):
         yield wrong
     for symbol, symbol_state in state.symbols.items():
@@ -52,15 +54,15 @@ async def audit(snapshot: Snapshot, source: str, state: ProjectionState) -> Asyn
         )
         for part in (
             gaps.wrong(symbol, symbol_state),
-            _trades(snapshot, source, symbol, state, symbol_state, gaps),
+            _trades(snapshot, source, symbol, recorded, symbol_state, gaps),
             _candles(snapshot, source, symbol, state, symbol_state),
             _coverage(snapshot, source, symbol, BOOK, symbol_state.book),
             _coverage(snapshot, source, symbol, TRADE, symbol_state.trade),
-            _books(snapshot, source, symbol, state),
+            _books(snapshot, source, symbol, recorded),
         ):
             async for wrong in part:
                 yield wrong
-    async for wrong in _outages(snapshot, source, state):
+    async for wrong in _outages(snapshot, source, recorded):
         yield wrong
 
 
@@ -121,7 +123,7 @@ class _Gaps:
 
 
 async def _trades(
-    snapshot: Snapshot, source: str, symbol: str, state: ProjectionState, symbol_state: SymbolState, gaps: _Gaps
+    snapshot: Snapshot, source: str, symbol: str, recorded: Recorded, symbol_state: SymbolState, gaps: _Gaps
 ) -> AsyncIterator[str]:
     """Each trade for itself, and all of them against the ids that there have to be."""
     count, numbered, lowest = 0, 0, None
@@ -129,7 +131,8 @@ async def _trades(
         row = _named(TRADES, found)
         number, count = row["trade_id"], count + 1
         name = f"the trade of {symbol} at {row['time_us']}, {row['ordinal']}"
-        if EventId(row["run"], row["seq"]) > state.id or row["received_us"] > state.at_us:
+        place = EventId(row["run"], row["seq"])
+        if not recorded.has_loaded(place) or row["received_us"] > recorded.state.at_us:
             yield f"{name} comes from a place in the journal that was not loaded"
         if row["price"] <= 0 or row["qty"] <= 0 or row["side"] not in ("buy", "sell"):
             yield f"{name} has a price, a quantity or a side that no trade has"
@@ -264,7 +267,7 @@ async def _coverage(
         yield f"the coverage of {symbol}'s {channel} does not end with the interval that the checkpoint continues"
 
 
-async def _books(snapshot: Snapshot, source: str, symbol: str, state: ProjectionState) -> AsyncIterator[str]:
+async def _books(snapshot: Snapshot, source: str, symbol: str, recorded: Recorded) -> AsyncIterator[str]:
     """Each stored book for itself, and its proof against the coverage of its moment."""
     proven: list[tuple[int, int]] = []
     begins_us: int | None = None  # what is known of the book's worth
@@ -276,7 +279,7 @@ async def _books(snapshot: Snapshot, source: str, symbol: str, state: Projection
     async for found in rows_of(snapshot, BOOK_SNAPSHOTS, source, {"symbol": symbol}):
         row = _named(BOOK_SNAPSHOTS, found)
         name, time_us = f"the book of {symbol} at {row['time_us']}", row["time_us"]
-        if EventId(row["run"], row["seq"]) > state.id or time_us > state.at_us:
+        if not recorded.has_loaded(EventId(row["run"], row["seq"])) or time_us > recorded.state.at_us:
             yield f"{name} comes from a place in the journal that was not loaded"
         try:
             sides = levels_of(found)
@@ -308,10 +311,26 @@ async def _named_rows(
         yield _named(table, row)
 
 
-async def _outages(snapshot: Snapshot, source: str, state: ProjectionState) -> AsyncIterator[str]:
-    """Gaps of the connection: one after the other, and open is only the one that lasts. And what no gap is."""
+async def _outages(snapshot: Snapshot, source: str, recorded: Recorded) -> AsyncIterator[str]:
+    """Gaps of connections: one after the other, and open is only the one that lasts. And what no gap is."""
+    state = recorded.state
+    connections = {connection_of(number): shard for number, shard in recorded.shards.items()}
+    for scope, shard in connections.items():
+        async for wrong in _outages_of(snapshot, source, scope, shard):
+            yield wrong
+    scopes = {*connections, *(f"trades:{symbol}" for symbol in state.symbols)}
+    async for row in _named_rows(snapshot, GAPS, source, {}):
+        if row["scope"] not in scopes:
+            yield f"there is a gap of {row['scope']}, which the checkpoint does not know"
+    async for row in _named_rows(snapshot, INSTRUMENTS, source, {}):
+        if row["price_increment"] <= 0 or row["qty_increment"] <= 0 or row["updated_us"] > state.at_us:
+            yield f"the instrument {row['symbol']} has an increment or a time that it cannot have"
+
+
+async def _outages_of(snapshot: Snapshot, source: str, scope: str, state: ProjectionState) -> AsyncIterator[str]:
+    """The gaps of one connection."""
     last_us, still_open = -1, None
-    async for row in _named_rows(snapshot, GAPS, source, {"scope": "connection"}):
+    async for row in _named_rows(snapshot, GAPS, source, {"scope": scope}):
         if not last_us < row["first"] <= row["last"]:
             yield f"the gap of the connection from {row['first']} does not follow the one before"
         if row["closed_at"] is not None and row["closed_at"] < row["opened_at"]:
@@ -321,10 +340,3 @@ async def _outages(snapshot: Snapshot, source: str, state: ProjectionState) -> A
         last_us, still_open = row["first"], row["first"] if row["closed_at"] is None else None
     if still_open != (None if state.outage is None else state.outage.since_us):
         yield "the checkpoint does not say of the last outage whether it lasts"
-    scopes = {"connection", *(f"trades:{symbol}" for symbol in state.symbols)}
-    async for row in _named_rows(snapshot, GAPS, source, {}):
-        if row["scope"] not in scopes:
-            yield f"there is a gap of {row['scope']}, which the checkpoint does not know"
-    async for row in _named_rows(snapshot, INSTRUMENTS, source, {}):
-        if row["price_increment"] <= 0 or row["qty_increment"] <= 0 or row["updated_us"] > state.at_us:
-            yield f"the instrument {row['symbol']} has an increment or a time that it cannot have"

@@ -15,6 +15,7 @@ from tidelog.errors import ConfigError
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.load.loader import SAMPLE_S, Loader, Options, require_journal, source_of, state_of
+from tidelog.market.load.settling import recorded
 from tidelog.market.maintenance.audit import audit, may_be_gone, rows_of
 from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, INSTRUMENTS, MARKET_TABLES, TRADES
@@ -37,6 +38,7 @@ class Report(Struct):
     source: str
     rows: dict[str, int]  # by table
     folded: EventId | None = None  # the journal was folded again from here on; None: it was not
+    shards: int = 1  # whose journals the rows come from
     whole: bool = False  # ... which is its beginning, and nothing of the store had expired
     expired: bool = False
     findings: list[str] = []
@@ -45,7 +47,12 @@ class Report(Struct):
     def not_looked_at(self) -> str:
         """What is vouched for by nothing, for people."""
         parts = []
-        if self.folded is None:
+        if self.folded is None and self.shards > 1:
+            parts.append(
+                f"the journals of the {self.shards} shards: whether all that they have is here, and contents of trades "
+                "and books"
+            )
+        elif self.folded is None:
             parts.append(
                 "the journal (none was given): whether all that it has is here, and contents of trades and books"
             )
@@ -77,13 +84,16 @@ async def verify_market(
     """
     source = source_of(name)
     async with store.snapshot() as snapshot:  # one view: what is recorded meanwhile shows in none of it
-        checkpoint = await snapshot.checkpoint(source)
-        if checkpoint is None or checkpoint.position is None:
+        found = await recorded(snapshot, name)
+        if found is None or found.commits == 0:
             raise ConfigError(f"the store holds no recording {name!r}")
-        state = state_of(checkpoint)
+        state = found.state
+        if len(found.shards) > 1:
+            journal = None  # which of them a row is to be made from, the symbols' moves decide: see `Report`
         rows = {table.name: await snapshot.count(table, scope=source) for table in _COMPARED}
-        report = Report(source, rows, expired=any(one.from_us for one in state.symbols.values()), findings=[])
-        await _gather(report, audit(snapshot, source, state), findings_max)
+        expired = any(one.from_us for one in state.symbols.values())
+        report = Report(source, rows, shards=len(found.shards), expired=expired, findings=[])
+        await _gather(report, audit(snapshot, source, found), findings_max)
         report.findings += (await store.check_integrity())[: findings_max - len(report.findings)]
         if journal is not None and len(report.findings) < findings_max:
             report.folded, report.whole = _begin(journal, source, state)
@@ -92,8 +102,8 @@ async def verify_market(
                 try:
                     folded = await _project_again(again, runtime, name, journal, state, sample_s)
                     async with again.snapshot() as other:
-                        found = differences(snapshot, other, source, state, folded, report)
-                        await _gather(report, found, findings_max)
+                        compared = differences(snapshot, other, source, state, folded, report)
+                        await _gather(report, compared, findings_max)
                 finally:
                     await again.close()
     return report

@@ -10,7 +10,7 @@ then, as a `BookSnapshot` under any such id. One that has to begin later, becaus
 `Missed` and then each book as it is there, as a `Baseline`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 
 import msgspec
@@ -53,23 +53,38 @@ from tidelog.market.venues import DEFAULT, VENUES, venue_of
 
 SYMBOLS_MAX = 5_000  # an exchange lists some 1,500; the bound is against names that it makes up
 REASON_MAX = 200  # characters of why a connection ended: a peer may say anything
+CONNECTION = "connection"  # the scope of its gaps
 BOOK, TRADE = "book", "trade"  # channels, as coverage names them
 MOMENT_TRADES = 100  # whose times are remembered where trades have no ids: twice as many as a snapshot repeats
+MOVED = "moved"  # why nothing comes of a symbol that another shard records from here on
 MALFORMED, RESYNC = "malformed", "resync"  # why a book is not proven: a frame could not be read; it was given up
 
 
 class Projection:
     """Applies events; `drain` hands over the rows that they have changed since it was last called."""
 
-    def __init__(self, source: str, state: ProjectionState, sample_us: int, on_fault: OnFault) -> None:
+    def __init__(
+        self,
+        source: str,
+        state: ProjectionState,
+        sample_us: int,
+        on_fault: OnFault,
+        *,
+        connection: str = CONNECTION,
+        owned: Collection[str] | None = None,
+    ) -> None:
         """
         Args:
             on_fault: is told of faults of the compiled core, in a `Stretch`.
+            connection: the scope of gaps of the connection.
+            owned: the symbols that there may be rows of; None: any.
         """
         self.state = state
         self._on_fault = on_fault
         self.refused = 0  # trades and instruments that no row can hold
         self._source = source
+        self._connection = connection
+        self._owned = owned
         self._sample_us = sample_us
         self._books: dict[str, Book] = {}
         self._lendable: dict[str, None] = {}  # books that are here and may be lent to the compiled core
@@ -161,7 +176,19 @@ class Projection:
         outage = state.outage
         if outage is not None:  # one may have begun before, for a reason that matters less
             state.outage = Outage(outage.since_us, "journal", outage.opened_us)
-            self._put_gap("connection", outage.since_us, state.at_us, "journal", outage.opened_us)
+            self._put_gap(self._connection, outage.since_us, state.at_us, "journal", outage.opened_us)
+
+    def give_up(self, symbols: Iterable[str]) -> None:
+        """Another shard may have these from here on: what is known of them is put aside, and nothing more comes."""
+        state = self.state
+        self._forget()
+        for symbol in symbols:
+            symbol_state = self._symbol(symbol)
+            symbol_state.repeats = symbol_state.unnumbered
+            for channel, interval in ((BOOK, symbol_state.book), (TRADE, symbol_state.trade)):
+                if interval is not None:
+                    self._transition(symbol, channel, GAP, state.at_us, MOVED)
+            state.leaving = {**state.leaving, symbol: state.symbols.pop(symbol)}
 
     def _apply_control(self, event: Event, at_us: int) -> None:
         """What the feed itself did between frames, or what its journal had to drop."""
@@ -188,7 +215,7 @@ class Projection:
         if state.outage is None and state.frame_us:
             since_us = state.outage_us = max(state.frame_us, state.outage_us + 1)
             state.outage = Outage(since_us, reason, at_us)
-            self._put_gap("connection", since_us, max(since_us, at_us), reason, at_us)
+            self._put_gap(self._connection, since_us, max(since_us, at_us), reason, at_us)
         for symbol, symbol_state in state.symbols.items():
             symbol_state.repeats = symbol_state.unnumbered
             for channel, interval in ((BOOK, symbol_state.book), (TRADE, symbol_state.trade)):
@@ -202,7 +229,7 @@ class Projection:
         outage, state.outage = state.outage, None
         if outage is not None:
             last_us = max(outage.since_us, at_us)
-            self._put_gap("connection", outage.since_us, last_us, outage.reason, outage.opened_us, at_us)
+            self._put_gap(self._connection, outage.since_us, last_us, outage.reason, outage.opened_us, at_us)
 
     def _apply_ack(self, ack: Ack, symbol: str | None, at_us: int) -> None:
         if symbol is None or ack.channel not in (BOOK, TRADE) or not self._admits(symbol):
@@ -283,7 +310,7 @@ class Projection:
 
     def _lend(self, lending: Lending) -> None:
         """Lend the books that can be, until each is to be stored again."""
-        for symbol in self._lendable:
+        for symbol in filter(self._is_ours, self._lendable):
             sampled_us = self._symbol(symbol).sampled_us
             lending.lend(self._books[symbol], due_us=0 if sampled_us is None else sampled_us + self._sample_us)
         self._lendable.clear()
@@ -491,10 +518,14 @@ class Projection:
     def _admits(self, symbol: str) -> bool:
         """Whether there can be rows of that symbol."""
         known = self.state.symbols
-        if symbol in known or (len(known) < SYMBOLS_MAX and "\0" not in symbol):
+        if symbol in known or (self._is_ours(symbol) and len(known) < SYMBOLS_MAX and "\0" not in symbol):
             return True
         self.refused += 1
         return False
+
+    def _is_ours(self, symbol: str) -> bool:
+        """Whether no other shard has it."""
+        return self._owned is None or symbol in self._owned
 
     # -- rows -----------------------------------------------------------------------------------------------
 

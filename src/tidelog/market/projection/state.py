@@ -55,6 +55,8 @@ class ProjectionState(Struct, omit_defaults=True):
     intervals_s: tuple[int, ...] = ()  # of the candles that were made
     journal: str = ""  # id of the journal that is loaded, hex; "": an older tidelog has loaded it, and kept none
     symbols: dict[str, SymbolState] = {}
+    entered: int = 0  # of a shard: what its journal has from before this run is loaded, and some of it was given up
+    leaving: dict[str, SymbolState] = {}  # of a shard: what it is giving up, see `market.shards.claims`
 
     @property
     def id(self) -> EventId:

@@ -83,4 +83,4 @@ class JournalLoss:
             loader = await Loader.open(store, runtime, self._name)
             entries = events_to_load(path, runtime, after=loader.committed, until=last, ending=lambda: True, vfs=vfs)
             await loader.run(entries)
-            await go_on_with(store, await store.acquire(source_of(self._name)), journal)
+            await go_on_with(store, await store.acquire(source_of(self._name)), journal, self._name)

@@ -4,22 +4,25 @@ A candle is sent whole each time, and replaces the one of its time. Late trades 
 LOOK_BACK are looked at with each commit, and sent again to a client that resumes.
 """
 
-from msgspec import DecodeError, Struct
+from contextlib import AbstractAsyncContextManager
+
+from msgspec import Struct
 
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.messages import Message, Messages, message
 from tidelog.api.live.feeds.topics import Candles
-from tidelog.api.live.feeds.watch import Watches
+from tidelog.api.live.feeds.watch import SourceWatch, Watches
 from tidelog.api.market.fields import Candle, candle_of
-from tidelog.batch import INT_MAX, Checkpoint, Row
-from tidelog.errors import StoreError
+from tidelog.batch import INT_MAX, Row
+from tidelog.errors import Corruption, StoreError
 from tidelog.market.load.completeness import with_completeness
 from tidelog.market.load.loader import source_of
-from tidelog.market.projection.state import ProjectionState, decode_state
+from tidelog.market.load.settling import checkpoints_of, recorded
+from tidelog.market.projection.state import ProjectionState
 from tidelog.market.projection.tables import CANDLES
 from tidelog.runtime import Runtime
-from tidelog.store import Condition, Store
+from tidelog.store import Condition, Snapshot, Store
 
 __all__ = ["LOOK_BACK", "candle_stream"]
 
@@ -46,7 +49,7 @@ async def candle_stream(
     """
     source = source_of(recording)
     async with store.snapshot() as snapshot:
-        state = _state(await snapshot.checkpoint(source))
+        state = await _state(snapshot, recording)
         where = _where(topic)
         latest = await snapshot.select(CANDLES, scope=source, where=where, descending=True, limit=1)
     if state is None:
@@ -56,16 +59,16 @@ async def candle_stream(
     if topic.interval_s not in state.intervals_s:
         intervals = ", ".join(map(str, state.intervals_s))
         raise Refused(400, f"interval is {topic.interval_s} s: the recording {recording} has candles of {intervals} s")
-    return _follow(store, runtime, watches, source, topic, _first(topic, latest), limits)
+    watched = watches.joined(source, lambda snapshot: checkpoints_of(snapshot, recording))
+    return _follow(store, runtime, watched, source, topic, _first(topic, latest), limits)
 
 
-def _state(checkpoint: Checkpoint | None) -> ProjectionState | None:
-    if checkpoint is None or checkpoint.position is None:
-        return None
+async def _state(snapshot: Snapshot, recording: str) -> ProjectionState | None:
     try:
-        return decode_state(checkpoint.position)
-    except DecodeError:
+        found = await recorded(snapshot, recording)
+    except Corruption:
         return None
+    return None if found is None or not found.commits else found.state
 
 
 def _where(topic: Candles) -> dict[str, Condition]:
@@ -84,7 +87,7 @@ def _first(topic: Candles, latest: list[Row]) -> int:
 async def _follow(
     store: Store,
     runtime: Runtime,
-    watches: Watches,
+    watched: AbstractAsyncContextManager[SourceWatch],
     source: str,
     topic: Candles,
     first_us: int,
@@ -92,7 +95,7 @@ async def _follow(
 ) -> Messages:
     page_rows = limits.candles_page_rows
     sent: dict[int, Row] = {}  # the latest LOOK_BACK and one, as they were sent
-    async with watches.joined(source) as watch:
+    async with watched as watch:
         while True:
             version, after_us = watch.signal.version, first_us
             while True:

@@ -102,6 +102,11 @@ class JournalTail:
         return self._core.at
 
     @property
+    def at_us(self) -> int:
+        """When that record was written; 0: none was read yet."""
+        return self._at_us
+
+    @property
     def ready(self) -> bool:
         return self._failure is None and self._core.at >= self._end
 

@@ -5,18 +5,19 @@ however many listen. What was committed they read themselves, each from where it
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tidelog.api.live.feeds.signal import Signal
-from tidelog.batch import Checkpoint
 from tidelog.errors import TidelogError
 from tidelog.runtime import Runtime
-from tidelog.store import Store
+from tidelog.store import Snapshot, Store
 from tidelog.telemetry import logger
 
 __all__ = ["SourceWatch", "Watches"]
 
+
+Look = Callable[[Snapshot], Awaitable[object]]
 
 _log = logger("live")
 
@@ -24,10 +25,11 @@ _log = logger("live")
 class SourceWatch:
     """What a source's checkpoint was at the last look; `signal` announces each new one."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, look: Look) -> None:
         self.source = source
         self.signal = Signal()
-        self.checkpoint: Checkpoint | None = None
+        self._look = look
+        self._seen: object = None  # at the last look
 
     async def run(self, store: Store, runtime: Runtime, every_s: float) -> None:
         """Look for ever. A store that is away is waited for."""
@@ -35,15 +37,15 @@ class SourceWatch:
         while True:
             try:
                 async with store.snapshot() as snapshot:
-                    found = await snapshot.checkpoint(self.source)
+                    found = await self._look(snapshot)
             except TidelogError as error:
                 if not away:
                     _log.warning("watch_failed", source=self.source, error=str(error))
                 away = True
             else:
                 away = False
-                if found != self.checkpoint:
-                    self.checkpoint = found
+                if found != self._seen:
+                    self._seen = found
                     self.signal.touch()
             await runtime.sleep(every_s)
 
@@ -59,10 +61,14 @@ class Watches:
         self._joined: dict[str, int] = {}  # by source, how many; a source without any is in neither
 
     @asynccontextmanager
-    async def joined(self, source: str) -> AsyncIterator[SourceWatch]:
-        """Its watch, for as long as the context lasts."""
+    async def joined(self, source: str, look: Look | None = None) -> AsyncIterator[SourceWatch]:
+        """Its watch, for as long as the context lasts.
+
+        Args:
+            look: gives what is another value after each commit; its checkpoint, if that is all that there is.
+        """
         if source not in self._held:
-            watch = SourceWatch(source)
+            watch = SourceWatch(source, look or (lambda snapshot: snapshot.checkpoint(source)))
             self._held[source] = watch, asyncio.create_task(watch.run(self._store, self._runtime, self._every_s))
         self._joined[source] = self._joined.get(source, 0) + 1
         try:

@@ -9,9 +9,10 @@ from cyclopts import Parameter
 
 from tidelog.cli.out import complain, say
 from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir, surroundings
-from tidelog.cli.run.file.processes import checked, warnings_of
+from tidelog.cli.run.file.processes import checked, market_source_of, warnings_of
 from tidelog.cli.run.file.reference import commented_file
 from tidelog.cli.run.file.settings import Settings
+from tidelog.cli.run.file.shards import layout_for, shards_here
 from tidelog.config import shown
 from tidelog.errors import ConfigError
 
@@ -36,7 +37,14 @@ def _plan(settings: Settings) -> list[tuple[str, str]]:
     lines += [
         ("market", f"{market.name}: {', '.join((*market.symbols, *market.channels))}; journal {market.journal}")
         for market in settings.market
+        if layout_for(market) is None
     ]
+    for market in settings.market:
+        for name, shard in shards_here(market).items():
+            if layout_for(market) is not None:
+                source = market_source_of(settings, name)
+                what = ", ".join((*source.symbols, *source.channels))
+                lines.append(("market", f"{market.name}, shard {shard}: {what}; journal {source.journal}"))
     lines += [
         ("stream", f"{stream.name}: {stream.source} to {', '.join(url.shown() for url in stream.nats)}")
         for stream in settings.stream

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from tidelog.api.http.options import JournalSource
 from tidelog.cli.run.file.settings import API, ApiSettings, Settings
+from tidelog.cli.run.file.shards import recording_of, shards_here
 from tidelog.compiled import VARIABLE
+from tidelog.market.shards.layout import journal_of
 
 __all__ = ["Part", "Published", "environment_of", "journals_of", "part_of", "published_of"]
 
@@ -43,17 +45,18 @@ class Part(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()  # whose metrics the API shows
     journals: tuple[JournalSource, ...] = ()  # which it follows
     published: Published | None = None  # of a publisher
+    stored: bool = True  # whether there is a store
 
 
 def part_of(settings: Settings, name: str) -> Part:
     """The part of the process of that name."""
     chain = tuple(each for each in settings.chain if each.name == name)
-    market = tuple(each for each in settings.market if each.name == name)
+    market = tuple(each for each in settings.market if each.name == recording_of(name))
     api = settings.api if name == API else ApiSettings(enabled=False)
     stream = tuple(each for each in settings.stream if each.name == name)
     own = msgspec.structs.replace(settings, chain=chain, market=market, stream=stream, api=api)
     if name == API:
-        sources = (*settings.sources, *settings.streams)
+        sources = (*settings.processes, *settings.streams)
         return Part(settings=own, sources=sources, journals=journals_of(settings))
     if stream:
         return Part(settings=own, published=published_of(settings, stream[0].source))
@@ -73,7 +76,11 @@ def published_of(settings: Settings, source: str) -> Published | None:
 
 def journals_of(settings: Settings) -> tuple[JournalSource, ...]:
     """What live market streams of the API follow."""
-    return tuple(JournalSource(each.name, each.journal) for each in settings.market)
+    return tuple(
+        JournalSource(each.name, journal_of(each.journal, shard.number))
+        for each in settings.market
+        for shard in shards_here(each).values()
+    )
 
 
 def environment_of(settings: Settings, name: str, environ: Mapping[str, str]) -> dict[str, str]:

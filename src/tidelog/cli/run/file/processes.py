@@ -13,8 +13,10 @@ import msgspec
 from tidelog.api.http.options import ApiOptions
 from tidelog.cli.run.file.parts import Published, journals_of, published_of
 from tidelog.cli.run.file.settings import API, SOURCES_MAX, SUPERVISOR, MarketSettings, Settings
+from tidelog.cli.run.file.shards import active_shards, layout_for, recording_of, shards_here, symbols_of
 from tidelog.config import Loaded, load
 from tidelog.errors import ConfigError
+from tidelog.market.shards.layout import WHOLE
 
 if TYPE_CHECKING:  # a process of one kind of source does not load what the others run on
     from tidelog.cli.sources.chain import ChainSource
@@ -57,21 +59,22 @@ def chain_source_of(settings: Settings, name: str) -> ChainSource:
 
 
 def market_source_of(settings: Settings, name: str) -> MarketSource:
-    """The options of `market record`. ConfigError: they cannot be meant."""
+    """The options of `market record`, of the process of that name. ConfigError: they cannot be meant."""
     from tidelog.cli.sources.market import MarketSource
+    from tidelog.cli.sources.shards import divided
     from tidelog.market.kraken.auth import ApiKey
     from tidelog.market.load.expiry import Keep
     from tidelog.market.symbols import normal_symbols
 
-    (market,) = (each for each in settings.market if each.name == name)
+    (market,) = (each for each in settings.market if each.name == recording_of(name))
     key, secret = market.key, market.secret
     if (key is None) != (secret is None):
-        raise ConfigError(f"market.{name}: give key and secret, or neither")
+        raise ConfigError(f"market.{market.name}: give key and secret, or neither")
     try:
         symbols = list(normal_symbols(market.symbols))
     except ConfigError as error:
-        raise ConfigError(f"market.{name}: symbols: {error}") from None
-    return MarketSource(
+        raise ConfigError(f"market.{market.name}: symbols: {error}") from None
+    source = MarketSource(
         symbols=symbols,
         channels=list(market.channels),
         depth=market.depth,
@@ -87,6 +90,11 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
         rest=market.rest.reveal(),
         key=None if key is None or secret is None else ApiKey(key.reveal(), secret.reveal()),
     )
+    try:
+        layout, here = layout_for(market), shards_here(market)
+        return source if layout is None else divided(source, layout, here[name])[here[name].number]
+    except ConfigError as error:
+        raise ConfigError(f"market.{market.name}: {error}") from None
 
 
 def publishing_of(settings: Settings, name: str, published: Published) -> Publishing:
@@ -127,10 +135,15 @@ def options_by_process(settings: Settings) -> dict[str, Hashable]:
     """The options of each process, by name, in the order of their start: one whose options change has to restart."""
     shared = (settings.store, settings.logs.format)
     parts: dict[str, Hashable] = {chain.name: (chain, shared) for chain in settings.chain}
-    parts |= {market.name: (market, shared) for market in settings.market}
+    for market in settings.market:
+        for name, shard in shards_here(market).items():
+            own = market if shard == WHOLE else msgspec.structs.replace(market, symbols=symbols_of(market, shard))
+            parts[name] = (own, shared)
     parts |= {each.name: (each, published_of(settings, each.source), shared) for each in settings.stream}
     if settings.api.enabled:
-        parts[API] = (settings.api, settings.sources, settings.streams, journals_of(settings), shared)
+        # which symbol is in which of its journals: streams of it have to begin anew
+        divided = tuple((market.shards, market.shard_symbols) for market in settings.market)
+        parts[API] = (settings.api, settings.processes, settings.streams, journals_of(settings), divided, shared)
     return parts
 
 
@@ -173,6 +186,18 @@ def warnings_of(loaded: Loaded[Settings], file: str) -> list[str]:
         for override in loaded.overrides
         if override.path in loaded.given
     ]
+    for market in loaded.value.market:
+        layout = layout_for(market)
+        idle = [] if layout is None else [*{*range(1, layout.of + 1)} - {*active_shards(market, layout)}]
+        if idle:
+            warnings.append(
+                f"market.{market.name}: no symbol falls to shard {', '.join(map(str, idle))}: it is not run"
+            )
+        if market.shard is not None and loaded.value.store.url.reveal().startswith("sqlite:"):
+            warnings.append(
+                f"market.{market.name}: only shard {market.shard} is run here, and shards on other machines cannot "
+                "write to a SQLite store: give one of PostgreSQL"
+            )
     if not loaded.value.sources:
         warnings.append(f"{file} has no [[chain]] and no [[market]]: only what is in the store is served")
     return warnings
@@ -200,8 +225,23 @@ def _judge(settings: Settings) -> None:
             raise ConfigError(f"stream.{stream.name}: there is no [[chain]] and no [[market]] called {stream.source}")
     if not names and not settings.api.enabled:
         raise ConfigError("there is nothing to run: add a [[chain]] or a [[market]]")
-    if len(names) > SOURCES_MAX:
-        raise ConfigError(f"there are {len(names)} sources: {SOURCES_MAX} at most, the others in a file of their own")
+    for market in settings.market:
+        try:
+            shards_here(market)
+        except ConfigError as error:
+            raise ConfigError(f"market.{market.name}: {error}") from None
+    for stream in settings.stream:
+        if any(market.name == stream.source and layout_for(market) is not None for market in settings.market):
+            raise ConfigError(
+                f"stream.{stream.name}: {stream.source} has shards, and a stream is published from one journal: leave "
+                "the [[stream]] or the shards out"
+            )
+    count = len(settings.processes) + len(settings.streams)
+    shards = " and shards" if settings.processes != settings.sources else ""
+    if count > SOURCES_MAX:
+        raise ConfigError(
+            f"there are {count} sources{shards}: {SOURCES_MAX} at most, the others in a file of their own"
+        )
     for name in _repeated(names):
         raise ConfigError(f"two sources are called {name}: give one another name")
     if len(settings.chain) > 1:
@@ -210,15 +250,16 @@ def _judge(settings: Settings) -> None:
                 raise ConfigError(f"chain.{chain.name}: there are several chains in one store: give each its chain_id")
     for chain_id in _repeated(each.chain_id for each in settings.chain):
         raise ConfigError(f"two sources are chain {chain_id}: one source with the endpoints of both fails over")
-    for journal in _repeated(os.path.realpath(each.journal) for each in settings.market):
+    for journal in _repeated(os.path.realpath(each.path) for each in journals_of(settings)):
         raise ConfigError(f"two recordings write {journal}: give each a journal of its own")
     if settings.run.stable < STABLE_S_MIN:
         raise ConfigError(f"run.stable: give {STABLE_S_MIN:g}s or more")
     for chain in settings.chain:
         chain_source_of(settings, chain.name)
     for market in settings.market:
-        market_source_of(settings, market.name)
-    api_options_of(settings, names)
+        for name in shards_here(market):
+            market_source_of(settings, name)
+    api_options_of(settings, (*settings.processes, *settings.streams))
     for name in (*settings.names, SUPERVISOR):
         if len(os.fsencode(settings.socket(name))) > SOCKET_PATH_MAX:
             raise ConfigError(

@@ -11,12 +11,14 @@ from msgspec import Meta, Struct, field
 
 from tidelog.api.http.options import ApiOptions
 from tidelog.chain.sync.defaults import BEHIND_BLOCKS, POLL_S, REORG_PATIENCE_S
+from tidelog.cli.run.file.shards import shards_here
 from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.cli.sources.contracts import CONTRACTS_MAX, ContractSettings
 from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
 from tidelog.config.values import Pause, SocketUrl
 from tidelog.market.kraken.urls import REST_URL
 from tidelog.market.load.expiry import KEEP_DAYS_MIN
+from tidelog.market.shards.layout import SHARDS_MAX
 
 __all__ = ["API", "SUPERVISOR", "ApiSettings", "ChainSettings", "MarketSettings", "Settings", "StoreUrl"]
 
@@ -28,6 +30,7 @@ SOURCES_MAX = 64  # a process each, some 100 MB: more is a job for several machi
 
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
+ShardCount = Annotated[int, Meta(ge=1, le=SHARDS_MAX)]
 Days = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 StoreDays = Annotated[float, Meta(ge=KEEP_DAYS_MIN)]
@@ -239,6 +242,27 @@ class MarketSettings(Struct, frozen=True, kw_only=True):
             min_length=1,
         ),
     ] = ("book", "trade")
+    shards: Annotated[
+        ShardCount | None,
+        Meta(
+            description="Processes that it is divided into, each with a connection and a journal of its own.",
+            examples=[2],
+        ),
+    ] = None
+    shard: Annotated[
+        str | None,
+        Meta(
+            description="The one shard that is run here; the others on other machines, into the same store.",
+            examples=["2/2"],
+        ),
+    ] = None
+    shard_symbols: Annotated[
+        tuple[tuple[str, ...], ...],
+        Meta(
+            description="The symbols of the first shard, of the second, and so on; those in no list go by their hash.",
+            examples=[[["BTC/USD"], ["ETH/USD"]]],
+        ),
+    ] = ()
     depth: Annotated[Literal[10, 25, 100, 500, 1000], Meta(description="Of books.")] = 10
     interval: Annotated[int, Meta(description="Of the exchange's candles, in minutes.", ge=1)] = 1
     protocol: Annotated[Literal["v2", "v1"], Meta(description="Kraken's WebSocket API.")] = "v2"
@@ -396,7 +420,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     def names(self) -> tuple[str, ...]:
         """Of the processes beside the supervisor, in the order of their start."""
         served = (API,) if self.api.enabled else ()
-        return (*self.sources, *self.streams, *served)
+        return (*self.processes, *self.streams, *served)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Of the sources: one for each, but for a recording that is divided. ConfigError: it cannot be divided so."""
+        return (
+            *(chain.name for chain in self.chain),
+            *(process for market in self.market for process in shards_here(market)),
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class RecordingFacts(Struct, frozen=True):
     journal_stalled: bool = False
     loading: bool = False  # into a store
     loader_lag_s: float | None = None  # None: nothing was loaded yet
+    waits: str | None = None  # for which other shard the loader waits
 
 
 class Unproven:
@@ -66,7 +67,9 @@ def readiness(facts: RecordingFacts, limits: ReadinessLimits) -> Readiness:
         reasons.append(f"for more than {limits.unproven_s:.0f} s no message has proven the book of {shown}")
     if facts.journal_stalled:
         reasons.append("the journal cannot commit, or is full of what waits for its disk")
-    if facts.loading and facts.loader_lag_s is None:
+    if facts.waits is not None:
+        reasons.append(facts.waits)
+    elif facts.loading and facts.loader_lag_s is None:
         reasons.append("nothing has been loaded into the store yet")
     elif facts.loading and facts.loader_lag_s is not None and facts.loader_lag_s > limits.loader_lag_s:
         reasons.append(

@@ -1,0 +1,173 @@
+"""The journal of a recording into its store, as it grows: of one process, or of a shard."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import aclosing, suppress
+from functools import partial
+
+from tidelog.cli.sources.market import MarketSource, SourceShard
+from tidelog.cli.sources.shards import journals_here, place_of
+from tidelog.cli.stores import opened
+from tidelog.errors import Fenced
+from tidelog.market.events import EventId
+from tidelog.market.journal.reader import identity_at
+from tidelog.market.load.loader import Loader, Options, OwnedShard
+from tidelog.market.load.settling import Claiming, claims_of
+from tidelog.market.load.sharded import Abandoned, Live, OpenLoader, ShardLoading
+from tidelog.market.projection.inputs import ProjectionInput
+from tidelog.market.replay.position import events_to_load
+from tidelog.runtime import Runtime
+from tidelog.store import Store
+from tidelog.telemetry import MarketMetrics
+
+__all__ = ["Loading", "given_up"]
+
+
+class Loading:
+    """How far the store is, and the task that brings it there.
+
+    Args:
+        wanted: gives the symbols that are recorded now.
+    """
+
+    def __init__(
+        self, source: MarketSource, runtime: Runtime, metrics: MarketMetrics, wanted: Callable[[], Collection[str]]
+    ) -> None:
+        self.committed = EventId(0, 0)  # in the store
+        self.store: Store | None = None  # once it is open
+        self.ended = False  # set it when the recording has ended: what the journal has then is still loaded
+        self._source = source
+        self._runtime = runtime
+        self._metrics = metrics
+        self._wanted = wanted
+        self._shard: ShardLoading | None = None
+
+    @property
+    def waits(self) -> str | None:
+        """For which other shard it waits, in a sentence."""
+        return None if self._shard is None else self._shard.waits
+
+    def follow(self) -> None:
+        """Other symbols are wanted from here on."""
+        if self._shard is not None:
+            self._shard.follow()
+
+    async def run(self, db: str, journal: bytes, run: int, since_us: int) -> None:
+        """Load until the recording has ended, and all that it has left.
+
+        Args:
+            journal: the id of the journal.
+            run: its run that is recorded.
+            since_us: when that began.
+        """
+        async with opened(db, readonly=False, runtime=self._runtime) as store:
+            self.store = store
+            try:
+                await self._load(store, journal, Live(run, since_us, self._wanted))
+            finally:
+                self.store = None
+
+    async def _load(self, store: Store, journal: bytes, live: Live) -> None:
+        source, shard = self._source, self._source.shard
+        if shard is None:
+            loader = await self._opened(store, journal, None)
+            async with store.snapshot() as snapshot:  # after it was opened: see `settling`
+                if await claims_of(snapshot, source.name) is None:
+                    await loader.run(self._entries(source.journal, loader, None))
+                    return
+            shard = SourceShard(1, 1, (1,), source.journal)  # it has had shards
+        me = _claiming(source, shard)
+        self._shard = self._sharded(store, me, lambda owned: self._opened(store, journal, owned), shard.base)
+        aside: asyncio.Task[None] | None = None
+        if shard.number == min(shard.active):
+            aside = asyncio.create_task(self._load_abandoned(store, me, shard))
+        try:
+            await self._shard.run(live)
+        finally:
+            if aside is not None:
+                aside.cancel()
+                with suppress(asyncio.CancelledError):
+                    await aside
+
+    def _sharded(self, store: Store, me: Claiming, open_loader: OpenLoader, base: str) -> ShardLoading:
+        return ShardLoading(
+            store,
+            self._runtime,
+            me,
+            open_loader,
+            lambda loader, until: self._entries(me.journal, loader, until),
+            lambda: journals_here(base),
+        )
+
+    async def _load_abandoned(self, store: Store, me: Claiming, shard: SourceShard) -> None:
+        abandoned = Abandoned(self._runtime, me, lambda: journals_here(shard.base), shard.active)
+        with suppress(Fenced):  # the operator does it, or it was started again
+            await abandoned.run(lambda one: self.load_whole(store, one, shard.base))
+
+    async def load_whole(self, store: Store, one: Claiming, base: str) -> None:
+        """Load the journal of a shard that is not recorded any more, and let others have its symbols."""
+        identity = await self._runtime.compute(partial(identity_at, one.journal))
+        journal = None if identity is None else identity.id
+
+        async def open_loader(owned: OwnedShard) -> Loader:
+            return await self._opened(store, journal, owned, MarketMetrics())
+
+        await self._sharded(store, one, open_loader, base).run(None)
+
+    async def _opened(
+        self, store: Store, journal: bytes | None, owned: OwnedShard | None, metrics: MarketMetrics | None = None
+    ) -> Loader:
+        options = Options(keep=self._source.keep)
+        loader = await Loader.open(
+            store,
+            self._runtime,
+            self._source.name,
+            options,
+            journal=journal,
+            metrics=metrics or self._metrics,
+            shard=owned,
+        )
+        if metrics is None:
+            self.committed = loader.committed
+        return loader
+
+    async def _entries(self, path: str, loader: Loader, until: EventId | None) -> AsyncIterator[ProjectionInput]:
+        own = path == self._source.journal
+        reading = events_to_load(
+            path,
+            self._runtime,
+            after=loader.committed,
+            until=until,
+            ending=(lambda: self.ended) if until is None else (lambda: True),
+            on_block=loader.traces.read,
+            on_fault=loader.note_fault,
+        )
+        async with aclosing(reading) as found:
+            async for entry in found:
+                if own:
+                    self.committed = loader.committed
+                yield entry
+
+
+async def given_up(journal: str, runtime: Runtime, db: str, name: str, number: int) -> None:
+    """Load what the journal of a shard has left, and let others have its symbols."""
+    shard = SourceShard(number, number, (number,), journal)
+    source = MarketSource(
+        symbols=[],
+        channels=[],
+        depth=0,
+        interval=0,
+        journal=journal,
+        db=db,
+        name=name,
+        protocol="",
+        url=None,
+        shard=shard,
+    )
+    async with opened(db, readonly=False, existing=True, runtime=runtime) as store:
+        await Loading(source, runtime, MarketMetrics(), tuple).load_whole(store, _claiming(source, shard), journal)
+
+
+def _claiming(source: MarketSource, shard: SourceShard) -> Claiming:
+    return Claiming(str(source.name), shard.number, shard.of, place_of(shard.base), str(source.journal), os.getpid())
