@@ -65,6 +65,7 @@ bench: $(INSTALLED) $(CORE) ## measurements, as ratios against something run bes
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.market
 	$(BIN)/python -m bench.market_path
+	$(BIN)/python -m bench.shards
 	$(BIN)/python -m bench.serve
 	$(BIN)/python -m bench.stream
 	$(BIN)/python -m bench.rpc

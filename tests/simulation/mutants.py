@@ -38,6 +38,7 @@ class Mutant(NamedTuple):
     selection: bool = False  # ... and only what these log is held
     asked: bool = False  # ... while in history endpoints are asked what these log
     streams: bool = False  # whether their changes are published to a stream
+    shards: bool = False  # whether several programs record a market together
 
 
 # An empty list of receipts alone is refused by the receipts' root: who believes it must have lost that check too.
@@ -59,6 +60,30 @@ _LACKING = "elif receipts is None or isinstance(receipts, SourceError) or receip
 _TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
 
 MUTANTS: dict[str, Mutant] = {
+    "symbol_in_two_shards": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.market.shards.claims",
+                "        owner = claims.owners.get(symbol) or earlier.get(symbol, number)\n",
+                "        owner = number\n",
+            ),
+        ),
+        shards=True,
+    ),
+    "symbol_moved_without_its_past": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.market.load.settling",
+                "            state.symbols |= claimed.taken\n",
+                "            pass\n",
+            ),
+        ),
+        shards=True,
+    ),
     "publisher_trusts_its_memory": Mutant(
         "chain",
         40,
@@ -758,6 +783,7 @@ def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None
                 selection=mutant.selection,
                 asked=mutant.asked,
                 streams=mutant.streams,
+                shards=mutant.shards,
             )
         )
         if not verdict.ok:

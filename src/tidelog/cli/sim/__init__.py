@@ -154,6 +154,7 @@ def run(
     selection: Annotated[bool, Parameter(negative="")] = False,
     asked: Annotated[bool, Parameter(negative="")] = False,
     streams: Annotated[bool, Parameter(negative="")] = False,
+    shards: Annotated[bool, Parameter(negative="")] = False,
     shrink: Annotated[bool, Parameter(negative="")] = False,
     jobs: int | None = None,
 ) -> None:
@@ -176,6 +177,7 @@ def run(
         selection: nothing is held of its blocks but headers and what contracts log.
         asked: alike, and in history endpoints are asked what contracts log, which is proven at the end.
         streams: the chain's changes are published to a stream, which somebody follows.
+        shards: the market is recorded by several programs, whose symbols are divided anew now and then.
         shrink: if a run fails, remove what the failure does not need, and print the schedule that is left.
         jobs: processes for --seeds; as many as there are processors, if it is not given.
     """
@@ -188,7 +190,7 @@ def run(
         schedule=schedule,
         chain=chain,
         market=market,
-        extras=Extras(contracts, selection, asked, streams),
+        extras=Extras(contracts, selection, asked, streams, shards),
         shrink=shrink,
         jobs=jobs,
     )

@@ -22,12 +22,13 @@ TRACE_LINES = 40  # the last ones, shown where a run failed
 
 
 class Extras(Struct, frozen=True):
-    """What a simulated chain has besides; see `generate`."""
+    """What a simulated chain, or market, has besides; see `generate`."""
 
     contracts: bool = False
     selection: bool = False
     asked: bool = False
     streams: bool = False
+    shards: bool = False
 
     @property
     def flags(self) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tidelog.sim.runs.chain import ChainRun
 from tidelog.sim.runs.market import MarketRun
+from tidelog.sim.runs.sharding import ShardsRun
 from tidelog.sim.scenario import schedule as plan
 from tidelog.sim.scenario.generator import generate
 from tidelog.sim.world.loop import Deadlock, Escaped, SimLoop
@@ -77,6 +78,8 @@ def play(schedule: plan.Schedule) -> Verdict:
 def _runner(schedule: plan.Schedule) -> Callable[[World], Any]:
     if schedule.kind == plan.CHAIN:
         return lambda world: ChainRun(world, schedule).run()
+    if schedule.shards:
+        return lambda world: ShardsRun(world, schedule).run()
     return lambda world: MarketRun(world, schedule).run()
 
 

@@ -52,7 +52,7 @@ MARKET_POINTS = (
     "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
     "store.written", "store.committed",
 )  # fmt: skip
-
+SHARD_POINTS = ("shards.left", "shards.given_up", "shards.claimed", "shards.taken")
 
 # What came later is drawn by chance of its own, so that a seed keeps the rest of its meaning.
 HEADS_CHANCE = 0.3
@@ -92,6 +92,7 @@ def generate(
     selection: bool = False,
     asked: bool = False,
     streams: bool = False,
+    shards: bool = False,
 ) -> plan.Schedule:
     """The schedule of a seed.
 
@@ -101,6 +102,7 @@ def generate(
         selection: whether only what these log is held of the blocks; alike.
         asked: whether endpoints are asked what these logged in history, which is proven at the end; alike.
         streams: whether the changes are published to a stream that somebody follows; alike.
+        shards: whether several programs record a market together; alike.
     """
     rng = random.Random(f"{seed} {kind} schedule")
     count = rng.randint(*EVENTS) if steps is None else steps
@@ -121,6 +123,8 @@ def generate(
         if streams:
             chain = _streams(random.Random(f"{seed} {kind} streams"), chain, faults=steps != 0)
         return chain
+    if shards:
+        return _shards(random.Random(f"{seed} {kind} shards"), seed, count)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
@@ -180,6 +184,24 @@ def _market(rng: random.Random, seed: int, count: int) -> plan.Schedule:
     events = [_event(rng, busy_s, draw, MARKET_POINTS, "frame") for _ in range(count)]
     protocol = "v2" if rng.random() < 0.7 else "v1"
     return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), protocol=protocol)
+
+
+def _shards(rng: random.Random, seed: int, count: int) -> plan.Schedule:
+    """Several programs of one recording, and layouts that change."""
+    busy_s = round(rng.uniform(*MARKET_BUSY_S), 1)
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (6, lambda: plan.Divide(rng.random() < 0.7)),
+        (6, lambda: _crash(rng)),
+        (1, lambda: plan.Restart()),
+        (1, lambda: plan.Cut(rng.choice((1000, 1006, 1012)))),
+        (1, lambda: plan.Refuse(_span(rng))),
+        (2, lambda: _disk(rng)),
+        (1, lambda: plan.SlowDisk(round(rng.uniform(0.1, 5.0), 2), _span(rng))),
+        (1, lambda: plan.Rival(_span(rng))),
+        (1, lambda: plan.Uncertain(rng.randint(1, 2))),
+    ]
+    events = [_event(rng, busy_s, draw, (*MARKET_POINTS, *SHARD_POINTS), "frame") for _ in range(count)]
+    return plan.Schedule(plan.MARKET, seed, busy_s, tuple(events), shards=rng.randint(2, 4))
 
 
 def _unknown(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:

@@ -179,6 +179,12 @@ class LoseJournal(Struct, frozen=True, tag="lose_journal"):
     """The program is killed, and its journal moved away before it is started again."""
 
 
+class Divide(Struct, frozen=True, tag="divide"):
+    """The symbols are divided anew among the shards, which are stopped in order or `killed`, and start with that."""
+
+    killed: bool = False
+
+
 class Copy(Struct, frozen=True, tag="copy"):
     """The operator takes a copy of the store."""
 
@@ -226,7 +232,7 @@ Action: TypeAlias = (
     Crash | Restart | Takeover | Jump | DiskFault | SlowDisk | Rival | Uncertain
     | Grow | Fork | Lie | Down | Slow | Lag
     | Fault | Cut | List | Halt | Refuse | Deny | Churn | Reload | LoseJournal
-    | Copy | Restore
+    | Copy | Restore | Divide
     | StreamLoss | StreamDown | StreamSilence | StreamDoubt | StreamKill
 )  # fmt: skip
 
@@ -263,6 +269,7 @@ class Schedule(Struct, frozen=True):
     calm_s: float = 0.0  # after what goes wrong: a time in which nothing may be lost
     limits: str = ""  # the plan of every replica, by its name in `limits.PLANS`, also in the quiet phase
     troubled: bool = False  # before the quiet phase a block cannot be had: what is before it has to be stored
+    shards: int = 0  # so many programs record the markets together; 0: one does, with all that is below
     private: tuple[str, ...] = ()  # channels of the account that are recorded too, by a program of their own
 
 
