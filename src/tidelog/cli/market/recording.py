@@ -60,7 +60,7 @@ def print_released(journal: str, db: str, name: str, shard: int) -> None:
         raise ConfigError(f"{journal} cannot be opened: there is no such file")
     configure_logs(level="warning")
     run(given_up(journal, SystemRuntime(), db, name, shard))
-    print(f"{shard_source(name, shard)} has no symbols any more, and all of {journal} is in the store")
+    say(f"{shard_source(name, shard)} has no symbols any more, and all of {journal} is in the store")
 
 
 def api_key() -> ApiKey | None:
