@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from tests.simulated import Simulated
 from tests.system.sql import opened, position
 from tidelog.errors import Unreachable
 from tidelog.sim.node.chain.tree import BlockTree
+from tidelog.stream import Change
+from tidelog.stream import changes as stream_changes
 from tidelog.stream.envelope import part_of
 from tidelog.stream.jetstream import JetStream, StreamSettings
 from tidelog.stream.port import Stored
@@ -242,6 +244,47 @@ def test_two_publishers_of_a_store_publish_each_change_once(tmp_path: Path, nats
             first.kill9()
         story.judge()
         folds_to_the_table(nats.url, story.db)
+
+
+# -- final blocks ---------------------------------------------------------------------------------------------------
+
+
+async def read_final(nats: str, last: int) -> list[tuple[int, int, str]]:
+    found: list[tuple[int, int, str]] = []
+    async with asyncio.timeout(UNTIL_S), aclosing(stream_changes(nats, chain=CHAIN_ID, final=True)) as items:
+        async for item in items:
+            assert isinstance(item, Change)
+            assert item.kind == "apply"
+            assert item.block is not None
+            found.append((item.seq, item.number, item.hash))
+            if item.number >= last:
+                return found
+    raise AssertionError
+
+
+def test_final_blocks_come_once_in_order_without_reverts(tmp_path: Path, nats: NatsServer) -> None:
+    rng = random.Random(6)
+    final = ("stream", "run", "--nats", nats.url, "--chain-id", str(CHAIN_ID), "--delivery", "final")
+    with told(tmp_path, nats.url) as story:
+        command = (*final, "--db", story.db)
+        for life in range(4):
+            with Running(*command, log=tmp_path / "final"):
+                story.disturb(rng)
+                story.node.do(partial(story.node.tree.extend, 10))
+                story.moves("a reorg and blocks")
+                at = position(story.db, CHAIN_ID)
+                assert at is not None
+                last = int(at["finalized"])
+                found = asyncio.run(read_final(nats.url, last))
+            if life == 2:
+                nats.kill()
+                nats.lose()
+                nats.start()
+        with opened(story.db) as view:
+            rows = view.rows(f"SELECT number, hash FROM blocks WHERE chain_id = {CHAIN_ID} ORDER BY number")
+        blocks = [(number + 1, number, "0x" + block_hash.hex()) for number, block_hash in rows]
+        assert found == blocks[: len(found)]
+        assert found[-1][1] == last > 0
 
 
 # -- what becomes of the stream ---------------------------------------------------------------------------------------

@@ -4,7 +4,14 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
 from tidelog.runtime import SystemRuntime
-from tidelog.stream.chain.messages import ChainLanguage, StreamItem, changes_subject, stream_name
+from tidelog.stream.chain.messages import (
+    ChainLanguage,
+    StreamItem,
+    changes_subject,
+    final_stream,
+    final_subject,
+    stream_name,
+)
 from tidelog.stream.consumer import consume
 from tidelog.stream.jetstream import JetStream, StreamSettings
 from tidelog.stream.login import Login
@@ -25,6 +32,7 @@ def changes(
     *,
     chain: int,
     after: str | datetime = "0",
+    final: bool = False,
     stream: str | None = None,
     login: Login | None = None,
 ) -> AsyncGenerator[StreamItem, None]:
@@ -37,14 +45,18 @@ def changes(
         chain: the chain id (EIP-155).
         after: the `place` behind what was applied; "0": the beginning; "now": what comes from now on; a time with its
             zone: what the stream took then or later.
-        stream: the stream's name, if it is not `tidelog-chain-ID`.
+        final: its final blocks alone, which are never reverted, where they are published.
+        stream: the stream's name, if it is not `tidelog-chain-ID`, or `tidelog-final-ID`.
         login: credentials and TLS, where the server wants them.
 
     Raises:
         ConfigError: the server refuses us, `after` cannot be read, or nats-py is not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
-    settings = StreamSettings(stream or stream_name(chain), changes_subject(chain))
+    if final:
+        settings = StreamSettings(stream or final_stream(chain), final_subject(chain))
+    else:
+        settings = StreamSettings(stream or stream_name(chain), changes_subject(chain))
     transport = JetStream(_urls(servers), settings, login)
     return consume(transport, SystemRuntime(), ChainLanguage(chain), after=after)
 

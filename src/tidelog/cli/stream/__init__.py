@@ -67,6 +67,7 @@ def run_stream(
     recording: str = "kraken",
     stream: Name = None,
     detail: Literal["header", "logs"] = "header",
+    delivery: Literal["latest", "final"] = "latest",
     events: str = "trade,book,top,candle,proof,gap",
     frames: Annotated[bool, Parameter(negative="")] = False,
     replicas: int = 1,
@@ -85,6 +86,7 @@ def run_stream(
         journal: publish this journal's recording instead of a chain.
         recording: what the recording is called.
         detail: what a message says of a block: its header, or its header and its logs.
+        delivery: each change at the head, with reverts; or final blocks alone, which are never reverted.
         events: which events of a recording.
         frames: of a recording, publish the records as they were journaled instead of its events.
         replicas: servers that keep the stream.
@@ -101,7 +103,7 @@ def run_stream(
     limits = Limits(replicas, max_bytes, max_age)
     publishing: ChainPublishing | MarketPublishing
     if journal is None:
-        publishing = ChainPublishing(nats, login.login, stream, limits, db, chain_id, detail)
+        publishing = ChainPublishing(nats, login.login, stream, limits, db, chain_id, detail, delivery)
     elif chain_id is not None:
         raise ConfigError("--chain-id and --journal: a stream has a chain's changes or a recording")
     else:
@@ -115,6 +117,7 @@ def read(
     nats: Nats,
     chain_id: Annotated[int | None, Parameter(help="Which chain.")] = None,
     recording: Annotated[str | None, Parameter(help="Which recording, instead of a chain.")] = None,
+    final: Annotated[bool, Parameter(negative="")] = False,
     frames: Annotated[bool, Parameter(negative="")] = False,
     stream: Name = None,
     after: str = "0",
@@ -125,6 +128,7 @@ def read(
     """Print a chain's changes, or a recording, from a stream, one JSON object a line, and those that come.
 
     Args:
+        final: of a chain, its final blocks alone.
         frames: of a recording, the records as they were journaled; payloads in Base64.
         after: the place behind what you have; 0: the beginning; now: what comes from now on; a time as
             2026-05-01T12:30:00Z: what the stream took then or later.
@@ -137,6 +141,6 @@ def read(
     if (chain_id is None) == (recording is None):
         raise ConfigError("say what to read: --chain-id, or --recording")
     if chain_id is not None:
-        print_chain(nats, chain_id, stream, after, count, login.login, log_level)
+        print_chain(nats, chain_id, final, stream, after, count, login.login, log_level)
     elif recording is not None:
         print_recording(nats, recording, frames, stream, after, count, login.login, log_level)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +19,9 @@ from tidelog.market.journal.writer import FOLLOW_POLL_S
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.store import Store
 from tidelog.stream import Login, changes, events
-from tidelog.stream.chain.messages import Detail, changes_subject, stream_name
+from tidelog.stream.backlog import Backlog
+from tidelog.stream.chain.final import FinalBlocks
+from tidelog.stream.chain.messages import Detail, changes_subject, final_stream, final_subject, stream_name
 from tidelog.stream.chain.outbox import Outbox
 from tidelog.stream.jetstream import JetStream, Limits, StreamSettings
 from tidelog.stream.market.journal import JournalBacklog
@@ -60,6 +62,7 @@ class ChainPublishing(Struct, frozen=True):
     db: str
     chain_id: int | None
     detail: Detail
+    delivery: Literal["latest", "final"] = "latest"
 
 
 class MarketPublishing(Struct, frozen=True):
@@ -162,10 +165,15 @@ async def _chain(
 ) -> AsyncIterator[tuple[Publisher, Store | None]]:
     async with opened(asked.db, runtime=runtime) as store:
         chain = await the_chain(store, asked.chain_id)
-        settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
+        backlog: Backlog
+        if asked.delivery == "final":
+            settings = StreamSettings(asked.stream or final_stream(chain), final_subject(chain), asked.limits)
+            backlog = FinalBlocks(store, runtime, chain, detail=asked.detail, metrics=metrics)
+        else:
+            settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
+            backlog = Outbox(store, runtime, chain, detail=asked.detail, metrics=metrics)
         transport = JetStream(asked.nats, settings, asked.login)
-        outbox = Outbox(store, runtime, chain, detail=asked.detail, metrics=metrics)
-        yield Publisher(outbox, transport, runtime, metrics=metrics), store
+        yield Publisher(backlog, transport, runtime, metrics=metrics), store
 
 
 @asynccontextmanager
@@ -191,6 +199,7 @@ async def _recording(
 def print_chain(
     nats: tuple[str, ...],
     chain: int,
+    final: bool,
     stream: str | None,
     after: str,
     count: int | None,
@@ -198,7 +207,7 @@ def print_chain(
     log_level: LogLevel,
 ) -> None:
     configure_logs(level=log_level)
-    run(_printed(changes(nats, chain=chain, after=_begin(after), stream=stream, login=login), count))
+    run(_printed(changes(nats, chain=chain, after=_begin(after), final=final, stream=stream, login=login), count))
 
 
 def print_recording(

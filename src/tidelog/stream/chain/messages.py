@@ -25,6 +25,8 @@ __all__ = [
     "Reset",
     "StreamItem",
     "changes_subject",
+    "final_stream",
+    "final_subject",
     "messages_of",
     "reset_message",
     "stream_name",
@@ -88,6 +90,16 @@ def stream_name(chain: int) -> str:
     return f"tidelog-chain-{chain}"
 
 
+def final_subject(chain: int) -> str:
+    """The same of its final blocks."""
+    return f"tidelog.final.{chain}"
+
+
+def final_stream(chain: int) -> str:
+    """The usual name of the stream of its final blocks."""
+    return f"tidelog-final-{chain}"
+
+
 def reset_message(chain: int, after: Place, place: Place) -> Message:
     """What says that the store went back from one place to another."""
     said = Reset(chain=chain, seq=place.seq, place=place_text(place))
@@ -96,7 +108,14 @@ def reset_message(chain: int, after: Place, place: Place) -> Message:
 
 
 def messages_of(
-    chain: int, row: Row, after: Place, block: Block | None, logs: Sequence[Log] | None, payload_max: int
+    chain: int,
+    row: Row,
+    after: Place,
+    block: Block | None,
+    logs: Sequence[Log] | None,
+    payload_max: int,
+    *,
+    subjects: str | None = None,
 ) -> list[Message]:
     """A row of `changes` as messages.
 
@@ -104,6 +123,7 @@ def messages_of(
         after: the place before it.
         logs: of the block; None: the stream has none.
         payload_max: bytes of a message, headers included.
+        subjects: what their subjects begin with, if not `changes_subject`.
 
     Raises:
         ConfigError: a log, or the header, does not fit into one message.
@@ -118,7 +138,7 @@ def messages_of(
             f"block {change.number} needs a message of {size} bytes, and the server takes {payload_max}: "
             "raise its max_payload, or publish headers without logs"
         )
-    subject = f"{changes_subject(chain)}.{change.kind}"
+    subject = f"{subjects or changes_subject(chain)}.{change.kind}"
     name = f"{change.writer}-{change.seq}"
     return envelopes(name, after, place, [(subject, payload) for payload in parts])
 

@@ -118,7 +118,7 @@ def publishing_of(settings: Settings, name: str, published: Published) -> Publis
         kinds = () if stream.frames else stream.events
         return MarketPublishing(nats, login, stream.stream, limits, published.journal, published.recording, kinds)
     db = settings.store.url.reveal()
-    return ChainPublishing(nats, login, stream.stream, limits, db, published.chain_id, stream.detail)
+    return ChainPublishing(nats, login, stream.stream, limits, db, published.chain_id, stream.detail, stream.delivery)
 
 
 def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:

@@ -37,6 +37,10 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
     detail: Annotated[
         Literal["header", "logs"], Meta(description="Of a chain's block: its header, or its logs too.")
     ] = "header"
+    delivery: Annotated[
+        Literal["latest", "final"],
+        Meta(description="Of a chain: each change at the head, with reverts, or final blocks alone."),
+    ] = "latest"
     events: Annotated[
         tuple[Literal["trade", "book", "top", "candle", "proof", "gap"], ...],
         Meta(description="Which events of a recording.", min_length=1),
