@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 from tidelog.tui import questions
 from tidelog.tui.answers import Book, Coverages, Gaps, Level, Trade, Trades
 from tidelog.tui.figures import EXACT, age, bar, clock, plain, spark
-from tidelog.tui.lines import Line, Piece, Style, left, line, right, wide
+from tidelog.tui.lines import Line, Piece, Style, line, right, wide
 from tidelog.tui.questions import Question
 from tidelog.tui.times import rfc_3339
 from tidelog.tui.views.scene import Scene
@@ -189,6 +189,6 @@ def _gap_lines(scene: Scene, gaps: Gaps) -> list[Line]:
         return [line(("no gaps", "dim"))]
     gap = gaps.data[0]
     what = "no connection" if gap.scope == "connection" else f"{scene.says(gap.scope)} {gap.first} to {gap.last}"
-    closed = ("; closed: it came after all", "good") if gap.closed_at else ("; still missing", "bad")
+    closed = ("it came after all", "good") if gap.closed_at else ("still missing", "bad")
     opened = scene.says((gap.opened_at or "")[11:19])
-    return [line(("last gap ", "title"), f"{opened} {what} ({left(scene.says(gap.reason), 30).rstrip()})", closed)]
+    return [line(("last gap ", "title"), f"{opened} ", closed, f": {what} ({scene.says(gap.reason)})")]
