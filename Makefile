@@ -71,6 +71,7 @@ bench: $(INSTALLED) $(CORE) ## measurements, as ratios against something run bes
 	$(BIN)/python -m bench.rpc
 	$(BIN)/python -m bench.tracing
 	$(BIN)/python -m bench.abi
+	$(BIN)/python -m bench.top
 
 bench-long: $(INSTALLED) $(CORE) ## what a commit and a search cost up to ten million logs; again: goes on
 	$(BIN)/python -m bench.growth --long
