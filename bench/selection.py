@@ -1,4 +1,4 @@
-"""A selection beside the whole chain, from the same node, in turns: blocks a second, calls, and bytes of answers.
+"""A selection, proven and asked, beside the whole chain, from one node, in turns: blocks a second, calls, and bytes.
 
 The chain has blocks of 120 transactions and 360 logs; in about one of fifty a contract logs that is the only one
 selected. Times are without the start of the process, which is measured by a run of one block. Run as
@@ -23,7 +23,7 @@ CONTRACTS = """
 name = "rare"
 address = "0x{}"
 abi = "Rare()"
-evidence = "proven"
+evidence = "{}"
 """
 
 
@@ -48,9 +48,12 @@ def compared(blocks: int, rounds: int) -> None:
     print(f"\n{blocks} blocks of 120 transactions and 360 logs, one in fifty with a log that is selected")
     print(f"  {compiled.core().said}")
     with tempfile.TemporaryDirectory() as folder, node(blocks, "rare") as url:
-        file = Path(folder) / "contracts.toml"
-        file.write_text(CONTRACTS.format(RARE.hex()))
-        selects = ("--contracts", str(file))
+
+        def selecting(evidence: str) -> tuple[str, str]:
+            file = Path(folder) / f"{evidence}.toml"
+            file.write_text(CONTRACTS.format(RARE.hex(), evidence))
+            return "--contracts", str(file)
+
         used: dict[str, Asked] = {}
 
         def contender(name: str, last: int, *more: str) -> Callable[[int], Run]:
@@ -66,8 +69,9 @@ def compared(blocks: int, rounds: int) -> None:
         found = in_turns(
             {
                 "whole": contender("whole", blocks),
-                "selection": contender("selection", blocks, *selects),
-                "start": contender("start", 1, *selects),
+                "proven": contender("proven", blocks, *selecting("proven")),
+                "asked": contender("asked", blocks, *selecting("asked")),
+                "start": contender("start", 1, *selecting("proven")),
             },
             rounds,
         )
