@@ -64,8 +64,9 @@ class Table(Struct, frozen=True, dict=True):
     compares; tables without a `height` are never rolled back. `content` tables are covered by digests, but a
     `later` one only when it has rows: it came when stores had their digests already, and these must stay.
     A `partitioned` one is so large that a store that can divides it by scope and ranges of height. `segmented` are the
-    columns by whose values its rows are found, through indexes that begin with a segment: see `tidelog.store.segments`.
-    A table that a batch creates has an index for each `searched` column, and a `view` of this name.
+    columns by whose values its rows are found, through indexes that begin with a segment: see `tidelog.store.segments`;
+    of those that are `counted` the rows make a segment full. A table that a batch creates has an index for each
+    `searched` column, which begins with a segment if it is a segmented one too, and a `view` of this name.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Table(Struct, frozen=True, dict=True):
     searched: tuple[str, ...] = ()
     view: str | None = None
     segmented: tuple[str, ...] = ()
+    counted: bool = False
 
     @cached_property
     def places(self) -> tuple[int, int]:

@@ -1,11 +1,18 @@
 """Tables that a commit makes and removes: with their indexes and views, in that commit or not at all."""
 
+import asyncio
+from contextlib import closing
+from typing import Any
+
+import apsw
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from tests.runtime import FakeRuntime
 from tests.store.test_store_conformance import rows_of
 from tests.store.test_views import asked
+from tests.system.sql import Sql
 from tidelog.batch import (
     INT_MAX,
     UINT64_MAX,
@@ -24,8 +31,10 @@ from tidelog.batch import (
     uint256,
 )
 from tidelog.errors import StoreError
-from tidelog.store import Store
+from tidelog.store import Store, open_store
+from tidelog.store.migrations import shipped
 from tidelog.store.query import select_query
+from tidelog.store.sqlite.segments import enter_segments
 
 THINGS = Table(
     "e_things",
@@ -170,3 +179,72 @@ _EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}
 
 def _literal(url: str, number: int) -> str:
     return f"'{number}'" if url.startswith("sqlite") else str(number)
+
+
+IN_SEGMENTS = replace(THINGS, name="e_many", view="v_many", segmented=THINGS.searched)
+
+
+async def test_a_segmented_table_is_read_segment_by_segment(store: Store, url: str) -> None:
+    await commit(store, create=(IN_SEGMENTS,), add=(Rows(IN_SEGMENTS, ROWS[:3]),))
+    await commit(store, add=(Rows(IN_SEGMENTS, ROWS[3:5]),), put=(Rows(IN_SEGMENTS, ROWS[5:]),))
+    mark = "?" if url.startswith("sqlite") else "$"
+    async with store.snapshot() as snapshot:
+        for column, place in (("from_", 4), ("amount", 7)):
+            for row in ROWS:
+                for descending in (False, True):
+                    found = await snapshot.select(
+                        IN_SEGMENTS, scope=1, where={column: row[place]}, descending=descending, limit=5
+                    )
+                    assert found == [row]
+        assert await snapshot.select(IN_SEGMENTS, scope=1, where={"from_": ROWS[0][4], "amount": ROWS[1][7]}) == []
+    assert await store.check_integrity() == []
+    await commit(store, rollback=Rollback((IN_SEGMENTS,), 1, 4))
+    assert await rows_of(store, IN_SEGMENTS) == ROWS[:4]
+    text, _ = select_query(IN_SEGMENTS, mark=mark, scope=1, where={"from_": ADDRESS}, limit=5)
+    assert '"segment"' in text
+    shown = await asked(url, "SELECT from_ FROM v_many ORDER BY block_number")
+    query = f"SELECT block_number FROM v_many WHERE from_ = '{shown[2]['from_']}'"
+    assert await asked(url, query) == [{"block_number": "3"}]
+
+
+async def test_tables_that_an_earlier_release_created_get_segments(store: Store, url: str) -> None:
+    """Those of which an index begins with the value."""
+    await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
+    await store.close()
+    sqlite = url.startswith("sqlite")
+    bounds = "(1, 0, 3, 4, 0), (1, 4, 9, 5, 0)"  # as logs have made them: scope, first, last, segment, rows
+    text = f"INSERT INTO segments (scope, first, last, segment, rows) VALUES {bounds}"
+    await asyncio.to_thread(told, url, text)
+    if sqlite:
+        await asyncio.to_thread(told, url, "DELETE FROM sqlite_stat1 WHERE tbl = 'e_things'")
+        with closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection:
+            enter_segments(connection)
+    else:
+        (migration,) = (each for each in shipped("tidelog.store.postgres") if each.name == "event_segments")
+        await asyncio.to_thread(told, url, migration.sql)
+    again = await open_store(url, FakeRuntime())
+    table = replace(THINGS, segmented=THINGS.searched)
+    try:
+        assert await rows_of(again, table) == ROWS
+        async with again.snapshot() as snapshot:
+            assert await snapshot.select(table, scope=1, where={"from_": ROWS[2][4]}) == [ROWS[2]]
+        await commit(again, put=(Rows(table, ROWS[:2]),), rollback=Rollback((table,), 1, 4), position="2")
+        await commit(again, add=(Rows(table, ROWS[4:]),), position="3")
+        assert await rows_of(again, table) == ROWS
+        assert await again.check_integrity() == []
+    finally:
+        await again.close()
+    if sqlite:
+        text = "SELECT sql FROM sqlite_schema WHERE name GLOB 'e_things__*' AND sql IS NOT NULL"
+        stats = await asyncio.to_thread(told, url, "SELECT idx FROM sqlite_stat1 WHERE tbl = 'e_things' ORDER BY idx")
+        assert stats == [("e_things",), ("e_things__0",), ("e_things__1",)]
+    else:
+        text = "SELECT indexdef FROM pg_indexes WHERE indexname IN ('e_things__0', 'e_things__1')"
+    indexes = await asyncio.to_thread(told, url, text)
+    assert len(indexes) == 2
+    assert all('("segment", (' in index or "(segment, " in index for (index,) in indexes)
+
+
+def told(url: str, text: str) -> list[tuple[Any, ...]]:
+    with Sql(url) as database:
+        return [tuple(row) for row in database.fetch(text)]

@@ -6,7 +6,7 @@ a `searched` column has an index, so that to ask the view for one value reads wh
 tables and indexes under the same names: that of an index has `__` in it, which that of no event's table has.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ TIME_COLUMN = "timestamp"  # in seconds; a view has a `time` behind it
 # Without them SQLite reads a chain's rows in order rather than by an index, since those it need not sort.
 LIKELY_KEY = "10000000 10000000 10 1"
 LIKELY = "10000000 1000 3 1"
+LIKELY_SEGMENTED = "10000000 100000 100 3 1"
 
 
 class Dialect(Struct, frozen=True):
@@ -36,10 +37,14 @@ class Dialect(Struct, frozen=True):
     plans: bool  # whether the planner believes what is written of a table, and knows nothing else
     spells: bool  # whether texts are stored beside integers of 256 bits
     relations: str  # query: the name of each table and view, and whether `create` made it
+    segment: str  # the type of a row's segment
+    segmented: str  # query: the names of the tables that `create` made with segments
 
     def create(self, table: Table) -> list[str]:
         """Statements that make a table, its indexes and its view."""
         columns = [self._defined(column.name, self.types[column.kind], column.nullable) for column in table.columns]
+        if table.segmented:
+            columns.append(f'"segment" {self.segment}')
         if self.spells:
             nullable = {place: table.columns[place].nullable for place, _, _ in table.spelled}
             columns += [self._defined(name, "TEXT", nullable[place]) for place, name, _ in table.spelled]
@@ -48,14 +53,21 @@ class Dialect(Struct, frozen=True):
         for number, name in enumerate(table.searched):
             shown = self._shown(table.columns[table.index(name)])
             behind = column_list(table.key[1:])  # rows of one scope: it tells nothing
-            made.append(f'CREATE INDEX "{table.name}__{number}" ON "{table.name}" (({shown}), {behind})')
+            first = '"segment", ' if table.segmented else ""
+            made.append(f'CREATE INDEX "{table.name}__{number}" ON "{table.name}" ({first}({shown}), {behind})')
         if self.plans:
-            indexes = {table.name: LIKELY_KEY, **{f"{table.name}__{n}": LIKELY for n in range(len(table.searched))}}
-            rows = ", ".join(f"('{table.name}', '{name}', '{stat}')" for name, stat in indexes.items())
-            made += [f"INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES {rows}", "ANALYZE sqlite_schema"]
+            indexes = [f"{table.name}__{number}" for number in range(len(table.searched))]
+            likely = self.likely(table.name, indexes, segmented=bool(table.segmented))
+            made += [likely, "ANALYZE sqlite_schema"]
         if table.view is not None:
             made.append(f'CREATE VIEW "{table.view}" AS SELECT {self._selected(table)} FROM "{table.name}"')
         return made
+
+    def likely(self, table: str, indexes: Iterable[str], *, segmented: bool) -> str:
+        """The statement that tells SQLite's planner of a table and its indexes."""
+        stats = {table: LIKELY_KEY} | dict.fromkeys(indexes, LIKELY_SEGMENTED if segmented else LIKELY)
+        rows = ", ".join(f"('{table}', '{name}', '{stat}')" for name, stat in stats.items())
+        return f"INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES {rows}"
 
     def discard(self, table: Table) -> list[str]:
         """Statements that remove all of that, if it is there."""
@@ -121,6 +133,12 @@ SQLITE = Dialect(
         f"""SELECT name, type = 'table' AND instr(sql, 'CONSTRAINT "' || name || '{KEY_SUFFIX}"') > 0"""
         " FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name"
     ),
+    segment="INTEGER NOT NULL",
+    segmented=(
+        f"""SELECT name FROM sqlite_schema AS made WHERE type = 'table'
+        AND instr(sql, 'CONSTRAINT "' || name || '{KEY_SUFFIX}"') > 0
+        AND EXISTS (SELECT 1 FROM pragma_table_info(made.name) WHERE name = 'segment') ORDER BY name"""
+    ),
 )
 POSTGRES = Dialect(
     types={
@@ -144,6 +162,15 @@ POSTGRES = Dialect(
         "SELECT relname::text, EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation.oid AND contype = 'p'"
         f" AND conname = relation.relname || '{KEY_SUFFIX}') FROM pg_class AS relation"
         " WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition"
+        " AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'checkpoints'::regclass) ORDER BY 1"
+    ),
+    segment="INTEGER NOT NULL DEFAULT current_setting('tidelog.segment')::integer",
+    segmented=(
+        "SELECT relname::text FROM pg_class AS relation WHERE relkind = 'r'"
+        " AND EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation.oid AND contype = 'p'"
+        f" AND conname = relation.relname || '{KEY_SUFFIX}')"
+        " AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = relation.oid AND attname = 'segment'"
+        " AND NOT attisdropped)"
         " AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'checkpoints'::regclass) ORDER BY 1"
     ),
 )

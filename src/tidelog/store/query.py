@@ -224,7 +224,7 @@ def _by_segments(
     bounds make a range, which without statistics is taken for so few rows that reading the key's index seems as good.
     """
     segments = _Where(mark, conditions.values)
-    segments.compare("scope", "=", scope)
+    segments.says(f'segments."scope" = {segments.bind(scope)}')
     if low is not None:
         segments.compare("last", ">=", low)
     if high is not None:

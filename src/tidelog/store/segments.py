@@ -3,7 +3,8 @@
 An index over random keys (hashes, addresses) is written everywhere at once, and the more it holds the more a commit
 costs. So every such index begins with the row's segment: what is written is the part of the index that belongs to the
 newest segment, whatever the store holds. A segment is a range of one chain's heights; when it has `segment_rows` rows
-of the tables with `Table.segmented`, the next block that has any begins another one.
+of the tables with `Table.counted`, the next block that has any begins another one. Rows of other segmented tables are
+in the segment of their block.
 
 The bounds are rows of the table `segments` (scope, first, last, segment, rows), which a commit reads and moves in its
 own transaction. They follow from the blocks alone, whatever the batches, restarts, reorgs or repairs: blocks are
@@ -36,6 +37,7 @@ __all__ = [
     "parts",
     "shortened",
     "strayed",
+    "strayed_query",
 ]
 
 Heights: TypeAlias = Mapping[int, Mapping[int, int]]  # by scope and height, how many rows come
@@ -51,7 +53,7 @@ class Segment(Struct, frozen=True):
     rows: int
 
 
-SEGMENTED = ("transactions", "logs")  # the tables that have the column, by the migrations
+SEGMENTED = ("transactions", "logs")  # the counted tables, which have the column by the migrations
 
 
 REMEDY = 'docs/reliability.md has the SQL that sets it right, under "Segments"'
@@ -74,6 +76,11 @@ MISCOUNTED = (
 )
 
 
+def strayed_query(table: str) -> str:
+    """How many rows of a segmented table its segments' bounds do not contain."""
+    return _STRAYED.format(name=f'"{table}"')
+
+
 class SegmentTexts:
     """The SQL of the table `segments`, for a backend's sign before a parameter's number."""
 
@@ -93,7 +100,7 @@ class SegmentTexts:
             " DO UPDATE SET first = excluded.first, last = excluded.last, rows = excluded.rows"
         )
         # rows that their segment's bounds do not contain, by table: how many
-        self.strayed = {name: _STRAYED.format(name=name) for name in SEGMENTED}
+        self.strayed = {name: strayed_query(name) for name in SEGMENTED}
         self.delete = f"DELETE {of_scope} AND segment = {mark}2"
         heights = " UNION ALL ".join(
             f"SELECT max(block_number) AS height FROM {name}"
@@ -105,7 +112,10 @@ class SegmentTexts:
 
 
 def heights_of(groups: Iterable[Rows]) -> Heights:
-    """How many rows of segmented tables the groups have, by scope and height; ValueError: one fits no table."""
+    """How many rows of counted tables the groups have, by scope and height; ValueError: one fits no table.
+
+    Heights of which they have rows of other segmented tables alone count 0.
+    """
     found: dict[int, Counter[int]] = {}
     for rows in groups:
         table = rows.table
@@ -114,7 +124,7 @@ def heights_of(groups: Iterable[Rows]) -> Heights:
         for (scope, height), count in _counted(rows).items():
             if not isinstance(scope, int) or not isinstance(height, int) or abs(height) > INT_MAX:
                 raise ValueError(f"a row does not fit {table.name}: scope {scope!r}, height {height!r}")
-            found.setdefault(scope, Counter())[height] += count
+            found.setdefault(scope, Counter())[height] += count if table.counted else 0
     return found
 
 

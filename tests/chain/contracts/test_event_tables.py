@@ -117,9 +117,9 @@ def test_any_log_of_any_event_has_a_row_that_its_table_takes(case: tuple[Event, 
     database.execute("ANALYZE")  # as in a store: the statistics of its tables are told to SQLite
     for statement in SQLITE.create(table):
         database.execute(statement)
-    names = [*table.names, *(name for _, name, _ in table.spelled)]
+    names = [*table.names, *(name for _, name, _ in table.spelled), *(["segment"] if table.segmented else [])]
     marks = ", ".join("?" * len(names))
-    given_row = (*stored(row), *texts(row, table.spelled))
+    given_row = (*stored(row), *texts(row, table.spelled), *([0] if table.segmented else []))
     database.execute(f'INSERT INTO "{table.name}" ({column_list(names)}) VALUES ({marks})', given_row)
     (back,) = database.execute(f'SELECT {column_list(table.names)} FROM "{table.name}"')
     assert back == tuple(stored(row))

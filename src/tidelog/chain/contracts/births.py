@@ -51,7 +51,10 @@ class Births:
         if known is not None and known <= child.birth:
             return
         self._own.setdefault(child.contract, {})[child.address] = child.birth
-        self._blooms.setdefault(child.contract, BloomIndex()).add(child.address, child.birth[0])
+        index = self._blooms.get(child.contract)
+        if index is None:
+            index = self._blooms[child.contract] = BloomIndex()
+        index.add(child.address, child.birth[0])
         if self._below is not None:
             self.added.append(child)
 

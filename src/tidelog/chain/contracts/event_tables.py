@@ -55,7 +55,8 @@ _PLACE = (
     uint64_column("timestamp"),  # of the block, Unix time in seconds
     bytes_column("address"),
 )
-_OWN = frozenset((*(column.name for column in _PLACE), "time"))  # that of a view is beside them
+# that of a view is beside them, and what the store has of its own, or reads them together with
+_OWN = frozenset((*(column.name for column in _PLACE), "time", "segment", "scope"))
 
 # Words that neither database takes as a column's name without quotes, and those that only one of them refuses
 # (sqlite.org/lang_keywords.html, postgresql.org/docs/current/sql-keywords-appendix.html), last the columns that each
@@ -178,6 +179,7 @@ class _EventTable:
             height="block_number",
             later=True,
             searched=tuple(searched),
+            segmented=tuple(searched),
             view=f"v_{stem}",
         )
 

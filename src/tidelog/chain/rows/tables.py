@@ -88,6 +88,7 @@ TRANSACTIONS = Table(
     height="block_number",
     partitioned=True,
     segmented=("hash", "from_address", "to_address", "contract_address"),
+    counted=True,
 )
 
 LOGS = Table(
@@ -110,6 +111,7 @@ LOGS = Table(
     height="block_number",
     partitioned=True,
     segmented=("address", "topic0"),
+    counted=True,
 )
 
 WITHDRAWALS = Table(

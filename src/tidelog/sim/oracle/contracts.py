@@ -349,3 +349,14 @@ def _rows_follow(connection: apsw.Connection, tree: BlockTree, named: _Named, fi
             if log.topics[:1] == (event.topic,) and log.address in places and (number, log_index) > places[log.address]
         ]
         require(stored == wanted, f"{event.table} has what the node's logs say: {len(stored)} rows, of {len(wanted)}")
+        if any(indexed for _, _, indexed in event.inputs):
+            _rows_stand_in_segments(connection, event.table)
+
+
+def _rows_stand_in_segments(connection: apsw.Connection, table: str) -> None:
+    query = (
+        f"SELECT count(*) FROM {table} AS rows_of WHERE NOT EXISTS (SELECT 1 FROM segments WHERE scope = chain_id"  # noqa: S608
+        " AND segments.segment = rows_of.segment AND block_number BETWEEN first AND last)"
+    )
+    strayed = next(connection.execute(query))[0]
+    require(strayed == 0, f"the rows of {table} are in the segment of their block: {strayed} are not")

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tidelog.batch import Rollback, Table
+from tidelog.store.ddl import POSTGRES
 from tidelog.store.postgres.connection import Link
 from tidelog.store.query import count_query
 from tidelog.store.segments import (
@@ -15,6 +16,7 @@ from tidelog.store.segments import (
     miscounted,
     shortened,
     strayed,
+    strayed_query,
 )
 
 __all__ = ["enter_segment", "segment_faults", "shortening", "take_places"]
@@ -44,7 +46,7 @@ async def take_places(link: Link, heights: Heights, rows_max: int) -> dict[tuple
 async def shortening(link: Link, rollback: Rollback) -> AsyncIterator[None]:
     """Take from the segments what the rollback deletes within."""
     scope, keep, high = rollback.scope, rollback.keep, rollback.last
-    tables = [table for table in rollback.tables if table.segmented]
+    tables = [table for table in rollback.tables if table.counted]
     touched = [Segment(*row) for row in await link.fetch(_TEXTS.overlapping, scope, keep, high)] if tables else []
     gone = [
         await _count(link, tables, scope, max(keep + 1, segment.first), min(high, segment.last)) for segment in touched
@@ -73,7 +75,9 @@ async def _count(link: Link, tables: Sequence[Table], scope: int | str, low: int
 
 async def segment_faults(link: Link) -> list[str]:
     """What is wrong with rows and their segments, a sentence for each table; it reads all of them."""
-    counts = {name: (await link.fetch(text))[0][0] for name, text in _TEXTS.strayed.items()}
+    created = [name for (name,) in await link.fetch(POSTGRES.segmented)]
+    texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
+    counts = {name: (await link.fetch(text))[0][0] for name, text in texts.items()}
     counted = [miscounted(*row) for row in await link.fetch(MISCOUNTED)]
     return [strayed(name, count) for name, count in counts.items() if count] + counted
 

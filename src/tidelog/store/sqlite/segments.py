@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import apsw
 
 from tidelog.batch import Rollback, Table
+from tidelog.store.ddl import SQLITE
 from tidelog.store.query import count_query
 from tidelog.store.segments import (
     MISCOUNTED,
@@ -16,9 +18,10 @@ from tidelog.store.segments import (
     miscounted,
     shortened,
     strayed,
+    strayed_query,
 )
 
-__all__ = ["segment_faults", "shortening", "take_places"]
+__all__ = ["enter_segments", "segment_faults", "shortening", "take_places"]
 
 _TEXTS = SegmentTexts("?")
 
@@ -40,7 +43,7 @@ def take_places(connection: apsw.Connection, heights: Heights, rows_max: int) ->
 def shortening(connection: apsw.Connection, rollback: Rollback) -> Iterator[None]:
     """Take from the segments what the rollback deletes within."""
     scope, keep, high = rollback.scope, rollback.keep, rollback.last
-    tables = [table for table in rollback.tables if table.segmented]
+    tables = [table for table in rollback.tables if table.counted]
     touched = [Segment(*row) for row in connection.execute(_TEXTS.overlapping, (scope, keep, high))] if tables else []
     gone = [
         _count(connection, tables, scope, max(keep + 1, segment.first), min(high, segment.last)) for segment in touched
@@ -65,9 +68,36 @@ def _count(connection: apsw.Connection, tables: Sequence[Table], scope: int | st
 
 def segment_faults(connection: apsw.Connection) -> list[str]:
     """What is wrong with rows and their segments, a sentence for each table; it reads all of them."""
-    counts = {name: connection.execute(text).get for name, text in _TEXTS.strayed.items()}
+    created = [name for (name,) in connection.execute(SQLITE.segmented)]
+    texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
+    counts = {name: connection.execute(text).get for name, text in texts.items()}
     counted = [miscounted(*row) for row in connection.execute(MISCOUNTED)]
     return [strayed(name, count) for name, count in counts.items() if count] + counted
+
+
+def enter_segments(connection: apsw.Connection) -> None:
+    """Tables that earlier releases created: their rows get their segment, their indexes begin with it, and the planner
+    is told of them."""
+    created: list[Any] = connection.execute(
+        "SELECT DISTINCT tbl_name FROM sqlite_schema AS made WHERE type = 'index' AND name = tbl_name || '__0'"
+        " AND NOT EXISTS (SELECT 1 FROM pragma_table_info(tbl_name) WHERE name = 'segment')"
+        " AND tbl_name NOT GLOB '*__children' ORDER BY 1"
+    ).fetchall()
+    for (table,) in created:
+        connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "segment" INTEGER NOT NULL DEFAULT 0')
+        connection.execute(
+            f'UPDATE "{table}" SET segment = coalesce((SELECT segments.segment FROM segments'
+            f' WHERE scope = "{table}".chain_id AND first <= "{table}".block_number ORDER BY first DESC LIMIT 1), 0)'
+        )
+        indexes: list[Any] = connection.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL", (table,)
+        ).fetchall()
+        for name, text in indexes:
+            connection.execute(f'DROP INDEX "{name}"')
+            connection.execute(text.replace(f' ON "{table}" (', f' ON "{table}" ("segment", ', 1))
+        connection.execute("DELETE FROM sqlite_stat1 WHERE tbl = ?", (table,))
+        connection.execute(SQLITE.likely(table, [name for name, _ in indexes], segmented=True))
+        connection.execute("ANALYZE sqlite_schema")
 
 
 def _put(connection: apsw.Connection, scope: int | str, segment: Segment) -> None:

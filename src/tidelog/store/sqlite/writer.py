@@ -29,7 +29,7 @@ from tidelog.store.sqlite.connection import (
 )
 from tidelog.store.sqlite.opened import OpenedFiles
 from tidelog.store.sqlite.packing import from_packed, load, portions
-from tidelog.store.sqlite.segments import shortening, take_places
+from tidelog.store.sqlite.segments import enter_segments, shortening, take_places
 from tidelog.store.sqlite.wide import stored, texts
 from tidelog.telemetry import logger
 
@@ -45,6 +45,8 @@ _DUPLICATE_KEY = {
     apsw.SQLITE_CONSTRAINT_UNIQUE,
     apsw.SQLITE_CONSTRAINT_ROWID,
 }
+
+EVENT_SEGMENTS = "event_segments"  # the migration whose tables no SQL file can name
 
 MIGRATIONS_DDL = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -187,6 +189,8 @@ class Writer:
                     if not is_new:  # with rows in it, which takes its time
                         _log.info("store_migrating", step=migration.number, name=migration.name, store=self._path)
                     self._connection.execute(migration.sql)
+                    if migration.name == EVENT_SEGMENTS:
+                        enter_segments(self._connection)
                     self._connection.execute(
                         "INSERT INTO migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
                         (migration.number, migration.name, migration.sha256),
