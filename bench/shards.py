@@ -2,8 +2,8 @@
 
     python -m bench.shards [SECONDS]
 
-An exchange in a process of its own plays made-up books of four symbols to each subscriber as fast as he takes them. The
-journals say how many frames each shard has taken. Where the exchange, the shards and what else runs have fewer cores
+An exchange in a process of its own plays made-up books of four symbols, at a pace. The journals say how many frames
+the shards have taken. Where the exchange, the shards and what else runs have fewer cores
 than processes, the wall time says what that machine holds; processor time a frame is the shards' own.
 """
 
@@ -28,28 +28,31 @@ from tidelog.sim.exchange.wire.server import ExchangeServer
 
 SHARDS = (1, 2, 4)
 SYMBOLS = ("BTC/USD", "ETH/USD", "DOGE/USD", "SOL/USD")
-UPDATES = 20_000  # of each symbol, made once and played again and again
+UPDATES = 4_000  # of each symbol, made once and played again and again
 ROUNDS = 1_000
-SECONDS = 8.0
+OFFERED_PER_S = (10_000, 40_000, 80_000)  # frames, of all symbols together
+SECONDS = 5.0
+FIRST_FRAMES = 1_000  # of each journal, before anything is measured
 BEGIN_S = 60.0  # for all shards to have frames
 
 
-async def serve() -> None:
-    """The exchange: prints its URL, and plays."""
+async def serve(per_second: float) -> None:
+    """The exchange: prints its URL, and plays so many frames a second over each connection."""
     frames: list[bytes] = []
     for symbol in SYMBOLS:
         recording = firehose(updates=UPDATES, symbol=symbol)
         (stream,) = recording.streams
         frames += recording.stream(*stream)
-    recording = Recording(frames, paced=False, rounds=ROUNDS)
+    recording = Recording(frames, paced=False, rounds=ROUNDS, per_second=per_second)
     async with ExchangeServer(SimExchange(pairs=[PAIRS[symbol] for symbol in SYMBOLS], recording=recording)) as server:
         print(server.url(), flush=True)
         await asyncio.Event().wait()
 
 
 @contextmanager
-def exchange() -> Iterator[str]:
-    process = subprocess.Popen([sys.executable, "-m", "bench.shards", "--serve"], stdout=subprocess.PIPE, text=True)
+def exchange(per_second: float) -> Iterator[str]:
+    command = [sys.executable, "-m", "bench.shards", "--serve", str(per_second)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -92,7 +95,7 @@ def measure(url: str, shards: int, seconds: float) -> tuple[float, float]:
         recording = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             limit_s = time.monotonic() + BEGIN_S
-            while not (counts := journaled(journal, shards)) or min(counts) < UPDATES:
+            while not (counts := journaled(journal, shards)) or min(counts) < FIRST_FRAMES:
                 assert time.monotonic() < limit_s, "no frames came"
                 time.sleep(0.05)
             parent = psutil.Process(recording.pid)
@@ -109,17 +112,16 @@ def measure(url: str, shards: int, seconds: float) -> tuple[float, float]:
 
 def main(seconds: float) -> None:
     print(f"{psutil.cpu_count()} cores, {len(SYMBOLS)} symbols")
-    print("| shards | frames/s | times one | processor time a frame |\n|---|---|---|---|")
-    one = 0.0
-    for shards in SHARDS:
-        with exchange() as url:
-            rate, us = measure(url, shards, seconds)
-        one = one or rate
-        print(f"| {shards} | {rate:,.0f} | {rate / one:.2f} | {us:.1f} us |", flush=True)
+    print("| offered, frames/s | shards | taken, frames/s | processor time a frame |\n|---|---|---|---|")
+    for offered in OFFERED_PER_S:
+        for shards in SHARDS:
+            with exchange(offered / shards) as url:
+                rate, us = measure(url, shards, seconds)
+            print(f"| {offered:,} | {shards} | {rate:,.0f} | {us:.1f} us |", flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--serve"]:
-        run(serve())
+    if sys.argv[1:2] == ["--serve"]:
+        run(serve(float(sys.argv[2])))
     else:
         main(float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
