@@ -50,7 +50,7 @@ def harmless(text: str) -> None:
 def test_lists_and_what_is_said_of_a_store(wide: tuple[str, ...], db: str) -> None:
     harmless(on_terminal("market", "coverage", "--db", db, *wide, columns=400).text)
     harmless(tidelog("market", "coverage", "--db", db).out)
-    harmless(on_terminal("db", "info", "--db", db).text)  # JSON in it: its escapes are kept
+    harmless(on_terminal("db", "info", "--db", db, "--wide").text)  # JSON in it: its escapes are kept
 
 
 def test_json_is_exact(db: str) -> None:
@@ -68,12 +68,12 @@ def test_decoded_events_as_a_table_and_as_csv() -> None:
     code = f"""
 from msgspec import Struct
 from tidelog.cli.chain.decoded import print_decoded
-from tidelog.cli.options import Look
+from tidelog.cli.options import TableForm
 class Found(Struct):
     block_number: int
     args: dict
-for form in ("table", "csv", "json"):
-    print_decoded([Found(1, {{"name": {HOSTILE!r}}})], Found, [("name",)], form, Look(wide=True))
+for form in (TableForm(wide=True), TableForm(as_csv=True), TableForm(as_json=True)):
+    print_decoded([Found(1, {{"name": {HOSTILE!r}}})], Found, [("name",)], form)
 """
     drawn = on_terminal("-c", code, python=True)
     assert drawn.code == 0, drawn.text

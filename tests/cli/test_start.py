@@ -54,7 +54,7 @@ HELPS: dict[str, tuple[set[str], set[str]]] = {
     "db digest --help": (GROUP | {"tidelog.cli.db"}, HELP),
     "token --help": (GROUP | {"tidelog.cli.token"}, HELP),
     "run --help": (FRONT | {"tidelog.cli.run"}, HELP),
-    "status --help": (FRONT | {"tidelog.cli.run", "tidelog.cli.run.status"}, HELP),
+    "status --help": (GROUP | {"tidelog.cli.run", "tidelog.cli.run.status"}, HELP),
     "demo --help": (FRONT | {"tidelog.cli.demo"}, HELP),
     "top --help": (GROUP | {"tidelog.cli.top"}, HELP),
 }
@@ -119,8 +119,31 @@ def test_status_of_a_chain_imports_its_store_and_neither_network_nor_metrics_nor
         assert modules.intersection(RESOURCES) == set()
 
 
+LISTS = (
+    "chain blocks",
+    "chain logs",
+    "chain transactions",
+    "chain events Transfer --abi erc20",
+    "chain calls transfer --abi erc20 --address 0x0000000000000000000000000000000000000000",
+    "chain contracts",
+    "chain coverage",
+    "db info",
+    "db digest",
+    "token list",
+)
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_a_list_that_goes_on_to_a_program_imports_nothing_that_draws(command: str, db: str) -> None:
+    code, _, others, modules = loaded(*command.split(), "--db", db)
+    assert code == 0
+    assert others.intersection(TERMINAL) == set()
+    assert "tidelog.cli.table" not in modules
+
+
 def test_a_query_of_a_market_imports_no_second_loop_and_no_network(db: str) -> None:
-    code, own, others, _ = loaded("market", "coverage", "--db", db)
+    code, own, others, modules = loaded("market", "coverage", "--db", db)
     assert code in (0, 2)  # there is no recording yet
+    assert "tidelog.cli.table" not in modules
     assert others.intersection(NEVER_FOR_A_READ) == set()
     assert sorted(name for name in own if name.startswith(("tidelog.net", "tidelog.api", "tidelog.sim"))) == []

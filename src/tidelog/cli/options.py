@@ -4,7 +4,8 @@ Imports nothing that a help text does not need.
 """
 
 import re
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -13,19 +14,19 @@ from tidelog.errors import ConfigError
 __all__ = [
     "ADDRESS",
     "DEFAULT_DB",
+    "FORM",
     "HASH",
     "LIST_MAX",
+    "TABLE_FORM",
     "ChainId",
     "Db",
-    "Full",
-    "Json",
+    "Form",
     "LogLevel",
-    "Look",
     "Mode",
     "ProgressMode",
     "Several",
     "StatusAddress",
-    "Wide",
+    "TableForm",
     "at_least",
     "flag",
     "hexadecimal",
@@ -40,9 +41,6 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 Db = Annotated[str, Parameter(name="--db", help="sqlite:///PATH or postgresql://USER@HOST/NAME.", env_var="TIDELOG_DB")]
 ChainId = Annotated[int | None, Parameter(help="Which chain; not needed when the store holds one.")]
 Several = Annotated[tuple[str, ...], Parameter(negative="")]
-Json = Annotated[bool, Parameter(name="--json", help="One JSON object per line.")]
-Wide = Annotated[bool, Parameter(negative="", help="On a terminal: columns as wide as what is in them.")]
-Full = Annotated[bool, Parameter(negative="", help="On a terminal: hashes and addresses whole.")]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 Mode: TypeAlias = Literal["auto", "log", "json", "none"]
 ProgressMode = Annotated[
@@ -62,12 +60,39 @@ StatusAddress = Annotated[
 ]
 
 
-class Look(NamedTuple):
-    """How a list is printed. `wide` and `full` are of the table that a terminal gets."""
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a list is printed: as a table on a terminal, a line a row elsewhere, or as JSON."""
 
-    as_json: bool = False
-    wide: bool = False
-    full: bool = False
+    as_json: Annotated[bool, Parameter(name="--json", help="One JSON object per line.")] = False
+    wide: Annotated[bool, Parameter(help="On a terminal: every column and every value, not cut to the width.")] = False
+    full: Annotated[bool, Parameter(help="On a terminal: hashes and addresses with their middle.")] = False
+
+    @property
+    def for_a_program(self) -> bool:
+        """Whether it is exact, whoever reads it."""
+        return self.as_json
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TableForm(Form):
+    """That of a list that can be CSV as well."""
+
+    as_csv: Annotated[bool, Parameter(name="--csv", help="Comma-separated values, with a head.")] = False
+
+    def __post_init__(self) -> None:
+        if self.as_json and self.as_csv:
+            raise ConfigError("--json and --csv exclude each other")
+
+    @property
+    def for_a_program(self) -> bool:
+        return self.as_json or self.as_csv
+
+
+FORM = Form()
+TABLE_FORM = TableForm()
 
 
 def flag(name: str) -> str:

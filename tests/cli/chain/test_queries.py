@@ -14,7 +14,7 @@ from tests.simulated import Simulated
 from tidelog.chain.reading.log_search import select_logs
 from tidelog.chain.reading.transaction_search import select_transactions
 from tidelog.cli.chain import queries as chain_queries
-from tidelog.cli.options import Look
+from tidelog.cli.options import Form
 from tidelog.errors import ConfigError
 from tidelog.store.query import select_query
 
@@ -179,7 +179,7 @@ def test_topics_without_an_index_are_looked_for_in_a_range_only(cli: Cli, db: st
     def search(*, topic0: str = "", low: int | None = None) -> None:
         topics = ((topic0,) if topic0 else (), (NOTHING,), (), ())
         chain_queries.list_logs(
-            db, None, address=(), topics=topics, low=low, high=None, limit=10, look=Look(True), limits=narrow
+            db, None, address=(), topics=topics, low=low, high=None, limit=10, form=Form(as_json=True), limits=narrow
         )
 
     with pytest.raises(ConfigError) as refused:

@@ -12,20 +12,19 @@ from cyclopts import Parameter
 from tidelog.chain.sync.defaults import BEHIND_BLOCKS, POLL_S, REORG_PATIENCE_S
 from tidelog.cli.options import (
     DEFAULT_DB,
+    FORM,
+    TABLE_FORM,
     ChainId,
     Db,
-    Full,
-    Json,
+    Form,
     LogLevel,
-    Look,
     ProgressMode,
     Several,
     StatusAddress,
-    Wide,
+    TableForm,
     at_least,
     flag,
 )
-from tidelog.errors import ConfigError
 
 app = cyclopts.App(
     name="chain",
@@ -143,46 +142,31 @@ def sync(
 
 
 @app.command
-def status(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
-    """Print what the store holds of each chain.
-
-    Args:
-        as_json: one JSON object per chain.
-    """
+def status(*, db: Db = DEFAULT_DB, form: Form = FORM) -> None:
+    """Print what the store holds of each chain."""
     from tidelog.cli.chain.state import print_status
 
-    print_status(db, as_json)
+    print_status(db, form)
 
 
 @app.command
-def contracts(
-    *, db: Db = DEFAULT_DB, chain_id: ChainId = None, as_json: Annotated[bool, Parameter(name="--json")] = False
-) -> None:
-    """Print the contracts whose events have tables, and of which blocks these have the rows.
-
-    Args:
-        as_json: one JSON object per contract.
-    """
+def contracts(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, form: Form = FORM) -> None:
+    """Print the contracts whose events have tables, and of which blocks these have the rows."""
     from tidelog.cli.chain.contracts import print_contracts
 
-    print_contracts(db, chain_id, as_json)
+    print_contracts(db, chain_id, form)
 
 
 @app.command
-def coverage(
-    *, db: Db = DEFAULT_DB, chain_id: ChainId = None, as_json: Annotated[bool, Parameter(name="--json")] = False
-) -> None:
+def coverage(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, form: Form = FORM) -> None:
     """Print of which blocks a store has what a contract logged, and how that is known.
 
     whole: the blocks are stored whole. proven: their headers are stored, and what the contract logged was proven before
     the rest of the blocks was left out. asked: the endpoints that are named said so, by eth_getLogs.
-
-    Args:
-        as_json: one JSON object per contract and range.
     """
     from tidelog.cli.chain.contracts import print_coverage
 
-    print_coverage(db, chain_id, as_json)
+    print_coverage(db, chain_id, form)
 
 
 @app.command
@@ -318,9 +302,7 @@ def blocks(
     from_: Low = None,
     to: High = None,
     limit: int = 10,
-    as_json: Json = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: Form = FORM,
 ) -> None:
     """List stored blocks, the newest first.
 
@@ -329,7 +311,7 @@ def blocks(
     """
     from tidelog.cli.chain.queries import list_blocks
 
-    list_blocks(db, chain_id, low=from_, high=to, limit=limit, look=Look(as_json, wide, full))
+    list_blocks(db, chain_id, low=from_, high=to, limit=limit, form=form)
 
 
 @app.command
@@ -345,9 +327,7 @@ def logs(
     from_: Low = None,
     to: High = None,
     limit: int = 100,
-    as_json: Json = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: Form = FORM,
 ) -> None:
     """List stored logs with their block's time and their transaction's hash, the oldest first.
 
@@ -372,7 +352,7 @@ def logs(
         low=from_,
         high=to,
         limit=limit,
-        look=Look(as_json, wide, full),
+        form=form,
     )
 
 
@@ -388,10 +368,7 @@ def events(
     from_: Low = None,
     to: High = None,
     limit: int = 100,
-    as_json: Json = False,
-    as_csv: Annotated[bool, Parameter(name="--csv")] = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: TableForm = TABLE_FORM,
 ) -> None:
     """List events of contracts, decoded from the stored logs, the oldest first.
 
@@ -407,7 +384,6 @@ def events(
         address: of the contract; several mean any of them.
         arg: NAME=VALUE of an indexed argument; several of one name mean any of them.
         limit: how many, at most 10000.
-        as_csv: comma-separated values, with a head.
     """
     from tidelog.cli.chain.events import list_events
 
@@ -421,8 +397,7 @@ def events(
         low=from_,
         high=to,
         limit=limit,
-        form=_form(as_json, as_csv),
-        look=Look(as_json, wide, full),
+        form=form,
     )
 
 
@@ -437,10 +412,7 @@ def calls(
     from_: Low = None,
     to: High = None,
     limit: int = 100,
-    as_json: Json = False,
-    as_csv: Annotated[bool, Parameter(name="--csv")] = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: TableForm = TABLE_FORM,
 ) -> None:
     """List calls of a contract's function, decoded from the input of stored transactions, the oldest first.
 
@@ -452,19 +424,10 @@ def calls(
         address: of the contract; several mean any of them.
         abi: where the function is described, as for `chain events`.
         limit: how many, at most 10000.
-        as_csv: comma-separated values, with a head.
     """
     from tidelog.cli.chain.events import list_calls
 
-    form = _form(as_json, as_csv)
-    look = Look(as_json, wide, full)
-    list_calls(db, chain_id, signature, abi=abi, address=address, low=from_, high=to, limit=limit, form=form, look=look)
-
-
-def _form(as_json: bool, as_csv: bool) -> Literal["table", "json", "csv"]:
-    if as_json and as_csv:
-        raise ConfigError("--json and --csv exclude each other")
-    return "json" if as_json else "csv" if as_csv else "table"
+    list_calls(db, chain_id, signature, abi=abi, address=address, low=from_, high=to, limit=limit, form=form)
 
 
 @app.command
@@ -478,9 +441,7 @@ def transactions(
     from_: Low = None,
     to: High = None,
     limit: int = 100,
-    as_json: Json = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: Form = FORM,
 ) -> None:
     """List stored transactions by sender, receiver or block, with their block's time; the newest first.
 
@@ -503,7 +464,7 @@ def transactions(
         low=from_,
         high=to,
         limit=limit,
-        look=Look(as_json, wide, full),
+        form=form,
     )
 
 

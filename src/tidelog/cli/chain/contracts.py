@@ -1,6 +1,6 @@
 """The contracts whose events have tables, of which blocks these have the rows, and how that is known; text or JSON."""
 
-import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,9 @@ from tidelog.chain.forks.position import Position
 from tidelog.chain.reading.contracts import contract_spans, stored_contracts, stored_coverage
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.select.coverage import Coverage, Span, gaps
-from tidelog.cli.listing import say_none
+from tidelog.cli.chain.lists import CONTRACT_COLUMNS, CONTRACT_TABLE_COLUMNS, COVERAGE_COLUMNS, EVERY, MISFIT_COLUMNS
+from tidelog.cli.listing import on_terminal, print_rows, say_none
+from tidelog.cli.options import Form
 from tidelog.cli.out import say
 from tidelog.cli.stores import opened, the_chain
 from tidelog.runtime import run
@@ -20,12 +22,12 @@ from tidelog.store import Snapshot
 __all__ = ["print_contracts", "print_coverage"]
 
 
-def print_contracts(db: str, chain_id: int | None, as_json: bool) -> None:
+def print_contracts(db: str, chain_id: int | None, form: Form) -> None:
     """Print the contracts of a chain in the store at `db`."""
-    run(_print(db, chain_id, as_json), brief=True)
+    run(_print(db, chain_id, form), brief=True)
 
 
-async def _print(db: str, chain_id: int | None, as_json: bool) -> None:
+async def _print(db: str, chain_id: int | None, form: Form) -> None:
     async with opened(db) as store:
         chain = await the_chain(store, chain_id)
         async with store.snapshot() as snapshot:
@@ -35,12 +37,17 @@ async def _print(db: str, chain_id: int | None, as_json: bool) -> None:
             if not contracts:
                 say_none(
                     f"no contract of chain {chain} has tables: `tidelog chain sync --contracts FILE` makes them",
-                    as_json,
+                    form,
                 )
-            for registered in contracts:
-                facts = await _facts(snapshot, chain, registered, position, coverage)
-                for line in [json.dumps(facts)] if as_json else _shown(facts):
-                    say(line)
+            found = [await _facts(snapshot, chain, registered, position, coverage) for registered in contracts]
+    if on_terminal(form):
+        _print_tables(found, form)
+    elif form.as_json:
+        print_rows(found, CONTRACT_COLUMNS, form)
+    else:
+        for facts in found:
+            for line in _lines(facts):
+                say(line)
 
 
 async def _facts(
@@ -77,22 +84,43 @@ async def _facts(
     return facts
 
 
-def _shown(facts: dict[str, Any]) -> list[str]:
+def _print_tables(found: Sequence[dict[str, Any]], form: Form) -> None:
+    """Of all contracts, of all their tables, and of what has no place there."""
+    contracts = [{**each, **dict(zip(("first", "last"), each["covered"] or (), strict=False))} for each in found]
+    rows = [
+        {"contract": each["contract"], "table": name, "rows": count}
+        for each in found
+        for name, count in each["tables"].items()
+    ]
+    misfits = [
+        {"contract": each["contract"], "logs": count, "do not fit": reason}
+        for each in found
+        for reason, count in each.get("misfits", {}).items()
+    ]
+    print_rows(contracts, CONTRACT_COLUMNS, form)
+    for further, columns in ((rows, CONTRACT_TABLE_COLUMNS), (misfits, MISFIT_COLUMNS)):
+        if further:
+            say("")
+            print_rows(further, columns, form)
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
     covered = "no blocks" if facts["covered"] is None else "blocks {} to {}".format(*facts["covered"])
     place = facts["address"] or f"created by {facts['created_by']}"
     lines = [f"{facts['contract']:12} {place}  {facts['state']}: {covered}, {facts['evidence']}"]
     if "children_from" in facts:
         lines.append(f"  children are known of blocks from {facts['children_from']} on; they are looked for below")
     lines += [f"  {name:40} {rows:>10} rows" for name, rows in facts["tables"].items()]
-    return lines + [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
+    lines += [f"  {count} logs do not fit: {reason}" for reason, count in facts.get("misfits", {}).items()]
+    return lines
 
 
-def print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
+def print_coverage(db: str, chain_id: int | None, form: Form) -> None:
     """Print what a store at `db` covers of a chain: each contract, from block to block, and how it is known."""
-    run(_print_coverage(db, chain_id, as_json), brief=True)
+    run(_print_coverage(db, chain_id, form), brief=True)
 
 
-async def _print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
+async def _print_coverage(db: str, chain_id: int | None, form: Form) -> None:
     async with opened(db) as store:
         chain = await the_chain(store, chain_id)
         async with store.snapshot() as snapshot:
@@ -105,7 +133,9 @@ async def _print_coverage(db: str, chain_id: int | None, as_json: bool) -> None:
     for each in contracts:
         spans = contract_spans(each, position, coverage)
         rows += [{"contract": each.contract.name, **msgspec.structs.asdict(span)} for span in spans]
-    for row in rows:
-        name = "every contract" if row["contract"] is None else row["contract"]
-        said = f"{row['evidence']} of {row['endpoint']}" if row.get("endpoint") else row["evidence"]
-        say(json.dumps(row) if as_json else f"{name:24} {row['first']:>10} {row['last']:>10}  {said}")
+    print_rows(rows, COVERAGE_COLUMNS, form, _coverage_line)
+
+
+def _coverage_line(row: Mapping[str, Any]) -> str:
+    said = f"{row['evidence']} of {row['endpoint']}" if row.get("endpoint") else row["evidence"]
+    return f"{row['contract'] or EVERY:24} {row['first']:>10} {row['last']:>10}  {said}"

@@ -9,23 +9,23 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tidelog.cli.listing import print_table
-from tidelog.cli.options import Look
+from tidelog.cli.chain.lists import DECODED_COLUMNS
+from tidelog.cli.columns import Column
+from tidelog.cli.listing import encoding, on_terminal, print_rows
+from tidelog.cli.options import TableForm
 from tidelog.cli.out import complain, say
 from tidelog.printable import printable
 
-__all__ = ["Form", "print_decoded", "say_misfits"]
-
-Form: TypeAlias = Literal["table", "json", "csv"]
+__all__ = ["print_decoded", "say_misfits"]
 
 
 def print_decoded(
-    found: Sequence[Struct], shape: type[Struct], names: Sequence[tuple[str, ...]], form: Form, look: Look
+    found: Sequence[Struct], shape: type[Struct], names: Sequence[tuple[str, ...]], form: TableForm
 ) -> None:
     """Print them.
 
@@ -34,7 +34,7 @@ def print_decoded(
         names: of the arguments, of each event or function that may be there: each has its column where they are alike.
     """
     rows: list[dict[str, Any]] = [{name: _text(value) for name, value in asdict(each).items()} for each in found]
-    if form == "json":
+    if form.as_json:
         for row in rows:
             say(json.dumps(row))
         return
@@ -42,14 +42,15 @@ def print_decoded(
     alike = all(each == names[0] for each in names) and not set(names[0]) & set(place)
     head = [*place, *(names[0] if alike else ("args",))]
     lines = [[*(row[name] for name in place), *_cells(row["args"], alike)] for row in rows]
-    if form == "csv":
+    if form.as_csv:
         if sys.stdout.isatty():  # exact for a program; on a terminal nothing that a contract wrote may command it
             lines = [[printable(str(cell)) for cell in line] for line in lines]
         csv.writer(sys.stdout, lineterminator="\n").writerows([head, *lines])
-    elif sys.stdout.isatty():
-        print_table([dict(zip(head, line, strict=True)) for line in lines], look)
+    elif lines and on_terminal(form):
+        columns = [DECODED_COLUMNS.get(name, Column(name, weight=8)) for name in head]
+        print_rows([dict(zip(head, line, strict=True)) for line in lines], columns, form)
     elif lines:
-        _print_table([head, *([printable(str(cell)) for cell in line] for line in lines)])
+        _print_table([head, *([printable(str(cell), encoding()) for cell in line] for line in lines)])
 
 
 def say_misfits(misfits: Counter[str], what: str) -> None:

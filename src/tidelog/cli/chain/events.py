@@ -9,9 +9,9 @@ from tidelog.chain.reading.decoded_rows import DecodedPage
 from tidelog.chain.reading.event_search import FoundEvent, event_search, select_events
 from tidelog.chain.reading.held import require_whole
 from tidelog.cli.chain.abi import events_of, functions_of
-from tidelog.cli.chain.decoded import Form, print_decoded, say_misfits
+from tidelog.cli.chain.decoded import print_decoded, say_misfits
 from tidelog.cli.chain.queries import StoredRange, addresses_given, height, say_none, stored_range
-from tidelog.cli.options import Look, limited
+from tidelog.cli.options import TableForm, limited
 from tidelog.cli.out import complain
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import ConfigError
@@ -35,8 +35,7 @@ def list_events(
     low: int | None,
     high: int | None,
     limit: int,
-    form: Form,
-    look: Look,
+    form: TableForm,
 ) -> None:
     """ConfigError: a signature, a name, an address or an argument cannot be meant; the store has no such blocks."""
     events = events_of(signature, abi)
@@ -50,7 +49,7 @@ def list_events(
         return await select_events(snapshot, stored.chain, search, low=begins, high=high, limit=limit)
 
     page = run(_read(db, chain_id, low, high, select, "log"), brief=True)
-    print_decoded(page.found, FoundEvent, [event.names for event in events], form, look)
+    print_decoded(page.found, FoundEvent, [event.names for event in events], form)
     _say_the_rest(page, "log", limit)
 
 
@@ -64,8 +63,7 @@ def list_calls(
     low: int | None,
     high: int | None,
     limit: int,
-    form: Form,
-    look: Look,
+    form: TableForm,
 ) -> None:
     """ConfigError: a signature, a name or an address cannot be meant or is missing; the store has no such blocks."""
     functions = functions_of(signature, abi)
@@ -80,7 +78,7 @@ def list_calls(
         return await select_calls(snapshot, stored.chain, decoder, addresses, low=low, high=high, limit=limit)
 
     page = run(_read(db, chain_id, low, high, select, "transaction"), brief=True)
-    print_decoded(page.found, FoundCall, [function.names for function in functions], form, look)
+    print_decoded(page.found, FoundCall, [function.names for function in functions], form)
     _say_the_rest(page, "transaction", limit)
 
 

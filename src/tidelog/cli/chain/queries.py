@@ -19,8 +19,9 @@ from tidelog.chain.reading.position import stored_position
 from tidelog.chain.reading.transaction_search import select_transactions
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.selection import is_selected
+from tidelog.cli.chain.lists import BLOCK_COLUMNS, LOG_COLUMNS, TRANSACTION_COLUMNS
 from tidelog.cli.listing import print_rows
-from tidelog.cli.options import HASH, Look, hexadecimal, limited
+from tidelog.cli.options import HASH, Form, hexadecimal, limited
 from tidelog.cli.out import complain
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import ConfigError
@@ -70,18 +71,18 @@ class StoredRange(Struct, frozen=True):
         return f"chain {self.chain} is stored from block {self.first} to {self.last}{below}"
 
 
-def list_blocks(db: str, chain_id: int | None, *, low: int | None, high: int | None, limit: int, look: Look) -> None:
-    run(_blocks(db, chain_id, height("--from", low), height("--to", high), limited(limit), look), brief=True)
+def list_blocks(db: str, chain_id: int | None, *, low: int | None, high: int | None, limit: int, form: Form) -> None:
+    run(_blocks(db, chain_id, height("--from", low), height("--to", high), limited(limit), form), brief=True)
 
 
-async def _blocks(db: str, chain_id: int | None, low: int | None, high: int | None, limit: int, look: Look) -> None:
+async def _blocks(db: str, chain_id: int | None, low: int | None, high: int | None, limit: int, form: Form) -> None:
     async with opened(db) as store:
         chain = await the_chain(store, chain_id)
         async with store.snapshot() as snapshot:
             await stored_range(snapshot, chain, low, high)
             rows = await snapshot.select(BLOCKS, scope=chain, low=low, high=high, descending=True, limit=limit)
     names = ("number", "hash", "timestamp", "transaction_count", "log_count", "gas_used", "proof")
-    print_rows([{name: _cell(row, name) for name in names} for row in rows], look)
+    print_rows([{name: _cell(row, name) for name in names} for row in rows], BLOCK_COLUMNS, form)
 
 
 def _cell(row: Row, name: str) -> Value:
@@ -100,7 +101,7 @@ def list_logs(
     low: int | None,
     high: int | None,
     limit: int,
-    look: Look,
+    form: Form,
     limits: QueryLimits = USUAL,
 ) -> None:
     """List logs; `topics` has the alternatives of each position.
@@ -115,7 +116,7 @@ def list_logs(
             values = _values(f"--{name}", texts, HASH, "a topic of 32 bytes")
             where[name] = values if len(values) > 1 or name == "topic0" else values[0]
     low, high = height("--from", low), height("--to", high)
-    run(_logs(db, chain_id, addresses, where, low, high, limited(limit), look, limits), brief=True)
+    run(_logs(db, chain_id, addresses, where, low, high, limited(limit), form, limits), brief=True)
 
 
 async def _logs(
@@ -126,7 +127,7 @@ async def _logs(
     low: int | None,
     high: int | None,
     limit: int,
-    look: Look,
+    form: Form,
     limits: QueryLimits,
 ) -> None:
     async with opened(db) as store:
@@ -143,7 +144,7 @@ async def _logs(
             if not rows and (addresses or topics):
                 say_none("log", stored)
             shown = await _log_cells(snapshot, chain, rows)
-    print_rows(shown, look)
+    print_rows(shown, LOG_COLUMNS, form)
 
 
 def _require_narrow(stored: StoredRange, low: int | None, high: int | None, most: int) -> None:
@@ -189,7 +190,7 @@ def list_transactions(
     low: int | None,
     high: int | None,
     limit: int,
-    look: Look,
+    form: Form,
 ) -> None:
     senders, receivers = addresses_given("--sender", sender), addresses_given("--receiver", receiver)
     if len(senders) > 1 and len(receivers) > 1:
@@ -198,7 +199,7 @@ def list_transactions(
     if key is not None and (low is not None or high is not None):
         raise ConfigError("--block replaces --from and --to: give one or the other")
     low, high = height("--from", low), height("--to", high)
-    run(_transactions(db, chain_id, senders, receivers, key, low, high, limited(limit), look), brief=True)
+    run(_transactions(db, chain_id, senders, receivers, key, low, high, limited(limit), form), brief=True)
 
 
 async def _transactions(
@@ -210,7 +211,7 @@ async def _transactions(
     low: int | None,
     high: int | None,
     limit: int,
-    look: Look,
+    form: Form,
 ) -> None:
     async with opened(db) as store:
         chain = await the_chain(store, chain_id)
@@ -225,7 +226,7 @@ async def _transactions(
             if not rows and (senders or receivers):
                 say_none("transaction", stored)
             shown = await _transaction_cells(snapshot, chain, rows)
-    print_rows(shown, look)
+    print_rows(shown, TRANSACTION_COLUMNS, form)
 
 
 async def _transaction_cells(snapshot: Snapshot, chain: int, rows: Sequence[Row]) -> list[dict[str, Value]]:

@@ -1,12 +1,12 @@
-"""What a store holds of each chain, as text or JSON."""
-
-import json
+"""What a store holds of each chain: facts by name."""
 
 from tidelog.chain.forks.position import decode_position, source_of
 from tidelog.chain.proof.spec import LOWERABLE, rules_text, spec_of
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, REORGS
 from tidelog.chain.select.coverage import CONTRACT_COVERAGE, read_coverage
-from tidelog.cli.out import say
+from tidelog.cli.chain.lists import STATUS_COLUMNS
+from tidelog.cli.listing import print_facts
+from tidelog.cli.options import Form
 from tidelog.cli.stores import opened
 from tidelog.errors import Corruption
 from tidelog.runtime import run
@@ -17,12 +17,12 @@ __all__ = ["print_status"]
 REORG = ("fork_number", "depth", "old_head")
 
 
-def print_status(db: str, as_json: bool) -> None:
+def print_status(db: str, form: Form) -> None:
     """Print the facts of every chain in the store at `db`."""
-    run(_status(db, as_json), brief=True)
+    run(_status(db, form), brief=True)
 
 
-async def _status(db: str, as_json: bool) -> None:
+async def _status(db: str, form: Form) -> None:
     async with opened(db) as store, store.snapshot() as snapshot:
         for row in await snapshot.select(CHAINS):
             chain_id = row[CHAINS.index("chain_id")]
@@ -67,11 +67,7 @@ async def _status(db: str, as_json: bool) -> None:
                 "epoch": checkpoint.epoch,
                 "last_reorg": None if not reorgs else dict(zip(("fork", "depth", "old_head"), reorgs[0], strict=True)),
             }
-            if as_json:
-                say(json.dumps(facts))
-            else:
-                for name, value in facts.items():
-                    say(f"{name:15} {_shown(value)}")
+            print_facts(facts, form, STATUS_COLUMNS)
 
 
 async def _children(snapshot: Snapshot, chain_id: int) -> dict[str, int]:
@@ -87,11 +83,3 @@ async def _children(snapshot: Snapshot, chain_id: int) -> dict[str, int]:
         if table is not None and not each.leaving:
             found[each.contract.name] = await snapshot.count(table, scope=chain_id)
     return found
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
-    return "none" if value is None else str(value)

@@ -3,40 +3,30 @@
 Only the commands' parameters and their help. What a command does is imported when it runs.
 """
 
-from typing import Annotated
-
 import cyclopts
-from cyclopts import Parameter
 
-from tidelog.cli.options import DEFAULT_DB, Db
+from tidelog.cli.options import DEFAULT_DB, FORM, Db, Form
 
 app = cyclopts.App(name="db", help="A store as a whole: info, digest, migrate.")
 
 
 @app.command
-def info(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
-    """Print the database's version, its size, its settings and what it holds.
-
-    Args:
-        as_json: one JSON object.
-    """
+def info(*, db: Db = DEFAULT_DB, form: Form = FORM) -> None:
+    """Print the database's version, its size, its settings and what it holds."""
     from tidelog.cli.db.content import print_info
 
-    print_info(db, as_json)
+    print_info(db, form)
 
 
 @app.command
-def digest(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+def digest(*, db: Db = DEFAULT_DB, form: Form = FORM) -> None:
     """Print the SHA-256 of the store's content, table by table and as a whole.
 
     Equal content has the same digest on every backend and machine, however it got there.
-
-    Args:
-        as_json: one JSON object.
     """
     from tidelog.cli.db.content import print_digest
 
-    print_digest(db, as_json)
+    print_digest(db, form)
 
 
 @app.command

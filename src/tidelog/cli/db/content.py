@@ -2,10 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tidelog.batch import ContentDigest
 from tidelog.chain.reading.contracts import stored_tables
 from tidelog.chain.reading.position import stored_chains
+from tidelog.cli.columns import Column, Kind
+from tidelog.cli.listing import on_terminal, print_facts, print_rows
+from tidelog.cli.options import Form
 from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.compiled import core
@@ -15,13 +20,16 @@ from tidelog.tables import TABLES
 
 __all__ = ["bring_up_to_date", "content_digests", "print_digest", "print_info"]
 
+SOURCE_COLUMNS = (Column("source"), Column("epoch"), Column("commits"), Column("position"))
+DIGEST_COLUMNS = (Column("sha256", Kind.WHOLE, weight=9), Column("table", weight=8), Column("rows", weight=7))
 
-def print_info(db: str, as_json: bool) -> None:
+
+def print_info(db: str, form: Form) -> None:
     """The facts of the store at `db`, as text or one JSON object."""
-    run(_info(db, as_json), brief=True)
+    run(_info(db, form), brief=True)
 
 
-async def _info(db: str, as_json: bool) -> None:
+async def _info(db: str, form: Form) -> None:
     async with opened(db) as store:
         found = await store.info()
         async with store.snapshot() as snapshot:
@@ -37,7 +45,7 @@ async def _info(db: str, as_json: bool) -> None:
         **found.details,
         "chains": chains,
     }
-    if as_json:
+    if form.as_json:
         sources = [
             {
                 "source": c.source,
@@ -49,27 +57,42 @@ async def _info(db: str, as_json: bool) -> None:
         ]
         say(json.dumps({**facts, "sources": sources}))
         return
-    for name, value in facts.items():
-        say(f"{name:14} {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    for checkpoint in checkpoints:
-        say(f"{checkpoint.source:14} epoch {checkpoint.epoch}, {checkpoint.commit_seq} commits, {checkpoint.position}")
+    print_facts({**facts, "chains": ", ".join(map(str, chains))}, form, wide=14)
+    if checkpoints and on_terminal(form):
+        say("")
+    print_rows(
+        [{"source": c.source, "epoch": c.epoch, "commits": c.commit_seq, "position": c.position} for c in checkpoints],
+        SOURCE_COLUMNS,
+        form,
+        lambda each: f"{each['source']:14} epoch {each['epoch']}, {each['commits']} commits, {each['position']}",
+    )
 
 
-def print_digest(db: str, as_json: bool) -> None:
+def print_digest(db: str, form: Form) -> None:
     """The digests of the store at `db`, as text or one JSON object."""
-    run(_digest(db, as_json))
+    run(_digest(db, form))
 
 
-async def _digest(db: str, as_json: bool) -> None:
+async def _digest(db: str, form: Form) -> None:
     async with opened(db) as store:
         digests = await content_digests(store)
-    if as_json:
+    if form.as_json:
         say(json.dumps({name: {"sha256": digest, "rows": rows} for name, (digest, rows) in digests.items()}))
         return
-    for name, (hexdigest, rows) in digests.items():
-        if rows == 0 and name != "store":
-            continue
-        say(f"{hexdigest}  {name}" + ("" if name == "store" else f" ({rows} rows)"))
+    print_rows(
+        [
+            {"sha256": digest, "table": name, "rows": rows}
+            for name, (digest, rows) in digests.items()
+            if rows or name == "store"
+        ],
+        DIGEST_COLUMNS,
+        form,
+        _digest_line,
+    )
+
+
+def _digest_line(row: Mapping[str, Any]) -> str:
+    return f"{row['sha256']}  {row['table']}" + ("" if row["table"] == "store" else f" ({row['rows']} rows)")
 
 
 async def content_digests(store: Store) -> dict[str, tuple[str, int]]:

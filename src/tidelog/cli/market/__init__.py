@@ -11,15 +11,13 @@ from cyclopts import Parameter
 
 from tidelog.cli.options import (
     DEFAULT_DB,
+    FORM,
     LIST_MAX,
     Db,
-    Full,
-    Json,
+    Form,
     LogLevel,
-    Look,
     ProgressMode,
     StatusAddress,
-    Wide,
     at_least,
 )
 from tidelog.cli.out import say
@@ -260,14 +258,12 @@ def trades(
     from_: From = None,
     to: To = None,
     limit: Limit = 100,
-    as_json: Json = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: Form = FORM,
 ) -> None:
     """List stored trades, oldest first."""
     from tidelog.cli.market.queries import list_trades
 
-    list_trades(db, name, symbol, begin=from_, end=to, limit=limit, look=Look(as_json, wide, full))
+    list_trades(db, name, symbol, begin=from_, end=to, limit=limit, form=form)
 
 
 @app.command
@@ -280,9 +276,7 @@ def candles(
     from_: From = None,
     to: To = None,
     limit: Limit = 100,
-    as_json: Json = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: Form = FORM,
 ) -> None:
     """List stored candles, oldest first. An interval without trades has none.
 
@@ -291,7 +285,7 @@ def candles(
     """
     from tidelog.cli.market.queries import list_candles
 
-    list_candles(db, name, symbol, interval=interval, begin=from_, end=to, limit=limit, look=Look(as_json, wide, full))
+    list_candles(db, name, symbol, interval=interval, begin=from_, end=to, limit=limit, form=form)
 
 
 @app.command
@@ -303,9 +297,7 @@ def coverage(
     from_: From = None,
     to: To = None,
     limit: Limit = 1_000,
-    as_json: Json = False,
-    wide: Wide = False,
-    full: Full = False,
+    form: Form = FORM,
 ) -> None:
     """Say for which times books and trades are proven, and where something is missing.
 
@@ -314,7 +306,7 @@ def coverage(
     """
     from tidelog.cli.market.queries import list_coverage
 
-    list_coverage(db, name, symbol, begin=from_, end=to, limit=limit, look=Look(as_json, wide, full))
+    list_coverage(db, name, symbol, begin=from_, end=to, limit=limit, form=form)
 
 
 @app.command

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tidelog.batch import Row, Table
-from tidelog.cli.listing import print_rows, time_text
-from tidelog.cli.options import Look, limited
+from tidelog.cli.listing import on_terminal, print_rows, say_none, time_text
+from tidelog.cli.market.lists import CANDLE_COLUMNS, COVERAGE_COLUMNS, GAP_COLUMNS, TRADE_COLUMNS
+from tidelog.cli.options import Form, limited
+from tidelog.cli.out import say
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.market.events import micros
@@ -26,17 +28,20 @@ from tidelog.store import Condition, Snapshot, Store
 SOURCE_PREFIX = "market:"
 NAMES_TOLD = 20  # symbols in a sentence
 NAME_MAX = 40  # characters of a symbol that there is not
+GAPS_TITLE = "missing still"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def list_trades(
-    db: str, name: str | None, symbol: str, *, begin: str | None, end: str | None, limit: int, look: Look
+    db: str, name: str | None, symbol: str, *, begin: str | None, end: str | None, limit: int, form: Form
 ) -> None:
     rows = run(
         _rows(db, name, TRADES, {"symbol": spelled(symbol)}, _time("--from", begin), _time("--to", end), limit),
         brief=True,
     )
-    print_rows([_trade(dict(zip(TRADES.names, row, strict=True))) for row in rows], look)
+    if not rows:
+        say_none(f"no trade of {spelled(symbol)} is stored of that time", form)
+    print_rows([_trade(dict(zip(TRADES.names, row, strict=True))) for row in rows], TRADE_COLUMNS, form)
 
 
 def _trade(row: dict[str, Any]) -> dict[str, object]:
@@ -59,11 +64,13 @@ def list_candles(
     begin: str | None,
     end: str | None,
     limit: int,
-    look: Look,
+    form: Form,
 ) -> None:
     where: dict[str, Condition] = {"symbol": spelled(symbol), "interval_s": _seconds(interval)}
     rows = run(_rows(db, name, CANDLES, where, _time("--from", begin), _time("--to", end), limit), brief=True)
-    print_rows([_candle(row) for row in rows], look)
+    if not rows:
+        say_none(f"no candle of {spelled(symbol)} is stored of that time", form)
+    print_rows([_candle(row) for row in rows], CANDLE_COLUMNS, form)
 
 
 def _candle(row: Row) -> dict[str, object]:
@@ -85,15 +92,19 @@ def _candle(row: Row) -> dict[str, object]:
 
 
 def list_coverage(
-    db: str, name: str | None, symbol: str | None, *, begin: str | None, end: str | None, limit: int, look: Look
+    db: str, name: str | None, symbol: str | None, *, begin: str | None, end: str | None, limit: int, form: Form
 ) -> None:
     begin_us, end_us = _time("--from", begin), _time("--to", end)
     intervals, missing = run(
         _coverage(db, name, None if symbol is None else spelled(symbol), begin_us, end_us, limited(limit)),
         brief=True,
     )
-    print_rows([_interval(dict(zip(COVERAGE.names, row, strict=True))) for row in intervals], look)
-    print_rows([_gap(dict(zip(GAPS.names, row, strict=True))) for row in missing], look)
+    if not intervals and not missing:
+        say_none("nothing was recorded in that time, and nothing is missing", form)
+    print_rows([_interval(dict(zip(COVERAGE.names, row, strict=True))) for row in intervals], COVERAGE_COLUMNS, form)
+    if intervals and missing and on_terminal(form):
+        say("")
+    print_rows([_gap(dict(zip(GAPS.names, row, strict=True))) for row in missing], GAP_COLUMNS, form, title=GAPS_TITLE)
 
 
 async def _coverage(

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from tidelog.cli.out import say
+from tidelog.cli.columns import Column
+from tidelog.cli.listing import print_rows
+from tidelog.cli.options import Form
 from tidelog.cli.run import surroundings
 from tidelog.cli.run.file.processes import checked
 from tidelog.cli.run.file.settings import API, SUPERVISOR, Settings
@@ -11,15 +13,27 @@ from tidelog.net.status import SILENT, ask_readiness
 from tidelog.runtime import run
 from tidelog.telemetry import Readiness
 
+COLUMNS = (
+    Column("process"),
+    Column("state", weight=1, styles={"ready": "green", "not ready": "red"}),
+    Column("reasons", weight=2),
+)
 ANSWER_S = 2.0  # a process on the same machine that takes longer does not answer
 
 
-def print_status(config: str, data_dir: str | None, *, live: bool) -> int:
+def print_status(config: str, data_dir: str | None, form: Form, *, live: bool) -> int:
     """Print how each process is; the exit code."""
     settings = checked(config, surroundings(data_dir)).value
     found = run(_ask(settings))
-    for name, readiness in found.items():
-        say(f"{name:12} {'ready' if readiness.ready else '; '.join(readiness.reasons)}")
+    print_rows(
+        [
+            {"process": name, "state": "ready" if each.ready else "not ready", "reasons": "; ".join(each.reasons)}
+            for name, each in found.items()
+        ],
+        COLUMNS,
+        form,
+        lambda row: f"{row['process']:12} {row['reasons'] or row['state']}",
+    )
     judged = [found[SUPERVISOR]] if live else list(found.values())
     return 0 if all(readiness.ready for readiness in judged) else SourceError.exit_code
 

@@ -2,10 +2,13 @@
 
 import sys
 
+from tidelog.cli.options import FORM, Form
 from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir
 
 
-def status(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None, live: bool = False) -> None:
+def status(
+    *, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None, live: bool = False, form: Form = FORM
+) -> None:
     """Say whether everything of a file runs and has caught up; exit code 0 if so, else 3.
 
     Args:
@@ -13,4 +16,4 @@ def status(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None, live:
     """
     from tidelog.cli.run.asking import print_status
 
-    sys.exit(print_status(config, data_dir, live=live))
+    sys.exit(print_status(config, data_dir, form, live=live))

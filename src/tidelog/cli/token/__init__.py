@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from tidelog.cli.options import DEFAULT_DB, Db
+from tidelog.cli.options import DEFAULT_DB, FORM, Db, Form
 from tidelog.cli.out import say
 
 app = cyclopts.App(name="token", help="Who may query: create, list, revoke.")
@@ -35,15 +35,11 @@ def create(
 
 
 @app.command(name="list")
-def list_(*, db: Db = DEFAULT_DB, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
-    """List the tokens by name, with what they open. None of them can be shown.
-
-    Args:
-        as_json: one JSON object per line.
-    """
+def list_(*, db: Db = DEFAULT_DB, form: Form = FORM) -> None:
+    """List the tokens by name, with what they open. None of them can be shown."""
     from tidelog.cli.token.stored import print_tokens
 
-    print_tokens(db, as_json)
+    print_tokens(db, form)
 
 
 @app.command

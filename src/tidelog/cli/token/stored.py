@@ -1,11 +1,13 @@
 """The tokens of a store: one is made, all are listed, one is revoked."""
 
-import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from tidelog.cli.listing import say_none, time_text
-from tidelog.cli.out import say
+from tidelog.cli.columns import Column, Kind
+from tidelog.cli.listing import print_rows, say_none, time_text
+from tidelog.cli.options import Form
 from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime, SystemRuntime, run
@@ -13,6 +15,14 @@ from tidelog.store import tokens
 
 __all__ = ["create_token", "print_tokens", "revoke_token"]
 
+COLUMNS = (
+    Column("name", weight=9),
+    Column("state", weight=8, styles={"valid": "green", "expired": "yellow", "revoked": "red"}),
+    Column("scopes", weight=7),
+    Column("created", Kind.TIME, weight=1),
+    Column("expires", Kind.TIME, weight=3),
+    Column("revoked", Kind.TIME, weight=2),
+)
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -40,35 +50,35 @@ def _expiry(text: str, runtime: Runtime) -> int:
     return int((time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
-def print_tokens(db: str, as_json: bool) -> None:
+def print_tokens(db: str, form: Form) -> None:
     """A token a line, by name."""
-    run(_list(db, as_json), brief=True)
+    run(_list(db, form), brief=True)
 
 
-async def _list(db: str, as_json: bool) -> None:
+async def _list(db: str, form: Form) -> None:
     runtime = SystemRuntime()
     async with opened(db, runtime=runtime) as store, store.snapshot() as snapshot:
         stored = await tokens.listed(snapshot)
     now_ms = int(runtime.now() * 1_000)
     if not stored:
-        say_none("there are no tokens: `tidelog token create` makes one", as_json)
-    for token in stored:
-        state = "valid" if token.is_valid(now_ms) else "revoked" if token.revoked_at is not None else "expired"
-        facts = {
-            "name": token.name,
-            "scopes": sorted(token.scopes),
-            "state": state,
-            "created": _time(token.created_at),
-            "expires": _time(token.expires_at),
-            "revoked": _time(token.revoked_at),
-        }
-        if as_json:
-            say(json.dumps(facts))
-        else:
-            dates = (
-                f"{key} {value}" for key, value in facts.items() if key not in ("name", "scopes", "state") and value
-            )
-            say(f"{token.name:24} {state:8} {' '.join(sorted(token.scopes)):13} {', '.join(dates)}")
+        say_none("there are no tokens: `tidelog token create` makes one", form)
+    print_rows([_facts(token, now_ms) for token in stored], COLUMNS, form, _line)
+
+
+def _facts(token: tokens.Token, now_ms: int) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "state": "valid" if token.is_valid(now_ms) else "revoked" if token.revoked_at is not None else "expired",
+        "created": _time(token.created_at),
+        "expires": _time(token.expires_at),
+        "revoked": _time(token.revoked_at),
+    }
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    dates = [f"{name} {facts[name]}" for name in ("created", "expires", "revoked") if facts[name]]
+    return f"{facts['name']:24} {facts['state']:8} {' '.join(facts['scopes']):13} {', '.join(dates)}"
 
 
 def _time(at_ms: int | None) -> str | None:
