@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -35,7 +35,10 @@ from tidelog.market.tracing import LoadTraces
 from tidelog.runtime import Runtime
 from tidelog.store import Condition, Snapshot, Store
 from tidelog.store.patience import patiently
-from tidelog.telemetry import MarketMetrics, logger
+from tidelog.telemetry import logger
+
+if TYPE_CHECKING:
+    from tidelog.telemetry import MarketMetrics
 
 T = TypeVar("T")
 
@@ -158,7 +161,7 @@ class Loader:
         checkpoint: Checkpoint,
         state: ProjectionState,
         options: Options,
-        metrics: MarketMetrics,
+        metrics: "MarketMetrics",
         journal: bytes | None = None,
         limits: LoaderLimits = LIMITS,
         *,
@@ -193,7 +196,7 @@ class Loader:
         options: Options | None = None,
         *,
         journal: bytes | None = None,
-        metrics: MarketMetrics | None = None,
+        metrics: "MarketMetrics | None" = None,
         limits: LoaderLimits = LIMITS,
         shard: OwnedShard | None = None,
     ) -> "Loader":
@@ -219,7 +222,10 @@ class Loader:
         state.intervals_s = options.intervals_s
         if any(one.trades is None for one in state.symbols.values()):
             await _count_once(store, source_of(name), state)
-        metrics = metrics or MarketMetrics()
+        if metrics is None:
+            from tidelog.telemetry import MarketMetrics  # what only reads a recording's state does without them
+
+            metrics = MarketMetrics()
         metrics.loaded_us = state.at_us or None
         return cls(
             store,
