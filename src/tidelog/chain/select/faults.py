@@ -1,14 +1,18 @@
 """What endpoints said of contracts' logs against what turned out to be so once the blocks were proven. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidelog.batch import Row, Table, int_column, text_column
 from tidelog.chain.rows.columns import LogColumns
-from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.tables import TRANSACTIONS
-from tidelog.chain.select.coverage import Coverage
-from tidelog.chain.select.selection import Selection
+
+if TYPE_CHECKING:  # a process that only names the table does not load what selects
+    from tidelog.chain.rows.layout import BlockRows
+    from tidelog.chain.select.coverage import Coverage
+    from tidelog.chain.select.selection import Selection
 
 __all__ = ["ALTERED", "LEFT_OUT", "LOG_FAULTS", "MADE_UP", "faults_between"]
 
