@@ -1,8 +1,9 @@
 """An exchange that plays a file of v2 book frames, in a process of its own, with the time of sending in each.
 
 Run as `python -m bench.exchange FILE ROUNDS PER_SECOND AT_ONCE`: to each subscriber the file so many times, so many
-frames per second (0: as fast as the socket takes them), so many in one write. It prints its URL. The time is
+frames per second, so many in one write. It prints its URL. The time is
 CLOCK_MONOTONIC, which all processes of a machine share, written as a date after 1970 where the frame has its own.
+With 0 a second the frames go out as they are, as fast as the socket takes them.
 """
 
 import asyncio
@@ -61,6 +62,8 @@ class StampingServer(ExchangeServer):
     def chunks(self, stream: tuple[str, str, str | None]) -> Sequence[Chunk]:
         recording = self.exchange.recording
         assert recording is not None
+        if recording.per_second is None:  # as fast as it goes: nothing is made meanwhile
+            return super().chunks(stream)
         return Stamped(recording.stream(*stream), self._at_once)
 
 

@@ -2,8 +2,9 @@
 
     TIDELOG_SHARED=../shared python -m bench.market_path
 
-The exchange plays recorded frames (made-up ones, where there is no recording) from a process of its own. Latency is
-from before its write to the consumer's hand, on one clock; `json.loads` gets the same frames in the same run.
+The exchange plays recorded frames (made-up ones, where there is no recording) from a process of its own. A rate is
+from the first frames in the consumer's hand to the last one, latency from before the exchange's write to the
+consumer's hand, on one clock; `json.loads` gets the same frames in the same run.
 A journal of the same frames, many times over, is replayed and loaded by the compiled core and in Python, in turns.
 Memory is this process's, over a replay of it.
 """
@@ -18,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import psutil
 
@@ -33,21 +34,22 @@ from tidelog.market.records import Kind
 from tidelog.market.replay.position import events_to_load
 from tidelog.market.replay.replay import Summary, replay_records, summarize
 from tidelog.market.replay.sources import Source, read_recording, read_source
-from tidelog.net.websocket import LIMITS
+from tidelog.net.websocket import PicoWebSocket, WebSocketLimits
 from tidelog.runtime import SystemRuntime, run
 from tidelog.sim.exchange.wire.firehose import firehose
 from tidelog.store import open_store
 from tidelog.telemetry import configure_logs
 
 RECORDED = RECORDINGS / "book-v2-depth10-btcusd.jsonl"
-BURSTS = 15  # of the throughput, each over a connection of its own
-BURST_FRAMES = (
-    LIMITS.waiting_max - 1_000
-)  # in one go: as many as may wait in the client, with room for acks and heartbeats
-CALM_PER_S = 1_000  # one by one: what a busy hour of a few symbols brings
-SHARE = 0.5  # of the throughput that the heavy load is
-SLICE_S = 0.005  # of a heavy load is written at once, as exchanges do
-LOAD_S = 8.0
+BURSTS = {"python": 3, "native": 7}  # of the throughput, each over a connection of its own
+BURST_FRAMES = 50_000  # in one go; so many may wait in the client, here alone
+UNBOUNDED = WebSocketLimits(waiting_max=2 * BURST_FRAMES)
+OFFERED_PER_S = {  # a thousand is what a busy hour of a few symbols brings
+    "python": (1_000, 10_000),
+    "native": (1_000, 10_000, 50_000, 100_000),
+}
+SLICE_S = 0.001  # of a load is written at once
+LOAD_S = 4.0
 REPLAY_FRAMES = 200_000
 MEMORY_AT = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the replay
 LOADS_ROUNDS = 40  # of `json.loads`, before and after what it is compared with
@@ -59,10 +61,10 @@ READ_ROUNDS = 3
 class Taken(NamedTuple):
     """What a consumer saw of one connection. Times are CLOCK_MONOTONIC."""
 
-    first_ns: int  # when the first frame that has a time was sent
-    last_ns: int  # when the consumer had the last one
-    frames: int
-    latencies_us: Sequence[int]
+    first_ns: int  # when it had the first ones ...
+    last_ns: int  # ... and the last one
+    frames: int  # that came between
+    latencies_us: Sequence[int] = ()
 
 
 @contextmanager
@@ -77,70 +79,92 @@ def exchange(path: Path, rounds: int, per_second: float, at_once: int) -> Iterat
         process.wait()
 
 
+def feed_of(url: str, journal: Path) -> Feed:
+    return Feed([SYMBOL], ["book"], journal=str(journal), url=url, transport=PicoWebSocket(limits=UNBOUNDED))
+
+
+def gone_wrong(what: str) -> NoReturn:
+    sys.exit(f"{what}: this machine is too busy to measure on")
+
+
 async def take(url: str, journal: Path, frames: int) -> Taken:
-    """Consume so many book frames of a new feed, one by one."""
-    latencies, first_ns, now_ns = array("q"), 0, 0
-    async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
-        taken = 0
-        async for item in feed.events(pending_max=2 * LIMITS.waiting_max, kinds=(BookDelta, BookSnapshot)):
+    """Consume so many book frames of a new feed, one by one, and look at a field of each."""
+    taken = first_ns = 0
+    async with feed_of(url, journal) as feed:
+        async for item in feed.events(pending_max=2 * BURST_FRAMES, kinds=(BookDelta, BookSnapshot)):
             if isinstance(item, Lagged):
-                sys.exit(f"the consumer missed {item.missed} events: this machine is too busy to measure on")
-            now_ns = time.monotonic_ns()
-            taken += 1
-            event = item.event
-            assert isinstance(event, (BookDelta, BookSnapshot))
-            if type(event) is BookDelta and event.timestamp is not None:
-                sent_us = micros(event.timestamp)
-                first_ns = first_ns or sent_us * 1_000
-                latencies.append(now_ns // 1_000 - sent_us)
+                gone_wrong(f"the consumer missed {item.missed} events")
+            first_ns = first_ns or time.monotonic_ns()
+            taken += item.event.symbol == SYMBOL  # type: ignore[union-attr]
             if taken == frames:
                 break
+        now_ns = time.monotonic_ns()
         progress = feed.progress
         if progress.mismatches or progress.connects != 1 or progress.resyncs:
-            sys.exit("the connection did not hold: this machine is too busy to measure on")
-    return Taken(first_ns, now_ns, frames, latencies)
+            gone_wrong("the connection did not hold")
+    return Taken(first_ns, now_ns, frames - 1)
 
 
 async def take_batches(url: str, journal: Path, frames: int) -> Taken:
-    """The same, in batches. The first time is that of the first batch's coming."""
-    first_ns = now_ns = taken = 0
-    async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
-        async for batch in feed.batches(pending_max=2 * LIMITS.waiting_max, kinds=(BookDelta, BookSnapshot)):
+    """The same, in batches, of which nothing is looked at."""
+    first_ns = now_ns = taken = first = 0
+    async with feed_of(url, journal) as feed:
+        async for batch in feed.batches(pending_max=2 * BURST_FRAMES, kinds=(BookDelta, BookSnapshot)):
             if isinstance(batch, Lagged):
-                sys.exit(f"the consumer missed {batch.missed} events: this machine is too busy to measure on")
+                gone_wrong(f"the consumer missed {batch.missed} events")
             now_ns = time.monotonic_ns()
-            first_ns = first_ns or now_ns
             taken += len(batch)
+            if not first_ns:
+                first_ns, first = now_ns, taken
             if taken >= frames:
                 break
-    return Taken(first_ns, now_ns, frames, ())
+    return Taken(first_ns, now_ns, frames - first)
 
 
-async def throughput(path: Path, frames: Sequence[bytes], folder: Path) -> float:
-    """Messages per second when they come as fast as they are taken: the median of the bursts, of single events."""
+async def take_timed(url: str, journal: Path, frames: int) -> Taken:
+    """Consume so many book frames one by one, and look how old each is that has a time."""
+    latencies, first_ns, now_ns, taken = array("q"), 0, 0, 0
+    async with Feed([SYMBOL], ["book"], journal=str(journal), url=url) as feed:
+        async for item in feed.events(kinds=(BookDelta, BookSnapshot)):
+            if isinstance(item, Lagged):
+                gone_wrong(f"the consumer missed {item.missed} events")
+            now_ns = time.monotonic_ns()
+            first_ns = first_ns or now_ns
+            taken += 1
+            event = item.event
+            assert isinstance(event, BookDelta | BookSnapshot)
+            if event.timestamp is not None and event.timestamp.year == 1970:  # as the exchange has written it
+                latencies.append(now_ns // 1_000 - micros(event.timestamp))
+            if taken == frames:
+                break
+        if feed.progress.connects != 1:
+            gone_wrong("the connection did not hold")
+    return Taken(first_ns, now_ns, frames - 1, latencies)
+
+
+async def throughput(path: Path, frames: Sequence[bytes], folder: Path) -> None:
+    """Messages per second when they come as fast as they are taken: the median of the bursts."""
     rounds = max(1, BURST_FRAMES // len(frames))
     played = [*frames] * rounds
     figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-    tried = paths()
     with exchange(path, rounds, 0, 100) as url:
-        for burst in range(BURSTS):
-            for core in tried:
+        for burst in range(max(BURSTS.values())):
+            for core in paths():
                 for what, consume in (("events", take), ("batches", take_batches)):
+                    if burst >= BURSTS[core]:
+                        continue
                     with using(core):
                         base_s, base_busy_s = seconds(parse, played), busy(parse, played)
                         begun_s = time.thread_time()
                         taken = await consume(url, folder / f"{what}-{core}-{burst}.journal", len(played))
                         busy_s = time.thread_time() - begun_s
-                    ours_s = (taken.last_ns - taken.first_ns) / 1e9
-                    found = (len(played) / ours_s, base_s / ours_s, base_busy_s / busy_s)
+                    each_s = (taken.last_ns - taken.first_ns) / 1e9 / taken.frames
+                    found = (1 / each_s, base_s / len(played) / each_s, base_busy_s / busy_s)
                     figures.setdefault((what, core), []).append(found)
-    print(
-        f"  {BURSTS} bursts of {len(played):,}; the second ratio is of processor time, connecting and closing included"
-    )
+    print(f"  bursts of {len(played):,}; the second ratio is of processor time, connecting and closing included")
     for (what, core), each in figures.items():
         rate, ratio, of_busy = (statistics.median(column) for column in zip(*each, strict=True))
         print(f"  {f'{what}: {core}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads   {of_busy:5.2f} x")
-    return statistics.median([rate for rate, _, _ in figures["events", tried[-1]]])
 
 
 def paths() -> tuple[str, ...]:
@@ -160,15 +184,16 @@ async def latency(path: Path, frames: Sequence[bytes], folder: Path, per_second:
     memory = psutil.Process()
     before_mb = memory.memory_info().rss / 1e6
     with exchange(path, rounds, per_second, at_once) as url:
-        taken = await take(url, folder / f"load-{per_second}.journal", rounds * len(frames))
+        taken = await take_timed(
+            url, folder / f"load-{per_second}-{os.environ[compiled.VARIABLE]}.journal", rounds * len(frames)
+        )
     grown_mb = memory.memory_info().rss / 1e6 - before_mb
     rate = taken.frames / (taken.last_ns - taken.first_ns) * 1e9
     cuts = statistics.quantiles(taken.latencies_us, n=1_000)
     spans = "   ".join(f"p{name} {cuts[at] / 1e3:6.2f} ms" for name, at in (("50", 499), ("99", 989), ("99.9", 998)))
     times = f"p50 {cuts[499] / loads_us(frames):,.0f} x json.loads"
-    print(
-        f"  {f'{per_second:,}/s, {at_once} at once':32}{rate:10,.0f}/s   {spans}   {times}   memory {grown_mb:+.0f} MB"
-    )
+    what = f"{per_second:,}/s offered: {os.environ[compiled.VARIABLE]}"
+    print(f"  {what:32}{rate:10,.0f}/s   {spans}   {times}   memory {grown_mb:+.0f} MB")
 
 
 def loads_us(frames: Sequence[bytes]) -> float:
@@ -273,10 +298,11 @@ async def main() -> None:
         size = sum(map(len, frames)) / len(frames)
         kind = "recorded" if RECORDED.exists() else "made-up"
         print(f"from socket to consumer, {kind} book frames of {size:.0f} bytes")
-        rate = await throughput(path, frames, folder)
-        await latency(path, frames, folder, CALM_PER_S, 1)
-        heavy = round(rate * SHARE / 1_000) * 1_000 or 1_000
-        await latency(path, frames, folder, heavy, round(heavy * SLICE_S))
+        await throughput(path, frames, folder)
+        for core in paths():
+            with using(core):
+                for per_second in OFFERED_PER_S[core]:
+                    await latency(path, frames, folder, per_second, max(1, round(per_second * SLICE_S)))
         journal = folder / "long.journal"
         total = await write_journal(journal, path)
         await reading(journal, total, frames)

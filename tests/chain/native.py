@@ -33,8 +33,7 @@ needs_core = pytest.mark.skipif(
 @pytest.fixture(params=["python", pytest.param("native", marks=needs_core)])
 def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The test runs twice: with blocks proven in Python, and by the compiled core."""
-    used = found({VARIABLE: request.param})
-    monkeypatch.setattr(compiled, "core", lambda: used)
+    use(request.param, monkeypatch)
     return str(request.param)
 
 
@@ -46,7 +45,12 @@ def python_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on in this test, blocks are proven in Python."""
-    used = found({VARIABLE: "python"})
+    use("python", monkeypatch)
+
+
+def use(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on in this test, this path is taken: python or native."""
+    used = found({VARIABLE: path})
     monkeypatch.setattr(compiled, "core", lambda: used)
 
 

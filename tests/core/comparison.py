@@ -23,6 +23,7 @@ from tests.chain.test_native_stored import (
     moved_between_columns,
     stored,
 )
+from tests.market.gathers import play
 from tests.market.stretches import SYMBOLS, made_up
 from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.verify import VerifiedBlock
@@ -34,6 +35,7 @@ DIGITS = 16  # of 64 bits
 EVERY = 3  # of the fields that are changed one by one: one in so many
 LANES = (1, 4, 8)
 FEEDS = 12  # of a market, of each protocol
+GATHERED = 3  # ... as a live feed takes them
 
 
 def ordinary_blocks_are_taken() -> None:
@@ -124,11 +126,19 @@ def books_are_proven_alike() -> None:
             assert counts["taken"] > counts["left"], f"{protocol}, feed {seed}: {counts}"
 
 
+def gathers_of_frames_mean_the_same() -> None:
+    """Frames taken many at a time, and one by one: equal events, sessions, books, journals; and some are taken."""
+    for protocol in SYMBOLS:
+        for seed in range(GATHERED):
+            assert play(protocol, seed, 150).taken > 0, f"{protocol}, feed {seed}"
+
+
 COMPARISONS = (
     ordinary_blocks_are_taken,
     changed_answers_are_judged_alike,
     stored_rows_are_judged_alike,
     books_are_proven_alike,
+    gathers_of_frames_mean_the_same,
 )
 
 

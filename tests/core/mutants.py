@@ -164,6 +164,21 @@ MUTANTS: dict[str, Patch] = {
         "pair(&mut cursor, b'l')?.1",
         "pair(&mut cursor, b'l')?.0",
     ),
+    "gathered_when_the_session_has_to_look": Patch(
+        "pure/src/market/books.rs",
+        "if at_us >= lent.due_us {",
+        "if at_us >= lent.due_us.max(NEVER) {",
+    ),
+    "first_checksum_of_a_gather_noted": Patch(
+        "pure/src/market/books.rs",
+        "            lent.seen.checksum = update.checksum;",
+        "            if lent.seen.updates == 1 {\n                lent.seen.checksum = update.checksum;\n            }",
+    ),
+    "gathered_frame_journaled_later_than_it_came": Patch(
+        "python/src/events.rs",
+        "records::write(&mut packed, records::IN, at_us as u64, payload);",
+        "records::write(&mut packed, records::IN, at_us as u64 + u64::from(size > 0), payload);",
+    ),
     "heartbeat_digested_as_proven": Patch(
         "pure/src/market/canonical.rs",
         '\\"Heartbeat\\",{},null]',

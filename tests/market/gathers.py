@@ -1,14 +1,18 @@
 """Frames through a core as a live feed gives them, many at a time, and beside it one by one in Python."""
 
+import random
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from tests.market.stretches import MadeUp, raise_fault
 from tidelog.market.book.lending import OnFault, Room
 from tidelog.market.core import Core
-from tidelog.market.events import Connected, Event, EventId, Started, Stream
+from tidelog.market.events import Connected, Event, EventId, Resync, Started, Stream
 from tidelog.market.records import Kind, Record, array_head, encode_records
-from tidelog.market.session.controls import Connect, Control, Subscribe, Wanted, encode_control
-from tidelog.market.session.limits import SessionLimits
+from tidelog.market.session.controls import Connect, Control, Ping, Subscribe, Wanted, encode_control
+from tidelog.market.session.limits import PaceLimits, SessionLimits
+from tidelog.market.venues import venue_of
 
 START_US = 1_700_000_000_000_000
 NEVER_US = 1 << 60
@@ -88,6 +92,35 @@ class Paths:
         assert self.plain.digest is not None
         assert self.core.digest.hexdigest() == self.plain.digest.hexdigest()
         assert self.core.snapshot() == self.plain.snapshot()
+
+
+def impatient(protocol: str) -> SessionLimits:
+    """Limits under which a book's pace is learned, and learned again, within a few frames."""
+    limits = venue_of(protocol).rules.limits
+    pace = PaceLimits(stretch_us=40_000, stretch_pauses=5)
+    return replace(limits, silence=replace(limits.silence, pace=pace))
+
+
+def play(protocol: str, seed: int, count: int = 300) -> Paths:
+    """A made-up feed, in pieces of all sizes, with what a session decides in between."""
+    rng, feed = random.Random(seed), MadeUp(protocol, seed)
+    frames = feed.frames(count)
+    paths = Paths(protocol, feed.depths, limits=impatient(protocol))
+    begin, trusted = len(feed.depths), [*feed.depths]
+    paths.frames(frames[:begin])  # snapshots
+    while begin < len(frames):
+        size = rng.choice((1, 2, 7, 40, 300))
+        paths.at_us += rng.choice((0, 1, 500, 20_000))
+        paths.frames(frames[begin : begin + size])
+        begin += size
+        if rng.random() < 0.1:
+            paths.control(Ping(9))
+        if trusted and rng.random() < 0.1:
+            paths.control(Resync("book", trusted.pop(), None, "doubted", paths.at_us + 10**9))
+        if rng.random() < 0.1:
+            paths.assert_same()
+    paths.assert_same()
+    return paths
 
 
 def gathered(feed: MadeUp, count: int) -> list[tuple[bytes, Event]]:

@@ -4,18 +4,31 @@ import asyncio
 import base64
 import hashlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.chain.native import needs_core, use
 from tests.patience import HANGS_S
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
+from tidelog.net.reader import Reader
 from tidelog.net.websocket import LIMITS, PicoWebSocket, WebSocket, WebSocketLimits
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 KEY = "CANARY-0123456789abcdef"
+GREETS = False  # a server, and waits until that has been received
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(params=["picows", "python", pytest.param("native", marks=needs_core)], autouse=True)
+def greets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Who reads: picows what comes with the handshake, and our own reader what comes later, by each path."""
+    if request.param != "picows":
+        use(request.param, monkeypatch)
+    monkeypatch.setattr(sys.modules[__name__], "GREETS", request.param != "picows")
+    return bool(request.param != "picows")
 
 
 def frame(kind: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = False, bits: int = 0) -> bytes:
@@ -77,8 +90,13 @@ async def connected(
 ) -> AsyncIterator[WebSocket]:
     """A connection to a server that sends these bytes, and then waits until the client goes."""
 
+    received = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await handshake(reader, writer)
+        if GREETS:
+            writer.write(frame(TEXT, b"hello"))
+            await received.wait()
         for part in frames:
             writer.write(part)
         if then is not None:
@@ -90,6 +108,11 @@ async def connected(
         socket = await PicoWebSocket(limits=limits).connect(url, timeout_s=HANGS_S)
         try:
             async with asyncio.timeout(HANGS_S):
+                if GREETS:
+                    assert await socket.receive() == b"hello"
+                    reads = isinstance(socket._transport.underlying_transport.get_protocol(), Reader)  # type: ignore[attr-defined]
+                    assert reads
+                    received.set()
                 yield socket
         finally:
             await socket.close()

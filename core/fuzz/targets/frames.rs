@@ -8,7 +8,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tidelog_pure::market::book::Content;
-use tidelog_pure::market::books::{Books, NEVER, Purpose, Span};
+use tidelog_pure::market::books::{Books, NEVER, Purpose, Span, Terms};
 
 const RUN: u64 = 3;
 
@@ -47,16 +47,8 @@ fuzz_target!(|data: &[u8]| {
     let packed = packed(frames);
     let (mut begin, mut first) = (5, 1);
     while begin < packed.len() {
-        let span = Span {
-            packed: &packed,
-            begin,
-            run: RUN,
-            first,
-            last: u64::MAX,
-            floor_us: 0,
-            purpose,
-            encode: how >> 7 == 0,
-        };
+        let terms = Terms { run: RUN, first, floor_us: 0, purpose, encode: how >> 7 == 0 };
+        let span = Span { packed: &packed, begin, last: u64::MAX, terms };
         let taken = books.take(&span);
         assert_eq!(taken.fault, None);
         let counted = taken.updates + taken.heartbeats + taken.trades + taken.tickers;

@@ -9,3 +9,4 @@ pub mod copy;
 pub mod fault;
 pub mod market;
 pub mod packed;
+pub mod websocket;

@@ -196,7 +196,7 @@ fn narrow(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Malformed, Rows};
+    use super::{Cell, Malformed, Packer, Rows, narrow};
 
     /// The one value of one row, or nothing if it is none.
     fn is_read(value: &[u8], expected: Option<Cell<'_>>) {

@@ -6,11 +6,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use std::collections::HashMap;
-use tidelog_pure::market::books::{Purpose, Span};
-use tidelog_pure::market::records;
-use tidelog_pure::market::scan::{Level, Update};
-use tidelog_pure::market::{v1, v2};
+use tidelog_pure::fault::guarded;
+use tidelog_pure::market::books::{Kind, Purpose, Taken, Terms};
+use tidelog_pure::market::{records, v2};
 
 /// What Python knows of events, shared by all of a feed.
 #[pyclass(frozen, module = "tidelog_core")]
@@ -103,28 +101,21 @@ impl BookDelta {
     }
 }
 
-struct Named {
-    symbol: Py<PyString>,
-    call: u64,   // the last in which it was seen ...
-    slot: usize, // ... and where it is in what that one gives
-}
+const ONE_BY_ONE: usize = 16; // frames, before it is known that more will be taken
+const DETACHED: usize = 256; // ... that are taken with the interpreter's lock released: a journal's thread waits for it
 
 /// Takes frames of a feed as they came from its socket.
 #[pyclass(module = "tidelog_core")]
 pub struct Frames {
     contract: Py<Contract>,
     heartbeat: Py<PyAny>,
-    scan: for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>,
-    names: HashMap<Vec<u8>, Named>, // as frames have them
-    levels: Vec<Level>,
+    symbols: Vec<Py<PyString>>, // by place
     packed: Vec<u8>,
-    calls: u64,
 }
 
 #[pymethods]
 impl Frames {
     /// Args:
-    ///     protocol: whose frames are read.
     ///     kind: Python's class of a book's updates.
     ///     decode: reads one frame, by itself.
     ///     time: reads a time.
@@ -132,25 +123,20 @@ impl Frames {
     #[new]
     fn new(
         py: Python<'_>,
-        protocol: &str,
         kind: Py<PyAny>,
         decode: Py<PyAny>,
         time: Py<PyAny>,
         heartbeat: Py<PyAny>,
     ) -> PyResult<Frames> {
-        let scan = match protocol {
-            "kraken-v1" => v1::update,
-            "kraken-v2" => v2::update,
-            _ => return Err(PyValueError::new_err(format!("a protocol that is not known: {protocol}"))),
-        };
         let contract = Py::new(py, Contract { kind, decode, time })?;
-        let (names, levels, packed) = (HashMap::new(), Vec::new(), Vec::new());
-        Ok(Frames { contract, heartbeat, scan, names, levels, packed, calls: 0 })
+        Ok(Frames { contract, heartbeat, symbols: Vec::new(), packed: Vec::new() })
     }
 
-    /// Make events of a book known: its name in frames, and in events.
-    fn name(&mut self, name: &str, symbol: Bound<'_, PyString>) {
-        self.names.insert(name.as_bytes().to_vec(), Named { symbol: symbol.unbind(), call: 0, slot: 0 });
+    /// Name the book at a place as events do. Places come in order.
+    fn name(&mut self, place: usize, symbol: Bound<'_, PyString>) {
+        if place == self.symbols.len() {
+            self.symbols.push(symbol.unbind());
+        }
     }
 
     /// The best levels of a book that was lent: bids and asks, each as price and quantity.
@@ -181,73 +167,73 @@ impl Frames {
         frames: &Bound<'py, PyList>,
         begin: usize,
         frames_max: usize,
-        at_us: u64,
+        at_us: i64,
         run: u64,
         first: u64,
         room: usize,
         record_bytes: usize,
         encode: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let frames: Vec<Bound<'py, PyBytes>> =
-            frames.iter().skip(begin).take(frames_max).map(|frame| frame.cast_into()).collect::<Result<_, _>>()?;
-        self.packed.clear();
-        let (mut size, mut admitted) = (0, 0);
-        for frame in &frames {
-            if size >= room {
-                break;
+        let terms = Terms { run, first, floor_us: 0, purpose: Purpose::Events, encode };
+        let (mut taken, mut events, mut kinds) = (Taken::default(), Vec::new(), Vec::new());
+        let (mut size, mut next, mut many) = (0, begin, ONE_BY_ONE);
+        let end = frames.len().min(begin + frames_max);
+        let (books, mut packed) = (&mut books.0, std::mem::take(&mut self.packed));
+        packed.clear();
+        let fault = loop {
+            let held = (next..end.min(next + many)).map(|at| Ok(frames.get_item(at)?.cast_into::<PyBytes>()?));
+            let held = held.collect::<PyResult<Vec<_>>>()?;
+            let payloads: Vec<&[u8]> = held.iter().map(|frame| frame.as_bytes()).collect();
+            kinds.clear();
+            let mut work = || {
+                guarded(|| {
+                    for payload in &payloads {
+                        let is_full = size >= room;
+                        let kind = if is_full { None } else { books.take_one(payload, at_us, &terms, &mut taken) };
+                        let Some(kind) = kind else { break };
+                        records::write(&mut packed, records::IN, at_us as u64, payload);
+                        size += payload.len() + record_bytes;
+                        kinds.push(kind);
+                    }
+                })
+            };
+            let fault = if many < DETACHED { work() } else { py.detach(work) }.err();
+            next += kinds.len();
+            let is_over = fault.is_some() || kinds.len() < held.len() || next == end;
+            for (frame, kind) in held.into_iter().zip(&kinds) {
+                events.push(self.event(py, frame, *kind)?);
             }
-            records::write(&mut self.packed, records::IN, at_us, frame.as_bytes());
-            size += frame.as_bytes().len() + record_bytes;
-            admitted += 1;
-        }
-        let span = Span {
-            packed: &self.packed,
-            begin: 0,
-            run,
-            first,
-            last: first + admitted,
-            floor_us: 0,
-            purpose: Purpose::Events,
-            encode,
+            if is_over {
+                break fault;
+            }
+            many = DETACHED;
         };
-        let taken = books.0.take(&span);
-        let count = taken.records as usize;
-        size = frames.iter().take(count).map(|frame| frame.as_bytes().len() + record_bytes).sum();
-        self.calls += 1;
-        let (mut events, mut last) = (Vec::with_capacity(count), Vec::<(Py<PyString>, u32)>::new());
-        for frame in frames.into_iter().take(count) {
-            events.push(self.event(py, frame, &mut last)?);
+        let taken = books.end(taken, fault);
+        let mut last = Vec::with_capacity(taken.books.len());
+        for (place, seen) in &taken.books {
+            last.push((self.symbol(*place)?.clone_ref(py), seen.checksum));
         }
-        let packed = PyBytes::new(py, self.packed.get(..taken.end).unwrap_or_default());
+        self.packed = packed;
+        let packed = PyBytes::new(py, &self.packed);
         let counts = (taken.updates, taken.heartbeats);
         let encoded = PyBytes::new(py, &taken.encoded);
         let events = PyTuple::new(py, events)?;
-        (count, packed, size, counts.0, counts.1, events, last, encoded, taken.fault).into_pyobject(py)
+        (taken.records, packed, size, counts.0, counts.1, events, last, encoded, taken.fault).into_pyobject(py)
     }
 }
 
 impl Frames {
-    fn event<'py>(
-        &mut self,
-        py: Python<'py>,
-        frame: Bound<'py, PyBytes>,
-        last: &mut Vec<(Py<PyString>, u32)>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let Some(update) = (self.scan)(frame.as_bytes(), &mut self.levels) else {
+    fn symbol(&self, place: usize) -> PyResult<&Py<PyString>> {
+        self.symbols.get(place).ok_or_else(|| PyValueError::new_err("a book that was lent without its name"))
+    }
+
+    fn event<'py>(&self, py: Python<'py>, frame: Bound<'py, PyBytes>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+        let Kind::Update { place, checksum, is_stamped } = kind else {
             return Ok(self.heartbeat.bind(py).clone());
         };
-        let unnamed = || PyValueError::new_err("a book that was lent without its name");
-        let named = self.names.get_mut(update.symbol).ok_or_else(unnamed)?;
-        let (symbol, checksum) = (named.symbol.clone_ref(py), update.checksum);
-        if named.call == self.calls {
-            last[named.slot].1 = checksum;
-        } else {
-            (named.call, named.slot) = (self.calls, last.len());
-            last.push((symbol.clone_ref(py), checksum));
-        }
-        let stamped = update.stamp_us.is_some();
-        let (contract, made) = (self.contract.clone_ref(py), PyOnceLock::new());
-        let event = BookDelta { contract, frame: frame.unbind(), symbol, checksum, stamped, made };
+        let (contract, symbol) = (self.contract.clone_ref(py), self.symbol(place)?.clone_ref(py));
+        let made = PyOnceLock::new();
+        let event = BookDelta { contract, frame: frame.unbind(), symbol, checksum, stamped: is_stamped, made };
         Ok(Bound::new(py, event)?.into_any())
     }
 }

@@ -8,6 +8,7 @@ mod market;
 mod objects;
 mod rows;
 mod stored;
+mod websocket;
 
 use pyo3::prelude::*;
 use pyo3::types::PySequence;
@@ -25,6 +26,7 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<events::Frames>()?;
     module.add_class::<events::BookDelta>()?;
     module.add_function(wrap_pyfunction!(market::record_at, module)?)?;
+    module.add_function(wrap_pyfunction!(websocket::texts, module)?)?;
     module.add_function(wrap_pyfunction!(chain::prove, module)?)?;
     module.add_function(wrap_pyfunction!(stored::reprove, module)?)?;
     module.add_function(wrap_pyfunction!(envelopes::split, module)?)?;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tidelog_pure::fault::guarded;
 use tidelog_pure::market::book::{Book, Content};
-use tidelog_pure::market::books::{self, NEVER, Prints, Purpose, Span};
+use tidelog_pure::market::books::{self, NEVER, Prints, Purpose, Span, Terms};
 use tidelog_pure::market::records;
 use tidelog_pure::market::trades::Trade;
 
@@ -129,7 +129,7 @@ impl Books {
             "books" => Purpose::Books,
             _ => return Err(PyValueError::new_err(format!("a purpose that is not known: {purpose}"))),
         };
-        let span = Span { packed, begin, run, first, last, floor_us, purpose, encode };
+        let span = Span { packed, begin, last, terms: Terms { run, first, floor_us, purpose, encode } };
         let books = &mut self.0;
         let taken = py.detach(|| books.take(&span));
         let seen: Vec<(usize, u64, i64, i64)> =

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import time
-from collections import deque
 from functools import partial
 from typing import Protocol
 
@@ -27,6 +26,7 @@ from python_socks import ProxyError
 
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.net.proxy import Proxies, shown
+from tidelog.net.reader import Reader
 from tidelog.net.retry_after import retry_after
 
 FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them are bounded too
@@ -102,7 +102,7 @@ class Listener(WSListener):
 
     def __init__(self, limits: WebSocketLimits = LIMITS) -> None:
         self.limits = limits
-        self.messages: deque[bytes] = deque()
+        self.messages: list[bytes] = []
         self.ended: SourceError | None = None
         self.arrived = asyncio.Event()
         self.waiting_bytes = 0  # of `messages`
@@ -112,9 +112,28 @@ class Listener(WSListener):
     def take(self, messages_max: int) -> list[bytes]:
         """The oldest messages that have come, so many at most."""
         waiting = self.messages
-        taken = [waiting.popleft() for _ in range(min(messages_max, len(waiting)))]
+        if len(waiting) <= messages_max:
+            self.messages, self.waiting_bytes = [], 0
+            return waiting
+        taken = waiting[:messages_max]
+        del waiting[:messages_max]
         self.waiting_bytes -= sum(map(len, taken))
         return taken
+
+    def put(self, messages: list[bytes], size: int) -> bool:
+        """Take whole messages in, of so many bytes; False, and none is, unless all of them may wait here."""
+        limits, size = self.limits, self.waiting_bytes + size
+        if len(self.messages) + len(messages) > limits.waiting_max or size > limits.waiting_bytes_max:
+            return False
+        self.messages += messages
+        self.waiting_bytes = size
+        self.arrived.set()
+        return True
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether a message may begin."""
+        return not self._parts and self.ended is None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self.ended is not None:  # read in one go with what ended it: nothing may follow a gap as if there were none
@@ -193,6 +212,21 @@ class Listener(WSListener):
         self.arrived.set()
 
 
+class _PicoListener(Listener):
+    """Lets a `Reader` go on as soon as picows holds no part of a frame."""
+
+    def __init__(self, limits: WebSocketLimits) -> None:
+        super().__init__(limits)
+        self._reader: Reader | None = None
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        super().on_ws_frame(transport, frame)
+        if self._reader is None and frame.last_in_buffer and not frame.tail_size:
+            connection = transport.underlying_transport
+            self._reader = Reader(connection.get_protocol(), self, self.limits.message_bytes_max)
+            connection.set_protocol(self._reader)
+
+
 class _PicoSocket:
     def __init__(self, transport: WSTransport, listener: Listener) -> None:
         self._transport = transport
@@ -248,7 +282,7 @@ class PicoWebSocket:
         try:
             async with asyncio.timeout(timeout_s):
                 transport, listener = await ws_connect(
-                    partial(Listener, self._limits),
+                    partial(_PicoListener, self._limits),
                     url,
                     max_frame_size=self._limits.message_bytes_max,
                     max_redirects=0,  # elsewhere is not where the user said, and the key would go along

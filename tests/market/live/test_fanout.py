@@ -267,7 +267,7 @@ async def test_a_batch_is_a_sequence_of_items() -> None:
 
 async def test_a_batch_is_bounded_and_the_others_get_their_turn_between_two() -> None:
     fanout = FanOut()
-    consumer = fanout.subscribe_batches()
+    consumer = fanout.subscribe_batches(pending_max=2 * ITEMS_AT_ONCE)
     fanout.publish_all(EventId(1, 0), [Pong(seq) for seq in range(2 * ITEMS_AT_ONCE)])
     turns = []
 

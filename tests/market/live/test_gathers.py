@@ -1,53 +1,18 @@
 """Frames that are taken many at a time leave the same events, books, session and digest as one by one."""
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from tests.chain.native import needs_core
 from tests.market.conftest import Recording
-from tests.market.gathers import Paths
+from tests.market.gathers import Paths, play
 from tests.market.kraken.frames import V2
 from tests.market.kraken.mutations import mutated
 from tests.market.stretches import SYMBOLS, MadeUp
 from tidelog.market.book.lending import Fault, Room
-from tidelog.market.events import Resync
-from tidelog.market.session.controls import Ping
-from tidelog.market.session.limits import PaceLimits
-from tidelog.market.venues import venue_of
 
 pytestmark = needs_core
-
-
-def impatient(protocol: str) -> object:
-    """Limits under which a book's pace is learned, and learned again, within a few frames."""
-    limits = venue_of(protocol).rules.limits
-    pace = PaceLimits(stretch_us=40_000, stretch_pauses=5)
-    return replace(limits, silence=replace(limits.silence, pace=pace))
-
-
-def play(protocol: str, seed: int, count: int = 300) -> Paths:
-    rng, feed = random.Random(seed), MadeUp(protocol, seed)
-    frames = feed.frames(count)
-    paths = Paths(protocol, feed.depths, limits=impatient(protocol))  # type: ignore[arg-type]
-    begin, trusted = len(feed.depths), [*feed.depths]
-    paths.frames(frames[:begin])  # snapshots
-    while begin < len(frames):
-        size = rng.choice((1, 2, 7, 40, 300))
-        paths.at_us += rng.choice((0, 1, 500, 20_000))
-        paths.frames(frames[begin : begin + size])
-        begin += size
-        if rng.random() < 0.1:
-            paths.control(Ping(9))
-        if trusted and rng.random() < 0.1:
-            paths.control(Resync("book", trusted.pop(), None, "doubted", paths.at_us + 10**9))
-        if rng.random() < 0.1:
-            paths.assert_same()
-    paths.assert_same()
-    return paths
 
 
 @pytest.mark.parametrize("protocol", SYMBOLS)

@@ -2,7 +2,7 @@
 
 use super::book::{Book, Content, Levels};
 use super::canonical;
-use super::records::{self, Record};
+use super::records;
 use super::scan::{Level, Update};
 use super::trades::{Ticker, Trade, follow_on};
 use super::{v1, v2};
@@ -60,23 +60,39 @@ pub struct Seen {
     pub updates: u64,
     pub first_us: i64,
     pub last_us: i64,
+    pub checksum: u32, // of the last one
 }
 
-/// Which records may be taken.
+/// How records are taken.
 #[derive(Clone, Copy)]
-pub struct Span<'a> {
-    pub packed: &'a [u8],
-    pub begin: usize, // where the first of them is
+pub struct Terms {
     pub run: u64,
-    pub first: u64,    // its number
-    pub last: u64,     // the last that may be taken
+    pub first: u64,    // the number of the first
     pub floor_us: i64, // times before are held here
     pub purpose: Purpose,
     pub encode: bool, // the events, for a digest
 }
 
+/// Which records of a block may be taken.
+#[derive(Clone, Copy)]
+pub struct Span<'a> {
+    pub packed: &'a [u8],
+    pub begin: usize, // where the first of them is
+    pub last: u64,    // the number of the last that may be taken
+    pub terms: Terms,
+}
+
+/// What a record was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Heartbeat,
+    Update { place: usize, checksum: u32, is_stamped: bool },
+    Trades,
+    Ticker,
+}
+
 /// What was taken.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     pub end: usize, // where the next record is
     pub records: u64,
@@ -196,23 +212,31 @@ impl Books {
     /// Take records in order, up to the first that is not for this side. A panic is a fault at that record, which
     /// has changed nothing then.
     pub fn take(&mut self, span: &Span<'_>) -> Taken {
-        let mut taken = Taken {
-            end: span.begin,
-            records: 0,
-            updates: 0,
-            heartbeats: 0,
-            trades: 0,
-            tickers: 0,
-            first_us: 0,
-            last_us: 0,
-            books: Vec::new(),
-            followed: Vec::new(),
-            prints: Vec::new(),
-            encoded: Vec::new(),
-            sound: 0,
-            fault: None,
-        };
-        taken.fault = guarded(|| self.take_records(span, &mut taken)).err();
+        let mut taken = Taken { end: span.begin, ..Taken::default() };
+        let done = guarded(|| {
+            while let Some((record, next)) = records::read(span.packed, taken.end) {
+                let is_mine = span.terms.first + taken.records <= span.last && record.kind == records::IN;
+                if !is_mine || self.take_one(record.payload, record.at_us, &span.terms, &mut taken).is_none() {
+                    break;
+                }
+                taken.end = next;
+            }
+        });
+        self.end(taken, done.err())
+    }
+
+    /// Take one frame that came at that time; None: not by me, and nothing has changed. What it did counts by `end`.
+    #[inline(always)]
+    pub fn take_one(&mut self, frame: &[u8], at_us: i64, terms: &Terms, taken: &mut Taken) -> Option<Kind> {
+        let kind = self.take_frame(frame, at_us, terms, taken)?;
+        taken.records += 1;
+        taken.sound = taken.encoded.len();
+        Some(kind)
+    }
+
+    /// All that was taken, and the fault that ended it.
+    pub fn end(&mut self, mut taken: Taken, fault: Option<String>) -> Taken {
+        taken.fault = fault;
         taken.encoded.truncate(taken.sound);
         if taken.fault.is_some() {
             self.lent.iter_mut().filter_map(|lent| lent.book.as_mut()).for_each(Book::undo);
@@ -228,29 +252,17 @@ impl Books {
         taken
     }
 
-    fn take_records(&mut self, span: &Span<'_>, taken: &mut Taken) {
-        while let Some((record, next)) = records::read(span.packed, taken.end) {
-            let seq = span.first + taken.records;
-            let is_mine = seq <= span.last && record.kind == records::IN;
-            if !is_mine || self.take_frame(&record, seq, span, taken).is_none() {
-                break;
-            }
-            taken.end = next;
-            taken.records += 1;
-            taken.sound = taken.encoded.len();
-        }
-    }
-
     /// None: not by me. What can panic comes first, and what is noted of the record last.
     #[inline(always)]
-    fn take_frame(&mut self, record: &Record<'_>, seq: u64, span: &Span<'_>, taken: &mut Taken) -> Option<()> {
-        let floor_us = if span.purpose == Purpose::Rows { span.floor_us.max(taken.last_us) } else { span.floor_us };
-        let (frame, at_us, id) = (record.payload, record.at_us.max(floor_us), (span.run, seq));
-        if frame == self.scanner.heartbeat {
-            if span.encode {
+    fn take_frame(&mut self, frame: &[u8], at_us: i64, terms: &Terms, taken: &mut Taken) -> Option<Kind> {
+        let floor_us = if terms.purpose == Purpose::Rows { terms.floor_us.max(taken.last_us) } else { terms.floor_us };
+        let (at_us, id) = (at_us.max(floor_us), (terms.run, terms.first + taken.records));
+        let kind = if frame == self.scanner.heartbeat {
+            if terms.encode {
                 canonical::write_heartbeat(&mut taken.encoded, id);
             }
             taken.heartbeats += 1;
+            Kind::Heartbeat
         } else if let Some(update) = (self.scanner.update)(frame, &mut self.levels) {
             let place = self.find(update.symbol)?;
             let lent = &mut self.lent[place];
@@ -260,7 +272,7 @@ impl Books {
             let (bids, asks) = self.levels.split_at(update.bids);
             let book = lent.book.as_mut()?;
             let put = book.put(bids, asks, update.checksum, update.stamp_us)?;
-            if span.encode {
+            if terms.encode {
                 canonical::write_update(&mut taken.encoded, id, frame, &lent.symbol, &update, &self.levels);
             }
             book.keep(put);
@@ -270,28 +282,32 @@ impl Books {
             }
             lent.seen.updates += 1;
             lent.seen.last_us = at_us;
+            lent.seen.checksum = update.checksum;
             taken.updates += 1;
+            Kind::Update { place, checksum: update.checksum, is_stamped: update.stamp_us.is_some() }
         } else if let Some(name) = (self.scanner.trades)(frame, &mut self.trades) {
-            self.take_trades(name, frame, at_us, id, span, taken)?;
+            self.take_trades(name, frame, at_us, id, terms, taken)?;
             taken.trades += 1;
+            Kind::Trades
         } else {
             let ticker = (self.scanner.ticker)(frame)?;
-            if span.purpose == Purpose::Events {
+            if terms.purpose == Purpose::Events {
                 let followed = &self.followed[*self.tickers_by_name.get(ticker.symbol)?];
                 if !followed.is_followed {
                     return None;
                 }
-                if span.encode {
+                if terms.encode {
                     canonical::write_ticker(&mut taken.encoded, id, frame, &followed.symbol, &ticker);
                 }
             }
             taken.tickers += 1;
-        }
+            Kind::Ticker
+        };
         if taken.records == 0 {
             taken.first_us = at_us;
         }
         taken.last_us = at_us;
-        Some(())
+        Some(kind)
     }
 
     /// Take the trades that were read; None: not by me.
@@ -301,10 +317,10 @@ impl Books {
         frame: &[u8],
         at_us: i64,
         id: (u64, u64),
-        span: &Span<'_>,
+        terms: &Terms,
         taken: &mut Taken,
     ) -> Option<()> {
-        if span.purpose == Purpose::Books {
+        if terms.purpose == Purpose::Books {
             return Some(());
         }
         let place = *self.trades_by_name.get(name)?;
@@ -321,10 +337,10 @@ impl Books {
             }
             last = self.ids.last().copied();
         }
-        if span.encode {
+        if terms.encode {
             canonical::write_trades(&mut taken.encoded, id, frame, &followed.symbol, &self.trades);
         }
-        if span.purpose == Purpose::Rows {
+        if terms.purpose == Purpose::Rows {
             if !self.trades.iter().all(Trade::fits_a_row) {
                 return None;
             }
@@ -349,7 +365,7 @@ fn is_plain(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Books, Purpose, Span};
+    use super::{Books, Purpose, Span, Terms};
 
     #[test]
     fn a_panic_is_a_fault_at_its_record_and_what_was_taken_before_it_stays_taken() {
@@ -359,16 +375,8 @@ mod tests {
         }
         let Some(mut books) = Books::new("kraken-v1") else { panic!("it is known") };
         // no number follows on this one
-        let span = Span {
-            packed: &packed,
-            begin: 1,
-            run: 1,
-            first: u64::MAX,
-            last: u64::MAX,
-            floor_us: 0,
-            purpose: Purpose::Events,
-            encode: true,
-        };
+        let terms = Terms { run: 1, first: u64::MAX, floor_us: 0, purpose: Purpose::Events, encode: true };
+        let span = Span { packed: &packed, begin: 1, last: u64::MAX, terms };
         let taken = books.take(&span);
         assert!(taken.fault.is_some_and(|what| !what.is_empty()));
         assert_eq!((taken.records, taken.heartbeats, taken.end), (1, 1, 27));
@@ -381,16 +389,8 @@ mod tests {
         let mut packed = vec![0x91, 0x93, 0x00, 0x01, 0xc4, frame.len() as u8];
         packed.extend_from_slice(frame);
         let Some(mut books) = Books::new("kraken-v1") else { panic!("it is known") };
-        let span = Span {
-            packed: &packed,
-            begin: 1,
-            run: 1,
-            first: 1,
-            last: 1,
-            floor_us: 0,
-            purpose: Purpose::Events,
-            encode: true,
-        };
+        let terms = Terms { run: 1, first: 1, floor_us: 0, purpose: Purpose::Events, encode: true };
+        let span = Span { packed: &packed, begin: 1, last: 1, terms };
         let taken = books.take(&span);
         assert_eq!((taken.records, taken.fault), (0, None));
     }

@@ -141,14 +141,16 @@ impl<'f> Cursor<'f> {
         Some(number)
     }
 
-    /// The same with a sign, which is in its text alone, and without an exponent.
+    /// The same with a sign, which is in its text alone, and without an exponent. Not less than nothing by nothing.
     #[inline(always)]
     pub fn signed(&mut self) -> Option<Number> {
         let begin = self.at as u32;
-        if self.next_is(b'-') {
+        let is_negative = self.next_is(b'-');
+        if is_negative {
             self.at += 1;
         }
-        Some(Number { begin, ..self.decimal()? })
+        let number = Number { begin, ..self.decimal()? };
+        (!is_negative || number.value > 0).then_some(number)
     }
 
     /// A number that is not negative, as JSON writes one without an exponent.

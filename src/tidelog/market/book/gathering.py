@@ -13,8 +13,7 @@ from tidelog.market.events import Event, EventId
 
 __all__ = ["GatheringBooks"]
 
-FRAMES_AT_FIRST = 16  # what comes behind a frame that the core leaves is packed in vain
-FRAMES_MAX = 256
+FRAMES_MAX = 1024  # in one go: what a go costs by itself is lost in so many
 
 
 class GatheringBooks(LendingBooks):
@@ -31,7 +30,6 @@ class GatheringBooks(LendingBooks):
         super().__init__(decode, proof, lending)
         self._alike_until_us = alike_until_us
         self._until_us: dict[str, int] = {}  # as it was when the book was lent
-        self._frames_max = FRAMES_AT_FIRST
 
     def gather(
         self, frames: list[bytes], begin: int, first: EventId, at_us: int, room: Room, *, encode: bool
@@ -47,10 +45,7 @@ class GatheringBooks(LendingBooks):
             self._lend(at_us)
         if not self._until_us:
             return None
-        gathered = self._lending.gather(frames, begin, self._frames_max, first, at_us, room, encode=encode)
-        taken = 0 if gathered is None else gathered.frames
-        self._frames_max = min(2 * max(taken, FRAMES_AT_FIRST // 2), FRAMES_MAX)
-        return gathered
+        return self._lending.gather(frames, begin, FRAMES_MAX, first, at_us, room, encode=encode)
 
     def _lend(self, at_us: int) -> None:
         for symbol in self._due:

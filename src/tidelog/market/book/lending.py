@@ -168,7 +168,7 @@ class Lending:
         self._faults = 0
         self._faulty = NOTHING  # the record of the last one
         self._native = module.Books(scanner)
-        self._frames = module.Frames(scanner, BookDelta, decode, datetime.fromisoformat, Heartbeat())
+        self._frames = module.Frames(BookDelta, decode, datetime.fromisoformat, Heartbeat())
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
         self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
@@ -203,7 +203,7 @@ class Lending:
         except OverflowError:  # a number beyond 64 bits
             return
         if place is not None:
-            self._frames.name(name, book.symbol)
+            self._frames.name(place, book.symbol)
             self._places[book.symbol] = place
             self._lent[place] = book
 

@@ -3,13 +3,16 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import overload
+from typing import get_args, overload
 
 from msgspec import Struct
 
 from tidelog.market.events import Event, EventId
 
 __all__ = ["EventBatch", "Item", "Published"]
+
+
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -37,9 +40,11 @@ class Published(Struct, frozen=True, gc=False):
 
     def of_kinds(self, kinds: frozenset[type[Event]]) -> "Published":
         """Those of these types."""
-        found = [place for place, event in enumerate(self.events) if event.__class__ in kinds]
-        if len(found) == len(self.events):
+        made = {*map(type, self.events)}
+        wanted = {each for each in made if _KINDS.get(each.__name__) in kinds}  # the core's have types of their own
+        if wanted == made:
             return self
+        found = [place for place, each in enumerate(map(type, self.events)) if each in wanted]
         return Published(
             self.run, [self.seqs[place] for place in found], [self.events[place] for place in found], self.ahead
         )

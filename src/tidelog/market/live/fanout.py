@@ -11,7 +11,7 @@ import asyncio
 import enum
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -21,7 +21,7 @@ from tidelog.market.live.batches import EventBatch, Item, Published
 from tidelog.market.live.pending import InOrder, Latest, Pending
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
-ITEMS_AT_ONCE = 512  # that a consumer gets before others have their turn: twice what a feed takes in one of its own
+ITEMS_AT_ONCE = 8192  # that a consumer gets before others have their turn: twice what a feed takes in one of its own
 TURN_S = 0.05  # ... or for so long, if it is slow
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
 
@@ -68,8 +68,9 @@ class _Consumer:
         self._missed = 0  # dropped before the first of `_pending`, and not reported yet
         self._delivered = self._dropped = 0
         self._reached = fanout.published  # the number in the stream of the one that was delivered last
-        self._at_once = 0  # items that were handed out without a wait ...
+        self._at_once = ITEMS_AT_ONCE  # items that were handed out without a wait: at first others have their turn ...
         self._turn_s = 0.0  # ... since then
+        self._clock: Callable[[], float] = float  # the loop's, from the first turn on
         self._closed = False
         self._readable = asyncio.Event()
 
@@ -78,18 +79,18 @@ class _Consumer:
 
         A consumer that is behind never waits for an event: let the others run now and then, the feed for one.
         """
-        loop = asyncio.get_running_loop()
-        if len(self._pending) and (self._at_once >= ITEMS_AT_ONCE or loop.time() - self._turn_s > TURN_S):
+        clock = self._clock = asyncio.get_running_loop().time
+        if len(self._pending) and (self._at_once >= ITEMS_AT_ONCE or clock() - self._turn_s > TURN_S):
             try:
                 await asyncio.sleep(0)
             finally:  # a consumer whose own time limit ends just here has let the others run, too
-                self._turn_s, self._at_once = loop.time(), 0
+                self._turn_s, self._at_once = clock(), 0
         while not (self._missed or len(self._pending)):
             if self._closed:
                 raise StopAsyncIteration
             self._readable.clear()
             await self._readable.wait()
-            self._turn_s, self._at_once = loop.time(), 0
+            self._turn_s, self._at_once = clock(), 0
 
     def _lagged(self) -> Lagged:
         missed, self._missed = self._missed, 0
@@ -146,12 +147,23 @@ class Subscription(_Consumer):
         return self
 
     async def __anext__(self) -> Item | Lagged:
-        await self._ready()
-        if self._missed:
-            return self._lagged()
-        number, id_, event = self._pending.pop()
-        self._deliver(1, number)
-        return Item(id_, event, id_ <= self._fanout.durable_through)
+        taken = None
+        if not self._missed and self._at_once < ITEMS_AT_ONCE and self._clock() - self._turn_s <= TURN_S:
+            taken = self._pending.pop()
+        if taken is None:
+            await self._ready()
+            if self._missed:
+                return self._lagged()
+            taken = self._pending.pop()
+            assert taken is not None  # it was ready for that
+        part, place = taken
+        seq = part.seqs[place]
+        self._delivered += 1
+        self._at_once += 1
+        if seq + part.ahead > self._reached:
+            self._reached = seq + part.ahead
+        id_ = tuple.__new__(EventId, (part.run, seq))  # as `EventId(..)`, in half the time
+        return Item(id_, part.events[place], id_ <= self._fanout.durable_through)
 
 
 class BatchSubscription(_Consumer):

@@ -187,7 +187,7 @@ class Feed:
     ) -> BatchSubscription:
         """The same events as `events` gives, many at a time: an async iterator of `EventBatch` and `Lagged`.
 
-        A batch has what was pending, at least one event and at most 512. In a busy market this costs a fraction of
+        A batch has what was pending, at least one event and at most 8,192. In a busy market this costs a fraction of
         taking them one by one. Bounds and counts are in events, as in `events`, and so are arguments and errors.
         """
         subscription = self._fanout.subscribe_batches(

@@ -251,9 +251,8 @@ class FeedLoop:
                     return
                 while session.deadline_us:
                     if self._applied == len(self._received):
-                        self._received, self._applied = await socket.receive_all(self._limits.frames_at_once), 0
-                    self._apply_received()
-                    if len(self._received) == self._limits.frames_at_once:
+                        self._received, self._applied = await socket.receive_all(self._limits.received_at_once), 0
+                    if not self._apply_received():
                         await self._runtime.sleep(0)
         except TimeoutError:
             pass
@@ -343,18 +342,25 @@ class FeedLoop:
 
     # -- what goes into the journal, and through the core -----------------------------------------------------
 
-    def _apply_received(self) -> None:
-        """Journal, apply and publish what was received, up to where the session wants to decide."""
+    def _apply_received(self) -> bool:
+        """Journal, apply and publish what was received, up to where the session wants to decide.
+
+        Returns:
+            False: others have to get their turn now.
+        """
+        received, session, turn = self._received, self._core.session, self._limits.frames_at_once
         events: list[Event] = []
         first = EventId(self.journal.run, self.journal.last.seq + 1)
         try:
-            while self._applied < len(self._received) and self._core.session.deadline_us:
-                applied = self._gather() or (self._apply_frame(self._received[self._applied]),)
+            while turn > 0 and self._applied < len(received) and session.deadline_us:
+                applied = self._gather() or (self._apply_frame(received[self._applied]),)
                 self._applied += len(applied)
                 events.extend(applied)
+                turn -= 1 + len(applied) // self._limits.gathered_as_one
         finally:  # what is journaled and applied is published, whatever comes of the next
             if events:
                 self._fanout.publish_all(first, events)
+        return turn > 0
 
     def _gather(self) -> Sequence[Event]:
         """Journal and apply as many frames as the compiled core takes at once; what they say."""

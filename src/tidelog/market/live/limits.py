@@ -17,7 +17,8 @@ class FeedLimits(Struct, frozen=True):
     connect_s: float = 10.0  # for a connection to be open
     token_s: float = 15.0  # for a token to be had
     wait_s_max: float = 60.0  # without a look at the clock
-    frames_at_once: int = 256  # between which others get their turn, however fast the exchange sends
+    frames_at_once: int = 256  # between which others get their turn, however fast the exchange sends ...
+    gathered_as_one: int = 16  # ... where the compiled core takes so many in the time of one
     snapshot_every_us: int = 60_000_000  # between snapshots: what a reader has to read again at most, on restarting
     throttled_s: float = 30.0  # where the exchange throttles us and says no time: it bans for ten minutes
     throttled_s_min: float = 5.0  # ... and at least, whatever it says: as rarely as it wants attempts after an outage
@@ -27,6 +28,11 @@ class FeedLimits(Struct, frozen=True):
     journal: JournalLimits = JOURNAL_LIMITS
     loop_watch: LoopWatchLimits = LOOP_WATCH_LIMITS
     session: SessionLimits | None = None  # None: the exchange's own
+
+    @property
+    def received_at_once(self) -> int:
+        """Frames that are taken from a socket at once: no turn takes more."""
+        return self.frames_at_once * self.gathered_as_one
 
 
 LIMITS = FeedLimits()

@@ -6,20 +6,12 @@ Both hold at most so many events, and say what they had to drop for that.
 from collections import deque
 from collections.abc import Hashable
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, Candles, Event, EventId, Spread, Tickers, Trades
+from tidelog.market.events import BookDelta, BookSnapshot, BookUpdates, Candles, Event, Spread, Tickers, Trades
 from tidelog.market.live.batches import Published
 
-__all__ = ["InOrder", "Latest", "Pending", "Taken", "conflation_key"]
-
-
-class Taken(NamedTuple):
-    """One event that was taken out; `number` is its place in the stream."""
-
-    number: int
-    id: EventId
-    event: Event
+__all__ = ["InOrder", "Latest", "Pending", "conflation_key"]
 
 
 class Pending(Protocol):
@@ -33,8 +25,8 @@ class Pending(Protocol):
     def put(self, published: Published) -> int:
         """Take events in; how many had to go for that, the next ones first."""
 
-    def pop(self) -> Taken:
-        """Take the next one out. There has to be one."""
+    def pop(self) -> tuple[Published, int] | None:
+        """Take the next one out: what it is of, and its place there; None: nothing waits."""
 
     def take(self, events_max: int) -> list[Published]:
         """Take so many out, in order, or all that there are."""
@@ -64,16 +56,17 @@ class InOrder:
         self._skip(dropped)
         return dropped
 
-    def pop(self) -> Taken:
+    def pop(self) -> tuple[Published, int] | None:
+        if not self._parts:
+            return None
         part, at = self._parts[0], self._at
-        seq = part.seqs[at]
         self._count -= 1
         if at + 1 == len(part.seqs):
             self._parts.popleft()
             self._at = 0
         else:
             self._at = at + 1
-        return Taken(seq + part.ahead, EventId(part.run, seq), part.events[at])
+        return part, at
 
     def take(self, events_max: int) -> list[Published]:
         found: list[Published] = []
@@ -122,9 +115,10 @@ class Latest:
             latest[key] = published.part(place, place + 1)
         return dropped
 
-    def pop(self) -> Taken:
-        (one,) = self.take(1)
-        return Taken(one.seqs[0] + one.ahead, EventId(one.run, one.seqs[0]), one.events[0])
+    def pop(self) -> tuple[Published, int] | None:
+        for one in self.take(1):
+            return one, 0
+        return None
 
     def take(self, events_max: int) -> list[Published]:
         return [self._latest.pop(key) for key in [*islice(self._latest, events_max)]]
