@@ -32,7 +32,8 @@ from tidelog.compiled import VARIABLE, found
 from tidelog.market.book.lending import FAULTS_MAX, Fault
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.load.loader import Loader, LoaderLimits, Options, source_of
+from tidelog.market.load.loader import Loader, LoaderLimits, Options
+from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.tables import GAPS, MARKET_TABLES
 from tidelog.market.records import PackedRecords
 from tidelog.market.replay.position import events_to_load

@@ -24,7 +24,8 @@ from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.retention import Retention
 from tidelog.market.live.feed import Feed
 from tidelog.market.live.limits import FeedLimits
-from tidelog.market.load.loader import Loader, source_of
+from tidelog.market.load.loader import Loader
+from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.tables import GAPS, MARKET_TABLES, TRADES
 from tidelog.market.records import Record
 from tidelog.market.replay.position import events_to_load

@@ -19,7 +19,8 @@ from tests.system.disturbed import LEVELS, SYMBOLS, contents, judge_trades, name
 from tidelog.errors import ConfigError
 from tidelog.market.events import EventId, Started
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.load.loader import Loader, source_of
+from tidelog.market.load.loader import Loader
+from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.state import decode_state
 from tidelog.market.projection.tables import GAPS
 from tidelog.market.records import Kind, Record

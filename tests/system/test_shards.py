@@ -28,7 +28,7 @@ from tidelog.errors import ConfigError, StoreError
 from tidelog.market.core import Core
 from tidelog.market.events import Trades
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.load.settling import claims_of
+from tidelog.market.load.recorded import claims_of
 from tidelog.market.projection.rows import levels_of
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, COVERAGE, TRADES
 from tidelog.market.shards.claims import Claims

@@ -21,7 +21,7 @@ from tidelog.api.http.problems import Refused
 from tidelog.api.operation import health
 from tidelog.batch import Batch
 from tidelog.errors import StoreError
-from tidelog.market.load.loader import source_of
+from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.net.status import StatusServer
 from tidelog.telemetry import ApiMetrics, ChainMetrics, Readiness, rendered

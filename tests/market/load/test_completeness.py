@@ -11,7 +11,7 @@ from tests.market.load.test_loader import loaded
 from tests.market.recorded import START_US, SYMBOL, Recording, trade
 from tidelog.market.events import Disconnected, Trades
 from tidelog.market.load.completeness import Evidence, with_completeness
-from tidelog.market.load.loader import source_of
+from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.tables import CANDLES
 from tidelog.runtime import SystemRuntime

@@ -14,7 +14,8 @@ from tidelog.market.core import JournalEvent
 from tidelog.market.events import Disconnected, Trades
 from tidelog.market.load.completeness import with_completeness
 from tidelog.market.load.expiry import LIMITS, ExpiryLimits, Keep
-from tidelog.market.load.loader import Loader, LoaderLimits, Options, source_of, state_of
+from tidelog.market.load.loader import Loader, LoaderLimits, Options
+from tidelog.market.load.recorded import source_of, state_of
 from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, MARKET_TABLES, TRADES
 from tidelog.runtime import SystemRuntime

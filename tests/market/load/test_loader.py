@@ -23,7 +23,8 @@ from tidelog.market.core import JournalEvent
 from tidelog.market.events import NOTHING, Ack, Disconnected, EventId, Trades
 from tidelog.market.journal.reader import identity_at
 from tidelog.market.kraken import v1
-from tidelog.market.load.loader import INTERVALS_S, Loader, LoaderLimits, Options, begin_journal, source_of
+from tidelog.market.load.loader import INTERVALS_S, Loader, LoaderLimits, Options, begin_journal
+from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.candles import bars, bucket
 from tidelog.market.projection.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.market.projection.state import decode_state, encode_state

@@ -17,7 +17,8 @@ from tidelog.errors import ConfigError
 from tidelog.market.core import JournalEvent
 from tidelog.market.events import EventId, Heartbeat
 from tidelog.market.load.expiry import Keep
-from tidelog.market.load.loader import Loader, Options, source_of, state_of
+from tidelog.market.load.loader import Loader, Options
+from tidelog.market.load.recorded import source_of, state_of
 from tidelog.market.maintenance.verify import Report, differences, verify_market
 from tidelog.market.projection.state import Outage, encode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, INSTRUMENTS, TRADES

@@ -18,8 +18,8 @@ from tidelog.market.events import Ack, BookDelta, Resync, SequenceSpan
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.live.feed import Feed
 from tidelog.market.live.limits import FeedLimits
-from tidelog.market.load.loader import Loader, Options, source_of
-from tidelog.market.load.settling import recorded
+from tidelog.market.load.loader import Loader, Options
+from tidelog.market.load.recorded import recorded, source_of
 from tidelog.market.maintenance.audit import audit
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, COVERAGE
 from tidelog.market.records import Kind, Record

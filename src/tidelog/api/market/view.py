@@ -14,8 +14,7 @@ from tidelog.api.http.problems import Refused
 from tidelog.batch import Checkpoint
 from tidelog.errors import Corruption
 from tidelog.json_values import Time, time_text
-from tidelog.market.load.loader import connection_of, source_of
-from tidelog.market.load.settling import recorded
+from tidelog.market.load.recorded import connection_of, recorded, source_of
 from tidelog.market.projection.state import ProjectionState, decode_state
 from tidelog.market.projection.tables import INSTRUMENTS
 from tidelog.market.symbols import spelled

@@ -17,7 +17,7 @@ from tidelog.cli.stores import opened
 from tidelog.errors import ConfigError
 from tidelog.market.events import micros
 from tidelog.market.load.completeness import with_completeness
-from tidelog.market.load.settling import recorded
+from tidelog.market.load.recorded import recorded
 from tidelog.market.projection.rows import bar_of_row, decimal_text
 from tidelog.market.projection.state import ProjectionState, SymbolState
 from tidelog.market.projection.tables import CANDLES, COVERAGE, GAPS, TRADES

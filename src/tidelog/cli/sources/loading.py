@@ -13,7 +13,8 @@ from tidelog.errors import Fenced
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import identity_at
 from tidelog.market.load.loader import Loader, Options, OwnedShard
-from tidelog.market.load.settling import Claiming, claims_of
+from tidelog.market.load.recorded import claims_of
+from tidelog.market.load.settling import Claiming
 from tidelog.market.load.sharded import Abandoned, Live, OpenLoader, ShardLoading
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.replay.position import events_to_load

@@ -157,7 +157,8 @@ async def require_its_journal(source: MarketSource, db: str, runtime: Runtime) -
     Raises:
         ConfigError: it is another one, or it is not there any more.
     """
-    from tidelog.market.load.loader import require_journal, state_of
+    from tidelog.market.load.loader import require_journal
+    from tidelog.market.load.recorded import state_of
     from tidelog.market.shards.claims import shard_source
 
     name = shard_source(source.name, 1 if source.shard is None else source.shard.number)

@@ -9,36 +9,33 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from tidelog.backoff import delays
 from tidelog.batch import Batch, Checkpoint, Row, Rows, Value
-from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.errors import Busy, ConfigError
 from tidelog.market.book.lending import Fault, Stretch
 from tidelog.market.events import NOTHING, EventId
 from tidelog.market.journal.file import make_journal
 from tidelog.market.journal.identity import ID_BYTES
 from tidelog.market.load.expiry import LIMITS as EXPIRY_LIMITS
 from tidelog.market.load.expiry import Expired, Expiry, ExpiryLimits, Keep
+from tidelog.market.load.recorded import connection_of, source_of, state_of
 from tidelog.market.projection.candles import Bar, bars, bucket, coarser
 from tidelog.market.projection.changes import Changes
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.projection.projection import CONNECTION, Projection
 from tidelog.market.projection.rows import bar_of_row, candle_row, tick_of_row
-from tidelog.market.projection.state import ProjectionState, decode_state, encode_state
+from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.projection.tables import CANDLES, GAPS, TRADES
 from tidelog.market.shards.claims import shard_source
 from tidelog.market.tracing import LoadTraces
 from tidelog.runtime import Runtime
 from tidelog.store import Condition, Snapshot, Store
 from tidelog.store.patience import patiently
-from tidelog.telemetry import logger
-
-if TYPE_CHECKING:
-    from tidelog.telemetry import MarketMetrics
+from tidelog.telemetry import MarketMetrics, logger
 
 T = TypeVar("T")
 
@@ -85,24 +82,6 @@ class Options(Struct, frozen=True):
         for shorter, longer in pairwise(self.intervals_s):
             if longer <= shorter or longer % shorter:
                 raise ConfigError(f"candles of {longer} s cannot be made of candles of {shorter} s")
-
-
-def source_of(name: str) -> str:
-    """The name of a recording's checkpoint, and of its rows' source."""
-    return f"market:{name}"
-
-
-def connection_of(number: int) -> str:
-    """The scope of a shard's gaps of its connection."""
-    return CONNECTION if number == 1 else f"{CONNECTION}:{number}"
-
-
-def state_of(checkpoint: Checkpoint) -> ProjectionState:
-    """What a checkpoint says of a recording. Corruption: it cannot be read."""
-    try:
-        return ProjectionState() if checkpoint.position is None else decode_state(checkpoint.position)
-    except msgspec.DecodeError as error:
-        raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
 
 
 def require_journal(source: str, state: ProjectionState, journal: bytes | None) -> None:
@@ -161,7 +140,7 @@ class Loader:
         checkpoint: Checkpoint,
         state: ProjectionState,
         options: Options,
-        metrics: "MarketMetrics",
+        metrics: MarketMetrics,
         journal: bytes | None = None,
         limits: LoaderLimits = LIMITS,
         *,
@@ -196,7 +175,7 @@ class Loader:
         options: Options | None = None,
         *,
         journal: bytes | None = None,
-        metrics: "MarketMetrics | None" = None,
+        metrics: MarketMetrics | None = None,
         limits: LoaderLimits = LIMITS,
         shard: OwnedShard | None = None,
     ) -> "Loader":
@@ -222,10 +201,7 @@ class Loader:
         state.intervals_s = options.intervals_s
         if any(one.trades is None for one in state.symbols.values()):
             await _count_once(store, source_of(name), state)
-        if metrics is None:
-            from tidelog.telemetry import MarketMetrics  # what only reads a recording's state does without them
-
-            metrics = MarketMetrics()
+        metrics = metrics or MarketMetrics()
         metrics.loaded_us = state.at_us or None
         return cls(
             store,

@@ -13,14 +13,14 @@ was not come to yet.
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from tidelog.batch import Batch, Checkpoint, Rows
-from tidelog.errors import ConfigError, Corruption, Fenced
+from tidelog.errors import ConfigError, Fenced
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.load.loader import OwnedShard, connection_of, source_of, state_of
+from tidelog.market.load.loader import OwnedShard
+from tidelog.market.load.recorded import claims_in, connection_of, source_of, state_of
 from tidelog.market.projection.projection import Projection
 from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.records import Kind, Record
@@ -31,35 +31,27 @@ from tidelog.market.shards.claims import (
     Claims,
     claim,
     claims_source,
-    decode_claims,
     encode_claims,
     give_up,
-    merged,
     register,
     shard_source,
     taken_over,
 )
-from tidelog.market.shards.layout import shard_of_run
 from tidelog.runtime import Runtime
-from tidelog.store import Snapshot, Store
+from tidelog.store import Store
 from tidelog.store.patience import patiently
 from tidelog.telemetry import logger
 
 __all__ = [
     "Claiming",
-    "Recorded",
     "Segment",
     "SettleLimits",
     "changed_claims",
-    "checkpoints_of",
-    "claims_of",
-    "recorded",
     "segments",
     "settle",
 ]
 
 T = TypeVar("T")
-Decode = Callable[[Checkpoint], ProjectionState]
 
 _log = logger("shards")
 
@@ -105,58 +97,6 @@ class Segment(Struct, frozen=True):
     enters: bool  # it is loaded from its beginning
 
 
-async def claims_of(snapshot: Snapshot, name: str) -> Claims | None:
-    """The claims of a recording; None: it has no shards, and never had."""
-    return _claims(await snapshot.checkpoint(claims_source(name)))
-
-
-class Recorded(Struct, frozen=True):
-    """A recording over all of its shards, as a snapshot shows it."""
-
-    state: ProjectionState  # of all; where it stands in a journal is the first shard's
-    shards: dict[int, ProjectionState]  # of each, by its number; the first one alone, where there are no others
-    commits: int
-    owners: dict[str, int] = {}  # the shard of each symbol, where there are several
-
-    def has_loaded(self, id_: EventId) -> bool:
-        """Whether the store has taken in the journal to which a record belongs up to that record."""
-        shard = self.shards.get(shard_of_run(id_.run))
-        return shard is not None and id_ <= shard.id
-
-
-async def recorded(snapshot: Snapshot, name: str, decode: Decode = state_of) -> Recorded | None:
-    """A recording over all of its shards; None: there is none of that name.
-
-    Args:
-        decode: reads the state of a checkpoint.
-    """
-    claims, checkpoints = await claims_of(snapshot, name), await checkpoints_of(snapshot, name)
-    if 1 not in checkpoints:
-        return None
-    shards = {number: decode(checkpoint) for number, checkpoint in checkpoints.items()}
-    first, *others = shards.values()
-    state = first if claims is None else merged(first, others, claims)
-    commits = sum([checkpoint.commit_seq for checkpoint in checkpoints.values()])
-    return Recorded(state, shards, commits, {} if claims is None else claims.owners)
-
-
-async def checkpoints_of(snapshot: Snapshot, name: str) -> dict[int, Checkpoint]:
-    """Those of a recording's shards that have one, by their numbers; the first comes first."""
-    claims = await claims_of(snapshot, name)
-    numbers = sorted({1} if claims is None else {1, *claims.shards})
-    found = {number: await snapshot.checkpoint(shard_source(name, number)) for number in numbers}
-    return {number: checkpoint for number, checkpoint in found.items() if checkpoint is not None}
-
-
-def _claims(checkpoint: Checkpoint | None) -> Claims | None:
-    if checkpoint is None or checkpoint.position is None:
-        return None
-    try:
-        return decode_claims(checkpoint.position)
-    except msgspec.DecodeError as error:
-        raise Corruption(f"the checkpoint of {checkpoint.source} cannot be read: {error}") from None
-
-
 async def changed_claims(
     store: Store, runtime: Runtime, name: str, change: Callable[[Claims], T], limits: SettleLimits = LIMITS
 ) -> T:
@@ -169,7 +109,7 @@ async def changed_claims(
     for _ in range(limits.tries_max):
         try:
             checkpoint = await store.acquire(claims_source(name))
-            claims = _claims(checkpoint) or Claims()
+            claims = claims_in(checkpoint) or Claims()
             if not claims.begun:
                 checkpoint, claims = await _begin(store, checkpoint, claims, name)
             before = encode_claims(claims)

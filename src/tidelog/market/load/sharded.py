@@ -12,8 +12,9 @@ from msgspec import Struct
 from tidelog.errors import ConfigError, Corruption, StoreError
 from tidelog.filelock import FileLock
 from tidelog.market.events import EventId
-from tidelog.market.load.loader import Loader, OwnedShard, state_of
-from tidelog.market.load.settling import LIMITS, Claiming, Segment, SettleLimits, claims_of, segments, settle
+from tidelog.market.load.loader import Loader, OwnedShard
+from tidelog.market.load.recorded import claims_of, state_of
+from tidelog.market.load.settling import LIMITS, Claiming, Segment, SettleLimits, segments, settle
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.shards.claims import shard_source
 from tidelog.runtime import Runtime

@@ -14,8 +14,7 @@ import msgspec
 from tidelog.batch import Row, Table
 from tidelog.market.events import EventId
 from tidelog.market.load.expiry import DAY_S, KEEP_DAYS_MIN
-from tidelog.market.load.loader import connection_of, source_of
-from tidelog.market.load.settling import Recorded
+from tidelog.market.load.recorded import Recorded, connection_of, source_of
 from tidelog.market.projection.candles import Bar, bars, bucket, coarser
 from tidelog.market.projection.coverage import GAP, PROVEN, UNPROVEN, Interval
 from tidelog.market.projection.projection import BOOK, TRADE

@@ -14,8 +14,8 @@ from tidelog.batch import INT_MAX, Row, Table
 from tidelog.errors import ConfigError
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.load.loader import SAMPLE_S, Loader, Options, require_journal, source_of, state_of
-from tidelog.market.load.settling import recorded
+from tidelog.market.load.loader import SAMPLE_S, Loader, Options, require_journal
+from tidelog.market.load.recorded import recorded, source_of, state_of
 from tidelog.market.maintenance.audit import audit, may_be_gone, rows_of
 from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, INSTRUMENTS, MARKET_TABLES, TRADES

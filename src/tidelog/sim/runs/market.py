@@ -14,7 +14,7 @@ import apsw
 
 from tidelog.errors import StoreError
 from tidelog.market.live.feed import Feed
-from tidelog.market.load.loader import source_of
+from tidelog.market.load.recorded import source_of
 from tidelog.market.replay.position import events_to_load
 from tidelog.market.views import BookView
 from tidelog.sim.exchange import PAIRS, SimExchange, control, listing

@@ -19,7 +19,8 @@ from tidelog.market.core import Core
 from tidelog.market.events import EventId, Trades
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.live.feed import Feed
-from tidelog.market.load.loader import Loader, OwnedShard, source_of
+from tidelog.market.load.loader import Loader, OwnedShard
+from tidelog.market.load.recorded import source_of
 from tidelog.market.load.settling import Claiming
 from tidelog.market.load.sharded import Live, ShardLoading
 from tidelog.market.projection.inputs import ProjectionInput

@@ -7,7 +7,8 @@ on purpose, as `tidelog market new-journal` does. What the store has to be in th
 from tidelog.errors import ConfigError
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import identity_at
-from tidelog.market.load.loader import Loader, begin_journal, go_on_with, source_of, state_of
+from tidelog.market.load.loader import Loader, begin_journal, go_on_with
+from tidelog.market.load.recorded import source_of, state_of
 from tidelog.market.replay.position import events_to_load
 from tidelog.sim.world.disk import Disk
 from tidelog.sim.world.runtime import SimRuntime

@@ -17,8 +17,7 @@ from tidelog.api.market.fields import Candle, candle_of
 from tidelog.batch import INT_MAX, Row
 from tidelog.errors import Corruption, StoreError
 from tidelog.market.load.completeness import with_completeness
-from tidelog.market.load.loader import source_of
-from tidelog.market.load.settling import checkpoints_of, recorded
+from tidelog.market.load.recorded import checkpoints_of, recorded, source_of
 from tidelog.market.projection.state import ProjectionState
 from tidelog.market.projection.tables import CANDLES
 from tidelog.runtime import Runtime
