@@ -64,6 +64,9 @@ pub fn copy_rows<'py>(
     Ok(Some((taken, stream)))
 }
 
+/// A stream, None if a value does not fit its column; the piece and the row where it ends.
+type Part<'py> = (Option<Bound<'py, PyBytes>>, (usize, usize));
+
 /// Lay out encoded rows, up to some bytes, with the interpreter's lock released.
 ///
 /// Args:
@@ -72,8 +75,7 @@ pub fn copy_rows<'py>(
 ///     piece, row: where to begin.
 ///
 /// Returns:
-///     The stream and where it ends, None in the place of the stream if a value does not fit its column. None if no row
-///     is left.
+///     The stream of the next rows, and where it ends. None if no row is left.
 #[pyfunction]
 pub fn copy_packed<'py>(
     py: Python<'py>,
@@ -82,7 +84,7 @@ pub fn copy_packed<'py>(
     bytes_max: usize,
     piece: usize,
     row: usize,
-) -> PyResult<Option<(Option<Bound<'py, PyBytes>>, (usize, usize))>> {
+) -> PyResult<Option<Part<'py>>> {
     let columns: Vec<Column> = columns.iter().map(|letter| Column::of(*letter)).collect::<PyResult<_>>()?;
     let width = u16::try_from(columns.len())?;
     let pieces: Vec<&PureRows> = pieces.iter().map(|rows| rows.get().inner()).collect();
