@@ -85,7 +85,12 @@ class Beside:
     def _begin(self) -> None:
         if self._runtime.monotonic() >= self._again_at:
             self._task = asyncio.create_task(self._next())
-            self._task.add_done_callback(lambda _: self._wake())
+            self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Prepared | None]) -> None:
+        """Wake whoever commits, unless there was nothing to fetch: a run that looks in vain waits its time."""
+        if not task.cancelled() and (task.exception() is not None or task.result() is not None):
+            self._wake()
 
     async def _next(self) -> Prepared | None:
         for work in self._works:
