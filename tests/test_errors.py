@@ -28,6 +28,7 @@ from tidelog.errors import (
     TidelogError,
     TimedOut,
     TooLarge,
+    TooWide,
     Unreachable,
     Unsupported,
 )
@@ -40,6 +41,7 @@ EXIT_CODES: dict[type[TidelogError], int] = {
     Throttled: 3,
     Rejected: 3,
     TooLarge: 3,
+    TooWide: 3,
     Unsupported: 3,
     Pruned: 3,
     ProofFailure: 4,
@@ -93,10 +95,10 @@ SAID: list[tuple[TidelogError, str]] = [
         (kind("no such chain"), "no such chain")
         for kind in (ConfigError, Busy, Fenced, Full, BelowFinality, Corruption)
     ),
-    *((kind("null"), "null") for kind in (Unreachable, Throttled, Rejected, TooLarge, Unsupported, Pruned)),
+    *((kind("null"), "null") for kind in (Unreachable, Throttled, Rejected, TooLarge, TooWide, Unsupported, Pruned)),
     *(
         (kind("null", endpoint="https://node"), "https://node: null")
-        for kind in (Unreachable, Throttled, Rejected, TooLarge, Unsupported, Pruned)
+        for kind in (Unreachable, Throttled, Rejected, TooLarge, TooWide, Unsupported, Pruned)
     ),
     (Throttled("busy", endpoint="https://node", retry_after_s=3.0), "https://node: busy"),
     (

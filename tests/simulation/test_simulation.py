@@ -127,7 +127,8 @@ def test_every_lie_is_drawn() -> None:
     drawn_lies = {
         event.do.name
         for seed in range(400)
-        for event in generate(plan.CHAIN, seed).events
+        for asked in (False, True)
+        for event in generate(plan.CHAIN, seed, asked=asked).events
         if isinstance(event.do, plan.Lie)
     }
     assert drawn_lies == LIES.keys() - CHAIN_LEFT_OUT

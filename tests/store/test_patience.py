@@ -81,5 +81,12 @@ def test_a_call_and_a_job_wait_and_nothing_around_them() -> None:
         "store/postgres/__init__.py",
         "store/postgres/reader.py",
     }
-    jobs = {"chain/sync/writer.py", "market/load/loader.py", "stream/publisher.py"}
+    jobs = {
+        "chain/sync/writer.py",
+        "market/load/loader.py",
+        "market/load/settling.py",
+        "stream/chain/final.py",
+        "stream/chain/outbox.py",
+        "stream/market/journal.py",
+    }
     assert waiting == calls | jobs
