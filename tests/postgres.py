@@ -69,11 +69,13 @@ def _reachable(programs: Path) -> Iterator[Path]:
         if not os.path.isdir(folder):
             continue
         with tempfile.TemporaryDirectory(prefix="tidelog-pg-programs-", dir=folder) as copy:
-            os.chmod(copy, 0o755)
             package, packages = programs.parents[1], programs.parents[2]
             for part in (programs.parent, packages / f"{package.name}.libs"):  # their place to each other is built in
                 if part.is_dir():
                     shutil.copytree(part, Path(copy) / part.relative_to(packages), symlinks=True)
+            for path in (Path(copy), *Path(copy).rglob("*")):  # root's umask may leave others nothing
+                if not path.is_symlink():
+                    path.chmod(0o755)
             found = Path(copy) / programs.relative_to(packages)
             if _runs(found, as_user):
                 yield found
