@@ -35,7 +35,7 @@ DIGITS = 16  # of 64 bits
 EVERY = 3  # of the fields that are changed one by one: one in so many
 LANES = (1, 4, 8)
 FEEDS = 12  # of a market, of each protocol
-GATHERED = 3  # ... as a live feed takes them
+GATHERED = 6  # ... as a live feed takes them: in one of them a session looks at a pace in the middle of a gather
 
 
 def ordinary_blocks_are_taken() -> None:
