@@ -20,6 +20,8 @@ def configure_logs(
 ) -> None:
     """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default.
 
+    Each line is one write, its end included: processes share a log, also where Python does not buffer what it writes.
+
     Args:
         form: human or json, for any stream.
         process: each event says that it is of this one of several.
@@ -34,7 +36,7 @@ def configure_logs(
     structlog.configure(
         processors=[named, *_processors(target, form)],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(target if stream is not None else cast(TextIO, _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(target if stream is not None else cast(TextIO, _StandardError())),
         cache_logger_on_first_use=False,
     )
 
@@ -121,7 +123,7 @@ class Logger:
         if structlog.is_configured():
             return structlog.get_logger(component=self._component)
         return structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
+            structlog.WriteLogger(sys.stderr),
             processors=_processors(sys.stderr),
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
             component=self._component,
