@@ -693,7 +693,7 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.market.projection.projection",
-                "self._transition(symbol, BOOK, UNPROVEN, at_us, RESYNC)",
+                "self._account.transition(symbol, BOOK, UNPROVEN, at_us, RESYNC)",
                 "pass",
             ),
         ),
@@ -701,7 +701,7 @@ MUTANTS: dict[str, Mutant] = {
     "gap_of_the_coverage_never_closed": Mutant(
         "market",
         20,
-        (Patch("tidelog.market.projection.projection", "for loss in repaired - added.unrepaired:", "for loss in ():"),),
+        (Patch("tidelog.market.projection.trades", "for loss in repaired - added.unrepaired:", "for loss in ():"),),
     ),
     "sample_always_said_to_be_proven": Mutant(
         "market",
@@ -724,8 +724,8 @@ MUTANTS: dict[str, Mutant] = {
         20,
         (
             Patch(
-                "tidelog.market.projection.projection",
-                "max(0, dict(symbol_state.moments).get(oldest_us, 0) - times.count(oldest_us))",
+                "tidelog.market.projection.ordinals",
+                "max(0, dict(known.moments).get(oldest_us, 0) - times.count(oldest_us))",
                 "0",
             ),
         ),

@@ -27,7 +27,8 @@ from tidelog.market.events import (
     Trades,
 )
 from tidelog.market.projection.inputs import Baseline, ProjectionInput
-from tidelog.market.projection.projection import MOMENT_TRADES, SYMBOLS_MAX, Projection
+from tidelog.market.projection.ordinals import MOMENT_TRADES
+from tidelog.market.projection.projection import SYMBOLS_MAX, Projection
 from tidelog.market.projection.rows import levels_of
 from tidelog.market.projection.state import ProjectionState, decode_state, encode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, COVERAGE, GAPS, INSTRUMENTS, TRADES

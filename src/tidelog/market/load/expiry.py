@@ -13,8 +13,9 @@ from msgspec import Struct
 from tidelog.batch import Drop, Row, Table, Value
 from tidelog.errors import ConfigError
 from tidelog.market.load.completeness import with_completeness
+from tidelog.market.projection.account import BOOK, TRADE
 from tidelog.market.projection.candles import bucket
-from tidelog.market.projection.projection import BOOK, CONNECTION, TRADE
+from tidelog.market.projection.projection import CONNECTION
 from tidelog.market.projection.state import ProjectionState, SymbolState
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, TRADES
 from tidelog.store import Condition, Snapshot

@@ -15,9 +15,9 @@ from tidelog.batch import Row, Table
 from tidelog.market.events import EventId
 from tidelog.market.load.expiry import DAY_S, KEEP_DAYS_MIN
 from tidelog.market.load.recorded import Recorded, connection_of, source_of
+from tidelog.market.projection.account import BOOK, TRADE
 from tidelog.market.projection.candles import Bar, bars, bucket, coarser
 from tidelog.market.projection.coverage import GAP, PROVEN, UNPROVEN, Interval
-from tidelog.market.projection.projection import BOOK, TRADE
 from tidelog.market.projection.rows import SAMPLED_LEVELS, bar_of_row, candle_row, levels_of, tick_of_row
 from tidelog.market.projection.state import ProjectionState, SymbolState
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, INSTRUMENTS, MARKET_TABLES, TRADES
