@@ -103,7 +103,7 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.stream.chain.outbox",
-                "            found.append(reset_message(self._chain, place, page.begun))\n",
+                "            messages.append(reset_message(self._chain, place, changes.begun))\n",
                 "            pass\n",
             ),
         ),

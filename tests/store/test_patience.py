@@ -85,8 +85,7 @@ def test_a_call_and_a_job_wait_and_nothing_around_them() -> None:
         "chain/sync/writer.py",
         "market/load/loader.py",
         "market/load/settling.py",
-        "stream/chain/final.py",
-        "stream/chain/outbox.py",
+        "stream/chain/stored.py",
         "stream/market/journal.py",
     }
     assert waiting == calls | jobs
