@@ -47,6 +47,37 @@ class Log(Struct, frozen=True, omit_defaults=False):
     transaction_hash: HexText | UnsetType = UNSET
 
 
+class ContractEvent(Struct, frozen=True, kw_only=True, tag_field="kind", tag="event"):
+    """A contract's log, decoded: a row of `table`."""
+
+    contract: Annotated[str, Meta(description="What it is called; one that others create stands at many addresses.")]
+    event: str
+    table: str
+    log_index: int
+    tx_index: int
+    transaction_hash: HexText
+    address: HexText
+    args: Annotated[
+        dict[str, Any], Meta(description="By column. Numbers of types with more than 53 bits are text, bytes are hex.")
+    ]
+
+
+class MisfitLog(Struct, frozen=True, kw_only=True, tag_field="kind", tag="misfit"):
+    """A contract's log that should be an event's by its first topic, and does not fit its signature."""
+
+    contract: str
+    log_index: int
+    reason: str
+    log: Log
+
+
+class BlockEvents(Struct, frozen=True, kw_only=True):
+    """What contracts logged in a block, in the order of the logs."""
+
+    events: list[ContractEvent | MisfitLog]
+    uncovered: Annotated[list[str], Meta(description="Contracts whose events of the block are not held, or not yet.")]
+
+
 class AccessEntry(Struct, frozen=True):
     """An address of an access list (EIP-2930)."""
 

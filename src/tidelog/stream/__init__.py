@@ -14,7 +14,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tidelog.chain.written import AccessEntry, Authorization, Block, Log, Receipt, Transaction, Withdrawal
+    from tidelog.chain.written import (
+        AccessEntry,
+        Authorization,
+        Block,
+        ContractEvent,
+        Log,
+        MisfitLog,
+        Receipt,
+        Transaction,
+        Withdrawal,
+    )
     from tidelog.stream.chain.messages import Change, Gap, Reset, StreamItem
     from tidelog.stream.client import changes, events
     from tidelog.stream.login import Login
@@ -42,6 +52,7 @@ __all__ = [
     "BookChange",
     "BookTop",
     "Change",
+    "ContractEvent",
     "ExchangeCandle",
     "Frame",
     "Frames",
@@ -52,6 +63,7 @@ __all__ = [
     "MarketEvent",
     "MarketItem",
     "MarketReset",
+    "MisfitLog",
     "Missing",
     "ProofState",
     "Receipt",

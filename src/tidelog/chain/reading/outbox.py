@@ -12,7 +12,7 @@ from tidelog.chain.rows.tables import BLOCKS, CHANGES
 from tidelog.errors import Corruption
 from tidelog.store import Snapshot
 
-__all__ = ["Page", "headers_of", "in_order", "last_change", "newest", "next_changes"]
+__all__ = ["Page", "headers_of", "in_order", "last_change", "newest", "next_changes", "stretches"]
 
 
 _BLOCK_HASH, _SEQ = BLOCKS.index("hash"), CHANGES.index("seq")
@@ -74,12 +74,12 @@ async def headers_of(snapshot: Snapshot, chain_id: int, rows: Sequence[Row]) -> 
     """The rows of `blocks` that these changes applied and that are there still, by hash."""
     numbers = sorted({number for _, _, kind, number, *_ in rows if kind == APPLY and isinstance(number, int)})
     found: list[Row] = []
-    for low, high in _stretches(numbers):
+    for low, high in stretches(numbers):
         found += await snapshot.select(BLOCKS, scope=chain_id, low=low, high=high)
     return {row[_BLOCK_HASH]: row for row in found}
 
 
-def _stretches(numbers: list[int]) -> list[tuple[int, int]]:
+def stretches(numbers: list[int]) -> list[tuple[int, int]]:
     """Ascending numbers as ranges without gaps: a page is one, but for reorgs."""
     found: list[tuple[int, int]] = []
     for number in numbers:

@@ -66,7 +66,7 @@ def run_stream(
     journal: str | None = None,
     recording: str = "kraken",
     stream: Name = None,
-    detail: Literal["header", "logs"] = "header",
+    detail: Literal["header", "logs", "events"] = "header",
     delivery: Literal["latest", "final"] = "latest",
     events: str = "trade,book,top,candle,proof,gap",
     frames: Annotated[bool, Parameter(negative="")] = False,
@@ -85,7 +85,8 @@ def run_stream(
     Args:
         journal: publish this journal's recording instead of a chain.
         recording: what the recording is called.
-        detail: what a message says of a block: its header, or its header and its logs.
+        detail: what a message says of a block: its header; its logs too; or the events of the store's contracts,
+            decoded, too.
         delivery: each change at the head, with reverts; or final blocks alone, which are never reverted.
         events: which events of a recording.
         frames: of a recording, publish the records as they were journaled instead of its events.

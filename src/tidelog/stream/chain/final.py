@@ -56,6 +56,7 @@ class FinalBlocks(StoredBacklog):
         if low <= has.final:
             high = min(has.final, low + count - 1)
             rows = await snapshot.select(BLOCKS, scope=self._chain, low=low, high=high)
+        contents = await self._contents(snapshot, range(low, low + len(rows)))
         messages: list[Message] = []
         for number, row in enumerate(rows, low):
             if row[_NUMBER] != number:
@@ -63,9 +64,14 @@ class FinalBlocks(StoredBacklog):
             after, writer = place, place.marks[0].writer if place.marks else _writer_of(row)
             change = (self._chain, number + 1, APPLY, number, row[_HASH], row[_PARENT], writer)
             place = after.advanced([change])
-            logs = await self._logs(snapshot, number)
             messages += messages_of(
-                self._chain, change, after, block_of(row), logs, payload_max, subjects=final_subject(self._chain)
+                self._chain,
+                change,
+                after,
+                block_of(row),
+                contents(number),
+                payload_max,
+                subjects=final_subject(self._chain),
             )
         return Page(said, place, messages, more=bool(rows))
 

@@ -1,17 +1,17 @@
 """A chain's changes as messages of a stream, and back. Pure.
 
-A change is one message, or several parts where its logs do not fit into one.
+A change is one message, or several parts where its logs, or its events, do not fit into one.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from tidelog.batch import Row
 from tidelog.chain.forks.bookmarks import Place, place_text
-from tidelog.chain.written import WENT_BACK, Block, Log, change_of
+from tidelog.chain.written import WENT_BACK, Block, BlockEvents, ContractEvent, Log, MisfitLog, change_of
 from tidelog.errors import ConfigError, Rejected
 from tidelog.json_values import HexText
 from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
@@ -20,6 +20,7 @@ from tidelog.stream.port import Message
 __all__ = [
     "ChainLanguage",
     "Change",
+    "Content",
     "Detail",
     "Gap",
     "Reset",
@@ -32,14 +33,15 @@ __all__ = [
     "stream_name",
 ]
 
-Detail: TypeAlias = Literal["header", "logs"]
+Detail: TypeAlias = Literal["header", "logs", "events"]
+Content: TypeAlias = BlockEvents | Sequence[Log] | None  # of a block, beside its header
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """A block that was applied or reverted. `seq` has no holes; `place` is where a follower is behind it.
 
     `block` is its header, null where the block is reverted, or was before it could be published. `logs` are there where
-    the stream has them.
+    the stream has them, or `events`, decoded, with the contracts of which the store does not hold those of this block.
     """
 
     chain: int
@@ -52,6 +54,8 @@ class Change(Struct, frozen=True, kw_only=True):
     place: str
     block: Block | None = None
     logs: list[Log] | UnsetType = UNSET
+    events: list[ContractEvent | MisfitLog] | UnsetType = UNSET
+    uncovered: list[str] | UnsetType = UNSET
 
 
 class Reset(Struct, frozen=True, kw_only=True):
@@ -112,7 +116,7 @@ def messages_of(
     row: Row,
     after: Place,
     block: Block | None,
-    logs: Sequence[Log] | None,
+    content: Content,
     payload_max: int,
     *,
     subjects: str | None = None,
@@ -121,46 +125,57 @@ def messages_of(
 
     Args:
         after: the place before it.
-        logs: of the block; None: the stream has none.
+        content: the block's logs, or its events; None: the stream has neither.
         payload_max: bytes of a message, headers included.
         subjects: what their subjects begin with, if not `changes_subject`.
 
     Raises:
-        ConfigError: a log, or the header, does not fit into one message.
+        ConfigError: a log, an event, or the header does not fit into one message.
     """
     place = after.advanced([row])
     plain = change_of(row)
     change = Change(chain=chain, **structs.asdict(plain), place=place_text(place), block=block)
     room = payload_max - HEADERS_BYTES
-    parts = _parts(change, logs, room)
+    parts = _parts(change, content, room)
     if (size := max(map(len, parts))) > room:
         raise ConfigError(
             f"block {change.number} needs a message of {size} bytes, and the server takes {payload_max}: "
-            "raise its max_payload, or publish headers without logs"
+            "raise its max_payload, or publish headers alone"
         )
     subject = f"{subjects or changes_subject(chain)}.{change.kind}"
     name = f"{change.writer}-{change.seq}"
     return envelopes(name, after, place, [(subject, payload) for payload in parts])
 
 
-def _parts(change: Change, logs: Sequence[Log] | None, room: int) -> list[bytes]:
-    if logs is None:
+def _parts(change: Change, content: Content, room: int) -> list[bytes]:
+    if content is None:
         return [_encode(change)]
+    items: Sequence[Any]
+    if isinstance(content, BlockEvents):
+        kind, items = "events", content.events
+        change = structs.replace(change, uncovered=content.uncovered)
+    else:
+        kind, items = "logs", content
+    bare = structs.replace(change, **{kind: []})
     return [
-        _encode(structs.replace(change, block=change.block if first else None, logs=some))
-        for first, some in _shares(logs, room - len(_encode(structs.replace(change, logs=[]))), room)
+        _encode(structs.replace(bare, block=change.block if first else None, **{kind: some}))
+        for first, some in _shares(items, room - len(_encode(bare)), room - len(_encode(_headless(bare))))
     ]
 
 
-def _shares(logs: Sequence[Log], room_first: int, room: int) -> Iterator[tuple[bool, list[Log]]]:
-    """The logs in shares that fit into a message each, the first one beside the header."""
-    first, share, left = True, list[Log](), room_first
-    for log in logs:
-        size = len(_encode(log)) + 1
+def _headless(change: Change) -> Change:
+    return structs.replace(change, block=None)
+
+
+def _shares(items: Sequence[Any], room_first: int, room: int) -> Iterator[tuple[bool, list[Any]]]:
+    """Logs or events in shares that fit into a message each, the first one beside the header."""
+    first, share, left = True, list[Any](), room_first
+    for item in items:
+        size = len(_encode(item)) + 1
         if share and size > left:
             yield first, share
-            first, share, left = False, [], room - 1_024  # a change without its header takes less
-        share.append(log)
+            first, share, left = False, [], room
+        share.append(item)
         left -= size
     yield first, share
 
@@ -180,10 +195,12 @@ class ChainLanguage(Struct, frozen=True):
             raise Rejected(f"message {parts[0].sequence} of the stream cannot be read: {error}") from None
         if not others or isinstance(first, Reset):
             return first
-        logs = [
-            log for part in (first, *others) if isinstance(part, Change) and part.logs is not UNSET for log in part.logs
-        ]
-        return structs.replace(first, logs=logs)
+        parted = [first, *[other for other in others if isinstance(other, Change)]]
+        logs = [log for part in parted if part.logs is not UNSET for log in part.logs]
+        if first.events is UNSET:
+            return structs.replace(first, logs=logs)
+        events = [event for part in parted if part.events is not UNSET for event in part.events]
+        return structs.replace(first, events=events)
 
     def reset(self, place: Place) -> StreamItem:
         return Reset(chain=self.chain, seq=place.seq, place=place_text(place))

@@ -1,4 +1,4 @@
-"""A chain's outbox as messages: each row of `changes`, with the block's header or its logs."""
+"""A chain's outbox as messages: each row of `changes`, with the block's header, and its logs or events."""
 
 from tidelog.chain.forks.bookmarks import Place, WentBack
 from tidelog.chain.projections import APPLY
@@ -13,7 +13,7 @@ from tidelog.stream.port import Message
 
 __all__ = ["Outbox"]
 
-_KIND, _NUMBER, _HASH = (CHANGES.index(name) for name in ("kind", "number", "hash"))
+_KIND, _HASH = CHANGES.index("kind"), CHANGES.index("hash")
 
 
 class Outbox(StoredBacklog):
@@ -26,11 +26,10 @@ class Outbox(StoredBacklog):
         if isinstance(changes.verdict, WentBack):
             messages.append(reset_message(self._chain, place, changes.begun))
         headers = await headers_of(snapshot, self._chain, changes.rows)
+        there = {block_hash: block_of(row) for block_hash, row in headers.items()}
+        contents = await self._contents(snapshot, [block.number for block in there.values()])
         for row, before, _ in in_order(self._chain, changes):
-            header = headers.get(row[_HASH]) if row[_KIND] == APPLY else None
-            number = row[_NUMBER]
-            assert isinstance(number, int)
-            block = None if header is None else block_of(header)
-            logs = await self._logs(snapshot, number) if block is not None or self._detail == "header" else []
-            messages += messages_of(self._chain, row, before, block, logs, payload_max)
+            block = there.get(row[_HASH]) if row[_KIND] == APPLY else None
+            content = contents(None if block is None else block.number)
+            messages += messages_of(self._chain, row, before, block, content, payload_max)
         return Page(changes.verdict, changes.place, messages, bool(changes.rows))

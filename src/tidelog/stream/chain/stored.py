@@ -4,17 +4,20 @@ Each page is read from one snapshot; a database that is away is waited for.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
 from tidelog.chain.forks.bookmarks import Place
+from tidelog.chain.reading.outbox import stretches
 from tidelog.chain.rows.tables import LOGS
-from tidelog.chain.written import Log, log_of
+from tidelog.chain.written import BlockEvents, Log, log_of
 from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 from tidelog.store.patience import patiently
 from tidelog.stream.backlog import Page
-from tidelog.stream.chain.messages import Detail
+from tidelog.stream.chain.events import block_events
+from tidelog.stream.chain.messages import Content, Detail
 from tidelog.telemetry import StreamMetrics
 
 __all__ = ["LIMITS", "ChainLimits", "StoredBacklog"]
@@ -24,11 +27,12 @@ class ChainLimits(Struct, frozen=True):
     """How much is read at once."""
 
     page_blocks: int = 256
-    page_blocks_of_logs: int = 16  # the same where logs are published: a block may have ten thousand
+    page_blocks_whole: int = 16  # the same where logs or events are published: a block may have ten thousand
     store_patience_s: float = 86_400.0  # that a database may be away: it keeps what is to be published
 
 
 LIMITS = ChainLimits()
+NOTHING = BlockEvents(events=[], uncovered=[])  # of a block that is not there any more
 
 
 class StoredBacklog(ABC):
@@ -62,7 +66,7 @@ class StoredBacklog(ABC):
     async def next(self, place: Place, payload_max: int) -> Page:
         """See `Backlog`."""
         limits = self._limits
-        count = limits.page_blocks if self._detail == "header" else limits.page_blocks_of_logs
+        count = limits.page_blocks if self._detail == "header" else limits.page_blocks_whole
 
         async def read() -> Page:
             async with self._store.snapshot() as snapshot:
@@ -77,10 +81,19 @@ class StoredBacklog(ABC):
     def _note_last(self, last: int) -> None:
         self.last = self._metrics.stored_seq = last
 
-    async def _logs(self, snapshot: Snapshot, number: int) -> list[Log] | None:
-        """A stored block's logs; None: none are published."""
+    async def _contents(self, snapshot: Snapshot, numbers: Collection[int]) -> Callable[[int | None], Content]:
+        """What is published of some stored blocks beside their headers, by number; None: a block that is not there."""
         if self._detail == "header":
-            return None
+            return lambda number: None
+        if self._detail == "logs":
+            logs = {number: await self._logs(snapshot, number) for number in numbers}
+            return lambda number: [] if number is None else logs[number]
+        events: dict[int, BlockEvents] = {}
+        for low, high in stretches(sorted(numbers)):
+            events |= await block_events(snapshot, self._chain, low, high)
+        return lambda number: NOTHING if number is None else events[number]
+
+    async def _logs(self, snapshot: Snapshot, number: int) -> list[Log]:
         return [log_of(log) for log in await snapshot.select(LOGS, scope=self._chain, low=number, high=number)]
 
     async def close(self) -> None:

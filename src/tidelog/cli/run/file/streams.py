@@ -35,7 +35,8 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
         str | None, Meta(description="The stream's name; see docs/stream.md.", examples=["tidelog-chain-1"])
     ] = None
     detail: Annotated[
-        Literal["header", "logs"], Meta(description="Of a chain's block: its header, or its logs too.")
+        Literal["header", "logs", "events"],
+        Meta(description="Of a chain's block: its header; its logs too; or the decoded events of contracts too."),
     ] = "header"
     delivery: Annotated[
         Literal["latest", "final"],
