@@ -24,10 +24,10 @@ from tidelog.market.journal.writer import follow, open_journal
 from tidelog.market.records import Kind, Record
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.stream.consumer import consume
-from tidelog.stream.jetstream import JetStream, StreamSettings
+from tidelog.stream.jetstream import JetStream
 from tidelog.stream.market.journal import JournalBacklog
 from tidelog.stream.market.messages import MarketLanguage, Recorded, events_subject, market_stream
-from tidelog.stream.port import Message
+from tidelog.stream.port import Message, StreamSettings
 from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import configure_logs
 

@@ -15,9 +15,9 @@ from tests.conftest import running_nats
 from tests.nats_server import NatsServer
 from tests.store.tls import certificates
 from tidelog.errors import ConfigError, Unreachable
-from tidelog.stream.jetstream import JetStream, Limits, NatsLimits, StreamSettings
+from tidelog.stream.jetstream import JetStream, NatsLimits
 from tidelog.stream.login import Login
-from tidelog.stream.port import Message
+from tidelog.stream.port import Limits, Message, StreamSettings
 
 SETTINGS = StreamSettings("tidelog-chain-1", "tidelog.chain.1")
 QUICK = NatsLimits(silence_s=0.3)

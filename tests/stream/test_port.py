@@ -14,8 +14,8 @@ from tidelog.sim.runs.streaming import SimStreamTransport
 from tidelog.sim.streams.server import SimStreams
 from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.world import Process, World
-from tidelog.stream.jetstream import JetStream, NatsLimits, StreamSettings
-from tidelog.stream.port import Ends, Message, Moved, StreamSession, StreamTransport
+from tidelog.stream.jetstream import JetStream, NatsLimits
+from tidelog.stream.port import Ends, Message, Moved, StreamSession, StreamSettings, StreamTransport
 
 SETTINGS = StreamSettings("tidelog-chain-1", "tidelog.chain.1")
 QUICK = NatsLimits(silence_s=0.3)

@@ -32,8 +32,8 @@ from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.stream import Change
 from tidelog.stream import changes as stream_changes
 from tidelog.stream.envelope import part_of
-from tidelog.stream.jetstream import JetStream, StreamSettings
-from tidelog.stream.port import Stored
+from tidelog.stream.jetstream import JetStream
+from tidelog.stream.port import Stored, StreamSettings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_follower.py"
 REORG_DEPTH_MAX = 20

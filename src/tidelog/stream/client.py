@@ -13,7 +13,7 @@ from tidelog.stream.chain.messages import (
     stream_name,
 )
 from tidelog.stream.consumer import consume
-from tidelog.stream.jetstream import JetStream, StreamSettings
+from tidelog.stream.jetstream import JetStream
 from tidelog.stream.login import Login
 from tidelog.stream.market.messages import (
     MarketItem,
@@ -23,6 +23,7 @@ from tidelog.stream.market.messages import (
     frames_subject,
     market_stream,
 )
+from tidelog.stream.port import StreamSettings
 
 __all__ = ["changes", "events"]
 

@@ -223,12 +223,13 @@ class _Consumer(Generic[T]):
         while low <= high:  # by the places' numbers, which ascend, but where a store went back
             middle = (low + high) // 2
             part = await _part(session, middle)
-            if part is None:
-                break
+            if part is None or part.sequence > high:  # nothing has a number from the middle on
+                high = middle - 1
+                continue
             if (start := self._start(part, place)) is not None:
                 return start
             if part.place.seq <= place.seq:
-                low = middle + 1
+                low = part.sequence + 1
             else:
                 high = middle - 1
         return await self._search(session, ends, place)

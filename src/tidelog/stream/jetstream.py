@@ -16,14 +16,14 @@ from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Unreachable
 from tidelog.stream.envelope import ID
 from tidelog.stream.login import Login, options_of, refuse_seed
-from tidelog.stream.port import Ends, Message, Moved, Stored
+from tidelog.stream.port import Ends, Message, Moved, Stored, StreamSettings
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
-__all__ = ["JetStream", "Limits", "NatsLimits", "StreamSettings"]
+__all__ = ["JetStream", "NatsLimits"]
 
 SCHEMES = ("nats", "tls", "ws", "wss")
 EXPECTED_LAST, EXPECTED_LAST_ID = "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id"
@@ -32,22 +32,6 @@ WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, 
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
 FOREVER = 0
-
-
-class Limits(Struct, frozen=True):
-    """How much a stream keeps, and on how many servers."""
-
-    replicas: int = 1
-    bytes_max: int | None = None  # then its oldest messages go
-    age_max_s: int | None = None
-
-
-class StreamSettings(Struct, frozen=True):
-    """How a stream is made. One that is there has to be no smaller, and on as many servers."""
-
-    name: str
-    subjects: str  # all that begin with it, and a dot
-    limits: Limits = Limits()
 
 
 class NatsLimits(Struct, frozen=True):
@@ -214,10 +198,13 @@ class JetStreamSession:
 
         with self._translated():
             try:
-                found = await self._js.get_msg(self._settings.name, sequence)
+                found = await self._js.get_msg(
+                    self._settings.name, sequence, subject=f"{self._settings.subjects}.>", next=True
+                )
             except NotFoundError:
                 return None
-        return Stored(sequence, dict(found.headers or {}), found.data or b"")
+        assert found.seq is not None
+        return Stored(found.seq, dict(found.headers or {}), found.data or b"")
 
     async def since(self, at_us: int) -> int:
         from nats.js.api import DeliverPolicy

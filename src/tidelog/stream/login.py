@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError
 
-__all__ = ["Login", "options_of", "refuse_seed"]
+__all__ = ["Login", "options_of", "refuse_seed", "tls_context"]
 
 
 class Login(Struct, frozen=True):
@@ -33,7 +33,7 @@ def options_of(login: Login) -> dict[str, Any]:
     if login.token is not None:
         options["token"] = login.token
     if login.ca is not None or login.cert is not None:
-        options["tls"] = _tls(login)
+        options["tls"] = tls_context(login.ca, login.cert, login.key)
     return options
 
 
@@ -61,11 +61,12 @@ def _file(path: str, flag: str) -> str:
         raise ConfigError(f"{flag} {path}: {error.strerror}") from None
 
 
-def _tls(login: Login) -> ssl.SSLContext:
+def tls_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+    """TLS with authorities of the user's, and a certificate of ours. ConfigError: a file cannot be used."""
     try:
-        context = ssl.create_default_context(cafile=login.ca)
-        if login.cert is not None:
-            context.load_cert_chain(login.cert, login.key)
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"the TLS files cannot be used: {error}") from None
     return context

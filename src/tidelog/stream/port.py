@@ -1,7 +1,8 @@
 """The port to an engine that keeps streams of messages: what is asked of it, in values.
 
-A stream numbers its messages from 1, in the order in which it took them; the numbers may begin again where a stream
-was deleted or restored. One that is told which number came last takes a message only if that is so.
+A stream numbers its messages from 1, in the order in which it took them. There may be numbers that no message has, and
+they may begin again where a stream was deleted or restored. One that is told which number came last takes a message
+only if that is so.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -10,11 +11,27 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-__all__ = ["Ends", "Message", "Moved", "Stored", "StreamSession", "StreamTransport"]
+__all__ = ["Ends", "Limits", "Message", "Moved", "Stored", "StreamSession", "StreamSettings", "StreamTransport"]
 
 
 class Moved(Exception):
     """The stream's last message is not the one that was expected: somebody published, or the stream went back."""
+
+
+class Limits(Struct, frozen=True):
+    """How much a stream keeps, and on how many servers."""
+
+    replicas: int = 1
+    bytes_max: int | None = None  # then its oldest messages go
+    age_max_s: int | None = None
+
+
+class StreamSettings(Struct, frozen=True):
+    """How a stream is made. One that is there has to be no smaller, and on as many servers."""
+
+    name: str
+    subjects: str  # all that begin with it, and a dot
+    limits: Limits = Limits()
 
 
 class Message(Struct, frozen=True):
@@ -34,7 +51,7 @@ class Stored(Struct, frozen=True):
 
 
 class Ends(NamedTuple):
-    """The numbers of the first and the last message of a stream; `last` is `first` - 1 in one that has none."""
+    """From where on a stream has messages, and the number of the last one; it is `first` - 1 where there is none."""
 
     first: int
     last: int
@@ -60,7 +77,7 @@ class StreamSession(Protocol):
         ...
 
     async def get(self, sequence: int) -> Stored | None:
-        """One message; None where the stream does not have it."""
+        """The message with that number, or else the first one behind it; None where there is none."""
         ...
 
     async def since(self, at_us: int) -> int:

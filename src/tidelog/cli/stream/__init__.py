@@ -95,7 +95,7 @@ def run_stream(
         max_age: seconds: then its oldest messages go.
     """
     from tidelog.cli.stream.running import ChainPublishing, MarketPublishing, kinds_of, publish
-    from tidelog.stream.jetstream import Limits
+    from tidelog.stream.port import Limits
 
     at_least("--replicas", replicas, 1)
     for flag, value in (("--max-bytes", max_bytes), ("--max-age", max_age)):

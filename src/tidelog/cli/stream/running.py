@@ -23,7 +23,7 @@ from tidelog.stream.backlog import Backlog
 from tidelog.stream.chain.final import FinalBlocks
 from tidelog.stream.chain.messages import Detail, changes_subject, final_stream, final_subject, stream_name
 from tidelog.stream.chain.outbox import Outbox
-from tidelog.stream.jetstream import JetStream, Limits, StreamSettings
+from tidelog.stream.jetstream import JetStream
 from tidelog.stream.market.journal import JournalBacklog
 from tidelog.stream.market.messages import (
     KINDS_OF_EVENTS,
@@ -33,6 +33,7 @@ from tidelog.stream.market.messages import (
     frames_subject,
     market_stream,
 )
+from tidelog.stream.port import Limits, StreamSettings
 from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import StreamMetrics, configure_logs, logger
 

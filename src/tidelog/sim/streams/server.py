@@ -69,7 +69,7 @@ class SimStreams:
 
     def get(self, sequence: int) -> Stored | None:
         stream = self.stream or []
-        return stream[sequence - 1] if 1 <= sequence <= len(stream) else None
+        return stream[max(sequence, 1) - 1] if sequence <= len(stream) else None
 
     def take(self, messages: Sequence[Message], after: int) -> bool:
         """Store messages behind `after`; whether the answer arrives. Moved: another one is the last."""

@@ -101,7 +101,7 @@ def publishing_of(settings: Settings, name: str, published: Published) -> Publis
     """The options of `stream run`."""
     from tidelog.cli.stream.running import ChainPublishing, MarketPublishing
     from tidelog.stream import Login
-    from tidelog.stream.jetstream import Limits
+    from tidelog.stream.port import Limits
 
     (stream,) = (each for each in settings.stream if each.name == name)
     nats = tuple([url.reveal() for url in stream.nats])
