@@ -185,15 +185,21 @@ def _spans(position: Position, first: int, last: int, blocks_at_once: int) -> li
 
 
 async def _read_part(store: Store, chain_id: int, span: range) -> _Part:
+    """One view for each part: a sync may reorganise between two."""
+    return await store.read(lambda snapshot: _part_of(snapshot, chain_id, span))
+
+
+async def _part_of(snapshot: Snapshot, chain_id: int, span: range) -> _Part:
     start = span[0]
-    async with store.snapshot() as snapshot:  # one view for each part: a sync may reorganise between two
-        position, spec = await _stored(snapshot, chain_id)
-        end = min(span[-1], position.head)
-        below = await _below(snapshot, chain_id, position, start)
-        blocks = await read_blocks(snapshot, chain_id, start, end)
-        contracts = await stored_contracts(snapshot, chain_id)
-        events = await stored_events(snapshot, chain_id, contracts, start, end)
-        coverage = await stored_coverage(snapshot, chain_id)
+    position, spec = await _stored(snapshot, chain_id)
+    end = min(span[-1], position.head)
+    below = await _below(snapshot, chain_id, position, start)
+    blocks = await read_blocks(snapshot, chain_id, start, end)
+    contracts = await stored_contracts(snapshot, chain_id)
+    events = await stored_events(snapshot, chain_id, contracts, start, end)
+    coverage = await stored_coverage(snapshot, chain_id)
+    births = Births()
+    if any(each.contract.created_by is not None for each in contracts):
         logging: set[Any] = {log[_ADDRESS] for block in blocks for log in block.logs}
         births = await stored_births(snapshot, chain_id, contracts, logging)
     staying = [each.contract for each in contracts if not each.leaving]

@@ -4,6 +4,7 @@ Several processes may write one file, each for its own source: SQLite lets one c
 others come again (`write_patience_s`). Nothing in here holds a lock while it waits for the event loop.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -86,7 +87,11 @@ class SqliteStore:
         return None  # a file has no standby
 
     async def check_integrity(self) -> list[str]:
-        return await self._readers.call(lambda reader: reader.integrity_messages())
+        damaged, strayed = await asyncio.gather(
+            self._readers.call(lambda reader: reader.integrity_messages()),
+            self._readers.call(lambda reader: reader.segment_messages()),
+        )
+        return damaged or strayed  # of a damaged file, what its indexes say of segments means nothing
 
     async def close(self) -> None:
         await self._readers.close()

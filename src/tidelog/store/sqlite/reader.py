@@ -146,15 +146,21 @@ class _Reader:
             self._reading = False
 
     def integrity_messages(self) -> list[str]:
+        """What SQLite itself finds wrong with its file."""
         try:
             with translated(self._path):
                 rows = self.connection.execute(f"PRAGMA integrity_check({MESSAGES_MAX})").fetchall()
         except Corruption as error:  # too damaged for the check itself
             return [str(error)]
-        if rows != [("ok",)]:
-            return [str(text) for (text,) in rows]
-        with translated(self._path):
-            return segment_faults(self.connection)
+        return [] if rows == [("ok",)] else [str(text) for (text,) in rows]
+
+    def segment_messages(self) -> list[str]:
+        """What is wrong with rows and their segments; it relies on the indexes, which the integrity check looks at."""
+        try:
+            with translated(self._path):
+                return segment_faults(self.connection)
+        except Corruption as error:
+            return [str(error)]
 
     def close(self) -> None:
         self.connection.close()
