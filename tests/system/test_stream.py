@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests import nats_server
@@ -181,7 +182,8 @@ def folds_to_the_table(nats: str, db: str) -> None:
         part = part_of(stored)
         if not part.is_last:
             continue
-        said = json.loads(stored.payload)
+        is_packed = stored.headers["Content-Type"] == "application/msgpack"
+        said = msgspec.msgpack.decode(stored.payload) if is_packed else json.loads(stored.payload)
         place = stored.headers["Tidelog-Place"]
         if said["kind"] == "reset":
             assert said["seq"] < len(log)
@@ -220,7 +222,7 @@ def test_through_kills_of_all_each_change_is_published_and_applied_once(tmp_path
 
 
 def test_through_kills_with_logs_too(tmp_path: Path, nats: NatsServer) -> None:
-    kill_everybody_in_turn(tmp_path, nats, 4, 2, "--detail", "logs")
+    kill_everybody_in_turn(tmp_path, nats, 4, 2, "--detail", "logs", "--encoding", "msgpack")
 
 
 @pytest.mark.torture

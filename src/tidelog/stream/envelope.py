@@ -12,13 +12,17 @@ from msgspec import Struct
 
 from tidelog.chain.forks.bookmarks import Place, parse_place, place_text
 from tidelog.errors import Rejected
+from tidelog.stream.bodies import MEDIA_TYPES, Encoding
 from tidelog.stream.port import Message, Stored
 
 __all__ = ["HEADERS_BYTES", "ID", "Language", "Part", "envelopes", "part_of", "sole_envelope"]
 
 VERSION = "1"  # of what is in headers and payloads: another number is another meaning
 ID, PLACE, AFTER, PART, FORMAT = "Nats-Msg-Id", "Tidelog-Place", "Tidelog-After", "Tidelog-Part", "Tidelog-Version"
+BODY = "Content-Type"  # one without it is JSON, or raw records: as tidelog wrote them at first
 HEADERS_BYTES = 2_048  # above what two places, an id and the server's own headers take
+
+_ENCODINGS = {media_type: encoding for encoding, media_type in MEDIA_TYPES.items()}
 
 T = TypeVar("T", covariant=True)
 
@@ -32,6 +36,7 @@ class Part(Struct, frozen=True):
     count: int
     payload: bytes
     sequence: int
+    encoding: Encoding = "json"  # of the payload
 
     @property
     def is_last(self) -> bool:
@@ -63,7 +68,9 @@ class Language(Protocol[T]):
         ...
 
 
-def envelopes(name: str, after: Place, place: Place, contents: Sequence[tuple[str, bytes]]) -> list[Message]:
+def envelopes(
+    name: str, after: Place, place: Place, contents: Sequence[tuple[str, bytes]], encoding: Encoding
+) -> list[Message]:
     """The messages from one place to another.
 
     Args:
@@ -75,19 +82,24 @@ def envelopes(name: str, after: Place, place: Place, contents: Sequence[tuple[st
         part = f"{number}/{len(contents)}"
         identity = f"{name}-{part}-{crc32(payload):08x}"  # of the content: within the server's window one that is
         # there is not stored again, and one that is begun anew in another cut is
-        found.append(_message(subject, identity, after, place, part, payload))
+        found.append(_message(subject, identity, after, place, part, payload, encoding))
     return found
 
 
-def sole_envelope(subject: str, identity: str, after: Place, place: Place, payload: bytes) -> Message:
+def sole_envelope(
+    subject: str, identity: str, after: Place, place: Place, payload: bytes, encoding: Encoding
+) -> Message:
     """A message by itself."""
-    return _message(subject, identity, after, place, "1/1", payload)
+    return _message(subject, identity, after, place, "1/1", payload, encoding)
 
 
-def _message(subject: str, identity: str, after: Place, place: Place, part: str, payload: bytes) -> Message:
+def _message(
+    subject: str, identity: str, after: Place, place: Place, part: str, payload: bytes, encoding: Encoding
+) -> Message:
     headers = {
         ID: identity,
         FORMAT: VERSION,
+        BODY: MEDIA_TYPES[encoding],
         AFTER: place_text(after),
         PLACE: place_text(place),
         PART: part,
@@ -107,10 +119,19 @@ def part_of(stored: Stored) -> Part:
     try:
         number, count = map(int, headers[PART].split("/"))
         found = Part(
-            parse_place(headers[AFTER]), parse_place(headers[PLACE]), number, count, stored.payload, stored.sequence
+            parse_place(headers[AFTER]),
+            parse_place(headers[PLACE]),
+            number,
+            count,
+            stored.payload,
+            stored.sequence,
+            _ENCODINGS.get(headers.get(BODY, ""), "json"),
         )
     except (KeyError, ValueError) as error:
         raise Rejected(f"message {stored.sequence} of the stream has headers that cannot be read: {error}") from None
+    if (body := headers.get(BODY)) is not None and body not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
+        raise Rejected(f"message {stored.sequence} of the stream has a body of type {body[:40]!r}: there are {known}")
     if not 1 <= number <= count:
         raise Rejected(f"message {stored.sequence} of the stream is part {number} of {count}")
     return found

@@ -70,6 +70,7 @@ def run_stream(
     delivery: Literal["latest", "final"] = "latest",
     events: str = "trade,book,top,candle,proof,gap",
     frames: Annotated[bool, Parameter(negative="")] = False,
+    encoding: Literal["json", "msgpack"] = "json",
     replicas: int = 1,
     max_bytes: int | None = None,
     max_age: int | None = None,
@@ -90,6 +91,7 @@ def run_stream(
         delivery: each change at the head, with reverts; or final blocks alone, which are never reverted.
         events: which events of a recording.
         frames: of a recording, publish the records as they were journaled instead of its events.
+        encoding: of messages. It may change: each message says its own. Frames are msgpack always.
         replicas: servers that keep the stream.
         max_bytes: of the stream: then its oldest messages go.
         max_age: seconds: then its oldest messages go.
@@ -104,11 +106,13 @@ def run_stream(
     limits = Limits(replicas, max_bytes, max_age)
     publishing: ChainPublishing | MarketPublishing
     if journal is None:
-        publishing = ChainPublishing(nats, login.login, stream, limits, db, chain_id, detail, delivery)
+        publishing = ChainPublishing(nats, login.login, stream, limits, db, chain_id, detail, delivery, encoding)
     elif chain_id is not None:
         raise ConfigError("--chain-id and --journal: a stream has a chain's changes or a recording")
     else:
-        publishing = MarketPublishing(nats, login.login, stream, limits, journal, recording, kinds_of(events, frames))
+        publishing = MarketPublishing(
+            nats, login.login, stream, limits, journal, recording, kinds_of(events, frames), encoding
+        )
     sys.exit(publish(publishing, status, log_level))
 
 

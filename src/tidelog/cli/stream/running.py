@@ -20,6 +20,7 @@ from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.store import Store
 from tidelog.stream import Login, changes, events
 from tidelog.stream.backlog import Backlog
+from tidelog.stream.bodies import Encoding
 from tidelog.stream.chain.final import FinalBlocks
 from tidelog.stream.chain.messages import Detail, changes_subject, final_stream, final_subject, stream_name
 from tidelog.stream.chain.outbox import Outbox
@@ -64,6 +65,7 @@ class ChainPublishing(Struct, frozen=True):
     chain_id: int | None
     detail: Detail
     delivery: Literal["latest", "final"] = "latest"
+    encoding: Encoding = "json"
 
 
 class MarketPublishing(Struct, frozen=True):
@@ -76,6 +78,7 @@ class MarketPublishing(Struct, frozen=True):
     journal: str
     recording: str
     kinds: tuple[EventKind, ...]
+    encoding: Encoding = "json"
 
 
 Publishing: TypeAlias = ChainPublishing | MarketPublishing
@@ -169,10 +172,10 @@ async def _chain(
         backlog: Backlog
         if asked.delivery == "final":
             settings = StreamSettings(asked.stream or final_stream(chain), final_subject(chain), asked.limits)
-            backlog = FinalBlocks(store, runtime, chain, detail=asked.detail, metrics=metrics)
+            backlog = FinalBlocks(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=metrics)
         else:
             settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
-            backlog = Outbox(store, runtime, chain, detail=asked.detail, metrics=metrics)
+            backlog = Outbox(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=metrics)
         transport = JetStream(asked.nats, settings, asked.login)
         yield Publisher(backlog, transport, runtime, metrics=metrics), store
 
@@ -187,7 +190,7 @@ async def _recording(
     else:
         settings = StreamSettings(asked.stream or frames_stream(name), frames_subject(name), asked.limits)
     transport = JetStream(asked.nats, settings, asked.login)
-    backlog = JournalBacklog(asked.journal, runtime, name, kinds=asked.kinds, metrics=metrics)
+    backlog = JournalBacklog(asked.journal, runtime, name, kinds=asked.kinds, encoding=asked.encoding, metrics=metrics)
     try:
         yield (
             Publisher(backlog, transport, runtime, metrics=metrics, limits=PublisherLimits(poll_s=FOLLOW_POLL_S)),

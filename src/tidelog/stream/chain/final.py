@@ -72,6 +72,7 @@ class FinalBlocks(StoredBacklog):
                 contents(number),
                 payload_max,
                 subjects=final_subject(self._chain),
+                encoding=self._encoding,
             )
         return Page(said, place, messages, more=bool(rows))
 

@@ -3,7 +3,7 @@
 A change is one message, or several parts where its logs, or its events, do not fit into one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -14,6 +14,7 @@ from tidelog.chain.forks.bookmarks import Place, place_text
 from tidelog.chain.written import WENT_BACK, Block, BlockEvents, ContractEvent, Log, MisfitLog, change_of
 from tidelog.errors import ConfigError, Rejected
 from tidelog.json_values import HexText
+from tidelog.stream.bodies import BodyDecoder, Encoding, encoder_of
 from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
 from tidelog.stream.port import Message
 
@@ -34,7 +35,10 @@ __all__ = [
 ]
 
 Detail: TypeAlias = Literal["header", "logs", "events"]
+Encode: TypeAlias = Callable[[Any], bytes]
 Content: TypeAlias = BlockEvents | Sequence[Log] | None  # of a block, beside its header
+
+LIST_BYTES = 4  # that msgpack spends on the length of a long list more than on that of an empty one
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -81,9 +85,6 @@ class Gap(Struct, frozen=True, kw_only=True):
 StreamItem: TypeAlias = Change | Reset | Gap
 
 
-_encode = msgspec.json.Encoder().encode
-
-
 def changes_subject(chain: int) -> str:
     """The subjects of a chain's messages begin with this; a dot and the kind follow."""
     return f"tidelog.chain.{chain}"
@@ -104,11 +105,12 @@ def final_stream(chain: int) -> str:
     return f"tidelog-final-{chain}"
 
 
-def reset_message(chain: int, after: Place, place: Place) -> Message:
+def reset_message(chain: int, after: Place, place: Place, encoding: Encoding = "json") -> Message:
     """What says that the store went back from one place to another."""
     said = Reset(chain=chain, seq=place.seq, place=place_text(place))
     found = f"reset-{place_text(after)}-{place.seq}"
-    return sole_envelope(f"{changes_subject(chain)}.reset", found, after, place, _encode(said))
+    payload = encoder_of(encoding)(said)
+    return sole_envelope(f"{changes_subject(chain)}.reset", found, after, place, payload, encoding)
 
 
 def messages_of(
@@ -120,6 +122,7 @@ def messages_of(
     payload_max: int,
     *,
     subjects: str | None = None,
+    encoding: Encoding = "json",
 ) -> list[Message]:
     """A row of `changes` as messages.
 
@@ -134,9 +137,11 @@ def messages_of(
     """
     place = after.advanced([row])
     plain = change_of(row)
+    if block is not None and encoding != "json":
+        block = _portable(block)
     change = Change(chain=chain, **structs.asdict(plain), place=place_text(place), block=block)
     room = payload_max - HEADERS_BYTES
-    parts = _parts(change, content, room)
+    parts = _parts(change, content, room, encoder_of(encoding))
     if (size := max(map(len, parts))) > room:
         raise ConfigError(
             f"block {change.number} needs a message of {size} bytes, and the server takes {payload_max}: "
@@ -144,12 +149,17 @@ def messages_of(
         )
     subject = f"{subjects or changes_subject(chain)}.{change.kind}"
     name = f"{change.writer}-{change.seq}"
-    return envelopes(name, after, place, [(subject, payload) for payload in parts])
+    return envelopes(name, after, place, [(subject, payload) for payload in parts], encoding)
 
 
-def _parts(change: Change, content: Content, room: int) -> list[bytes]:
+def _portable(block: Block) -> Block:
+    """With the endpoint's own fields as the text that they are: JSON has numbers that msgpack has not."""
+    return structs.replace(block, extra=bytes(block.extra).decode()) if block.extra is not None else block
+
+
+def _parts(change: Change, content: Content, room: int, encode: Encode) -> list[bytes]:
     if content is None:
-        return [_encode(change)]
+        return [encode(change)]
     items: Sequence[Any]
     if isinstance(content, BlockEvents):
         kind, items = "events", content.events
@@ -157,21 +167,19 @@ def _parts(change: Change, content: Content, room: int) -> list[bytes]:
     else:
         kind, items = "logs", content
     bare = structs.replace(change, **{kind: []})
+    others = structs.replace(bare, block=None)
+    room_first, room_other = (room - len(encode(each)) - LIST_BYTES for each in (bare, others))
     return [
-        _encode(structs.replace(bare, block=change.block if first else None, **{kind: some}))
-        for first, some in _shares(items, room - len(_encode(bare)), room - len(_encode(_headless(bare))))
+        encode(structs.replace(bare if first else others, **{kind: some}))
+        for first, some in _shares(items, room_first, room_other, encode)
     ]
 
 
-def _headless(change: Change) -> Change:
-    return structs.replace(change, block=None)
-
-
-def _shares(items: Sequence[Any], room_first: int, room: int) -> Iterator[tuple[bool, list[Any]]]:
+def _shares(items: Sequence[Any], room_first: int, room: int, encode: Encode) -> Iterator[tuple[bool, list[Any]]]:
     """Logs or events in shares that fit into a message each, the first one beside the header."""
     first, share, left = True, list[Any](), room_first
     for item in items:
-        size = len(_encode(item)) + 1
+        size = len(encode(item)) + 1
         if share and size > left:
             yield first, share
             first, share, left = False, [], room
@@ -190,7 +198,7 @@ class ChainLanguage(Struct, frozen=True):
     def joined(self, parts: Sequence[Part], have: int) -> StreamItem:
         """See `Language`."""
         try:
-            first, *others = [_decode_one(part.payload) for part in parts]
+            first, *others = [_decode_one(part) for part in parts]
         except msgspec.MsgspecError as error:
             raise Rejected(f"message {parts[0].sequence} of the stream cannot be read: {error}") from None
         if not others or isinstance(first, Reset):
@@ -209,15 +217,19 @@ class ChainLanguage(Struct, frozen=True):
         return Gap(chain=self.chain, first=after.seq + 1, last=place.seq, place=place_text(place))
 
 
-_change_of = msgspec.json.Decoder(Change).decode
-_reset_of = msgspec.json.Decoder(Reset).decode
+_changes = BodyDecoder(Change)
+_resets = BodyDecoder(Reset)
 
 
-def _decode_one(payload: bytes) -> Change | Reset:
+def _decode_one(part: Part) -> Change | Reset:
     try:
-        return _change_of(payload)
+        change = _changes.read(part.encoding, part.payload)
     except msgspec.ValidationError as error:  # a reset is rare, and no change
         try:
-            return _reset_of(payload)
+            return _resets.read(part.encoding, part.payload)
         except msgspec.MsgspecError:
             raise error from None
+    if change.block is not None and isinstance(change.block.extra, str):
+        extra = msgspec.json.decode(change.block.extra)
+        return structs.replace(change, block=structs.replace(change.block, extra=extra))
+    return change

@@ -24,12 +24,12 @@ class Outbox(StoredBacklog):
         self._note_last(await last_change(snapshot, self._chain) or 0)
         messages: list[Message] = []
         if isinstance(changes.verdict, WentBack):
-            messages.append(reset_message(self._chain, place, changes.begun))
+            messages.append(reset_message(self._chain, place, changes.begun, self._encoding))
         headers = await headers_of(snapshot, self._chain, changes.rows)
         there = {block_hash: block_of(row) for block_hash, row in headers.items()}
         contents = await self._contents(snapshot, [block.number for block in there.values()])
         for row, before, _ in in_order(self._chain, changes):
             block = there.get(row[_HASH]) if row[_KIND] == APPLY else None
             content = contents(None if block is None else block.number)
-            messages += messages_of(self._chain, row, before, block, content, payload_max)
+            messages += messages_of(self._chain, row, before, block, content, payload_max, encoding=self._encoding)
         return Page(changes.verdict, changes.place, messages, bool(changes.rows))

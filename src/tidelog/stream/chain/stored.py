@@ -16,6 +16,7 @@ from tidelog.runtime import Runtime
 from tidelog.store import Snapshot, Store
 from tidelog.store.patience import patiently
 from tidelog.stream.backlog import Page
+from tidelog.stream.bodies import Encoding
 from tidelog.stream.chain.events import block_events
 from tidelog.stream.chain.messages import Content, Detail
 from tidelog.telemetry import StreamMetrics
@@ -47,6 +48,7 @@ class StoredBacklog(ABC):
         chain: int,
         *,
         detail: Detail = "header",
+        encoding: Encoding = "json",
         metrics: StreamMetrics | None = None,
         limits: ChainLimits = LIMITS,
     ) -> None:
@@ -55,6 +57,7 @@ class StoredBacklog(ABC):
         self._runtime = runtime
         self._chain = chain
         self._detail: Detail = detail
+        self._encoding: Encoding = encoding
         self._metrics = metrics or StreamMetrics()
         self._limits = limits
 

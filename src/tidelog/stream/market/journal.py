@@ -22,10 +22,12 @@ from tidelog.market.session.controls import CoreSnapshot, decode_control
 from tidelog.runtime import Runtime, Worker
 from tidelog.store.patience import patiently
 from tidelog.stream.backlog import Page
+from tidelog.stream.bodies import Encoding
 from tidelog.stream.envelope import HEADERS_BYTES
 from tidelog.stream.market.messages import (
     KINDS_OF_EVENTS,
     EventKind,
+    MarketEvent,
     Missing,
     events_subject,
     frames_messages,
@@ -61,6 +63,7 @@ class JournalBacklog:
 
     Args:
         kinds: of events; empty: the records as they were journaled instead.
+        encoding: of events.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class JournalBacklog:
         recording: str,
         *,
         kinds: Collection[EventKind] = KINDS_OF_EVENTS,
+        encoding: Encoding = "json",
         metrics: StreamMetrics | None = None,
         limits: JournalLimits = LIMITS,
         vfs: str | None = None,
@@ -81,7 +85,7 @@ class JournalBacklog:
         self._limits = limits
         self._metrics = metrics or StreamMetrics()
         self._worker: Worker = runtime.worker("journal-reader")
-        self._reading = _Reading(path, recording, kinds, limits, vfs)
+        self._reading = _Reading(path, recording, kinds, encoding, limits, vfs)
         self._is_file = vfs is None
         self._looked = runtime.monotonic()
 
@@ -120,7 +124,13 @@ class _Reading:
     """The journal's file, and where in it we are. Lives on one thread."""
 
     def __init__(
-        self, path: str, recording: str, kinds: Collection[EventKind], limits: JournalLimits, vfs: str | None
+        self,
+        path: str,
+        recording: str,
+        kinds: Collection[EventKind],
+        encoding: Encoding,
+        limits: JournalLimits,
+        vfs: str | None,
     ) -> None:
         self.end = _End()
         self.published_us = 0  # the time of the last record that the stream has
@@ -128,6 +138,7 @@ class _Reading:
         self._path = path
         self._recording = recording
         self._kinds = kinds
+        self._encoding: Encoding = encoding
         self._limits = limits
         self._vfs = vfs
         self._reader: JournalReader | None = None
@@ -174,7 +185,7 @@ class _Reading:
             if isinstance(said, WentBack):
                 begun = said.place
                 subjects = events_subject(self._recording) if self._kinds else frames_subject(self._recording)
-                messages.append(reset_message(self._recording, subjects, place, begun))
+                messages.append(reset_message(self._recording, subjects, place, begun, self._encoding))
             begun, gap = self._begin(begun, ends, payload_max)
             messages += gap
         records = self._open.block(self._at)
@@ -210,8 +221,13 @@ class _Reading:
             events = self._teller.take(record)
             if events:
                 after, place = place, behind(place, record.id, begun_us)
-                for message in messages_of(self._recording, after, place, record.at_us, events, payload_max):
+                for message in self._told(after, place, record.at_us, events, payload_max):
                     yield place, message
+
+    def _told(
+        self, after: Place, place: Place, at_us: int, events: list[MarketEvent], payload_max: int
+    ) -> list[Message]:
+        return messages_of(self._recording, after, place, at_us, events, payload_max, self._encoding)
 
     def _frames(
         self, place: Place, records: list[Record], begun_us: int, payload_max: int
@@ -292,7 +308,7 @@ class _Reading:
 
     def _gap(self, after: Place, place: Place, missing: Missing, payload_max: int) -> list[Message]:
         if self._kinds:
-            return messages_of(self._recording, after, place, missing.since_us or 0, [missing], payload_max)
+            return self._told(after, place, missing.since_us or 0, [missing], payload_max)
         return [frames_messages(self._recording, after, place, id_of(place.seq), [], payload_max - HEADERS_BYTES)]
 
     def _begun_us(self, run: int) -> int:

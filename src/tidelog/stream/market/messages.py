@@ -3,8 +3,8 @@
 A record of the journal is one message for each event that comes of it. A consumer gets them together, as `Recorded`.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct, structs
@@ -13,6 +13,7 @@ from tidelog.chain.forks.bookmarks import Place, place_text
 from tidelog.errors import ConfigError, Rejected
 from tidelog.market.events import EventId
 from tidelog.market.records import KINDS, Kind, decode_records
+from tidelog.stream.bodies import BodyDecoder, Encoding, encoder_of
 from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
 from tidelog.stream.market.places import id_of, number_of
 from tidelog.stream.port import Message
@@ -201,12 +202,12 @@ class _Payload(Struct, frozen=True, kw_only=True):
     event: MarketEvent
 
 
-_encode = msgspec.json.Encoder().encode
-_payload_of = msgspec.json.Decoder(_Payload).decode
-_reset_of = msgspec.json.Decoder(MarketReset).decode
+_payloads_of = BodyDecoder(_Payload)
+_resets_of = BodyDecoder(MarketReset)
 _KIND_NAMES: dict[Kind, Literal["in", "out", "control"]] = {Kind.IN: "in", Kind.OUT: "out", Kind.CONTROL: "control"}
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[str, int, int, bytes]).decode
+_RECORDS = b"\x94"  # what raw records begin with: a list of four, and no object
 
 
 def market_stream(recording: str) -> str:
@@ -234,10 +235,11 @@ def _word(name: str) -> str:
     return "".join([each if each.isalnum() or each in "-_" else "-" for each in name]) or "-"
 
 
-def reset_message(recording: str, subjects: str, after: Place, place: Place) -> Message:
+def reset_message(recording: str, subjects: str, after: Place, place: Place, encoding: Encoding = "json") -> Message:
     """What says that the journal went back from one place to another."""
     identity = f"reset-{place_text(after)}-{place.seq}"
-    return sole_envelope(f"{subjects}.all.reset", identity, after, place, _encode(_reset(recording, place)))
+    payload = encoder_of(encoding)(_reset(recording, place))
+    return sole_envelope(f"{subjects}.all.reset", identity, after, place, payload, encoding)
 
 
 def _reset(recording: str, place: Place) -> MarketReset:
@@ -246,7 +248,13 @@ def _reset(recording: str, place: Place) -> MarketReset:
 
 
 def messages_of(
-    recording: str, after: Place, place: Place, received_us: int, events: Sequence[MarketEvent], payload_max: int
+    recording: str,
+    after: Place,
+    place: Place,
+    received_us: int,
+    events: Sequence[MarketEvent],
+    payload_max: int,
+    encoding: Encoding = "json",
 ) -> list[Message]:
     """The events of a record as messages.
 
@@ -263,9 +271,9 @@ def messages_of(
     contents = [
         (f"{subjects}.{_symbol_of(event)}.{event.__struct_config__.tag}", payload)
         for event in events
-        for payload in _payloads(recording, id_, received_us, text, event, room)
+        for payload in _payloads(recording, id_, received_us, text, event, room, encoder_of(encoding))
     ]
-    return envelopes(f"{place.seq}-{place.marks[0].writer}", after, place, contents)
+    return envelopes(f"{place.seq}-{place.marks[0].writer}", after, place, contents, encoding)
 
 
 def _symbol_of(event: MarketEvent) -> str:
@@ -273,9 +281,15 @@ def _symbol_of(event: MarketEvent) -> str:
 
 
 def _payloads(
-    recording: str, id_: EventId, received_us: int, place: str, event: MarketEvent, room: int
+    recording: str,
+    id_: EventId,
+    received_us: int,
+    place: str,
+    event: MarketEvent,
+    room: int,
+    encode: Callable[[Any], bytes],
 ) -> Iterator[bytes]:
-    said = _encode(
+    said = encode(
         _Payload(recording=recording, run=id_.run, seq=id_.seq, received_us=received_us, place=place, event=event)
     )
     if len(said) <= room:
@@ -288,7 +302,7 @@ def _payloads(
             f"{room + HEADERS_BYTES}: raise its max_payload"
         )
     for piece in pieces:
-        yield from _payloads(recording, id_, received_us, place, piece, room)
+        yield from _payloads(recording, id_, received_us, place, piece, room, encode)
 
 
 def _halves(event: MarketEvent) -> tuple[MarketEvent, MarketEvent] | None:
@@ -321,9 +335,8 @@ def frames_messages(
             f"record {first.run}.{first.seq} needs a message of {len(payload)} bytes, and the server takes "
             f"{room + HEADERS_BYTES}: raise its max_payload"
         )
-    (found,) = envelopes(
-        f"{place.seq}-{place.marks[0].writer}", after, place, [(f"{frames_subject(recording)}.journal", payload)]
-    )
+    contents = [(f"{frames_subject(recording)}.journal", payload)]
+    (found,) = envelopes(f"{place.seq}-{place.marks[0].writer}", after, place, contents, "msgpack")
     return found
 
 
@@ -338,13 +351,13 @@ class MarketLanguage(Struct, frozen=True):
         """See `Language`."""
         first = parts[0]
         try:
-            if first.payload[:1] != b"{":
+            if first.payload[:1] == _RECORDS:
                 return self._frames(first, have)
             try:
-                said = [_payload_of(part.payload) for part in parts]
+                said = [_payloads_of.read(part.encoding, part.payload) for part in parts]
             except msgspec.ValidationError as error:  # a reset is rare, and no event
                 try:
-                    return _reset_of(first.payload)
+                    return _resets_of.read(first.encoding, first.payload)
                 except msgspec.MsgspecError:
                     raise error from None
         except (msgspec.MsgspecError, KeyError) as error:

@@ -116,9 +116,13 @@ def publishing_of(settings: Settings, name: str, published: Published) -> Publis
     limits = Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else max(1, int(stream.max_age)))
     if published.journal is not None:
         kinds = () if stream.frames else stream.events
-        return MarketPublishing(nats, login, stream.stream, limits, published.journal, published.recording, kinds)
+        return MarketPublishing(
+            nats, login, stream.stream, limits, published.journal, published.recording, kinds, stream.encoding
+        )
     db = settings.store.url.reveal()
-    return ChainPublishing(nats, login, stream.stream, limits, db, published.chain_id, stream.detail, stream.delivery)
+    return ChainPublishing(
+        nats, login, stream.stream, limits, db, published.chain_id, stream.detail, stream.delivery, stream.encoding
+    )
 
 
 def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:

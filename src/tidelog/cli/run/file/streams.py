@@ -49,6 +49,9 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
     frames: Annotated[
         bool, Meta(description="Of a recording, its records as they were journaled instead of events.")
     ] = False
+    encoding: Annotated[
+        Literal["json", "msgpack"], Meta(description="Of messages; records as they were journaled are msgpack always.")
+    ] = "json"
     replicas: Annotated[int, Meta(description="Servers that keep the stream.", ge=1)] = 1
     max_bytes: Annotated[
         Size | None, Meta(description="Of the stream: then its oldest messages go.", examples=["10GiB"])
