@@ -82,7 +82,7 @@ def test_a_call_and_a_job_wait_and_nothing_around_them() -> None:
         "store/postgres/reader.py",
     }
     jobs = {
-        "chain/sync/writer.py",
+        "chain/sync/commits.py",
         "market/load/loader.py",
         "market/load/settling.py",
         "stream/chain/stored.py",

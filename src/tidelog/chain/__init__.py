@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from tidelog.chain.source.pool import Pool
     from tidelog.chain.source.prefetch import PrefetchLimits
     from tidelog.chain.source.standing import PoolLimits
+    from tidelog.chain.sync.commits import WriterLimits
     from tidelog.chain.sync.committer import CommitLimits
     from tidelog.chain.sync.engine import Options, Sync
     from tidelog.chain.sync.monitoring.health import Facts
     from tidelog.chain.sync.monitoring.reporting import Progress
     from tidelog.chain.sync.options import SyncLimits
-    from tidelog.chain.sync.writer import WriterLimits
     from tidelog.telemetry import ChainMetrics
 
 __all__ = [
@@ -87,7 +87,7 @@ _HOMES = {  # of all others it is `blocks`
     "tidelog.chain.sync.committer": ("CommitLimits",),
     "tidelog.chain.sync.monitoring.health": ("Facts",),
     "tidelog.chain.sync.options": ("SyncLimits",),
-    "tidelog.chain.sync.writer": ("WriterLimits",),
+    "tidelog.chain.sync.commits": ("WriterLimits",),
 }
 
 

@@ -12,8 +12,9 @@ from tidelog.batch import Batch, Outcome
 from tidelog.chain.forks.position import counts
 from tidelog.chain.reading.blocks import read_block, refs_between
 from tidelog.chain.rows.tables import BLOCKS, REORGS
+from tidelog.chain.sync.commits import WRITER_LIMITS, WriterLimits
 from tidelog.chain.sync.engine import SyncLimits
-from tidelog.chain.sync.writer import WRITER_LIMITS, ChainWriter, WriterLimits
+from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import Busy, ConfigError, Corruption, Fenced
 
 HEAD = 30  # of which 22 are final

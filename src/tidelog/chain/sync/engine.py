@@ -101,8 +101,8 @@ class Sync:
             progress.head,
             progress.goal,
             None if reported_at is None else self._runtime.monotonic() - reported_at,
-            rounds.writer.committing_s,
-            store or rounds.writer.lasting_trouble,
+            rounds.writer.commits.under_way_s,
+            store or rounds.writer.commits.lasting_trouble,
             source,
         )
 

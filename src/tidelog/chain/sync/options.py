@@ -4,9 +4,9 @@ from msgspec import Struct
 
 from tidelog.chain.source.client import LATEST
 from tidelog.chain.source.prefetch import PREFETCH_LIMITS, PrefetchLimits
+from tidelog.chain.sync.commits import WRITER_LIMITS, WriterLimits
 from tidelog.chain.sync.committer import COMMIT_LIMITS, CommitLimits
 from tidelog.chain.sync.defaults import POLL_S, REORG_PATIENCE_S
-from tidelog.chain.sync.writer import WRITER_LIMITS, WriterLimits
 
 __all__ = ["SYNC_LIMITS", "Options", "SyncLimits"]
 

@@ -3,14 +3,11 @@
 What is in memory changes only after a commit has succeeded, so that it never says more than the store.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from tidelog.backoff import delays
 from tidelog.batch import INT_MAX, Batch, Checkpoint, Drop, Rollback, Row, Rows, Table
 from tidelog.chain.blocks import BlockRef, Header
 from tidelog.chain.contracts.births import Births, Child
@@ -31,29 +28,14 @@ from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
 from tidelog.chain.select.faults import LOG_FAULTS, faults_between
 from tidelog.chain.select.selection import Selection
-from tidelog.chain.sync.monitoring.trouble import Trouble
+from tidelog.chain.sync.commits import WRITER_LIMITS, Commits, WriterLimits
 from tidelog.chain.sync.staging import StagingBuffer
-from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.errors import ConfigError, Corruption
 from tidelog.runtime import Runtime
 from tidelog.store import Store
-from tidelog.store.patience import patiently
 from tidelog.telemetry import ChainMetrics, logger
 
-T = TypeVar("T")
-
 _log = logger("ledger")
-
-
-class WriterLimits(Struct, frozen=True):
-    """What a chain writer holds, and how long it waits for its store."""
-
-    held_max: int = 16_384  # unfinalized links kept: beyond the deepest reorg on record (Ethereum Classic, 2020: 7,000)
-    commit_end_s: float = 30.0  # that a commit under way may still take when its caller is to end
-    commit_look_s: float = 0.25  # between looks whether it has to be given up
-    store_patience_s: float = 600.0  # how long a database may be away before the process gives up and says so
-
-
-WRITER_LIMITS = WriterLimits()
 
 
 class ChainWriter:
@@ -78,6 +60,7 @@ class ChainWriter:
         self.chain_id = chain_id
         self._store = store
         self._runtime = runtime
+        self.commits = Commits(store, runtime, chain_id, limits)
         self._metrics = metrics
         self._checkpoint = checkpoint
         self._given = tuple(projections)
@@ -87,8 +70,6 @@ class ChainWriter:
         self.begin_asked_from: int | None = None  # with the first blocks: from where on what is below them is asked for
         self._keep(contracts)
         self._position = decode_position(checkpoint)
-        self._trouble = Trouble(runtime)  # with the store
-        self._committing_since: float | None = None  # by the monotonic clock
         self._refs: list[BlockRef] = []  # from the finalized block (or the first, or `held_max` below) to the head
 
     @classmethod
@@ -165,7 +146,7 @@ class ChainWriter:
                     found = found.plus(counts_of(rows))
             return found
 
-        return await self._patiently(count)
+        return await self.commits.patiently(count)
 
     def _keep(self, contracts: Sequence[Registered]) -> None:
         """From now on the rows of these contracts are derived from each block, beside those of what was given."""
@@ -246,22 +227,6 @@ class ChainWriter:
     def births(self) -> Births:
         """The children of contracts that others create, as the store has them."""
         return self._births
-
-    @property
-    def committing_s(self) -> float:
-        """How long the commit that is under way has taken so far; 0 when there is none."""
-        since = self._committing_since
-        return 0.0 if since is None else self._runtime.monotonic() - since
-
-    @property
-    def store_trouble(self) -> str | None:
-        """Why the store does not take what is being committed, in its words; None if it does."""
-        return self._trouble.now or getattr(self._store, "trouble", None)
-
-    @property
-    def lasting_trouble(self) -> str | None:
-        """The same once it lasts for some seconds."""
-        return self._trouble.cause
 
     def ref(self, number: int) -> BlockRef | None:
         """The stored reference of that number, if it is in the window."""
@@ -598,38 +563,14 @@ class ChainWriter:
             self._metrics.finalized.labels(self.chain_id).set(position.finalized)
 
     async def _commit(self, move: Transition) -> None:
-        """Commit; a caller that is cancelled meanwhile goes only when that has come to its end.
+        def committed(seconds: float) -> None:
+            self._checkpoint, self._position = move.batch.after, move.position
+            self._remember_children(move.batch)
+            self._metrics.commit_seconds.labels(self.chain_id).observe(seconds)
+            for rows in (*move.batch.add, *move.batch.put):
+                self._metrics.rows.labels(self.chain_id, rows.table.name).inc(len(rows.rows))
 
-        A commit that waits for a database that is away is no such end: it is given up at once, and so is one that takes
-        longer than `commit_end_s`. Whether it was taken, the next start finds out.
-        """
-        committing = asyncio.ensure_future(self._commit_patiently(move))
-        try:
-            await asyncio.shield(committing)
-        except asyncio.CancelledError:
-            loop = asyncio.get_running_loop()
-            ends_at = loop.time() + self._limits.commit_end_s
-            while not committing.done():
-                if self.store_trouble is not None or loop.time() >= ends_at:
-                    committing.cancel()
-                await asyncio.wait({committing}, timeout=self._limits.commit_look_s)
-            await asyncio.gather(committing, return_exceptions=True)
-            raise
-
-    async def _commit_patiently(self, move: Transition) -> None:
-        """Commit, and wait for a database that is busy or away."""
-        started = self._committing_since = self._runtime.monotonic()
-        self._runtime.reached("ledger.before_commit")
-        try:
-            await self._patiently(lambda: self._store.commit(move.batch))
-            self._runtime.reached("ledger.after_commit")
-        finally:
-            self._committing_since = None
-        self._checkpoint, self._position = move.batch.after, move.position
-        self._remember_children(move.batch)
-        self._metrics.commit_seconds.labels(self.chain_id).observe(self._runtime.monotonic() - started)
-        for rows in (*move.batch.add, *move.batch.put):
-            self._metrics.rows.labels(self.chain_id, rows.table.name).inc(len(rows.rows))
+        await self.commits.commit(move.batch, committed)
 
     def _remember_children(self, batch: Batch) -> None:
         """What a commit has done to the tables of children."""
@@ -644,16 +585,3 @@ class ChainWriter:
                 found: Iterable[Any] = rows.rows
                 for _, number, index, address in found:
                     self._births.add(Child(self._children[rows.table.name], address, (number, index)))
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try until the database is there, and not busy."""
-        waits, patience_s = delays(self._runtime.random("ledger"), max_s=10.0), self._limits.store_patience_s
-        result = await patiently(
-            self._runtime, attempt, patience_s=patience_s, waits=waits, on_busy=self._store_is_busy
-        )
-        self._trouble.clear()
-        return result
-
-    def _store_is_busy(self, error: Busy) -> None:
-        self._trouble.note(str(error))
-        _log.warning("store_busy", chain=self.chain_id, error=str(error))
