@@ -213,6 +213,19 @@ def test_kill_9_is_noticed_by_nobody(top: Terminal, whole: Whole) -> None:
     assert whole.is_ready() or until(whole.is_ready, "readiness")
 
 
+def test_a_journal_is_watched_alone_live_and_replayed(tmux: str, whole: Whole, tmp_path: Path) -> None:
+    journal = f"{whole.folder}/market.journal"
+    with terminal(tmux, tmp_path, "top", journal, "btc") as shown:
+        shown.shows("live", f"{SYMBOL}  market  PROVEN", "spread")
+    with terminal(tmux, tmp_path, "top", journal, "btc", "--speed", "1") as shown:
+        text = shown.shows("replay x1 ", f"{SYMBOL}  market  PROVEN")
+        shown.press("Space")
+        shown.shows("PAUSED")
+        shown.press("<")
+        shown.shows("replay x1 ", SYMBOL)
+        assert "Traceback" not in text
+
+
 def test_a_store_is_watched_without_an_api(tmux: str, whole: Whole, tmp_path: Path) -> None:
     arguments = ("--db", f"sqlite:///{whole.folder}/tidelog.db", "--journal", f"{whole.folder}/market.journal")
     with terminal(tmux, tmp_path, "top", "btc", *arguments) as shown:

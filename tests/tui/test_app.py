@@ -11,7 +11,7 @@ from tests.tui.hearing import scripted
 from tests.tui.scripts import ANSWERS
 from tidelog.errors import Unreachable
 from tidelog.runtime import SystemRuntime
-from tidelog.tui.app import Settings, TopApp
+from tidelog.tui.app import Playback, Settings, TopApp
 from tidelog.tui.asking import Reply
 from tidelog.tui.canvas import STYLES as COLOURS
 from tidelog.tui.lines import STYLES, UNICODE, text_of
@@ -57,9 +57,11 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(size: tuple[int, int] = (80, 24), search: str | None = None) -> AsyncIterator[Watched]:
+async def watched(
+    size: tuple[int, int] = (80, 24), search: str | None = None, playback: Playback | None = None
+) -> AsyncIterator[Watched]:
     script = Script()
-    app = TopApp(script, SystemRuntime(), Settings("here", UNICODE, search=search))
+    app = TopApp(script, SystemRuntime(), Settings("here", UNICODE, search=search), playback)
     async with app.run_test(size=size) as pilot:
         yield Watched(app, script, pilot)
 
@@ -129,6 +131,42 @@ async def test_a_pause_stands_still_while_the_world_goes_on() -> None:
         await top.shows("PAUSED")
         await top.pilot.press("space")
         await top.shows(" live ", "5,678")
+
+
+class Replayed:
+    """A `Playback` that notes what is asked of it."""
+
+    words = "replay x5"
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+
+    def stand(self, still: bool) -> None:
+        self.done.append(still)
+
+    def seek(self, by_s: float) -> str | None:
+        self.done.append(by_s)
+        return "there is nothing before" if by_s < 0 else None
+
+
+async def test_a_replay_stands_still_with_the_screen_and_is_moved_by_keys() -> None:
+    replay = Replayed()
+    async with watched(playback=replay) as top:
+        await top.shows(" replay x5 ", "1,234")
+        await top.pilot.press("space")
+        await top.shows("PAUSED")
+        await top.pilot.press("greater_than_sign")
+        await top.shows(" replay x5 ")
+        await top.pilot.press("less_than_sign")
+        await top.shows("there is nothing before")
+    assert replay.done == [True, 60.0, False, -60.0]
+
+
+async def test_what_is_live_cannot_be_moved() -> None:
+    async with watched() as top:
+        await top.shows(" live ")
+        await top.pilot.press("less_than_sign")
+        await top.shows("this is live")
 
 
 async def test_the_user_leaves() -> None:

@@ -12,7 +12,7 @@ BTC = Target(recording="kraken", symbol="BTC/USD")
 BTC_EUR = Target(recording="kraken", symbol="BTC/EUR")
 KNOWN = [Target(chain=1), Target(chain=10), BTC_EUR, BTC, ETH]
 KEYS = [
-    *"1234?h/iInpjkq[]x ",
+    *"1234?h/iInpjkq[]<>x ",
     "space",
     "up",
     "down",
@@ -84,6 +84,12 @@ def test_a_search_for_nothing_and_for_what_is_not_there() -> None:
     assert after("/", "e", "x", "backspace", "t", "h").typed == "eth"
     assert after("/", "q").ended is False  # a letter, while it is typed
     assert pressed(Place(typed="7"), "enter", [], [], 24).said == "there is no chain to search in"
+
+
+def test_a_step_through_a_replay_ends_a_pause() -> None:
+    place = after("space", "[", "<")
+    assert (place.sought, place.paused, place.back) == (-1, False, 0)
+    assert after(">").sought == 1
 
 
 def test_a_pause_ends_with_another_view_and_steps_only_while_it_lasts() -> None:

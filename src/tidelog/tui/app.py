@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 from textual.app import App, ComposeResult
@@ -18,11 +18,12 @@ from tidelog.tui.screen import asked, entries, known, screen
 from tidelog.tui.views.scene import Scene
 from tidelog.tui.world import World
 
-__all__ = ["Settings", "TopApp"]
+__all__ = ["Playback", "Settings", "TopApp"]
 
 DRAW_S = 0.1  # between drawings, whatever comes: faster than anybody reads
 CLOCK_S = 1.0  # between drawings while nothing comes: ages grow
 MOMENTS_MAX = 60  # kept, one a second, to step back to
+SEEK_S = 60.0  # of a step through a replay
 
 KEYS = {"space": "space", "ctrl+h": "backspace", "ctrl+j": "enter"}
 NAMED = ("up", "down", "left", "right", "pageup", "pagedown", "home", "end", "enter", "escape", "backspace")
@@ -45,18 +46,38 @@ class Moment(NamedTuple):
     now_us: int
 
 
+class Playback(Protocol):
+    """What is watched is a journal: live, or a replay that can be moved."""
+
+    @property
+    def words(self) -> str:
+        """Where it stands, in a word or two."""
+        ...
+
+    def stand(self, still: bool) -> None:
+        """Stand still, or go on."""
+        ...
+
+    def seek(self, by_s: float) -> str | None:
+        """Go so far back or on; why that cannot be."""
+        ...
+
+
 class TopApp(App[None]):
     """`await TopApp(..).run_async()` until the user leaves."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = "Screen { background: transparent; layers: base; }"
 
-    def __init__(self, answers: Answers, runtime: Runtime, settings: Settings) -> None:
+    def __init__(
+        self, answers: Answers, runtime: Runtime, settings: Settings, playback: Playback | None = None
+    ) -> None:
         super().__init__(ansi_color=True)
         self.place = Place()
         self.canvas = Canvas()
         self._runtime = runtime
         self._settings = settings
+        self._playback = playback
         self._search = settings.search
         self._asking = Asking(answers, runtime, self._wanted, self._heard)
         self._moments: deque[Moment] = deque(maxlen=MOMENTS_MAX)
@@ -91,8 +112,10 @@ class TopApp(App[None]):
     def _heard(self) -> None:
         self._is_new = True
         if self._search is not None and all(self.world.answer(each) is not None for each in (CHAINS, MARKETS)):
-            text, self._search = self._search, None
-            self._move(found(self.place, text, known(self.world)))
+            there = known(self.world)
+            if there or self._playback is None:  # of a journal, symbols come as it is read
+                text, self._search = self._search, None
+                self._move(found(self.place, text, there))
 
     def on_resize(self, event: Resize) -> None:
         self._is_new = True
@@ -113,6 +136,10 @@ class TopApp(App[None]):
         if place.ended:
             self.exit()
             return
+        if place.sought:
+            self._seek(place.sought)
+        if self._playback is not None and place.paused != before.paused:
+            self._playback.stand(place.paused)
         if place.paused and not before.paused:
             now = Moment(self.world, self._runtime.monotonic(), self._now_us())
             self._paused = [now, *reversed(self._moments)]
@@ -122,6 +149,14 @@ class TopApp(App[None]):
             self._asking.world = self.world.watch()
         self._asking.look()
         self._draw()
+
+    def _seek(self, steps: int) -> None:
+        refused: str | None = "this is live: only in a journal that is replayed can one move"
+        if self._playback is not None:
+            refused = self._playback.seek(steps * SEEK_S)
+        if refused is None:
+            self._moments.clear()
+        self.place = replace(self.place, sought=0, said=refused or "")
 
     def _moment(self) -> Moment:
         if self.place.paused:
@@ -149,5 +184,6 @@ class TopApp(App[None]):
             settings.mean,
             settings.large_qty,
             settings.large_value,
+            "live" if self._playback is None else self._playback.words,
         )
         self.canvas.show(screen(scene, settings.source))

@@ -45,6 +45,7 @@ class Place(Struct, frozen=True):
     said: str = ""  # to the user, about the last key
     paused: bool = False
     back: int = 0  # moments before the pause, while paused
+    sought: int = 0  # steps of a minute through a replay that the last key asked for; below zero: back
     trail: tuple[tuple[View, Target, int], ...] = ()  # where Escape leads, the last first
     ended: bool = False
 
@@ -106,6 +107,8 @@ def pressed(place: Place, key: str, entries: Sequence[Target], known: Sequence[T
             return replace(place, back=max(0, place.back - 1))
         case "[" | "]":
             return replace(place, said="pause first (space), then step through the moments before it")
+        case "<" | ">":
+            return replace(place, sought=-1 if key == "<" else 1, paused=False, back=0)
     return place
 
 

@@ -32,6 +32,7 @@ HELP = (
     ("n p", "next and previous symbol, chain or block"),
     ("i I", f"next and previous interval of candles: {' '.join(INTERVALS)}"),
     ("space", "pause, and go on; while paused [ and ] step through the moments before"),
+    ("< >", "in a journal that is replayed: a minute back, a minute on"),
     ("q", "quit; it can be killed at any time as well: it only reads"),
     ("", ""),
     ("proven", "a book whose top ten levels equal the exchange's, by its checksum, at its last message"),
@@ -132,7 +133,7 @@ def _view(scene: Scene) -> list[Line]:
 def _title(scene: Scene, source: str, questions: Sequence[Question]) -> Line:
     place, world = scene.place, scene.world
     old_s = stale_s(world, questions, scene.now_s)
-    state: tuple[str, Style] = ("live", "good")
+    state: tuple[str, Style] = (scene.playing, "good")
     if place.paused:
         state = (f"PAUSED{f', {place.back} s before' if place.back else ''}", "warn")
     elif old_s is not None:

@@ -14,6 +14,10 @@ from tests.on_terminal import on_terminal
         (("--journal", "x"), "--journal goes with --db"),
         (("--api", "localhost:8420"), "give an address such as http://127.0.0.1:8420"),
         (("--mean", "1"), "--mean 1: give 2 to 200"),
+        (("--speed", "10"), "--speed, --from and a second word go with a journal: give a journal's file"),
+        (("gone.journal", "--from", "12:00"), "there is no file 'gone.journal'"),
+        ((__file__, "--db", "sqlite:///x.db"), "is watched alone: leave --db and --journal out"),
+        ((__file__, "--speed", "0"), "--speed '0': give a factor such as 1 or 10, at most 1000"),
     ],
 )
 def test_what_cannot_be_meant(arguments: tuple[str, ...], words: str, cli: Cli) -> None:
@@ -27,6 +31,12 @@ def test_a_store_that_is_not_there_is_told_on_the_terminal() -> None:
     assert drawn.code == 2
     assert drawn.lines[-1].startswith("tidelog: ")
     assert "Traceback" not in drawn.text
+
+
+def test_a_file_that_is_no_journal_is_told_on_the_terminal() -> None:
+    drawn = on_terminal("top", __file__, columns=200)
+    assert drawn.code == 2
+    assert "is not a journal" in drawn.lines[-1]
 
 
 def test_in_a_pipe_nothing_is_drawn() -> None:

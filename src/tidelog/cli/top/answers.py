@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from tidelog.api.app import create_app
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions, JournalSource
+from tidelog.api.market.books import LiveBooks
 from tidelog.errors import TimedOut, TooLarge
 from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime
@@ -116,14 +117,25 @@ def _unquoted(path: str) -> str:
 
 
 @asynccontextmanager
-async def store_answers(db: str, journals: tuple[JournalSource, ...], runtime: Runtime) -> AsyncIterator[_InProcess]:
-    """ConfigError: there is no such store, or it is not up to date."""
+async def store_answers(
+    db: str, journals: tuple[JournalSource, ...], runtime: Runtime, *, books: LiveBooks | None = None
+) -> AsyncIterator[_InProcess]:
+    """The API over a store.
+
+    Args:
+        books: in the place of those at the journals' ends.
+
+    Raises:
+        ConfigError: there is no such store, or it is not up to date.
+    """
     store = await open_store(
         db, runtime, readonly=True, statement_timeout_s=STATEMENT_S, readers=READERS, patience_s=PATIENCE_S
     )
     try:
         application = create_app(Backend(store, runtime, ApiOptions(), journals, ApiMetrics()))
         application.state["tokens"] = _NoTokens()
+        if books is not None:
+            application.state["live_books"] = books
         try:
             async with application.lifespan():
                 yield _InProcess(application)

@@ -271,6 +271,28 @@ class JournalReader:
             block = self._read(run, 1 if span.first == 1 else restart_seq)  # a run begins with one
         return Run(self._records(block)[0], span.last)
 
+    def before(self, at_us: int) -> EventId:
+        """The last record before a time, or one up to a block earlier; BEGINNING: all are later, or there are none.
+
+        Behind the end of the journal it is the last record.
+        """
+        with _sound(self._path):
+            row = self._connection.execute(
+                "SELECT run, first_seq - 1 FROM blocks WHERE last_us >= ? ORDER BY run, first_seq LIMIT 1", (at_us,)
+            ).get
+        if row is not None:
+            return EventId(*row)
+        last = self.last_block()
+        return BEGINNING if last is None else last[0]
+
+    def begun_us(self) -> int | None:
+        """The time of the first record that is here; None of an empty journal."""
+        with _sound(self._path):
+            found: int | None = self._connection.execute(
+                "SELECT first_us FROM blocks ORDER BY run, first_seq LIMIT 1"
+            ).get
+        return found
+
     def last_block(self) -> tuple[EventId, int] | None:
         """The id and the time of the last record, without reading it; None of an empty journal."""
         with _sound(self._path):

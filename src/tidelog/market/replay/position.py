@@ -50,12 +50,12 @@ def resume(
 class _Reading:
     """Records to the events after a position; those up to it only bring the core there."""
 
-    def __init__(self, core: Core, after: EventId) -> None:
+    def __init__(self, core: Core, after: EventId, *, is_late: bool = False) -> None:
         self._core = core
         self._after = after
         self._at_us = 0  # of the last record
         self._books_due = True
-        self._is_late = False  # the core has begun beyond the position, or will
+        self._is_late = is_late  # the core has begun beyond the position, or will; or nobody has what came before
         self._is_behind = False  # it has lost what came next, which was reported
 
     def receive(self, record: Record) -> Iterator[JournalEvent | Baseline]:
@@ -216,6 +216,7 @@ async def events_to_load(
     ending: Callable[[], bool] = lambda: False,
     on_block: Callable[[EventId, EventId], None] = lambda first, last: None,
     on_fault: OnFault = tell_fault,
+    afresh: bool = False,
     vfs: str | None = None,
 ) -> AsyncGenerator[ProjectionInput, None]:
     """What the loader takes: as `follow_events` with books, one by one; a book that is news comes as a `Baseline`.
@@ -226,9 +227,10 @@ async def events_to_load(
         until: the last that is wanted, books apart; None: there is none.
         on_block: called with the first and the last id of each block that was read, before what it comes to.
         on_fault: called with each fault of the compiled core; what it was at is read in Python then.
+        afresh: nothing of what came before is loaded, nor will be: the books that there were are news.
     """
     core, start = await _begin(path, runtime, after, vfs, stretches=on_fault)
-    reading = _Reading(core, after)
+    reading = _Reading(core, after, is_late=afresh)
     async with aclosing(follow_packed(path, runtime, after=start, ending=ending, vfs=vfs)) as blocks:
         async for block in blocks:
             if isinstance(block, Record):

@@ -23,6 +23,7 @@ class Scene(NamedTuple):
     mean: int = 10  # candles of the mean
     large_qty: float | None = None  # from which on a trade is marked
     large_value: float | None = None
+    playing: str = "live"  # or where a replay stands
 
     def says(self, text: object) -> str:
         """What others wrote, as it may be shown."""
