@@ -34,14 +34,15 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
         "receipt_null indexing method_missing batch_reordered batch_short batch_doubled batch_refused "
         "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "
         "asked_logs_missing asked_logs_at_random asked_log_altered asked_log_doubled asked_logs_other_fork "
-        "asked_range_refused asked_logs_many asked_logs_slow "  # nobody asks eth_getLogs where blocks are held whole
+        "asked_range_refused asked_addresses_refused asked_logs_many asked_logs_slow "  # nobody asks eth_getLogs
+        "logs_at_random "  # one answer in some has all of them
         "receipts_crash receipts_by_number_only receipts_invalid_params "
         "uncle_null uncle_unsupported "  # the block is stored with its uncles unproven, and says so
         + " ".join(name for name, lie in LIES.items() if lie.harmless)
     ),
     ProofFailure: (  # blocks that contradict their header
         "transaction_altered transaction_missing transaction_unknown_type sender_wrong withdrawal_altered "
-        "receipt_altered logs_missing log_index_duplicate "
+        "receipt_altered logs_missing receipt_logs_missing log_index_duplicate "
         "log_index_wrong log_altered receipt_bloom_wrong uncle_altered uncle_hash_wrong uncles_missing "
     ),
     Rejected: (  # answers that are none

@@ -21,6 +21,7 @@ Seen = Callable[[Any, Any], bool]  # given the true and the false result
 FULL = ("eth_getBlockByNumber", AT, True)
 RECEIPTS = ("eth_getBlockReceipts", AT)
 LOGS = ("eth_getLogs", {"fromBlock": "0x0", "toBlock": "0x14"})
+LOGS_OF_MANY = ("eth_getLogs", {"address": ["0x" + bytes([each] * 20).hex() for each in range(3)]})
 RECEIPTS_BY_HASH = ("eth_getBlockReceipts", "0x" + ledger_of(full_node()).canonical(int(AT, 16)).hash.hex())
 FINALIZED = ("eth_getBlockByNumber", "finalized", False)
 
@@ -63,6 +64,10 @@ def logs_of(receipts: Any) -> list[Any]:
     return [log for receipt in receipts for log in receipt["logs"]]
 
 
+def hides(truth: Any, lied: Any) -> bool:
+    return lied != truth and all(log in logs_of(truth) for log in logs_of(lied))
+
+
 def receipts_have(name: str, value: object) -> Seen:
     return lambda truth, lied: lied != truth and any(receipt.get(name) == value for receipt in lied)
 
@@ -95,6 +100,11 @@ RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
     "log_index_duplicate": (RECEIPTS, lambda _, lied: log_indexes(lied)[:2] == [0, 0]),
     "log_index_wrong": (RECEIPTS, lambda _, lied: log_indexes(lied).count(0) == len(lied)),
     "log_altered": (RECEIPTS, differs(0, "logs", 0, "data")),
+    "receipt_logs_missing": (RECEIPTS, lambda truth, lied: logs_of(lied) == logs_of(truth)[:-1]),
+    "logs_at_random": (
+        RECEIPTS,
+        lambda truth, lied: lied != truth and all(log in logs_of(truth) for log in logs_of(lied)),
+    ),
     "asked_logs_missing": (LOGS, lambda truth, lied: lied == truth[:-1]),
     "asked_logs_at_random": (LOGS, lambda truth, lied: lied != truth and all(log in truth for log in lied)),
     "asked_log_altered": (LOGS, differs(0, "data")),
@@ -107,6 +117,7 @@ RESULTS: dict[str, tuple[tuple[Any, ...], Seen]] = {
         ),
     ),
     "asked_range_refused": (LOGS, fails(-32602, "exceeds limit of 7")),
+    "asked_addresses_refused": (LOGS_OF_MANY, fails(-32602, "exceed max addresses")),
     "asked_logs_many": (LOGS, fails(-32005, "returned more than 3 results")),
     "asked_logs_slow": (LOGS, fails(-32000, "timed out")),
     # blocks

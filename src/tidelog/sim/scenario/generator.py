@@ -25,7 +25,10 @@ ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
 HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
 LATER_LIES = ("chain_id_huge", "stall_body", "trickle")  # drawn apart, so that older seeds keep their meaning
 UNCLE_LIES = ("uncle_altered", "uncle_hash_wrong", "uncle_null", "uncle_unsupported", "uncles_missing")
-ASKED_LIES = sorted(name for name, lie in LIES.items() if lie.methods == ("eth_getLogs",))  # where that is asked
+HIDING_ALIKE = ("logs_at_random", "receipt_logs_missing")  # what proves it as well
+ASKED_LIES = sorted(
+    [*HIDING_ALIKE, *(name for name, lie in LIES.items() if lie.methods == ("eth_getLogs",))]
+)  # where that is asked
 HIDING_LIES = ("asked_log_altered", "asked_log_doubled", "asked_logs_at_random", "asked_logs_missing")
 APART_LIES = {*HEADS_LIES, *RECEIPTS_LIES, *ODDITIES, *LATER_LIES, *UNCLE_LIES, *ASKED_LIES}
 CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - APART_LIES)

@@ -11,6 +11,7 @@ from tidelog.sim.node.lies.lie import RECEIPTS, SINGLE, Asked, on_call
 INTERNAL_ERROR = -32603  # JSON-RPC 2.0
 HASH_CHARS = 66  # of a hash as 0x text
 HIDDEN_SHARE = 0.1  # of the logs of an answer
+FEW_ADDRESSES = 2  # in one filter
 NARROW_BLOCKS, FEW_LOGS, SLOW_BLOCKS = 7, 3, 20  # what an endpoint takes at once
 LAG_BLOCKS = 3  # how far the lagging half of a balancer is behind
 
@@ -105,10 +106,28 @@ def lagging_backend(asked: Asked) -> Any:
 @on_call(*RECEIPTS, "eth_getLogs")
 def logs_missing(asked: Asked) -> Any:
     """The last log of an answer is gone, under an unchanged hash and bloom."""
+    return _without_last(asked)
+
+
+def _without_last(asked: Asked) -> Any:
     for logs in reversed(_log_lists(asked)):
         if logs:
             logs.pop()
             break
+    return asked.result
+
+
+@on_call(*RECEIPTS)
+def receipt_logs_missing(asked: Asked) -> Any:
+    """The last log of a block is gone from its receipts alone; eth_getLogs has it."""
+    return _without_last(asked)
+
+
+@on_call(*RECEIPTS, "eth_getLogs")
+def logs_at_random(asked: Asked) -> Any:
+    """One log in ten is gone, wherever it is asked for."""
+    for logs in _log_lists(asked):
+        logs[:] = [log for log in logs if asked.rng.random() >= HIDDEN_SHARE]
     return asked.result
 
 
@@ -163,6 +182,14 @@ def asked_range_refused(asked: Asked) -> Any:
     blocks = int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) + 1
     if blocks > NARROW_BLOCKS:
         raise RpcError(INVALID_PARAMS, f"range {blocks} exceeds limit of {NARROW_BLOCKS}")
+    return asked.result
+
+
+@on_call("eth_getLogs")
+def asked_addresses_refused(asked: Asked) -> Any:
+    """eth_getLogs takes no more than 2 addresses: "exceed max addresses or topics per search position"."""
+    if len(asked.question.param(0).get("address", ())) > FEW_ADDRESSES:
+        raise RpcError(INVALID_PARAMS, "exceed max addresses or topics per search position")
     return asked.result
 
 
