@@ -8,7 +8,8 @@
     │   ├── Throttled        wait `retry_after_s`, then try again
     │   └── Rejected         the peer's answer is wrong: strike it, ask another
     │       ├── TooLarge     ask for less at once
-    │       │   └── TooWide  a range of blocks, or what is logged in it: ask for fewer blocks
+    │       │   ├── TooWide  a range of blocks, or what is logged in it: ask for fewer blocks
+    │       │   └── TooManyAddresses  a filter of logs: ask for those of fewer contracts at once
     │       ├── Unsupported  the peer does not offer this method: use the other one
     │       └── Pruned       this peer never will have it: ask another, for good
     ├── ProofFailure         the data contradicts its own commitment: strike, never store
@@ -52,6 +53,7 @@ __all__ = [
     "TidelogError",
     "TimedOut",
     "TooLarge",
+    "TooManyAddresses",
     "TooWide",
     "Unreachable",
     "Unsupported",
@@ -142,6 +144,14 @@ class TooWide(TooLarge):
         super().__init__(reason, endpoint=endpoint)
         self.blocks = blocks
         self.through = through
+
+
+class TooManyAddresses(TooLarge):
+    """A filter of logs names too many addresses. `most` is how many the peer says that it takes, if it does."""
+
+    def __init__(self, reason: str, *, endpoint: str | None = None, most: int | None = None) -> None:
+        super().__init__(reason, endpoint=endpoint)
+        self.most = most
 
 
 class Unsupported(Rejected):

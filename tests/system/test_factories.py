@@ -1,5 +1,6 @@
 """A factory and its children on a real node, through reorgs: the rows are what web3.py reads of the node."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tidelog.chain.abi.signatures import parse_event
 CREATED = "Created(address indexed by, address indexed child, uint256 kind)"
 MOVED = "Moved(address indexed from, address indexed to, uint256 value)"
 REORGS = (1, 5, 40)  # blocks
+FINAL_DEPTH = 64  # below the head, by anvil's tags
 
 
 class Chain:
@@ -84,7 +86,7 @@ class Chain:
         return children, moved
 
 
-@pytest.mark.parametrize("evidence", ["whole", "proven"])
+@pytest.mark.parametrize("evidence", ["whole", "proven", "asked"])
 async def test_rows_of_children_are_those_that_web3_reads_of_the_node(
     evidence: str, anvil: Anvil, url: str, tmp_path: Path
 ) -> None:
@@ -108,7 +110,10 @@ async def test_rows_of_children_are_those_that_web3_reads_of_the_node(
 
     for place in chain.places[:2]:
         chain.goes_on(naming=place)
+    anvil.mine(FINAL_DEPTH)  # what was so far is history, which is asked about
     await take_in()
+    coverage = tidelog("chain", "coverage", "--db", url, "--json").out.splitlines()
+    assert evidence in {said["evidence"] for said in map(json.loads, coverage) if said["contract"] == "made"}
     for depth, place in zip(REORGS, (chain.places[2], chain.places[0], chain.places[2]), strict=True):
         for _ in range(max(0, depth - 8)):
             anvil.mine()
@@ -118,3 +123,8 @@ async def test_rows_of_children_are_those_that_web3_reads_of_the_node(
         chain.goes_on(naming=place)
         await take_in()
     assert tidelog("chain", "verify", "--db", url).code == 0
+    if evidence == "asked":
+        proven = tidelog("chain", "prove", "--rpc", anvil.url, "--db", url)
+        assert (proven.code, proven.out.endswith("endpoints had said all\n")) == (0, True), proven.err
+        await take_in()
+        assert tidelog("chain", "verify", "--db", url).code == 0

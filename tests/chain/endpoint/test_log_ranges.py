@@ -6,7 +6,7 @@ import pytest
 from tidelog.chain.endpoint import jsonrpc
 from tidelog.chain.endpoint.jsonrpc import Call
 from tidelog.chain.endpoint.log_ranges import LogRangeLimits, LogRanges
-from tidelog.errors import Overloaded, Rejected, SourceError, Throttled, TooWide
+from tidelog.errors import Overloaded, Rejected, SourceError, Throttled, TooManyAddresses, TooWide
 
 # each as a provider or a node says it: code, message, data; the blocks that it takes, the last block that would do
 REFUSALS = [
@@ -129,3 +129,41 @@ def test_an_answer_of_many_logs_makes_the_next_range_narrower() -> None:
     for _ in range(10):
         ranges.refused(ranges.blocks, Overloaded("slow"), 0.0)
     assert ranges.blocks == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "most"),
+    [
+        (-32602, "exceed max addresses or topics per search position", None),
+        (-32602, "invalid argument 1: exceed max addresses", None),
+        (-32602, "exceed max addresses: 1000", 1_000),
+        (-32000, "please specify less number of address in the getLogs query", None),
+        (-32602, "This query contains 5006 filters. The current limit is 5000.", 5_000),
+        (-32602, "too many addresses in filter, maximum is 30", 30),
+    ],
+)
+def test_a_refusal_of_addresses_says_how_many_would_do(code: int, message: str, most: int | None) -> None:
+    error = said(code, message)
+    assert isinstance(error, TooManyAddresses), error
+    assert error.most == most
+
+
+def test_what_is_said_of_an_ip_address_is_no_refusal_of_addresses() -> None:
+    assert not isinstance(said(-32005, "rate limit exceeded for your IP address"), TooManyAddresses)
+
+
+def test_how_many_addresses_an_endpoint_takes_is_learned() -> None:
+    ranges = LogRanges(LogRangeLimits(addresses=100, addresses_most=1_000))
+    ranges.took(40)
+    assert ranges.addresses == 100
+    for _ in range(5):
+        ranges.took(ranges.addresses)
+    assert ranges.addresses == 1_000
+    ranges.too_many(1_000, TooManyAddresses(""))
+    assert ranges.addresses == 500
+    ranges.too_many(500, TooManyAddresses("", most=20))
+    ranges.took(20)
+    assert ranges.addresses == 20
+    for _ in range(9):
+        ranges.too_many(ranges.addresses, TooManyAddresses("", most=5_000))
+    assert ranges.addresses == 1

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from tidelog.chain.maintenance.repair import repair_block
 from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.tables import LOGS
 from tidelog.chain.select.coverage import Span
+from tidelog.chain.select.faults import LOG_FAULTS
 from tidelog.chain.sync.committer import CommitLimits
 from tidelog.chain.sync.contracts import ContractKeeper, ContractLimits
 from tidelog.chain.sync.engine import SYNC_LIMITS
@@ -38,7 +40,9 @@ POOL = Contract(
 )
 BOTH = (FACTORY, POOL)
 WITH_TIDE = (FACTORY, POOL, TIDE)
-EVIDENCES = ["whole", "proven"]
+LINKED = ["whole", "proven"]
+EVIDENCES = [*LINKED, "asked"]
+NAME = "http://replica-0"
 
 
 def held(contracts: tuple[Contract, ...], evidence: str) -> tuple[Contract, ...]:
@@ -50,7 +54,7 @@ async def opened(url: str, node: SimNode, contracts: tuple[Contract, ...] | None
     runtime = FakeRuntime()
     store = await open_store(url, runtime)
     try:
-        r = Rig(store, node, runtime, ("http://replica-0",))
+        r = Rig(store, node, runtime, (NAME,))
         r.contracts = contracts
         yield r
     finally:
@@ -73,6 +77,8 @@ def logged(tree: BlockTree, low: int) -> list[tuple[int, int, Any]]:
 
 async def assert_follows(r: Rig, evidence: str, contracts: tuple[Contract, ...] = BOTH) -> None:
     """Children and rows are those that the node's own logs say, of a selection the logs too, and all is covered."""
+    if evidence == "asked":  # the head may be there before all answers are
+        await r.once()
     report = await verified(r)
     assert (report.findings, report.unfilled) == ([], set())
     position = await r.position()
@@ -80,7 +86,7 @@ async def assert_follows(r: Rig, evidence: str, contracts: tuple[Contract, ...] 
     children: list[Any] = []
     swaps: list[tuple[int, int, bytes]] = []
     opened_at: list[tuple[int, int, bytes]] = []
-    for number, index, log in logged(r.tree, position.first):
+    for number, index, log in logged(r.tree, position.lowest):
         if log.address == places.FACTORY and log.topics[0] == places.POOL_CREATED:
             born[log.data[-20:]] = number, index
             children.append((CHAIN_ID, number, index, log.data[-20:]))
@@ -101,7 +107,20 @@ async def assert_follows(r: Rig, evidence: str, contracts: tuple[Contract, ...] 
         assert [(row[1], row[2]) for row in logs] == sorted(
             [*made, *((number, index) for number, index, _ in (*swaps, *opened_at))]
         )
-    assert spans == {each.name: (Span(position.first, position.head, "proven"),) for each in contracts}
+    below = Span(position.lowest, position.first - 1, "asked", NAME)
+    above = Span(position.first, position.head, "proven")
+    assert spans == {each.name: (below, above) if position.asked_from is not None else (above,) for each in contracts}
+
+
+async def assert_same(r: Rig, evidence: str, contracts: tuple[Contract, ...], tmp_path: Any) -> None:
+    """What is stored is what an undisturbed run stores; of what was asked, once it is proven."""
+    if evidence == "asked":
+        await r.once(prove=True)
+        r.contracts = held(contracts, "proven")
+        await r.once()
+        assert (await verified(r)).findings == []
+        evidence = "proven"
+    assert await content_digests(r.store) == await undisturbed(r.node, tmp_path, held(contracts, evidence))
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)
@@ -115,7 +134,7 @@ async def test_children_are_found_in_order_through_reorgs(url: str, evidence: st
             lambda: r.tree.reorg(1), lambda: r.tree.reorg(7), lambda: r.tree.extend(12), lambda: r.tree.reorg(7, 9)
         )
         await assert_follows(r, evidence)
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+        await assert_same(r, evidence, BOTH, tmp_path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)
@@ -132,7 +151,7 @@ async def test_a_child_of_a_block_that_is_replaced_goes_and_is_found_again(
         await assert_follows(r, evidence)
         await r.follow_script(lambda: r.tree.reorg(1, 5))
         await assert_follows(r, evidence)
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+        await assert_same(r, evidence, BOTH, tmp_path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)
@@ -153,7 +172,7 @@ async def test_added_later_they_are_filled_in_in_order(url: str, evidence: str, 
         assert await content_digests(r.store) != {}
         await r.once(first=0)
         await assert_follows(r, evidence, WITH_TIDE)
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(WITH_TIDE, evidence))
+        await assert_same(r, evidence, WITH_TIDE, tmp_path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)
@@ -170,7 +189,7 @@ async def test_blocks_below_bring_children_that_logged_above(evidence: str, tmp_
         await r.once(first=0)
         assert len((await event_rows(r.store))["e_pool__children"]) > few
         await assert_follows(r, evidence)
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+        await assert_same(r, evidence, BOTH, tmp_path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)
@@ -188,7 +207,7 @@ async def test_they_go_with_their_children_in_steps(url: str, evidence: str, tmp
                 assert (await verified(r)).findings == []
         assert steps > 10
         assert (await verified(r)).findings == []
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held((TIDE,), evidence))
+        await assert_same(r, evidence, (TIDE,), tmp_path)
 
 
 async def test_each_step_of_filling_in_is_whole(tmp_path: Any) -> None:
@@ -215,7 +234,7 @@ async def assert_follows_to(r: Rig, head: int) -> None:
     assert (report.findings, report.unfilled, report.last) == ([], set(), head)
 
 
-@pytest.mark.parametrize("evidence", EVIDENCES)
+@pytest.mark.parametrize("evidence", LINKED)
 async def test_rewind_and_repair_keep_to_the_children(url: str, evidence: str, tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)
     async with opened(url, node, held(BOTH, evidence)) as r:
@@ -230,7 +249,7 @@ async def test_rewind_and_repair_keep_to_the_children(url: str, evidence: str, t
         assert [row[1] for row in (await event_rows(r.store))["e_pool__children"]] == named[:2]
         await r.once()
         await assert_follows(r, evidence)
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(BOTH, evidence))
+        await assert_same(r, evidence, BOTH, tmp_path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)
@@ -258,7 +277,7 @@ async def test_a_kill_anywhere_leaves_what_an_undisturbed_run_leaves(
     async with opened(url, node, held(WITH_TIDE, evidence)) as r:
         await r.once()
         await assert_follows(r, evidence, WITH_TIDE)
-        assert await content_digests(r.store) == await undisturbed(node, tmp_path, held(WITH_TIDE, evidence))
+        await assert_same(r, evidence, WITH_TIDE, tmp_path)
 
 
 async def test_both_ways_give_the_same_rows(tmp_path: Any) -> None:
@@ -312,10 +331,100 @@ async def test_another_creator_under_the_same_name_is_refused(tmp_path: Any) -> 
             await r.once()
 
 
-async def test_what_creates_others_is_not_only_asked_about(tmp_path: Any) -> None:
-    for asked in (held((FACTORY,), "asked") + held((POOL,), "proven"), held(BOTH, "asked")):
-        async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), asked) as r:
-            with pytest.raises(
-                ConfigError, match="contract pool: it is created by factory, and none of these can have"
-            ):
-                await r.once()
+async def test_children_are_asked_about_in_filters_that_an_endpoint_takes(tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, held(BOTH, "asked")) as r:
+        filters: list[int] = []
+
+        def before(host: str, calls: list[dict[str, Any]]) -> None:
+            filters.extend(len(call["params"][0]["address"]) for call in calls if call["method"] == "eth_getLogs")
+
+        r.http.before = before
+        node.tell("asked_addresses_refused")
+        await r.once()
+        assert max(filters) == 4, "all at once, which is refused"
+        assert filters[-2:] == [2, 2]
+        await assert_follows(r, "asked")
+
+
+async def test_each_child_is_asked_about_from_the_block_on_in_which_it_is_named(tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, held(BOTH, "asked")) as r:
+        questions: list[tuple[set[str], int]] = []
+
+        def before(host: str, calls: list[dict[str, Any]]) -> None:
+            for (wanted,) in (call["params"] for call in calls if call["method"] == "eth_getLogs"):
+                questions.append(({*wanted["address"]}, int(wanted["fromBlock"], 16)))
+
+        r.http.before = before
+        await r.once()
+        rows: dict[str, list[Any]] = await event_rows(r.store)
+        born = {"0x" + row[3].hex(): row[1] for row in rows["e_pool__children"]}
+        assert [row[1] for row in rows["e_pool_initialize"]] == [*born.values()], "each logs in that block already"
+        of_children = [(addresses, low) for addresses, low in questions if addresses & born.keys()]
+        assert of_children
+        assert all(low >= min(born[each] for each in addresses) for addresses, low in of_children)
+
+
+async def faults(r: Rig) -> list[Any]:
+    async with r.store.snapshot() as snapshot:
+        return await snapshot.select(LOG_FAULTS)
+
+
+@pytest.mark.parametrize("lie", ["asked_logs_missing", "asked_logs_at_random", "logs_at_random"])
+async def test_children_whose_creation_was_hidden_are_found_by_the_proof(url: str, lie: str, tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(url, node, held(BOTH, "asked")) as r:
+        node.tell(lie)
+        await r.once()
+        node.honest()
+        known: list[Any] = (await event_rows(r.store))["e_pool__children"]
+        await r.once(prove=True)
+        children: list[Any] = (await event_rows(r.store))["e_pool__children"]
+        assert lie != "asked_logs_missing" or len(known) < len(children)
+        found = {row[2:] for row in await faults(r) if row[1] == "factory"}
+        assert found == {(number, index, "left out", NAME) for _, number, index, _ in {*children} - {*known}}
+        await r.once()
+        await assert_same(r, "asked", BOTH, tmp_path)
+
+
+async def test_a_child_that_was_made_up_goes_with_all_that_it_logged(url: str, tmp_path: Any) -> None:
+    """A log of the factory from block 20 on names another pool than it did: one that was created before."""
+    node = a_node(60, shape=SHAPE)
+    younger = (replace(FACTORY, first_block=20), POOL)
+    async with opened(f"sqlite:///{tmp_path}/whole.db", node, younger) as whole:
+        await whole.once()
+        so = await event_rows(whole.store)
+    tree = cast(BlockTree, node.chain)
+    first = next(log for _, _, log in logged(tree, 0) if log.topics[:1] == (places.POOL_CREATED,))
+    older, altered = first.data[-20:].hex(), "0x" + places.FACTORY.hex()
+    handle: Any = node.handle
+
+    def altering(path: str, body: bytes, **more: Any) -> Any:
+        answer = handle(path, body, **more)
+        if b"eth_getLogs" not in body or altered.encode() not in body:
+            return answer
+        replies = msgspec.json.decode(answer.body)
+        for reply in replies if isinstance(replies, list) else [replies]:
+            for log in reply["result"][:1]:
+                log["data"] = log["data"][:-40] + older
+        return replace(answer, body=msgspec.json.encode(replies))
+
+    async with opened(url, node, held(younger, "asked")) as r:
+        node.handle = altering  # type: ignore[method-assign]
+        await r.once()
+        node.handle = handle  # type: ignore[method-assign]
+        told: dict[str, list[Any]] = await event_rows(r.store)
+        assert bytes.fromhex(older) in {row[6] for row in told["e_pool_swap"]}
+        await r.once(prove=True)
+        assert {row[4] for row in await faults(r) if row[1] == "factory"} == {"altered"}
+        await r.once()
+        assert await event_rows(r.store) == so
+        await assert_same(r, "asked", younger, tmp_path)
+
+
+async def test_a_contract_is_no_better_known_than_what_creates_it(tmp_path: Any) -> None:
+    mixed = held((FACTORY,), "asked") + held((POOL,), "proven")
+    async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), mixed) as r:
+        with pytest.raises(ConfigError, match="contract pool: its evidence is proven, and that of factory, which crea"):
+            await r.once()

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tidelog import compiled
-from tidelog.chain.endpoint.log_ranges import too_wide
+from tidelog.chain.endpoint.log_ranges import too_many_addresses, too_wide
 from tidelog.errors import (
     Overloaded,
     Pruned,
@@ -204,7 +204,7 @@ _PLAN = re.compile(
 def meaning(code: int, message: str) -> SourceError:
     """What an error object says about asking again. Unknown errors are worth another try."""
     text = f"error {code}: {_quote(message.encode())}"
-    wide = too_wide(text, message)
+    wide = too_many_addresses(text, message) or too_wide(text, message)
     if wide is not None:
         return wide
     for kind, pattern in _MEANINGS:

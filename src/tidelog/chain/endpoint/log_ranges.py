@@ -1,4 +1,4 @@
-"""How many blocks one eth_getLogs may span at an endpoint: what refusals say, and the width that is learned from them.
+"""How many blocks and addresses one eth_getLogs may have at an endpoint: what refusals say, and what follows from them.
 
 No two providers have the same limit, or the same words for it: some count blocks, some logs, some bytes, some seconds,
 and the code says nothing. Where a refusal names a range, that is taken; where it names a number, the endpoint is never
@@ -9,9 +9,9 @@ import re
 
 from msgspec import Struct
 
-from tidelog.errors import TooWide
+from tidelog.errors import TooManyAddresses, TooWide
 
-__all__ = ["LOG_RANGE_LIMITS", "LogRangeLimits", "LogRanges", "too_wide"]
+__all__ = ["LOG_RANGE_LIMITS", "LogRangeLimits", "LogRanges", "too_many_addresses", "too_wide"]
 
 
 class LogRangeLimits(Struct, frozen=True):
@@ -20,6 +20,8 @@ class LogRangeLimits(Struct, frozen=True):
     first: int = 500  # blocks: what the strictest of the large providers takes
     most: int = 100_000  # beyond it nearly nothing is saved, and one answer that is lost costs more
     logs: int = 10_000  # of one answer: what most providers give at the most, and some 5 MB
+    addresses: int = 100  # of one filter, to begin with: nodes have taken no more, and some take ten
+    addresses_most: int = 1_000  # what go-ethereum takes (--rpc.logquerylimit)
     again_s: float = 60.0  # until a width that was refused is tried again; twice as long each time
     again_max_s: float = 3_600.0
 
@@ -49,6 +51,15 @@ _WIDE = re.compile(
     r"|log response size exceeded|getlogs.{0,40}(?:limited|limit)|blocks? distance|span.{0,20}\bblocks",
     re.IGNORECASE,
 )
+_ADDRESSES = re.compile(
+    r"exceed(?:s|ed)? max(?:imum)? addresses|less number of address|too many addresses"
+    r"|addresses.{0,40}(?:limit|exceed|maximum|at most)|(?:limit(?:ed)?|max(?:imum)?|at most|up to).{0,30}\baddresses"
+    r"|query contains \d+ filters",
+    re.IGNORECASE,
+)
+_MOST_ADDRESSES = re.compile(
+    rf"(?:max(?:imum)? addresses|limit|limited to|at most|maximum|only)\s*(?:is|of|=|:)?\s*{_NUMBER}", re.IGNORECASE
+)
 _OF_THE_HEAD = re.compile(
     r"beyond (?:the )?(?:current )?head|head block|after last|future block|unknown block", re.IGNORECASE
 )
@@ -72,6 +83,19 @@ def too_wide(text: str, words: str) -> TooWide | None:
     return TooWide(text, blocks=blocks, through=through)
 
 
+def too_many_addresses(text: str, words: str) -> TooManyAddresses | None:
+    """What a refusal says about how many addresses a filter has; None if it speaks of something else.
+
+    Args:
+        text: what is logged of it.
+        words: all of it.
+    """
+    if not _ADDRESSES.search(words):
+        return None
+    found = _MOST_ADDRESSES.search(words)
+    return TooManyAddresses(text, most=_number(found[1]) if found else None)
+
+
 def _number(text: str) -> int | None:
     digits = re.sub(r"[,_\s]", "", text.lower())
     number = int(digits.removesuffix("k")[:18] or 0) * (1_000 if digits.endswith("k") else 1)
@@ -88,6 +112,24 @@ class LogRanges:
         self._refused: int | None = None  # the narrowest that was too wide
         self._again_at = 0.0  # when that is tried again
         self._again_s = limits.again_s
+        self._addresses = min(limits.addresses, limits.addresses_most)
+        self._addresses_most = limits.addresses_most
+
+    @property
+    def addresses(self) -> int:
+        """How many addresses the next filter may have."""
+        return self._addresses
+
+    def took(self, addresses: int) -> None:
+        """A filter with so many was answered: twice as many, the next time, if that was all that it might have."""
+        if addresses >= self._addresses:
+            self._addresses = min(self._addresses_most, 2 * addresses)
+
+    def too_many(self, addresses: int, error: TooManyAddresses) -> None:
+        """A filter with so many was refused: never so many again."""
+        named = error.most if error.most is not None and error.most < addresses else None
+        self._addresses_most = max(1, min(self._addresses_most, addresses - 1 if named is None else named))
+        self._addresses = max(1, min(self._addresses_most, addresses // 2 if named is None else named))
 
     @property
     def blocks(self) -> int:

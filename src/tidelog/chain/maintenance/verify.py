@@ -206,7 +206,7 @@ async def _part_of(snapshot: Snapshot, chain_id: int, span: range) -> _Part:
     # what was held of children before blocks below came is not covered until it is looked through again
     settled = len(staying) == len(contracts) and not any(
         each.created_by is not None
-        and gaps(coverage.get(each.name, ()), max(each.first_block, position.first), position.head)
+        and gaps(coverage.get(each.name, ()), max(each.first_block, position.lowest), position.head)
         for each in staying
     )
     selected = Selected(staying, coverage, leaving=not settled, births=births)

@@ -26,7 +26,9 @@ from tidelog.chain.select.selection import HASH_ONLY, LEFT_OUT, Selection, bloom
 from tidelog.chain.verify import Rules
 from tidelog.errors import Rejected
 
-__all__ = ["ASKED_PARENT", "AskedLog", "LogQuery", "asked_blocks", "decode_logs", "held_header", "is_asked"]
+__all__ = [
+    "ASKED_PARENT", "AskedLog", "LogFilter", "LogQuery", "asked_blocks", "decode_logs", "held_header", "is_asked",
+]  # fmt: skip
 
 ASKED_PARENT = Result(Outcome.NOT_COMPUTABLE, "asked")
 """Of a block whose header leads to no other: an endpoint has it under its number."""
@@ -49,6 +51,17 @@ class LogQuery(Struct, frozen=True):
         if self.topics is not None:
             found["topics"] = [[_hex(topic) for topic in self.topics]]
         return found
+
+
+class LogFilter(Struct, frozen=True):
+    """Which logs are wanted: of each address from a block on, ascending by that, with any of these first topics."""
+
+    addresses: tuple[tuple[int, bytes], ...]
+    topics: tuple[bytes, ...] | None
+
+    def query(self, place: int, count: int) -> LogQuery:
+        """Those of some of the addresses, from `place` on."""
+        return LogQuery(tuple([address for _, address in self.addresses[place : place + count]]), self.topics)
 
 
 class AskedLog(Struct, frozen=True, order=True):

@@ -31,6 +31,7 @@ from tidelog.errors import (
     SourceError,
     Throttled,
     TooLarge,
+    TooManyAddresses,
     TooWide,
     Unreachable,
     Unsupported,
@@ -361,7 +362,7 @@ class Endpoint:
             if not alone or asking.overloads > self._rpc.overloads_max:
                 raise error
             asking.found(part[0], error)
-        elif isinstance(error, TooWide) and alone:
+        elif _of_logs(error) and alone:
             asking.found(part[0], error)
         elif isinstance(error, TooLarge):
             self.budget.too_large(now, [asking.calls[place].kind for place in part], error.of)
@@ -403,7 +404,7 @@ class Endpoint:
                 self._named(answer)
                 if isinstance(answer, Throttled):
                     late.append(place)
-                elif isinstance(answer, TooLarge | Overloaded) and not isinstance(answer, TooWide) and len(part) > 1:
+                elif isinstance(answer, TooLarge | Overloaded) and len(part) > 1 and not _of_logs(answer):
                     large.append(place)
                 else:
                     asking.found(place, answer)
@@ -478,6 +479,7 @@ _OUTCOMES = {
     Rejected: "rejected",
     TooLarge: "too_large",
     TooWide: "too_large",
+    TooManyAddresses: "too_large",
     Unsupported: "unsupported",
     Pruned: "pruned",
 }
@@ -486,6 +488,11 @@ _OUTCOMES = {
 def outcome_of(answer: bytes | SourceError) -> str:
     """What a metric calls it: one of a few words, never what the endpoint said."""
     return _OUTCOMES.get(type(answer), "failed") if isinstance(answer, SourceError) else "ok"
+
+
+def _of_logs(error: SourceError) -> bool:
+    """Whether it is the question itself, a filter of logs, that asks for too much."""
+    return isinstance(error, TooWide | TooManyAddresses)
 
 
 def _result(answer: bytes | SourceError) -> bytes:

@@ -139,6 +139,8 @@ class ContractKeeper:
         above = 0 if position is None else position.head + 1
         unnamed = contract.created_by is not None and position is not None
         if contract.evidence != WHOLE:  # of which blocks its rows are there, its coverage says
+            if contract.created_by is not None and contract.evidence == ASKED and position is None:
+                return Registered(contract, contract.first_block, named_from=INT_MAX)  # its creator is asked first
             return Registered(contract, contract.first_block, named_from=above if unnamed else 0)
         if unnamed:
             return Registered(contract, INT_MAX, named_from=above)
@@ -174,12 +176,12 @@ class ContractKeeper:
         usual = ASKED if (given or {*stored.values()}) == {ASKED} else PROVEN
         found = [replace(each, evidence=each.evidence or stored.get(each.name) or usual) for each in wanted]
         for each in found:
-            line = [each, *ancestors(each, found)]
-            if len(line) > 1 and any(one.evidence == ASKED for one in line):
-                raise ConfigError(
-                    f"contract {each.name}: it is created by {line[1].name}, and none of these can have the evidence "
-                    f"{ASKED}: give them {PROVEN}"
-                )
+            for creator in ancestors(each, found):
+                if creator.evidence == ASKED != each.evidence:
+                    raise ConfigError(
+                        f"contract {each.name}: its evidence is {each.evidence}, and that of {creator.name}, which "
+                        f"creates it, is {ASKED}: its addresses are no better known than that: give both the same"
+                    )
         return found
 
     async def _check(self, wanted: Sequence[Contract]) -> None:
@@ -226,6 +228,9 @@ class ContractKeeper:
                     return True
                 continue
             if not each.is_named:
+                if self._writer.selects and not each.is_filled:
+                    await self._clean(each)
+                    return True
                 if await self._name(each, between=between):
                     return True
                 continue
@@ -281,6 +286,15 @@ class ContractKeeper:
         await self._writer.keep_contracts(others, discard=tables_of(registered.contract).tables)
         _log.info("contract_removed", chain=self._writer.chain_id, contract=name)
 
+    async def _clean(self, registered: Registered) -> None:
+        """Remove some rows of a contract of which children turned out to be none, or say that there are none left."""
+        if await self._remove_rows(registered.contract):
+            return
+        position = self._writer.position
+        assert position is not None
+        named = replace(registered, filled_from=registered.contract.first_block, named_from=position.head + 1)
+        await self._writer.keep_contracts([named if each is registered else each for each in self._writer.contracts])
+
     # -- naming ----------------------------------------------------------------------------------------------------
 
     async def _name(self, registered: Registered, *, between: bool) -> bool:
@@ -293,7 +307,7 @@ class ContractKeeper:
         creator = next((each for each in staying if line and each.contract == line[0]), None)
         if creator is None or not creator.is_named:
             return False
-        bottom = max(creator.contract.first_block, position.first)
+        bottom = max(creator.contract.first_block, position.lowest)
         covered = self._writer.coverage.get(creator.contract.name, ())
         if self._writer.selects and gaps(covered, bottom, position.head):
             return False  # not all of its logs are there

@@ -4,13 +4,14 @@ What is in memory changes only after a commit has succeeded, so that it never sa
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from tidelog.batch import INT_MAX, Batch, Checkpoint, Drop, Rollback, Row, Rows, Table
 from tidelog.chain.blocks import BlockRef, Header
-from tidelog.chain.contracts.births import Births, Child
+from tidelog.chain.contracts.births import Birth, Births, Child
 from tidelog.chain.contracts.contract import ASKED, CONTRACTS, PROVEN, WHOLE, Registered, registered_row
 from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.contracts.kinship import ancestors
@@ -36,6 +37,8 @@ from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
 
 _log = logger("ledger")
+
+LAST: Birth = (INT_MAX, INT_MAX)  # behind every log
 
 
 class ChainWriter:
@@ -339,21 +342,54 @@ class ChainWriter:
             put=(Rows(LOG_FAULTS, faults),) if faults else (),
             projections=self._projections,
         )
-        coverage, contracts = self._covered(refs), self._contracts
-        named = {self._children[rows.table.name] for rows in move.batch.add if rows.table.name in self._children}
-        if named:  # what their children logged above was not looked for
-            contracts = tuple([self._again(each, named) for each in contracts])
-            changed = [each for each, before in zip(contracts, self._contracts, strict=True) if each != before]
-            rows = [registered_row(self.chain_id, each) for each in changed]
-            move = transitions.covering(move, put=(Rows(CONTRACTS, rows),) if rows else (), drop=())
-            coverage = {name: spans for name, spans in coverage.items() if not self._descends(name, named)}
-        await self._commit_covering(move, coverage)
-        if named:
-            self.resets += 1
-            self._keep(contracts)
+        named, gone = self._family(move.batch, refs[0].number, position.first - 1)
+        again = partial(self._again, named=named, gone=gone)
+        await self._commit_again(move, self._covered(refs), {*named, *gone}, again)
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
         for fault in faults:
             _log.warning("log_fault", **dict(zip(LOG_FAULTS.names, fault, strict=True)))
+
+    def _family(self, batch: Batch, low: int, high: int) -> tuple[set[str], set[str]]:
+        """What the blocks of a batch do to the children that are known.
+
+        Args:
+            low: the first of the blocks, `high` the last.
+
+        Returns:
+            Contracts that have children now which were not known, and those that have not all any more that were.
+        """
+        come: dict[str, dict[bytes, Birth]] = {}
+        for rows in batch.add:
+            if rows.table.name in self._children:
+                told: Iterable[Any] = rows.rows
+                for _, number, index, address in told:
+                    come.setdefault(self._children[rows.table.name], {}).setdefault(address, (number, index))
+        named: set[str] = set()
+        gone: set[str] = set()
+        for name in self._children.values():
+            there = come.get(name, {})
+            if any((self._births.birth(name, address) or LAST) > birth for address, birth in there.items()):
+                named.add(name)
+            known = self._births.children(name)
+            if any(low <= birth[0] <= high and there.get(address, LAST) > birth for address, birth in known):
+                gone.add(name)
+        return named, gone
+
+    async def _commit_again(
+        self, move: Transition, coverage: Coverage, reset: Collection[str], again: Callable[[Registered], Registered]
+    ) -> None:
+        """Commit a move, and with it that these contracts, and what they create, are looked for anew."""
+        if not reset:
+            await self._commit_covering(move, coverage)
+            return
+        contracts = tuple([again(each) for each in self._contracts])
+        changed = [each for each, before in zip(contracts, self._contracts, strict=True) if each != before]
+        rows = [registered_row(self.chain_id, each) for each in changed]
+        move = transitions.covering(move, put=(Rows(CONTRACTS, rows),) if rows else (), drop=())
+        coverage = {name: spans for name, spans in coverage.items() if not self._descends(name, reset)}
+        await self._commit_covering(move, coverage)
+        self.resets += 1
+        self._keep(contracts)
 
     def _descends(self, name: str, named: Collection[str]) -> bool:
         """Whether a contract is one of these, or created by one, however far."""
@@ -361,11 +397,17 @@ class ChainWriter:
         lineage = [contracts[name], *ancestors(contracts[name], contracts.values())]
         return any(each.name in named for each in lineage)
 
-    def _again(self, registered: Registered, named: Collection[str]) -> Registered:
-        """A contract that is filled in again, since below what is stored children of it, or of its creators, came."""
+    def _again(self, registered: Registered, named: Collection[str], gone: Collection[str] = ()) -> Registered:
+        """A contract that is filled in again, since below what is stored children of it, or of its creators, came.
+
+        Args:
+            gone: those of which children are none: their rows go before.
+        """
         name, above = registered.contract.name, self._required().head + 1
-        if registered.leaving or not self._descends(name, named):
+        if registered.leaving or not self._descends(name, [*named, *gone]):
             return registered
+        if self._descends(name, gone):
+            return replace(registered, filled_from=INT_MAX, named_from=above)
         filled_from = registered.contract.first_block if self.selects else above
         if name in named:
             return replace(registered, filled_from=filled_from) if registered.is_named else registered
@@ -447,15 +489,26 @@ class ChainWriter:
         await self._commit_covering(move, {**self._coverage, contract: spans})
 
     async def ask_from(self, number: int) -> None:
-        """Commit that from this block on it is asked what contracts logged below the blocks that are held."""
-        await self._commit(transitions.ask_from(self._checkpoint, number))
+        """Commit that from this block on it is asked what contracts logged below the blocks that are held.
+
+        Of those that others create it is asked once what creates them was.
+        """
+        above = self._required().head + 1
+        contracts = [each.contract for each in self._contracts if not each.leaving]
+        found = {each.name for each in contracts if any(one.evidence == ASKED for one in ancestors(each, contracts))}
+        await self._commit_again(
+            transitions.ask_from(self._checkpoint, number),
+            self._coverage,
+            found,
+            lambda each: replace(each, named_from=above) if each.contract.name in found else each,
+        )
 
     async def put_asked(
         self,
         contracts: Sequence[str],
         span: range,
         *,
-        endpoint: str,
+        endpoint: str | None,
         blocks: Sequence[Row],
         add: Sequence[Rows],
         rollback: Rollback,
@@ -465,7 +518,7 @@ class ChainWriter:
         Args:
             contracts: their names.
             span: the blocks, ascending.
-            endpoint: who says so.
+            endpoint: who says so; None where that follows from what is proven.
             blocks: the rows of those in which something was logged.
             add: as for `fill`, and the next one.
         """

@@ -3,6 +3,9 @@
 Each answer is held against the headers of the blocks that it names, which the same endpoint is asked for, and where
 that is wished against another endpoint's answer. Where two contradict each other, the blocks in question are fetched
 whole and proven: so the one that is wrong is named. A block whose logs are too many for an answer is fetched whole too.
+
+Contracts that others create are asked about once all that creates them was: each child from the block on in which it is
+named.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +17,13 @@ from msgspec import Struct
 from tidelog.batch import Rollback, Row, Rows
 from tidelog.chain.contracts.contract import ASKED, Contract
 from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.kinship import ancestors
 from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.proof.outcome import Proof, parse_proof
 from tidelog.chain.reading.blocks import read_blocks
 from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
-from tidelog.chain.select.asked import ASKED_PARENT, AskedLog, LogQuery, asked_blocks, held_header
+from tidelog.chain.select.asked import ASKED_PARENT, AskedLog, LogFilter, asked_blocks, held_header
 from tidelog.chain.select.coverage import gaps
 from tidelog.chain.select.selection import Selection, merged
 from tidelog.chain.source.asked_logs import ask_headers, ask_logs
@@ -42,7 +46,7 @@ _log = logger("contracts")
 class AskingLimits(Struct, frozen=True):
     """How much one question is for."""
 
-    addresses: int = 50  # of contracts in one filter: providers take hundreds, and some no more than this
+    contracts: int = 50  # of the same events, whose range is one; of how many addresses a filter is, endpoints say
     differing: int = 20  # blocks that two endpoints say different things of, and that are fetched whole for that
 
 
@@ -95,7 +99,9 @@ class Asker:
         if wanted is None:
             return None
         contracts, span = wanted
-        selection, query = Selection(contracts), _query(contracts)
+        resets, selection, query = self._writer.resets, Selection(contracts, self._writer.births), self._filter(*wanted)
+        if not query.addresses:  # whoever was asked what creates it has said that it was not there
+            return partial(self._commit, contracts, span, [], self._creators_word(contracts[0], span), resets)
         said = await self._said(query, selection, span)
         others: list[Endpoint] = []
         blocks = said.blocks
@@ -104,7 +110,7 @@ class Asker:
         elif self._cross_check:
             blocks, others = await self._compared(said, query, selection, span[-1])
         names = ", ".join([each.name for each in (said.endpoint, *others)])
-        return partial(self._commit, contracts, range(said.low, span[-1] + 1), blocks, names)
+        return partial(self._commit, contracts, range(said.low, span[-1] + 1), blocks, names, resets)
 
     def _next(self) -> tuple[list[Contract], range] | None:
         """The highest range that is missing of some contract, and all of which the same is missing."""
@@ -115,7 +121,7 @@ class Asker:
         missing: dict[Contract, range] = {}
         for each in self._writer.contracts:
             contract = each.contract
-            if each.leaving or contract.evidence != ASKED:
+            if each.leaving or not each.is_named or contract.evidence != ASKED:
                 continue
             spans = self._writer.coverage.get(contract.name, ())
             found = gaps(spans, max(contract.first_block, position.asked_from), position.first - 1)
@@ -124,17 +130,36 @@ class Asker:
         if not missing:
             return None
         first, span = max(missing.items(), key=lambda item: item[1][-1])
+        if first.created_by is not None:
+            return [first], span
         alike = [
             contract
             for contract, other in missing.items()
-            if other[-1] == span[-1] and _topics(contract) == _topics(first)
-        ][: self._limits.addresses]
+            if other[-1] == span[-1] and contract.created_by is None and _topics(contract) == _topics(first)
+        ][: self._limits.contracts]
         return alike, range(max(missing[contract][0] for contract in alike), span[-1] + 1)
 
-    async def _said(self, query: LogQuery, selection: Selection, span: range) -> _Said:
+    def _filter(self, contracts: Sequence[Contract], span: range) -> LogFilter:
+        """Which logs are asked for: of one that others create those of the children that are named by then."""
+        topics = _topics(contracts[0])
+        if contracts[0].created_by is None:
+            places = sorted({(0, contract.address) for contract in contracts})
+        else:
+            children = self._writer.births.children(contracts[0].name)
+            places = sorted((birth[0], address) for address, birth in children if birth[0] <= span[-1])
+        return LogFilter(tuple(places), None if topics is None else tuple(sorted(topics)))
+
+    def _creators_word(self, contract: Contract, span: range) -> str | None:
+        """Who said what creates a contract in these blocks; None: that is proven."""
+        line = ancestors(contract, [each.contract for each in self._writer.contracts if not each.leaving])
+        spans = [each for creator in line for each in self._writer.coverage.get(creator.name, ())]
+        said = [each.endpoint for each in spans if each.first <= span[-1] and each.last >= span[0]]
+        return ", ".join(dict.fromkeys(name for name in said if name)) or None
+
+    async def _said(self, query: LogFilter, selection: Selection, span: range) -> _Said:
         return await self._pool.ask(partial(self._ask, query, selection, span), blocks=len(span[-50:]))
 
-    async def _ask(self, query: LogQuery, selection: Selection, span: range, endpoint: Endpoint) -> _Said:
+    async def _ask(self, query: LogFilter, selection: Selection, span: range, endpoint: Endpoint) -> _Said:
         high, rules = span[-1], self._prefetcher.rules
         ends = await ask_headers(endpoint, [high], rank=BESIDE)
         try:
@@ -167,7 +192,7 @@ class Asker:
     # -- a second endpoint's word ------------------------------------------------------------------------------------
 
     async def _compared(
-        self, said: _Said, query: LogQuery, selection: Selection, high: int
+        self, said: _Said, query: LogFilter, selection: Selection, high: int
     ) -> tuple[list[BlockRows], list[Endpoint]]:
         """The blocks as two endpoints say, and who the others are. Who contradicts what is proven is named."""
         assert said.logs is not None
@@ -236,8 +261,10 @@ class Asker:
 
     # -- the commit --------------------------------------------------------------------------------------------------
 
-    async def _commit(self, contracts: Sequence[Contract], span: range, more: Sequence[BlockRows], names: str) -> bool:
-        """False: the blocks have become others meanwhile, so that it has to be asked again."""
+    async def _commit(
+        self, contracts: Sequence[Contract], span: range, more: Sequence[BlockRows], names: str | None, resets: int
+    ) -> bool:
+        """False: the blocks, or the contracts, have become others meanwhile, so that it has to be asked again."""
         position, chain_id = self._writer.position, self._writer.chain_id
         there = {each.contract for each in self._writer.contracts if not each.leaving}
         if (
@@ -245,10 +272,12 @@ class Asker:
             or position.asked_from is None
             or span[-1] >= position.first
             or not there.issuperset(contracts)
+            or resets != self._writer.resets
         ):
             return False
         if any(not gaps(self._writer.coverage.get(each.name, ()), span[0], span[-1]) for each in contracts):
             return False
+        derived = ContractEvents(contracts, self._writer.births)
         blocks: list[Row] = []
         logs: list[Row] = []
         transactions: list[Row] = []
@@ -268,9 +297,9 @@ class Asker:
                 blocks.append(both.block)
                 logs += block.logs
                 transactions += block.transactions
-                for table, row in ContractEvents(contracts).of_blocks([both]):
+                for table, row in derived.of_blocks([both]):
                     events.setdefault(table.name, []).append(row)
-        tables = [table for each in contracts for table in tables_of(each).tables]
+        tables = [table for each in contracts for table in tables_of(each).filled]
         add = [Rows(TRANSACTIONS, transactions), Rows(LOGS, logs)]
         add += [Rows(table, events[table.name]) for table in tables if table.name in events]
         await self._writer.put_asked(
@@ -318,9 +347,3 @@ def _content(log: Row) -> Row:
 def _topics(contract: Contract) -> frozenset[bytes] | None:
     found = [event.topic0 for event in contract.events]
     return None if None in found else frozenset([topic for topic in found if topic is not None])
-
-
-def _query(contracts: Sequence[Contract]) -> LogQuery:
-    topics = _topics(contracts[0])
-    addresses = sorted({contract.address for contract in contracts})
-    return LogQuery(tuple(addresses), None if topics is None else tuple(sorted(topics)))
