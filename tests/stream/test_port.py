@@ -14,8 +14,9 @@ from tidelog.sim.runs.streaming import SimStreamTransport
 from tidelog.sim.streams.server import SimStreams
 from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.world import Process, World
+from tidelog.stream.durable import DurableTransport, Kept
 from tidelog.stream.jetstream import JetStream, NatsLimits
-from tidelog.stream.port import Ends, Message, Moved, StreamSession, StreamSettings, StreamTransport
+from tidelog.stream.port import Ends, Message, Moved, StreamSession, StreamSettings
 
 SETTINGS = StreamSettings("tidelog-chain-1", "tidelog.chain.1")
 QUICK = NatsLimits(silence_s=0.3)
@@ -24,7 +25,7 @@ QUICK = NatsLimits(silence_s=0.3)
 class Peer:
     """A server, and what can be done with it."""
 
-    def __init__(self, transport: StreamTransport, restart: Callable[[], None], forget: Callable[[], None]) -> None:
+    def __init__(self, transport: DurableTransport, restart: Callable[[], None], forget: Callable[[], None]) -> None:
         self.transport = transport
         self.restart = restart
         self.forget = forget
@@ -197,6 +198,31 @@ def test_a_reader_is_given_what_comes_while_it_reads(run_case: Runner) -> None:
                         break
             assert found == list(range(1, 10))
             assert silent
+
+    run_case(case)
+
+
+def test_a_readers_place_is_kept_by_its_name_and_fenced_by_its_revision(run_case: Runner) -> None:
+    async def case(peer: Peer) -> None:
+        async with peer.transport.connect() as session, peer.transport.connect() as rival:
+            assert await session.kept("a") is None
+            with pytest.raises(Moved):
+                await session.keep("a", Kept("4-x", "me", 3))
+            first = await session.keep("a", Kept("4-x", "me", 0))
+            await session.keep("b", Kept("7-x", "me", 0))
+            assert await rival.kept("a") == Kept("4-x", "me", first)
+            second = await rival.keep("a", Kept("5-x", "you", first))
+            assert second > first
+            with pytest.raises(Moved):
+                await session.keep("a", Kept("6-x", "me", first))
+            assert await session.kept("a") == Kept("5-x", "you", second)
+        peer.restart()
+        async with peer.transport.connect() as session:
+            assert await session.kept("a") == Kept("5-x", "you", second)
+        peer.forget()
+        async with peer.transport.connect() as session:
+            assert await session.kept("a") is None
+            await session.keep("a", Kept("6-x", "me", 0))
 
     run_case(case)
 

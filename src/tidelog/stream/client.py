@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.chain.messages import (
@@ -13,6 +14,8 @@ from tidelog.stream.chain.messages import (
     stream_name,
 )
 from tidelog.stream.consumer import consume
+from tidelog.stream.durable import Item, consume_durably
+from tidelog.stream.envelope import Language
 from tidelog.stream.jetstream import JetStream
 from tidelog.stream.login import Login
 from tidelog.stream.market.messages import (
@@ -27,6 +30,8 @@ from tidelog.stream.port import StreamSettings
 
 __all__ = ["changes", "events"]
 
+T = TypeVar("T", bound=Item)
+
 
 def changes(
     servers: str | Sequence[str],
@@ -34,6 +39,7 @@ def changes(
     chain: int,
     after: str | datetime = "0",
     final: bool = False,
+    durable: str | None = None,
     stream: str | None = None,
     login: Login | None = None,
 ) -> AsyncGenerator[StreamItem, None]:
@@ -47,11 +53,14 @@ def changes(
         after: the `place` behind what was applied; "0": the beginning; "now": what comes from now on; a time with its
             zone: what the stream took then or later.
         final: its final blocks alone, which are never reverted, where they are published.
+        durable: a name by which the server keeps the place: then it goes on where the last turn by this name ended,
+            and `after` counts the first time alone. A turn ends when the next item is asked for. One reader at a time.
         stream: the stream's name, if it is not `tidelog-chain-ID`, or `tidelog-final-ID`.
         login: credentials and TLS, where the server wants them.
 
     Raises:
-        ConfigError: the server refuses us, `after` cannot be read, or nats-py is not installed.
+        ConfigError: the server refuses us, `after` cannot be read, another process reads by the name, or nats-py is
+            not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
     if final:
@@ -59,7 +68,7 @@ def changes(
     else:
         settings = StreamSettings(stream or stream_name(chain), changes_subject(chain))
     transport = JetStream(_urls(servers), settings, login)
-    return consume(transport, SystemRuntime(), ChainLanguage(chain), after=after)
+    return _items(transport, ChainLanguage(chain), after, durable)
 
 
 def events(
@@ -68,6 +77,7 @@ def events(
     recording: str = "kraken",
     frames: bool = False,
     after: str | datetime = "0",
+    durable: str | None = None,
     stream: str | None = None,
     login: Login | None = None,
 ) -> AsyncGenerator[MarketItem, None]:
@@ -81,11 +91,14 @@ def events(
         frames: the records as they were journaled (`Frames`), where they are published, instead of events (`Recorded`).
         after: the `place` behind what was applied; "0": the beginning; "now": what comes from now on; a time with its
             zone: what the stream took then or later.
+        durable: a name by which the server keeps the place: then it goes on where the last turn by this name ended,
+            and `after` counts the first time alone. A turn ends when the next item is asked for. One reader at a time.
         stream: the stream's name, if it is not `tidelog-market-NAME`, or `tidelog-frames-NAME`.
         login: credentials and TLS, where the server wants them.
 
     Raises:
-        ConfigError: the server refuses us, `after` cannot be read, or nats-py is not installed.
+        ConfigError: the server refuses us, `after` cannot be read, another process reads by the name, or nats-py is
+            not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
     if frames:
@@ -93,7 +106,15 @@ def events(
     else:
         settings = StreamSettings(stream or market_stream(recording), events_subject(recording))
     transport = JetStream(_urls(servers), settings, login)
-    return consume(transport, SystemRuntime(), MarketLanguage(recording), after=after)
+    return _items(transport, MarketLanguage(recording), after, durable)
+
+
+def _items(
+    transport: JetStream, language: Language[T], after: str | datetime, durable: str | None
+) -> AsyncGenerator[T, None]:
+    if durable is None:
+        return consume(transport, SystemRuntime(), language, after=after)
+    return consume_durably(transport, SystemRuntime(), language, durable, after=after)
 
 
 def _urls(servers: str | Sequence[str]) -> list[str]:

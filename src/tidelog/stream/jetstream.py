@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from tidelog.config import EndpointUrl
-from tidelog.errors import ConfigError, Unreachable
+from tidelog.errors import ConfigError, Rejected, Unreachable
+from tidelog.stream.durable import Kept
 from tidelog.stream.envelope import ID
 from tidelog.stream.login import Login, options_of, refuse_seed
 from tidelog.stream.port import Ends, Message, Moved, Stored, StreamSettings
@@ -28,6 +29,8 @@ __all__ = ["JetStream", "NatsLimits"]
 SCHEMES = ("nats", "tls", "ws", "wss")
 EXPECTED_LAST, EXPECTED_LAST_ID = "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id"
 EXPECTED_STREAM, STATUS = "Nats-Expected-Stream", "Status"
+EXPECTED_LAST_OF_SUBJECT = "Nats-Expected-Last-Subject-Sequence"
+PLACES, PLACES_SUBJECT = "tidelog-places", "tidelog.places"  # of readers by name
 WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, by sequence
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
@@ -220,6 +223,61 @@ class JetStreamSession:
             finally:
                 await reader.unsubscribe()
         return int(found.metadata.sequence.stream)
+
+    async def kept(self, name: str) -> Kept | None:
+        """See `DurableSession`."""
+        from nats.js.errors import NotFoundError
+
+        with self._translated():
+            try:
+                found = await self._js.get_last_msg(PLACES, self._place_subject(name))
+            except NotFoundError:
+                return None
+        try:
+            said = msgspec.json.decode(found.data or b"", type=Kept)
+        except msgspec.MsgspecError as error:
+            raise Rejected(f"message {found.seq} of the stream {PLACES} is no place of tidelog's: {error}") from None
+        return msgspec.structs.replace(said, revision=found.seq or 0)
+
+    async def keep(self, name: str, kept: Kept) -> int:
+        """See `DurableSession`. The stream of places is made with the first of them."""
+        from nats.js.errors import APIError, NoStreamResponseError
+
+        headers = {EXPECTED_LAST_OF_SUBJECT: str(kept.revision), EXPECTED_STREAM: PLACES}
+        subject, payload = self._place_subject(name), msgspec.json.encode(kept)
+        with self._translated():
+            try:
+                try:
+                    return (await self._js.publish(subject, payload, headers=headers)).seq
+                except NoStreamResponseError:
+                    await self._make_places()
+                    return (await self._js.publish(subject, payload, headers=headers)).seq
+            except APIError as error:
+                if error.err_code in WRONG_LAST:
+                    raise Moved from None
+                raise
+
+    def _place_subject(self, name: str) -> str:
+        return f"{PLACES_SUBJECT}.{self._settings.name}.{name}"
+
+    async def _make_places(self) -> None:
+        from nats.js.api import StorageType, StreamConfig
+        from nats.js.errors import NotFoundError
+
+        try:
+            replicas = (await self._js.stream_info(self._settings.name)).config.num_replicas
+        except NotFoundError:
+            replicas = None
+        await self._js.add_stream(
+            StreamConfig(
+                name=PLACES,
+                subjects=[f"{PLACES_SUBJECT}.>"],
+                storage=StorageType.FILE,
+                max_msgs_per_subject=1,
+                num_replicas=replicas or 1,
+                allow_direct=False,
+            )
+        )
 
     async def publish(self, messages: Sequence[Message], after: int) -> int:
         """See the port. All are sent before the first is answered; each names the one before it.

@@ -126,6 +126,7 @@ def read(
     frames: Annotated[bool, Parameter(negative="")] = False,
     stream: Name = None,
     after: str = "0",
+    durable: str | None = None,
     count: int | None = None,
     login: LoginFlags = NO_LOGIN,
     log_level: LogLevel = "warning",
@@ -137,6 +138,7 @@ def read(
         frames: of a recording, the records as they were journaled; payloads in Base64.
         after: the place behind what you have; 0: the beginning; now: what comes from now on; a time as
             2026-05-01T12:30:00Z: what the stream took then or later.
+        durable: a name by which the server keeps how far you are; `after` counts the first time alone.
         count: end after so many.
     """
     from tidelog.cli.stream.running import print_chain, print_recording
@@ -146,6 +148,6 @@ def read(
     if (chain_id is None) == (recording is None):
         raise ConfigError("say what to read: --chain-id, or --recording")
     if chain_id is not None:
-        print_chain(nats, chain_id, final, stream, after, count, login.login, log_level)
+        print_chain(nats, chain_id, final, stream, after, durable, count, login.login, log_level)
     elif recording is not None:
-        print_recording(nats, recording, frames, stream, after, count, login.login, log_level)
+        print_recording(nats, recording, frames, stream, after, durable, count, login.login, log_level)

@@ -1,5 +1,6 @@
 """Publishing a chain's changes or a recording, and reading them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
@@ -206,12 +207,14 @@ def print_chain(
     final: bool,
     stream: str | None,
     after: str,
+    durable: str | None,
     count: int | None,
     login: Login,
     log_level: LogLevel,
 ) -> None:
     configure_logs(level=log_level)
-    run(_printed(changes(nats, chain=chain, after=_begin(after), final=final, stream=stream, login=login), count))
+    items = changes(nats, chain=chain, after=_begin(after), final=final, durable=durable, stream=stream, login=login)
+    run(_printed(items, count))
 
 
 def print_recording(
@@ -220,12 +223,15 @@ def print_recording(
     frames: bool,
     stream: str | None,
     after: str,
+    durable: str | None,
     count: int | None,
     login: Login,
     log_level: LogLevel,
 ) -> None:
     configure_logs(level=log_level)
-    items = events(nats, recording=recording, frames=frames, after=_begin(after), stream=stream, login=login)
+    items = events(
+        nats, recording=recording, frames=frames, after=_begin(after), durable=durable, stream=stream, login=login
+    )
     run(_printed(items, count))
 
 
@@ -245,4 +251,7 @@ async def _printed(found: AsyncGenerator[Any, None], count: int | None) -> None:
             if left is not None:
                 left -= 1
                 if left == 0:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0):  # asking for the next one ends the turn of this one
+                            await anext(items)
                     return

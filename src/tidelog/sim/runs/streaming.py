@@ -23,6 +23,7 @@ from tidelog.store.sqlite import open_sqlite
 from tidelog.stream.chain.messages import ChainLanguage, Change, Detail, Reset
 from tidelog.stream.chain.outbox import Outbox
 from tidelog.stream.consumer import consume
+from tidelog.stream.durable import Kept
 from tidelog.stream.port import Ends, Message, Stored
 from tidelog.stream.publisher import Publisher
 
@@ -247,6 +248,18 @@ class SimStreamSession:
 
     async def since(self, at_us: int) -> int:
         raise NotImplementedError
+
+    async def kept(self, name: str) -> Kept | None:
+        await self.way()
+        found = self._server.places.get(name)
+        await self.way()
+        return found
+
+    async def keep(self, name: str, kept: Kept) -> int:
+        await self.way()
+        revision = self._server.keep(name, kept)
+        await self.way()
+        return revision
 
     async def publish(self, messages: Sequence[Message], after: int) -> int:
         await self.way()

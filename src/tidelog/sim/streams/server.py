@@ -8,6 +8,9 @@ again, older copies of its files, readers that fall silent.
 import random
 from collections.abc import Sequence
 
+from msgspec import structs
+
+from tidelog.stream.durable import Kept
 from tidelog.stream.envelope import ID
 from tidelog.stream.port import Ends, Message, Moved, Stored
 
@@ -27,6 +30,8 @@ class SimStreams:
         self.silent = False  # to readers, until they begin anew
         self.starts = 0  # of the server: who was connected before is not any more
         self.doubts = 0  # answers to publishers that are lost from now on, after their messages were taken
+        self.places: dict[str, Kept] = {}  # of readers by name
+        self._revisions = 0
         self._copy: list[Stored] | None = None
         self._rng = rng
 
@@ -46,6 +51,7 @@ class SimStreams:
         """Killed; its folder is gone."""
         self.restart()
         self.stream = None
+        self.places, self._revisions = {}, 0
 
     def copy(self) -> None:
         """The operator takes a copy of its files."""
@@ -70,6 +76,15 @@ class SimStreams:
     def get(self, sequence: int) -> Stored | None:
         stream = self.stream or []
         return stream[max(sequence, 1) - 1] if sequence <= len(stream) else None
+
+    def keep(self, name: str, kept: Kept) -> int:
+        """Keep a reader's place. Moved: another revision is there."""
+        there = self.places.get(name)
+        if kept.revision != (0 if there is None else there.revision):
+            raise Moved
+        self._revisions += 1
+        self.places[name] = structs.replace(kept, revision=self._revisions)
+        return self._revisions
 
     def take(self, messages: Sequence[Message], after: int) -> bool:
         """Store messages behind `after`; whether the answer arrives. Moved: another one is the last."""
