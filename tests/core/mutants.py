@@ -175,7 +175,7 @@ MUTANTS: dict[str, Patch] = {
         "            if lent.seen.updates == 1 {\n                lent.seen.checksum = update.checksum;\n            }",
     ),
     "gathered_frame_journaled_later_than_it_came": Patch(
-        "python/src/events.rs",
+        "python/src/frames.rs",
         "records::write(&mut packed, records::IN, at_us as u64, payload);",
         "records::write(&mut packed, records::IN, at_us as u64 + u64::from(size > 0), payload);",
     ),

@@ -1,21 +1,21 @@
-//! Frames of a socket in; what was taken of them out, with events whose fields are read when they are looked at.
+//! Events of frames that the core has taken. They are made when they are looked at, and so are their fields.
 
-use crate::market::Books;
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use tidelog_pure::fault::guarded;
-use tidelog_pure::market::books::{Kind, Purpose, Taken, Terms};
-use tidelog_pure::market::{records, v2};
+use pyo3::types::{PyBytes, PyDict, PySlice, PyString};
+use std::sync::Arc;
+use tidelog_pure::market::books::Kind;
+use tidelog_pure::market::v2;
 
 /// What Python knows of events, shared by all of a feed.
 #[pyclass(frozen, module = "tidelog_core")]
 pub struct Contract {
-    kind: Py<PyAny>,   // `tidelog.market.events.BookDelta`
-    decode: Py<PyAny>, // a frame to an event
-    time: Py<PyAny>,   // ISO 8601 to a time
+    pub kind: Py<PyAny>,      // `tidelog.market.events.BookDelta`
+    pub decode: Py<PyAny>,    // a frame to an event
+    pub time: Py<PyAny>,      // ISO 8601 to a time
+    pub heartbeat: Py<PyAny>, // the event of that name
 }
 
 /// An update of a book, proven, as its frame has it. `BookDelta` to who asks for its class, and in all that it does.
@@ -101,139 +101,136 @@ impl BookDelta {
     }
 }
 
-const ONE_BY_ONE: usize = 16; // frames, before it is known that more will be taken
-const DETACHED: usize = 256; // ... that are taken with the interpreter's lock released: a journal's thread waits for it
+/// The names of events' types, by what a frame was.
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Update { .. } => "BookDelta",
+        Kind::Heartbeat => "Heartbeat",
+        Kind::Trades => "Trades",
+        Kind::Ticker => "Tickers",
+    }
+}
 
-/// Takes frames of a feed as they came from its socket.
-#[pyclass(module = "tidelog_core")]
-pub struct Frames {
+/// A frame among others.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    pub kind: Kind,
+    pub begin: usize,
+    pub end: usize,
+}
+
+/// Symbols as events have them, by the places of their books.
+pub type Symbols = Arc<Vec<Py<PyString>>>;
+
+/// The events of frames in a row. Each is made when it is looked at, every time anew.
+#[pyclass(frozen, module = "tidelog_core", sequence)]
+pub struct Events {
     contract: Py<Contract>,
-    heartbeat: Py<PyAny>,
-    symbols: Vec<Py<PyString>>, // by place
-    packed: Vec<u8>,
+    symbols: Symbols,
+    packed: Py<PyBytes>, // has the frames
+    frames: Vec<Frame>,
+}
+
+impl Events {
+    /// Of frames that are in `packed`, and their symbols in `symbols`.
+    pub fn new(contract: Py<Contract>, symbols: Symbols, packed: Py<PyBytes>, frames: Vec<Frame>) -> Events {
+        Events { contract, symbols, packed, frames }
+    }
+
+    fn event<'py>(&self, py: Python<'py>, frame: &Frame) -> PyResult<Bound<'py, PyAny>> {
+        let Kind::Update { place, checksum, is_stamped } = frame.kind else {
+            return Ok(self.contract.get().heartbeat.bind(py).clone());
+        };
+        let symbol = self.symbols.get(place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
+        let event = BookDelta {
+            contract: self.contract.clone_ref(py),
+            frame: PyBytes::new(py, &self.packed.as_bytes(py)[frame.begin..frame.end]).unbind(),
+            symbol: symbol.clone_ref(py),
+            checksum,
+            stamped: is_stamped,
+            made: PyOnceLock::new(),
+        };
+        Ok(Bound::new(py, event)?.into_any())
+    }
+
+    /// Those of these frames alone. Where they are little of what is here, the rest is not kept by them.
+    fn only(&self, py: Python<'_>, mut frames: Vec<Frame>) -> Events {
+        let packed = self.packed.as_bytes(py);
+        let size: usize = frames.iter().map(|frame| frame.end - frame.begin).sum();
+        let mut kept = self.packed.clone_ref(py);
+        if size < packed.len() / 2 {
+            let mut own = Vec::with_capacity(size);
+            for frame in &mut frames {
+                let begin = own.len();
+                own.extend_from_slice(&packed[frame.begin..frame.end]);
+                *frame = Frame { begin, end: own.len(), ..*frame };
+            }
+            kept = PyBytes::new(py, &own).unbind();
+        }
+        Events::new(self.contract.clone_ref(py), self.symbols.clone(), kept, frames)
+    }
 }
 
 #[pymethods]
-impl Frames {
-    /// Args:
-    ///     kind: Python's class of a book's updates.
-    ///     decode: reads one frame, by itself.
-    ///     time: reads a time.
-    ///     heartbeat: the event of that name.
-    #[new]
-    fn new(
-        py: Python<'_>,
-        kind: Py<PyAny>,
-        decode: Py<PyAny>,
-        time: Py<PyAny>,
-        heartbeat: Py<PyAny>,
-    ) -> PyResult<Frames> {
-        let contract = Py::new(py, Contract { kind, decode, time })?;
-        Ok(Frames { contract, heartbeat, symbols: Vec::new(), packed: Vec::new() })
+impl Events {
+    fn __len__(&self) -> usize {
+        self.frames.len()
     }
 
-    /// Name the book at a place as events do. Places come in order.
-    fn name(&mut self, place: usize, symbol: Bound<'_, PyString>) {
-        if place == self.symbols.len() {
-            self.symbols.push(symbol.unbind());
-        }
-    }
-
-    /// The best levels of a book that was lent: bids and asks, each as price and quantity.
-    #[allow(clippy::type_complexity)]
-    fn top(&self, books: PyRef<'_, Books>, place: usize, levels: usize) -> Option<(Vec<(u64, u64)>, Vec<(u64, u64)>)> {
-        books.0.top(place, levels)
-    }
-
-    /// Take frames in order, as far as all is well.
-    ///
-    /// Args:
-    ///     books: those that were lent.
-    ///     begin: the first frame's place in `frames`, of which so many are looked at.
-    ///     at_us: when they came.
-    ///     run, first: the id of the first.
-    ///     room: bytes, at which no further frame is taken; each counts as `record_bytes` more than it has.
-    ///     encode: give the events' encoding, for a digest.
-    ///
-    /// Returns:
-    ///     How many were taken; packed as a journal has them, and their bytes as `room` counts them; how many are updates and
-    ///     heartbeats; their events; of each book its symbol and the checksum of its last update; the encoding; and what a panic at the next frame says.
-    #[pyo3(signature = (books, frames, *, begin, frames_max, at_us, run, first, room, record_bytes, encode))]
-    #[allow(clippy::too_many_arguments)]
-    fn take<'py>(
-        &mut self,
-        py: Python<'py>,
-        mut books: PyRefMut<'py, Books>,
-        frames: &Bound<'py, PyList>,
-        begin: usize,
-        frames_max: usize,
-        at_us: i64,
-        run: u64,
-        first: u64,
-        room: usize,
-        record_bytes: usize,
-        encode: bool,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        let terms = Terms { run, first, floor_us: 0, purpose: Purpose::Events, encode };
-        let (mut taken, mut events, mut kinds) = (Taken::default(), Vec::new(), Vec::new());
-        let (mut size, mut next, mut many) = (0, begin, ONE_BY_ONE);
-        let end = frames.len().min(begin + frames_max);
-        let (books, mut packed) = (&mut books.0, std::mem::take(&mut self.packed));
-        packed.clear();
-        let fault = loop {
-            let held = (next..end.min(next + many)).map(|at| Ok(frames.get_item(at)?.cast_into::<PyBytes>()?));
-            let held = held.collect::<PyResult<Vec<_>>>()?;
-            let payloads: Vec<&[u8]> = held.iter().map(|frame| frame.as_bytes()).collect();
-            kinds.clear();
-            let mut work = || {
-                guarded(|| {
-                    for payload in &payloads {
-                        let is_full = size >= room;
-                        let kind = if is_full { None } else { books.take_one(payload, at_us, &terms, &mut taken) };
-                        let Some(kind) = kind else { break };
-                        records::write(&mut packed, records::IN, at_us as u64, payload);
-                        size += payload.len() + record_bytes;
-                        kinds.push(kind);
-                    }
-                })
-            };
-            let fault = if many < DETACHED { work() } else { py.detach(work) }.err();
-            next += kinds.len();
-            let is_over = fault.is_some() || kinds.len() < held.len() || next == end;
-            for (frame, kind) in held.into_iter().zip(&kinds) {
-                events.push(self.event(py, frame, *kind)?);
+    /// An event; or some in a row, as others of these.
+    fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let count = self.frames.len();
+        if let Ok(slice) = index.cast::<PySlice>() {
+            let found = slice.indices(count as isize)?;
+            if found.step != 1 {
+                return Err(PyIndexError::new_err("events are taken in a row"));
             }
-            if is_over {
-                break fault;
-            }
-            many = DETACHED;
-        };
-        let taken = books.end(taken, fault);
-        let mut last = Vec::with_capacity(taken.books.len());
-        for (place, seen) in &taken.books {
-            last.push((self.symbol(*place)?.clone_ref(py), seen.checksum));
+            let (begin, end) = (found.start as usize, found.stop.max(found.start) as usize);
+            return Ok(Bound::new(py, self.only(py, self.frames[begin..end].to_vec()))?.into_any());
         }
-        self.packed = packed;
-        let packed = PyBytes::new(py, &self.packed);
-        let counts = (taken.updates, taken.heartbeats);
-        let encoded = PyBytes::new(py, &taken.encoded);
-        let events = PyTuple::new(py, events)?;
-        (taken.records, packed, size, counts.0, counts.1, events, last, encoded, taken.fault).into_pyobject(py)
+        let index: isize = index.extract()?;
+        let at = if index < 0 { count.checked_add_signed(index) } else { usize::try_from(index).ok() };
+        let frame = at.and_then(|at| self.frames.get(at)).ok_or_else(|| PyIndexError::new_err("no such event"))?;
+        self.event(py, frame)
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> EventsIterator {
+        EventsIterator { events: slf.into(), place: 0 }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<{} events>", self.frames.len())
+    }
+
+    /// Those of some types, by the names of these: which of all they are, a byte for each, and they; None: all.
+    fn of_kinds<'py>(&self, py: Python<'py>, names: Vec<String>) -> Option<(Bound<'py, PyBytes>, Events)> {
+        let is_wanted = |frame: &Frame| names.iter().any(|wanted| wanted == name(frame.kind));
+        let wanted: Vec<u8> = self.frames.iter().map(|frame| is_wanted(frame).into()).collect();
+        if !wanted.contains(&0) {
+            return None;
+        }
+        let frames = self.frames.iter().zip(&wanted).filter(|(_, wanted)| **wanted == 1).map(|(frame, _)| *frame);
+        Some((PyBytes::new(py, &wanted), self.only(py, frames.collect())))
     }
 }
 
-impl Frames {
-    fn symbol(&self, place: usize) -> PyResult<&Py<PyString>> {
-        self.symbols.get(place).ok_or_else(|| PyValueError::new_err("a book that was lent without its name"))
+/// Goes through events once.
+#[pyclass(module = "tidelog_core")]
+pub struct EventsIterator {
+    events: Py<Events>,
+    place: usize,
+}
+
+#[pymethods]
+impl EventsIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
     }
 
-    fn event<'py>(&self, py: Python<'py>, frame: Bound<'py, PyBytes>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
-        let Kind::Update { place, checksum, is_stamped } = kind else {
-            return Ok(self.heartbeat.bind(py).clone());
-        };
-        let (contract, symbol) = (self.contract.clone_ref(py), self.symbol(place)?.clone_ref(py));
-        let made = PyOnceLock::new();
-        let event = BookDelta { contract, frame: frame.unbind(), symbol, checksum, stamped: is_stamped, made };
-        Ok(Bound::new(py, event)?.into_any())
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let events = self.events.get();
+        let Some(frame) = events.frames.get(self.place) else { return Ok(None) };
+        self.place += 1;
+        events.event(py, frame).map(Some)
     }
 }

@@ -5,7 +5,7 @@ record of a run or at a snapshot, and skips what comes before. Where records are
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -206,7 +206,7 @@ class Core:
             self.digest.update_encoded(taken.encoded, stretch.events)
         return replace(stretch, protocol=self.protocol)
 
-    def gather(self, frames: list[bytes], begin: int, first: EventId, at_us: int, room: Room) -> Gathered | None:
+    def gather(self, frames: Sequence[bytes], begin: int, first: EventId, at_us: int, room: Room) -> Gathered | None:
         """Apply frames of a socket as far as the compiled core takes them; what it leaves is for `apply`.
 
         Args:

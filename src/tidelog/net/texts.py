@@ -3,6 +3,8 @@
 Usual is a message in one frame, in its shortest form, without extensions. All else is left where it is.
 """
 
+from collections.abc import Sequence
+
 from tidelog import compiled
 
 HEAD = 0x81  # of a frame: final, no reserved bits, text
@@ -10,7 +12,21 @@ SHORT_MAX = 125  # bytes of a message whose size is in the second byte
 TWO_BYTES, EIGHT_BYTES = 126, 127  # stand there for a size that follows
 MASKED = 0x80
 
-__all__ = ["frame_size", "texts"]
+__all__ = ["frame_size", "new_messages", "size_of", "texts"]
+
+
+def new_messages() -> list[bytes]:
+    """Where messages are gathered: a list, or the compiled core's own, which leaves them in what was sent.
+
+    That one does what is asked of it here, `append`, `+=`, `len`, an index, a slice, and nothing else that a list does.
+    """
+    module = compiled.core().module
+    return [] if module is None else module.Messages()
+
+
+def size_of(messages: Sequence[bytes]) -> int:
+    """The bytes of messages."""
+    return sum(map(len, messages)) if isinstance(messages, list) else messages.size  # type: ignore[attr-defined]
 
 
 def texts(sent: bytes, begin: int, size_max: int) -> tuple[list[bytes], int, int]:
@@ -21,7 +37,7 @@ def texts(sent: bytes, begin: int, size_max: int) -> tuple[list[bytes], int, int
         size_max: bytes of a message.
 
     Returns:
-        The messages; all their bytes; and where the first frame begins that was left.
+        The messages, as `new_messages` has them; all their bytes; and where the first frame begins that was left.
     """
     module = compiled.core().module
     if module is not None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
 from tidelog.net.proxy import Proxies, shown
 from tidelog.net.reader import Reader
 from tidelog.net.retry_after import retry_after
+from tidelog.net.texts import new_messages, size_of
 
 FRAGMENT_BYTES = 64  # what an object costs: fragments without a byte in them are bounded too
 WORDS_MAX = 123  # characters of what a peer or a proxy says: what fits into a close (RFC 6455, 5.5)
@@ -65,7 +67,7 @@ class WebSocket(Protocol):
         """
         ...
 
-    async def receive_all(self, messages_max: int) -> list[bytes]:
+    async def receive_all(self, messages_max: int) -> Sequence[bytes]:
         """The messages that have come, in order: at least one, which is waited for, and so many at most.
 
         Otherwise as `receive`. This one has one at a time; a connection that can give more does.
@@ -102,22 +104,21 @@ class Listener(WSListener):
 
     def __init__(self, limits: WebSocketLimits = LIMITS) -> None:
         self.limits = limits
-        self.messages: list[bytes] = []
+        self.messages = new_messages()
         self.ended: SourceError | None = None
         self.arrived = asyncio.Event()
         self.waiting_bytes = 0  # of `messages`
         self._parts: list[bytes] = []
         self._size = 0
 
-    def take(self, messages_max: int) -> list[bytes]:
+    def take(self, messages_max: int) -> Sequence[bytes]:
         """The oldest messages that have come, so many at most."""
         waiting = self.messages
         if len(waiting) <= messages_max:
-            self.messages, self.waiting_bytes = [], 0
+            self.messages, self.waiting_bytes = new_messages(), 0
             return waiting
-        taken = waiting[:messages_max]
-        del waiting[:messages_max]
-        self.waiting_bytes -= sum(map(len, taken))
+        taken, self.messages = waiting[:messages_max], waiting[messages_max:]
+        self.waiting_bytes -= size_of(taken)
         return taken
 
     def put(self, messages: list[bytes], size: int) -> bool:
@@ -236,7 +237,7 @@ class _PicoSocket:
         (message,) = await self.receive_all(1)
         return message
 
-    async def receive_all(self, messages_max: int) -> list[bytes]:
+    async def receive_all(self, messages_max: int) -> Sequence[bytes]:
         listener = self._listener
         while not listener.messages:
             if listener.ended is not None:

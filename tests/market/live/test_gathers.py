@@ -1,5 +1,7 @@
 """Frames that are taken many at a time leave the same events, books, session and digest as one by one."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,9 @@ from tests.market.kraken.frames import V2
 from tests.market.kraken.mutations import mutated
 from tests.market.stretches import SYMBOLS, MadeUp
 from tidelog.market.book.lending import Fault, Room
+from tidelog.market.events import BookDelta, Event, EventId, Heartbeat, Trades
+from tidelog.market.live.fanout import BatchSubscription, FanOut, Policy, Subscription
+from tidelog.market.records import Kind, Record
 
 pytestmark = needs_core
 
@@ -105,3 +110,51 @@ def test_other_frames_between_them() -> None:
     paths.frames(frames)
     paths.assert_same()
     assert paths.taken > 10
+
+
+async def test_consumers_get_what_was_taken_as_from_any_list() -> None:
+    feed = MadeUp("v2", 3)
+    frames = feed.frames(200)
+    paths = Paths("v2", feed.depths)
+    first, lazy, plain = len(feed.depths), FanOut(), FanOut()
+    both = (lazy, plain)
+    terms: list[tuple[tuple[type[Event], ...] | None, Policy, int]] = [
+        (None, Policy.DROP_OLDEST, 1_000),
+        ((BookDelta,), Policy.DROP_OLDEST, 1_000),
+        ((Heartbeat, Trades), Policy.DROP_OLDEST, 3),
+        (None, Policy.DROP_OLDEST, 7),
+        (None, Policy.CONFLATE, 2),
+    ]
+    consumers: list[list[Subscription | BatchSubscription]] = []
+    for kinds, policy, bound in terms:
+        for wait in (False, True):
+            for subscribe in (FanOut.subscribe, FanOut.subscribe_batches):
+                consumers.append(
+                    [subscribe(one, policy, pending_max=bound, durable_only=wait, kinds=kinds) for one in both]
+                )
+    paths.frames(frames[:first])
+    taken = 0
+    while (begin := first + taken) < len(frames):
+        at = EventId(1, paths.seq + 1)
+        gathered = paths.core.gather(frames, begin, at, paths.at_us, Room(1 << 30, 64))
+        if gathered is None:
+            event = paths.core.apply(Record(at, paths.at_us, Kind.IN, frames[begin]))
+            assert event is not None
+            events: Sequence[Event] = [event.event]
+        else:
+            events = gathered.events
+            assert not isinstance(events, (list, tuple))
+        lazy.publish_all(at, events)
+        plain.publish_all(at, [*events])
+        paths.seq += len(events)
+        taken += len(events)
+        for fanout in both:
+            fanout.durable(EventId(1, paths.seq - 5))
+    for fanout in both:
+        fanout.durable(EventId(1, paths.seq))
+        fanout.close()
+    for one, other in consumers:
+        given = [item async for item in one]
+        assert given
+        assert given == [item async for item in other]
+        assert one.statistics == other.statistics

@@ -32,7 +32,7 @@ class GatheringBooks(LendingBooks):
         self._until_us: dict[str, int] = {}  # as it was when the book was lent
 
     def gather(
-        self, frames: list[bytes], begin: int, first: EventId, at_us: int, room: Room, *, encode: bool
+        self, frames: Sequence[bytes], begin: int, first: EventId, at_us: int, room: Room, *, encode: bool
     ) -> Gathered | None:
         """Take frames of one moment, as far as all is well; None if the first is not for the core.
 

@@ -296,7 +296,7 @@ class Lending:
 
     def gather(
         self,
-        frames: list[bytes],
+        frames: Sequence[bytes],
         begin: int,
         frames_max: int,
         first: EventId,

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
 from typing import get_args, overload
 
 from msgspec import Struct
@@ -40,13 +40,20 @@ class Published(Struct, frozen=True, gc=False):
 
     def of_kinds(self, kinds: frozenset[type[Event]]) -> "Published":
         """Those of these types."""
+        if not isinstance(self.events, (list, tuple)):  # the compiled core's: it makes none of them for that
+            found: tuple[bytes, Sequence[Event]] | None
+            found = self.events.of_kinds([kind.__name__ for kind in kinds])  # type: ignore[attr-defined]
+            if found is None:
+                return self
+            which, events = found
+            return Published(self.run, [*compress(self.seqs, which)], events, self.ahead)
         made = {*map(type, self.events)}
         wanted = {each for each in made if _KINDS.get(each.__name__) in kinds}  # the core's have types of their own
         if wanted == made:
             return self
-        found = [place for place, each in enumerate(map(type, self.events)) if each in wanted]
+        places = [place for place, each in enumerate(map(type, self.events)) if each in wanted]
         return Published(
-            self.run, [self.seqs[place] for place in found], [self.events[place] for place in found], self.ahead
+            self.run, [self.seqs[place] for place in places], [self.events[place] for place in places], self.ahead
         )
 
     def through(self, id_: EventId) -> int:
@@ -63,13 +70,19 @@ class EventBatch(Sequence[Item]):
     `durable_through` was on the disk when the batch was handed out.
     """
 
-    __slots__ = ("_parts", "durable_through", "events")
+    __slots__ = ("_events", "_parts", "durable_through")
 
     def __init__(self, parts: Sequence[Published], durable_through: EventId) -> None:
         self._parts = parts
+        self._events: tuple[Event, ...] | None = None  # None: nobody has looked at them
         self.durable_through = durable_through
-        events = parts[0].events if len(parts) == 1 else chain.from_iterable([part.events for part in parts])
-        self.events: Sequence[Event] = tuple(events)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events alone."""
+        if self._events is None:
+            self._events = tuple(chain.from_iterable([part.events for part in self._parts]))
+        return self._events
 
     @property
     def ids(self) -> tuple[EventId, ...]:
@@ -77,7 +90,7 @@ class EventBatch(Sequence[Item]):
         return tuple([EventId(part.run, seq) for part in self._parts for seq in part.seqs])
 
     def __len__(self) -> int:
-        return len(self.events)
+        return sum([len(part) for part in self._parts])
 
     def __iter__(self) -> Iterator[Item]:
         durable_through = self.durable_through

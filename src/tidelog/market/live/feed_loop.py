@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct
 
 from tidelog.errors import Corruption, JournalStalled, SourceError, StoreError, Throttled
+from tidelog.market.book.lending import Gathered
 from tidelog.market.clock import Clock
 from tidelog.market.core import Core
 from tidelog.market.events import ClockStepped, Connected, Disconnected, Event, EventId, Request, Started, Stream
@@ -147,7 +148,7 @@ class FeedLoop:
         self._tokens = parts.tokens
         self._rng = parts.runtime.random("session")
         self._socket: WebSocket | None = None  # None: there is no connection
-        self._received: list[bytes] = []  # from it, all that came at once ...
+        self._received: Sequence[bytes] = []  # from it, all that came at once ...
         self._applied = 0  # ... of which so many are journaled and applied
         self._token: str | None = None  # of this connection
         self._waiting: asyncio.Timeout | None = None  # of what the task waits for
@@ -349,32 +350,42 @@ class FeedLoop:
             False: others have to get their turn now.
         """
         received, session, turn = self._received, self._core.session, self._limits.frames_at_once
-        events: list[Event] = []
+        events: list[Event] = []  # that are not published yet
         first = EventId(self.journal.run, self.journal.last.seq + 1)
         try:
             while turn > 0 and self._applied < len(received) and session.deadline_us:
-                applied = self._gather() or (self._apply_frame(received[self._applied]),)
-                self._applied += len(applied)
-                events.extend(applied)
-                turn -= 1 + len(applied) // self._limits.gathered_as_one
+                gathered = self._gather()
+                if gathered is None:
+                    events.append(self._apply_frame(received[self._applied]))
+                    self._applied += 1
+                    turn -= 1
+                    continue
+                self._applied += gathered.frames
+                turn -= 1 + gathered.frames // self._limits.gathered_as_one
+                if events:
+                    self._fanout.publish_all(first, events)
+                    first, events = EventId(first.run, first.seq + len(events)), []
+                self._fanout.publish_all(first, gathered.events)
+                first = EventId(first.run, first.seq + gathered.frames)
         finally:  # what is journaled and applied is published, whatever comes of the next
             if events:
                 self._fanout.publish_all(first, events)
         return turn > 0
 
-    def _gather(self) -> Sequence[Event]:
-        """Journal and apply as many frames as the compiled core takes at once; what they say."""
+    def _gather(self) -> Gathered | None:
+        """Journal and apply as many frames as the compiled core takes at once."""
         at_us, began_s = self._parts.now_us(), self._runtime.monotonic()
         first = EventId(self.journal.run, self.journal.last.seq + 1)
         gathered = self._core.gather(self._received, self._applied, first, at_us, self.journal.room)
         if gathered is None:
-            return ()
+            return None
         last = self.journal.append_packed(gathered, at_us)
         if self._traces is not None:
             self._traces.applied(last, began_s, self._runtime.monotonic())
         self._metrics.gathered(gathered)
-        self._time(gathered.events[0], at_us)
-        return gathered.events
+        if self._metrics.timed(at_us):
+            self._time(gathered.events[0], at_us)
+        return gathered
 
     def _apply_frame(self, payload: bytes) -> Event:
         """Journal a frame, and apply it; what it says."""
@@ -387,14 +398,14 @@ class FeedLoop:
         if traces is not None:
             traces.applied(id_, began_s, self._runtime.monotonic())
         self._metrics.frame(frame, self._core.session)
-        self._time(frame.event, at_us)
+        if self._metrics.timed(at_us):
+            self._time(frame.event, at_us)
         return frame.event
 
     def _time(self, event: Event, at_us: int) -> None:
-        """Measure how long an event took that came then, if it is its turn."""
-        if self._metrics.timed(at_us):
-            handling_s = (self._parts.now_us() - at_us) / 1_000_000
-            self._metrics.time(event, handling_s, self._runtime.now())
+        """Measure how long an event took that came then."""
+        handling_s = (self._parts.now_us() - at_us) / 1_000_000
+        self._metrics.time(event, handling_s, self._runtime.now())
 
     def _send(self, request: Request) -> None:
         assert self._socket is not None  # the session asks for nothing without a connection

@@ -112,7 +112,7 @@ class Latest:
             elif len(latest) >= self._max:
                 del latest[next(iter(latest))]
                 dropped += 1
-            latest[key] = published.part(place, place + 1)
+            latest[key] = Published(published.run, published.seqs[place : place + 1], (event,), published.ahead)
         return dropped
 
     def pop(self) -> tuple[Published, int] | None:

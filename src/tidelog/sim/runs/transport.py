@@ -7,7 +7,7 @@ before is compared with the exchange's own at that very frame.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidelog.errors import Rejected
 from tidelog.market.events import BookDelta, BookSnapshot
@@ -144,7 +144,7 @@ class _CheckedSocket:
         (message,) = await self.receive_all(1)
         return message
 
-    async def receive_all(self, messages_max: int) -> list[bytes]:
+    async def receive_all(self, messages_max: int) -> Sequence[bytes]:
         self._process.check()
         top = self._transport.exchange.truth.top10(self._connection, self._index)
         if top is not None and self._message:

@@ -56,7 +56,7 @@ class WireSocket:
         (message,) = await self.receive_all(1)
         return message
 
-    async def receive_all(self, messages_max: int) -> list[bytes]:
+    async def receive_all(self, messages_max: int) -> Sequence[bytes]:
         listener = self._listener
         while len(listener.messages) < messages_max and listener.ended is None:
             delivery = self._next()
