@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from tests.store.rows import BlockRows, make_row
 
 from tidelog.batch import Row, Table, uint256
+from tidelog.chain.proof.outcome import CHECKS, PASSED, Proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 
 __all__ = ["LOGS_PER_BLOCK", "TRANSACTIONS_PER_BLOCK", "ChainRows", "address_of"]
@@ -21,6 +22,7 @@ LOGS_PER_BLOCK = 360
 WITHDRAWALS_PER_BLOCK = 16
 CONTRACTS = 200_000
 SENDERS = 2_000_000
+PROOF = str(Proof(dict.fromkeys(CHECKS, PASSED)))
 EVENTS = 2_000  # first topics, by the same law
 
 
@@ -62,11 +64,11 @@ class ChainRows:
         self._events = [hashlib.sha256(b"%d" % number).digest() for number in range(EVENTS)]
         self._event_weights = _weights(EVENTS)
         self._block = _Template(
-            *(BLOCKS, rng, "number", "hash", "parent_hash", "timestamp", "transaction_count", "log_count")
+            *(BLOCKS, rng, "number", "hash", "parent_hash", "timestamp", "transaction_count", "log_count", "proof")
         )
         self._transaction = _Template(
             *(TRANSACTIONS, rng, "block_number", "tx_index", "hash", "from_address", "to_address"),
-            *("nonce", "value", "r", "s"),
+            *("nonce", "value", "r", "s", "log_count"),
         )
         self._log = _Template(
             *(LOGS, rng, "block_number", "log_index", "tx_index", "address", "topic0", "topic1", "topic2", "data")
@@ -85,7 +87,7 @@ class ChainRows:
         emitters = rng.choices(self._contracts, cum_weights=self._contract_weights, k=logs)
         events = rng.choices(self._events, cum_weights=self._event_weights, k=logs)
         header = self._block.row(
-            *(number, rng.randbytes(32), rng.randbytes(32), 1_700_000_000 + 12 * number, transactions, logs)
+            *(number, rng.randbytes(32), rng.randbytes(32), 1_700_000_000 + 12 * number, transactions, logs, PROOF)
         )
         draw, random_bytes = rng.random, rng.randbytes
         return {
@@ -94,6 +96,7 @@ class ChainRows:
                 self._transaction.row(
                     *(number, index, random_bytes(32), address_of(int(SENDERS * draw() ** 3)), receivers[index]),
                     *(index * 7, uint256(int(draw() * 10**18)), random_bytes(32), random_bytes(32)),
+                    logs // transactions,
                 )
                 for index in range(transactions)
             ],

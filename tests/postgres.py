@@ -86,9 +86,19 @@ def _reachable(programs: Path) -> Iterator[Path]:
 class PostgresServer:
     """One server with its own data folder. `process` is the postmaster, None while it is down."""
 
-    def __init__(self, programs: Path, *, in_memory: bool = False, standby_of: "PostgresServer | None" = None) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        *,
+        in_memory: bool = False,
+        standby_of: "PostgresServer | None" = None,
+        kept: Path | None = None,
+    ) -> None:
+        """`kept` is a folder that outlives the server, with what an earlier one left there; None: one of its own."""
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-"))
+        self._kept = kept is not None
+        self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-")) if kept is None else kept.absolute()
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._data = self._folder / "data"
         self._log = self._folder / "log"
         self._numbers = itertools.count(1)  # of the databases
@@ -97,6 +107,8 @@ class PostgresServer:
         self._as_user = _nobody()
         if self._as_user:
             os.chown(self._folder, self._as_user["user"], self._as_user["group"])
+        if self._data.exists():
+            return
         if standby_of is None:
             self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         else:  # a copy of its files, and where to get what follows
@@ -200,16 +212,20 @@ class PostgresServer:
         os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> None:
+        if self._kept:
+            self.stop()
+            release_port(self.port)
+            return
         self.stop_immediately()
         shutil.rmtree(self._folder, ignore_errors=True)
         release_port(self.port)
 
 
 @contextlib.contextmanager
-def running(programs: Path) -> Iterator[PostgresServer]:
-    """A server that is up, and is gone afterwards."""
+def running(programs: Path, *, kept: Path | None = None) -> Iterator[PostgresServer]:
+    """A server that is up, and is gone afterwards, but for the folder that it is to keep."""
     with _reachable(programs) as found:
-        server = PostgresServer(found)
+        server = PostgresServer(found, kept=kept)
         try:
             server.start()
             yield server
