@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ANVIL := .anvil/.installed
+KAFKA := .kafka/.installed
 CORE := $(VENV)/.core
 CORE_SOURCE := $(shell find core \( -name target -o -name fuzz \) -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
 WORKERS ?= 2
@@ -35,13 +36,18 @@ $(ANVIL):
 	@if command -v npm >/dev/null; then .ci/anvil .anvil; else echo "npm is not here: tests against anvil will be skipped"; fi
 	@touch $@
 
+$(KAFKA):
+	@mkdir -p .kafka
+	@.ci/kafka .kafka
+	@touch $@
+
 $(CORE): $(INSTALLED) $(CORE_SOURCE)
 	@.ci/core build $(VENV)
 
 demo: $(INSTALLED) ## both main jobs on the embedded store, told step by step
 	@$(BIN)/tidelog demo
 
-test: $(INSTALLED) $(ANVIL) $(CORE) ## every test
+test: $(INSTALLED) $(ANVIL) $(KAFKA) $(CORE) ## every test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not torture" $(ARGS)
 
 lint: $(INSTALLED) ## style and import rules
@@ -89,8 +95,8 @@ mutants: $(INSTALLED) $(CORE) ## deliberate faults in the code, each to be found
 soak: $(INSTALLED) ## both jobs against faulty peers, sampled, with a plot: MINUTES=10
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
-torture: $(INSTALLED) $(ANVIL) $(CORE) ## long searches: hundreds of kills, panics of the core led by coverage
+torture: $(INSTALLED) $(ANVIL) $(KAFKA) $(CORE) ## long searches: hundreds of kills, panics of the core led by coverage
 	$(BIN)/python -m pytest -n $(WORKERS) -m torture --timeout 3600 $(ARGS)
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .anvil .ponder .bench core/target build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .anvil .kafka .ponder .bench core/target build dist demo-out bench-out soak .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

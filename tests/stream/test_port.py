@@ -1,61 +1,94 @@
-"""One suite for whatever keeps streams: NATS JetStream, and the simulated server that stands for it."""
+"""One suite for whatever keeps streams: NATS JetStream, Kafka, and the simulated servers that stand for them."""
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
 
-from tests.conftest import running_nats
-from tidelog.errors import Unreachable
+from tests.conftest import running_kafka, running_nats
+from tidelog.errors import Fenced, Unreachable
 from tidelog.sim.runs.streaming import SimStreamTransport
 from tidelog.sim.streams.server import SimStreams
+from tidelog.sim.streams.topic import SimTopic
 from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.world import Process, World
 from tidelog.stream.durable import DurableTransport, Kept
 from tidelog.stream.jetstream import JetStream, NatsLimits
-from tidelog.stream.port import Ends, Message, Moved, StreamSession, StreamSettings
+from tidelog.stream.kafka.transport import Kafka, KafkaLimits
+from tidelog.stream.port import Ends, Message, Moved, Stored, StreamSession, StreamSettings, StreamTransport
 
 SETTINGS = StreamSettings("tidelog-chain-1", "tidelog.chain.1")
 QUICK = NatsLimits(silence_s=0.3)
+QUICK_KAFKA = KafkaLimits(silence_s=0.3)
 
 
-class Peer:
+T = TypeVar("T", bound=StreamTransport)
+T_co = TypeVar("T_co", bound=StreamTransport, covariant=True)
+
+
+class Peer(Generic[T_co]):
     """A server, and what can be done with it."""
 
-    def __init__(self, transport: DurableTransport, restart: Callable[[], None], forget: Callable[[], None]) -> None:
+    def __init__(self, transport: T_co, restart: Callable[[], None], forget: Callable[[], None]) -> None:
         self.transport = transport
         self.restart = restart
         self.forget = forget
 
 
-Case = Callable[[Peer], Coroutine[Any, Any, None]]
-Runner = Callable[[Case], None]
+class Server(Protocol):
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+    def lose(self) -> None: ...
+    def restart(self) -> None: ...
 
 
-@pytest.fixture(params=["simulated", "nats"])
+Case = Callable[[Peer[T]], Coroutine[Any, Any, None]]
+Runner = Callable[[Case[StreamTransport]], None]
+DurableRunner = Callable[[Case[DurableTransport]], None]
+
+
+@pytest.fixture(params=["simulated", "simulated topic", "nats", "kafka"])
 def run_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runner]:
     """Runs a case on a server that has nothing yet."""
     if request.param == "simulated":
-        yield lambda case: simulated(case, str(tmp_path))
+        yield lambda case: simulated(case, str(tmp_path), SimStreams)
+    elif request.param == "simulated topic":
+        yield lambda case: simulated(case, str(tmp_path), SimTopic)
+    elif request.param == "nats":
+        with running_nats() as nats:
+            yield lambda case: real(case, JetStream([nats.url], SETTINGS, limits=QUICK), nats)
     else:
-        with running_nats() as server:
-
-            def forget() -> None:
-                server.kill()
-                server.lose()
-                server.start()
-
-            peer = Peer(JetStream([server.url], SETTINGS, limits=QUICK), server.restart, forget)
-            yield lambda case: asyncio.run(case(peer))
+        with running_kafka() as kafka:
+            yield lambda case: real(case, Kafka([kafka.address], SETTINGS, limits=QUICK_KAFKA), kafka)
 
 
-def simulated(case: Case, folder: str) -> None:
+@pytest.fixture(params=["simulated", "nats"])
+def run_durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DurableRunner]:
+    """The same on a server that keeps places of readers."""
+    if request.param == "simulated":
+        yield lambda case: simulated(case, str(tmp_path), SimStreams)
+    else:
+        with running_nats() as nats:
+            yield lambda case: real(case, JetStream([nats.url], SETTINGS, limits=QUICK), nats)
+
+
+def real(case: Case[T], transport: T, server: Server) -> None:
+    def forget() -> None:
+        server.kill()
+        server.lose()
+        server.start()
+
+    asyncio.run(case(Peer(transport, server.restart, forget)))
+
+
+def simulated(case: Case[SimStreamTransport], folder: str, make: Callable[[random.Random], SimStreams]) -> None:
     loop = SimLoop()  # type: ignore[abstract]  # what is left out is an error to ask for
     world = World(loop, 1, folder)
-    server = SimStreams(world.random("streams"))
+    server = make(world.random("streams"))
     process = Process(world, "test")
     peer = Peer(SimStreamTransport(server, process), server.restart, server.forget)
 
@@ -78,20 +111,28 @@ def messages(first: int, last: int) -> list[Message]:
     return [message(number) for number in range(first, last + 1)]
 
 
-async def numbers(session: StreamSession, first: int) -> list[int]:
-    """What a read gives until it is silent: the numbers of the stream, held against those of the messages."""
-    found = []
+async def read(session: StreamSession, first: int) -> list[Stored]:
+    """What a read gives until it has all and is silent, in order."""
+    ends = await session.ends()
+    assert ends is not None
+    found = list[Stored]()
     async with aclosing(session.read(first)) as reading:
         async for stored in reading:
-            if not stored:
+            found += stored
+            if not stored and (found[-1].sequence if found else first - 1) >= ends.last:
                 break
-            found += [each.sequence for each in stored]
-            assert [each.headers["Tidelog-Place"] for each in stored] == [str(each.sequence) for each in stored]
+    sequences = [each.sequence for each in found]
+    assert sequences == sorted(set(sequences))
     return found
 
 
+async def told(session: StreamSession, first: int = 1) -> list[int]:
+    """The numbers of the messages, as they were given to them."""
+    return [int(each.headers["Tidelog-Place"]) for each in await read(session, first)]
+
+
 def test_a_stream_is_made_once_and_is_empty(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session:
             assert await session.ends() is None
             await session.ensure()
@@ -100,40 +141,58 @@ def test_a_stream_is_made_once_and_is_empty(run_case: Runner) -> None:
             assert ends is not None
             assert (ends.last, ends.last < ends.first) == (0, True)
             assert await session.get(1) is None
+            assert session.payload_max > 4_096
 
     run_case(case)
 
 
 def test_messages_are_kept_in_order_with_their_headers(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session:
             await session.ensure()
-            assert await session.publish(messages(1, 300), 0) == 300
-            assert await session.ends() == Ends(1, 300)
-            found = await session.get(7)
-            assert found is not None
-            assert (found.sequence, found.payload, found.headers["Nats-Msg-Id"]) == (7, b"x" * 10, "m7")
-            assert await session.get(301) is None
-            assert await numbers(session, 1) == list(range(1, 301))
-            assert await numbers(session, 299) == [299, 300]
-            assert await numbers(session, 301) == []
+            last = await session.publish(messages(1, 200), 0)
+            last = await session.publish(messages(201, 300), last)
+            ends = await session.ends()
+            assert ends == Ends(1, last)
+            found = await read(session, 1)
+            assert [each.headers["Nats-Msg-Id"] for each in found] == [f"m{number}" for number in range(1, 301)]
+            assert {each.payload for each in found} == {b"x" * 10}
+            assert (found[0].sequence, found[-1].sequence) == ends
+            assert await told(session, found[298].sequence) == [299, 300]
+            assert await told(session, last + 1) == []
+
+    run_case(case)
+
+
+def test_a_message_is_found_by_its_number_or_one_before_it(run_case: Runner) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
+        async with peer.transport.connect() as session:
+            await session.ensure()
+            last = 0
+            for number in range(1, 6):
+                last = await session.publish([message(number)], last)
+            found = await read(session, 1)
+            for sequence in range(1, last + 1):
+                behind = next(each for each in found if each.sequence >= sequence)
+                assert await session.get(sequence) == behind
+            assert await session.get(last + 1) is None
 
     run_case(case)
 
 
 def test_a_message_is_taken_only_behind_the_one_that_was_last(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session, peer.transport.connect() as rival:
             await session.ensure()
-            assert await session.publish(messages(1, 3), 0) == 3
+            third = await session.publish(messages(1, 3), 0)
             with pytest.raises(Moved):
-                await rival.publish([message(3)], 2)
+                await rival.publish([message(3)], third - 1)
             with pytest.raises(Moved):
-                await rival.publish([message(9)], 8)
-            assert await rival.publish([message(4)], 3) == 4
-            with pytest.raises(Moved):
-                await session.publish(messages(5, 9), 3)
-            assert await numbers(session, 1) == [1, 2, 3, 4]
+                await rival.publish([message(9)], third + 5)
+            await rival.publish([message(4)], third)
+            with pytest.raises((Moved, Fenced)):
+                await session.publish(messages(5, 9), third)
+            assert await told(session) == [1, 2, 3, 4]
 
     run_case(case)
 
@@ -141,35 +200,39 @@ def test_a_message_is_taken_only_behind_the_one_that_was_last(run_case: Runner) 
 def test_nothing_is_taken_behind_another_publishers_message(run_case: Runner) -> None:
     """Of messages that are under way the first is refused; those behind it would have the right numbers."""
 
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session, peer.transport.connect() as rival:
             await session.ensure()
-            assert await session.publish(messages(1, 3), 0) == 3
-            assert await rival.publish([Message("tidelog.chain.1.reset", {"Nats-Msg-Id": "other"}, b"")], 3) == 4
-            with pytest.raises(Moved):
-                await session.publish(messages(4, 9), 3)
-            assert await session.ends() == Ends(1, 4)
+            third = await session.publish(messages(1, 3), 0)
+            other = await rival.publish([Message("tidelog.chain.1.reset", {"Nats-Msg-Id": "other"}, b"")], third)
+            with pytest.raises((Moved, Fenced)):
+                await session.publish(messages(4, 9), third)
+            assert await rival.ends() == Ends(1, other)
 
     run_case(case)
 
 
 def test_what_is_published_is_there_after_a_crash(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session:
             await session.ensure()
-            await session.publish(messages(1, 20), 0)
+            last = await session.publish(messages(1, 20), 0)
             peer.restart()
-            with pytest.raises(Unreachable):
-                await session.publish([message(21)], 20)
+            with suppress(Unreachable):  # some connections mend themselves
+                await session.publish([message(21)], last)
         async with peer.transport.connect() as session:
-            assert await session.ends() == Ends(1, 20)
-            assert await session.publish([message(21)], 20) == 21
+            found = await told(session)
+            assert found in (list(range(1, 21)), list(range(1, 22)))
+            ends = await session.ends()
+            assert ends is not None
+            await session.publish([message(len(found) + 1)], ends.last)
+            assert await told(session) == [*found, len(found) + 1]
 
     run_case(case)
 
 
 def test_a_stream_whose_folder_is_gone_is_not_there_and_begins_again(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session:
             await session.ensure()
             await session.publish(messages(1, 5), 0)
@@ -177,23 +240,23 @@ def test_a_stream_whose_folder_is_gone_is_not_there_and_begins_again(run_case: R
         async with peer.transport.connect() as session:
             assert await session.ends() is None
             await session.ensure()
-            assert await session.publish(messages(1, 2), 0) == 2
-            assert await numbers(session, 1) == [1, 2]
+            await session.publish(messages(1, 2), 0)
+            assert await told(session) == [1, 2]
 
     run_case(case)
 
 
 def test_a_reader_is_given_what_comes_while_it_reads(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+    async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session:
             await session.ensure()
-            found, silent = list[int](), 0
+            found, silent, last = list[int](), 0, 0
             async with aclosing(session.read(1)) as reading:
                 async for stored in reading:
-                    found += [each.sequence for each in stored]
+                    found += [int(each.headers["Tidelog-Place"]) for each in stored]
                     silent += not stored
                     if silent and len(found) < 9:
-                        await session.publish(messages(len(found) + 1, len(found) + 3), len(found))
+                        last = await session.publish(messages(len(found) + 1, len(found) + 3), last)
                     if len(found) == 9:
                         break
             assert found == list(range(1, 10))
@@ -202,8 +265,8 @@ def test_a_reader_is_given_what_comes_while_it_reads(run_case: Runner) -> None:
     run_case(case)
 
 
-def test_a_readers_place_is_kept_by_its_name_and_fenced_by_its_revision(run_case: Runner) -> None:
-    async def case(peer: Peer) -> None:
+def test_a_readers_place_is_kept_by_its_name_and_fenced_by_its_revision(run_durable: DurableRunner) -> None:
+    async def case(peer: Peer[DurableTransport]) -> None:
         async with peer.transport.connect() as session, peer.transport.connect() as rival:
             assert await session.kept("a") is None
             with pytest.raises(Moved):
@@ -224,13 +287,20 @@ def test_a_readers_place_is_kept_by_its_name_and_fenced_by_its_revision(run_case
             assert await session.kept("a") is None
             await session.keep("a", Kept("6-x", "me", 0))
 
-    run_case(case)
+    run_durable(case)
 
 
-def test_a_server_that_is_not_there_is_unreachable() -> None:
+@pytest.mark.parametrize(
+    "transport",
+    [
+        JetStream(["nats://127.0.0.1:9"], SETTINGS, limits=QUICK),
+        Kafka(["127.0.0.1:9"], SETTINGS, limits=QUICK_KAFKA),
+    ],
+    ids=["nats", "kafka"],
+)
+def test_a_server_that_is_not_there_is_unreachable(transport: StreamTransport) -> None:
     async def case() -> None:
-        transport = JetStream(["nats://127.0.0.1:9"], SETTINGS, limits=QUICK)
-        with pytest.raises(Unreachable, match=r"nats://127\.0\.0\.1:9"):
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
             async with transport.connect():
                 pass
 

@@ -220,6 +220,7 @@ class SimStreamSession:
         self._process = process
         self._rng = process.world.random(f"{process.name} stream")
         self._start = server.starts
+        self._publisher: int | None = None
 
     async def way(self) -> None:
         """One way through the network. Unreachable where nobody is at its end any more."""
@@ -232,7 +233,13 @@ class SimStreamSession:
     async def ensure(self) -> None:
         await self.way()
         self._server.make()
+        self._begin()
         await self.way()
+
+    def _begin(self) -> int:
+        if self._publisher is None:
+            self._publisher = self._server.begin()
+        return self._publisher
 
     async def ends(self) -> Ends | None:
         await self.way()
@@ -263,12 +270,12 @@ class SimStreamSession:
 
     async def publish(self, messages: Sequence[Message], after: int) -> int:
         await self.way()
-        arrives = self._server.take(messages, after)
-        self._process.world.trace.add(f"published {after} {len(messages)} {arrives}")
+        last = self._server.take(messages, after, self._begin())
+        self._process.world.trace.add(f"published {after} {len(messages)} {last is not None}")
         await self.way()
-        if not arrives:
+        if last is None:
             raise Unreachable("simulated: no acknowledgement", endpoint="stream")
-        return after + len(messages)
+        return last
 
     async def read(self, first: int) -> AsyncGenerator[list[Stored], None]:
         await self.way()
@@ -278,9 +285,10 @@ class SimStreamSession:
             while True:
                 await self.way()
                 silent = silent or self._server.silent
-                stream = [] if silent else (self._server.stream or [])[first - 1 : first - 1 + BATCH]
+                stream = [] if silent else self._server.given(first, BATCH)
                 if stream or self._process.world.loop.time() > silenced_at:
                     break
                 await asyncio.sleep(POLL_S)
-            first += len(stream)
+            if stream:
+                first = stream[-1].sequence + 1
             yield stream

@@ -86,10 +86,18 @@ class SimStreams:
         self.places[name] = structs.replace(kept, revision=self._revisions)
         return self._revisions
 
-    def take(self, messages: Sequence[Message], after: int) -> bool:
-        """Store messages behind `after`; whether the answer arrives. Moved: another one is the last."""
+    def given(self, first: int, count: int) -> list[Stored]:
+        """Messages to a reader, from a number on."""
+        return (self.stream or [])[first - 1 : first - 1 + count]
+
+    def begin(self) -> int:
+        """A publisher begins; its number."""
+        return 0
+
+    def take(self, messages: Sequence[Message], after: int, publisher: int = 0) -> int | None:
+        """Store messages behind `after`; the last one's number, None where no answer comes. Moved: it is not last."""
         if self.stream is None:
-            return False
+            return None
         whole = self.doubts == 0
         self.doubts -= not whole
         kept = len(messages) if whole else self._rng.randint(0, len(messages))
@@ -103,4 +111,4 @@ class SimStreams:
             previous = message.headers[ID]
         if refused and whole:
             raise Moved
-        return whole
+        return after + len(messages) if whole else None

@@ -1,0 +1,1 @@
+"""Kafka behind the port for streams. Needs `tidelog[kafka]`."""

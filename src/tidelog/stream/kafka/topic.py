@@ -1,0 +1,99 @@
+"""A topic as a stream needs it: made if it is not there, and refused if it would lose or reorder messages."""
+
+from typing import Any, NoReturn
+
+from tidelog.errors import ConfigError, Unreachable
+from tidelog.stream.port import StreamSettings
+
+__all__ = ["ensure_topic"]
+
+TOPIC = 2  # the protocol's number of that kind of resource
+EXISTS = 36  # the protocol's number of this error
+NOT_AUTHORIZED = (29, 31, 41, 53)  # topic, cluster, policy, transactional id
+FOREVER = -1
+RETENTION_MS, RETENTION_BYTES = "retention.ms", "retention.bytes"
+CLEANUP, MESSAGE_BYTES = "cleanup.policy", "max.message.bytes"
+SAFE_REPLICAS = 3  # from so many on, two have to have a message before it is acknowledged
+
+
+async def ensure_topic(admin: Any, settings: StreamSettings) -> int:
+    """Make the topic, or look whether the one that is there will do.
+
+    Args:
+        admin: aiokafka's client for administration.
+
+    Returns:
+        Bytes of the largest batch of records that it takes.
+
+    Raises:
+        ConfigError: it is there, and different; or the brokers refuse to make it.
+        Unreachable: they do not say.
+    """
+    name = settings.name
+    if name not in await admin.list_topics():
+        await _make(admin, settings)
+    (described,) = await admin.describe_topics([name])
+    if described["error_code"]:
+        _refuse(f"the topic {name} cannot be described", described["error_code"])
+    _require(settings, described["partitions"], configs := await _configs(admin, name))
+    return int(configs[MESSAGE_BYTES])
+
+
+async def _make(admin: Any, settings: StreamSettings) -> None:
+    from aiokafka.admin import NewTopic
+
+    limits = settings.limits
+    configs = {
+        CLEANUP: "delete",
+        RETENTION_MS: str(FOREVER if limits.age_max_s is None else limits.age_max_s * 1_000),
+        RETENTION_BYTES: str(FOREVER if limits.bytes_max is None else limits.bytes_max),
+        "message.timestamp.type": "LogAppendTime",  # readers ask what was taken since a time
+        "min.insync.replicas": "2" if limits.replicas >= SAFE_REPLICAS else "1",
+        "unclean.leader.election.enable": "false",
+    }
+    answer = await admin.create_topics([NewTopic(settings.name, 1, limits.replicas, topic_configs=configs)])
+    ((_, code, *words),) = answer.topic_errors
+    if code not in (0, EXISTS):  # another process makes it at the same time
+        _refuse(f"the brokers do not make the topic {settings.name}", code, words[0] if words else None)
+
+
+async def _configs(admin: Any, name: str) -> dict[str, str]:
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    ((code, words, _, _, entries),) = answer.resources
+    if code:
+        _refuse(f"the topic {name} cannot be described", code, words)
+    return {entry[0]: entry[1] for entry in entries}
+
+
+def _require(settings: StreamSettings, partitions: Any, configs: dict[str, str]) -> None:
+    """ConfigError where a topic is not what is wanted."""
+
+    def refuse(what: str, advice: str) -> None:
+        raise ConfigError(f"the topic {settings.name} {what}: {advice}, or publish to another --stream")
+
+    wanted = settings.limits
+    if len(partitions) != 1:
+        refuse(f"has {len(partitions)} partitions instead of one, which keeps messages in order", "delete it")
+    if configs[CLEANUP] != "delete":
+        refuse(f"has {CLEANUP} = {configs[CLEANUP]}, which drops messages of a key", f"set {CLEANUP} = delete")
+    replicas = len(partitions[0]["replicas"])
+    if replicas < wanted.replicas:
+        refuse(f"is on {replicas} brokers instead of {wanted.replicas}", "give it more replicas")
+    for config, limit, unit in (
+        (RETENTION_BYTES, wanted.bytes_max, 1),
+        (RETENTION_MS, wanted.age_max_s, 1_000),
+    ):
+        found = int(configs[config])
+        if limit is not None and FOREVER < found < limit * unit:
+            refuse(f"has {config} = {found} instead of {limit * unit}", "let it keep more")
+
+
+def _refuse(what: str, code: int, words: str | None = None) -> NoReturn:
+    """Unreachable where it is worth another try."""
+    from aiokafka.errors import for_code
+
+    error = for_code(code)
+    said = f"{what}: {words or error.__name__}"
+    raise ConfigError(said) if code in NOT_AUTHORIZED or not error.retriable else Unreachable(said)

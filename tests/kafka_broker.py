@@ -1,0 +1,122 @@
+"""A real Kafka broker, one node that is broker and controller, that can be killed, lose its folder and come back.
+
+`.ci/kafka` brings its files, where Java and Maven are. It acknowledges what the system has taken, so a kill loses
+nothing.
+"""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.nats_server import free_port
+
+__all__ = ["KafkaBroker", "files", "running"]
+
+FOLDER = Path(__file__).parents[1] / ".kafka" / "lib"
+START_TIMEOUT_S = 180.0  # a start takes some seconds on a machine that is free
+POLL_S = 0.05
+CLUSTER = "dGlkZWxvZy10ZXN0cy0tLQ"  # 16 bytes in Base64, as it wants them
+MEMORY = "-Xmx256m"
+CONFIG = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{control}
+listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{control}
+advertised.listeners=BROKER://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=BROKER
+listener.security.protocol.map=BROKER:{security},CONTROLLER:PLAINTEXT
+log.dirs={logs}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+auto.create.topics.enable=false
+log.cleaner.enable=false
+"""
+
+
+def files() -> str | None:
+    """The broker's class path; None where its files or Java are not here."""
+    if shutil.which("java") is None or not FOLDER.is_dir():
+        return None
+    return f"{FOLDER}/*"
+
+
+class KafkaBroker:
+    """One broker. `folder` is where it keeps its topics; it is there while the broker is not."""
+
+    def __init__(self, class_path: str, folder: Path, *, security: str = "PLAINTEXT", config: str = "") -> None:
+        self.port = free_port()
+        self.folder = folder / "topics"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._java = ["java", MEMORY, "-XX:TieredStopAtLevel=1", "-cp", class_path]  # a start is what takes time here
+        self._log = folder / "log"
+        self._config = folder / "server.properties"
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = CONFIG.format(port=self.port, control=free_port(), logs=self.folder, security=security)
+        self._config.write_text(settings + config)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        assert self.process is None
+        with self._log.open("ab") as log:
+            if not self.folder.exists():
+                self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._config))
+            self.process = subprocess.Popen(
+                [*self._java, "kafka.Kafka", str(self._config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._listens():
+            assert self.process.poll() is None, self._log.read_text()[-2_000:]
+            assert time.monotonic() < deadline, self._log.read_text()[-2_000:]
+            time.sleep(POLL_S)
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run([*self._java, *command], capture_output=True, text=True, timeout=START_TIMEOUT_S)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _listens(self) -> bool:
+        """It does once it has read its topics."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
+            return True
+        return False
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def lose(self) -> None:
+        """Remove all that it keeps. While it is down."""
+        assert self.process is None
+        shutil.rmtree(self.folder)
+
+
+@contextmanager
+def running(class_path: str, *, security: str = "PLAINTEXT", config: str = "") -> Iterator[KafkaBroker]:
+    """A broker that is up, and is gone afterwards with its folder."""
+    with tempfile.TemporaryDirectory(prefix="tidelog-kafka-") as folder:
+        broker = KafkaBroker(class_path, Path(folder), security=security, config=config)
+        try:
+            broker.start()
+            yield broker
+        finally:
+            broker.kill()
