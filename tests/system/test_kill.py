@@ -17,6 +17,7 @@ import pytest
 
 from tests.command import Running, digest, environment, tidelog
 from tests.simulated import Simulated
+from tests.system.anvil import Anvil
 from tests.system.crashing import Order
 from tests.system.reader import Reader
 from tests.system.sql import opened, position
@@ -164,7 +165,7 @@ def test_killed_at_hundreds_of_random_moments(url: str, tmp_path: Path, seed: in
 class Driver:
     """`tests.system.crashing` as a process."""
 
-    def __init__(self, node: Simulated, db: str) -> None:
+    def __init__(self, node: "Simulated | Anvil", db: str) -> None:
         self._node = node
         self._db = db
         self._process = subprocess.Popen(

@@ -142,9 +142,8 @@ async def test_rows_are_those_that_ponder_has_of_the_same_node(
         NODE_URL=anvil.url,
         CHAIN_ID=str(CHAIN_ID),
         DATABASE_URL=database,
-        ABI=json.dumps(abi),
-        ADDRESSES=json.dumps([*addresses.values()]),
-        EVENTS=" ".join(EVENTS),
+        CONTRACTS=json.dumps({"It": {"abi": abi, "address": [*addresses.values()]}}),
+        EVENTS=" ".join(f"It:{name}" for name in EVENTS),
     ):
         await rows_at(database, anvil.head, tmp_path / "ponder.log")
         anvil.rpc("anvil_reorg", 1, [])  # the last block's events are gone, for both

@@ -1,9 +1,18 @@
-import { createConfig } from "ponder";
+import { createConfig, factory } from "ponder";
+
+// `CONTRACTS`: by name its abi, and its address, or the factory whose event names its addresses.
+const named = Object.entries(JSON.parse(process.env.CONTRACTS!)).map(([name, given]: [string, any]) => [
+  name,
+  {
+    chain: "anvil",
+    abi: given.abi,
+    address: given.factory === undefined ? given.address : factory(given.factory),
+    startBlock: 0,
+  },
+]);
 
 export default createConfig({
   database: { kind: "postgres", connectionString: process.env.DATABASE_URL! },
   chains: { anvil: { id: Number(process.env.CHAIN_ID!), rpc: process.env.NODE_URL!, pollingInterval: 200 } },
-  contracts: {
-    It: { chain: "anvil", abi: JSON.parse(process.env.ABI!), address: JSON.parse(process.env.ADDRESSES!), startBlock: 0 },
-  },
+  contracts: Object.fromEntries(named) as any,
 });

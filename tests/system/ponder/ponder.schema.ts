@@ -7,6 +7,7 @@ export const row = onchainTable("row", (t) => ({
   transaction: t.text().notNull(),
   timestamp: t.text().notNull(),
   address: t.text().notNull(),
+  contract: t.text().notNull(),
   event: t.text().notNull(),
   args: t.text().notNull(),
 }));
