@@ -165,6 +165,33 @@ async def test_proving_finds_each_log_that_was_hidden_altered_or_made_up(lie: st
         assert {row[5] for row in found} == {NAME}
 
 
+@pytest.mark.parametrize(
+    "lie",
+    ["asked_logs_missing", "asked_logs_at_random", "logs_missing", "logs_at_random", "receipt_logs_missing"],
+)
+async def test_a_node_that_goes_on_hiding_logs_is_found_out_beside_an_honest_one(lie: str, tmp_path: Any) -> None:
+    """In eth_getLogs alone, in receipts alone, in both, at random: each log is found, and who hid it is named."""
+    node = a_node(60, shape=SHAPE, replicas=2)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
+        r.urls = replicas(2)
+        node.tell(lie, replica=0)
+        await r.once()
+        told = await event_rows(r.store)
+        with capture_logs() as logged:
+            await r.once(prove=True)
+        node.honest()
+        so = await whole_rows(node, tmp_path, ALL)
+        assert await event_rows(r.store) == so
+        hidden = {(row[1], row[2]) for name, rows in so.items() for row in {*rows} - {*told[name]}}
+        found = await faults(r.store)
+        assert bool(hidden) == (lie != "receipt_logs_missing")
+        assert {row[2:] for row in found} == {(*place, "left out", NAME) for place in hidden}
+        told_of = [entry for entry in logged if entry["event"] == "log_fault"]
+        assert {(each["block_number"], each["log_index"], each["endpoint"]) for each in told_of} == {
+            (*place, NAME) for place in hidden
+        }
+
+
 @pytest.mark.parametrize("lie", ["asked_range_refused", "asked_logs_many", "asked_logs_slow"])
 async def test_ranges_adapt_to_what_an_endpoint_takes(lie: str, tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)

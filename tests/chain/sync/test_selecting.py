@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from tests.chain.rig import Rig, a_node, replicas
 from tests.chain.sync.test_contracts import (
@@ -209,7 +210,8 @@ async def test_a_kill_anywhere_leaves_what_an_undisturbed_run_leaves(url: str, p
         assert await content_digests(r.store) == await undisturbed(node, tmp_path, SELECTED)
 
 
-HIDING = ("logs_missing", "log_altered", "receipts_empty", "receipts_missing", "receipts_other_fork", "bloom_wrong",
+HIDDEN = ("logs_missing", "receipt_logs_missing", "logs_at_random")
+HIDING = (*HIDDEN, "log_altered", "receipts_empty", "receipts_missing", "receipts_other_fork", "bloom_wrong",
           "bloom_stale", "transaction_missing")  # fmt: skip
 
 
@@ -219,16 +221,21 @@ async def test_a_node_that_hides_logs_beside_an_honest_one_hides_none(lie: str, 
     async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
         r.urls = replicas(2)
         node.tell(lie, replica=0, probability=0.5)
-        await r.once()
+        with capture_logs() as logged:
+            await r.once()
         node.honest()
+        named = {entry["endpoint"] for entry in logged if entry["event"] == "endpoint_failed"}
+        assert named <= {"http://replica-0"}
+        assert named or lie not in HIDDEN
         await assert_selected(r, ALL)
         assert await event_rows(r.store) == await whole_rows(node, tmp_path, ALL)
 
 
-async def test_a_node_that_always_hides_logs_is_named(tmp_path: Any) -> None:
+@pytest.mark.parametrize("lie", ["logs_missing", "receipt_logs_missing"])
+async def test_a_node_that_always_hides_logs_is_named(lie: str, tmp_path: Any) -> None:
     node = a_node(40, shape=SHAPE)
     async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
-        node.tell("logs_missing")
+        node.tell(lie)
         with pytest.raises(ProofFailure, match="http://replica-0"):
             await r.once()
         node.honest()
