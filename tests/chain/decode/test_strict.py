@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.chain.answers import Answers, recorded, simulated
 from tidelog.chain.blocks import AccessEntry
-from tidelog.chain.decode.strict import decode_block, decode_header, decode_receipts
+from tidelog.chain.decode.lenient import Oddities
+from tidelog.chain.decode.strict import decode_block, decode_header, decode_headers, decode_receipts
 from tidelog.errors import Rejected
 
 Block: TypeAlias = dict[str, Any]
@@ -504,3 +505,20 @@ def test_recorded_answers_with_bytes_changed_are_decoded_or_refused(shared: Path
 def test_answers_of_chains_with_types_and_shapes_of_their_own(shared: Path, folder: str) -> None:
     for name in ("block", "receipts"):
         survives((shared / "data/evm/rpc" / folder / f"{name}.json").read_bytes())
+
+
+def test_headers_are_decoded_together_as_each_is_alone() -> None:
+    usual = json.dumps(BLOCK).encode()
+    later = json.dumps({**BLOCK, "number": "0x7", "gasUsed": "0x12"}).encode()
+    odd = json.dumps({**BLOCK, "gasUsed": BLOCK["gasUsed"].upper().replace("X", "x")}).encode()
+    short = json.dumps({**BLOCK, "stateRoot": "0x12"}).encode()
+    own = json.dumps({**BLOCK, "l1BlockNumber": "0x5"}).encode()
+    for answers in ([usual], [usual, later, odd, own], [usual, short, later], [usual, b"null", odd], [b"[["], []):
+        alone: list[tuple[Any, Oddities] | None] = []
+        for answer in answers:
+            oddities = Oddities()
+            try:
+                alone.append((decode_header(answer, oddities), oddities))
+            except Rejected:
+                alone.append(None)
+        assert decode_headers(answers) == alone

@@ -108,6 +108,36 @@ def decode_header(answer: bytes | Raw, oddities: Oddities | None = None) -> Head
     return _shaped("block", answer, lambda: _read(_decode_header, plain_block, answer, noted))
 
 
+def decode_headers(answers: Sequence[bytes | Raw]) -> list[tuple[Header, Oddities] | None]:
+    """What `decode_header` gives of each answer, with what was odd; None: it refuses it.
+
+    The usual ones are converted together, a column at a time.
+    """
+    try:
+        return _decode_headers(answers)
+    except (ValueError, RecursionError):
+        return [_header_or_none(answer) for answer in answers]
+
+
+def _decode_headers(answers: Sequence[bytes | Raw]) -> list[tuple[Header, Oddities] | None]:
+    wires = [_block.decode(answer) for answer in answers]
+    columns = _columns(wires, HEADER_COLUMNS, "$", len(HEADER_COLUMNS))
+    found: list[tuple[Header, Oddities] | None] = []
+    for wire, answer, values in zip(wires, answers, zip(*columns, strict=True), strict=True):
+        oddities = Oddities()
+        note_style(dict(zip(_HEADER_NAMES, msgspec.structs.astuple(wire), strict=False)), oddities)
+        found.append((_with_own(Header(*values), answer), oddities))
+    return found
+
+
+def _header_or_none(answer: bytes | Raw) -> tuple[Header, Oddities] | None:
+    oddities = Oddities()
+    try:
+        return decode_header(answer, oddities), oddities
+    except Rejected:
+        return None
+
+
 def extra_of(answer: bytes | Raw) -> str | None:
     """The fields of an eth_getBlockBy.. answer that are none of a block's; None if it has none, or is no object."""
     try:
@@ -179,9 +209,12 @@ def _shaped(what: str, answer: bytes | Raw, decode: Callable[[], T]) -> T:
 
 
 def _decode_header(answer: bytes | Raw, oddities: Oddities) -> Header:
-    header = _header(_block.decode(answer), oddities)
+    return _with_own(_header(_block.decode(answer), oddities), answer)
+
+
+def _with_own(header: Header, answer: bytes | Raw) -> Header:
     if header.mix_hash is None or b"parentProposerPubkey" in bytes(answer):
-        header = with_own_fields(header, _extra(_object_fields.decode(answer), _BLOCK_KNOWN))
+        return with_own_fields(header, _extra(_object_fields.decode(answer), _BLOCK_KNOWN))
     return header
 
 

@@ -146,7 +146,7 @@ def to_rows(
     uncles: list[Row] = [(chain_id, header.number, i, keccak(item), item) for i, item in enumerate(ommers)]
     row = (
         chain_id,
-        *[to_value(getattr(header, name)) for name, to_value in _HEADER_TO_ROW],
+        *_header_values(header),
         b"".join(block.uncles),
         len(transactions),
         len(logs),
@@ -158,6 +158,18 @@ def to_rows(
     )
     digest = _digest(row, transactions, logs, withdrawals, uncles)
     return BlockRows((*row, digest), transactions, logs, withdrawals, uncles)
+
+
+def header_rows(
+    chain_id: int, header: Header, proof_text: str, extra: str | None, *, endpoint: str, ingested_at_ms: int
+) -> BlockRows:
+    """The rows of a block of which the header is held, and nothing else."""
+    row = (chain_id, *_header_values(header), b"", 0, 0, None, proof_text, extra, endpoint, ingested_at_ms)
+    return BlockRows((*row, _digest(row, (), (), (), ())), [], [], [])
+
+
+def _header_values(header: Header) -> list[Value]:
+    return [to_value(getattr(header, name)) for name, to_value in _HEADER_TO_ROW]
 
 
 def _transaction_row(
