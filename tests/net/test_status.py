@@ -85,7 +85,7 @@ async def test_status_server_shows_metrics_liveness_and_readiness(kind: str, tmp
     async with served("127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/s.sock") as (process, address):
         assert await scrape(address) == TEXT
         assert await ask(address, "/livez") == (200, b'{"live":true}\n')
-        assert await ask(address, "/readyz") == (200, b'{"ready":true,"reasons":[]}\n')
+        assert await ask(address, "/readyz") == (200, b'{"ready":true,"reasons":[],"notes":[]}\n')
         process.readiness = Readiness(False, ("chain 1: 77 blocks behind", "and more"))
         status_code, body = await ask(address, "/readyz")
         assert (status_code, msgspec.json.decode(body, type=Readiness)) == (503, process.readiness)

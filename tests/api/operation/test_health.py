@@ -121,9 +121,11 @@ async def test_metrics_of_all_processes_are_one_text(tmp_path: Path) -> None:
 
 async def test_readiness_is_that_of_all_processes(tmp_path: Path) -> None:
     async with rig(tmp_path, NODE) as r:
-        async with process(tmp_path / "s.sock", Readiness(True)) as address, served(r, {"mainnet": address}) as client:
+        ready = Readiness(True, notes=("https://node: HTTP 429 (5 s ago)",))
+        async with process(tmp_path / "s.sock", ready) as address, served(r, {"mainnet": address}) as client:
             answer = await client.get("/readyz")
-            assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+            notes = ["mainnet: https://node: HTTP 429 (5 s ago)"]
+            assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "notes": notes})
         reasons = ("chain 1: 77 blocks behind", "the store has not taken a commit for 31 s")
         async with process(tmp_path / "s.sock", Readiness(False, reasons)) as address:
             scrape = {"mainnet": address, "gone": f"unix:{tmp_path}/nobody.sock"}
@@ -133,6 +135,7 @@ async def test_readiness_is_that_of_all_processes(tmp_path: Path) -> None:
     assert answer.json() == {
         "ready": False,
         "reasons": [*(f"mainnet: {reason}" for reason in reasons), "gone: the process does not answer"],
+        "notes": [],
     }
 
 

@@ -14,7 +14,7 @@ from tests.runtime import FakeRuntime
 from tidelog.chain.endpoint.health import HEALTH_LIMITS
 from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.pool import Pool
-from tidelog.chain.source.standing import POOL_LIMITS
+from tidelog.chain.source.standing import FAILURE_CHARS_MAX, FAILURE_S, POOL_LIMITS
 from tidelog.config import EndpointUrl
 from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Throttled, TooLarge, Unreachable
 from tidelog.telemetry import ChainMetrics
@@ -98,6 +98,17 @@ async def test_the_last_failure_ends_it(error: Exception) -> None:
         await bench.pool.ask(bench.work({"a": [error]}))
     assert len(bench.asked) == POOL_LIMITS.attempts
     assert bench.runtime.clock < 15
+
+
+async def test_how_an_endpoint_failed_last_is_told_for_a_while_also_when_it_answers_again() -> None:
+    bench = await Bench("a", "b").identified()
+    assert await bench.pool.ask(bench.work({"a": [Rejected("w" * 999)], "b": ["yes"]})) == "yes"
+    assert await bench.pool.ask(bench.work({"a": ["yes"], "b": ["yes"]})) == "yes"
+    bench.runtime.clock += 5.0
+    (told,) = bench.pool.last_failures()
+    assert told == f"{('a: ' + 'w' * 999)[:FAILURE_CHARS_MAX]} (5 s ago)"
+    bench.runtime.clock += FAILURE_S
+    assert bench.pool.last_failures() == []
 
 
 async def test_failures_back_off_for_longer_and_a_success_clears_them() -> None:

@@ -198,7 +198,7 @@ def test_everything_runs_and_is_told_to_systemd(system: System) -> None:
 
 
 def test_the_api_shows_all_processes(system: System) -> None:
-    until(lambda: system.api("/readyz") == (200, b'{"ready":true,"reasons":[]}'), "the API's readiness")
+    until(lambda: system.api("/readyz") == (200, b'{"ready":true,"reasons":[],"notes":[]}'), "the API's readiness")
     # each of them has seconds to answer, which it may need: then it is told as one that does not
     up = [f'tidelog_up{{process="{process}"}} 1' for process in ("supervisor", *NAMES)]
     text = until(lambda: system.has(up), "all processes in the API's metrics") or ""

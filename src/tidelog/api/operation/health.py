@@ -105,19 +105,25 @@ async def _scraped(address: str, limits: LookLimits) -> bytes | None:
     opt={"scope": None},
 )
 async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    """200 or 503. The reasons are shown to clients that may read the metrics."""
+    """200 or 503. Reasons and notes are shown to clients that may read the metrics."""
     backend = _backend(request)
-    reasons = await _shared(request, "reasons", lambda: _all_reasons(backend))
-    shown = tuple(reasons) if await _may_see(request) else ()
-    return Response(Readiness(not reasons, shown), status_code=503 if reasons else 200, headers=_NO_STORE)
+    found = await _shared(request, "readiness", lambda: _all(backend))
+    shown = found if await _may_see(request) else Readiness(found.ready)
+    return Response(shown, status_code=200 if found.ready else 503, headers=_NO_STORE)
 
 
-async def _all_reasons(backend: Backend) -> list[str]:
+async def _all(backend: Backend) -> Readiness:
     found = await asyncio.gather(
-        _own_reasons(backend),
-        *(_reasons_of(name, address, backend.limits.looks) for name, address in backend.options.scrape.items()),
+        _own_readiness(backend),
+        *(_readiness_of(name, address, backend.limits.looks) for name, address in backend.options.scrape.items()),
     )
-    return [reason for part in found for reason in part]
+    return Readiness.of(
+        [said for each in found for said in each.reasons], [said for each in found for said in each.notes]
+    )
+
+
+async def _own_readiness(backend: Backend) -> Readiness:
+    return Readiness.of(await _own_reasons(backend))
 
 
 async def _may_see(request: Request[Any, Any, Any]) -> bool:
@@ -151,17 +157,21 @@ def _lagging(lag: Lag | None, most_s: float) -> list[str]:
     ]
 
 
-async def _reasons_of(name: str, address: str, limits: LookLimits) -> list[str]:
+async def _readiness_of(name: str, address: str, limits: LookLimits) -> Readiness:
+    """What another process says of itself, its name before each sentence."""
     try:
         answer = await ask(address, "/readyz", timeout_s=limits.scrape_s, bytes_max=limits.reasons_bytes_max)
         readiness = msgspec.json.decode(answer.body, type=Readiness)
     except (SourceError, ConfigError):
-        return [f"{name}: the process does not answer"]
+        return Readiness.of([f"{name}: the process does not answer"])
     except (msgspec.DecodeError, RecursionError):
-        return [f"{name}: the process answers with something else than its readiness"]
+        return Readiness.of([f"{name}: the process answers with something else than its readiness"])
+    reasons, notes = (
+        [f"{name}: {said}" for said in part[: limits.reasons_max]] for part in (readiness.reasons, readiness.notes)
+    )
     if readiness.ready:
-        return []
-    return [f"{name}: {reason}" for reason in readiness.reasons[: limits.reasons_max]] or [f"{name}: it is not ready"]
+        return Readiness.of([], notes)
+    return Readiness.of(reasons or [f"{name}: it is not ready"], notes)
 
 
 ROUTES: list[ControllerRouterHandler] = [livez, metrics, readyz]

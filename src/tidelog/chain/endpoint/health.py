@@ -39,6 +39,7 @@ class Health:
         self.pruned_below = -1  # it has said that it does not hold blocks up to here
         self.silent_since: float | None = since  # its first failure since it last answered; at first the pool's start
         self.error: SourceError | ProofFailure | None = None  # the last failure, until it answers
+        self.last_failure: tuple[float, str] | None = None  # when it failed last, and how, also after it has answered
 
     def answered(self) -> None:
         """It gave a good answer."""
@@ -51,7 +52,7 @@ class Health:
     def failed(self, error: SourceError | ProofFailure, now: float, *, number: int | None = None) -> None:
         """Note a failure: a growing time alone, a wait that it asked for, or the end of what it holds."""
         self.silent_since = now if self.silent_since is None else self.silent_since
-        self.error = error
+        self._note(error, now)
         if isinstance(error, Pruned) and number is not None:
             self.pruned_below = max(self.pruned_below, number)
         elif about_block(error) and number is not None:
@@ -67,8 +68,12 @@ class Health:
         """It has not answered in time."""
         self.silent_since = now if self.silent_since is None else self.silent_since
         self.late = True
-        self.error = error
+        self._note(error, now)
         self._leave_alone(now)
+
+    def _note(self, error: SourceError | ProofFailure, now: float) -> None:
+        self.error = error
+        self.last_failure = (now, str(error))
 
     def _leave_alone(self, now: float) -> None:
         if self.failures and now < self.left_alone_until:

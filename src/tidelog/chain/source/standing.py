@@ -18,6 +18,9 @@ from tidelog.telemetry.chain import EndpointReading
 
 __all__ = ["POOL_LIMITS", "PoolLimits", "Standing"]
 
+FAILURE_S = 600.0  # for how long one is told of: as long as somebody who comes to look asks what was wrong
+FAILURE_CHARS_MAX = 200  # of an endpoint's words: a peer may say anything
+
 _log = logger("pool")
 
 
@@ -79,6 +82,17 @@ class Standing:
             )
             for endpoint in self.endpoints
             for health in (self._health[endpoint.name],)
+        ]
+
+    def last_failures(self) -> list[str]:
+        """How each endpoint failed last, if that was of late, in its words where it gave any."""
+        now = self._runtime.monotonic()
+        return [
+            f"{words[:FAILURE_CHARS_MAX]} ({now - at:.0f} s ago)"
+            for endpoint in self.endpoints
+            if (failure := self._health[endpoint.name].last_failure) is not None
+            for at, words in (failure,)
+            if now - at <= FAILURE_S
         ]
 
     def serves(self, endpoint: Endpoint) -> bool:

@@ -92,9 +92,10 @@ class Sync:
     def facts(self) -> Facts:
         """For `health.readiness`, at any time."""
         source = self._control.trouble.cause or self._pool.silence()
+        failures = tuple(self._pool.last_failures())
         rounds, store = self._rounds, getattr(self._store, "trouble", None)
         if rounds is None:  # the first contact, or the store's first answer, is awaited
-            return Facts(store=store, source=source)
+            return Facts(store=store, source=source, failures=failures)
         progress, reported_at = rounds.progress, rounds.head_reported_at
         return Facts(
             progress.chain_id,
@@ -104,6 +105,7 @@ class Sync:
             rounds.writer.commits.under_way_s,
             store or rounds.writer.commits.lasting_trouble,
             source,
+            failures,
         )
 
     @property

@@ -39,7 +39,8 @@ class Gathered:
         self._own_readiness = own_readiness
         self._sockets = sockets
         self._runtime = runtime
-        self._reasons: dict[str, tuple[str, ...]] = dict.fromkeys(sockets, ("it was not asked yet",))
+        unknown = Readiness(ready=False, reasons=("it was not asked yet",))
+        self._found: dict[str, Readiness] = dict.fromkeys(sockets, unknown)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Gathered":
@@ -63,15 +64,17 @@ class Gathered:
         """As of the last look: ready when all are."""
         reasons = list(self._own_readiness().reasons)
         down = {reason.partition(" ")[0] for reason in reasons}
-        for name, found in self._reasons.items():
-            reasons += [f"{name}: {reason}" for reason in found if name not in down]
-        return Readiness.of(reasons)
+        notes = []
+        for name, found in self._found.items():
+            reasons += [f"{name}: {reason}" for reason in found.reasons if name not in down]
+            notes += [f"{name}: {note}" for note in found.notes]
+        return Readiness.of(reasons, notes)
 
     async def _watch(self) -> None:
         while True:
             names = list(self._sockets)
             found = await asyncio.gather(*(ask_readiness(self._sockets[name], timeout_s=ANSWER_S) for name in names))
-            self._reasons = {name: each.reasons for name, each in zip(names, found, strict=True)}
+            self._found = dict(zip(names, found, strict=True))
             await self._runtime.sleep(LOOK_S)
 
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.chain.rig import a_node, rig
 from tidelog.chain.sync.defaults import BEHIND_BLOCKS
 from tidelog.chain.sync.monitoring.health import COMMIT_S, HEAD_S, Facts, Limits, readiness
+from tidelog.telemetry import Readiness
 
 GOOD = Facts(chain_id=1, head=100, goal=100, head_seen_s=0.5)
 
@@ -46,6 +48,12 @@ def test_all_reasons_are_told_and_limits_are_the_users() -> None:
     facts = Facts(1, 0, 100, HEAD_S + 1, COMMIT_S + 1)
     assert len(readiness(facts, Limits()).reasons) == 3
     assert readiness(facts, Limits(behind_blocks=100, head_s=100, commit_s=100)).ready
+
+
+def test_how_endpoints_failed_of_late_is_noted_ready_or_not() -> None:
+    failures = ("https://node: HTTP 429 (5 s ago)",)
+    assert readiness(replace(GOOD, failures=failures), Limits()) == Readiness(True, (), failures)
+    assert readiness(Facts(failures=failures), Limits()).notes == failures
 
 
 async def test_facts_of_a_run(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class Facts(Struct, frozen=True):
     committing_s: float = 0.0  # how long the commit under way has taken
     store: str | None = None  # why the store takes no commit, in its words
     source: str | None = None  # why the endpoints do not give what is needed, in theirs
+    failures: tuple[str, ...] = ()  # how endpoints failed of late, as sentences
 
 
 def readiness(facts: Facts, limits: Limits) -> Readiness:
@@ -37,7 +38,7 @@ def readiness(facts: Facts, limits: Limits) -> Readiness:
         reasons.append(f"{chain}: {facts.source}")
     caused = bool(reasons)
     if facts.chain_id is None:
-        return Readiness.of(reasons or ["no endpoint has named its chain yet"])
+        return Readiness.of(reasons or ["no endpoint has named its chain yet"], facts.failures)
     if facts.head_seen_s is None and not caused:
         reasons.append(f"{chain}: no endpoint has reported its head yet")
     elif facts.head_seen_s is not None and facts.head_seen_s > limits.head_s and not caused:
@@ -49,4 +50,4 @@ def readiness(facts: Facts, limits: Limits) -> Readiness:
         reasons.append(f"{chain}: {behind} blocks behind, and at most {limits.behind_blocks} are allowed")
     if facts.committing_s > limits.commit_s and facts.store is None:
         reasons.append(f"{chain}: the store has not taken a commit for {facts.committing_s:.0f} s")
-    return Readiness.of(reasons)
+    return Readiness.of(reasons, facts.failures)
