@@ -17,7 +17,7 @@ MINUTES ?= 10
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-long lint types rust simulate mutants soak torture clean
+.PHONY: help demo test check bench bench-long lint types rust simulate mutants screenshots soak torture clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -91,6 +91,9 @@ simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
 mutants: $(INSTALLED) $(CORE) ## deliberate faults in the code, each to be found by the simulation, those of the core by Python
 	$(BIN)/python -m tests.simulation.mutants
 	$(BIN)/python -m tests.core.mutants
+
+screenshots: $(INSTALLED) ## the pictures of tidelog top in docs/images, as this version draws them
+	$(BIN)/python -m tests.tui.screenshots
 
 soak: $(INSTALLED) ## both jobs against faulty peers, sampled, with a plot: MINUTES=10
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)

@@ -6,6 +6,7 @@ NOW_US = 1_700_000_100_000_000
 SECOND_US = 1_000_000
 A, B, C = (f"0x{letter * 64}" for letter in "abc")
 TOKEN = "0x" + "d" * 40
+NOTE = "mainnet: https://node: HTTP 429: Too many requests (5 s ago)"
 METRICS = b"""# HELP tidelog_up Whether
 tidelog_up{process="kraken"} 1.0
 tidelog_chain_blocks_behind{chain="1",process="mainnet"} 3.0
@@ -17,11 +18,19 @@ tidelog_rpc_endpoint_requests_in_flight{endpoint="https://node",process="mainnet
 tidelog_rpc_endpoint_requests_in_flight_max{endpoint="https://node",process="mainnet"} 8.0
 tidelog_rpc_endpoint_calls_per_second{endpoint="https://node",process="mainnet"} 12.5
 tidelog_rpc_endpoint_calls_per_second_max{endpoint="https://node",process="mainnet"} +Inf
+tidelog_market_gaps_opened_total{process="kraken"} 3.0
+tidelog_market_journal_unsynced_frames{process="kraken"} 12.0
+tidelog_market_loader_lag_seconds{process="kraken"} 0.2
 tidelog_market_checksum_mismatches_total{symbol="BTC/USD",process="kraken"} 1.0
 tidelog_market_resyncs_total{channel="book",process="kraken"} 2.0
 tidelog_market_event_latency_seconds_bucket{le="0.005",process="kraken"} 90.0
 tidelog_market_event_latency_seconds_bucket{le="0.05",process="kraken"} 100.0
 tidelog_market_event_latency_seconds_bucket{le="+Inf",process="kraken"} 100.0
+tidelog_market_event_handling_seconds_bucket{le="0.00025",process="kraken"} 70.0
+tidelog_market_event_handling_seconds_bucket{le="+Inf",process="kraken"} 100.0
+tidelog_stream_connected{process="nats"} 1.0
+tidelog_stream_published_seq{process="nats"} 101.0
+tidelog_stream_lag_changes{process="nats"} 3.0
 """
 
 
@@ -204,6 +213,10 @@ ANSWERS: dict[str, Any] = {
             {"recording": "kraken", "commits": 12, "symbols": 2, "trades": 1_234, "time": "2023-11-14T22:14:59Z"}
         ],
     },
-    "/readyz": {"ready": False, "reasons": ["kraken: a book is not proven", "mainnet: 3 blocks are missing"]},
+    "/readyz": {
+        "ready": False,
+        "reasons": ["kraken: a book is not proven", "mainnet: 3 blocks are missing"],
+        "notes": [NOTE],
+    },
     "/metrics": METRICS,
 }

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.tui.hearing import NOW_S, drawn, heard, scripted
-from tests.tui.scripts import ANSWERS, BOOK, NOW_US, TOKEN, standing
+from tests.tui.scripts import ANSWERS, BOOK, METRICS, NOW_US, TOKEN, standing
 from tidelog.tui.lines import ASCII, STYLES, UNICODE, Glyphs, wide
 from tidelog.tui.place import Place, Target, View
 from tidelog.tui.screen import screen
@@ -112,6 +112,19 @@ def test_a_book_that_is_not_proven_says_so_and_why() -> None:
     worth = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/book": book}), place, NOW_US)[1]
     assert "NOT PROVEN: mismatched" in worth
     assert not re.search(r"(?<!NOT )PROVEN", worth)
+
+
+def test_a_recording_in_shards_shows_each_of_them() -> None:
+    metrics = METRICS.replace(b'process="kraken"', b'process="kraken.1"') + (
+        b'tidelog_up{process="kraken.1"} 1.0\ntidelog_up{process="kraken.2"} 0.0\n'
+        b'tidelog_market_gaps_opened_total{process="kraken.2"} 4.0\n'
+        b'tidelog_market_books{process="kraken.1"} 2.0\ntidelog_market_books_unproven{process="kraken.1"} 1.0\n'
+    )
+    text = drawn(world_of(at("overview"), ANSWERS | {"/metrics": metrics}), at("overview"), NOW_US)
+    (whole,) = [line for line in text if line.startswith("kraken ")]
+    assert whole.split()[-1] == "7"  # gaps of both
+    assert "  kraken.1  runs  - msgs/s  2 books, 1 not proven  store 0.2 s behind" in text
+    assert "  kraken.2  down  - msgs/s  0 books" in text
 
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp\n\r"

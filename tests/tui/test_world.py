@@ -1,5 +1,6 @@
 """What was heard: counts become rates, changes follow each other, what nobody asks is forgotten."""
 
+from math import inf
 from typing import Any
 
 import msgspec
@@ -115,6 +116,7 @@ def test_what_is_no_answer_is_told_in_a_sentence() -> None:
 
 def test_the_upper_bound_of_a_quantile() -> None:
     samples = read_samples(ANSWERS["/metrics"].decode())
-    assert samples.quantile("tidelog_market_event_latency_seconds", 0.5) == 0.005
-    assert samples.quantile("tidelog_market_event_latency_seconds", 0.99) == 0.05
-    assert samples.quantile("tidelog_market_event_handling_seconds", 0.99) is None
+    assert samples.quantile("tidelog_market_event_latency_seconds", 0.5, ["kraken"]) == 0.005
+    assert samples.quantile("tidelog_market_event_latency_seconds", 0.99, ["kraken"]) == 0.05
+    assert samples.quantile("tidelog_market_event_latency_seconds", 0.99, ["other"]) is None
+    assert samples.buckets("tidelog_market_event_latency_seconds", ["kraken"]) == [(0.005, 90), (0.05, 10), (inf, 0)]

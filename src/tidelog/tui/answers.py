@@ -285,6 +285,7 @@ class Stats(Struct, frozen=True):
 class Readiness(Struct, frozen=True):
     ready: bool
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Failure(Struct, frozen=True):

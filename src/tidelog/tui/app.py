@@ -148,7 +148,7 @@ class TopApp(App[None]):
         if place.target.chain != before.target.chain:
             self._asking.world = self.world.watch()
         self._asking.look()
-        self._draw()
+        self.draw()
 
     def _seek(self, steps: int) -> None:
         refused: str | None = "this is live: only in a journal that is replayed can one move"
@@ -168,9 +168,10 @@ class TopApp(App[None]):
         if not self._moments or now_s - self._moments[-1].now_s >= 1.0:
             self._moments.append(Moment(self.world, now_s, self._now_us()))
         if self._is_new or now_s - self._drawn_s >= CLOCK_S:
-            self._draw()
+            self.draw()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Show what is known now."""
         self._is_new, self._drawn_s = False, self._runtime.monotonic()
         moment, settings = self._moment(), self._settings
         scene = Scene(

@@ -1,7 +1,7 @@
 """Metrics as they are served, as far as they are shown. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 __all__ = ["Sample", "Samples", "read_samples"]
@@ -28,7 +28,12 @@ SHOWN = frozenset(
         "tidelog_market_event_handling_seconds_bucket",
         "tidelog_market_loader_lag_seconds",
         "tidelog_market_journal_unsynced_frames",
+        "tidelog_market_books",
+        "tidelog_market_books_unproven",
+        "tidelog_stream_connected",
+        "tidelog_stream_published_seq",
         "tidelog_stream_lag_changes",
+        "tidelog_stream_lag_seconds",
         "tidelog_store_recording_seq",
     }
 )
@@ -58,14 +63,26 @@ class Samples(NamedTuple):
         values = [sample.value for sample in self.of(name, **labels)]
         return sum(values) if values else None
 
-    def quantile(self, name: str, share: float, **labels: str) -> float | None:
+    def buckets(self, name: str, processes: Iterable[str]) -> list[tuple[float, float]]:
+        """Each bucket of a histogram over some processes: its upper bound, and how much is inside."""
+        sums = self._sums(name, processes)
+        below = [0.0, *(up_to for _, up_to in sums)]
+        return [(bound, up_to - less) for (bound, up_to), less in zip(sums, below, strict=False)]
+
+    def quantile(self, name: str, share: float, processes: Iterable[str]) -> float | None:
         """The upper bound of the bucket in which a share of a histogram ends; None where it has seen nothing."""
-        buckets: dict[float, float] = {}
-        for sample in self.of(f"{name}_bucket", **labels):
-            bound = float(sample.labels["le"])
-            buckets[bound] = buckets.get(bound, 0.0) + sample.value
-        whole = max(buckets.values(), default=0.0)
-        return next((bound for bound in sorted(buckets) if buckets[bound] >= whole * share), None) if whole else None
+        sums = self._sums(name, processes)
+        whole = sums[-1][1] if sums else 0.0
+        return next((bound for bound, up_to in sums if up_to >= whole * share), None) if whole else None
+
+    def _sums(self, name: str, processes: Iterable[str]) -> list[tuple[float, float]]:
+        """By bound, how much is at or below it."""
+        found: dict[float, float] = {}
+        for process in processes:
+            for sample in self.of(f"{name}_bucket", process=process):
+                bound = float(sample.labels["le"])
+                found[bound] = found.get(bound, 0.0) + sample.value
+        return sorted(found.items())
 
 
 def read_samples(text: str) -> Samples:

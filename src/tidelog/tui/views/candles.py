@@ -15,8 +15,9 @@ from tidelog.tui.times import rfc_3339
 from tidelog.tui.views.market import decimal
 from tidelog.tui.views.scene import Scene
 from tidelog.tui.views.strip import worst
+from tidelog.tui.world import World
 
-__all__ = ["Bar", "asked", "bars_of_trades", "draw", "mean", "seconds"]
+__all__ = ["Bar", "asked", "bars_in", "bars_of_trades", "draw", "mean", "seconds"]
 
 COLUMNS_MAX = 250  # candles of a screen
 SECONDS = {**MADE_HERE, "1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
@@ -87,6 +88,16 @@ def bars_of_trades(trades: Sequence[Trade], span_us: int, *, whole: bool) -> lis
     return found
 
 
+def bars_in(world: World, place: Place, now_us: int) -> list[Bar] | None:
+    """The candles that were answered, by time; None: none were."""
+    made = world.answer(asked(place, now_us)[0])
+    if isinstance(made, Candles):
+        return bars_of(made.data)
+    if isinstance(made, Trades):
+        return bars_of_trades(made.data, seconds(place.interval) * 1_000_000, whole=len(made.data) < ROWS_MAX)
+    return None
+
+
 def mean(bars: Sequence[Bar], last: int) -> list[Decimal | None]:
     """Of the closes of so many candles up to each; None where there are fewer."""
     return [
@@ -100,14 +111,11 @@ def draw(scene: Scene) -> list[Line]:
     if place.target.symbol is None:
         return [line("no symbol is chosen: search one by /")]
     made_question, coverage_question = asked(place, scene.now_us)
-    made, span_us = scene.world.answer(made_question), seconds(place.interval) * 1_000_000
+    span_us = seconds(place.interval) * 1_000_000
     coverage = scene.world.answer(coverage_question)
     covered = [each for each in coverage.data if each.channel == "trade"] if isinstance(coverage, Coverages) else []
-    if isinstance(made, Candles):
-        bars = bars_of(made.data)
-    elif isinstance(made, Trades):
-        bars = bars_of_trades(made.data, span_us, whole=len(made.data) < ROWS_MAX)
-    else:
+    bars = bars_in(scene.world, place, scene.now_us)
+    if bars is None:
         failing = scene.world.failing.get(made_question.key)
         words = "no answer yet" if failing is None else scene.says(failing.words)
         return [line((f"{scene.says(place.target.symbol)} {place.interval}  ", "title"), (words, "warn"))]
@@ -122,12 +130,11 @@ def _head(scene: Scene, bars: list[Bar]) -> Line:
     name = (f"{scene.says(place.target.symbol)}  {scene.says(place.target.recording)}  {place.interval}  ", "title")
     if not bars:
         return line(name)
-    last, means = bars[-1], mean(bars, scene.mean)
-    average = "" if means[-1] is None else f"  mean {plain(_rounded(means[-1], last.close))} {_trend(means)}"
+    last = bars[-1]
     done = ("", "") if last.complete else ("  incomplete", "warn")
     prices = [plain(price) for price in (last.open, last.high, last.low, last.close)]
     figures = "{} open {} high {} low {} close {}".format(clock(last.begin_us), *prices)
-    return line(name, figures, done, average)
+    return line(name, figures, done)
 
 
 def _rounded(value: Decimal, like: Decimal) -> Decimal:
@@ -147,7 +154,8 @@ def _chart(scene: Scene, bars: list[Bar], covered: list[Coverage], span_us: int)
     rows = max(4, scene.rows - VOLUME_ROWS - 4)
     end_us = bars[-1].begin_us
     begins = [end_us - span_us * (columns - 1 - at) for at in range(columns)]
-    by_begin = {each.begin_us: (each, average) for each, average in zip(bars, mean(bars, scene.mean), strict=True)}
+    means = mean(bars, scene.mean)
+    by_begin = {each.begin_us: (each, average) for each, average in zip(bars, means, strict=True)}
     shown = [by_begin.get(begin_us) for begin_us in begins]
     drawn = [each for each in shown if each is not None]
     low, high = float(min(each[0].low for each in drawn)), float(max(each[0].high for each in drawn))
@@ -165,8 +173,15 @@ def _chart(scene: Scene, bars: list[Bar], covered: list[Coverage], span_us: int)
     lines.append(_marks(marks))
     lines.append(_time_axis(begins))
     glyphs = scene.glyphs
-    keys = f"{glyphs.rise} up {glyphs.fall} down {glyphs.mean} mean {glyphs.gap} gap or unproven  ? incomplete"
-    return [*lines, line((keys, "dim"))]
+    average = "" if means[-1] is None else f": {plain(_rounded(means[-1], bars[-1].close))} {_trend(means)}"
+    return [
+        *lines,
+        line(
+            (f"{glyphs.rise} up {glyphs.fall} down  {glyphs.mean} mean of {scene.mean}", "dim"),
+            average,
+            (f"  {glyphs.gap} gap or unproven  ? incomplete", "dim"),
+        ),
+    ]
 
 
 def _column(

@@ -1,16 +1,15 @@
 """The overview: each chain, each recording with its symbols, whether all is well, and the last reorgs. Pure."""
 
 from collections.abc import Iterator
-from math import inf
 
 from tidelog.tui import questions
-from tidelog.tui.answers import Chain, Chains, Market, Markets, Readiness, Reorg, Standing, Stats
+from tidelog.tui.answers import Chain, Chains, Market, Markets, Readiness, Reorg, Standing
 from tidelog.tui.figures import age, clock, count, middle, rate
 from tidelog.tui.lines import Line, Style, line, row
-from tidelog.tui.metrics import Samples
 from tidelog.tui.place import Target
 from tidelog.tui.questions import CHAINS, MARKETS, METRICS, READY, STATS, Question
 from tidelog.tui.times import time_us
+from tidelog.tui.views.recordings import STATES, recording_lines, stream_lines
 from tidelog.tui.views.scene import Scene
 from tidelog.tui.world import World, newest_reorgs
 
@@ -18,8 +17,7 @@ __all__ = ["asked", "draw", "entries", "known", "reorg_line", "standing_words"]
 
 REORGS_SHOWN = 3
 REASONS_SHOWN = 4
-NO_SAMPLES = Samples({})
-STATES: dict[str, Style] = {"proven": "good", "unproven": "warn", "gap": "bad"}
+NOTES_SHOWN = 3  # last words of endpoints that failed of late
 
 
 def asked(world: World) -> list[Question]:
@@ -68,7 +66,7 @@ def draw(scene: Scene) -> list[Line]:
     health = list(_health(scene))
     chains = list(_chain_lines(scene))
     reorgs = list(_reorg_lines(scene))
-    recordings = list(_recording_lines(scene))
+    recordings = [*recording_lines(scene, _markets(scene.world)), *stream_lines(scene)]
     fixed = health + chains + reorgs + recordings
     symbols = _symbol_lines(scene, scene.rows - len(fixed))
     return [*health, *chains, *reorgs, *recordings, *symbols]
@@ -101,15 +99,13 @@ def _chain_lines(scene: Scene) -> Iterator[Line]:
     for at, chain in enumerate(chains):
         yield _chain_line(scene, chain, chosen=at == scene.place.cursor)
     yield from _endpoint_lines(scene)
-
-
-def _samples(scene: Scene) -> Samples:
-    found = scene.world.answer(METRICS)
-    return found if isinstance(found, Samples) else NO_SAMPLES
+    found = scene.world.answer(READY)
+    for note in found.notes[:NOTES_SHOWN] if isinstance(found, Readiness) else ():
+        yield line(("    ", ""), (scene.says(note), "dim"))
 
 
 def _chain_line(scene: Scene, chain: Chain, *, chosen: bool) -> Line:
-    samples = _samples(scene)
+    samples = scene.samples
     behind = samples.total("tidelog_chain_blocks_behind", chain=str(chain.chain_id))
     refused = samples.total("tidelog_chain_proof_failures_total")
     head, commit = chain.head, chain.checkpoint
@@ -135,7 +131,7 @@ ENDPOINT_STATES = ("quarantined", "put_aside", "benched")
 
 def _endpoint_lines(scene: Scene) -> Iterator[Line]:
     """Of all chains: the metrics do not say which chain an endpoint is of."""
-    samples = _samples(scene)
+    samples = scene.samples
     for sample in samples.of("tidelog_rpc_endpoint_identified"):
         name = sample.labels.get("endpoint", "")
         values = {
@@ -171,40 +167,6 @@ def reorg_line(scene: Scene, chain_id: int, reorg: Reorg) -> Line:
         (f"{scene.says(reorg.reason)} ", "warn"),
         f"{chain_id}: {reorg.depth} dropped above {count(reorg.fork_number)}: {old} {scene.glyphs.to} {new}",
     )
-
-
-RECORDING_COLUMNS = (10, -7, -8, -12, -10, -5, -7, -7)
-
-
-def _recording_lines(scene: Scene) -> Iterator[Line]:
-    stats, samples = scene.world.answer(STATS), _samples(scene)
-    if not isinstance(stats, Stats) or not stats.recordings:
-        return
-    head = ("recording", "msgs/s", "trades", "ok/unpr./gap", "stored", "wrong", "resyncs", "delay")
-    yield row([(cell, "title") for cell in head], RECORDING_COLUMNS)
-    for each in stats.recordings:
-        name = each.recording
-        worths = [market.book.state for market in _markets(scene.world) if market.recording == name and market.book]
-        per_s = scene.world.per_s(f"frames {name}")
-        if per_s is None:
-            per_s = scene.world.per_s(f"records {name}")
-        mismatches = samples.total("tidelog_market_checksum_mismatches_total", process=name)
-        resyncs = samples.total("tidelog_market_resyncs_total", process=name)
-        late = samples.quantile("tidelog_market_event_latency_seconds", 0.99, process=name)
-        stored_us = time_us(each.time)
-        lag_s = None if stored_us is None else (scene.now_us - stored_us) / 1e6
-        bad = worths.count("unproven") + worths.count("gap")
-        cells: list[str | tuple[str, Style]] = [
-            scene.says(name),
-            rate(per_s),
-            "-" if each.trades is None else count(each.trades),
-            (" / ".join(str(worths.count(state)) for state in STATES), "warn" if bad else "good"),
-            ("-" if lag_s is None else f"{age(lag_s)} ago", "warn" if lag_s is not None and lag_s > 5 else ""),
-            ("-" if mismatches is None else count(int(mismatches)), "warn" if mismatches else ""),
-            "-" if resyncs is None else count(int(resyncs)),
-            "-" if late is None else f"{late * 1000:g}ms" if late < inf else "slow",
-        ]
-        yield row(cells, RECORDING_COLUMNS)
 
 
 def _symbol_lines(scene: Scene, room: int) -> Iterator[Line]:

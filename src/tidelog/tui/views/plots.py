@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from tidelog.tui import questions
-from tidelog.tui.answers import Blocks, Book, Candles, Coverages, Trades
+from tidelog.tui.answers import Block, Blocks, Book, Candles, Coverages, Trades
 from tidelog.tui.figures import EXACT, bars, count
 from tidelog.tui.lines import Line, line
 from tidelog.tui.place import Place
@@ -14,7 +14,7 @@ from tidelog.tui.views.scene import Scene
 from tidelog.tui.views.strip import strip_lines
 from tidelog.tui.world import World
 
-__all__ = ["asked_of_blocks", "asked_of_market", "end_us", "plot_blocks", "plot_market"]
+__all__ = ["asked_of_blocks", "asked_of_market", "blocks_in", "end_us", "plot_blocks", "plot_market"]
 
 GAS_ROWS, LOG_ROWS, DEPTH_ROWS = 8, 4, 5
 
@@ -65,12 +65,17 @@ def asked_of_blocks(chain: int, blocks: int) -> list[Question]:
     return [questions.blocks(chain, blocks)]
 
 
+def blocks_in(world: World, chain: int, blocks: int) -> list[Block]:
+    """The last blocks that were answered, in order."""
+    found = world.answer(questions.blocks(chain, blocks))
+    return found.data[:blocks][::-1] if isinstance(found, Blocks) else []
+
+
 def plot_blocks(scene: Scene, chain: int) -> list[Line]:
     """The last blocks, one a column: how much of its gas each used, and its logs."""
-    found = scene.world.answer(questions.blocks(chain, scene.columns))
-    if not isinstance(found, Blocks) or not found.data:
+    blocks = blocks_in(scene.world, chain, scene.columns)
+    if not blocks:
         return [line(("no blocks are stored yet", "dim"))]
-    blocks = found.data[: scene.columns][::-1]
     gas = [int(each.gas_used) / max(1, int(each.gas_limit)) for each in blocks]
     logs = [float(each.log_count or 0) for each in blocks]
     span = f"blocks {count(blocks[0].number)} to {count(blocks[-1].number)} of chain {chain}"

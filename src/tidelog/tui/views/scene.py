@@ -4,10 +4,14 @@ from typing import NamedTuple
 
 from tidelog.printable import printable
 from tidelog.tui.lines import Glyphs
+from tidelog.tui.metrics import Samples
 from tidelog.tui.place import Place
+from tidelog.tui.questions import METRICS
 from tidelog.tui.world import World
 
 __all__ = ["Scene"]
+
+NO_SAMPLES = Samples({})
 
 
 class Scene(NamedTuple):
@@ -24,6 +28,12 @@ class Scene(NamedTuple):
     large_qty: float | None = None  # from which on a trade is marked
     large_value: float | None = None
     playing: str = "live"  # or where a replay stands
+
+    @property
+    def samples(self) -> Samples:
+        """The metrics; none where there are none."""
+        found = self.world.answer(METRICS)
+        return found if isinstance(found, Samples) else NO_SAMPLES
 
     def says(self, text: object) -> str:
         """What others wrote, as it may be shown."""
