@@ -23,6 +23,7 @@ __all__ = [
     "Form",
     "LogLevel",
     "Mode",
+    "Out",
     "ProgressMode",
     "Several",
     "StatusAddress",
@@ -42,6 +43,10 @@ Db = Annotated[str, Parameter(name="--db", help="sqlite:///PATH or postgresql://
 ChainId = Annotated[int | None, Parameter(help="Which chain; not needed when the store holds one.")]
 Several = Annotated[tuple[str, ...], Parameter(negative="")]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+Out = Annotated[
+    str | None,
+    Parameter(help="Draw into this file, .png or .svg, and not as text; needs pip install 'tidelog[plot]'."),
+]
 Mode: TypeAlias = Literal["auto", "log", "json", "none"]
 ProgressMode = Annotated[
     Mode,

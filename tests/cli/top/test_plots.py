@@ -39,6 +39,37 @@ def test_gas_and_logs_by_block(small: Filled, cli: Cli, monkeypatch: pytest.Monk
     assert "█" in done.out
 
 
+@pytest.mark.parametrize("command", [("market", "plot", "BTC/USD"), ("chain", "plot")])
+def test_a_picture_is_written_and_is_the_same_again(
+    command: tuple[str, ...], small: Filled, cli: Cli, tmp_path: Path
+) -> None:
+    drawn = []
+    for name, begin in (("a.svg", b"<?xml"), ("b.svg", b"<?xml"), ("c.png", b"\x89PNG")):
+        out = tmp_path / name
+        done = cli(*command, "--db", small.url, "--out", str(out))
+        assert (done.code, done.out.strip()) == (0, str(out)), done.err
+        drawn.append(out.read_bytes())
+        assert drawn[-1].startswith(begin)
+    assert drawn[0] == drawn[1]
+    words = b"proven to 10 levels" if command[0] == "market" else b"gas used"
+    assert words in re.sub(rb"<!-- (.*?) -->", rb"\1", drawn[0])  # matplotlib notes in the file what is written
+
+
+def test_a_picture_needs_a_file_of_its_kind_and_matplotlib(
+    small: Filled, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = cli("chain", "plot", "--db", small.url, "--out", "blocks.gif")
+    assert done.code == 2
+    assert "give a file that ends with .png or .svg" in done.err
+    done = cli("chain", "plot", "--db", small.url, "--out", str(tmp_path / "gone" / "blocks.svg"))
+    assert done.code == 2
+    assert "cannot be written: No such file or directory" in done.err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = cli("chain", "plot", "--db", small.url, "--out", "blocks.svg")
+    assert done.code == 2
+    assert "pip install 'tidelog[plot]'" in done.err
+
+
 def test_what_is_not_there_is_told(small: Filled, cli: Cli) -> None:
     for arguments, words in (
         (("market", "plot", "DOGE/EUR"), "the store holds no market 'DOGE/EUR'"),

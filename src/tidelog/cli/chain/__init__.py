@@ -18,6 +18,7 @@ from tidelog.cli.options import (
     Db,
     Form,
     LogLevel,
+    Out,
     ProgressMode,
     Several,
     StatusAddress,
@@ -469,8 +470,8 @@ def transactions(
 
 
 @app.command
-def plot(*, db: Db = DEFAULT_DB, chain_id: ChainId = None) -> None:
-    """Draw gas and logs of the last blocks, one a column, as text."""
+def plot(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, out: Out = None) -> None:
+    """Draw gas and logs of the last blocks, one a column."""
     from tidelog.cli.top.plots import plot_chain
 
-    plot_chain(db, chain_id)
+    plot_chain(db, chain_id, out)

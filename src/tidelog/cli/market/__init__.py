@@ -16,6 +16,7 @@ from tidelog.cli.options import (
     Db,
     Form,
     LogLevel,
+    Out,
     ProgressMode,
     StatusAddress,
     at_least,
@@ -334,8 +335,9 @@ def plot(
     interval: Annotated[str, Parameter(help="10s, 30s, 1m, 5m, 15m, 1h, 4h, 1d.")] = "1m",
     db: Db = DEFAULT_DB,
     name: Name = None,
+    out: Out = None,
 ) -> None:
-    """Draw a symbol's candles up to now, with gaps shaded, its coverage, and the depth of its last book, as text."""
+    """Draw a symbol's candles up to the last one, with gaps shaded, its coverage, and the depth of its last book."""
     from tidelog.cli.top.plots import plot_symbol
 
-    plot_symbol(db, name, symbol, interval)
+    plot_symbol(db, name, symbol, interval, out)
