@@ -1,15 +1,16 @@
 """Events on their way to consumers: as they are published, and as a consumer gets them. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import chain, compress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, compress, repeat
 from typing import get_args, overload
 
 from msgspec import Struct
 
 from tidelog.market.events import Event, EventId
 
-__all__ = ["EventBatch", "Item", "Published"]
+__all__ = ["EventBatch", "Item", "Published", "items_of"]
 
 
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -63,6 +64,21 @@ class Published(Struct, frozen=True, gc=False):
         return bisect_right(self.seqs, id_.seq)
 
 
+_new_id: Callable[[tuple[int, int]], EventId] = partial(tuple.__new__, EventId)  # as `EventId(..)`, in half the time
+
+
+def items_of(published: Published, durable_through: EventId, seqs: Iterable[int] | None = None) -> Iterator[Item]:
+    """Items of what was published, each of which is made when it is its turn.
+
+    Args:
+        durable_through: what is on the disk.
+        seqs: an iterator of those of `published`, for who wants to know how far it has come.
+    """
+    ids = map(_new_id, zip(repeat(published.run), published.seqs if seqs is None else seqs, strict=False))
+    durable = chain(repeat(True, published.through(durable_through)), repeat(False))
+    return map(Item, ids, published.events, durable)
+
+
 class EventBatch(Sequence[Item]):
     """Items that a consumer gets at once, in order: at least one. Immutable; an `Item` is made when it is looked at.
 
@@ -93,9 +109,7 @@ class EventBatch(Sequence[Item]):
         return sum([len(part) for part in self._parts])
 
     def __iter__(self) -> Iterator[Item]:
-        durable_through = self.durable_through
-        for id_, event in zip(self.ids, self.events, strict=True):
-            yield Item(id_, event, id_ <= durable_through)
+        return chain.from_iterable([items_of(part, self.durable_through) for part in self._parts])
 
     @overload
     def __getitem__(self, index: int) -> Item: ...

@@ -11,18 +11,21 @@ import asyncio
 import enum
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import length_hint
 from typing import TypeVar
 
 from msgspec import Struct
 
 from tidelog.market.events import NOTHING, Event, EventId
-from tidelog.market.live.batches import EventBatch, Item, Published
+from tidelog.market.live.batches import EventBatch, Item, Published, items_of
 from tidelog.market.live.pending import InOrder, Latest, Pending
 
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
 ITEMS_AT_ONCE = 8192  # that a consumer gets before others have their turn: twice what a feed takes in one of its own
 TURN_S = 0.05  # ... or for so long, if it is slow
+OPENED_MAX = 512  # items of a quick consumer that are handed out without a look at the clock ...
+QUICK_S = TURN_S / 16  # ... one that is slow now waits less than a turn for the next look, unless all at once
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
 
 
@@ -92,6 +95,9 @@ class _Consumer:
             await self._readable.wait()
             self._turn_s, self._at_once = clock(), 0
 
+    def _settle(self) -> None:
+        """Count what was handed out, where that was not done at once."""
+
     def _lagged(self) -> Lagged:
         missed, self._missed = self._missed, 0
         return Lagged(missed)
@@ -104,6 +110,7 @@ class _Consumer:
     @property
     def statistics(self) -> Statistics:
         """What this consumer has got, has lost, and has still to read, in events."""
+        self._settle()
         lag = self._fanout.published - self._reached
         return Statistics(len(self._pending), self._delivered, self._dropped, self._pending.conflated, lag)
 
@@ -116,6 +123,7 @@ class _Consumer:
     def _put(self, published: Published) -> None:
         wanted = self._wanted(published)
         if len(wanted):
+            self._settle()
             dropped = self._pending.put(wanted)
             self._missed += dropped
             self._dropped += dropped
@@ -124,6 +132,7 @@ class _Consumer:
     def _lose(self, published: Published) -> None:
         lost = len(self._wanted(published))
         if lost:
+            self._settle()
             self._missed += lost
             self._dropped += lost
             self._readable.set()
@@ -143,27 +152,53 @@ class Subscription(_Consumer):
     cancelled loses nothing.
     """
 
+    # What an item costs beside itself is what busy consumers spend their time on. So some are put at hand at once, and
+    # handed out without a look at anything else; what waits is counted again whenever somebody asks or something moves.
+
+    def __init__(
+        self, fanout: "FanOut", policy: Policy, pending_max: int, kinds: frozenset[type[Event]] | None
+    ) -> None:
+        super().__init__(fanout, policy, pending_max, kinds)
+        self._items: Iterator[Item] = iter(())  # at hand
+        self._opened = 0  # so many were, ...
+        self._seqs: Iterator[int] = iter(())  # ... of which these have not been handed out
+        self._part = Published(0, (), (), 0)  # what they are of
+        self._opened_max = 1  # as long as the consumer takes them quickly, twice as many each time
+        self._opened_s = 0.0
+
     def __aiter__(self) -> "Subscription":
         return self
 
     async def __anext__(self) -> Item | Lagged:
-        taken = None
-        if not self._missed and self._at_once < ITEMS_AT_ONCE and self._clock() - self._turn_s <= TURN_S:
-            taken = self._pending.pop()
-        if taken is None:
-            await self._ready()
-            if self._missed:
-                return self._lagged()
-            taken = self._pending.pop()
-            assert taken is not None  # it was ready for that
-        part, place = taken
-        seq = part.seqs[place]
-        self._delivered += 1
-        self._at_once += 1
-        if seq + part.ahead > self._reached:
-            self._reached = seq + part.ahead
-        id_ = tuple.__new__(EventId, (part.run, seq))  # as `EventId(..)`, in half the time
-        return Item(id_, part.events[place], id_ <= self._fanout.durable_through)
+        for item in self._items:
+            return item
+        return await self._next()
+
+    async def _next(self) -> Item | Lagged:
+        """The next one, where no items are at hand: look at everything again."""
+        self._settle()
+        await self._ready()
+        if self._missed:
+            return self._lagged()
+        now_s = self._clock()
+        is_quick = now_s - self._opened_s < QUICK_S
+        self._opened_s = now_s
+        self._opened_max = min(2 * self._opened_max, OPENED_MAX) if is_quick else 1
+        part = self._part = self._pending.next(self._opened_max)
+        self._opened = len(part)
+        self._seqs = iter(part.seqs)
+        self._items = items_of(part, self._fanout.durable_through, self._seqs)
+        return next(self._items)
+
+    def _settle(self) -> None:
+        """Count what was handed out of the items at hand, and have none at hand."""
+        if not self._opened:
+            return
+        handed = self._opened - length_hint(self._seqs)
+        self._opened, self._items = 0, iter(())
+        if handed:
+            self._pending.skip(handed)
+            self._deliver(handed, self._part.seqs[handed - 1] + self._part.ahead)
 
 
 class BatchSubscription(_Consumer):
@@ -276,6 +311,8 @@ class FanOut:
     def durable(self, through: EventId) -> None:
         """The journal has committed every frame up to this one."""
         self.durable_through = max(self.durable_through, through)
+        for subscription in (*self._subscriptions, *self._patient):
+            subscription._settle()
         while self._undurable:
             published = self._undurable[0]
             now = published.through(self.durable_through)

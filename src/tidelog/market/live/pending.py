@@ -25,8 +25,11 @@ class Pending(Protocol):
     def put(self, published: Published) -> int:
         """Take events in; how many had to go for that, the next ones first."""
 
-    def pop(self) -> tuple[Published, int] | None:
-        """Take the next one out: what it is of, and its place there; None: nothing waits."""
+    def next(self, events_max: int) -> Published:
+        """The next ones, in order: at least one, where any wait, and so many at most. They stay until `skip`."""
+
+    def skip(self, count: int) -> None:
+        """Take so many out of those."""
 
     def take(self, events_max: int) -> list[Published]:
         """Take so many out, in order, or all that there are."""
@@ -53,33 +56,24 @@ class InOrder:
         dropped = self._count - self._max
         if dropped <= 0:
             return 0
-        self._skip(dropped)
+        self.skip(dropped)
         return dropped
 
-    def pop(self) -> tuple[Published, int] | None:
-        if not self._parts:
-            return None
+    def next(self, events_max: int) -> Published:
         part, at = self._parts[0], self._at
-        self._count -= 1
-        if at + 1 == len(part.seqs):
-            self._parts.popleft()
-            self._at = 0
-        else:
-            self._at = at + 1
-        return part, at
+        size = min(events_max, len(part.seqs) - at)
+        return part if size == len(part.seqs) else part.part(at, at + size)
 
     def take(self, events_max: int) -> list[Published]:
         found: list[Published] = []
         wanted = min(events_max, self._count)
         while wanted:
-            part, at = self._parts[0], self._at
-            size = min(wanted, len(part.seqs) - at)
-            found.append(part if size == len(part.seqs) else part.part(at, at + size))
-            self._skip(size)
-            wanted -= size
+            found.append(part := self.next(wanted))
+            self.skip(len(part.seqs))
+            wanted -= len(part.seqs)
         return found
 
-    def _skip(self, count: int) -> None:
+    def skip(self, count: int) -> None:
         self._count -= count
         at = self._at + count
         while self._parts and at >= len(self._parts[0].seqs):
@@ -115,10 +109,11 @@ class Latest:
             latest[key] = Published(published.run, published.seqs[place : place + 1], (event,), published.ahead)
         return dropped
 
-    def pop(self) -> tuple[Published, int] | None:
-        for one in self.take(1):
-            return one, 0
-        return None
+    def next(self, events_max: int) -> Published:
+        return next(iter(self._latest.values()))
+
+    def skip(self, count: int) -> None:
+        self.take(count)
 
     def take(self, events_max: int) -> list[Published]:
         return [self._latest.pop(key) for key in [*islice(self._latest, events_max)]]
