@@ -1,9 +1,10 @@
-"""An exchange that plays a file of v2 book frames, in a process of its own, with the time of sending in each.
+"""An exchange that plays a file of v2 frames, in a process of its own, with the time of sending in each.
 
 Run as `python -m bench.exchange FILE ROUNDS PER_SECOND AT_ONCE`: to each subscriber the file so many times, so many
 frames per second, so many in one write. It prints its URL. The time is
 CLOCK_MONOTONIC, which all processes of a machine share, written as a date after 1970 where the frame has its own.
-With 0 a second the frames go out as they are, as fast as the socket takes them.
+With 0 a second the frames go out as they are, as fast as the socket takes them. Whoever subscribes to the book gets
+all of the file, in its order, so that trades and tickers which are in it stay where they are.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from tidelog.sim.exchange.wire.server import ExchangeServer
 
 EPOCH = datetime(1970, 1, 1)
 STAMP = b'"timestamp":"'
+FRAMES_AT_ONCE = 1_000  # in one write, where it goes as fast as it can: some 200 kB
 STAMP_CHARS = len("1970-01-01T00:00:00.000000Z")
 
 Chunk = tuple[int, bytes]
@@ -55,21 +57,29 @@ def stamped(frame: bytes, stamp: bytes) -> bytes:
 
 
 class StampingServer(ExchangeServer):
-    def __init__(self, exchange: SimExchange, at_once: int) -> None:
+    def __init__(self, exchange: SimExchange, frames: Sequence[bytes], at_once: int) -> None:
         super().__init__(exchange)
+        self._frames = frames
         self._at_once = at_once
+        self._pieces: list[Chunk] = []  # of a stream that is as fast as it goes: nothing is made meanwhile
 
     def chunks(self, stream: tuple[str, str, str | None]) -> Sequence[Chunk]:
         recording = self.exchange.recording
         assert recording is not None
-        if recording.per_second is None:  # as fast as it goes: nothing is made meanwhile
-            return super().chunks(stream)
-        return Stamped(recording.stream(*stream), self._at_once)
+        if stream[1] != "book":
+            return []
+        if recording.per_second is not None:
+            return Stamped(self._frames, self._at_once)
+        if not self._pieces:
+            for at in range(0, len(self._frames), FRAMES_AT_ONCE):
+                piece = self._frames[at : at + FRAMES_AT_ONCE]
+                self._pieces.append((len(piece), b"".join(map(framing.encode, piece))))
+        return self._pieces
 
 
 async def serve(frames: Sequence[bytes], rounds: int, per_second: float, at_once: int) -> None:
     recording = Recording(frames, paced=False, rounds=rounds, per_second=per_second or None)
-    async with StampingServer(SimExchange(pairs=(), recording=recording), at_once) as server:
+    async with StampingServer(SimExchange(pairs=(), recording=recording), frames, at_once) as server:
         print(server.url(), flush=True)
         await asyncio.Event().wait()
 

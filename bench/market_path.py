@@ -2,7 +2,8 @@
 
     TIDELOG_SHARED=../shared python -m bench.market_path
 
-The exchange plays recorded frames (made-up ones, where there is no recording) from a process of its own. A rate is
+The exchange plays recorded frames (made-up ones, where there is no recording) from a process of its own: those of a
+book, and the same with as many made-up trades and tickers between them. A rate is
 from the first frames in the consumer's hand to the last one, latency from before the exchange's write to the
 consumer's hand, on one clock; `json.loads` gets the same frames in the same run.
 A journal of the same frames, many times over, is replayed and loaded by the compiled core and in Python, in turns.
@@ -23,9 +24,9 @@ from typing import NamedTuple, NoReturn
 
 import psutil
 
-from bench.market import RECORDINGS, SYMBOL, days_later, parse, seconds
+from bench.market import RECORDINGS, SYMBOL, days_later, parse, quiet_feed, seconds
 from tidelog import compiled
-from tidelog.market.events import BookDelta, BookSnapshot, micros
+from tidelog.market.events import BookDelta, BookSnapshot, Event, Tickers, Trades, micros
 from tidelog.market.journal.writer import open_journal
 from tidelog.market.live.fanout import Lagged
 from tidelog.market.live.feed import Feed
@@ -58,6 +59,16 @@ DAY_US = 86_400_000_000  # between two rounds in the journal: more than any reco
 READ_ROUNDS = 3
 
 
+class Played(NamedTuple):
+    """What the exchange plays."""
+
+    path: Path
+    rounds: int  # so often
+    frames: Sequence[bytes]  # all of it, as often
+    channels: tuple[str, ...] = ("book",)  # the book's last: with its subscription it begins
+    kinds: tuple[type[Event], ...] = (BookDelta, BookSnapshot)
+
+
 class Taken(NamedTuple):
     """What a consumer saw of one connection. Times are CLOCK_MONOTONIC."""
 
@@ -79,23 +90,24 @@ def exchange(path: Path, rounds: int, per_second: float, at_once: int) -> Iterat
         process.wait()
 
 
-def feed_of(url: str, journal: Path) -> Feed:
-    return Feed([SYMBOL], ["book"], journal=str(journal), url=url, transport=PicoWebSocket(limits=UNBOUNDED))
+def feed_of(url: str, journal: Path, channels: Sequence[str]) -> Feed:
+    return Feed([SYMBOL], channels, journal=str(journal), url=url, transport=PicoWebSocket(limits=UNBOUNDED))
 
 
 def gone_wrong(what: str) -> NoReturn:
     sys.exit(f"{what}: this machine is too busy to measure on")
 
 
-async def take(url: str, journal: Path, frames: int) -> Taken:
-    """Consume so many book frames of a new feed, one by one, and look at a field of each."""
+async def take(url: str, journal: Path, played: Played) -> Taken:
+    """Consume all frames of a new feed, one by one, and look at a field of each, if all are of a book."""
     taken = first_ns = 0
-    async with feed_of(url, journal) as feed:
-        async for item in feed.events(pending_max=2 * BURST_FRAMES, kinds=(BookDelta, BookSnapshot)):
+    frames, books_only = len(played.frames), played.channels == ("book",)
+    async with feed_of(url, journal, played.channels) as feed:
+        async for item in feed.events(pending_max=2 * BURST_FRAMES, kinds=played.kinds):
             if isinstance(item, Lagged):
                 gone_wrong(f"the consumer missed {item.missed} events")
             first_ns = first_ns or time.monotonic_ns()
-            taken += item.event.symbol == SYMBOL  # type: ignore[union-attr]
+            taken += item.event.symbol == SYMBOL if books_only else 1  # type: ignore[union-attr]
             if taken == frames:
                 break
         now_ns = time.monotonic_ns()
@@ -105,11 +117,12 @@ async def take(url: str, journal: Path, frames: int) -> Taken:
     return Taken(first_ns, now_ns, frames - 1)
 
 
-async def take_batches(url: str, journal: Path, frames: int) -> Taken:
+async def take_batches(url: str, journal: Path, played: Played) -> Taken:
     """The same, in batches, of which nothing is looked at."""
     first_ns = now_ns = taken = first = 0
-    async with feed_of(url, journal) as feed:
-        async for batch in feed.batches(pending_max=2 * BURST_FRAMES, kinds=(BookDelta, BookSnapshot)):
+    frames = len(played.frames)
+    async with feed_of(url, journal, played.channels) as feed:
+        async for batch in feed.batches(pending_max=2 * BURST_FRAMES, kinds=played.kinds):
             if isinstance(batch, Lagged):
                 gone_wrong(f"the consumer missed {batch.missed} events")
             now_ns = time.monotonic_ns()
@@ -142,29 +155,38 @@ async def take_timed(url: str, journal: Path, frames: int) -> Taken:
     return Taken(first_ns, now_ns, frames - 1, latencies)
 
 
-async def throughput(path: Path, frames: Sequence[bytes], folder: Path) -> None:
+async def throughput(played: Played, folder: Path) -> None:
     """Messages per second when they come as fast as they are taken: the median of the bursts."""
-    rounds = max(1, BURST_FRAMES // len(frames))
-    played = [*frames] * rounds
     figures: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-    with exchange(path, rounds, 0, 100) as url:
+    frames, size = played.frames, len(played.frames)
+    with exchange(played.path, played.rounds, 0, 100) as url:
         for burst in range(max(BURSTS.values())):
             for core in paths():
                 for what, consume in (("events", take), ("batches", take_batches)):
                     if burst >= BURSTS[core]:
                         continue
                     with using(core):
-                        base_s, base_busy_s = seconds(parse, played), busy(parse, played)
+                        base_s, base_busy_s = seconds(parse, frames), busy(parse, frames)
                         begun_s = time.thread_time()
-                        taken = await consume(url, folder / f"{what}-{core}-{burst}.journal", len(played))
+                        taken = await consume(url, folder / f"{what}-{core}-{burst}-{size}.journal", played)
                         busy_s = time.thread_time() - begun_s
                     each_s = (taken.last_ns - taken.first_ns) / 1e9 / taken.frames
-                    found = (1 / each_s, base_s / len(played) / each_s, base_busy_s / busy_s)
+                    found = (1 / each_s, base_s / size / each_s, base_busy_s / busy_s)
                     figures.setdefault((what, core), []).append(found)
-    print(f"  bursts of {len(played):,}; the second ratio is of processor time, connecting and closing included")
+    print(f"  bursts of {size:,}; the second ratio is of processor time, connecting and closing included")
     for (what, core), each in figures.items():
         rate, ratio, of_busy = (statistics.median(column) for column in zip(*each, strict=True))
         print(f"  {f'{what}: {core}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads   {of_busy:5.2f} x")
+
+
+def mixed(frames: Sequence[bytes], folder: Path) -> Played:
+    """Frames of a book over many days, and between two of them a trade or a ticker."""
+    path, others, all_of_them = folder / "mixed.jsonl", iter(quiet_feed(BURST_FRAMES)), list[bytes]()
+    for day in range(BURST_FRAMES // len(frames) // 2):
+        for frame in frames:
+            all_of_them += (days_later(frame, day), next(others))
+    path.write_bytes(b"\n".join(all_of_them))
+    return Played(path, 1, all_of_them, ("trade", "ticker", "book"), (BookDelta, BookSnapshot, Trades, Tickers))
 
 
 def paths() -> tuple[str, ...]:
@@ -298,7 +320,10 @@ async def main() -> None:
         size = sum(map(len, frames)) / len(frames)
         kind = "recorded" if RECORDED.exists() else "made-up"
         print(f"from socket to consumer, {kind} book frames of {size:.0f} bytes")
-        await throughput(path, frames, folder)
+        rounds = max(1, BURST_FRAMES // len(frames))
+        await throughput(Played(path, rounds, [*frames] * rounds), folder)
+        print("the same with trades and tickers, half of all frames")
+        await throughput(mixed(frames, folder), folder)
         for core in paths():
             with using(core):
                 for per_second in OFFERED_PER_S[core]:
