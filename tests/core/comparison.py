@@ -23,7 +23,7 @@ from tests.chain.test_native_stored import (
     moved_between_columns,
     stored,
 )
-from tests.market.gathers import play
+from tests.market.gathers import learn_paces, play, play_again
 from tests.market.stretches import SYMBOLS, made_up
 from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.verify import VerifiedBlock
@@ -131,6 +131,8 @@ def gathers_of_frames_mean_the_same() -> None:
     for protocol in SYMBOLS:
         for seed in range(GATHERED):
             assert play(protocol, seed, 150).taken > 0, f"{protocol}, feed {seed}"
+        assert learn_paces(protocol)["trades"] > 50
+    assert play_again()["snapshots"] > 5
 
 
 COMPARISONS = (

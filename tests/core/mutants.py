@@ -166,13 +166,23 @@ MUTANTS: dict[str, Patch] = {
     ),
     "gathered_when_the_session_has_to_look": Patch(
         "pure/src/market/books.rs",
-        "if at_us >= lent.due_us {",
-        "if at_us >= lent.due_us.max(NEVER) {",
+        "if at_us >= lent.due_us {\n                return None;",
+        "if at_us >= lent.due_us.max(NEVER) {\n                return None;",
     ),
     "first_checksum_of_a_gather_noted": Patch(
         "pure/src/market/books.rs",
-        "            lent.seen.checksum = update.checksum;",
-        "            if lent.seen.updates == 1 {\n                lent.seen.checksum = update.checksum;\n            }",
+        "        seen.checksum = checksum;",
+        "        if seen.updates + seen.snapshots == 0 {\n            seen.checksum = checksum;\n        }",
+    ),
+    "older_snapshot_taken": Patch(
+        "pure/src/market/book.rs",
+        "let is_late = stamp_us.is_some() && stamp_us < self.stamp_us;",
+        "let is_late = stamp_us.is_none() && self.stamp_us.is_none() && checksum == 0;",
+    ),
+    "trades_gathered_when_the_session_has_to_look": Patch(
+        "pure/src/market/books.rs",
+        "at_us >= followed.due_us {\n            return None;",
+        "at_us >= followed.due_us.max(NEVER) {\n            return None;",
     ),
     "gathered_frame_journaled_later_than_it_came": Patch(
         "python/src/frames.rs",

@@ -1,17 +1,21 @@
 """Frames through a core as a live feed gives them, many at a time, and beside it one by one in Python."""
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import count, repeat
+from zlib import crc32
 
 from msgspec.structs import replace
 
-from tests.market.stretches import MadeUp, raise_fault
+from tests.market.stretches import TRADES_AND_TICKERS, MadeUp, raise_fault
 from tidelog.market.book.lending import OnFault, Room
 from tidelog.market.core import Core
-from tidelog.market.events import Connected, Event, EventId, Resync, Started, Stream
+from tidelog.market.events import Connected, Disconnected, Event, EventId, Resync, Started, Stream
 from tidelog.market.records import Kind, Record, array_head, encode_records
 from tidelog.market.session.controls import Connect, Control, Ping, Subscribe, Wanted, encode_control
 from tidelog.market.session.limits import PaceLimits, SessionLimits
+from tidelog.market.session.subscription.subscriptions import Phase
 from tidelog.market.venues import venue_of
 
 START_US = 1_700_000_000_000_000
@@ -28,18 +32,28 @@ class Paths:
         depths: dict[str, int],
         on_fault: OnFault = raise_fault,
         limits: SessionLimits | None = None,
+        channels: Sequence[Stream] = (),
     ) -> None:
         self.core = Core(digest=True, gathers=on_fault, limits=limits)
         self.plain = Core(digest=True, limits=limits)
         self.at_us = START_US
         self.seq = 0
         self.taken = self.left = 0
-        controls: list[Control] = [Started(protocol), Connect(), Connected()]
-        for number, (symbol, depth) in enumerate(depths.items(), 1):
-            stream = Stream("book", depth)
-            controls += [Wanted(stream, (symbol,)), Subscribe(stream, (symbol,), number)]
-        for control in controls:
-            self.control(control)
+        self.counts: Counter[str] = Counter()  # of what was taken
+        self._wanted = [
+            (stream, symbol) for symbol, depth in depths.items() for stream in (Stream("book", depth), *channels)
+        ]
+        self.control(Started(protocol))
+        for stream, symbol in self._wanted:
+            self.control(Wanted(stream, (symbol,)))
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect, and ask for everything."""
+        self.control(Connect())
+        self.control(Connected())
+        for number, (stream, symbol) in enumerate(self._wanted, self.plain.session.session_state.next_req_id):
+            self.control(Subscribe(stream, (symbol,), number))
 
     def control(self, control: Control) -> None:
         self.seq += 1
@@ -62,11 +76,12 @@ class Paths:
             else:
                 events += gathered.events
                 self.taken += gathered.frames
+                self.counts.update(gathered.counts._asdict())
                 taken = frames[begin : len(events)]
                 packed = encode_records([(Kind.IN.value, self.at_us, frame) for frame in taken])
                 assert array_head(len(taken)) + gathered.packed == packed
                 assert gathered.size == sum(len(frame) + room.record_bytes for frame in taken)
-                assert gathered.updates + gathered.heartbeats == len(taken) == len(gathered.events)
+                assert sum(gathered.counts) == len(taken) == len(gathered.events)
             self._follow(frames[begin : len(events)], events[begin:])
         return events
 
@@ -101,32 +116,103 @@ def impatient(protocol: str) -> SessionLimits:
     return replace(limits, silence=replace(limits.silence, pace=pace))
 
 
-def play(protocol: str, seed: int, count: int = 300) -> Paths:
+def play(protocol: str, seed: int, size: int = 300) -> Paths:
     """A made-up feed, in pieces of all sizes, with what a session decides in between."""
     rng, feed = random.Random(seed), MadeUp(protocol, seed)
-    frames = feed.frames(count)
-    paths = Paths(protocol, feed.depths, limits=impatient(protocol))
-    begin, trusted = len(feed.depths), [*feed.depths]
+    frames = feed.frames(size)
+    channels = TRADES_AND_TICKERS if seed % 3 else ()
+    paths = Paths(protocol, feed.depths, limits=impatient(protocol), channels=channels)
+    begin, doubted = len(feed.depths), 0
     paths.frames(frames[:begin])  # snapshots
     while begin < len(frames):
-        size = rng.choice((1, 2, 7, 40, 300))
+        many = rng.choice((1, 2, 7, 40, 300))
         paths.at_us += rng.choice((0, 1, 500, 20_000))
-        paths.frames(frames[begin : begin + size])
-        begin += size
+        paths.frames(frames[begin : begin + many])
+        begin += many
         if rng.random() < 0.1:
             paths.control(Ping(9))
-        if trusted and rng.random() < 0.1:
-            paths.control(Resync("book", trusted.pop(), None, "doubted", paths.at_us + 10**9))
+        held = [one for one in paths.plain.session.session_state.subscriptions if one.phase is Phase.HELD]
+        if held and doubted < 3 and rng.random() < 0.1:
+            one = rng.choice(held)
+            paths.control(Resync(one.stream.channel, one.symbol, None, "doubted", paths.at_us + 10**9))
+            doubted += 1
+        if rng.random() < 0.02:
+            paths.control(Disconnected("lost"))
+            paths.connect()
         if rng.random() < 0.1:
             paths.assert_same()
     paths.assert_same()
     return paths
 
 
-def gathered(feed: MadeUp, count: int) -> list[tuple[bytes, Event]]:
+def learn_paces(protocol: str) -> Counter[str]:
+    """Trades, then tickers, three at a time: their paces are learned in the middle of a gather; what was taken."""
+    counts: Counter[str] = Counter()
+    for frames in (_trades(protocol), _tickers(protocol)):
+        paths = Paths(protocol, {"BTC/USD": 10}, limits=impatient(protocol), channels=TRADES_AND_TICKERS)
+        for _ in range(40):
+            paths.at_us += 7_000
+            paths.frames([next(frames) for _ in range(3)])
+        paths.assert_same()
+        counts += paths.counts
+    return counts
+
+
+def _trades(protocol: str) -> Iterator[bytes]:
+    for number in count(1):
+        yield (
+            b'[337,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USD"]'
+            if protocol == "v1"
+            else b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell","price":5541.2,'
+            b'"qty":0.15,"ord_type":"limit","trade_id":%d,"timestamp":"2023-09-25T07:49:37.708706Z"}]}' % number
+        )
+
+
+def _tickers(protocol: str) -> Iterator[bytes]:
+    return repeat(
+        b'[340,{"a":["5525.4",1,"1.0"],"b":["5525.1",1,"1.0"],"c":["5525.1","0.004"],"v":["2634.1","3591.2"],'
+        b'"p":["5631.4","5653.8"],"t":[11493,16267],"l":["5505.0","5505.0"],"h":["5783.0","5783.0"],'
+        b'"o":["5760.7","5763.4"]},"ticker","XBT/USD"]'
+        if protocol == "v1"
+        else b'{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":5525.1,"bid_qty":1.0,"ask":5525.4,'
+        b'"ask_qty":1.0,"last":5525.1,"volume":2634.1,"vwap":5631.4,"low":5505.0,"high":5783.0,"change":-0.1,'
+        b'"change_pct":-0.2}]}'
+    )
+
+
+def play_again() -> Counter[str]:
+    """Snapshots between updates, some of them older, unproven, crossed or in other decimals; what was taken."""
+
+    def frame(kind: str, bids: str, asks: str, proven: bytes, second: int | None) -> bytes:
+        stamp = "" if second is None else f',"timestamp":"2024-01-01T00:00:{second:02}.000000Z"'
+        sides = f'"bids":[{bids}],"asks":[{asks}]'
+        content = f'{{"symbol":"BTC/USD",{sides},"checksum":{crc32(proven)}{stamp}}}'
+        return f'{{"channel":"book","type":"{kind}","data":[{content}]}}'.encode()
+
+    bids, asks = '{"price":9.5,"qty":3},{"price":9.4,"qty":1}', '{"price":9.6,"qty":2}'
+    paths = Paths("v2", {"BTC/USD": 10})
+    for second in range(10, 40, 3):
+        whole = frame("snapshot", bids, asks, b"962953941", second)
+        update = frame("update", '{"price":9.5,"qty":4}', "", b"962954941", second + 1)
+        others = [
+            frame("snapshot", bids, asks, b"962953941", second),
+            frame("snapshot", bids, asks, b"962953942", None),
+            frame("snapshot", bids, bids, b"953941953941", None),
+            frame("snapshot", bids, '{"price":9.60,"qty":2}', b"96029503940", None),
+        ]
+        for other in (b"", *others):
+            paths.at_us += 1_000
+            paths.frames([whole, whole, update, *[other][not other :]])
+            whole = frame("snapshot", bids, asks, b"962953941", None)
+            paths.frames([whole, update, whole])
+    paths.assert_same()
+    return paths.counts
+
+
+def gathered(feed: MadeUp, size: int) -> list[tuple[bytes, Event]]:
     """Frames of a feed, and what they say by a core that gathers; those of snapshots are left out."""
-    frames = feed.frames(count)
-    paths = Paths(feed.protocol, feed.depths)
+    frames = feed.frames(size)
+    paths = Paths(feed.protocol, feed.depths, channels=TRADES_AND_TICKERS)
     first = len(feed.depths)  # snapshots
     paths.frames(frames[:first])
     found = []

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from tests.chain.native import needs_core
-from tests.market.gathers import gathered
+from tests.market.gathers import Paths, gathered
 from tests.market.stretches import SYMBOLS, MadeUp
-from tidelog.market.events import BookDelta, BookSnapshot, Event, EventId, Heartbeat
+from tidelog.market.events import BookDelta, BookSnapshot, Event, EventId, Heartbeat, Tickers, Trades
 from tidelog.market.kraken import v1, v2
 from tidelog.market.live.batches import Item
 from tidelog.market.live.monitoring.figures import exchange_time
@@ -40,7 +40,8 @@ def made(request: pytest.FixtureRequest, maker: str) -> Made:
     if maker == "codec":
         return [decode(frame) for frame in frames], [decode(frame) for frame in frames]
     found = [pair for seed in SEEDS for pair in gathered(MadeUp(request.param, seed), 150)]
-    assert {type(event).__module__ for _, event in found} > {"tidelog_core"}
+    by_core = {type(event).__name__ for _, event in found if type(event).__module__ == "tidelog_core"}
+    assert by_core >= {"BookDelta", "Trades", "Tickers"}
     return [decode(frame) for frame, _ in found], [event for _, event in found]
 
 
@@ -76,6 +77,44 @@ def test_class_and_matching(made: Made) -> None:
                 assert (checksum, timestamp, sequence) == (one.checksum, one.timestamp, one.sequence)
         assert conflation_key(other) == conflation_key(one)
         assert exchange_time(other) == exchange_time(one)
+
+
+def test_trades_and_tickers(made: Made) -> None:
+    pairs = [(one, other) for one, other in zip(*made, strict=True) if isinstance(one, Trades | Tickers)]
+    assert {one.__class__ for one, _ in pairs} == {Trades, Tickers}
+    for one, other in pairs:
+        assert other.__class__ is one.__class__
+        match other:
+            case Trades(trades, snapshot=snapshot):
+                assert isinstance(one, Trades)
+                assert (trades, snapshot) == (one.trades, one.snapshot)
+            case Tickers(tickers):
+                assert isinstance(one, Tickers)
+                assert tickers == one.tickers
+            case _:
+                pytest.fail("it is one of the two")
+        assert conflation_key(other) == conflation_key(one)
+        assert exchange_time(other) == exchange_time(one)
+
+
+@needs_core
+def test_a_snapshot_of_the_core_is_one() -> None:
+    feed = MadeUp("v2", 0)
+    frame = next(frame for frame in feed.frames(3) if b'"snapshot"' in frame)
+    paths = Paths("v2", feed.depths)
+    paths.frames([frame])
+    (other,), one = paths.frames([frame]), v2.decode(frame)
+    assert type(other).__module__ == "tidelog_core"
+    assert isinstance(one, BookSnapshot)
+    assert isinstance(other, BookSnapshot)
+    assert not isinstance(other, BookDelta)
+    assert (other, hash(other), repr(other)) == (one, hash(one), repr(one))
+    assert [getattr(other, name) for name in BookSnapshot.__struct_fields__] == [
+        getattr(one, name) for name in BookSnapshot.__struct_fields__
+    ]
+    assert pickle.loads(pickle.dumps(other)) == one
+    assert msgspec.json.encode(other) == msgspec.json.encode(one)
+    assert conflation_key(other) == conflation_key(one)
 
 
 def test_fields(made: Made) -> None:

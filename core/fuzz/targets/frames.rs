@@ -40,9 +40,9 @@ fuzz_target!(|data: &[u8]| {
         bids: (1..=10).map(|n| (300_000 - n, n)).collect(),
         asks: (1..=10).map(|n| (300_000 + n, n)).collect(),
     };
-    let place = books.lend(name.as_bytes(), b"BTC/USD", &content, NEVER);
+    let place = books.lend(name.as_bytes(), b"BTC/USD", &content, NEVER, true);
     for is_ticker in [false, true] {
-        assert!(books.follow(name.as_bytes(), b"BTC/USD", is_ticker, None).is_some());
+        assert!(books.follow(name.as_bytes(), b"BTC/USD", is_ticker, None, NEVER).is_some());
     }
     let packed = packed(frames);
     let (mut begin, mut first) = (5, 1);

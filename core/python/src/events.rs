@@ -12,99 +12,158 @@ use tidelog_pure::market::v2;
 /// What Python knows of events, shared by all of a feed.
 #[pyclass(frozen, module = "tidelog_core")]
 pub struct Contract {
-    pub kind: Py<PyAny>,      // `tidelog.market.events.BookDelta`
+    pub kinds: Kinds,
     pub decode: Py<PyAny>,    // a frame to an event
     pub time: Py<PyAny>,      // ISO 8601 to a time
     pub heartbeat: Py<PyAny>, // the event of that name
 }
 
-/// An update of a book, proven, as its frame has it. `BookDelta` to who asks for its class, and in all that it does.
-#[pyclass(frozen, module = "tidelog_core")]
-pub struct BookDelta {
+/// Classes of `tidelog.market.events`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Kinds {
+    book_delta: Py<PyAny>,
+    book_snapshot: Py<PyAny>,
+    trades: Py<PyAny>,
+    tickers: Py<PyAny>,
+}
+
+/// What a frame says, read when it is looked at.
+struct Lazy {
     contract: Py<Contract>,
-    frame: Py<PyBytes>, // its own: nothing else is kept by an event that is kept
-    symbol: Py<PyString>,
-    checksum: u32,
-    stamped: bool,
+    frame: Py<PyBytes>,          // its own: nothing else is kept by an event that is kept
     made: PyOnceLock<Py<PyAny>>, // of Python's own class
 }
 
-impl BookDelta {
+impl Lazy {
     fn made<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         let made = self.made.get_or_try_init(py, || self.contract.get().decode.call1(py, (&self.frame,)))?;
         Ok(made.bind(py))
     }
 }
 
-#[pymethods]
-impl BookDelta {
-    /// For msgspec, which encodes these fields by their names.
-    #[classattr]
-    #[pyo3(name = "__dataclass_fields__")]
-    fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
-        let fields = PyDict::new(py);
-        for name in ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"] {
-            fields.set_item(name, py.None())?;
+/// What is known of a book's message before its frame is read again.
+struct Message {
+    symbol: Py<PyString>,
+    checksum: u32,
+    is_stamped: bool,
+}
+
+/// An event that is one of Python's class to who asks for its class, and in all that it does.
+macro_rules! event {
+    ($(#[$doc:meta])* $name:ident($known:ty) is $kind:ident, $fields:expr, { $($getters:tt)* }) => {
+        $(#[$doc])*
+        #[pyclass(frozen, module = "tidelog_core")]
+        pub struct $name {
+            lazy: Lazy,
+            #[allow(dead_code)] // of some kinds nothing is
+            known: $known,
         }
-        Ok(fields.unbind())
-    }
 
-    #[getter(__class__)]
-    fn class(&self, py: Python<'_>) -> Py<PyAny> {
-        self.contract.get().kind.clone_ref(py)
-    }
+        #[pymethods]
+        impl $name {
+            /// For msgspec, which encodes these fields by their names.
+            #[classattr]
+            #[pyo3(name = "__dataclass_fields__")]
+            fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
+                let fields = PyDict::new(py);
+                for name in $fields {
+                    fields.set_item(name, py.None())?;
+                }
+                Ok(fields.unbind())
+            }
 
-    #[getter]
-    fn symbol(&self, py: Python<'_>) -> Py<PyString> {
-        self.symbol.clone_ref(py)
-    }
+            #[getter(__class__)]
+            fn class(&self, py: Python<'_>) -> Py<PyAny> {
+                self.lazy.contract.get().kinds.$kind.clone_ref(py)
+            }
 
-    #[getter]
-    fn checksum(&self) -> u32 {
-        self.checksum
-    }
+            $($getters)*
 
-    #[getter]
-    fn timestamp(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if !self.stamped {
-            return Ok(py.None());
+            fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+                self.lazy.made(py)?.getattr(name)
+            }
+
+            fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
+                let py = other.py();
+                let made = self.lazy.made(py)?;
+                match other.cast::<$name>() {
+                    Ok(other) => made.rich_compare(other.get().lazy.made(py)?, op),
+                    Err(_) => made.rich_compare(other, op),
+                }
+            }
+
+            fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+                self.lazy.made(py)?.hash()
+            }
+
+            fn __repr__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+                self.lazy.made(py)?.repr()
+            }
+
+            fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.lazy.made(py)?.call_method0("__reduce__")
+            }
         }
-        match v2::stamp_text(self.frame.as_bytes(py)) {
-            Some(text) => self.contract.get().time.call1(py, (text,)),
-            None => Ok(self.made(py)?.getattr("timestamp")?.unbind()),
+    };
+}
+
+/// ... of a book, proven.
+macro_rules! book_event {
+    ($(#[$doc:meta])* $name:ident is $kind:ident) => {
+        event! {
+            $(#[$doc])*
+            $name(Message) is $kind, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
+                #[getter]
+                fn symbol(&self, py: Python<'_>) -> Py<PyString> {
+                    self.known.symbol.clone_ref(py)
+                }
+
+                #[getter]
+                fn checksum(&self) -> u32 {
+                    self.known.checksum
+                }
+
+                #[getter]
+                fn timestamp(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                    if !self.known.is_stamped {
+                        return Ok(py.None());
+                    }
+                    match v2::stamp_text(self.lazy.frame.as_bytes(py)) {
+                        Some(text) => self.lazy.contract.get().time.call1(py, (text,)),
+                        None => Ok(self.lazy.made(py)?.getattr("timestamp")?.unbind()),
+                    }
+                }
+            }
         }
-    }
+    };
+}
 
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        self.made(py)?.getattr(name)
-    }
+book_event! {
+    /// An update of a book.
+    BookDelta is book_delta
+}
 
-    fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
-        let py = other.py();
-        let made = self.made(py)?;
-        match other.cast::<BookDelta>() {
-            Ok(other) => made.rich_compare(other.get().made(py)?, op),
-            Err(_) => made.rich_compare(other, op),
-        }
-    }
+book_event! {
+    /// A whole book.
+    BookSnapshot is book_snapshot
+}
 
-    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.made(py)?.hash()
-    }
+event! {
+    /// The trades of a frame.
+    Trades(()) is trades, ["trades", "snapshot"], {}
+}
 
-    fn __repr__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        self.made(py)?.repr()
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.made(py)?.call_method0("__reduce__")
-    }
+event! {
+    /// A ticker.
+    Tickers(()) is tickers, ["tickers"], {}
 }
 
 /// The names of events' types, by what a frame was.
 fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Update { .. } => "BookDelta",
+        Kind::Snapshot { .. } => "BookSnapshot",
         Kind::Heartbeat => "Heartbeat",
         Kind::Trades => "Trades",
         Kind::Ticker => "Tickers",
@@ -138,19 +197,28 @@ impl Events {
     }
 
     fn event<'py>(&self, py: Python<'py>, frame: &Frame) -> PyResult<Bound<'py, PyAny>> {
-        let Kind::Update { place, checksum, is_stamped } = frame.kind else {
-            return Ok(self.contract.get().heartbeat.bind(py).clone());
-        };
-        let symbol = self.symbols.get(place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
-        let event = BookDelta {
+        let lazy = || Lazy {
             contract: self.contract.clone_ref(py),
             frame: PyBytes::new(py, &self.packed.as_bytes(py)[frame.begin..frame.end]).unbind(),
-            symbol: symbol.clone_ref(py),
-            checksum,
-            stamped: is_stamped,
             made: PyOnceLock::new(),
         };
-        Ok(Bound::new(py, event)?.into_any())
+        let message = |place: usize, checksum, is_stamped| {
+            let symbol = self.symbols.get(place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
+            Ok::<_, PyErr>(Message { symbol: symbol.clone_ref(py), checksum, is_stamped })
+        };
+        Ok(match frame.kind {
+            Kind::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),
+            Kind::Update { place, checksum, is_stamped } => {
+                let known = message(place, checksum, is_stamped)?;
+                Bound::new(py, BookDelta { lazy: lazy(), known })?.into_any()
+            }
+            Kind::Snapshot { place, checksum, is_stamped } => {
+                let known = message(place, checksum, is_stamped)?;
+                Bound::new(py, BookSnapshot { lazy: lazy(), known })?.into_any()
+            }
+            Kind::Trades => Bound::new(py, Trades { lazy: lazy(), known: () })?.into_any(),
+            Kind::Ticker => Bound::new(py, Tickers { lazy: lazy(), known: () })?.into_any(),
+        })
     }
 
     /// Those of these frames alone. Where they are little of what is here, the rest is not kept by them.

@@ -1,6 +1,6 @@
 //! Frames of a socket in; what was taken of them out.
 
-use crate::events::{Contract, Events, Frame, Symbols};
+use crate::events::{Contract, Events, Frame, Kinds, Symbols};
 use crate::market::Books;
 use crate::websocket::Messages;
 use pyo3::exceptions::PyIndexError;
@@ -62,19 +62,13 @@ pub struct Frames {
 #[pymethods]
 impl Frames {
     /// Args:
-    ///     kind: Python's class of a book's updates.
+    ///     kinds: Python's classes of events, by name.
     ///     decode: reads one frame, by itself.
     ///     time: reads a time.
     ///     heartbeat: the event of that name.
     #[new]
-    fn new(
-        py: Python<'_>,
-        kind: Py<PyAny>,
-        decode: Py<PyAny>,
-        time: Py<PyAny>,
-        heartbeat: Py<PyAny>,
-    ) -> PyResult<Frames> {
-        let contract = Py::new(py, Contract { kind, decode, time, heartbeat })?;
+    fn new(py: Python<'_>, kinds: Kinds, decode: Py<PyAny>, time: Py<PyAny>, heartbeat: Py<PyAny>) -> PyResult<Frames> {
+        let contract = Py::new(py, Contract { kinds, decode, time, heartbeat })?;
         Ok(Frames { contract, symbols: Symbols::default(), packed: Vec::new() })
     }
 
@@ -110,8 +104,10 @@ impl Frames {
     ///     encode: give the events' encoding, for a digest.
     ///
     /// Returns:
-    ///     How many were taken; packed as a journal has them, and their bytes as `room` counts them; how many are updates and
-    ///     heartbeats; their events; of each book its symbol and the checksum of its last update; the encoding; and what a panic at the next frame says.
+    ///     How many were taken; packed as a journal has them, and their bytes as `room` counts them; how many are updates,
+    ///     snapshots, heartbeats, and frames of trades and tickers; their events; of each book its symbol, the checksum of
+    ///     its last message, and whether there were updates; of what is followed each place, and the last id of trades that
+    ///     are followed by it; the encoding; and what a panic at the next frame says.
     #[pyo3(signature = (books, frames, *, begin, frames_max, at_us, run, first, room, record_bytes, encode))]
     #[allow(clippy::too_many_arguments)]
     fn take<'py>(
@@ -162,13 +158,13 @@ impl Frames {
         let mut last = Vec::with_capacity(taken.books.len());
         for (place, seen) in &taken.books {
             let symbol = self.symbols.get(*place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
-            last.push((symbol.clone_ref(py), seen.checksum));
+            last.push((symbol.clone_ref(py), seen.checksum, seen.updates > 0));
         }
         let bytes = PyBytes::new(py, &packed);
         self.packed = packed;
-        let counts = (taken.updates, taken.heartbeats);
+        let counts = (taken.updates, taken.snapshots, taken.heartbeats, taken.trades, taken.tickers);
         let encoded = PyBytes::new(py, &taken.encoded);
         let events = Events::new(self.contract.clone_ref(py), self.symbols.clone(), bytes.clone().unbind(), kinds);
-        (taken.records, bytes, size, counts.0, counts.1, events, last, encoded, taken.fault).into_pyobject(py)
+        (taken.records, bytes, size, counts, events, last, taken.followed, encoded, taken.fault).into_pyobject(py)
     }
 }

@@ -26,6 +26,9 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<market::Books>()?;
     module.add_class::<frames::Frames>()?;
     module.add_class::<events::BookDelta>()?;
+    module.add_class::<events::BookSnapshot>()?;
+    module.add_class::<events::Trades>()?;
+    module.add_class::<events::Tickers>()?;
     module.add_class::<events::Events>()?;
     PySequence::register::<events::Events>(module.py())?;
     module.add_class::<websocket::Messages>()?;

@@ -44,10 +44,11 @@ impl Books {
     ///     name: the symbol as frames have it.
     ///     symbol: as events have it.
     ///     due_us: updates at this time or later are not taken; None: all are.
+    ///     takes_snapshots: take those that prove the book, too.
     ///
     /// Returns:
     ///     Its place, for good; None if it has to stay where it is, be it because of a fault.
-    #[pyo3(signature = (name, symbol, *, depth, scales, stamp_us, bids, asks, due_us))]
+    #[pyo3(signature = (name, symbol, *, depth, scales, stamp_us, bids, asks, due_us, takes_snapshots))]
     #[allow(clippy::too_many_arguments)]
     fn lend(
         &mut self,
@@ -59,23 +60,31 @@ impl Books {
         bids: Side,
         asks: Side,
         due_us: Option<i64>,
+        takes_snapshots: bool,
     ) -> Option<usize> {
         let content = Content { depth, scales, stamp_us, bids: levels(bids)?, asks: levels(asks)? };
-        let books = &mut self.0;
-        guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us.unwrap_or(NEVER))).ok()?
+        let (books, due_us) = (&mut self.0, due_us.unwrap_or(NEVER));
+        guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us, takes_snapshots)).ok()?
     }
 
     /// Take a symbol's trades, or its tickers, from now on.
     ///
     /// Args:
-    ///     name, symbol: as for `lend`.
+    ///     name, symbol, due_us: as for `lend`.
     ///     last: the id of its last trade, where others have to follow on it.
     ///
     /// Returns:
     ///     A place, for good; None if they are not taken.
-    #[pyo3(signature = (name, symbol, *, is_ticker, last=None))]
-    fn follow(&mut self, name: &str, symbol: &str, is_ticker: bool, last: Option<u64>) -> Option<usize> {
-        self.0.follow(name.as_bytes(), symbol.as_bytes(), is_ticker, last)
+    #[pyo3(signature = (name, symbol, *, is_ticker, last=None, due_us=None))]
+    fn follow(
+        &mut self,
+        name: &str,
+        symbol: &str,
+        is_ticker: bool,
+        last: Option<u64>,
+        due_us: Option<i64>,
+    ) -> Option<usize> {
+        self.0.follow(name.as_bytes(), symbol.as_bytes(), is_ticker, last, due_us.unwrap_or(NEVER))
     }
 
     /// Leave all trades and tickers, until they are followed again.
@@ -138,7 +147,9 @@ impl Books {
         let times = (taken.first_us, taken.last_us);
         let prints: Vec<_> = taken.prints.into_iter().map(print).collect();
         let encoded = PyBytes::new(py, &taken.encoded);
-        (taken.end, counts, times, seen, taken.followed, prints, encoded, taken.fault).into_pyobject(py)
+        let followed = taken.followed.into_iter().filter_map(|(place, last)| Some((place, last?)));
+        let followed: Vec<(usize, u64)> = followed.collect();
+        (taken.end, counts, times, seen, followed, prints, encoded, taken.fault).into_pyobject(py)
     }
 }
 

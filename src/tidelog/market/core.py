@@ -225,9 +225,11 @@ class Core:
             return None
         self.at = EventId(first.run, first.seq + gathered.frames - 1)
         self.session.note_frames(at_us)
-        for symbol, checksum in gathered.last:
-            self.session.note_updates(symbol, checksum, at_us)
-        books.look_again([symbol for symbol, _ in gathered.last])
+        for symbol, checksum, moved in gathered.books:
+            self.session.note_book(symbol, checksum, at_us, moved=moved)
+        for channel, symbol, trade_id in gathered.followed:
+            self.session.note_followed(channel, symbol, trade_id, at_us)
+        books.look_again_at(gathered)
         if self.digest is not None:
             self.digest.update_encoded(gathered.encoded, gathered.frames)
         return gathered
@@ -285,8 +287,7 @@ class Core:
             self._look_again()
             return entry
         self.session.observe(event, check, record.at_us)
-        # where the session decides, it follows the pace of trades and tickers: Python takes each
-        if (kind is Trades or kind is Tickers) and isinstance(self.books, LendingBooks) and not self._gathers:
+        if (kind is Trades or kind is Tickers) and isinstance(self.books, LendingBooks):
             assert isinstance(event, Trades | Tickers)
             self._follow(event, self.books)
         return JournalEvent(record.id, record.at_us, event, check)

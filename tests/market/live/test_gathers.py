@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from tests.chain.native import needs_core
 from tests.market.conftest import Recording
-from tests.market.gathers import Paths, play
+from tests.market.gathers import Paths, learn_paces, play, play_again
 from tests.market.kraken.frames import V2
 from tests.market.kraken.mutations import mutated
-from tests.market.stretches import SYMBOLS, MadeUp
+from tests.market.stretches import SYMBOLS, TRADES_AND_TICKERS, MadeUp
 from tidelog.market.book.lending import Fault, Room
-from tidelog.market.events import BookDelta, Event, EventId, Heartbeat, Trades
+from tidelog.market.events import BookDelta, Event, EventId, Heartbeat, Stream, Trades
 from tidelog.market.live.fanout import BatchSubscription, FanOut, Policy, Subscription
 from tidelog.market.records import Kind, Record
 
@@ -35,13 +35,58 @@ def test_many_made_up_feeds(protocol: str) -> None:
 
 @pytest.mark.parametrize(("name", "protocol"), [("book-v1-depth10-xbtusd", "v1"), ("book-v2-depth10-btcusd", "v2")])
 def test_of_a_recording_nearly_all_is_taken(recording: Recording, name: str, protocol: str) -> None:
-    frames = recording(name)
+    years = range(2023, 2026)
+    frames = [
+        frame.replace(b'"timestamp":"2023', b'"timestamp":"%d' % year) for year in years for frame in recording(name)
+    ]
     paths = Paths(protocol, {"BTC/USD": 10})
     for begin in range(0, len(frames), 50):
         paths.at_us += 100_000
         paths.frames(frames[begin : begin + 50])
     paths.assert_same()
     assert paths.left < paths.taken / 10
+    assert paths.counts["snapshots"] == (len(years) - 1 if protocol == "v2" else 0), (
+        "v1's have nothing that proves them"
+    )
+
+
+@pytest.mark.parametrize("channels", [TRADES_AND_TICKERS, ()], ids=["subscribed", "unasked"])
+@pytest.mark.parametrize("protocol", SYMBOLS)
+def test_trades_and_tickers_are_taken(protocol: str, channels: tuple[Stream, ...]) -> None:
+    feed = MadeUp(protocol, 1)
+    frames = feed.frames(400)
+    paths = Paths(protocol, feed.depths, channels=channels)
+    for begin in range(0, len(frames), 40):
+        paths.at_us += 1_000
+        paths.frames(frames[begin : begin + 40])
+    paths.assert_same()
+    assert paths.counts["trades"] > 5
+    assert paths.counts["tickers"] > 5
+
+
+@pytest.mark.parametrize("protocol", SYMBOLS)
+def test_the_session_looks_where_a_pace_is_learned(protocol: str) -> None:
+    counts = learn_paces(protocol)
+    assert counts["trades"] > 50
+    assert counts["tickers"] > 50
+
+
+def test_snapshots_between_updates() -> None:
+    assert play_again()["snapshots"] > 5
+
+
+def test_a_missing_trade_is_seen_by_the_session() -> None:
+    def frame(trade_id: int) -> bytes:
+        return V2["trade"].replace(b'"trade_id":4665906', b'"trade_id":%d' % trade_id)
+
+    paths = Paths("v2", {"MATIC/USD": 10}, channels=TRADES_AND_TICKERS)
+    paths.frames([frame(number) for number in (1, 2, 3)])
+    taken = paths.counts["trades"]
+    assert taken > 0
+    paths.frames([frame(number) for number in (5, 6)])
+    subscription = paths.core.session.subscription(Stream("trade"), "MATIC/USD")
+    assert subscription is not None
+    assert subscription.suspect_reason == "trade 3 to 5"
 
 
 @pytest.mark.parametrize("protocol", SYMBOLS)
@@ -89,7 +134,7 @@ def test_a_panic_is_told_and_its_frame_goes_by_python(monkeypatch: pytest.Monkey
         name = native.name
 
         def take(self, *arguments: object, **named: object) -> tuple[object, ...]:
-            return 0, b"", 0, 0, 0, (), [], b"", "index out of bounds"
+            return 0, b"", 0, (0, 0, 0, 0, 0), (), [], [], b"", "index out of bounds"
 
     lending._frames = Failing()
     gathered = paths.core.gather(frames, first, paths.core.at._replace(seq=paths.seq + 1), paths.at_us, Room(9_999, 64))

@@ -225,6 +225,26 @@ impl Book {
         Some(Put { misses: misses?, stamp_us: stamp_us.or(self.stamp_us) })
     }
 
+    /// What the book is after a snapshot that proves it; None: not by me. Its numbers have the decimals that the book has.
+    #[cold]
+    pub fn begun_again(&self, bids: &[Level], asks: &[Level], checksum: u32, stamp_us: Option<i64>) -> Option<Book> {
+        let most = |decimals: fn(&Level) -> u8| bids.iter().chain(asks).map(decimals).max().unwrap_or(0);
+        let is_late = stamp_us.is_some() && stamp_us < self.stamp_us;
+        let is_written_alike = self.scales == (most(|level| level.price.decimals), most(|level| level.qty.decimals));
+        if is_late || !is_written_alike || bids.len().max(asks.len()) > self.depth {
+            return None;
+        }
+        let scaled = |levels: &[Level]| -> Option<Levels> {
+            let level = |level: &Level| Some((level.price.scaled(self.scales.0)?, level.qty.scaled(self.scales.1)?));
+            levels.iter().map(level).collect()
+        };
+        let (bids, asks, stamp_us) = (scaled(bids)?, scaled(asks)?, stamp_us.or(self.stamp_us));
+        let mut book = Book::new(&Content { depth: self.depth, scales: self.scales, stamp_us, bids, asks })?;
+        book.unknown_removals = self.unknown_removals;
+        book.apply(&[], &[], checksum)?;
+        Some(book)
+    }
+
     /// Keep what was put.
     #[inline(always)]
     pub fn keep(&mut self, put: Put) {
@@ -314,6 +334,25 @@ mod tests {
             assert!(!take(&mut book, bids, &[level("9.6", "2"), level("10.1", "0")], 7, stamp));
             assert_eq!(book.content(), before);
         }
+    }
+
+    #[test]
+    fn a_snapshot_that_proves_the_book_is_taken_and_no_other() {
+        let (before, book) = book();
+        let (bids, asks) = ([level("9.5", "3"), level("9.4", "1")], [level("9.6", "2")]);
+        let crc = crc32fast::hash(b"962953941");
+        let content = Content { stamp_us: Some(7), bids: vec![(95, 3), (94, 1)], asks: vec![(96, 2)], ..before };
+        assert_eq!(book.begun_again(&bids, &asks, crc, Some(7)).map(|book| book.content()), Some(content));
+        assert!(book.begun_again(&bids, &asks, crc + 1, Some(7)).is_none(), "it proves another one");
+        assert!(book.begun_again(&bids, &asks, crc, Some(4)).is_none(), "it is older");
+        assert!(book.begun_again(&bids, &bids[..1], crc32fast::hash(b"953953941"), None).is_none(), "it is crossed");
+        for other in [[level("9.4", "1"), level("9.5", "3")], [level("9.5", "3"), level("9.5", "3")]] {
+            assert!(book.begun_again(&other, &[], crc, None).is_none(), "it is not in order");
+        }
+        let finer = [level("9.50", "3")];
+        assert!(book.begun_again(&finer, &[], crc32fast::hash(b"9503"), None).is_none(), "it has other decimals");
+        let deep = [level("9.5", "1"), level("9.4", "1"), level("9.3", "1"), level("9.2", "1")];
+        assert!(book.begun_again(&deep, &[], crc32fast::hash(b"951941931921"), None).is_none(), "it is too deep");
     }
 
     #[test]

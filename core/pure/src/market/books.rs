@@ -14,13 +14,26 @@ pub const NEVER: i64 = i64::MAX;
 /// How the frames of a protocol are read.
 struct Scanner {
     update: for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>,
+    snapshot: for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>,
     trades: for<'f> fn(&'f [u8], &mut Vec<Trade>) -> Option<&'f [u8]>,
     ticker: for<'f> fn(&'f [u8]) -> Option<Ticker<'f>>,
     heartbeat: &'static [u8],
 }
 
-const V1: Scanner = Scanner { update: v1::update, trades: v1::trades, ticker: v1::ticker, heartbeat: v1::HEARTBEAT };
-const V2: Scanner = Scanner { update: v2::update, trades: v2::trades, ticker: v2::ticker, heartbeat: v2::HEARTBEAT };
+const V1: Scanner = Scanner {
+    update: v1::update,
+    snapshot: v1::snapshot,
+    trades: v1::trades,
+    ticker: v1::ticker,
+    heartbeat: v1::HEARTBEAT,
+};
+const V2: Scanner = Scanner {
+    update: v2::update,
+    snapshot: v2::snapshot,
+    trades: v2::trades,
+    ticker: v2::ticker,
+    heartbeat: v2::HEARTBEAT,
+};
 
 /// What trades and tickers are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +47,19 @@ pub enum Purpose {
 struct Followed {
     symbol: Vec<u8>,   // its name in events
     last: Option<u64>, // the id on which others have to follow; None: any may come
+    due_us: i64,
     is_followed: bool,
     is_seen: bool, // in what is being taken
+}
+
+impl Followed {
+    /// Note that some were taken.
+    fn note(&mut self, place: usize, taken: &mut Taken) {
+        if !self.is_seen {
+            self.is_seen = true;
+            taken.followed.push((place, None));
+        }
+    }
 }
 
 /// The trades of a frame.
@@ -51,13 +75,29 @@ struct Lent {
     symbol: Vec<u8>, // its name in events
     book: Option<Book>,
     due_us: i64,
+    takes_snapshots: bool,
     seen: Seen,
+}
+
+impl Lent {
+    /// Note that one more message is being taken, which is counted then.
+    #[inline(always)]
+    fn note(&mut self, place: usize, at_us: i64, checksum: u32, taken: &mut Taken) {
+        let seen = &mut self.seen;
+        if seen.updates + seen.snapshots == 0 {
+            seen.first_us = at_us;
+            taken.books.push((place, Seen::default()));
+        }
+        seen.last_us = at_us;
+        seen.checksum = checksum;
+    }
 }
 
 /// What was taken of one book.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub updates: u64,
+    pub snapshots: u64,
     pub first_us: i64,
     pub last_us: i64,
     pub checksum: u32, // of the last one
@@ -87,6 +127,7 @@ pub struct Span<'a> {
 pub enum Kind {
     Heartbeat,
     Update { place: usize, checksum: u32, is_stamped: bool },
+    Snapshot { place: usize, checksum: u32, is_stamped: bool },
     Trades,
     Ticker,
 }
@@ -97,14 +138,15 @@ pub struct Taken {
     pub end: usize, // where the next record is
     pub records: u64,
     pub updates: u64,
+    pub snapshots: u64,
     pub heartbeats: u64,
     pub trades: u64, // frames
     pub tickers: u64,
     pub first_us: i64, // of the events
     pub last_us: i64,
     pub books: Vec<(usize, Seen)>,
-    pub followed: Vec<(usize, u64)>, // the last id of trades that are followed by id
-    pub prints: Vec<Prints>,         // where they are for rows
+    pub followed: Vec<(usize, Option<u64>)>, // for events: the last id of trades that are followed by id
+    pub prints: Vec<Prints>,                 // where they are for rows
     pub encoded: Vec<u8>,
     sound: usize,              // as far as that is of records which were taken
     pub fault: Option<String>, // what a panic at the record behind them says
@@ -150,14 +192,21 @@ impl Books {
 
     /// Take a symbol's trades, or its tickers, from now on; the place. None: not by me.
     ///
-    /// `last` is the id of its last trade, if others are to follow on it; names are as those of `lend`.
-    pub fn follow(&mut self, name: &[u8], symbol: &[u8], is_ticker: bool, last: Option<u64>) -> Option<usize> {
+    /// `last` is the id of its last trade, if others are to follow on it; names and `due_us` are as those of `lend`.
+    pub fn follow(
+        &mut self,
+        name: &[u8],
+        symbol: &[u8],
+        is_ticker: bool,
+        last: Option<u64>,
+        due_us: i64,
+    ) -> Option<usize> {
         let by_name = if is_ticker { &mut self.tickers_by_name } else { &mut self.trades_by_name };
         if !is_plain(symbol) || (self.followed.len() >= FOLLOWED_MAX && !by_name.contains_key(name)) {
             return None;
         }
         let place = *by_name.entry(name.to_vec()).or_insert(self.followed.len());
-        let followed = Followed { symbol: symbol.to_vec(), last, is_followed: true, is_seen: false };
+        let followed = Followed { symbol: symbol.to_vec(), last, due_us, is_followed: true, is_seen: false };
         match self.followed.get_mut(place) {
             Some(before) => *before = followed,
             None => self.followed.push(followed),
@@ -173,13 +222,20 @@ impl Books {
     /// Take a book over; its place. None: not by me.
     ///
     /// `name` is the symbol as it stands in frames, `symbol` as it stands in events. Updates at `due_us` or
-    /// later are not taken: the book is to be looked at then.
-    pub fn lend(&mut self, name: &[u8], symbol: &[u8], content: &Content, due_us: i64) -> Option<usize> {
+    /// later are not taken: the book is to be looked at then. Nor are snapshots, unless they mean nothing more.
+    pub fn lend(
+        &mut self,
+        name: &[u8],
+        symbol: &[u8],
+        content: &Content,
+        due_us: i64,
+        takes_snapshots: bool,
+    ) -> Option<usize> {
         if !is_plain(symbol) {
             return None;
         }
         let book = Some(Book::new(content)?);
-        let lent = Lent { symbol: symbol.to_vec(), book, due_us, seen: Seen::default() };
+        let lent = Lent { symbol: symbol.to_vec(), book, due_us, takes_snapshots, seen: Seen::default() };
         let place = *self.by_name.entry(name.to_vec()).or_insert(self.lent.len());
         match self.lent.get_mut(place) {
             Some(before) => *before = lent,
@@ -247,7 +303,7 @@ impl Books {
         for (place, last) in &mut taken.followed {
             let one = &mut self.followed[*place];
             one.is_seen = false;
-            *last = one.last.unwrap_or_default();
+            *last = one.last;
         }
         taken
     }
@@ -273,18 +329,38 @@ impl Books {
             let book = lent.book.as_mut()?;
             let put = book.put(bids, asks, update.checksum, update.stamp_us)?;
             if terms.encode {
-                canonical::write_update(&mut taken.encoded, id, frame, &lent.symbol, &update, &self.levels);
+                canonical::write_update(
+                    &mut taken.encoded,
+                    id,
+                    b"BookDelta",
+                    frame,
+                    &lent.symbol,
+                    &update,
+                    &self.levels,
+                );
             }
             book.keep(put);
-            if lent.seen.updates == 0 {
-                lent.seen.first_us = at_us;
-                taken.books.push((place, Seen::default()));
-            }
+            lent.note(place, at_us, update.checksum, taken);
             lent.seen.updates += 1;
-            lent.seen.last_us = at_us;
-            lent.seen.checksum = update.checksum;
             taken.updates += 1;
             Kind::Update { place, checksum: update.checksum, is_stamped: update.stamp_us.is_some() }
+        } else if let Some(snapshot) = (self.scanner.snapshot)(frame, &mut self.levels) {
+            let place = self.find(snapshot.symbol)?;
+            let lent = &mut self.lent[place];
+            if at_us >= lent.due_us || !lent.takes_snapshots {
+                return None;
+            }
+            let (bids, asks) = self.levels.split_at(snapshot.bids);
+            let book = lent.book.as_ref()?.begun_again(bids, asks, snapshot.checksum, snapshot.stamp_us)?;
+            if terms.encode {
+                let (name, into) = (b"BookSnapshot", &mut taken.encoded);
+                canonical::write_update(into, id, name, frame, &lent.symbol, &snapshot, &self.levels);
+            }
+            lent.book = Some(book);
+            lent.note(place, at_us, snapshot.checksum, taken);
+            lent.seen.snapshots += 1;
+            taken.snapshots += 1;
+            Kind::Snapshot { place, checksum: snapshot.checksum, is_stamped: snapshot.stamp_us.is_some() }
         } else if let Some(name) = (self.scanner.trades)(frame, &mut self.trades) {
             self.take_trades(name, frame, at_us, id, terms, taken)?;
             taken.trades += 1;
@@ -292,13 +368,15 @@ impl Books {
         } else {
             let ticker = (self.scanner.ticker)(frame)?;
             if terms.purpose == Purpose::Events {
-                let followed = &self.followed[*self.tickers_by_name.get(ticker.symbol)?];
-                if !followed.is_followed {
+                let place = *self.tickers_by_name.get(ticker.symbol)?;
+                let followed = &mut self.followed[place];
+                if !followed.is_followed || at_us >= followed.due_us {
                     return None;
                 }
                 if terms.encode {
                     canonical::write_ticker(&mut taken.encoded, id, frame, &followed.symbol, &ticker);
                 }
+                followed.note(place, taken);
             }
             taken.tickers += 1;
             Kind::Ticker
@@ -325,7 +403,7 @@ impl Books {
         }
         let place = *self.trades_by_name.get(name)?;
         let followed = &mut self.followed[place];
-        if !followed.is_followed {
+        if !followed.is_followed || at_us >= followed.due_us {
             return None;
         }
         let mut last = None;
@@ -349,11 +427,8 @@ impl Books {
         }
         if last.is_some() {
             followed.last = last;
-            if !followed.is_seen {
-                followed.is_seen = true;
-                taken.followed.push((place, 0));
-            }
         }
+        followed.note(place, taken);
         Some(())
     }
 }

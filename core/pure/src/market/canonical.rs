@@ -5,17 +5,21 @@ use super::time;
 use super::trades::{NUMBERS, Ticker, Trade};
 use std::io::Write;
 
-/// Append a proven update of a book. `symbol` is its name in events.
+/// Append a proven message of a book, `BookDelta` or `BookSnapshot` by its name. `symbol` is the book's in events.
+#[inline(always)]
 pub fn write_update(
     into: &mut Vec<u8>,
     id: (u64, u64),
+    name: &[u8],
     frame: &[u8],
     symbol: &[u8],
     update: &Update<'_>,
     levels: &[Level],
 ) {
     begin(into, id);
-    into.extend_from_slice(b"\"BookDelta\",");
+    into.push(b'"');
+    into.extend_from_slice(name);
+    into.extend_from_slice(b"\",");
     match update.shown {
         Shown::Parts(first, second) => {
             into.extend_from_slice(first);

@@ -6,14 +6,26 @@ use super::trades::{NUMBERS, Ticker, Trade};
 
 pub const HEARTBEAT: &[u8] = b"{\"channel\":\"heartbeat\"}";
 
-const HEAD: &[u8] = b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[";
+const UPDATE: &[u8] = b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[";
+const SNAPSHOT: &[u8] = b"{\"channel\":\"book\",\"type\":\"snapshot\",\"data\":[";
 const FRACTION: usize = 8; // bytes of `.000000Z`
 
 /// An update of one book, its levels in `levels`; None: not by me.
 pub fn update<'f>(frame: &'f [u8], levels: &mut Vec<Level>) -> Option<Update<'f>> {
+    book(frame, UPDATE, levels)
+}
+
+/// A snapshot of one book, in the same way.
+#[cold]
+pub fn snapshot<'f>(frame: &'f [u8], levels: &mut Vec<Level>) -> Option<Update<'f>> {
+    book(frame, SNAPSHOT, levels)
+}
+
+#[inline(always)]
+fn book<'f>(frame: &'f [u8], head: &[u8], levels: &mut Vec<Level>) -> Option<Update<'f>> {
     levels.clear();
     let mut cursor = Cursor::new(frame);
-    cursor.eat(HEAD)?;
+    cursor.eat(head)?;
     let begin = cursor.at;
     cursor.eat(b"{\"symbol\":\"")?;
     let symbol = cursor.plain()?;

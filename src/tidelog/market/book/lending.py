@@ -17,10 +17,22 @@ from tidelog.errors import Corruption
 from tidelog.market.book.books import Books
 from tidelog.market.book.levels import Book, BookContent, Precision, ScaledLevel
 from tidelog.market.book.proof import Check, NewProof
-from tidelog.market.events import EPOCH, NOTHING, BookDelta, BookSnapshot, Event, EventId, Heartbeat, micros
+from tidelog.market.events import (
+    EPOCH,
+    NOTHING,
+    BookDelta,
+    BookSnapshot,
+    Event,
+    EventId,
+    Heartbeat,
+    Tickers,
+    Trades,
+    micros,
+)
 from tidelog.market.records import KINDS, PackedRecords, Record
 
 __all__ = [
+    "Counts",
     "Cursor",
     "Fault",
     "Gathered",
@@ -131,16 +143,28 @@ class Room(NamedTuple):
     record_bytes: int
 
 
+class Counts(NamedTuple):
+    """Frames by what they are."""
+
+    updates: int
+    snapshots: int
+    heartbeats: int
+    trades: int
+    tickers: int
+
+
 class Gathered(NamedTuple):
-    """Frames that were taken in one go: updates, each of which matched, of uncrossed books; heartbeats."""
+    """Frames that were taken in one go: updates and snapshots, each of which matched, of uncrossed books; heartbeats;
+    trades of which no id is missing or comes twice; tickers.
+    """
 
     frames: int
     packed: bytes  # as a journal has them
     size: int  # as the room counts it
-    updates: int
-    heartbeats: int
+    counts: Counts
     events: Sequence[Event]
-    last: Sequence[tuple[str, int]]  # of each book its symbol, and the checksum of its last update
+    books: Sequence[tuple[str, int, bool]]  # of each its symbol, its last checksum, whether it was updated
+    followed: Sequence[tuple[str, str, int | None]]  # channel, symbol, the last id of trades that have ids
     encoded: bytes  # the events, in order, as a digest has them
 
 
@@ -168,20 +192,22 @@ class Lending:
         self._faults = 0
         self._faulty = NOTHING  # the record of the last one
         self._native = module.Books(scanner)
-        self._frames = module.Frames(BookDelta, decode, datetime.fromisoformat, Heartbeat())
+        kinds = {"book_delta": BookDelta, "book_snapshot": BookSnapshot, "trades": Trades, "tickers": Tickers}
+        self._frames = module.Frames(kinds, decode, datetime.fromisoformat, Heartbeat())
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
         self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
-        self._followed: dict[int, str] = {}  # symbols by place
+        self._followed: dict[int, tuple[str, str]] = {}  # channels and symbols by place
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._places
 
-    def lend(self, book: Book, *, due_us: int | None = None) -> None:
+    def lend(self, book: Book, *, due_us: int | None = None, takes_snapshots: bool = False) -> None:
         """Lend a book, if the core takes it; one that is lent stays so.
 
         Args:
             due_us: updates at this time or later are not taken, so that the book is looked at.
+            takes_snapshots: those that prove it are taken, too, because nothing else follows from them.
         """
         name = self._name_of(book.symbol)
         price, qty = book.precision.price, book.precision.qty
@@ -199,6 +225,7 @@ class Lending:
                 bids=content.bids,
                 asks=content.asks,
                 due_us=due_us,
+                takes_snapshots=takes_snapshots,
             )
         except OverflowError:  # a number beyond 64 bits
             return
@@ -207,19 +234,21 @@ class Lending:
             self._places[book.symbol] = place
             self._lent[place] = book
 
-    def follow(self, channel: str, symbol: str, last: int | None) -> None:
-        """Let the core take a symbol's trades, or its tickers, from now on, if it can.
+    def follow(self, channel: str, symbol: str, last: int | None, *, due_us: int | None = None) -> bool:
+        """Let the core take a symbol's trades, or its tickers, from now on; whether it can.
 
         Args:
             channel: trade or ticker.
             last: the id of the last trade, on which others have to follow; None: any may come.
+            due_us: what comes at this time or later is not taken, so that it is looked at.
         """
         name = self._name_of(symbol)
         if name is None or (last is not None and not 0 <= last <= INT_MAX):
-            return
-        place = self._native.follow(name, symbol, is_ticker=channel == "ticker", last=last)
+            return False
+        place = self._native.follow(name, symbol, is_ticker=channel == "ticker", last=last, due_us=due_us)
         if place is not None:
-            self._followed[place] = symbol
+            self._followed[place] = channel, symbol
+        return place is not None
 
     def forget(self) -> None:
         """Leave all trades and tickers to Python, until they are followed again."""
@@ -285,13 +314,13 @@ class Lending:
             books.append(Seen(book.symbol, count, begun_us, ended_us))
         end = Cursor(begin.seq + records, at)
         stretch = Stretch(block, begin, end, updates, heartbeats, first_us, last_us, trades, tickers)
-        symbols = self._followed
+        names = self._followed
         return Taken(
             stretch,
             books,
             encoded,
-            [(symbols[place], trade_id) for place, trade_id in followed],
-            [Prints(symbols[place], seq, at_us, list(map(Print._make, found))) for place, seq, at_us, found in prints],
+            [(names[place][1], trade_id) for place, trade_id in followed],
+            [Prints(names[place][1], seq, at_us, list(map(Print._make, found))) for place, seq, at_us, found in prints],
         )
 
     def gather(
@@ -308,7 +337,7 @@ class Lending:
         """Take so many frames of a socket at most, as `take` does records; see `GatheringBooks.gather`."""
         if self._faults >= FAULTS_MAX or self._faulty == first:
             return None
-        *taken, fault = self._frames.take(
+        count, packed, size, counts, events, books, followed, encoded, fault = self._frames.take(
             self._native,
             frames,
             begin=begin,
@@ -320,13 +349,13 @@ class Lending:
             record_bytes=room.record_bytes,
             encode=encode,
         )
-        gathered = Gathered(*taken)
-        self._note(fault, EventId(first.run, first.seq + gathered.frames))
-        if not gathered.frames:
+        self._note(fault, EventId(first.run, first.seq + count))
+        if not count:
             return None
-        for symbol, _ in gathered.last:
+        for symbol, _, _ in books:
             self._lent[self._places[symbol]].proven = True
-        return gathered
+        seen = [(*self._followed[place], last) for place, last in followed]
+        return Gathered(count, packed, size, Counts(*counts), events, books, seen, encoded)
 
     def top(self, symbol: str, levels: int | None) -> tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]] | None:
         """The best levels of a book that is lent, or all of them: bids and asks; None: it is not lent."""

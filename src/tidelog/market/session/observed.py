@@ -92,18 +92,35 @@ class Observer(Followed):
         if subscription is not None:
             subscription.sequence = max(subscription.sequence, trade_id)
 
-    def note_updates(self, symbol: str, checksum: int, at_us: int) -> None:
-        """Updates of a book came at one moment, each of which matched; the last one had this checksum.
+    def note_book(self, symbol: str, checksum: int, at_us: int, *, moved: bool) -> None:
+        """Messages of a book came at one moment, each of which matched; the last one had this checksum.
 
-        As `observe` of each, if the moment is before `alike_until_us`.
+        As `observe` of each, if the moment is before `alike_until_us`, and snapshots come to what is held.
+
+        Args:
+            moved: there were updates among them.
         """
         subscription = self._by_key.get(("book", symbol, None))
         if subscription is not None:
-            self._note_data(subscription, at_us, moved=True, seen=checksum)
+            self._note_data(subscription, at_us, moved=moved, seen=checksum)
 
-    def alike_until_us(self, symbol: str) -> int:
-        """The time before which nothing is due because of an update of a book that matches."""
-        subscription = self._by_key.get(("book", symbol, None))
+    def note_followed(self, channel: str, symbol: str, trade_id: int | None, at_us: int) -> None:
+        """Trades or tickers came at one moment, none of which is missing, up to this id where they have ids.
+
+        As `observe` of each, if the moment is before `alike_until_us`, they are held, and some came before.
+        """
+        subscription = self._by_key.get((channel, symbol, None))
+        if subscription is None:
+            return
+        if channel == "trade":
+            subscription.sequence = max(subscription.sequence, trade_id or 0)
+            self._note_trades(subscription, at_us, snapshot=False)
+        else:
+            self._note_data(subscription, at_us, moved=subscription.data_us > 0)
+
+    def alike_until_us(self, channel: str, symbol: str) -> int:
+        """The time before which nothing is due because of data that say only how the market moved."""
+        subscription = self._by_key.get((channel, symbol, None))
         return NEVER_US if subscription is None else alike_until_us(subscription, self._limits.silence.pace)
 
     def suspect_book(self, symbol: str, reason: str) -> None:
@@ -213,12 +230,15 @@ class Observer(Followed):
                 subscription.suspect_reason = f"trade {before} to {trade.trade_id}"
                 self.deadline_us = 0
         for subscription in followed.values():
-            seen = subscription.sequence or None
-            # v1 begins with trades that were before, and does not say so
-            moved = not event.snapshot and (seen is not None or subscription.data_us > 0)
-            self._note_data(subscription, at_us, moved=moved, seen=seen)
-            if moved:  # by then its book has to have said something too
-                self.deadline_us = min(self.deadline_us, at_us + self._limits.silence.stale_least_us["book"])
+            self._note_trades(subscription, at_us, snapshot=event.snapshot)
+
+    def _note_trades(self, subscription: Subscription, at_us: int, *, snapshot: bool) -> None:
+        seen = subscription.sequence or None
+        # v1 begins with trades that were before, and does not say so
+        moved = not snapshot and (seen is not None or subscription.data_us > 0)
+        self._note_data(subscription, at_us, moved=moved, seen=seen)
+        if moved:  # by then its book has to have said something too
+            self.deadline_us = min(self.deadline_us, at_us + self._limits.silence.stale_least_us["book"])
 
 
 def _keys_of(event: Event) -> list[tuple[str, str | None, int | None]]:

@@ -18,6 +18,8 @@ from tidelog.market.events import (
     Heartbeat,
     Malformed,
     Resync,
+    Tickers,
+    Trades,
 )
 from tidelog.market.live.monitoring.figures import (
     CLOSING,
@@ -33,6 +35,8 @@ from tidelog.telemetry.market import LATENCY_EVERY_US
 
 __all__ = ["FeedMetrics"]
 
+# in the order of `lending.Counts`
+_GATHERED: tuple[type[Event], ...] = (BookDelta, BookSnapshot, Heartbeat, Trades, Tickers)
 _log = logger("market")
 
 
@@ -77,7 +81,7 @@ class FeedMetrics:
 
     def gathered(self, gathered: Gathered) -> None:
         """Frames went through the core at once."""
-        for kind, count in ((BookDelta, gathered.updates), (Heartbeat, gathered.heartbeats)):
+        for kind, count in zip(_GATHERED, gathered.counts, strict=True):
             if count:
                 self.frames[kind] += count
 
