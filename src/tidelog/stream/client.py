@@ -25,6 +25,7 @@ from tidelog.stream.market.messages import (
     frames_stream,
     frames_subject,
     market_stream,
+    stream_of_shard,
 )
 from tidelog.stream.port import StreamSettings
 
@@ -76,6 +77,7 @@ def events(
     *,
     recording: str = "kraken",
     frames: bool = False,
+    shard: int = 1,
     after: str | datetime = "0",
     durable: str | None = None,
     stream: str | None = None,
@@ -89,11 +91,13 @@ def events(
         servers: nats://host:port, or several servers of one cluster.
         recording: its name.
         frames: the records as they were journaled (`Frames`), where they are published, instead of events (`Recorded`).
+        shard: of a recording with shards, which one's journal: each is a stream.
         after: the `place` behind what was applied; "0": the beginning; "now": what comes from now on; a time with its
             zone: what the stream took then or later.
         durable: a name by which the server keeps the place: then it goes on where the last turn by this name ended,
             and `after` counts the first time alone. A turn ends when the next item is asked for. One reader at a time.
-        stream: the stream's name, if it is not `tidelog-market-NAME`, or `tidelog-frames-NAME`.
+        stream: the stream's name, if it is not `tidelog-market-NAME`, or `tidelog-frames-NAME`; without the shard's
+            number behind it.
         login: credentials and TLS, where the server wants them.
 
     Raises:
@@ -101,12 +105,13 @@ def events(
             not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
+    name = None if stream is None else stream_of_shard(stream, shard)
     if frames:
-        settings = StreamSettings(stream or frames_stream(recording), frames_subject(recording))
+        settings = StreamSettings(name or frames_stream(recording, shard), frames_subject(recording, shard))
     else:
-        settings = StreamSettings(stream or market_stream(recording), events_subject(recording))
+        settings = StreamSettings(name or market_stream(recording, shard), events_subject(recording, shard))
     transport = JetStream(_urls(servers), settings, login)
-    return _items(transport, MarketLanguage(recording), after, durable)
+    return _items(transport, MarketLanguage(recording, shard), after, durable)
 
 
 def _items(

@@ -17,7 +17,7 @@ from tidelog.runtime import Runtime
 from tidelog.stream.backlog import Backlog, Page
 from tidelog.stream.envelope import part_of
 from tidelog.stream.port import Message, Moved, Stored, StreamSession, StreamTransport
-from tidelog.telemetry import StreamMetrics, logger
+from tidelog.telemetry import StreamFigures, logger
 
 __all__ = ["LIMITS", "Publisher", "PublisherLimits"]
 
@@ -53,13 +53,13 @@ class Publisher:
         transport: StreamTransport,
         runtime: Runtime,
         *,
-        metrics: StreamMetrics | None = None,
+        metrics: StreamFigures | None = None,
         limits: PublisherLimits = LIMITS,
     ) -> None:
         self._backlog = backlog
         self._transport = transport
         self._runtime = runtime
-        self._metrics = metrics or StreamMetrics()
+        self._metrics = metrics or StreamFigures()
         self._limits = limits
         self._left: Place | None = None  # behind what this process published last
         self._waits = False  # for a backlog that ends before the stream does, and has said so

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidelog.telemetry.chain import ChainMetrics
     from tidelog.telemetry.exposition import CONTENT_TYPE, merged, new_registry, rendered
     from tidelog.telemetry.market import MarketMetrics
-    from tidelog.telemetry.stream import StreamMetrics
+    from tidelog.telemetry.stream import StreamFigures, StreamMetrics
 
 __all__ = [
     "CONTENT_TYPE",
@@ -24,6 +24,7 @@ __all__ = [
     "Logger",
     "MarketMetrics",
     "Readiness",
+    "StreamFigures",
     "StreamMetrics",
     "configure_logs",
     "diverted_logs",
@@ -38,6 +39,7 @@ _LATE = {
     "ApiMetrics": "api",
     "ChainMetrics": "chain",
     "MarketMetrics": "market",
+    "StreamFigures": "stream",
     "StreamMetrics": "stream",
 } | dict.fromkeys(("CONTENT_TYPE", "merged", "new_registry", "rendered"), "exposition")
 

@@ -13,22 +13,16 @@ BEHIND_CHANGES = 1_000  # that may be missing in the stream while the publisher 
 BEHIND_S = 30.0  # the same of a recording
 
 
-class StreamMetrics(Collector):
-    """The metrics of one process that publishes a chain's changes, or a recording."""
+class StreamFigures:
+    """What one publisher counts: of a chain's changes, or of one journal of a recording."""
 
-    def __init__(self, *, recording: bool = False) -> None:
-        self.recording = recording
-        self.registry = new_registry()
+    def __init__(self) -> None:
         self.connected: bool | None = None  # to the server of the stream; None: not yet
         self.published_seq: int | None = None  # the last change that the stream has; None: not known yet
         self.stored_seq = 0  # the last change that the store has
         self.stored_us: int | None = None  # the time of a recording's last record in the journal ...
         self.published_us: int | None = None  # ... and of the last one that was published
         self.messages = 0  # published by this process
-        self.store_size = Gauge(
-            "tidelog_store_size_bytes", "Size of the whole store on its disk.", registry=self.registry
-        )
-        self.registry.register(self)
 
     @property
     def lag(self) -> int:
@@ -39,6 +33,39 @@ class StreamMetrics(Collector):
     def lag_s(self) -> float:
         """How far the stream is behind the journal, by the times of records."""
         return max(0, (self.stored_us or 0) - (self.published_us or 0)) / 1_000_000 if self.published_us else 0.0
+
+
+class StreamMetrics(Collector):
+    """The metrics of one process that publishes a chain's changes, or the journals of a recording."""
+
+    def __init__(self, *, recording: bool = False) -> None:
+        self.recording = recording
+        self.registry = new_registry()
+        self._publishers: list[StreamFigures] = []
+        self.store_size = Gauge(
+            "tidelog_store_size_bytes", "Size of the whole store on its disk.", registry=self.registry
+        )
+        self.registry.register(self)
+
+    def publisher(self) -> StreamFigures:
+        """The figures of one more publisher of this process. A chain has one, a recording one for each shard."""
+        figures = StreamFigures()
+        self._publishers.append(figures)
+        return figures
+
+    @property
+    def connected(self) -> bool:
+        """Whether the stream's server answers all publishers."""
+        return bool(self._publishers) and all(each.connected for each in self._publishers)
+
+    @property
+    def lag(self) -> int:
+        """Of the publisher that is furthest behind; alike below."""
+        return max([each.lag for each in self._publishers], default=0)
+
+    @property
+    def lag_s(self) -> float:
+        return max([each.lag_s for each in self._publishers], default=0.0)
 
     def readiness(self, behind_max: int = BEHIND_CHANGES) -> Readiness:
         reasons = []
@@ -52,17 +79,18 @@ class StreamMetrics(Collector):
         return Readiness.of(reasons)
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("tidelog_stream_connected", "1 if the stream's server answers.", float(bool(self.connected)))
+        yield _gauge("tidelog_stream_connected", "1 if the stream's server answers.", float(self.connected))
         if self.recording:
-            documentation = "How far the stream is behind the journal, by the times of their last records."
+            documentation = "How far the stream is behind the journal, by their last records; of shards, at most."
             yield _gauge("tidelog_stream_lag_seconds", documentation, self.lag_s)
         else:
-            published = float(self.published_seq or 0)
-            yield _gauge("tidelog_stream_published_seq", "The last change in the stream.", published)
-            yield _gauge("tidelog_stream_stored_seq", "The last change in the store.", float(self.stored_seq))
+            published = max([each.published_seq or 0 for each in self._publishers], default=0)
+            stored = max([each.stored_seq for each in self._publishers], default=0)
+            yield _gauge("tidelog_stream_published_seq", "The last change in the stream.", float(published))
+            yield _gauge("tidelog_stream_stored_seq", "The last change in the store.", float(stored))
             yield _gauge("tidelog_stream_lag_changes", "Changes that are stored and not published.", float(self.lag))
         messages = CounterMetricFamily("tidelog_stream_messages", "Messages that this process published.")
-        messages.add_metric([], self.messages)
+        messages.add_metric([], sum([each.messages for each in self._publishers]))
         yield messages
 
 

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from tests.stream.market.folded import Folded
 from tests.stream.test_chain_messages import stored
+from tidelog.batch import INT_MAX
 from tidelog.chain.forks.bookmarks import BEGIN, parse_place
 from tidelog.errors import ConfigError, Rejected
 from tidelog.market.events import EventId
 from tidelog.market.records import Kind
+from tidelog.market.shards.layout import SHARDS_MAX, first_run
 from tidelog.stream.envelope import part_of
 from tidelog.stream.market.messages import (
     BookChange,
@@ -27,8 +29,11 @@ from tidelog.stream.market.messages import (
     RecordedTrade,
     TradesMade,
     frames_messages,
+    frames_stream,
+    market_stream,
     messages_of,
     reset_message,
+    stream_of_shard,
 )
 from tidelog.stream.market.places import behind, id_of, number_of
 from tidelog.stream.port import Message, Stored
@@ -122,6 +127,34 @@ def test_a_payload_that_cannot_be_read_is_refused(payload: bytes) -> None:
         LANGUAGE.joined([part_of(Stored(5, message.headers, payload))], 0)
 
 
-@given(run=st.integers(0, 2**26), seq=st.integers(0, 2**36 - 1))
-def test_a_record_is_known_by_its_number(run: int, seq: int) -> None:
-    assert id_of(number_of(EventId(run, seq))) == EventId(run, seq)
+@given(run=st.integers(1, 2**26), seq=st.integers(0, 2**36 - 1), shard=st.integers(1, SHARDS_MAX))
+def test_a_record_is_known_by_its_number_in_its_shards_journal(run: int, seq: int, shard: int) -> None:
+    id_ = EventId(first_run(shard) - 1 + run, seq)
+    assert id_of(number_of(id_), shard) == id_
+    assert number_of(id_) < INT_MAX, "a place can have it"
+    assert id_of(number_of(EventId(0, 0))) == EventId(0, 0)
+
+
+def test_shards_have_streams_of_their_own_and_events_say_their_run() -> None:
+    assert (market_stream(NAME), market_stream(NAME, 2)) == ("tidelog-market-kraken", "tidelog-market2-kraken")
+    assert (frames_stream(NAME), frames_stream(NAME, 2)) == ("tidelog-frames-kraken", "tidelog-frames2-kraken")
+    assert (stream_of_shard("mine", 1), stream_of_shard("mine", 3)) == ("mine", "mine-3")
+    id_ = EventId(first_run(2) + 4, 9)
+    place = behind(BEGIN, id_, BEGUN_US)
+    proof = ProofState(symbol="X/Y", proven=True, levels=10)
+    messages = messages_of(NAME, BEGIN, place, 5, [proof], 100_000, shard=2)
+    assert [each.subject for each in messages] == ["tidelog.market2.kraken.X-Y.proof"]
+    language = MarketLanguage(NAME, 2)
+    whole = language.joined([part_of(each) for each in stored(messages)], 0)
+    assert isinstance(whole, Recorded)
+    assert (whole.run, whole.seq) == id_
+    back = language.joined([part_of(each) for each in stored([reset_message(NAME, "x", NEXT, place, "json", 2)])], 0)
+    assert isinstance(back, MarketReset)
+    assert (back.run, back.seq) == id_
+    assert language.reset(place) == back
+    packed = [(Kind.IN.value, 70, b"{}")]
+    frames = frames_messages(NAME, BEGIN, place, id_, packed, 10_000)
+    assert frames.subject == "tidelog.frames2.kraken.journal"
+    assert language.joined([part_of(each) for each in stored([frames])], number_of(id_) - 1) == Frames(
+        recording=NAME, place=frames.headers["Tidelog-Place"], frames=[Frame(*id_, 70, "in", b"{}")]
+    )

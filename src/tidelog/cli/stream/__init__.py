@@ -84,7 +84,8 @@ def run_stream(
     one, delete the stream, or restore an older copy of it: it continues where the stream is.
 
     Args:
-        journal: publish this journal's recording instead of a chain.
+        journal: publish this journal's recording instead of a chain; with the journals of its shards, which are beside
+            it, each to a stream of its own.
         recording: what the recording is called.
         detail: what a message says of a block: its header; its logs too; or the events of the store's contracts,
             decoded, too.
@@ -124,6 +125,7 @@ def read(
     recording: Annotated[str | None, Parameter(help="Which recording, instead of a chain.")] = None,
     final: Annotated[bool, Parameter(negative="")] = False,
     frames: Annotated[bool, Parameter(negative="")] = False,
+    shard: int = 1,
     stream: Name = None,
     after: str = "0",
     durable: str | None = None,
@@ -136,6 +138,7 @@ def read(
     Args:
         final: of a chain, its final blocks alone.
         frames: of a recording, the records as they were journaled; payloads in Base64.
+        shard: of a recording with shards, which one's stream.
         after: the place behind what you have; 0: the beginning; now: what comes from now on; a time as
             2026-05-01T12:30:00Z: what the stream took then or later.
         durable: a name by which the server keeps how far you are; `after` counts the first time alone.
@@ -145,9 +148,10 @@ def read(
 
     if count is not None:
         at_least("--count", count, 1)
+    at_least("--shard", shard, 1)
     if (chain_id is None) == (recording is None):
         raise ConfigError("say what to read: --chain-id, or --recording")
     if chain_id is not None:
         print_chain(nats, chain_id, final, stream, after, durable, count, login.login, log_level)
     elif recording is not None:
-        print_recording(nats, recording, frames, stream, after, durable, count, login.login, log_level)
+        print_recording(nats, recording, frames, shard, stream, after, durable, count, login.login, log_level)

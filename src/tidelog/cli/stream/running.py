@@ -4,19 +4,21 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from tidelog.cli.options import LogLevel
 from tidelog.cli.out import say
+from tidelog.cli.sources.shards import journals_here
 from tidelog.cli.sources.status import StoreSize, status_served
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
 from tidelog.errors import ConfigError, StoreError
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.writer import FOLLOW_POLL_S
+from tidelog.market.shards.layout import shard_of_run
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.store import Store
 from tidelog.stream import Login, changes, events
@@ -34,7 +36,9 @@ from tidelog.stream.market.messages import (
     frames_stream,
     frames_subject,
     market_stream,
+    stream_of_shard,
 )
+from tidelog.stream.market.sharded import ShardPublishers
 from tidelog.stream.port import Limits, StreamSettings
 from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import StreamMetrics, configure_logs, logger
@@ -85,6 +89,12 @@ class MarketPublishing(Struct, frozen=True):
 Publishing: TypeAlias = ChainPublishing | MarketPublishing
 
 
+class _Publishing(Protocol):
+    """What publishes until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
 def kinds_of(text: str, frames: bool) -> tuple[EventKind, ...]:
     """Which events are published. ConfigError: one is not known."""
     if frames:
@@ -109,8 +119,8 @@ async def _publish(asked: Publishing, status: str | None) -> int:
     stop.on_signals()
     runtime = SystemRuntime()
     metrics = StreamMetrics(recording=isinstance(asked, MarketPublishing))
-    async with _made(asked, runtime, metrics) as (publisher, store):
-        await _run_publisher(publisher, store, stop, status, metrics, runtime)
+    async with _made(asked, runtime, metrics) as (publishing, store):
+        await _run_publishing(publishing, store, stop, status, metrics, runtime)
     return 0
 
 
@@ -125,8 +135,8 @@ async def publish_on(asked: Publishing, stop: Stop, status: str, *, running: Cal
         await stop.unless(_await_source(asked, runtime))
     if stop.asked:
         return 0
-    async with _made(asked, runtime, metrics) as (publisher, store):
-        await _run_publisher(publisher, store, stop, status, metrics, runtime)
+    async with _made(asked, runtime, metrics) as (publishing, store):
+        await _run_publishing(publishing, store, stop, status, metrics, runtime)
     return 0
 
 
@@ -136,7 +146,7 @@ async def _await_source(asked: Publishing, runtime: Runtime) -> None:
     while True:
         try:
             if isinstance(asked, MarketPublishing):
-                JournalReader(asked.journal).close()
+                _require_journal(asked.journal)
             else:
                 async with opened(asked.db, runtime=runtime) as store:
                     await the_chain(store, asked.chain_id)
@@ -148,17 +158,49 @@ async def _await_source(asked: Publishing, runtime: Runtime) -> None:
         await runtime.sleep(WAIT_S)
 
 
-async def _run_publisher(
-    publisher: Publisher, store: Store | None, stop: Stop, status: str | None, metrics: StreamMetrics, runtime: Runtime
+def _readable(journal: str) -> dict[int, str]:
+    """The journals of a recording's shards that can be read now. ConfigError: the first is that of another shard."""
+    found = {}
+    for number, path in journals_here(journal).items():
+        with suppress(ConfigError, StoreError):  # it is being made
+            reader = JournalReader(path)
+            try:
+                ends = reader.ends()
+            finally:
+                reader.close()
+            found[number] = path
+            if number == 1 and ends is not None and (shard := shard_of_run(ends.first.run)) != 1:
+                break
+    else:
+        return found
+    raise ConfigError(
+        f"{journal} is the journal of shard {shard}: give the recording's own, without a number; those of its shards, "
+        "beside it, are published with it"
+    )
+
+
+def _require_journal(journal: str) -> None:
+    """ConfigError, StoreError: there is none to read."""
+    if not _readable(journal):
+        JournalReader(journal).close()
+
+
+async def _run_publishing(
+    publishing: _Publishing,
+    store: Store | None,
+    stop: Stop,
+    status: str | None,
+    metrics: StreamMetrics,
+    runtime: Runtime,
 ) -> None:
     size = StoreSize(metrics.store_size, runtime, lambda: store)
     async with status_served(status, metrics.registry, metrics.readiness, size):
-        await stop.unless(publisher.run())
+        await stop.unless(publishing.run())
 
 
 def _made(
     asked: Publishing, runtime: Runtime, metrics: StreamMetrics
-) -> AbstractAsyncContextManager[tuple[Publisher, Store | None]]:
+) -> AbstractAsyncContextManager[tuple[_Publishing, Store | None]]:
     return (
         _recording(asked, runtime, metrics) if isinstance(asked, MarketPublishing) else _chain(asked, runtime, metrics)
     )
@@ -167,38 +209,45 @@ def _made(
 @asynccontextmanager
 async def _chain(
     asked: ChainPublishing, runtime: Runtime, metrics: StreamMetrics
-) -> AsyncIterator[tuple[Publisher, Store | None]]:
+) -> AsyncIterator[tuple[_Publishing, Store | None]]:
     async with opened(asked.db, runtime=runtime) as store:
         chain = await the_chain(store, asked.chain_id)
         backlog: Backlog
+        figures = metrics.publisher()
         if asked.delivery == "final":
             settings = StreamSettings(asked.stream or final_stream(chain), final_subject(chain), asked.limits)
-            backlog = FinalBlocks(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=metrics)
+            backlog = FinalBlocks(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=figures)
         else:
             settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
-            backlog = Outbox(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=metrics)
+            backlog = Outbox(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=figures)
         transport = JetStream(asked.nats, settings, asked.login)
-        yield Publisher(backlog, transport, runtime, metrics=metrics), store
+        yield Publisher(backlog, transport, runtime, metrics=figures), store
 
 
 @asynccontextmanager
 async def _recording(
     asked: MarketPublishing, runtime: Runtime, metrics: StreamMetrics
-) -> AsyncIterator[tuple[Publisher, Store | None]]:
-    name = asked.recording
-    if asked.kinds:
-        settings = StreamSettings(asked.stream or market_stream(name), events_subject(name), asked.limits)
-    else:
-        settings = StreamSettings(asked.stream or frames_stream(name), frames_subject(name), asked.limits)
-    transport = JetStream(asked.nats, settings, asked.login)
-    backlog = JournalBacklog(asked.journal, runtime, name, kinds=asked.kinds, encoding=asked.encoding, metrics=metrics)
-    try:
-        yield (
-            Publisher(backlog, transport, runtime, metrics=metrics, limits=PublisherLimits(poll_s=FOLLOW_POLL_S)),
-            None,
+) -> AsyncIterator[tuple[_Publishing, Store | None]]:
+    _require_journal(asked.journal)
+
+    async def publish_shard(shard: int, path: str) -> None:
+        name, figures = asked.recording, metrics.publisher()
+        stream = None if asked.stream is None else stream_of_shard(asked.stream, shard)
+        if asked.kinds:
+            settings = StreamSettings(stream or market_stream(name, shard), events_subject(name, shard), asked.limits)
+        else:
+            settings = StreamSettings(stream or frames_stream(name, shard), frames_subject(name, shard), asked.limits)
+        transport = JetStream(asked.nats, settings, asked.login)
+        backlog = JournalBacklog(
+            path, runtime, name, kinds=asked.kinds, encoding=asked.encoding, shard=shard, metrics=figures
         )
-    finally:
-        await backlog.close()
+        limits = PublisherLimits(poll_s=FOLLOW_POLL_S)
+        try:
+            await Publisher(backlog, transport, runtime, metrics=figures, limits=limits).run()
+        finally:
+            await backlog.close()
+
+    yield ShardPublishers(lambda: _readable(asked.journal), publish_shard), None
 
 
 def print_chain(
@@ -221,6 +270,7 @@ def print_recording(
     nats: tuple[str, ...],
     recording: str,
     frames: bool,
+    shard: int,
     stream: str | None,
     after: str,
     durable: str | None,
@@ -230,7 +280,14 @@ def print_recording(
 ) -> None:
     configure_logs(level=log_level)
     items = events(
-        nats, recording=recording, frames=frames, after=_begin(after), durable=durable, stream=stream, login=login
+        nats,
+        recording=recording,
+        frames=frames,
+        shard=shard,
+        after=_begin(after),
+        durable=durable,
+        stream=stream,
+        login=login,
     )
     run(_printed(items, count))
 

@@ -19,7 +19,7 @@ from tidelog.stream.backlog import Page
 from tidelog.stream.bodies import Encoding
 from tidelog.stream.chain.events import block_events
 from tidelog.stream.chain.messages import Content, Detail
-from tidelog.telemetry import StreamMetrics
+from tidelog.telemetry import StreamFigures
 
 __all__ = ["LIMITS", "ChainLimits", "StoredBacklog"]
 
@@ -49,7 +49,7 @@ class StoredBacklog(ABC):
         *,
         detail: Detail = "header",
         encoding: Encoding = "json",
-        metrics: StreamMetrics | None = None,
+        metrics: StreamFigures | None = None,
         limits: ChainLimits = LIMITS,
     ) -> None:
         self.last = 0
@@ -58,7 +58,7 @@ class StoredBacklog(ABC):
         self._chain = chain
         self._detail: Detail = detail
         self._encoding: Encoding = encoding
-        self._metrics = metrics or StreamMetrics()
+        self._metrics = metrics or StreamFigures()
         self._limits = limits
 
     @property

@@ -19,6 +19,7 @@ from tidelog.market.journal.reader import Ends, JournalReader
 from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.replay.position import resume
 from tidelog.market.session.controls import CoreSnapshot, decode_control
+from tidelog.market.shards.layout import first_run
 from tidelog.runtime import Runtime, Worker
 from tidelog.store.patience import patiently
 from tidelog.stream.backlog import Page
@@ -38,7 +39,7 @@ from tidelog.stream.market.messages import (
 from tidelog.stream.market.places import behind, id_of, number_of
 from tidelog.stream.market.telling import Teller
 from tidelog.stream.port import Message
-from tidelog.telemetry import StreamMetrics
+from tidelog.telemetry import StreamFigures
 
 __all__ = ["LIMITS", "JournalBacklog", "JournalLimits"]
 
@@ -64,6 +65,7 @@ class JournalBacklog:
     Args:
         kinds: of events; empty: the records as they were journaled instead.
         encoding: of events.
+        shard: of the recording, whose journal it is.
     """
 
     def __init__(
@@ -74,18 +76,19 @@ class JournalBacklog:
         *,
         kinds: Collection[EventKind] = KINDS_OF_EVENTS,
         encoding: Encoding = "json",
-        metrics: StreamMetrics | None = None,
+        shard: int = 1,
+        metrics: StreamFigures | None = None,
         limits: JournalLimits = LIMITS,
         vfs: str | None = None,
     ) -> None:
-        self.source = f"recording {recording}"
+        self.source = f"recording {recording}" if shard == 1 else f"shard {shard} of recording {recording}"
         self.origin = "journal"
         self.last = 0
         self._runtime = runtime
         self._limits = limits
-        self._metrics = metrics or StreamMetrics()
+        self._metrics = metrics or StreamFigures()
         self._worker: Worker = runtime.worker("journal-reader")
-        self._reading = _Reading(path, recording, kinds, encoding, limits, vfs)
+        self._reading = _Reading(path, recording, kinds, encoding, shard, limits, vfs)
         self._is_file = vfs is None
         self._looked = runtime.monotonic()
 
@@ -129,6 +132,7 @@ class _Reading:
         recording: str,
         kinds: Collection[EventKind],
         encoding: Encoding,
+        shard: int,
         limits: JournalLimits,
         vfs: str | None,
     ) -> None:
@@ -139,6 +143,7 @@ class _Reading:
         self._recording = recording
         self._kinds = kinds
         self._encoding: Encoding = encoding
+        self._shard = shard
         self._limits = limits
         self._vfs = vfs
         self._reader: JournalReader | None = None
@@ -184,8 +189,9 @@ class _Reading:
                 return Page(said, place, [], more=False)
             if isinstance(said, WentBack):
                 begun = said.place
-                subjects = events_subject(self._recording) if self._kinds else frames_subject(self._recording)
-                messages.append(reset_message(self._recording, subjects, place, begun, self._encoding))
+                subject = events_subject if self._kinds else frames_subject
+                subjects = subject(self._recording, self._shard)
+                messages.append(reset_message(self._recording, subjects, place, begun, self._encoding, self._shard))
             begun, gap = self._begin(begun, ends, payload_max)
             messages += gap
         records = self._open.block(self._at)
@@ -227,7 +233,7 @@ class _Reading:
     def _told(
         self, after: Place, place: Place, at_us: int, events: list[MarketEvent], payload_max: int
     ) -> list[Message]:
-        return messages_of(self._recording, after, place, at_us, events, payload_max, self._encoding)
+        return messages_of(self._recording, after, place, at_us, events, payload_max, self._encoding, self._shard)
 
     def _frames(
         self, place: Place, records: list[Record], begun_us: int, payload_max: int
@@ -255,26 +261,26 @@ class _Reading:
             return Agreed()
         if ends is None:
             return Ahead(0)
-        if id_of(place.seq).run < ends.first.run:  # it is dropped, or in another journal: what was, is not known here
+        if self._id_of(place).run < ends.first.run:  # it is dropped, or in another journal: what was, is not known here
             return Agreed()
         known = {}
         for mark in place.marks:
-            run = id_of(mark.seq).run
+            run = id_of(mark.seq, self._shard).run
             found = self._open.run(run)
             if found is not None and self._begun_us(run) == mark.writer:
                 known[mark.writer] = number_of(EventId(run, found.last_seq))
         said = verdict(place, known, number_of(ends.last))
-        if isinstance(said, WentBack) and id_of(said.place.seq).run == ends.last.run:
+        if isinstance(said, WentBack) and self._id_of(said.place).run == ends.last.run:
             return Ahead(number_of(ends.last))  # an older copy, to which nobody has written: it may be one that lags
         return said
 
     def _begin(self, place: Place, ends: Ends, payload_max: int) -> tuple[Place, list[Message]]:
         """Go to a place, or, where what comes next is gone, to the journal's beginning; a gap, then."""
-        at, first = id_of(place.seq), self._first(ends)
+        at, first = self._id_of(place), self._first(ends)
         dropped = self._open.dropped()
         messages: list[Message] = []
         is_gone = at < EventId(first.run, first.seq - 1) and (dropped is None or at < dropped.id or first > ends.first)
-        if is_gone and (at > BEGINNING or first != EventId(1, 1)):
+        if is_gone and (place.seq or first != EventId(first_run(self._shard), 1)):
             reason = ANOTHER_JOURNAL if dropped is None else dropped.reason
             since_us = None if dropped is None or not dropped.at_us else dropped.at_us
             at = EventId(first.run, first.seq - 1)
@@ -309,7 +315,11 @@ class _Reading:
     def _gap(self, after: Place, place: Place, missing: Missing, payload_max: int) -> list[Message]:
         if self._kinds:
             return self._told(after, place, missing.since_us or 0, [missing], payload_max)
-        return [frames_messages(self._recording, after, place, id_of(place.seq), [], payload_max - HEADERS_BYTES)]
+        room = payload_max - HEADERS_BYTES
+        return [frames_messages(self._recording, after, place, self._id_of(place), [], room)]
+
+    def _id_of(self, place: Place) -> EventId:
+        return id_of(place.seq, self._shard)
 
     def _begun_us(self, run: int) -> int:
         """When a run began; 0: only an older tidelog has written it, and its beginning is gone."""

@@ -13,6 +13,7 @@ from tidelog.chain.forks.bookmarks import Place, place_text
 from tidelog.errors import ConfigError, Rejected
 from tidelog.market.events import EventId
 from tidelog.market.records import KINDS, Kind, decode_records
+from tidelog.market.shards.layout import shard_of_run
 from tidelog.stream.bodies import BodyDecoder, Encoding, encoder_of
 from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
 from tidelog.stream.market.places import id_of, number_of
@@ -43,6 +44,7 @@ __all__ = [
     "market_stream",
     "messages_of",
     "reset_message",
+    "stream_of_shard",
 ]
 
 WENT_BACK = "the journal went back"
@@ -210,24 +212,34 @@ _unpack = msgspec.msgpack.Decoder(tuple[str, int, int, bytes]).decode
 _RECORDS = b"\x94"  # what raw records begin with: a list of four, and no object
 
 
-def market_stream(recording: str) -> str:
-    """The usual name of the stream of a recording's events."""
-    return f"tidelog-market-{_word(recording)}"
+def market_stream(recording: str, shard: int = 1) -> str:
+    """The usual name of the stream of a recording's events, of one of its shards."""
+    return f"tidelog-market{_nth(shard)}-{_word(recording)}"
 
 
-def frames_stream(recording: str) -> str:
-    """The usual name of the stream of a recording's raw records."""
-    return f"tidelog-frames-{_word(recording)}"
+def frames_stream(recording: str, shard: int = 1) -> str:
+    """The usual name of the stream of a recording's raw records, of one of its shards."""
+    return f"tidelog-frames{_nth(shard)}-{_word(recording)}"
 
 
-def events_subject(recording: str) -> str:
+def events_subject(recording: str, shard: int = 1) -> str:
     """Subjects of a recording's events begin with this; the symbol and the kind follow, after dots."""
-    return f"tidelog.market.{_word(recording)}"
+    return f"tidelog.market{_nth(shard)}.{_word(recording)}"
 
 
-def frames_subject(recording: str) -> str:
+def frames_subject(recording: str, shard: int = 1) -> str:
     """Subjects of a recording's raw records begin with this."""
-    return f"tidelog.frames.{_word(recording)}"
+    return f"tidelog.frames{_nth(shard)}.{_word(recording)}"
+
+
+def stream_of_shard(stream: str, shard: int) -> str:
+    """The stream of a shard, where somebody gave a name to the first one's."""
+    return stream if shard == 1 else f"{stream}-{shard}"
+
+
+def _nth(shard: int) -> str:
+    """What tells the streams of shards apart; of the first, as of a recording without shards, nothing."""
+    return "" if shard == 1 else str(shard)
 
 
 def _word(name: str) -> str:
@@ -235,15 +247,17 @@ def _word(name: str) -> str:
     return "".join([each if each.isalnum() or each in "-_" else "-" for each in name]) or "-"
 
 
-def reset_message(recording: str, subjects: str, after: Place, place: Place, encoding: Encoding = "json") -> Message:
+def reset_message(
+    recording: str, subjects: str, after: Place, place: Place, encoding: Encoding = "json", shard: int = 1
+) -> Message:
     """What says that the journal went back from one place to another."""
     identity = f"reset-{place_text(after)}-{place.seq}"
-    payload = encoder_of(encoding)(_reset(recording, place))
+    payload = encoder_of(encoding)(_reset(recording, place, shard))
     return sole_envelope(f"{subjects}.all.reset", identity, after, place, payload, encoding)
 
 
-def _reset(recording: str, place: Place) -> MarketReset:
-    run, seq = id_of(place.seq)
+def _reset(recording: str, place: Place, shard: int) -> MarketReset:
+    run, seq = id_of(place.seq, shard)
     return MarketReset(recording=recording, run=run, seq=seq, place=place_text(place))
 
 
@@ -255,6 +269,7 @@ def messages_of(
     events: Sequence[MarketEvent],
     payload_max: int,
     encoding: Encoding = "json",
+    shard: int = 1,
 ) -> list[Message]:
     """The events of a record as messages.
 
@@ -266,8 +281,8 @@ def messages_of(
     Raises:
         ConfigError: not even a piece fits.
     """
-    subjects, room = events_subject(recording), payload_max - HEADERS_BYTES
-    id_, text = id_of(place.seq), place_text(place)
+    subjects, room = events_subject(recording, shard), payload_max - HEADERS_BYTES
+    id_, text = id_of(place.seq, shard), place_text(place)
     contents = [
         (f"{subjects}.{_symbol_of(event)}.{event.__struct_config__.tag}", payload)
         for event in events
@@ -335,7 +350,7 @@ def frames_messages(
             f"record {first.run}.{first.seq} needs a message of {len(payload)} bytes, and the server takes "
             f"{room + HEADERS_BYTES}: raise its max_payload"
         )
-    contents = [(f"{frames_subject(recording)}.journal", payload)]
+    contents = [(f"{frames_subject(recording, shard_of_run(first.run))}.journal", payload)]
     (found,) = envelopes(f"{place.seq}-{place.marks[0].writer}", after, place, contents, "msgpack")
     return found
 
@@ -344,6 +359,7 @@ class MarketLanguage(Struct, frozen=True):
     """What the messages of a recording's stream say."""
 
     recording: str
+    shard: int = 1
 
     is_dense = False
 
@@ -385,10 +401,10 @@ class MarketLanguage(Struct, frozen=True):
         )
 
     def reset(self, place: Place) -> MarketItem:
-        return _reset(self.recording, place)
+        return _reset(self.recording, place, self.shard)
 
     def gap(self, after: Place, place: Place) -> MarketItem:
-        run, seq = id_of(place.seq)
+        run, seq = id_of(place.seq, self.shard)
         missing = Missing(reason=NOT_KEPT)
         return Recorded(
             recording=self.recording, run=run, seq=seq, received_us=0, place=place_text(place), events=[missing]

@@ -7,6 +7,7 @@ beginning, the run's records are the same as far as both have them. That is what
 
 from tidelog.chain.forks.bookmarks import Mark, Place
 from tidelog.market.events import EventId
+from tidelog.market.shards.layout import first_run, shard_of_run
 
 __all__ = ["behind", "id_of", "number_of"]
 
@@ -14,13 +15,14 @@ SEQ_BITS = 36  # of a record's number in its run: two thousand a second for a ye
 
 
 def number_of(id_: EventId) -> int:
-    """A record's id as one number, which grows with it."""
-    return id_.run << SEQ_BITS | id_.seq
+    """A record's id as one number, which grows with it within a shard's journal."""
+    run = id_.run - first_run(shard_of_run(id_.run)) + 1
+    return run << SEQ_BITS | id_.seq
 
 
-def id_of(number: int) -> EventId:
-    """The id of a number of `number_of`."""
-    return EventId(number >> SEQ_BITS, number & (1 << SEQ_BITS) - 1)
+def id_of(number: int, shard: int = 1) -> EventId:
+    """The id of a number of `number_of`, in the journal of a shard."""
+    return EventId((number >> SEQ_BITS) + first_run(shard) - 1, number & (1 << SEQ_BITS) - 1)
 
 
 def behind(place: Place, id_: EventId, begun_us: int) -> Place:

@@ -234,12 +234,6 @@ def _judge(settings: Settings) -> None:
             shards_here(market)
         except ConfigError as error:
             raise ConfigError(f"market.{market.name}: {error}") from None
-    for stream in settings.stream:
-        if any(market.name == stream.source and layout_for(market) is not None for market in settings.market):
-            raise ConfigError(
-                f"stream.{stream.name}: {stream.source} has shards, and a stream is published from one journal: leave "
-                "the [[stream]] or the shards out"
-            )
     count = len(settings.processes) + len(settings.streams)
     shards = " and shards" if settings.processes != settings.sources else ""
     if count > SOURCES_MAX:
