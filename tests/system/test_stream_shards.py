@@ -121,9 +121,10 @@ def test_raw_records_of_shards_and_the_journal_of_one(tmp_path: Path, nats: Nats
             recording.until(goes_on(market, {}, 2), "frames in each journal")
             assert recording.interrupt() == 0
     second = market.journals[1]
+    count = len(list(records(second)))
     with Running("stream", "run", "--nats", nats.url, "--journal", str(market.journal), "--frames", log=market.log):
-        frames = asyncio.run(some_frames(nats.url, 2, 50))
-    for frame, record in zip(frames, records(second), strict=False):
+        frames = asyncio.run(some_frames(nats.url, 2, count))
+    for frame, record in zip(frames, records(second), strict=True):
         assert (frame.run, frame.seq, frame.at_us, frame.payload) == (*record.id, record.at_us, record.payload)
     done = tidelog("stream", "run", "--nats", nats.url, "--journal", str(second), timeout_s=UNTIL_S)
     assert done.code == 2
