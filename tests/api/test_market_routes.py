@@ -131,7 +131,7 @@ class TestCoverage:
         (f"{BTC}/trades?from=2023-11-14T22:13:22", 400, "from"),
         (f"{BTC}/candles?interval=2m", 400, "60s, 300s, 900s, 3600s, 14400s, 86400s are"),
         (f"{BTC}/candles?interval=1w", 400, "interval"),
-        (f"{BTC}/book?depth=26", 400, "depth"),
+        (f"{BTC}/book?depth=1001", 400, "depth"),
         (f"{BTC}/trades?symbol=1", 400, "no parameter 'symbol'"),
         ("/v1/markets/%00/trades", 400, "symbol"),
         (f"/v1/markets/{'A' * 65}/trades", 400, "symbol"),

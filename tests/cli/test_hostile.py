@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 
 import pytest
 
@@ -112,14 +111,3 @@ asyncio.run(main())
     drawn = on_terminal("-c", code, python=True, columns=200)
     assert drawn.code == 0, drawn.text
     harmless(drawn.text)
-
-
-def test_a_book_that_is_watched(tmp_path: Path) -> None:
-    code = f"""
-from rich.console import Console
-from tidelog.cli.market.ladder import ladder
-Console().print(ladder({SYMBOL!r}, None))
-"""
-    drawn = on_terminal("-c", code, python=True, columns=200)
-    assert drawn.code == 0, drawn.text
-    harmless("".join(line.strip() for line in drawn.lines))  # it stands on two lines

@@ -226,6 +226,13 @@ def test_a_journal_is_watched_alone_live_and_replayed(tmux: str, whole: Whole, t
         assert "Traceback" not in text
 
 
+def test_market_book_is_the_view_of_a_symbol(tmux: str, whole: Whole, tmp_path: Path) -> None:
+    with terminal(tmux, tmp_path, "market", "book", "btc-usd", "--url", whole.exchange.url) as shown:
+        shown.shows("live", f"{SYMBOL}  exchange  PROVEN to 10 levels", "spread", "trades")
+        shown.press("3")
+        shown.shows(f"{SYMBOL}  exchange  1m")
+
+
 def test_a_store_is_watched_without_an_api(tmux: str, whole: Whole, tmp_path: Path) -> None:
     arguments = ("--db", f"sqlite:///{whole.folder}/tidelog.db", "--journal", f"{whole.folder}/market.journal")
     with terminal(tmux, tmp_path, "top", "btc", *arguments) as shown:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.tui.hearing import NOW_S, drawn, heard, scripted
-from tests.tui.scripts import ANSWERS, BOOK, METRICS, NOW_US, TOKEN, standing
+from tests.tui.scripts import ANSWERS, BOOK, COVERAGE, METRICS, NOW_US, TOKEN, covered, standing
 from tidelog.tui.lines import ASCII, STYLES, UNICODE, Glyphs, wide
 from tidelog.tui.place import Place, Target, View
 from tidelog.tui.screen import screen
@@ -112,6 +112,15 @@ def test_a_book_that_is_not_proven_says_so_and_why() -> None:
     worth = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/book": book}), place, NOW_US)[1]
     assert "NOT PROVEN: mismatched" in worth
     assert not re.search(r"(?<!NOT )PROVEN", worth)
+
+
+def test_why_something_is_not_proven_now_is_told_in_the_exchanges_words() -> None:
+    refused = covered("book", "gap", 60, 0, "refused: Currency pair not supported")
+    coverage = {"data": [*COVERAGE, refused], "gaps": []}
+    place = at("market")
+    text = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/coverage": coverage}), place, NOW_US)
+    assert "book gap now: refused: Currency pair not supported" in text
+    assert not any(" now: " in line for line in drawn(world_of(place), place, NOW_US))
 
 
 def test_a_recording_in_shards_shows_each_of_them() -> None:

@@ -12,17 +12,13 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
-from rich.console import Console
 
 from tests.market.exchange import Script, serve, until
 from tests.patience import HANGS_S
 from tidelog.cli.market import app, record
-from tidelog.cli.market.ladder import ladder
 from tidelog.cli.sources import market
 from tidelog.errors import ConfigError
-from tidelog.market.book.levels import Precision, ScaledLevel
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.views import BookView
 
 PROGRAM = "from tidelog.cli.market import app; app()"
 
@@ -227,17 +223,6 @@ def test_symbols_have_to_be_said() -> None:
 def test_a_journals_size_is_a_size(size: str) -> None:
     with pytest.raises(ConfigError, match=r"is no size: write it as|is too small for a journal"):
         record(symbols="A/USD", journal_max=size)
-
-
-def test_a_ladder_says_whether_it_is_proven() -> None:
-    view = BookView("A/USD", (ScaledLevel(999, 5),), (ScaledLevel(1001, 250),), Precision(1, 2), True, 10, False, 2, 1)
-    console = Console(width=80, color_system=None)
-    with console.capture() as capture:
-        console.print(ladder("A/USD", view))
-        console.print(ladder("B/USD", None))
-    shown = capture.get()
-    for text in ("A/USD: proven to 10 levels, 2 mismatches", "99.9", "0.05", "100.1", "2.50", "B/USD: not followed"):
-        assert text in shown
 
 
 async def test_a_store_that_is_away_holds_the_end_up_only_for_a_while() -> None:

@@ -40,5 +40,7 @@ def test_a_file_that_is_no_journal_is_told_on_the_terminal() -> None:
 
 
 def test_in_a_pipe_nothing_is_drawn() -> None:
-    done = tidelog("top", "--api", "http://127.0.0.1:1")
-    assert (done.code, done.out) == (2, "")
+    for command in (("top", "--api", "http://127.0.0.1:1"), ("market", "book", "BTC/USD")):
+        done = tidelog(*command)
+        assert (done.code, done.out) == (2, "")
+        assert "draws on a terminal, and this is none" in done.err

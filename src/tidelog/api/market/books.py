@@ -27,7 +27,13 @@ from tidelog.store import Condition, Snapshot
 
 __all__ = ["ROUTES", "BookView", "LiveBooks"]
 
-Depth = Annotated[int, QueryParameter(ge=1, le=SAMPLED_LEVELS, description="Levels of each side.")]
+DEPTH_MAX = 1_000  # the deepest that an exchange gives
+Depth = Annotated[
+    int,
+    QueryParameter(
+        ge=1, le=DEPTH_MAX, description=f"Levels of each side; a stored sample has {SAMPLED_LEVELS} at most."
+    ),
+]
 
 
 class BookView(Struct, frozen=True):

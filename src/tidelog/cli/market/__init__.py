@@ -232,22 +232,20 @@ def book(
     symbol: str,
     *,
     depth: int = 10,
-    levels: int = 10,
     journal: str | None = None,
     protocol: Protocol = "v2",
     url: Url = None,
 ) -> None:
-    """Show a book as it lives, and whether it is proven.
+    """Show a book as it lives, with its trades, and whether it is proven: the view of `tidelog top`, with its keys.
 
     Args:
         symbol: such as BTC/USD.
         depth: to subscribe.
-        levels: to show of each side.
         journal: show the book of a journal that is being recorded, instead of connecting.
     """
-    from tidelog.cli.market.ladder import show_book
+    from tidelog.cli.top.watching import watch_book
 
-    show_book(symbol, depth=depth, levels=levels, journal=journal, protocol=protocol, url=url)
+    watch_book(symbol, depth=depth, journal=journal, protocol=protocol, url=url)
 
 
 @app.command

@@ -1,10 +1,12 @@
-"""`tidelog top`, once it runs: who answers, what the terminal can draw, and Textual."""
+"""`tidelog top` and `market book`, once they run: who answers, what the terminal can draw, and Textual."""
 
 import asyncio
 import importlib.util
 import os
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from tidelog.cli.serve import the_journal
 from tidelog.errors import ConfigError
@@ -14,10 +16,11 @@ from tidelog.tui.lines import ASCII, UNICODE
 
 if TYPE_CHECKING:
     from tidelog.api.http.options import JournalSource
+    from tidelog.cli.top.journal import JournalAnswers
     from tidelog.tui.app import Playback, Settings
     from tidelog.tui.asking import Answers
 
-__all__ = ["watch"]
+__all__ = ["watch", "watch_book"]
 
 SPEED_MAX = 1_000.0  # faster than a screen can tell anything of
 
@@ -53,25 +56,51 @@ def watch(
     if not 2 <= mean <= 200:
         raise ConfigError(f"--mean {mean}: give 2 to 200")
     factor = None if speed is None else _speed(speed)
-    if importlib.util.find_spec("textual") is None:
-        raise ConfigError("`tidelog top` needs Textual: pip install 'tidelog[top]'")
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
-        raise ConfigError("`tidelog top` draws on a terminal, and this is none: the API and the lists are for programs")
+    _require_terminal("tidelog top")
     from tidelog.tui.app import Settings
 
     glyphs = ASCII if ascii_only or not _has_unicode() else UNICODE
     source = alone or (api if db is None else _shown(db))
     opening = search if alone is not None else what
     settings = Settings(source, glyphs, mean, large_qty, large_value, opening)
+    if alone is not None:
+        _draw(_watch_journal(settings, alone, factor, begin))
+    elif db is not None:
+        _draw(_watch_store(settings, db, tuple(the_journal(each) for each in journals)))
+    else:
+        _draw(_watch_api(settings, api))
+
+
+def watch_book(symbol: str, *, depth: int, journal: str | None, protocol: str, url: str | None) -> None:
+    """The view of a symbol alone: of a journal that is recorded, or of a connection made for it.
+
+    Raises:
+        ConfigError: it cannot be meant, or cannot be drawn here.
+    """
+    _require_terminal("tidelog market book")
+    from tidelog.market.symbols import normal_symbol
+    from tidelog.tui.app import Settings
+
+    name, glyphs = normal_symbol(symbol), UNICODE if _has_unicode() else ASCII
+    if journal is not None:
+        _draw(_watch_journal(Settings(journal, glyphs, search=name), journal, None, None))
+    else:
+        _draw(_watch_feed(Settings(url or "the exchange", glyphs, search=name), name, depth, protocol, url))
+
+
+def _require_terminal(command: str) -> None:
+    if importlib.util.find_spec("textual") is None:
+        raise ConfigError(f"`{command}` needs Textual: pip install 'tidelog[top]'")
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        raise ConfigError(f"`{command}` draws on a terminal, and this is none: the API and the lists are for programs")
+
+
+def _draw(watching: Coroutine[Any, Any, None]) -> None:
+    """Until the user leaves."""
     for name in ("COLUMNS", "LINES"):  # of who started this: a terminal that is resized has other ones
         os.environ.pop(name, None)
     with diverted_logs(lambda level, event: None):  # a line of a log would go across the screen
-        if alone is not None:
-            run(_watch_journal(settings, alone, factor, begin))
-        elif db is not None:
-            run(_watch_store(settings, db, tuple(the_journal(each) for each in journals)))
-        else:
-            run(_watch_api(settings, api))
+        run(watching)
 
 
 def _speed(text: str) -> float:
@@ -114,7 +143,21 @@ async def _watch_journal(settings: "Settings", path: str, speed: float | None, b
         begin_us = moment_us(begin, span)
     else:
         begin_us = span.begin_us if speed is not None else span.end_us - int(LIVE_S * 1_000_000)
-    answers = JournalAnswers(path, span, speed, begin_us)
+    await _show_journal(settings, JournalAnswers(path, span, speed, begin_us))
+
+
+async def _watch_feed(settings: "Settings", symbol: str, depth: int, protocol: str, url: str | None) -> None:
+    """A feed of its own, whose journal goes with it."""
+    from tidelog.cli.top.journal import JournalAnswers, Span
+    from tidelog.market.live.feed import Feed
+
+    with tempfile.TemporaryDirectory(prefix="tidelog-top-") as folder:
+        path = os.path.join(folder, "exchange.journal")
+        async with Feed([symbol], ["book", "trade"], journal=path, depth=depth, protocol=protocol, url=url):
+            await _show_journal(settings, JournalAnswers(path, Span(0, 0), None, 0))
+
+
+async def _show_journal(settings: "Settings", answers: "JournalAnswers") -> None:
     filling = asyncio.create_task(answers.run())
     try:
         await _show(answers, answers.runtime, settings, answers)

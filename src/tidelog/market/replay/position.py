@@ -23,7 +23,7 @@ from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
 from tidelog.market.replay.replay import tell_fault
 from tidelog.runtime import Runtime
 
-__all__ = ["core_at_end", "events_after", "events_to_load", "follow_events", "resume"]
+__all__ = ["events_after", "events_to_load", "follow_events", "resume"]
 
 
 def resume(
@@ -113,16 +113,6 @@ class _Reading:
         if self._books_due and record > self._after and core.protocol is not None:
             yield from _baselines(core, self._after, self._at_us, is_news=self._is_late)
             self._books_due = False
-
-
-def core_at_end(path: str) -> tuple[Core, EventId]:
-    """A core to be brought to the end of a journal, and the id after which it has to read to get there: little."""
-    reader = JournalReader(path)
-    try:
-        ends = reader.ends()
-        return resume(reader, BEGINNING if ends is None else ends.last)
-    finally:
-        reader.close()
 
 
 def events_after(reader: JournalReader, after: EventId = BEGINNING) -> Iterator[JournalEvent]:

@@ -13,7 +13,7 @@ from tidelog.tui.views.strip import strip_lines
 
 __all__ = ["asked", "draw"]
 
-LEVELS = 25  # of each side: as many as the API gives
+LEVELS = 100  # of each side: more than a terminal has room for
 TRADES = 100
 STRIP_S = 600  # of the coverage that is shown: ten minutes
 STRIP_STEP_S = 60  # in which the question's beginning moves on
@@ -43,7 +43,8 @@ def draw(scene: Scene) -> list[Line]:
     trade_list = trades.data if isinstance(trades, Trades) else []
     head = [*_worth_lines(scene, book, book_question), *_price_lines(scene, trade_list)]
     coverage = scene.world.answer(coverage_question)
-    foot = strip_lines(scene, coverage if isinstance(coverage, Coverages) else None, STRIP_S)
+    covered = coverage if isinstance(coverage, Coverages) else None
+    foot = [*strip_lines(scene, covered, STRIP_S), *_doubt_lines(scene, covered)]
     gaps = scene.world.answer(gaps_question)
     if isinstance(gaps, Gaps):
         foot += _gap_lines(scene, gaps)
@@ -181,6 +182,16 @@ def _beside(ladder: list[Line], trades: list[Line], scene: Scene, room: int) -> 
         other = trades[at] if at < len(trades) else ()
         lines.append((*one, Piece(" " * max(0, columns - wide(one) + 2)), *other))
     return lines
+
+
+def _doubt_lines(scene: Scene, coverage: Coverages | None) -> list[Line]:
+    """Why something is not proven now, in the exchange's words where it gave any."""
+    last = {each.channel: each for each in coverage.data} if coverage is not None else {}
+    doubted = [each for each in last.values() if each.state != "proven" and each.reason]
+    return [
+        line((f"{scene.says(each.channel)} {scene.says(each.state)} now: ", "warn"), scene.says(each.reason))
+        for each in doubted[:1]
+    ]
 
 
 def _gap_lines(scene: Scene, gaps: Gaps) -> list[Line]:
