@@ -18,6 +18,7 @@ class Page(Struct, frozen=True):
     place: Place  # of the stream, once it has the messages
     messages: Sequence[Message]
     more: bool  # whether there may be more at once
+    until_us: int = 0  # the time of the last record that it comes of; 0: changes have none
 
 
 class Backlog(Protocol):

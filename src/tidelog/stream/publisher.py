@@ -8,10 +8,10 @@ neither doubles nor skips, and a stream that is gone, or lost its tail, is fille
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tidelog.backoff import delays
-from tidelog.chain.forks.bookmarks import BEGIN, Ahead, Place, WentBack, place_text
+from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Ahead, Place, WentBack, place_text
 from tidelog.errors import ConfigError, Rejected, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.stream.backlog import Backlog, Page
@@ -29,6 +29,7 @@ class PublisherLimits(Struct, frozen=True):
 
     flight_messages: int = 512  # published before the first of them is acknowledged
     flight_bytes: int = 4 * 1024 * 1024  # the same
+    flight_pages: int = 64  # of a backlog: most may say nothing, and the stream is looked at between
     poll_s: float = 0.2  # between looks at a backlog that has nothing further
     check_s: float = 5.0  # between looks at a stream to which nothing is published: it may have gone back
 
@@ -92,7 +93,7 @@ class Publisher:
         """Publish behind what the stream has over one session, for as long as it answers."""
         looked = self._runtime.monotonic()
         while True:
-            page = await self._next(standing.place, session.payload_max)
+            page = await self._gathered(standing.place, session.payload_max)
             if isinstance(page.verdict, WentBack):
                 self._refuse_other(standing)
             messages = _behind(page.messages, standing.begun)
@@ -112,6 +113,8 @@ class Publisher:
                 )
                 standing = await self._standing(session)
                 continue
+            if page.until_us:
+                self._metrics.published_us = page.until_us
             if not page.more:
                 await self._runtime.sleep(self._limits.poll_s)
 
@@ -143,6 +146,22 @@ class Publisher:
             last=ends.last,
         )
         return found
+
+    async def _gathered(self, place: Place, payload_max: int) -> Page:
+        """What comes next, of as many pages as one flight takes: where there is more, it shares an acknowledgement."""
+        page = await self._next(place, payload_max)
+        limits = self._limits
+        messages, size = list(page.messages), _size(page)
+        for _ in range(1, limits.flight_pages):
+            if not page.more or len(messages) >= limits.flight_messages or size >= limits.flight_bytes:
+                break
+            following = await self._next(page.place, payload_max)
+            if not isinstance(following.verdict, Agreed):
+                break  # it went back meanwhile: it is asked again once this is published
+            messages += following.messages
+            size += _size(following)
+            page = structs.replace(following, verdict=page.verdict)
+        return structs.replace(page, messages=messages)
 
     async def _next(self, place: Place, payload_max: int) -> Page:
         page = await self._backlog.next(place, payload_max)
@@ -178,6 +197,10 @@ class Publisher:
                 f"{self._backlog.source} ({place_text(standing.place)[:60]}): one {self._backlog.origin} publishes to "
                 "a stream, so stop the other publisher, or give one of them another --stream"
             )
+
+
+def _size(page: Page) -> int:
+    return sum([len(message.payload) for message in page.messages])
 
 
 def _behind(messages: Sequence[Message], begun: Stored | None) -> Sequence[Message]:

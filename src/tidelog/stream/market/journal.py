@@ -105,7 +105,7 @@ class JournalBacklog:
             await self._call(self._reading.look)
         page = await self._call(partial(self._reading.next, place, payload_max))
         self.last = number_of(self._reading.end.id)
-        self._metrics.stored_us, self._metrics.published_us = self._reading.end.at_us, self._reading.published_us
+        self._metrics.stored_us = self._reading.end.at_us
         return page
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -137,8 +137,7 @@ class _Reading:
         vfs: str | None,
     ) -> None:
         self.end = _End()
-        self.published_us = 0  # the time of the last record that the stream has
-        self._told_us = 0  # the same once it has what was passed on last
+        self._told_us = 0  # the time of the last record that was passed on
         self._path = path
         self._recording = recording
         self._kinds = kinds
@@ -179,8 +178,6 @@ class _Reading:
         said: Verdict = Agreed()
         messages: list[Message] = []
         begun = place
-        if place == self._place:
-            self.published_us = self._told_us
         if place != self._place or self._reader is None:
             self._place = None
             ends = self._open.ends()
@@ -205,7 +202,7 @@ class _Reading:
         if not messages:
             begun = place
         self._place = begun
-        return Page(said, begun, messages, more=bool(records))
+        return Page(said, begun, messages, more=bool(records), until_us=self._told_us)
 
     def _note_end(self, records: list[Record]) -> None:
         if records:

@@ -1,0 +1,136 @@
+"""What a publisher makes of a backlog's pages: flights that share an acknowledgement, and what it says is published."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.stream.test_chain_messages import CHAIN, PAYLOAD_MAX, change_row
+from tests.stream.test_following import published
+from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Place, Verdict, WentBack
+from tidelog.runtime import SystemRuntime
+from tidelog.stream.backlog import Page
+from tidelog.stream.chain.messages import reset_message
+from tidelog.stream.envelope import part_of
+from tidelog.stream.port import Ends, Message, Stored
+from tidelog.stream.publisher import Publisher, PublisherLimits
+from tidelog.telemetry import StreamFigures
+
+MESSAGES = published(40)
+PLACES = [BEGIN]
+for _seq in range(1, 41):
+    PLACES.append(PLACES[-1].advanced([change_row(_seq)]))
+
+
+class Pages:
+    """A backlog whose pages have so many messages each; every page ends at the time of its last one."""
+
+    source, origin, last = "chain 1", "store", 40
+
+    def __init__(self, size: int, went_back: int | None = None, empty: int = 0) -> None:
+        self.size, self.went_back, self.empty = size, went_back, empty
+        self.asked = 0
+        self.times = 2  # that it says so: behind a page that comes before, and when it is asked again
+
+    async def next(self, place: Place, payload_max: int) -> Page:
+        self.asked += 1
+        if self.asked <= self.empty:
+            return Page(Agreed(), place, [], more=True, until_us=self.asked)
+        verdict: Verdict = Agreed()
+        messages = list(MESSAGES[place.seq : place.seq + self.size])
+        end = PLACES[min(40, place.seq + self.size)]
+        if place.seq == self.went_back and self.times:
+            self.times -= 1
+            verdict = WentBack(PLACES[place.seq - 1])
+            messages = [reset_message(CHAIN, place, PLACES[place.seq - 1]), *MESSAGES[place.seq - 1 : place.seq]]
+            end = place
+        return Page(verdict, end, messages, more=bool(messages), until_us=end.seq * 1_000)
+
+    async def close(self) -> None: ...
+
+
+class Server:
+    """Takes flights, and lets a test look while one is not acknowledged yet."""
+
+    name = "a stream"
+    payload_max = PAYLOAD_MAX
+
+    def __init__(self) -> None:
+        self.stored: list[Stored] = []
+        self.flights: list[int] = []
+        self.looks: list[int] = []  # at the stream's end, by the messages that it had
+        self.before_answer: Callable[[], None] = lambda: None
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        yield self
+
+    async def ensure(self) -> None: ...
+
+    async def ends(self) -> Ends:
+        self.looks.append(len(self.stored))
+        return Ends(1, len(self.stored))
+
+    async def get(self, sequence: int) -> Stored:
+        return self.stored[sequence - 1]
+
+    async def publish(self, messages: Sequence[Message], after: int) -> int:
+        assert after == len(self.stored)
+        self.flights.append(len(messages))
+        self.stored += [Stored(nth, each.headers, each.payload) for nth, each in enumerate(messages, after + 1)]
+        self.before_answer()
+        return len(self.stored)
+
+
+async def play(pages: Pages, server: Server, limits: PublisherLimits, last: int, figures: StreamFigures) -> None:
+    task = asyncio.create_task(Publisher(pages, server, SystemRuntime(), metrics=figures, limits=limits).run())
+    try:
+        async with asyncio.timeout(30):
+            while figures.published_seq != last:
+                await asyncio.sleep(0.005)
+                assert not task.done(), task.exception()
+            await asyncio.sleep(0.02)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("limits", "flights"),
+    [
+        (PublisherLimits(), [40]),
+        (PublisherLimits(flight_messages=12), [12, 12, 12, 4]),
+        (PublisherLimits(flight_messages=10), [10, 2, 10, 2, 10, 2, 4]),  # a page is divided
+        (PublisherLimits(flight_pages=3), [9, 9, 9, 9, 4]),
+        (PublisherLimits(flight_bytes=1), [1] * 40),
+    ],
+)
+async def test_pages_share_a_flight_up_to_its_limits(limits: PublisherLimits, flights: list[int]) -> None:
+    server = Server()
+    await play(Pages(3), server, limits, 40, StreamFigures())
+    assert sum(server.flights) == 40
+    assert server.flights == flights
+    assert [part_of(each).place.seq for each in server.stored] == list(range(1, 41))
+
+
+async def test_a_store_that_went_back_between_two_pages_is_told_behind_what_was_read_before() -> None:
+    server = Server()
+    await play(Pages(3, went_back=9), server, PublisherLimits(), 40, StreamFigures())
+    assert [part_of(each).place.seq for each in server.stored] == [*range(1, 10), 8, *range(9, 41)]
+
+
+async def test_a_time_is_published_once_it_is_acknowledged() -> None:
+    server, figures, seen = Server(), StreamFigures(), list[int | None]()
+    server.before_answer = lambda: seen.append(figures.published_us)
+    await play(Pages(3), server, PublisherLimits(flight_messages=12), 40, figures)
+    assert seen == [None, 12_000, 24_000, 36_000]
+    assert figures.published_us == 40_000
+
+
+async def test_pages_that_say_nothing_are_passed_by_in_bounds() -> None:
+    server, figures, pages = Server(), StreamFigures(), Pages(3, empty=7)
+    await play(pages, server, PublisherLimits(flight_pages=4, check_s=0.0), 40, figures)
+    assert 0 in server.looks[1:], "the stream was looked at between"
+    assert sum(server.flights) == 40
