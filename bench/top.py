@@ -1,7 +1,7 @@
-"""What `tidelog top` costs: its share of a core and its memory beside the processes that it looks at.
+"""What `tidelog top` costs: its share of a core, its memory, and what ingestion notices of it.
 
 500 markets at their own paces and a chain of four blocks a second, by simulated peers through `tidelog run`; `top`
-draws on a terminal of 200x60. `python -m bench.top`
+draws on a terminal of 200x60. Ingestion is measured with `top` and without it, by turns. `python -m bench.top`
 """
 
 import fcntl
@@ -11,6 +11,7 @@ import pty
 import re
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -21,13 +22,27 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from tidelog.sim.exchange import listing
+from tidelog.tui.metrics import Samples, read_samples
 
 MARKETS, BLOCK_S = 500, 0.25
-SETTLE_S, MEASURE_S = 10.0, 15.0
+SETTLE_S, MEASURE_S = 10.0, 10.0
+ROUNDS = 3  # without and with `top`, by turns
+INGESTING = ("sim", "kraken")  # processes of `tidelog run`
+INGESTION = frozenset(
+    {
+        "process_cpu_seconds_total",
+        "tidelog_chain_blocks_total",
+        "tidelog_market_frames_total",
+        "tidelog_market_event_handling_seconds_count",
+        "tidelog_market_event_handling_seconds_sum",
+        "tidelog_market_loader_lag_seconds",
+    }
+)
 READY_S = 120.0
 VIEWS = {"overview": "1", "book": "2", "candles": "3", "chain": "4"}
 
@@ -95,6 +110,64 @@ def measured(port: int, watched: Sequence[psutil.Process]) -> None:
             screen.process.kill()
 
 
+class Ingested(NamedTuple):
+    """What the processes that ingest did within a time, by their own metrics."""
+
+    cpu: float  # of a core
+    blocks_per_s: float
+    frames_per_s: float
+    handling_us: float  # from a frame's receipt to its consumers, on average
+    loader_lag_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cpu:5.1%} of a core, {self.blocks_per_s:.2f} blocks/s, {self.frames_per_s:,.0f} frames/s, "
+            f"{self.handling_us:,.0f} us to consumers, store {self.loader_lag_s:.1f} s behind"
+        )
+
+
+def scraped(port: int) -> Samples:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return read_samples(answer.read().decode(), INGESTION)
+
+
+def ingested(port: int) -> Ingested:
+    before, begun_s = scraped(port), time.monotonic()
+    time.sleep(MEASURE_S)
+    after, took_s = scraped(port), time.monotonic() - begun_s
+
+    def grown(name: str) -> float:
+        return sum(
+            (after.total(name, process=each) or 0.0) - (before.total(name, process=each) or 0.0) for each in INGESTING
+        )
+
+    timed = grown("tidelog_market_event_handling_seconds_count")
+    return Ingested(
+        grown("process_cpu_seconds_total") / took_s,
+        grown("tidelog_chain_blocks_total") / took_s,
+        grown("tidelog_market_frames_total") / took_s,
+        grown("tidelog_market_event_handling_seconds_sum") / max(1.0, timed) * 1e6,
+        after.total("tidelog_market_loader_lag_seconds") or 0.0,
+    )
+
+
+def noticed(port: int) -> None:
+    """Ingestion without `top` and with it, by turns."""
+    found: dict[str, list[Ingested]] = {"without": [], "with": []}
+    for _ in range(ROUNDS):
+        found["without"].append(ingested(port))
+        screen = Screen(port)
+        try:
+            time.sleep(SETTLE_S)
+            found["with"].append(ingested(port))
+        finally:
+            screen.process.kill()
+            screen.process.wait(30)
+    for name, rounds in found.items():
+        middle = Ingested(*(statistics.median(values) for values in zip(*rounds, strict=True)))
+        print(f"ingestion {name:7} top: {middle}", flush=True)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,6 +188,7 @@ def main() -> None:
             wait(port)
             watched = psutil.Process(running[-1].pid)
             measured(port, [watched, *watched.children(recursive=True)])
+            noticed(port)
         finally:
             for process in reversed(running):
                 process.send_signal(signal.SIGTERM)

@@ -72,7 +72,7 @@ async def test_keys_lead_through_all_views() -> None:
         await top.pilot.press("end", "enter")
         await top.shows("ETH/USD  kraken  PROVEN", "spread 0.2")
         await top.pilot.press("3")
-        await top.shows("ETH/USD  kraken  1m", "close 100.1")
+        await top.shows("ETH/USD  kraken  1m", "C 100.1")
         await top.pilot.press("4")
         await top.shows("chain 1  ethereum", "dropped by a reo")
         await top.pilot.press("enter")

@@ -90,7 +90,7 @@ def test_candles(served: Served) -> None:
     text = shown(served, Place(view="candles", target=BTC, interval="1m"))
     candles = served.get("/v1/markets/BTC-USD/candles", interval="1m").data
     last = candles[0]
-    assert "open {open} high {high} low {low} close {close}".format(**last) in text
+    assert "O {open}  H {high}  L {low}  C {close}".format(**last) in text
     assert ("incomplete" in text.splitlines()[1]) != last["complete"]
     unfinished = [candle for candle in candles if not candle["complete"]]
     marks = next(line for line in text.splitlines() if set(line) == {" ", "?"} or set(line) == {"?"})

@@ -120,7 +120,9 @@ def test_why_something_is_not_proven_now_is_told_in_the_exchanges_words() -> Non
     place = at("market")
     text = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/coverage": coverage}), place, NOW_US)
     assert "book gap now: refused: Currency pair not supported" in text
-    assert not any(" now: " in line for line in drawn(world_of(place), place, NOW_US))
+    text = drawn(world_of(place), place, NOW_US)
+    assert "last doubt 22:11:00 for 2 min: book unproven (mismatched)" in text
+    assert not any(" now: " in line for line in text)
 
 
 def test_a_recording_in_shards_shows_each_of_them() -> None:

@@ -1,7 +1,7 @@
 """Metrics as they are served, as far as they are shown. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 __all__ = ["Sample", "Samples", "read_samples"]
@@ -85,13 +85,13 @@ class Samples(NamedTuple):
         return sorted(found.items())
 
 
-def read_samples(text: str) -> Samples:
-    """The samples whose names are shown; other lines, and any that cannot be read, are passed over."""
+def read_samples(text: str, wanted: Collection[str] = SHOWN) -> Samples:
+    """The samples of some names; other lines, and any that cannot be read, are passed over."""
     found: dict[str, list[Sample]] = {}
     for line in text.splitlines():
         end = line.find("{")
         name = line[:end] if end > 0 else line.partition(" ")[0]
-        if name not in SHOWN:
+        if name not in wanted:
             continue
         labels, _, value = line[len(name) :].rpartition(" ")
         try:

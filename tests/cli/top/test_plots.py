@@ -21,7 +21,7 @@ def test_candles_with_their_coverage_and_the_depth_of_the_book(interval: str, sm
     assert done.code == 0, done.err
     head, *lines = done.out.splitlines()
     assert head.startswith(f"BTC/USD  kraken  {interval}  ")
-    assert "open 100.0 high 100.0 low 100.0 close 100.0" in head
+    assert "O 100.0  H 100.0  L 100.0  C 100.0" in head
     assert any(re.match(r"^book +.*[━?░]", line) for line in lines)
     assert any(re.match(r"^trade +.*[━?░]", line) for line in lines)
     assert any("depth of the last book  proven to 10 levels" in line for line in lines)

@@ -133,7 +133,7 @@ def _head(scene: Scene, bars: list[Bar]) -> Line:
     last = bars[-1]
     done = ("", "") if last.complete else ("  incomplete", "warn")
     prices = [plain(price) for price in (last.open, last.high, last.low, last.close)]
-    figures = "{} open {} high {} low {} close {}".format(clock(last.begin_us), *prices)
+    figures = "{}  O {}  H {}  L {}  C {}".format(clock(last.begin_us), *prices)
     return line(name, figures, done)
 
 

@@ -185,13 +185,19 @@ def _beside(ladder: list[Line], trades: list[Line], scene: Scene, room: int) -> 
 
 
 def _doubt_lines(scene: Scene, coverage: Coverages | None) -> list[Line]:
-    """Why something is not proven now, in the exchange's words where it gave any."""
+    """Why something is not proven now, in the exchange's words where it gave any; else when it last was not."""
     last = {each.channel: each for each in coverage.data} if coverage is not None else {}
-    doubted = [each for each in last.values() if each.state != "proven" and each.reason]
-    return [
-        line((f"{scene.says(each.channel)} {scene.says(each.state)} now: ", "warn"), scene.says(each.reason))
-        for each in doubted[:1]
-    ]
+    for each in last.values():
+        if each.state != "proven" and each.reason:
+            what = f"{scene.says(each.channel)} {scene.says(each.state)} now: "
+            return [line((what, "warn"), scene.says(each.reason))]
+    before = [] if coverage is None else [each for each in coverage.data if each.state == "unproven"]
+    if not before:
+        return []
+    each = max(before, key=lambda each: each.since_us)
+    reason = f" ({scene.says(each.reason)})" if each.reason else ""
+    when = f"{clock(each.since_us)} for {age((each.until_us - each.since_us) / 1e6)}"
+    return [line(("last doubt ", "title"), f"{when}: {scene.says(each.channel)} unproven{reason}")]
 
 
 def _gap_lines(scene: Scene, gaps: Gaps) -> list[Line]:

@@ -75,7 +75,7 @@ def _recording_line(scene: Scene, stats: RecordingStats, markets: Sequence[Marke
 def _delay_lines(scene: Scene, processes: Sequence[str]) -> Iterator[Line]:
     """From the exchange's stamp to receipt, and from receipt to who consumes it; how far journal and store are."""
     delays: list[str | tuple[str, Style]] = []
-    for what, name in (("exchange to us", "event_latency"), ("to consumers", "event_handling")):
+    for what, name in (("to us", "event_latency"), ("to consumers", "event_handling")):
         found = _histogram(scene, f"tidelog_market_{name}_seconds", processes)
         delays += [] if found is None else [(f"  {what} ", "dim"), *found]
     if delays:
