@@ -7,7 +7,7 @@ import pytest
 
 from tests.command import tidelog
 from tests.market.recorded import Recording
-from tests.on_terminal import on_terminal
+from tests.terminal import on_terminal
 from tidelog.market.events import Disconnected
 from tidelog.market.load.loader import Loader
 from tidelog.runtime import SystemRuntime

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from tests.cli.conftest import Cli
 from tests.command import tidelog
 from tests.market.recorded import Recording, levels
-from tests.on_terminal import STYLE, on_terminal
+from tests.terminal import STYLE, on_terminal
 from tidelog.cli.columns import Column, Kind
 from tidelog.cli.listing import print_facts, print_rows, say_none
 from tidelog.cli.options import Form

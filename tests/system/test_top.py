@@ -18,8 +18,8 @@ from tests.conftest import missing
 from tests.patience import HANGS_S
 from tests.ports import reserved_port
 from tests.simulated import Simulated
-from tests.system.terminal import Terminal, program, terminal
 from tests.system.test_market_kill import Exchange
+from tests.terminal import Terminal, program, terminal
 from tidelog.sim.node.chain.tree import BlockTree
 
 SYMBOL = "BTC/USD"

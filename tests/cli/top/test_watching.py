@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.command import tidelog
-from tests.on_terminal import on_terminal
+from tests.terminal import on_terminal
 
 
 @pytest.mark.parametrize(
