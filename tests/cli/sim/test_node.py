@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 from typing import Any
 
@@ -36,6 +37,7 @@ from tidelog.sim.node.lies import LIES
         ({"compute_units": True}, "give --rate too"),
         ({"recorded": "/nowhere", "block_time": 1.0}, "recorded blocks stand still"),
         ({"recorded": "/nowhere", "contracts": True}, "leave --contracts out"),
+        ({"recorded": "/nowhere", "present": True}, "leave --present out"),
     ],
 )
 def test_a_mistake_is_one_sentence(flags: dict[str, Any], words: str) -> None:
@@ -71,7 +73,25 @@ async def test_sim_node_serves_until_it_is_interrupted() -> None:
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-def rpc(url: str, method: str) -> Any:
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
+async def test_a_chain_of_the_present_ends_now() -> None:
+    program = "from tidelog.cli.sim import app; app()"
+    flags = ["node", "--port=0", "--blocks=5", "--block-time=600", "--present"]
+    before_s = int(time.time())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, *flags),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    url = (await asyncio.wait_for(process.stdout.readline(), HANGS_S)).decode().split()[0]
+    last, first = [await asyncio.to_thread(rpc, url, "eth_getBlockByNumber", name, False) for name in ("latest", "0x0")]
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), HANGS_S)
+    assert before_s <= int(last["timestamp"], 16) <= time.time()
+    assert int(last["timestamp"], 16) - int(first["timestamp"], 16) == 5 * 600
+
+
+def rpc(url: str, method: str, *params: object) -> Any:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     with urllib.request.urlopen(urllib.request.Request(url, body), timeout=HANGS_S) as response:
         return json.loads(response.read())["result"]

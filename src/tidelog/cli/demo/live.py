@@ -42,7 +42,7 @@ class LiveShow:
         _require_free(self._port)
         node = await self._stage.listening(
             *("sim", "node", "--port", "0", "--seed", "7", "--blocks", str(BLOCKS), "--block-time", f"{BLOCK_S:g}"),
-            *("--reorg-every", str(REORG_EVERY), "--reorg-depth", str(REORG_DEPTH), "--contracts"),
+            *("--reorg-every", str(REORG_EVERY), "--reorg-depth", str(REORG_DEPTH), "--contracts", "--present"),
         )
         told = await self._stage.listening(
             *("sim", "exchange", "--port", "0", "--seed", "7", "--rate", str(RATE), "--symbols", ",".join(SYMBOLS))

@@ -19,6 +19,7 @@ def node(
     seed: int = 0,
     blocks: int = 128,
     block_time: float | None = None,
+    present: Annotated[bool, Parameter(negative="")] = False,
     transactions: str = "0-6",
     logs: str = "0-4",
     contracts: Annotated[bool, Parameter(negative="")] = False,
@@ -46,6 +47,7 @@ def node(
         seed: the same seed gives the same chain and the same faults.
         blocks: how many there are at the start.
         block_time: seconds between blocks; without it the chain does not grow (sim_extend makes it).
+        present: the last block at the start is of now; without it the chain is of 2023, the same in each run.
         transactions: per block: a number, or the least and the most as 0-6.
         logs: per transaction, written alike.
         contracts: there are two ERC-20 tokens, an ERC-721, a factory with pools, a proxy whose implementation changes
@@ -75,6 +77,7 @@ def node(
         seed=seed,
         blocks=blocks,
         block_time=block_time,
+        present=present,
         transactions=transactions,
         logs=logs,
         contracts=contracts,

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from tidelog.cli.sim.peer import check, stopped, told
 from tidelog.errors import ConfigError
-from tidelog.runtime import run
+from tidelog.runtime import SystemRuntime, run
 from tidelog.sim.node.chain.block_builder import Shape
 from tidelog.sim.node.chain.methods import Chain
 from tidelog.sim.node.chain.tree import BlockTree
@@ -32,6 +34,7 @@ def serve_node(
     seed: int,
     blocks: int,
     block_time: float | None,
+    present: bool,
     transactions: str,
     logs: str,
     contracts: bool,
@@ -70,9 +73,15 @@ def serve_node(
     if block_time is not None and not block_time > 0:
         raise ConfigError(f"--block-time {block_time:g}: give more than 0 seconds")
     lies = [told("--lie", text, LIES, "node --list-lies") for text in lie]
+    if recorded is not None and present:
+        raise ConfigError("recorded blocks have the times that they have: leave --present out")
     if recorded is not None and contracts:
         raise ConfigError("recorded blocks have the contracts that they have: leave --contracts out")
     shape = Shape(transactions=_span("--transactions", transactions), logs=_span("--logs", logs), contracts=contracts)
+    if present:
+        interval_s = shape.interval_s if block_time is None else max(1, round(block_time))
+        genesis_time = int(SystemRuntime().now()) - blocks * interval_s
+        shape = msgspec.structs.replace(shape, genesis_time=genesis_time, interval_s=interval_s)
     chain: Chain
     if recorded is not None:
         chain = RecordedChain.from_folder(recorded, chain_id=chain_id)

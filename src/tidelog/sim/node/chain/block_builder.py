@@ -83,7 +83,7 @@ ODDITIES = {
 
 
 class Shape(Struct, frozen=True):
-    """How full the blocks are: each pair is the least and the most, both included."""
+    """How full the blocks are, and when they are made: each pair is the least and the most, both included."""
 
     transactions: tuple[int, int] = (0, 6)
     logs: tuple[int, int] = (0, 4)  # per transaction that succeeds
@@ -92,6 +92,8 @@ class Shape(Struct, frozen=True):
     uncles: tuple[int, int] = (0, 0)  # in forks of before the merge
     rare: float = 0.0  # share of the logs that are of RARE, which nothing else mentions
     contracts: bool = False  # whether there are contracts, which most transactions call: see `contracts.world`
+    genesis_time: int = GENESIS_TIME  # Unix time of block 0
+    interval_s: int = BLOCK_INTERVAL_S  # between blocks
 
 
 BENCH = Shape(transactions=(120, 120), logs=(3, 3), withdrawals=(16, 16), failing=0.0)
@@ -290,7 +292,7 @@ class BlockBuilder:
             number=number,
             gas_limit=GAS_LIMIT,
             gas_used=receipts[-1].cumulative_gas if receipts else 0,
-            timestamp=GENESIS_TIME + BLOCK_INTERVAL_S * number,
+            timestamp=self._shape.genesis_time + self._shape.interval_s * number,
             extra_data=b"tidelog sim",
             mix_hash=rng.randbytes(32),
             nonce=bytes(8) if staked else rng.randbytes(8),
