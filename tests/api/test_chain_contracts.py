@@ -209,7 +209,7 @@ def test_blocks_whose_rows_come_later_are_not_passed_off_as_empty(tmp_path: Path
             writer = await ChainWriter.open(store, rig.runtime, rig.metrics, 1337)
             keeper = ContractKeeper(writer, store, rig.runtime, ContractLimits(logs=20))
             await keeper.begin((TIDE, GAUGE, BOARD))
-            while not all(each.filled_from <= BLOCKS - 10 for each in writer.contracts):
+            while not all(each.filled_from <= BLOCKS - 10 for each in writer.holdings.contracts):
                 await keeper.step()
             await keeper.begin((TIDE, GAUGE))
         finally:

@@ -168,7 +168,7 @@ MUTANTS: dict[str, Mutant] = {
         20,
         (
             Patch(
-                "tidelog.chain.sync.writer",
+                "tidelog.chain.select.holdings",
                 "Span(max(first, each.contract.first_block), last, PROVEN)",
                 "Span(each.contract.first_block, last, PROVEN)",
             ),
@@ -195,9 +195,9 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.chain.sync.writer",
-                "        first, last = refs[0].number, refs[-1].number\n",
-                "        first, last = refs[0].number, refs[-1].number\n"
-                "        first = first if self._position is None else self._position.lowest\n",
+                "self.holdings.covering(refs, found) if self.selects",
+                "self.holdings.covering([self._position and replace(refs[0], number=self._position.lowest) or refs[0],"
+                " *refs], found) if refs and self.selects",
             ),
         ),
         asked=True,

@@ -56,7 +56,7 @@ async def repair_block(
     range_first = number if number == position.first else None
     prefetcher = Prefetcher(pool, runtime, rules)
     if position.selection:
-        prefetcher = SelectingPrefetcher(pool, runtime, rules, lambda: writer.selection_at(number))
+        prefetcher = SelectingPrefetcher(pool, runtime, rules, lambda: writer.holdings.selection_at(number))
     (block,) = await prefetcher.blocks([number], range_first=range_first)
     wanted = position.head_ref_hash if number == position.head else above[0].parent_hash if above else None
     parent = position.base.hash if number == position.first else below[0].hash if below else None

@@ -50,6 +50,7 @@ class ContractKeeper:
         self, writer: ChainWriter, store: Store, runtime: Runtime, limits: ContractLimits = CONTRACT_LIMITS
     ) -> None:
         self._writer = writer
+        self._holdings = writer.holdings
         self._store = store
         self._runtime = runtime
         self._limits = limits
@@ -61,7 +62,7 @@ class ContractKeeper:
         Raises:
             ConfigError: one is stored with another address, ABI or first block; a name or a table is taken.
         """
-        there = {each.contract.name: each for each in self._writer.contracts}
+        there = {each.contract.name: each for each in self._holdings.contracts}
         for contract in wanted:
             try:
                 require_creator(contract, wanted)
@@ -82,7 +83,7 @@ class ContractKeeper:
         ]
         added = [self._added(contract) for contract in wanted if contract.name not in there]
         now = sorted((*leaving, *staying, *added), key=lambda each: each.contract.name)
-        if now == list(self._writer.contracts):
+        if now == list(self._holdings.contracts):
             return
         wholly = [each for each in added if not left.intersection(_names_of(each.contract))]
         create = [table for each in wholly for table in tables_of(each.contract).tables]
@@ -112,7 +113,7 @@ class ContractKeeper:
                 raise ConfigError(
                     f"contract {wanted.name}: the tables that it had cannot go: {_advice(error)}"
                 ) from error
-            others = [each for each in self._writer.contracts if each is not leaving]
+            others = [each for each in self._holdings.contracts if each is not leaving]
             await self._writer.keep_contracts(others)
             return set(_names_of(leaving.contract))
         return set()
@@ -130,7 +131,7 @@ class ContractKeeper:
             while await self._delete(table):
                 pass
         try:
-            await self._writer.keep_contracts(self._writer.contracts, discard=lost)
+            await self._writer.keep_contracts(self._holdings.contracts, discard=lost)
         except Blocked as error:
             raise ConfigError(f"tables that are of no contract have to go: {_advice(error)}") from error
 
@@ -171,7 +172,7 @@ class ContractKeeper:
             )
         if not selection:
             return [replace(each, evidence=WHOLE) for each in wanted]
-        stored = {each.contract.name: each.contract.evidence for each in self._writer.contracts if not each.leaving}
+        stored = {each.contract.name: each.contract.evidence for each in self._holdings.contracts if not each.leaving}
         given: set[str | None] = {each.evidence for each in wanted if each.evidence is not None}
         usual = ASKED if (given or {*stored.values()}) == {ASKED} else PROVEN
         found = [replace(each, evidence=each.evidence or stored.get(each.name) or usual) for each in wanted]
@@ -189,7 +190,7 @@ class ContractKeeper:
         async with self._store.snapshot() as snapshot:
             everywhere = await stored_contracts(snapshot)
             relations = await snapshot.relations()
-        here = {each.contract.name: each for each in self._writer.contracts}
+        here = {each.contract.name: each for each in self._holdings.contracts}
         tables: dict[str, str] = {}
         for each in everywhere:
             if each.contract.name in here:
@@ -220,8 +221,8 @@ class ContractKeeper:
         """
         if self._writer.position is None:
             return False
-        registered = {each.contract.name: each for each in self._writer.contracts}
-        for contract in by_descent(each.contract for each in self._writer.contracts):
+        registered = {each.contract.name: each for each in self._holdings.contracts}
+        for contract in by_descent(each.contract for each in self._holdings.contracts):
             each = registered[contract.name]
             if each.leaving:
                 if await self._remove(each):
@@ -276,13 +277,13 @@ class ContractKeeper:
             return False
         through = int(rows[-1][0] or 0) if len(rows) == limit else INT_MAX
         rollback = Rollback((table,), chain_id, -1, through)
-        await self._writer.keep_contracts(self._writer.contracts, rollback=rollback)
+        await self._writer.keep_contracts(self._holdings.contracts, rollback=rollback)
         return True
 
     async def _remove_tables(self, registered: Registered) -> None:
         """Remove its tables, which are empty, and its row; Blocked: something else needs one of them."""
         name = registered.contract.name
-        others = [each for each in self._writer.contracts if each.contract.name != name]
+        others = [each for each in self._holdings.contracts if each.contract.name != name]
         await self._writer.keep_contracts(others, discard=tables_of(registered.contract).tables)
         _log.info("contract_removed", chain=self._writer.chain_id, contract=name)
 
@@ -293,7 +294,7 @@ class ContractKeeper:
         position = self._writer.position
         assert position is not None
         named = replace(registered, filled_from=registered.contract.first_block, named_from=position.head + 1)
-        await self._writer.keep_contracts([named if each is registered else each for each in self._writer.contracts])
+        await self._writer.keep_contracts([named if each is registered else each for each in self._holdings.contracts])
 
     # -- naming ----------------------------------------------------------------------------------------------------
 
@@ -302,13 +303,13 @@ class ContractKeeper:
         position, contract = self._writer.position, registered.contract
         assert position is not None
         assert contract.created_by is not None
-        staying = [each for each in self._writer.contracts if not each.leaving]
+        staying = [each for each in self._holdings.contracts if not each.leaving]
         line = ancestors(contract, [each.contract for each in staying])
         creator = next((each for each in staying if line and each.contract == line[0]), None)
         if creator is None or not creator.is_named:
             return False
         bottom = max(creator.contract.first_block, position.lowest)
-        covered = self._writer.coverage.get(creator.contract.name, ())
+        covered = self._holdings.coverage.get(creator.contract.name, ())
         if self._writer.selects and gaps(covered, bottom, position.head):
             return False  # not all of its logs are there
         top = min(registered.named_from - 1, position.head)
@@ -320,7 +321,7 @@ class ContractKeeper:
             where["topic0"] = [each.topic0 for each in creating_events(creator.contract, contract.created_by)]
             async with self._store.snapshot() as snapshot:
                 low, logs = await self._logs(snapshot, where, bottom, top)
-            for told in Kin([contract, *line]).walk(logs[::-1], self._writer.births.over()):
+            for told in Kin([contract, *line]).walk(logs[::-1], self._holdings.births.over()):
                 rows += [(chain_id, *each.birth, each.address) for each in told.named if each.contract == contract.name]
         named = replace(registered, named_from=low)
         if low == bottom:
@@ -329,7 +330,7 @@ class ContractKeeper:
             filled_from = contract.first_block if self._writer.selects else position.head + 1
             named = replace(registered, named_from=0, filled_from=max(filled_from, contract.first_block))
         await self._writer.keep_contracts(
-            [named if each is registered else each for each in self._writer.contracts],
+            [named if each is registered else each for each in self._holdings.contracts],
             add=[Rows(tables.children, rows)] if rows else [],
             rollback=Rollback((tables.children,), chain_id, low - 1, top) if top >= bottom else None,
         )
@@ -352,14 +353,14 @@ class ContractKeeper:
             if low > bottom:
                 reached = low
         filled = replace(registered, filled_from=reached)
-        contracts = [filled if each is registered else each for each in self._writer.contracts]
+        contracts = [filled if each is registered else each for each in self._holdings.contracts]
         await self._writer.keep_contracts(contracts, add=add, rollback=rollback)
         if filled.is_filled:
             _log.info("contract_filled", chain=self._writer.chain_id, contract=contract.name)
 
     def _own(self, contract: Contract, logs: Sequence[Row]) -> list[Row]:
         """Those of the logs that are the contract's."""
-        kin, births = Kin([contract]), self._writer.births
+        kin, births = Kin([contract]), self._holdings.births
         rows: Sequence[Any] = logs
         columns = zip(map(LogColumns._make, rows), logs, strict=True)
         return [row for log, row in columns if kin.owners(births, log.block_number, log.log_index, log.address)]

@@ -60,6 +60,7 @@ class Filler:
         self, writer: ChainWriter, store: Store, prefetcher: Prefetcher, limits: FillingLimits = FILLING_LIMITS
     ) -> None:
         self._writer = writer
+        self._holdings = writer.holdings
         self._store = store
         self._prefetcher = prefetcher
         self._limits = limits
@@ -73,11 +74,11 @@ class Filler:
         position = self._writer.position
         if position is None or not position.selection:
             return None
-        for registered in self._writer.contracts:
+        for registered in self._holdings.contracts:
             contract = registered.contract
             if registered.leaving or not registered.is_named:
                 continue
-            spans = self._writer.coverage.get(contract.name, ())
+            spans = self._holdings.coverage.get(contract.name, ())
             missing = gaps(spans, max(contract.first_block, position.first), position.head)
             if missing:
                 return await self._fetched(contract, missing[-1])
@@ -86,7 +87,7 @@ class Filler:
     async def _fetched(self, contract: Contract, missing: range) -> Prepared:
         """The newest of the blocks that are missing."""
         resets = self._writer.resets
-        selection, chain_id = Selection([contract], self._writer.births), self._writer.chain_id
+        selection, chain_id = Selection([contract], self._holdings.births), self._writer.chain_id
         low, high = max(missing[0], missing[-1] - self._limits.headers + 1), missing[-1]
         async with self._store.snapshot() as snapshot:
             rows: list[Any] = await snapshot.select(
@@ -121,12 +122,12 @@ class Filler:
             resets: how often children had come below what is stored when the blocks were looked at.
         """
         chain_id, tables = self._writer.chain_id, tables_of(contract).filled
-        derived = ContractEvents([contract], self._writer.births)
-        staying = [each.contract for each in self._writer.contracts if not each.leaving]
+        derived = ContractEvents([contract], self._holdings.births)
+        staying = [each.contract for each in self._holdings.contracts if not each.leaving]
         if (
             resets != self._writer.resets
             or contract not in staying
-            or not gaps(self._writer.coverage.get(contract.name, ()), span[0], span[-1])
+            or not gaps(self._holdings.coverage.get(contract.name, ()), span[0], span[-1])
         ):
             return False
         blocks: list[Row] = []
@@ -154,7 +155,7 @@ class Filler:
         position = self._writer.position
         assert position is not None
         low = max(contract.first_block, position.lowest)
-        if not gaps(self._writer.coverage[contract.name], low, position.head):
+        if not gaps(self._holdings.coverage[contract.name], low, position.head):
             _log.info("contract_filled", chain=chain_id, contract=contract.name)
         return True
 

@@ -37,7 +37,7 @@ async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit
     """
     position = writer.position
     assert position is not None
-    chain_id, selection = writer.chain_id, writer.selection
+    chain_id, selection = writer.chain_id, writer.holdings.selection
     async with store.snapshot() as snapshot:
         low = await _first_unwanted(snapshot, writer, contract, limit)
         if low is None:
@@ -74,7 +74,7 @@ async def _first_unwanted(snapshot: Snapshot, writer: ChainWriter, contract: Con
     while True:
         rows: list[Any] = await snapshot.select(LOGS, scope=writer.chain_id, where=where, after=after, limit=limit)
         for row in rows:
-            if not _is_wanted(writer.selection, row):
+            if not _is_wanted(writer.holdings.selection, row):
                 return int(row[_NUMBER])
         if len(rows) < limit:
             return None

@@ -70,7 +70,7 @@ class Rounds:
         self._prefetcher = self._whole
         if writer.selects:
             self._prefetcher = SelectingPrefetcher(
-                pool, runtime, rules, lambda: writer.selection, metrics, limits.prefetch
+                pool, runtime, rules, lambda: writer.holdings.selection, metrics, limits.prefetch
             )
         works: list[Prepare] = [Filler(writer, store, self._whole).prepare]
         works.append(Asker(writer, store, pool, self._whole, runtime, cross_check=options.cross_check).prepare)
@@ -122,9 +122,9 @@ class Rounds:
     async def check_start(self) -> None:
         """ConfigError where the options do not fit what the store holds."""
         position, options = self.writer.position, self._options
-        if options.cross_check and self.writer.asks and len(self._pool.endpoints) < 2:
+        if options.cross_check and self.writer.holdings.asks and len(self._pool.endpoints) < 2:
             raise ConfigError("cross_check compares what two endpoints say, and there is one: give another by --rpc")
-        if options.anchor is not None and self.writer.asks:
+        if options.anchor is not None and self.writer.holdings.asks:
             raise ConfigError(
                 "--anchor is the hash of the first block, and with the evidence asked no blocks lead from there to the "
                 "head: leave it out, or name contracts whose evidence is proven"
@@ -320,7 +320,7 @@ class Rounds:
         if position is None or self._options.first_latest:
             return False
         lowest = position.lowest if first is None else min(first, position.lowest)
-        if self.writer.asks:
+        if self.writer.holdings.asks:
             if lowest < position.lowest:
                 await self.writer.ask_from(lowest)
                 return True
@@ -335,7 +335,7 @@ class Rounds:
         position = self.writer.position
         top = highest if position is None else position.first
         assert top is not None
-        contracts = [each.contract for each in self.writer.contracts if not each.leaving]
+        contracts = [each.contract for each in self.writer.holdings.contracts if not each.leaving]
         needed = [each.first_block for each in contracts if each.evidence != ASKED]
         return max(lowest, min([top, *needed]))
 
@@ -360,7 +360,7 @@ class Rounds:
         final = view.likely_final(self._spec)
         if final is not None and final >= first:
             last = min(goal, final)
-            if self.writer.asks:
+            if self.writer.holdings.asks:
                 self.writer.begin_asked_from, first = first, self._linked_from(first, last)
             await self._history(first, last, begins=True)
         else:

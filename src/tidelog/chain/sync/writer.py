@@ -3,19 +3,16 @@
 What is in memory changes only after a commit has succeeded, so that it never says more than the store.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any
 
 from msgspec.structs import replace
 
-from tidelog.batch import INT_MAX, Batch, Checkpoint, Drop, Rollback, Row, Rows, Table
+from tidelog.batch import Checkpoint, Drop, Rollback, Row, Rows, Table
 from tidelog.chain.blocks import BlockRef, Header
-from tidelog.chain.contracts.births import Birth, Births, Child
-from tidelog.chain.contracts.contract import ASKED, CONTRACTS, PROVEN, WHOLE, Registered, registered_row
-from tidelog.chain.contracts.event_tables import tables_of
+from tidelog.chain.contracts.births import Births
+from tidelog.chain.contracts.contract import ASKED, CONTRACTS, PROVEN, Registered, registered_row
 from tidelog.chain.contracts.kinship import ancestors
-from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.forks import checkpoint as transitions
 from tidelog.chain.forks.checkpoint import Transition
 from tidelog.chain.forks.choice import is_linked
@@ -28,7 +25,7 @@ from tidelog.chain.rows.layout import BlockRows, with_proof
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
 from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
 from tidelog.chain.select.faults import LOG_FAULTS, faults_between
-from tidelog.chain.select.selection import Selection
+from tidelog.chain.select.holdings import Holdings
 from tidelog.chain.sync.commits import WRITER_LIMITS, Commits, WriterLimits
 from tidelog.chain.sync.staging import StagingBuffer
 from tidelog.errors import ConfigError, Corruption
@@ -37,8 +34,6 @@ from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
 
 _log = logger("ledger")
-
-LAST: Birth = (INT_MAX, INT_MAX)  # behind every log
 
 
 class ChainWriter:
@@ -58,8 +53,7 @@ class ChainWriter:
         births: Births | None = None,
     ) -> None:
         self._limits = limits
-        self._births = Births() if births is None else births  # as the tables of children have it
-        self._coverage: Coverage = coverage or {}  # of the contracts of a selection
+        self.holdings = Holdings(contracts, coverage or {}, Births() if births is None else births)
         self.chain_id = chain_id
         self._store = store
         self._runtime = runtime
@@ -71,7 +65,6 @@ class ChainWriter:
         self._then: Callable[[], None] | None = None  # to be called when that is committed
         self.resets = 0  # how often blocks below the first one brought children, so that others are filled in again
         self.begin_asked_from: int | None = None  # with the first blocks: from where on what is below them is asked for
-        self._keep(contracts)
         self._position = decode_position(checkpoint)
         self._refs: list[BlockRef] = []  # from the finalized block (or the first, or `held_max` below) to the head
 
@@ -151,18 +144,6 @@ class ChainWriter:
 
         return await self.commits.patiently(count)
 
-    def _keep(self, contracts: Sequence[Registered]) -> None:
-        """From now on the rows of these contracts are derived from each block, beside those of what was given."""
-        self._contracts = tuple(contracts)
-        staying = [each for each in contracts if not each.leaving]
-        named = [each.contract for each in staying if each.is_named]
-        naming = [each.contract.name for each in staying if not each.is_named]
-        events = ContractEvents([each.contract for each in staying], self._births, naming)
-        self._projections: tuple[Projection, ...] = (*self._given, *([events] if staying else []))
-        self._selection = Selection(named, self._births)
-        created = [each.contract for each in staying if each.contract.created_by is not None]
-        self._children = {table.name: each.name for each in created if (table := tables_of(each).children) is not None}
-
     # -- what is stored -------------------------------------------------------------------------------------
 
     @property
@@ -189,47 +170,16 @@ class ChainWriter:
         return self._checkpoint.writer
 
     @property
-    def contracts(self) -> tuple[Registered, ...]:
-        """The contracts whose events have tables, as the store says; whoever writes the chain writes these too."""
-        return self._contracts
+    def _projections(self) -> Sequence[Projection]:
+        events = self.holdings.events
+        return self._given if events is None else (*self._given, events)
 
     @property
     def selects(self) -> bool:
         """Whether of each block only a selection is held; while there are none, whether the contracts want that."""
         if self._position is not None:
             return self._position.selection
-        return any(each.contract.evidence != WHOLE for each in self._contracts)
-
-    @property
-    def asks(self) -> bool:
-        """Whether it is asked what some contracts logged in what is history when they are named."""
-        return any(each.contract.evidence == ASKED and not each.leaving for each in self._contracts)
-
-    @property
-    def selection(self) -> Selection:
-        """What is selected of the blocks that come next."""
-        return self._selection
-
-    @property
-    def coverage(self) -> Coverage:
-        """Of which blocks a selection holds what each contract logged."""
-        return self._coverage
-
-    def selection_at(self, number: int) -> Selection:
-        """What is selected of a stored block."""
-        return Selection(
-            [
-                each.contract
-                for each in self._contracts
-                if any(span.first <= number <= span.last for span in self._coverage.get(each.contract.name, ()))
-            ],
-            self._births,
-        )
-
-    @property
-    def births(self) -> Births:
-        """The children of contracts that others create, as the store has them."""
-        return self._births
+        return self.holdings.wants_selection
 
     def ref(self, number: int) -> BlockRef | None:
         """The stored reference of that number, if it is in the window."""
@@ -297,10 +247,10 @@ class ChainWriter:
             blocks=staged,
             projections=self._projections,
         )
-        below = self._coverage
+        below = self.holdings.coverage
         if self.selects:
             last = move.position.head - len(refs)
-            below = {name: clipped(spans, last) for name, spans in self._coverage.items()}
+            below = {name: clipped(spans, last) for name, spans in self.holdings.coverage.items()}
         await self._commit_covering(move, self._covered(refs, below))
         self._hold([*kept, *refs])
         if reason != REWIND:
@@ -332,7 +282,7 @@ class ChainWriter:
         if position.asked_from is not None:
             async with self._store.snapshot() as snapshot:
                 asked = await read_blocks(snapshot, self.chain_id, refs[0].number, position.first - 1)
-        faults = faults_between(self.chain_id, asked, blocks, self._selection, self._coverage)
+        faults = faults_between(self.chain_id, asked, blocks, self.holdings.selection, self.holdings.coverage)
         move = transitions.prepend(
             self.chain_id,
             self._checkpoint,
@@ -342,38 +292,12 @@ class ChainWriter:
             put=(Rows(LOG_FAULTS, faults),) if faults else (),
             projections=self._projections,
         )
-        named, gone = self._family(move.batch, refs[0].number, position.first - 1)
-        again = partial(self._again, named=named, gone=gone)
+        named, gone = self.holdings.family(move.batch, refs[0].number, position.first - 1)
+        again = partial(self.holdings.again, named=named, gone=gone, above=position.head + 1, selects=self.selects)
         await self._commit_again(move, self._covered(refs), {*named, *gone}, again)
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
         for fault in faults:
             _log.warning("log_fault", **dict(zip(LOG_FAULTS.names, fault, strict=True)))
-
-    def _family(self, batch: Batch, low: int, high: int) -> tuple[set[str], set[str]]:
-        """What the blocks of a batch do to the children that are known.
-
-        Args:
-            low: the first of the blocks, `high` the last.
-
-        Returns:
-            Contracts that have children now which were not known, and those that have not all any more that were.
-        """
-        come: dict[str, dict[bytes, Birth]] = {}
-        for rows in batch.add:
-            if rows.table.name in self._children:
-                told: Iterable[Any] = rows.rows
-                for _, number, index, address in told:
-                    come.setdefault(self._children[rows.table.name], {}).setdefault(address, (number, index))
-        named: set[str] = set()
-        gone: set[str] = set()
-        for name in self._children.values():
-            there = come.get(name, {})
-            if any((self._births.birth(name, address) or LAST) > birth for address, birth in there.items()):
-                named.add(name)
-            known = self._births.children(name)
-            if any(low <= birth[0] <= high and there.get(address, LAST) > birth for address, birth in known):
-                gone.add(name)
-        return named, gone
 
     async def _commit_again(
         self, move: Transition, coverage: Coverage, reset: Collection[str], again: Callable[[Registered], Registered]
@@ -382,36 +306,14 @@ class ChainWriter:
         if not reset:
             await self._commit_covering(move, coverage)
             return
-        contracts = tuple([again(each) for each in self._contracts])
-        changed = [each for each, before in zip(contracts, self._contracts, strict=True) if each != before]
+        contracts = tuple([again(each) for each in self.holdings.contracts])
+        changed = [each for each, before in zip(contracts, self.holdings.contracts, strict=True) if each != before]
         rows = [registered_row(self.chain_id, each) for each in changed]
         move = transitions.covering(move, put=(Rows(CONTRACTS, rows),) if rows else (), drop=())
-        coverage = {name: spans for name, spans in coverage.items() if not self._descends(name, reset)}
+        coverage = {name: spans for name, spans in coverage.items() if not self.holdings.descends(name, reset)}
         await self._commit_covering(move, coverage)
         self.resets += 1
-        self._keep(contracts)
-
-    def _descends(self, name: str, named: Collection[str]) -> bool:
-        """Whether a contract is one of these, or created by one, however far."""
-        contracts = {each.contract.name: each.contract for each in self._contracts}
-        lineage = [contracts[name], *ancestors(contracts[name], contracts.values())]
-        return any(each.name in named for each in lineage)
-
-    def _again(self, registered: Registered, named: Collection[str], gone: Collection[str] = ()) -> Registered:
-        """A contract that is filled in again, since below what is stored children of it, or of its creators, came.
-
-        Args:
-            gone: those of which children are none: their rows go before.
-        """
-        name, above = registered.contract.name, self._required().head + 1
-        if registered.leaving or not self._descends(name, [*named, *gone]):
-            return registered
-        if self._descends(name, gone):
-            return replace(registered, filled_from=INT_MAX, named_from=above)
-        filled_from = registered.contract.first_block if self.selects else above
-        if name in named:
-            return replace(registered, filled_from=filled_from) if registered.is_named else registered
-        return replace(registered, filled_from=filled_from if self.selects else INT_MAX, named_from=above)
+        self.holdings.keep(contracts)
 
     def _begun(self, move: Transition) -> Transition:
         """The move, with the tables that wait for the first blocks."""
@@ -438,14 +340,15 @@ class ChainWriter:
         Raises:
             Blocked: objects that others made need a table of `discard`.
         """
-        changed = [each for each in contracts if each not in self._contracts]
+        before = self.holdings.contracts
+        changed = [each for each in contracts if each not in before]
         names = {each.contract.name for each in contracts}
         put = (Rows(CONTRACTS, [registered_row(self.chain_id, each) for each in changed]),) if changed else ()
-        gone = [each.contract.name for each in self._contracts if each.contract.name not in names]
+        gone = [each.contract.name for each in before if each.contract.name not in names]
         drop = tuple([Drop(CONTRACTS, self.chain_id, (("name", name),), self.chain_id) for name in gone])
-        there = {each.contract.name for each in self._contracts}  # one that is new has no rows, whatever is said of it
+        there = {each.contract.name for each in before}  # one that is new has no rows, whatever is said of it
         staying = {each.contract.name for each in contracts if not each.leaving}.intersection(there)
-        coverage = {name: spans for name, spans in self._coverage.items() if name in staying}
+        coverage = {name: spans for name, spans in self.holdings.coverage.items() if name in staying}
         if self._position is None:
             self._with_first, self._then = (put, tuple(create)), then
         else:
@@ -461,9 +364,9 @@ class ChainWriter:
             await self._commit_covering(move, coverage)
             if then is not None:
                 then()
-        for name in {each.contract.name for each in self._contracts} - staying:
-            self._births.forget(name)
-        self._keep(contracts)
+        for name in there - staying:
+            self.holdings.births.forget(name)
+        self.holdings.keep(contracts)
 
     async def fill(
         self,
@@ -485,8 +388,8 @@ class ChainWriter:
         """
         put = (Rows(BLOCKS, blocks),) if blocks else ()
         move = transitions.reselect(self._checkpoint, add=tuple(add), put=put, rollback=rollback)
-        spans = joined(self._coverage.get(contract, ()), Span(span[0], span[-1], PROVEN))
-        await self._commit_covering(move, {**self._coverage, contract: spans})
+        spans = joined(self.holdings.coverage.get(contract, ()), Span(span[0], span[-1], PROVEN))
+        await self._commit_covering(move, {**self.holdings.coverage, contract: spans})
 
     async def ask_from(self, number: int) -> None:
         """Commit that from this block on it is asked what contracts logged below the blocks that are held.
@@ -494,11 +397,11 @@ class ChainWriter:
         Of those that others create it is asked once what creates them was.
         """
         above = self._required().head + 1
-        contracts = [each.contract for each in self._contracts if not each.leaving]
+        contracts = [each.contract for each in self.holdings.contracts if not each.leaving]
         found = {each.name for each in contracts if any(one.evidence == ASKED for one in ancestors(each, contracts))}
         await self._commit_again(
             transitions.ask_from(self._checkpoint, number),
-            self._coverage,
+            self.holdings.coverage,
             found,
             lambda each: replace(each, named_from=above) if each.contract.name in found else each,
         )
@@ -525,8 +428,8 @@ class ChainWriter:
         put = (Rows(BLOCKS, blocks),) if blocks else ()
         move = transitions.reselect(self._checkpoint, add=tuple(add), put=put, rollback=rollback)
         new = Span(span[0], span[-1], ASKED, endpoint)
-        covered = {name: joined(self._coverage.get(name, ()), new) for name in contracts}
-        await self._commit_covering(move, {**self._coverage, **covered})
+        covered = {name: joined(self.holdings.coverage.get(name, ()), new) for name in contracts}
+        await self._commit_covering(move, {**self.holdings.coverage, **covered})
 
     async def leave_out(
         self, span: range, *, blocks: Sequence[Row], left: Sequence[Rows], dropped: Counts, empty: Sequence[int] = ()
@@ -584,24 +487,14 @@ class ChainWriter:
 
     def _covered(self, refs: Sequence[BlockRef], below: Coverage | None = None) -> Coverage:
         """The coverage once these blocks are stored too, of a selection."""
-        found = self._coverage if below is None else below
-        if not self.selects or not refs:
-            return found
-        first, last = refs[0].number, refs[-1].number
-        added = {
-            each.contract.name: joined(
-                found.get(each.contract.name, ()), Span(max(first, each.contract.first_block), last, PROVEN)
-            )
-            for each in self._contracts
-            if not each.leaving and each.is_named
-        }
-        return {name: spans for name, spans in {**found, **added}.items() if spans}
+        found = self.holdings.coverage if below is None else below
+        return self.holdings.covering(refs, found) if self.selects else found
 
     async def _commit_covering(self, move: Transition, coverage: Coverage) -> None:
         """Commit a move, and with it the coverage that it leads to."""
-        change = changed(self.chain_id, self._coverage, coverage)
+        change = changed(self.chain_id, self.holdings.coverage, coverage)
         await self._commit(transitions.covering(move, put=change.put, drop=change.drop) if self.selects else move)
-        self._coverage = coverage
+        self.holdings.coverage = coverage
 
     def _hold(self, refs: list[BlockRef]) -> None:
         position = self._required()
@@ -618,23 +511,9 @@ class ChainWriter:
     async def _commit(self, move: Transition) -> None:
         def committed(seconds: float) -> None:
             self._checkpoint, self._position = move.batch.after, move.position
-            self._remember_children(move.batch)
+            self.holdings.remember(move.batch)
             self._metrics.commit_seconds.labels(self.chain_id).observe(seconds)
             for rows in (*move.batch.add, *move.batch.put):
                 self._metrics.rows.labels(self.chain_id, rows.table.name).inc(len(rows.rows))
 
         await self.commits.commit(move.batch, committed)
-
-    def _remember_children(self, batch: Batch) -> None:
-        """What a commit has done to the tables of children."""
-        if not self._children:
-            return
-        gone = batch.rollback
-        for table in () if gone is None else gone.tables:
-            if gone is not None and table.name in self._children:
-                self._births.drop(self._children[table.name], gone.keep + 1, gone.last)
-        for rows in batch.add:
-            if rows.table.name in self._children:
-                found: Iterable[Any] = rows.rows
-                for _, number, index, address in found:
-                    self._births.add(Child(self._children[rows.table.name], address, (number, index)))

@@ -82,6 +82,7 @@ class Asker:
         limits: AskingLimits = ASKING_LIMITS,
     ) -> None:
         self._writer = writer
+        self._holdings = writer.holdings
         self._store = store
         self._pool = pool
         self._prefetcher = prefetcher
@@ -99,7 +100,8 @@ class Asker:
         if wanted is None:
             return None
         contracts, span = wanted
-        resets, selection, query = self._writer.resets, Selection(contracts, self._writer.births), self._filter(*wanted)
+        resets, query = self._writer.resets, self._filter(*wanted)
+        selection = Selection(contracts, self._holdings.births)
         if not query.addresses:  # whoever was asked what creates it has said that it was not there
             return partial(self._commit, contracts, span, [], self._creators_word(contracts[0], span), resets)
         said = await self._said(query, selection, span)
@@ -119,11 +121,11 @@ class Asker:
         if position is None or position.asked_from is None or position.finalized is None:
             return None
         missing: dict[Contract, range] = {}
-        for each in self._writer.contracts:
+        for each in self._holdings.contracts:
             contract = each.contract
             if each.leaving or not each.is_named or contract.evidence != ASKED:
                 continue
-            spans = self._writer.coverage.get(contract.name, ())
+            spans = self._holdings.coverage.get(contract.name, ())
             found = gaps(spans, max(contract.first_block, position.asked_from), position.first - 1)
             if found:
                 missing[contract] = found[-1]
@@ -145,14 +147,14 @@ class Asker:
         if contracts[0].created_by is None:
             places = sorted({(0, contract.address) for contract in contracts})
         else:
-            children = self._writer.births.children(contracts[0].name)
+            children = self._holdings.births.children(contracts[0].name)
             places = sorted((birth[0], address) for address, birth in children if birth[0] <= span[-1])
         return LogFilter(tuple(places), None if topics is None else tuple(sorted(topics)))
 
     def _creators_word(self, contract: Contract, span: range) -> str | None:
         """Who said what creates a contract in these blocks; None: that is proven."""
-        line = ancestors(contract, [each.contract for each in self._writer.contracts if not each.leaving])
-        spans = [each for creator in line for each in self._writer.coverage.get(creator.name, ())]
+        line = ancestors(contract, [each.contract for each in self._holdings.contracts if not each.leaving])
+        spans = [each for creator in line for each in self._holdings.coverage.get(creator.name, ())]
         said = [each.endpoint for each in spans if each.first <= span[-1] and each.last >= span[0]]
         return ", ".join(dict.fromkeys(name for name in said if name)) or None
 
@@ -266,7 +268,7 @@ class Asker:
     ) -> bool:
         """False: the blocks, or the contracts, have become others meanwhile, so that it has to be asked again."""
         position, chain_id = self._writer.position, self._writer.chain_id
-        there = {each.contract for each in self._writer.contracts if not each.leaving}
+        there = {each.contract for each in self._holdings.contracts if not each.leaving}
         if (
             position is None
             or position.asked_from is None
@@ -275,9 +277,9 @@ class Asker:
             or resets != self._writer.resets
         ):
             return False
-        if any(not gaps(self._writer.coverage.get(each.name, ()), span[0], span[-1]) for each in contracts):
+        if any(not gaps(self._holdings.coverage.get(each.name, ()), span[0], span[-1]) for each in contracts):
             return False
-        derived = ContractEvents(contracts, self._writer.births)
+        derived = ContractEvents(contracts, self._holdings.births)
         blocks: list[Row] = []
         logs: list[Row] = []
         transactions: list[Row] = []
@@ -319,7 +321,7 @@ class Asker:
         assert position is not None
         for contract in contracts:
             low = max(contract.first_block, position.lowest)
-            if not gaps(self._writer.coverage[contract.name], low, position.head):
+            if not gaps(self._holdings.coverage[contract.name], low, position.head):
                 yield contract
 
 

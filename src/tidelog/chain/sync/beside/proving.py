@@ -53,6 +53,7 @@ class Prover:
         limits: ProvingLimits = PROVING_LIMITS,
     ) -> None:
         self._writer = writer
+        self._holdings = writer.holdings
         self._prefetcher = prefetcher
         self._down_to = down_to
         self._limits = limits
@@ -69,7 +70,7 @@ class Prover:
         bottom = position.asked_from if self._down_to is None else max(position.asked_from, self._down_to)
         if bottom >= position.first:
             return None
-        contracts = frozenset(self._writer.selection.contracts)
+        contracts = frozenset(self._holdings.selection.contracts)
         low, above = max(bottom, position.first - self._limits.blocks), position.base
         found: list[VerifiedBlock] = []
         rows = size_bytes = 0
@@ -94,9 +95,9 @@ class Prover:
         position = self._writer.position
         if position is None or position.asked_from is None or position.base.hash != blocks[-1].ref.hash:
             return False
-        if not contracts.issuperset(self._writer.selection.contracts):
+        if not contracts.issuperset(self._holdings.selection.contracts):
             return False
-        rows = [self._writer.selection.of(block.rows) for block in blocks]
+        rows = [self._holdings.selection.of(block.rows) for block in blocks]
         await self._writer.prepend(rows)
         _log.info("asked_proven", chain=self._writer.chain_id, first=blocks[0].ref.number, last=blocks[-1].ref.number)
         return True
