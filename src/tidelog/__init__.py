@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from tidelog.runtime import Runtime, SystemRuntime, Worker, run
     from tidelog.store import Lag, Snapshot, Store, StoreInfo, open_store
-    from tidelog.store.limits import PostgresLimits, SqliteLimits, StoreLimits
+    from tidelog.store.limits import FingerprintLimits, PostgresLimits, SqliteLimits, StoreLimits
 
     __version__: str
 
@@ -44,6 +44,7 @@ __all__ = [
     "Corruption",
     "Displaced",
     "Fenced",
+    "FingerprintLimits",
     "Full",
     "JournalStalled",
     "Lag",
@@ -90,6 +91,7 @@ _HOMES = {  # of all others it is `errors`
     ),
     "batch": ("Checkpoint",),
     "store.limits": (
+        "FingerprintLimits",
         "PostgresLimits",
         "SqliteLimits",
         "StoreLimits",

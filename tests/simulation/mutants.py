@@ -273,6 +273,17 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
+    "fingerprints_of_fewer_rows_than_there_are": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.store.segments",
+                "WHEN segments.rows = excluded.rows THEN segments.fingerprints ELSE -1 END",
+                "WHEN segments.rows >= 0 THEN segments.fingerprints END",
+            ),
+        ),
+    ),
     "rollback_outside_the_commit": Mutant(
         "chain",
         40,

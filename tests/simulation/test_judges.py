@@ -27,6 +27,12 @@ A_SELECTION = 0
 ASKED = (1, 4)  # in which endpoints have logs wrong
 MARKETS = (12, 6)  # v2 with instruments, and v1
 CHAIN_TABLES = ("chains", "blocks", "transactions", "logs", "withdrawals", "uncles", "changes", "reorgs")
+SEGMENT_TABLES = {
+    "segments": ("scope", "first", "last", "segment", "rows", "fingerprints"),
+    "segment_fingerprints": ("scope", "part", "segment", "fingerprints"),
+    "sections": ("scope", "section", "first", "parts"),
+    "section_fingerprints": ("scope", "section", "bucket", "fingerprints"),
+}
 MARKET_TABLES = ("instruments", "trades", "candles", "book_snapshots", "coverage", "gaps")
 JUDGES = "| table | columns | judge | by |"
 BOUNDED = {  # nobody knows more of these than between what they lie
@@ -126,7 +132,7 @@ def test_each_column_of_a_chain_is_judged(monkeypatch: pytest.MonkeyPatch) -> No
     found: list[set[str]] = []
 
     def look(run: ChainRun) -> None:
-        found.append(overlooked((*CHAIN_TABLES, "segments", "checkpoints"), run._open(), run.judge_store))
+        found.append(overlooked((*CHAIN_TABLES, *SEGMENT_TABLES, "checkpoints"), run._open(), run.judge_store))
         assert_position_judged(run._open(), run.judge_store)
         if run.schedule.contracts:
             assert overlooked(("contracts", "e_tide_transfer"), run._open(), run.judge_store) == set()
@@ -234,7 +240,7 @@ def test_the_documentation_names_a_judge_for_each_column() -> None:
     tables = [table for table in TABLES if table is not TOKENS]  # the API's own
     wanted = {f"{table.name}.{name}" for table in tables for name in table.names}
     wanted |= {f"{table.name}.segment" for table in tables if table.segmented}
-    wanted |= {f"segments.{name}" for name in ("scope", "first", "last", "segment", "rows")}
+    wanted |= {f"{table}.{name}" for table, names in SEGMENT_TABLES.items() for name in names}
     wanted |= {f"checkpoints.{name}" for name in Checkpoint.__struct_fields__}
     assert judged().keys() == wanted
     for judge in judged().values():

@@ -14,6 +14,7 @@ CHOICE = {  # by the seeds that are tried here
     "what_is_stored_counts_as_filled_in": [4],
     "endpoint_awaited_without_deadline": [6],
     "bounds_of_segments_left_by_a_reorg": [1],
+    "fingerprints_of_fewer_rows_than_there_are": [1],
     "rollback_outside_the_commit": [1],
     "fence_removed": [7],
     "uncles_believed": [2],

@@ -342,7 +342,7 @@ async def read_all(store: Store) -> None:
 
 class TestDisk:
     async def test_a_damaged_page_is_corruption(self, path: Path) -> None:
-        await filled(path, 200)
+        await filled(path, 400)
         content = bytearray(path.read_bytes())
         begin = len(content) // 2  # behind what says which tables there are
         content[begin : -writer.PAGE_BYTES] = b"\xff" * (len(content) - writer.PAGE_BYTES - begin)

@@ -3,12 +3,14 @@ parameter's number (`?1`, `$1`). Executes nothing.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
 from tidelog.batch import NUMBER_MAX, Column, Drop, Kind, Piece, Pieces, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
+from tidelog.store.limits import FingerprintLimits
+from tidelog.store.narrowing import Span, narrowed, wanted_fingerprint
 
 __all__ = [
     "CHECKPOINT_COLUMNS",
@@ -161,6 +163,16 @@ def _scope_column(table: Table) -> str:
     return table.scope
 
 
+def _from_cursor(table: Table, span: Span, after: Row | None, *, descending: bool) -> Span:
+    """The heights that are left of a span behind a cursor."""
+    if after is None or table.key[:2] != (table.scope, table.height) or not isinstance(after[1], int):
+        return span
+    height = after[1]
+    if descending:
+        return Span(span.low, height if span.high is None else min(span.high, height))
+    return Span(height if span.low is None else max(span.low, height), span.high)
+
+
 def select_query(
     table: Table,
     *,
@@ -182,13 +194,8 @@ def select_query(
         if after is not None and key[0] == table.scope:
             # The scope is fixed, so what is left of the cursor is a range right behind it in the index;
             # its first column also bounds the height, which lets PostgreSQL leave partitions out.
+            low, high = _from_cursor(table, Span(low, high), after, descending=descending)
             key, after = key[1:], after[1:]
-            first = after[0]
-            if key[0] == table.height and isinstance(first, int):
-                if descending:
-                    high = first if high is None else min(high, first)
-                else:
-                    low = first if low is None else max(low, first)
     in_segments = scope is not None and _is_searched(table, where)
     conditions.between(table, low, high, in_segments=in_segments)
     conditions.match_all(table, where)
@@ -226,7 +233,9 @@ def _by_segments(
     segments = _Where(mark, conditions.values)
     segments.says(f'segments."scope" = {segments.bind(scope)}')
     if low is not None:
-        segments.compare("last", ">=", low)
+        segments.compare("last", ">=", low)  # and so that those below are not even looked at:
+        below = f"SELECT max(first) FROM segments WHERE scope = {mark}1 AND first <= {segments.bind(low)}"
+        segments.says(f'segments."first" >= coalesce(({below}), {segments.bind(low)})')
     if high is not None:
         segments.compare("first", "<=", high)
     bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
@@ -281,6 +290,7 @@ class QuerySnapshot(ABC):
 
     mark: ClassVar[str]  # before a parameter's number
     relations_text: ClassVar[str]  # of the query behind `relations`
+    near_segments = FingerprintLimits().near_segments  # see `tidelog.store.narrowing`
 
     @abstractmethod
     async def _fetch(
@@ -306,20 +316,39 @@ class QuerySnapshot(ABC):
         limit: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[Row]:
-        text, values = select_query(
-            table,
+        names = table.names if columns is None else tuple(columns)
+        wide, signed = _places(names, table.wide), _places(names, table.signed)
+
+        def look(span: Span, most: int | None) -> Awaitable[list[Row]]:
+            text, values = select_query(
+                table,
+                mark=self.mark,
+                scope=scope,
+                low=span.low,
+                high=span.high,
+                where=where,
+                after=after,
+                descending=descending,
+                limit=most,
+                columns=columns,
+            )
+            return self._fetch(text, values, wide, signed)
+
+        span = Span(low, high)
+        wanted = wanted_fingerprint(table, where)
+        if wanted is None or not isinstance(scope, int):
+            return await look(span, limit)
+        return await narrowed(
+            self._fetch,
+            look,
             mark=self.mark,
             scope=scope,
-            low=low,
-            high=high,
-            where=where,
-            after=after,
+            wanted=wanted,
+            span=_from_cursor(table, span, after, descending=descending),
             descending=descending,
             limit=limit,
-            columns=columns,
+            near_segments=self.near_segments,
         )
-        names = table.names if columns is None else tuple(columns)
-        return await self._fetch(text, values, _places(names, table.wide), _places(names, table.signed))
 
     async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
         _, height = table.places

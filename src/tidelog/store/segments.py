@@ -97,7 +97,9 @@ class SegmentTexts:
         self.put = (
             f"INSERT INTO segments (scope, {columns}) VALUES ({', '.join(f'{mark}{place}' for place in range(1, 6))})"
             " ON CONFLICT (scope, segment)"
-            " DO UPDATE SET first = excluded.first, last = excluded.last, rows = excluded.rows"
+            " DO UPDATE SET first = excluded.first, last = excluded.last, rows = excluded.rows,"
+            # rows come or go: what the segment has fingerprints of is no longer all that it has
+            " fingerprints = CASE WHEN segments.rows = excluded.rows THEN segments.fingerprints ELSE -1 END"
         )
         # rows that their segment's bounds do not contain, by table: how many
         self.strayed = {name: strayed_query(name) for name in SEGMENTED}

@@ -40,6 +40,7 @@ from tidelog.sim.oracle.contracts import (
     is_settled,
     selected,
 )
+from tidelog.sim.oracle.fingerprints import fingerprints_find
 from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_is_told, written_in_turn
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
@@ -53,12 +54,14 @@ from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.supervisor import Supervisor
 from tidelog.sim.world.world import Process, Violation, World
 from tidelog.store import Store
-from tidelog.store.limits import SqliteLimits
+from tidelog.store.limits import FingerprintLimits, SqliteLimits
 from tidelog.store.sqlite import open_sqlite
 from tidelog.stream.chain.messages import Detail
 from tidelog.telemetry import ChainMetrics
 
-LIMITS = SqliteLimits(segment_rows=20)  # some blocks' worth, so that reorgs reach across segments
+LIMITS = SqliteLimits(  # some blocks' worth, so that reorgs reach across segments, and into what old ones have
+    segment_rows=20, fingerprints=FingerprintLimits(near_segments=1, section_segments=2, parts_at_once=100)
+)
 LOG_RANGES = LogRangeLimits(first=3, most=8)  # so that history is asked about in many questions
 CHAIN_ID = 1337
 ODD_BLOCKS = 20  # odd ones, at the end: a rule shows in several blocks that compare something
@@ -468,6 +471,7 @@ class ChainRun:
             segments_hold(connection, self.tree.chain_id)
         else:
             segments_follow(connection, self.tree.chain_id, LIMITS.segment_rows)
+        fingerprints_find(connection, self.tree.chain_id)
         if self.schedule.contracts:
             head, selection = self.tree.head.number, self.schedule.selection
             events_follow(connection, self.tree, head, selection=selection, asked=self.schedule.asked)

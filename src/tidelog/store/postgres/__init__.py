@@ -194,7 +194,7 @@ async def open_postgres(
     if readonly:
         await pool.check_schema()
         return PostgresStore(address, runtime, pool, None, limits)
-    store = PostgresStore(address, runtime, pool, Writer(address, runtime.reached, limits.segment_rows), limits)
+    store = PostgresStore(address, runtime, pool, Writer(address, runtime.reached, limits), limits)
     try:
         await store.migrate()
     except BaseException:

@@ -70,8 +70,9 @@ class _Snapshot(QuerySnapshot):
     mark = "$"
     relations_text = POSTGRES.relations
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, near_segments: int) -> None:
         self._link = link
+        self.near_segments = near_segments
 
     async def _fetch(
         self, text: str, values: list[Value], wide: Sequence[int] = (), signed: Sequence[int] = ()
@@ -144,7 +145,7 @@ class ReaderPool:
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
         link = await patiently(self._runtime, self._begin, patience_s=self._patience_s)
         try:
-            yield _Snapshot(link)
+            yield _Snapshot(link, self._limits.fingerprints.near_segments)
         finally:
             # Whoever had the connection has its rows, or was cancelled, and need not wait for this.
             ending = asyncio.ensure_future(self._release(link))

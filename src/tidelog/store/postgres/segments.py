@@ -1,15 +1,19 @@
 """The bounds of segments in a PostgreSQL store, moved in a commit's own transaction. See `tidelog.store.segments`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from tidelog.batch import Rollback, Table
 from tidelog.store.ddl import POSTGRES
+from tidelog.store.fingerprints import Ask, Put, overlooked, steps
+from tidelog.store.limits import FingerprintLimits
 from tidelog.store.postgres.connection import Link
 from tidelog.store.query import count_query
 from tidelog.store.segments import (
     MISCOUNTED,
     Heights,
+    Places,
     Segment,
     SegmentTexts,
     assigned,
@@ -19,7 +23,9 @@ from tidelog.store.segments import (
     strayed_query,
 )
 
-__all__ = ["enter_segment", "segment_faults", "shortening", "take_places"]
+__all__ = ["add_fingerprints", "enter_segment", "segment_faults", "shortening", "take_places"]
+
+T = TypeVar("T")
 
 _TEXTS = SegmentTexts("$")
 
@@ -64,6 +70,27 @@ async def shortening(link: Link, rollback: Rollback) -> AsyncIterator[None]:
             await _put(link, scope, left)
 
 
+async def add_fingerprints(link: Link, places: Places, limits: FingerprintLimits) -> None:
+    """What a commit adds to the fingerprints of the scopes that it has rows for."""
+    await _run(link, steps("$", places.items(), limits))
+
+
+async def _run(link: Link, work: Generator[Ask | Put, list[Any], T]) -> T:
+    """Carry out what a generator asks for; what it returns."""
+    rows: list[Any] = []
+    try:
+        asked = next(work)
+        while True:
+            if isinstance(asked, Put):
+                await link.run(link.connection.executemany(asked.text, asked.rows))
+            else:
+                rows = await link.fetch(asked.text, *asked.values)
+            asked = work.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 async def _count(link: Link, tables: Sequence[Table], scope: int | str, low: int, high: int) -> int:
     count = 0
     for table in tables:
@@ -79,7 +106,9 @@ async def segment_faults(link: Link) -> list[str]:
     texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
     counts = {name: (await link.fetch(text))[0][0] for name, text in texts.items()}
     counted = [miscounted(*row) for row in await link.fetch(MISCOUNTED)]
-    return [strayed(name, count) for name, count in counts.items() if count] + counted
+    return (
+        [strayed(name, count) for name, count in counts.items() if count] + counted + await _run(link, overlooked("$"))
+    )
 
 
 async def _put(link: Link, scope: int | str, segment: Segment) -> None:

@@ -17,6 +17,7 @@ from tidelog.errors import ConfigError
 from tidelog.store import migrations
 from tidelog.store.ddl import POSTGRES
 from tidelog.store.fence import is_settled, key_taken
+from tidelog.store.limits import PostgresLimits
 from tidelog.store.postgres.connection import NO_WRITES, Address, Link, ReadOnlyServer, connect
 from tidelog.store.postgres.copying import pieces, portions, streams
 from tidelog.store.postgres.partitions import (
@@ -25,7 +26,7 @@ from tidelog.store.postgres.partitions import (
     ensure_partitions,
     needed_partitions,
 )
-from tidelog.store.postgres.segments import enter_segment, shortening, take_places
+from tidelog.store.postgres.segments import add_fingerprints, enter_segment, shortening, take_places
 from tidelog.store.query import CHECKPOINT_COLUMNS, column_list, drop_query
 from tidelog.store.segments import heights_of, parts
 from tidelog.telemetry import logger
@@ -80,8 +81,8 @@ class Writer:
     `_lock` lets one call at a time use it; `_partitions` are those that are known to exist.
     """
 
-    def __init__(self, address: Address, reached: Callable[[str], None], segment_rows: int) -> None:
-        self._segment_rows = segment_rows
+    def __init__(self, address: Address, reached: Callable[[str], None], limits: PostgresLimits) -> None:
+        self._limits = limits
         self._address = address
         self._reached = reached
         self._link: Link | None = None
@@ -185,7 +186,7 @@ class Writer:
                 text, values = drop_query(drop, mark="$")
                 await link.execute(text, *values)
             self._reached("store.rolled_back")
-            places = await take_places(link, heights, self._segment_rows)
+            places = await take_places(link, heights, self._limits.segment_rows)
             entered: int | None = None
             for write, groups in ((self._add_rows, batch.add), (self._put_rows, batch.put)):
                 for each in groups:
@@ -194,6 +195,7 @@ class Writer:
                             await enter_segment(link, segment)
                             entered = segment
                         await write(link, each.table, part)
+            await add_fingerprints(link, places, self._limits.fingerprints)
             for table in batch.discard:
                 for text in POSTGRES.discard(table):
                     await link.execute(text)

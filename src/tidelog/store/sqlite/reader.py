@@ -178,8 +178,9 @@ class _Snapshot(QuerySnapshot):
     mark = "?"
     relations_text = SQLITE.relations
 
-    def __init__(self, ask: _Ask) -> None:
+    def __init__(self, ask: _Ask, near_segments: int) -> None:
         self._ask = ask
+        self.near_segments = near_segments
 
     async def checkpoint(self, source: str) -> Checkpoint | None:
         found = await self._ask(lambda reader: reader.checkpoints(source))
@@ -282,7 +283,7 @@ class ReaderPool:
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
         async with self._reader() as (worker, reader):
             await self._patiently(lambda: worker.call(reader.begin))
-            yield _Snapshot(partial(self._limited, worker, reader))
+            yield _Snapshot(partial(self._limited, worker, reader), self._limits.fingerprints.near_segments)
 
     async def read(self, function: Callable[[Snapshot], Coroutine[Any, Any, T]]) -> T:
         """`Store.read`: all of it in one call to the reader's thread; there and back costs more than a row."""
@@ -293,7 +294,7 @@ class ReaderPool:
 
             reader.begin()
             try:
-                return _completed(function(_Snapshot(ask)))
+                return _completed(function(_Snapshot(ask, self._limits.fingerprints.near_segments)))
             finally:
                 reader.end()
 

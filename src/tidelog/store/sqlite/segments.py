@@ -1,17 +1,20 @@
 """The bounds of segments in a SQLite store, moved in a commit's own transaction. See `tidelog.store.segments`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
 from tidelog.batch import Rollback, Table
 from tidelog.store.ddl import SQLITE
+from tidelog.store.fingerprints import Ask, Put, overlooked, steps
+from tidelog.store.limits import FingerprintLimits
 from tidelog.store.query import count_query
 from tidelog.store.segments import (
     MISCOUNTED,
     Heights,
+    Places,
     Segment,
     SegmentTexts,
     assigned,
@@ -21,7 +24,9 @@ from tidelog.store.segments import (
     strayed_query,
 )
 
-__all__ = ["enter_segments", "segment_faults", "shortening", "take_places"]
+__all__ = ["add_fingerprints", "enter_segments", "segment_faults", "shortening", "take_places"]
+
+T = TypeVar("T")
 
 _TEXTS = SegmentTexts("?")
 
@@ -61,6 +66,27 @@ def shortening(connection: apsw.Connection, rollback: Rollback) -> Iterator[None
             _put(connection, scope, left)
 
 
+def add_fingerprints(connection: apsw.Connection, places: Places, limits: FingerprintLimits) -> None:
+    """What a commit adds to the fingerprints of the scopes that it has rows for."""
+    _run(connection, steps("?", places.items(), limits))
+
+
+def _run(connection: apsw.Connection, work: Generator[Ask | Put, list[Any], T]) -> T:
+    """Carry out what a generator asks for; what it returns."""
+    rows: list[Any] = []
+    try:
+        asked = next(work)
+        while True:
+            if isinstance(asked, Put):
+                connection.executemany(asked.text, asked.rows)
+            else:
+                rows = connection.execute(asked.text, asked.values).fetchall()
+            asked = work.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 def _count(connection: apsw.Connection, tables: Sequence[Table], scope: int | str, low: int, high: int) -> int:
     queries = [count_query(table, mark="?", scope=scope, low=low, high=high) for table in tables]
     return sum(connection.execute(*query).get for query in queries)
@@ -72,7 +98,9 @@ def segment_faults(connection: apsw.Connection) -> list[str]:
     texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
     counts = {name: connection.execute(text).get for name, text in texts.items()}
     counted = [miscounted(*row) for row in connection.execute(MISCOUNTED)]
-    return [strayed(name, count) for name, count in counts.items() if count] + counted
+    return (
+        [strayed(name, count) for name, count in counts.items() if count] + counted + _run(connection, overlooked("?"))
+    )
 
 
 def enter_segments(connection: apsw.Connection) -> None:

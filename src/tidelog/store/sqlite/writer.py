@@ -29,7 +29,7 @@ from tidelog.store.sqlite.connection import (
 )
 from tidelog.store.sqlite.opened import OpenedFiles
 from tidelog.store.sqlite.packing import from_packed, load, portions
-from tidelog.store.sqlite.segments import enter_segments, shortening, take_places
+from tidelog.store.sqlite.segments import add_fingerprints, enter_segments, shortening, take_places
 from tidelog.store.sqlite.wide import stored, texts
 from tidelog.telemetry import logger
 
@@ -237,6 +237,7 @@ class Writer:
                 for rows in batch.put:
                     for segment, part in parts(rows, places):
                         self._write(self._of(rows.table, segment).put, rows.table, part)
+                add_fingerprints(self._connection, places, self._limits.fingerprints)
                 for table in batch.discard:
                     for statement in SQLITE.discard(table):
                         self._connection.execute(statement)

@@ -1,0 +1,121 @@
+"""A search of many segments that looks only into those which may have what it looks for. Composes queries, runs none.
+
+It looks into the first `near_segments` of its range as any search does: what is common is found there. Only where
+these do not fill the page it asks for the segments beyond them that may have the value (`tidelog.store.fingerprints`),
+and looks into these, in order, until the page is full: neighbours by one query together, AT_ONCE at most.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from tidelog.batch import Row, Table, Value
+from tidelog.store.fingerprints import fingerprint, runs, segments_in, texts_for
+
+__all__ = ["Span", "narrowed", "wanted_fingerprint"]
+
+AT_ONCE = 256  # segments whose bounds are asked for together
+
+Ask = Callable[[str, list[Value]], Awaitable[list[Row]]]
+
+
+class Span(NamedTuple):
+    """Heights that are searched, both ends included. None: no bound."""
+
+    low: int | None
+    high: int | None
+
+
+def wanted_fingerprint(table: Table, where: Mapping[str, Any] | None) -> bytes | None:
+    """Of a value that rows have to equal; None: of none that has fingerprints."""
+    found = [fingerprint(table.name, name, (where or {}).get(name)) for name in table.segmented]
+    return next((each for each in found if each is not None), None)
+
+
+async def narrowed(
+    ask: Ask,
+    look: Callable[[Span, int | None], Awaitable[list[Row]]],
+    *,
+    mark: str,
+    scope: int,
+    wanted: bytes,
+    span: Span,
+    descending: bool,
+    limit: int | None,
+    near_segments: int,
+) -> list[Row]:
+    """The first `limit` rows, in order.
+
+    Args:
+        ask: runs a query.
+        look: the first so many of the rows that are searched for, of a span.
+        wanted: the fingerprint of a value that all of them have.
+    """
+    texts = texts_for(mark)
+    if descending:
+        text, begin, end = texts.far_below, span.high, -_ANY if span.low is None else span.low
+    else:
+        text, begin, end = texts.far_above, span.low, _ANY if span.high is None else span.high
+    edge: list[Any] = await ask(text, [scope, _beyond(begin, descending), near_segments, end])
+    if not edge or _outside(span, edge[0][0], descending):
+        return await look(span, limit)
+    height, bound, last = edge[0]  # of the first segment that is not near, and the number of the last one
+    near, far = _cut(span, height, descending)
+    found = await look(near, limit)
+    if limit is not None and len(found) >= limit:
+        return found
+    candidates = await _candidates(ask, mark, scope, wanted)
+    lowest, highest = (-_ANY if last is None else last, bound) if descending else (bound, last)
+    ordered = sorted((each for each in candidates if lowest <= each <= highest), reverse=descending)
+    for place in range(0, len(ordered), AT_ONCE):
+        some = ordered[place : place + AT_ONCE]
+        bounds = [each for number in some if (each := candidates[number]) is not None]
+        missing = [number for number in some if candidates[number] is None]
+        if missing:
+            marks = ", ".join(f"{mark}{number}" for number in range(2, len(missing) + 2))
+            bounds += await ask(texts.bounds.format(marks), [scope, *missing])  # type: ignore[arg-type]
+        for low, high in runs(sorted(bounds, reverse=descending)):
+            found += await look(_within(far, low, high), None if limit is None else limit - len(found))
+            if limit is not None and len(found) >= limit:
+                return found
+    return found
+
+
+async def _candidates(ask: Ask, mark: str, scope: int, wanted: bytes) -> dict[int, tuple[int, int, int] | None]:
+    """The segments that may have a fingerprint: number, first and last height; None where that is not known yet."""
+    bucket = int.from_bytes(wanted[:2], "big")
+    rows: list[Any] = await ask(texts_for(mark).candidates, [scope, wanted[0], wanted, bucket, wanted[2:]])
+    found: dict[int, tuple[int, int, int] | None] = {}
+    for number, first, last, packed in rows:
+        if packed is None:
+            found[number] = number, first, last
+        else:
+            for each in segments_in(number, packed, wanted):
+                found.setdefault(each, None)
+    return found
+
+
+_ANY = 1 << 62  # beyond any height and any segment
+
+
+def _beyond(height: int | None, descending: bool) -> int:
+    """Segments begin above this height, or below it."""
+    if height is None:
+        return _ANY if descending else -_ANY
+    return height + 1 if descending else height - 1
+
+
+def _outside(span: Span, height: int, descending: bool) -> bool:
+    if descending:
+        return span.low is not None and height < span.low
+    return span.high is not None and height > span.high
+
+
+def _cut(span: Span, height: int, descending: bool) -> tuple[Span, Span]:
+    """What lies before a height, on the way of the search, and what from it on."""
+    if descending:
+        return Span(height + 1, span.high), Span(span.low, height)
+    return Span(span.low, height - 1), Span(height, span.high)
+
+
+def _within(span: Span, low: int, high: int) -> Span:
+    return Span(low if span.low is None else max(low, span.low), high if span.high is None else min(high, span.high))
