@@ -148,7 +148,7 @@ def play(protocol: str, seed: int, size: int = 300) -> Paths:
 def learn_paces(protocol: str) -> Counter[str]:
     """Trades, then tickers, three at a time: their paces are learned in the middle of a gather; what was taken."""
     counts: Counter[str] = Counter()
-    for frames in (_trades(protocol), _tickers(protocol)):
+    for frames in (trades_of(protocol), tickers_of(protocol)):
         paths = Paths(protocol, {"BTC/USD": 10}, limits=impatient(protocol), channels=TRADES_AND_TICKERS)
         for _ in range(40):
             paths.at_us += 7_000
@@ -158,7 +158,7 @@ def learn_paces(protocol: str) -> Counter[str]:
     return counts
 
 
-def _trades(protocol: str) -> Iterator[bytes]:
+def trades_of(protocol: str) -> Iterator[bytes]:
     for number in count(1):
         yield (
             b'[337,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USD"]'
@@ -168,7 +168,7 @@ def _trades(protocol: str) -> Iterator[bytes]:
         )
 
 
-def _tickers(protocol: str) -> Iterator[bytes]:
+def tickers_of(protocol: str) -> Iterator[bytes]:
     return repeat(
         b'[340,{"a":["5525.4",1,"1.0"],"b":["5525.1",1,"1.0"],"c":["5525.1","0.004"],"v":["2634.1","3591.2"],'
         b'"p":["5631.4","5653.8"],"t":[11493,16267],"l":["5505.0","5505.0"],"h":["5783.0","5783.0"],'

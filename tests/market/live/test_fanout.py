@@ -1,6 +1,7 @@
 """Fan-out: each consumer has its own bound and policy, and none of them is felt by the others."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,7 +25,16 @@ from tidelog.market.events import (
     Trades,
 )
 from tidelog.market.live.batches import EventBatch, Item
-from tidelog.market.live.fanout import ITEMS_AT_ONCE, BatchSubscription, FanOut, Lagged, Policy, Subscription
+from tidelog.market.live.fanout import (
+    ITEMS_AT_ONCE,
+    OPENED_MAX,
+    TURN_S,
+    BatchSubscription,
+    FanOut,
+    Lagged,
+    Policy,
+    Subscription,
+)
 from tidelog.market.live.pending import conflation_key
 
 AT = datetime(2023, 1, 1, tzinfo=UTC)
@@ -279,6 +289,38 @@ async def test_a_batch_is_bounded_and_the_others_get_their_turn_between_two() ->
     assert len(flat(await anext(consumer))) == ITEMS_AT_ONCE
     await task
     assert turns == [ITEMS_AT_ONCE]
+
+
+def work(share: float) -> None:
+    """A consumer's own work on an item, as a share of a turn."""
+    time.sleep(share * TURN_S)
+
+
+@pytest.mark.parametrize(("quick", "slow", "share"), [(0, 40, 0.1), (300, OPENED_MAX + 200, 0.01)])
+async def test_a_consumer_that_is_slow_and_behind_lets_the_others_have_their_turn(
+    quick: int, slow: int, share: float
+) -> None:
+    fanout = FanOut()
+    consumer = fanout.subscribe()
+    fanout.publish_all(EventId(1, 0), [Pong(seq) for seq in range(2_000)])
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    for _ in range(quick):
+        await anext(consumer)
+    begun = turns
+    for _ in range(slow):
+        await anext(consumer)
+        work(share)
+    task.cancel()
+    assert turns - begun >= 3
+    assert consumer.statistics.delivered == quick + slow
 
 
 async def test_a_cancelled_wait_loses_nothing(subscribe: Subscribe) -> None:

@@ -1,8 +1,7 @@
 """Events on their way to consumers: as they are published, and as a consumer gets them. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import chain, compress, repeat
 from typing import get_args, overload
 
@@ -64,19 +63,12 @@ class Published(Struct, frozen=True, gc=False):
         return bisect_right(self.seqs, id_.seq)
 
 
-_new_id: Callable[[tuple[int, int]], EventId] = partial(tuple.__new__, EventId)  # as `EventId(..)`, in half the time
-
-
-def items_of(published: Published, durable_through: EventId, seqs: Iterable[int] | None = None) -> Iterator[Item]:
-    """Items of what was published, each of which is made when it is its turn.
-
-    Args:
-        durable_through: what is on the disk.
-        seqs: an iterator of those of `published`, for who wants to know how far it has come.
-    """
-    ids = map(_new_id, zip(repeat(published.run), published.seqs if seqs is None else seqs, strict=False))
-    durable = chain(repeat(True, published.through(durable_through)), repeat(False))
-    return map(Item, ids, published.events, durable)
+def items_of(published: Published, durable_through: EventId) -> tuple[Iterator[Item], Iterator[int]]:
+    """Items of what was published, each made when it is its turn; and the numbers of those that are left."""
+    left, durable = iter(published.seqs), published.through(durable_through)
+    # as `EventId(run, seq)`, in half the time
+    ids: Iterator[EventId] = map(tuple.__new__, repeat(EventId), zip(repeat(published.run), left, strict=False))
+    return map(Item, ids, published.events, chain(repeat(True, durable), repeat(False))), left
 
 
 class EventBatch(Sequence[Item]):
@@ -109,7 +101,7 @@ class EventBatch(Sequence[Item]):
         return sum([len(part) for part in self._parts])
 
     def __iter__(self) -> Iterator[Item]:
-        return chain.from_iterable([items_of(part, self.durable_through) for part in self._parts])
+        return chain.from_iterable([items_of(part, self.durable_through)[0] for part in self._parts])
 
     @overload
     def __getitem__(self, index: int) -> Item: ...

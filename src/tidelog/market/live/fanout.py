@@ -24,8 +24,8 @@ from tidelog.market.live.pending import InOrder, Latest, Pending
 PENDING_MAX = 10_000  # items per subscriber: seconds of a busy market, a few megabytes
 ITEMS_AT_ONCE = 8192  # that a consumer gets before others have their turn: twice what a feed takes in one of its own
 TURN_S = 0.05  # ... or for so long, if it is slow
-OPENED_MAX = 512  # items of a quick consumer that are handed out without a look at the clock ...
-QUICK_S = TURN_S / 16  # ... one that is slow now waits less than a turn for the next look, unless all at once
+OPENED_MAX = 512  # items that a quick consumer has at hand: if it slows down, the others wait for so many
+QUICK_S = TURN_S / 16  # in which one that is quick has taken those before them
 UNDURABLE_MAX = 100_000  # items waiting for the journal: above what its hand-off lets pass uncommitted
 
 
@@ -161,7 +161,7 @@ class Subscription(_Consumer):
         super().__init__(fanout, policy, pending_max, kinds)
         self._items: Iterator[Item] = iter(())  # at hand
         self._opened = 0  # so many were, ...
-        self._seqs: Iterator[int] = iter(())  # ... of which these have not been handed out
+        self._left: Iterator[int] = iter(())  # ... of which these have not been handed out
         self._part = Published(0, (), (), 0)  # what they are of
         self._opened_max = 1  # as long as the consumer takes them quickly, twice as many each time
         self._opened_s = 0.0
@@ -186,15 +186,14 @@ class Subscription(_Consumer):
         self._opened_max = min(2 * self._opened_max, OPENED_MAX) if is_quick else 1
         part = self._part = self._pending.next(self._opened_max)
         self._opened = len(part)
-        self._seqs = iter(part.seqs)
-        self._items = items_of(part, self._fanout.durable_through, self._seqs)
+        self._items, self._left = items_of(part, self._fanout.durable_through)
         return next(self._items)
 
     def _settle(self) -> None:
         """Count what was handed out of the items at hand, and have none at hand."""
         if not self._opened:
             return
-        handed = self._opened - length_hint(self._seqs)
+        handed = self._opened - length_hint(self._left)
         self._opened, self._items = 0, iter(())
         if handed:
             self._pending.skip(handed)
