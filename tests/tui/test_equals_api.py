@@ -7,7 +7,8 @@ from typing import Any
 from tests.api.served import CHAIN, Filled, Served
 from tests.market.recorded import START_US
 from tests.tui.hearing import drawn, heard
-from tidelog.cli.top.answers import HttpAnswers, store_answers
+from tidelog.cli.top.answers import HttpAnswers
+from tidelog.cli.top.inside import store_answers
 from tidelog.runtime import SystemRuntime
 from tidelog.tui.asking import Reply
 from tidelog.tui.place import Place, Target
@@ -91,7 +92,7 @@ def test_candles(served: Served) -> None:
     candles = served.get("/v1/markets/BTC-USD/candles", interval="1m").data
     last = candles[0]
     assert "O {open}  H {high}  L {low}  C {close}".format(**last) in text
-    assert ("incomplete" in text.splitlines()[1]) != last["complete"]
+    assert text.splitlines()[1].endswith(" ?") != last["complete"]
     unfinished = [candle for candle in candles if not candle["complete"]]
     marks = next(line for line in text.splitlines() if set(line) == {" ", "?"} or set(line) == {"?"})
     assert marks.count("?") == len(unfinished)

@@ -118,8 +118,12 @@ def test_why_something_is_not_proven_now_is_told_in_the_exchanges_words() -> Non
     refused = covered("book", "gap", 60, 0, "refused: Currency pair not supported")
     coverage = {"data": [*COVERAGE, refused], "gaps": []}
     place = at("market")
-    text = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/coverage": coverage}), place, NOW_US)
+    answers = ANSWERS | {"/v1/markets/ETH%2FUSD/coverage": coverage}
+    unproven = BOOK | {"data": {**BOOK["data"], "proven_depth": 0}}
+    text = drawn(world_of(place, answers | {"/v1/markets/ETH%2FUSD/book": unproven}), place, NOW_US)
     assert "book gap now: refused: Currency pair not supported" in text
+    proven_again = drawn(world_of(place, answers), place, NOW_US)  # which the store does not know yet
+    assert not any(" now: " in line for line in proven_again)
     text = drawn(world_of(place), place, NOW_US)
     assert "last doubt 22:11:00 for 2 min: book unproven (mismatched)" in text
     assert not any(" now: " in line for line in text)

@@ -23,6 +23,13 @@ KEYS = {
 }
 VIEWS = "1 overview 2 book 3 candles 4 chain"
 COMMON = "/ search  space pause  ? help  q quit"
+NOTHING = (
+    "nothing is stored yet, or no answer came yet",
+    "",
+    "tidelog demo --live     makes something to look at",
+    "tidelog run, serve      listen where this looks; elsewhere: tidelog top --api URL",
+    "tidelog top --db URL    looks at a store, and tidelog top FILE at a journal, without a server",
+)
 HELP = (
     ("1 2 3 4", "overview, book of a symbol, its candles, a chain"),
     ("up down", "through what is listed; page up, page down, home, end"),
@@ -115,7 +122,7 @@ def _view(scene: Scene) -> list[Line]:
     match scene.place.view:
         case "overview":
             shown = overview.draw(scene)
-            return shown or [line(("nothing is stored yet, or no answer came yet", "dim"))]
+            return shown or [line((words, "dim")) for words in NOTHING]
         case "market":
             return market.draw(scene)
         case "candles":

@@ -12,7 +12,7 @@ import pytest
 from tests.patience import HANGS_S
 from tests.system.test_market_kill import Exchange
 from tidelog.api.http.options import JournalSource
-from tidelog.cli.top.answers import store_answers
+from tidelog.cli.top.inside import store_answers
 from tidelog.cli.top.journal import JournalAnswers, Span, moment_us, span_of
 from tidelog.errors import ConfigError, TidelogError
 from tidelog.market import Feed, Item, Trades

@@ -15,8 +15,8 @@ from functools import partial
 
 import msgspec
 
-from tidelog.cli.top.answers import store_answers
 from tidelog.cli.top.books import JournalBooks
+from tidelog.cli.top.inside import store_answers
 from tidelog.cli.top.pace import Pace, PacedRuntime
 from tidelog.errors import ConfigError, TidelogError, Unreachable
 from tidelog.market.events import EventId, micros

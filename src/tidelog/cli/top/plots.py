@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tidelog.cli.out import say
-from tidelog.cli.top.answers import store_answers
+from tidelog.cli.top.inside import store_answers
 from tidelog.cli.top.pictures import picture_of_blocks, picture_of_market, require_picture
 from tidelog.errors import ConfigError
 from tidelog.runtime import SystemRuntime, run

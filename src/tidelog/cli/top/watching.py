@@ -128,7 +128,7 @@ async def _watch_api(settings: "Settings", api: str) -> None:
 
 
 async def _watch_store(settings: "Settings", db: str, journals: "tuple[JournalSource, ...]") -> None:
-    from tidelog.cli.top.answers import store_answers
+    from tidelog.cli.top.inside import store_answers
 
     runtime = SystemRuntime()
     async with store_answers(db, journals, runtime) as inside:

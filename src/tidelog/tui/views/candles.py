@@ -131,7 +131,7 @@ def _head(scene: Scene, bars: list[Bar]) -> Line:
     if not bars:
         return line(name)
     last = bars[-1]
-    done = ("", "") if last.complete else ("  incomplete", "warn")
+    done = ("", "") if last.complete else (" ?", "warn")
     prices = [plain(price) for price in (last.open, last.high, last.low, last.close)]
     figures = "{}  O {}  H {}  L {}  C {}".format(clock(last.begin_us), *prices)
     return line(name, figures, done)

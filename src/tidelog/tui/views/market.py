@@ -44,7 +44,8 @@ def draw(scene: Scene) -> list[Line]:
     head = [*_worth_lines(scene, book, book_question), *_price_lines(scene, trade_list)]
     coverage = scene.world.answer(coverage_question)
     covered = coverage if isinstance(coverage, Coverages) else None
-    foot = [*strip_lines(scene, covered, STRIP_S), *_doubt_lines(scene, covered)]
+    is_proven = isinstance(book, Book) and book.data.proven_depth > 0
+    foot = [*strip_lines(scene, covered, STRIP_S), *_doubt_lines(scene, covered, book_is_proven=is_proven)]
     gaps = scene.world.answer(gaps_question)
     if isinstance(gaps, Gaps):
         foot += _gap_lines(scene, gaps)
@@ -184,11 +185,14 @@ def _beside(ladder: list[Line], trades: list[Line], scene: Scene, room: int) -> 
     return lines
 
 
-def _doubt_lines(scene: Scene, coverage: Coverages | None) -> list[Line]:
-    """Why something is not proven now, in the exchange's words where it gave any; else when it last was not."""
+def _doubt_lines(scene: Scene, coverage: Coverages | None, *, book_is_proven: bool) -> list[Line]:
+    """Why something is not proven now, in the exchange's words where it gave any; else when it last was not.
+
+    The coverage is as old as the store's last commit: a book may be proven again by now.
+    """
     last = {each.channel: each for each in coverage.data} if coverage is not None else {}
     for each in last.values():
-        if each.state != "proven" and each.reason:
+        if each.state != "proven" and each.reason and not (each.channel == "book" and book_is_proven):
             what = f"{scene.says(each.channel)} {scene.says(each.state)} now: "
             return [line((what, "warn"), scene.says(each.reason))]
     before = [] if coverage is None else [each for each in coverage.data if each.state == "unproven"]
