@@ -10,6 +10,7 @@ from tidelog.chain.rows.tables import (
     CHAINS,
     CHANGES,
     LOGS,
+    MERKLE_PROOFS,
     REORGS,
     TRANSACTIONS,
     UNCLES,
@@ -46,7 +47,8 @@ def test_what_holds_for_every_table(table: Table) -> None:
 
 def test_the_tables() -> None:
     chain = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
-    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, TOKENS, CONTRACTS, CONTRACT_COVERAGE, LOG_FAULTS) == TABLES
+    last = (TOKENS, CONTRACTS, CONTRACT_COVERAGE, LOG_FAULTS, MERKLE_PROOFS)
+    assert (*chain, CHANGES, REORGS, GAPS, *MARKET_TABLES, *last) == TABLES
     assert list(content_tables()) == [
         *chain,
         INSTRUMENTS,
@@ -58,7 +60,7 @@ def test_the_tables() -> None:
     ]
     assert table_map(TABLES) == {table.name: table for table in TABLES}
     assert len(table_map(TABLES)) == len(TABLES)
-    assert set(BLOCK_TABLES) == {table for table in chain if table.height is not None}
+    assert set(BLOCK_TABLES) == {MERKLE_PROOFS, *(table for table in chain if table.height is not None)}
     assert BLOCK_TABLES[-1] is BLOCKS, "children are deleted first"
     assert BLOCKS.names[-1] == "rows_digest", "which is over the columns before it"
 
@@ -74,6 +76,6 @@ def test_which_columns_are_no_content() -> None:
         "candles.complete",
         "changes.writer",
         *("contracts.filled_from", "contracts.leaving", "contracts.evidence", "contracts.created_by"),
-        *("contracts.named_from", "contract_coverage.endpoint"),
+        *("contracts.named_from", "contracts.keep_proof", "contract_coverage.endpoint"),
         *("trades.run", "trades.seq", "trades.received_us", "book_snapshots.run", "book_snapshots.seq"),
     }

@@ -220,8 +220,32 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.chain.rows.tables",
-                "BLOCK_TABLES = (LOGS, TRANSACTIONS,",
-                "BLOCK_TABLES = (TRANSACTIONS,",
+                "BLOCK_TABLES = (MERKLE_PROOFS, LOGS, TRANSACTIONS,",
+                "BLOCK_TABLES = (MERKLE_PROOFS, TRANSACTIONS,",
+            ),
+        ),
+        selection=True,
+    ),
+    "merkle_proofs_of_reorged_blocks_left": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.rows.tables",
+                "BLOCK_TABLES = (MERKLE_PROOFS, LOGS,",
+                "BLOCK_TABLES = (LOGS,",
+            ),
+        ),
+        selection=True,
+    ),
+    "merkle_proof_of_the_receipt_beside": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.select.merkle",
+                "_joined(transactions[index]), _joined(receipts[index]))",
+                "_joined(transactions[index]), _joined(receipts[inside[0]]))",
             ),
         ),
         selection=True,

@@ -145,7 +145,7 @@ def test_each_column_of_a_chain_is_judged(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_each_column_of_a_selection_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = ("blocks", "transactions", "logs", "contracts", "contract_coverage", "e_tide_transfer")
+    tables = ("blocks", "transactions", "logs", "contracts", "contract_coverage", "e_tide_transfer", "merkle_proofs")
 
     def look(run: ChainRun) -> None:
         assert overlooked(tables, run._open(), run.judge_store) == set()

@@ -65,4 +65,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (20, "transactions_to_text"),
         (21, "event_segments"),
         (22, "fingerprints"),
+        (23, "merkle_proofs"),
     ]

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ethereum_types.numeric import Uint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidelog.chain.encoding.trie import EMPTY_ROOT, ordered_root
+from tidelog.chain.encoding.trie import EMPTY_ROOT, ordered_branches, ordered_root, proven_value
 
 
 def specified_root(values: Sequence[bytes]) -> bytes:
@@ -54,3 +55,27 @@ def test_a_root_depends_on_the_order_of_its_list(values: list[bytes], data: st.D
     swapped = [*values[:at], values[at + 1], values[at], *values[at + 2 :]]
     assert ordered_root(swapped) != ordered_root(values)
     assert ordered_root(values[:-1]) != ordered_root(values)
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=300), st.data())
+def test_a_branch_proves_the_value_at_its_index_and_nothing_else(values: list[bytes], data: st.DataObject) -> None:
+    root = ordered_root(values)
+    index = data.draw(st.integers(0, len(values) - 1))
+    branch = ordered_branches(values, [index])[index]
+    assert proven_value(root, index, branch) == values[index]
+    other = data.draw(st.integers(0, 400).filter(lambda at: at != index))
+    with suppress(ValueError):
+        assert proven_value(root, other, branch) == values[other], "a short one stands within the same node"
+    place = data.draw(st.integers(0, len(branch) - 1))
+    at = data.draw(st.integers(0, len(branch[place]) - 1))
+    altered = bytes([*branch[place][:at], branch[place][at] ^ 1, *branch[place][at + 1 :]])
+    for wrong in ([*branch[:place], altered, *branch[place + 1 :]], branch[:-1], [*branch, branch[-1]], []):
+        with pytest.raises(ValueError, match=r"branch|node"):
+            proven_value(root, index, wrong)
+
+
+def test_branches_are_those_of_each_index() -> None:
+    values = [bytes([index % 256]) * (1 + index % 70) for index in range(600)]
+    root, branches = ordered_root(values), ordered_branches(values, range(600))
+    assert [proven_value(root, index, branches[index]) for index in range(600)] == values
+    assert ordered_branches([], []) == {}

@@ -46,6 +46,7 @@ CONTRACTS = Table(
         text_column("evidence", content=False),  # of EVIDENCES: what `contract_coverage` says of its blocks
         text_column("created_by", content=False),  # see `Creation`; empty: it stands at its address
         int_column("named_from", content=False),  # its children of all stored blocks from this one on are known
+        int_column("keep_proof", content=False),  # 1: `merkle_proofs` has the branches of what is proven of it
     ),
     key=("name", "chain_id"),
     scope="chain_id",
@@ -71,6 +72,7 @@ class Contract(Struct, frozen=True):
     first_block: int = 0
     evidence: str | None = None  # of EVIDENCES; None: as the chain is held
     created_by: Creation | None = None  # whose event names the addresses where it stands: its children
+    keep_proof: bool = False  # whether Merkle proofs of its logs are kept, in a selection
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
@@ -126,6 +128,7 @@ def registered_row(chain_id: int, registered: Registered) -> Row:
         *(chain_id, contract.name, contract.address, contract.abi, contract.first_block),
         *(registered.filled_from, int(registered.leaving), contract.evidence or WHOLE),
         *("" if contract.created_by is None else contract.created_by.text, registered.named_from),
+        int(contract.keep_proof),
     )
 
 
@@ -135,10 +138,11 @@ def registered_rows(rows: Iterable[Row]) -> list[Registered]:
 
 
 def _registered(row: Any) -> Registered:
-    _, name, address, abi, first_block, filled_from, leaving, evidence, created_by, named_from = row
+    _, name, address, abi, first_block, filled_from, leaving, evidence, created_by, named_from, keep_proof = row
     try:
         creation = Creation.read(created_by) if created_by else None
-        contract = Contract(name, address, read_abi(abi.encode()).events, first_block, evidence, creation)
+        events = read_abi(abi.encode()).events
+        contract = Contract(name, address, events, first_block, evidence, creation, bool(keep_proof))
         return Registered(contract, filled_from, bool(leaving), named_from)
     except (ConfigError, TypeError, AttributeError) as error:
         raise Corruption(

@@ -32,8 +32,9 @@ from tidelog.chain.reading.contracts import stored_births, stored_contracts, sto
 from tidelog.chain.reading.position import stored_position
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.reading import to_bundle
-from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS
+from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, MERKLE_PROOFS, TRANSACTIONS
 from tidelog.chain.select.coverage import gaps
+from tidelog.chain.select.merkle import MerkleProof
 from tidelog.errors import ConfigError, Corruption, ProofFailure
 from tidelog.runtime import Runtime, SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
@@ -203,13 +204,17 @@ async def _part_of(snapshot: Snapshot, chain_id: int, span: range) -> _Part:
         logging: set[Any] = {log[_ADDRESS] for block in blocks for log in block.logs}
         births = await stored_births(snapshot, chain_id, contracts, logging)
     staying = [each.contract for each in contracts if not each.leaving]
-    # what was held of children before blocks below came is not covered until it is looked through again
+    # what was held of children before blocks below came, or without proofs, is not covered until it is fetched again
     settled = len(staying) == len(contracts) and not any(
-        each.created_by is not None
+        (each.created_by is not None or each.keep_proof)
         and gaps(coverage.get(each.name, ()), max(each.first_block, position.lowest), position.head)
         for each in staying
     )
-    selected = Selected(staying, coverage, leaving=not settled, births=births)
+    proofs: list[Any] = []
+    if position.selection:
+        proofs = await snapshot.select(MERKLE_PROOFS, scope=chain_id, low=start, high=end)
+    by_place = {(proof.block_number, proof.tx_index): proof for proof in map(MerkleProof._make, proofs)}
+    selected = Selected(staying, coverage, leaving=not settled, births=births, proofs=by_place)
     return _Part(blocks, start, end, below, position, spec, events, selected)
 
 

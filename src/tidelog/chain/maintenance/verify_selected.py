@@ -5,7 +5,7 @@ selected, and as the roots have them, was compared when the block came. It shows
 contracts that are covered. Pure.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tidelog.batch import Row
@@ -20,11 +20,12 @@ from tidelog.chain.proof.outcome import Outcome, Proof, Result, parse_proof
 from tidelog.chain.proof.senders import recover_sender
 from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.rows.columns import BlockColumns, LogColumns
-from tidelog.chain.rows.layout import BlockRows
+from tidelog.chain.rows.layout import BlockRows, required_bytes
 from tidelog.chain.rows.reading import read_header, read_transaction
 from tidelog.chain.rows.tables import TRANSACTIONS
 from tidelog.chain.select.asked import is_asked
 from tidelog.chain.select.coverage import Coverage
+from tidelog.chain.select.merkle import MerkleProof, unproven
 from tidelog.chain.select.selection import KEPT_CHECKS, LEFT_OUT, Selection, bloom_decides, bloom_has, is_hash_only
 from tidelog.errors import Corruption
 
@@ -32,7 +33,7 @@ __all__ = ["COMMITMENT", "INGESTED", "Selected", "Wrong", "prove_asked", "prove_
 
 COMMITMENT = "differs from the chain's commitment"
 INGESTED = "differs from what was ingested"
-_TX_INDEX = TRANSACTIONS.index("tx_index")
+_TX_INDEX, _HASH, _COVERED = (TRANSACTIONS.index(name) for name in ("tx_index", "hash", "covered"))
 
 
 class Wrong(NamedTuple):
@@ -49,6 +50,7 @@ class Selected(NamedTuple):
     coverage: Coverage
     leaving: bool  # rows of others may still be there
     births: Births  # of the children that log in the blocks at hand
+    proofs: Mapping[tuple[int, int], MerkleProof]  # of them, by block and transaction
 
     def at(self, number: int) -> Selection:
         """Those that are covered at a block."""
@@ -88,7 +90,26 @@ def prove_selected(
         found = _transactions(transactions, stored) or _logs(block, header, transactions, rules)
     except (Corruption, ValueError, TypeError, OverflowError) as error:
         return Wrong(INGESTED, f"its rows cannot be read: {error}")
-    return found or _ingested(block, below, position, stored, selected)
+    return found or _ingested(block, below, position, stored, selected) or _proofs(block, header, selected)
+
+
+def _proofs(block: BlockRows, header: Header, selected: Selected) -> Wrong | None:
+    """What is wrong with the Merkle proofs that are kept of a block."""
+    logs: dict[int, list[Any]] = {}
+    rows: Sequence[Any] = block.logs
+    for row in rows:
+        logs.setdefault(LogColumns._make(row).tx_index, []).append(row)
+    selection = selected.at(block.number)
+    for row in block.transactions:
+        index, tx_hash = int(row[_TX_INDEX] or 0), required_bytes(row[_HASH])
+        proof = selected.proofs.get((block.number, index))
+        if proof is not None:
+            missing = unproven(proof, header, tx_hash, logs.get(index, ()))
+            if missing is not None:
+                return Wrong(COMMITMENT, f"the Merkle proof of transaction {index}: {missing}")
+        elif row[_COVERED] and any(selection.keeps_proof(log[1], log[4], log[5]) for log in logs.get(index, ())):
+            return Wrong(INGESTED, f"the Merkle proof of transaction {index} is missing")
+    return None
 
 
 def prove_asked(block: BlockRows, spec: ChainSpec, selected: Selected) -> Wrong | None:

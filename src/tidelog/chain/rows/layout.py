@@ -33,7 +33,7 @@ from tidelog.chain.encoding.variants import BERACHAIN_FORM, form_of
 from tidelog.chain.header_fields import HEADER_FIELDS, Kind
 from tidelog.chain.proof.outcome import Proof
 from tidelog.chain.rows.canonical import Derived, answered, derived, encoded_only
-from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.chain.rows.tables import BLOCKS, LOGS, MERKLE_PROOFS, TRANSACTIONS, UNCLES, WITHDRAWALS
 from tidelog.errors import Corruption
 
 
@@ -62,6 +62,7 @@ class BlockRows(Struct, frozen=True):
     logs: Sequence[Row]
     withdrawals: Sequence[Row]
     uncles: Sequence[Row] = ()  # empty if no endpoint gave the headers
+    proofs: Sequence[Row] = ()  # of a selection: Merkle proofs on their way into the store; read back they are apart
 
     @property
     def number(self) -> int:
@@ -241,6 +242,7 @@ def block_rows(blocks: Sequence[BlockRows]) -> tuple[Rows, ...]:
             (LOGS, of(attrgetter("logs"))),
             (WITHDRAWALS, of(attrgetter("withdrawals"))),
             (UNCLES, of(attrgetter("uncles"))),
+            (MERKLE_PROOFS, of(attrgetter("proofs"))),
         )
         if rows
     )

@@ -145,6 +145,22 @@ UNCLES = Table(
     later=True,
 )
 
+MERKLE_PROOFS = Table(
+    "merkle_proofs",
+    (
+        int_column("chain_id"),
+        int_column("block_number"),
+        int_column("tx_index"),
+        int_column("first_log"),  # the index in the block of the first log of its receipt
+        bytes_column("transaction_branch"),  # RLP: the list of nodes from the transactions root to it
+        bytes_column("receipt_branch"),
+    ),
+    key=("chain_id", "block_number", "tx_index"),
+    scope="chain_id",
+    height="block_number",
+    content=False,
+)
+
 CHANGES = Table(
     "changes",
     (
@@ -181,5 +197,5 @@ REORGS = Table(
 )
 
 # what a rollback deletes, in the order in which it deletes: children first
-BLOCK_TABLES = (LOGS, TRANSACTIONS, WITHDRAWALS, UNCLES, BLOCKS)
+BLOCK_TABLES = (MERKLE_PROOFS, LOGS, TRANSACTIONS, WITHDRAWALS, UNCLES, BLOCKS)
 CHAIN_TABLES = (CHAINS, BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES, CHANGES, REORGS)

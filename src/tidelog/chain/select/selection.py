@@ -21,7 +21,8 @@ from tidelog.chain.encoding.blooms import Bloom, bloom_bits
 from tidelog.chain.proof.outcome import CHECKS, Outcome, Proof, Result, parse_proof
 from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.rows.layout import BlockRows, with_proof
-from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
+from tidelog.chain.rows.tables import BLOCKS, LOGS, MERKLE_PROOFS, TRANSACTIONS
+from tidelog.chain.select.merkle import merkle_proofs
 
 __all__ = [
     "HASH_ONLY", "KEPT_CHECKS", "LEFT_OUT",
@@ -37,6 +38,7 @@ _UNCLES, _TRANSACTION_COUNT, _LOG_COUNT, _WITHDRAWAL_COUNT = (
     BLOCKS.index(name) for name in ("uncles", "transaction_count", "log_count", "withdrawal_count")
 )
 _ADDRESS, _TOPIC0, _LOG_TX, _LOG_INDEX = (LOGS.index(name) for name in ("address", "topic0", "tx_index", "log_index"))
+_PROOF_TX = MERKLE_PROOFS.index("tx_index")
 _TX_INDEX, _TYPE = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("type")
 
 
@@ -86,6 +88,7 @@ class Selection:
         for each in self._wanted.values():
             if each.contract.created_by is None:
                 self._standing.setdefault(each.contract.address, []).append(each)
+        self._keeping = any(each.keep_proof for each in self._kin.contracts)
         self._created = [self._wanted[each.name] for each in self._kin.created]
 
     @property
@@ -156,7 +159,17 @@ class Selection:
             seen.meet(block)
         number = block.number
         rows: Sequence[Any] = block.logs
-        return narrowed(block, [row for row in rows if seen.wants(number, row[_ADDRESS], row[_TOPIC0])])
+        kept = narrowed(block, [row for row in rows if seen.wants(number, row[_ADDRESS], row[_TOPIC0])])
+        if self._keeping and kept.logs and not is_selected(block.proof_text):
+            proven: set[Any] = {
+                row[_LOG_TX] for row in kept.logs if seen.keeps_proof(number, row[_ADDRESS], row[_TOPIC0])
+            }
+            kept = replace(kept, proofs=merkle_proofs(block, proven))
+        return kept
+
+    def keeps_proof(self, number: int, address: Any, topic0: Any) -> bool:
+        """Whether the Merkle proof of a log is kept."""
+        return self._keeping and any(each.contract.keep_proof for each in self._wanting(number, address, topic0))
 
 
 def _wanted(contract: Contract) -> _Wanted:
@@ -174,7 +187,8 @@ def narrowed(block: BlockRows, logs: list[Any]) -> BlockRows:
     row = list(block.block)
     row[_UNCLES], row[_WITHDRAWAL_COUNT] = b"", None
     row[_TRANSACTION_COUNT], row[_LOG_COUNT] = len(transactions), len(logs)
-    kept = BlockRows(tuple(row), transactions, logs, [])
+    proofs = [proof for proof in block.proofs if proof[_PROOF_TX] in indexes]
+    kept = BlockRows(tuple(row), transactions, logs, [], proofs=proofs)
     return replace(kept, block=with_proof(kept, header_proof(parse_proof(block.proof_text))))
 
 

@@ -77,7 +77,10 @@ class ContractKeeper:
         names = {contract.name for contract in wanted}
         leaving = [replace(each, leaving=True) for name, each in there.items() if name not in names]
         staying = [
-            replace(found, contract=replace(found.contract, evidence=contract.evidence))
+            replace(
+                found,
+                contract=replace(found.contract, evidence=contract.evidence, keep_proof=contract.keep_proof),
+            )
             for contract in wanted
             if (found := there.get(contract.name)) is not None
         ]
@@ -93,7 +96,9 @@ class ContractKeeper:
             for each in added:
                 _log.info("contract_added", chain=self._writer.chain_id, contract=each.contract.name)
 
-        await self._writer.keep_contracts(now, create=create, then=told)
+        proving = {each.contract.name for each in self._writer.holdings.contracts if each.contract.keep_proof}
+        again = {each.contract.name for each in staying if each.contract.keep_proof} - proving
+        await self._writer.keep_contracts(now, create=create, again=again, then=told)
 
     async def _taken_back(self, leaving: Registered, wanted: Contract) -> set[str]:
         """End the removal of a contract that is wanted again, which then begins anew.
@@ -169,6 +174,11 @@ class ContractKeeper:
             raise ConfigError(
                 f"contract {selected[0]}: its evidence is {evidence}, and the store holds chain {chain_id} whole: "
                 "leave evidence out, or sync into another store"
+            )
+        if not selection and (kept := next((each.name for each in wanted if each.keep_proof), None)) is not None:
+            raise ConfigError(
+                f"contract {kept}: keep_proof is for a selection, and chain {chain_id} is held whole: its blocks are "
+                "proven again as they are stored, so leave keep_proof out"
             )
         if not selection:
             return [replace(each, evidence=WHOLE) for each in wanted]

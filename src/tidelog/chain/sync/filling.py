@@ -150,7 +150,12 @@ class Filler:
         add += [Rows(table, events[table.name]) for table in tables if table.name in events]
         rollback = Rollback(tables, chain_id, span[0] - 1, span[-1])
         await self._writer.fill(
-            contract.name, span, blocks=blocks, add=[rows for rows in add if rows.rows], rollback=rollback
+            contract.name,
+            span,
+            blocks=blocks,
+            add=[rows for rows in add if rows.rows],
+            proofs=[proof for block in more for proof in block.proofs],
+            rollback=rollback,
         )
         position = self._writer.position
         assert position is not None

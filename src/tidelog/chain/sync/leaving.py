@@ -8,7 +8,7 @@ from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.forks.position import Counts
 from tidelog.chain.reading.blocks import read_block
 from tidelog.chain.rows.columns import LogColumns
-from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
+from tidelog.chain.rows.tables import LOGS, MERKLE_PROOFS, TRANSACTIONS
 from tidelog.chain.select.selection import Selection, narrowed
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.store import Condition, Snapshot, Store
@@ -47,6 +47,7 @@ async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit
         if len(logs) == limit:
             logs = await snapshot.select(LOGS, scope=chain_id, low=low, high=high)
         transactions = await snapshot.select(TRANSACTIONS, scope=chain_id, low=low, high=high)
+        proofs = await snapshot.select(MERKLE_PROOFS, scope=chain_id, low=low, high=high)
         kept = [row for row in logs if _is_wanted(selection, row)]
         changing = sorted({row[_NUMBER] for row in logs if not _is_wanted(selection, row)})
         blocks = [await read_block(snapshot, chain_id, number) for number in changing]
@@ -62,7 +63,9 @@ async def leave_out(writer: ChainWriter, store: Store, contract: Contract, limit
                 rows.append(left_of.block)
     places = {(log.block_number, log.tx_index) for log in map(LogColumns._make, kept)}
     staying = [row for row in transactions if (row[1], row[2]) in places]
-    left = [each for each in (Rows(TRANSACTIONS, staying), Rows(LOGS, kept)) if each.rows]
+    proving = [row for row in proofs if (row[1], row[2]) in places]
+    of_tables = (Rows(TRANSACTIONS, staying), Rows(LOGS, kept), Rows(MERKLE_PROOFS, proving))
+    left = [each for each in of_tables if each.rows]
     dropped = Counts(0, len(transactions), len(logs), 0)
     await writer.leave_out(range(low, high + 1), blocks=rows, left=left, dropped=dropped, empty=empty)
     return True

@@ -12,10 +12,10 @@ import msgspec
 
 from tidelog.batch import Row, Rows
 from tidelog.chain.rows.layout import BlockRows
-from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.chain.rows.tables import BLOCKS, LOGS, MERKLE_PROOFS, TRANSACTIONS, UNCLES, WITHDRAWALS
 
 MEMORY_BYTES_MAX = 64 * 1024 * 1024  # a few hundred full blocks: deeper than nearly every reorg
-_TABLES = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES)
+_TABLES = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, UNCLES, MERKLE_PROOFS)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], ...])
 
@@ -39,7 +39,7 @@ class StagingBuffer:
 
     def add(self, block: BlockRows) -> None:
         """Put a block behind those that are there."""
-        children = (block.transactions, block.logs, block.withdrawals, block.uncles)
+        children = (block.transactions, block.logs, block.withdrawals, block.uncles, block.proofs)
         groups: tuple[list[Row], ...] = ([block.block], *map(list, children))
         record = _encoder.encode(groups)
         self._file.seek(0, 2)
@@ -50,8 +50,8 @@ class StagingBuffer:
 
     def __iter__(self) -> Iterator[BlockRows]:
         """The blocks, each decoded again."""
-        for (block,), transactions, logs, withdrawals, uncles in self._records():
-            yield BlockRows(block, transactions, logs, withdrawals, uncles)
+        for (block,), *children in self._records():
+            yield BlockRows(block, *children)
 
     def rows(self) -> tuple[Rows, ...]:
         """The rows by table, as `block_rows` gives them for blocks in memory."""

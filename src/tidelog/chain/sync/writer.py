@@ -22,7 +22,7 @@ from tidelog.chain.proof.outcome import NOT_APPLICABLE, Proof, parse_proof, with
 from tidelog.chain.reading.blocks import read_block, read_blocks, refs_between
 from tidelog.chain.reading.contracts import stored_births, stored_contracts, stored_coverage
 from tidelog.chain.rows.layout import BlockRows, with_proof
-from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS
+from tidelog.chain.rows.tables import BLOCKS, LOGS, MERKLE_PROOFS, TRANSACTIONS
 from tidelog.chain.select.coverage import Coverage, Span, changed, clipped, joined
 from tidelog.chain.select.faults import LOG_FAULTS, faults_between
 from tidelog.chain.select.holdings import Holdings
@@ -328,6 +328,7 @@ class ChainWriter:
         rollback: Rollback | None = None,
         create: Sequence[Table] = (),
         discard: Sequence[Table] = (),
+        again: Collection[str] = (),
         then: Callable[[], None] | None = None,
     ) -> None:
         """Commit which contracts there are from now on, with rows and tables of theirs.
@@ -335,6 +336,7 @@ class ChainWriter:
         Where no blocks are held yet, it is committed with the first ones.
 
         Args:
+            again: those whose proven blocks are filled in once more.
             then: called once it is committed.
 
         Raises:
@@ -349,6 +351,8 @@ class ChainWriter:
         there = {each.contract.name for each in before}  # one that is new has no rows, whatever is said of it
         staying = {each.contract.name for each in contracts if not each.leaving}.intersection(there)
         coverage = {name: spans for name, spans in self.holdings.coverage.items() if name in staying}
+        for name in again:
+            coverage[name] = tuple([span for span in coverage.get(name, ()) if span.evidence != PROVEN])
         if self._position is None:
             self._with_first, self._then = (put, tuple(create)), then
         else:
@@ -375,6 +379,7 @@ class ChainWriter:
         *,
         blocks: Sequence[Row],
         add: Sequence[Rows],
+        proofs: Sequence[Row],
         rollback: Rollback,
     ) -> None:
         """Commit what a contract logged in stored blocks of a selection, and that they are covered.
@@ -384,9 +389,10 @@ class ChainWriter:
             span: the blocks, ascending.
             blocks: those rows of them that say other counts now.
             add: the rows of logs and transactions that were not there, and of the contract's tables.
+            proofs: Merkle proofs, which may be there.
             rollback: what its tables have of these blocks.
         """
-        put = (Rows(BLOCKS, blocks),) if blocks else ()
+        put = tuple([Rows(table, rows) for table, rows in ((BLOCKS, blocks), (MERKLE_PROOFS, proofs)) if rows])
         move = transitions.reselect(self._checkpoint, add=tuple(add), put=put, rollback=rollback)
         spans = joined(self.holdings.coverage.get(contract, ()), Span(span[0], span[-1], PROVEN))
         await self._commit_covering(move, {**self.holdings.coverage, contract: spans})
@@ -442,7 +448,7 @@ class ChainWriter:
             dropped: how many logs and transactions they had.
             empty: of what was asked, blocks of which nothing is left.
         """
-        rollback = Rollback((LOGS, TRANSACTIONS), self.chain_id, span[0] - 1, span[-1])
+        rollback = Rollback((MERKLE_PROOFS, LOGS, TRANSACTIONS), self.chain_id, span[0] - 1, span[-1])
         put = (Rows(BLOCKS, blocks),) if blocks else ()
         drop = tuple([Drop(BLOCKS, self.chain_id, (("number", number),), number) for number in empty])
         move = transitions.reselect(

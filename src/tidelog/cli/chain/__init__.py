@@ -171,6 +171,28 @@ def coverage(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, form: Form = FORM
 
 
 @app.command
+def proofs(
+    *,
+    db: Db = DEFAULT_DB,
+    chain_id: ChainId = None,
+    from_: Annotated[int | None, Parameter(name="--from")] = None,
+    to: int | None = None,
+) -> None:
+    """Print the Merkle proofs that are kept of contracts' logs (keep_proof = true), one JSON object a transaction.
+
+    Each has the block's header, as the block's hash is over it, and the nodes of the tries of transactions and receipts
+    from the header's roots to the transaction and to its receipt: who knows the block's hash needs to trust nobody.
+
+    Args:
+        from_: the first block; the lowest that is stored if not given.
+        to: the last block; the highest if not given.
+    """
+    from tidelog.cli.chain.merkle import print_proofs
+
+    print_proofs(db, chain_id, from_, to)
+
+
+@app.command
 def prove(
     *,
     rpc: Rpc,

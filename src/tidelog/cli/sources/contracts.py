@@ -110,6 +110,13 @@ class ContractSettings(Struct, frozen=True, kw_only=True):
             examples=["proven"],
         ),
     ] = None
+    keep_proof: Annotated[
+        bool,
+        Meta(
+            description="With the evidence proven or asked: keep the Merkle proofs of what is proven of it, by which "
+            "`chain verify` proves the rows again, and `chain proofs` hands them out."
+        ),
+    ] = False
 
 
 class ContractsFile(Struct, frozen=True, kw_only=True):
@@ -156,7 +163,7 @@ def contracts_of(settings: Sequence[ContractSettings], spelled: Callable[[str, s
         except ConfigError as error:
             raise ConfigError(f"{spelled(each.name, 'created_by')}: {error}") from None
         try:
-            made.append(Contract(str(each.name), address, events, each.from_, each.evidence, creation))
+            made.append(Contract(str(each.name), address, events, each.from_, each.evidence, creation, each.keep_proof))
         except ConfigError as error:
             raise ConfigError(f"{spelled(each.name, 'name')}: {error}") from None
     for contract in made:

@@ -155,18 +155,17 @@ def events_follow(
     """
     evidence_wanted = "asked" if asked else "proven" if selection else "whole"
     query = (
-        "SELECT chain_id, name, address, abi, first_block, filled_from, evidence, created_by, named_from"
+        "SELECT chain_id, name, address, abi, first_block, evidence, created_by, keep_proof, filled_from, named_from"
         " FROM contracts WHERE leaving = 0"
     )
     filled: dict[str, int] = {}
-    for chain_id, name, address, abi, first_block, filled_from, evidence, created_by, named_from in connection.execute(
-        query
-    ):
+    for chain_id, name, *said, filled_from, named_from in connection.execute(query):
         named = _NAMED.get(name)
         require(named is not None, f"{name} is a contract that was named")
         assert named is not None
-        stored = (chain_id, address, abi, first_block, evidence, created_by)
-        wanted = (tree.chain_id, named.address, named.abi, named.first_block, evidence_wanted, named.created_by)
+        stored = (chain_id, *said)
+        so = (named.address, named.abi, named.first_block, evidence_wanted, named.created_by, int(selection))
+        wanted = (tree.chain_id, *so)
         require(stored == wanted, f"the contract {name} is stored as it was named: {stored} where {wanted} belongs")
         require(named_from == 0 or named.created_by != "", f"{name} stands at its address: {named_from}")
         if named.created_by:

@@ -42,6 +42,7 @@ from tidelog.sim.oracle.contracts import (
 )
 from tidelog.sim.oracle.fingerprints import fingerprints_find
 from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_is_told, written_in_turn
+from tidelog.sim.oracle.merkle import proofs_follow
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
 from tidelog.sim.runs.streaming import Streaming
@@ -476,6 +477,7 @@ class ChainRun:
             head, selection = self.tree.head.number, self.schedule.selection
             events_follow(connection, self.tree, head, selection=selection, asked=self.schedule.asked)
             coverage_follows(connection, self.tree, head, selection=selection)
+        proofs_follow(connection, self.tree, selection=self.schedule.selection)
 
 
 def _contracts(schedule: plan.Schedule, life: int) -> tuple[Contract, ...] | None:
@@ -483,9 +485,12 @@ def _contracts(schedule: plan.Schedule, life: int) -> tuple[Contract, ...] | Non
     if not schedule.contracts:
         return None
     if schedule.asked:  # a factory's children have to be known before anybody can be asked about them
-        return tuple([replace(each, evidence="asked") for each in (TIDE, SHELLS)[: 1 + life % 2]])
+        asked = (TIDE, SHELLS)[: 1 + life % 2]
+        return tuple([replace(each, evidence="asked", keep_proof=True) for each in asked])
     named = [TIDE, *([SHELLS] if life % 2 else []), *((FACTORY, POOL) if life % 3 else ())]
-    return tuple([replace(each, evidence="proven") if schedule.selection else each for each in named])
+    if schedule.selection:
+        return tuple([replace(each, evidence="proven", keep_proof=True) for each in named])
+    return tuple(named)
 
 
 def _shape(schedule: plan.Schedule) -> Shape:
