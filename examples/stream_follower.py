@@ -1,10 +1,11 @@
-"""As follower.py, but the changes come from NATS JetStream, where `tidelog stream run` publishes them.
+"""As follower.py, but the changes come from NATS JetStream or Kafka, where `tidelog stream run` publishes them.
 
-    python stream_follower.py --nats nats://127.0.0.1:4222 --chain 1 --db followed.db
+    python stream_follower.py --server nats://127.0.0.1:4222 --chain 1 --db followed.db
 
-It needs tidelog[nats], and follower.py beside it, whose file it keeps: the place behind a change is stored in the same
-transaction as what the change does. So this program, the publisher, the server of the stream and the sync may be
-stopped, killed and begun again at any moment; the stream may be deleted, or an older copy of it restored.
+It needs tidelog[nats], or tidelog[kafka] for kafka://127.0.0.1:9092, and follower.py beside it, whose file it keeps:
+the place behind a change is stored in the same transaction as what the change does. So this program, the publisher, the
+server of the stream and the sync may be stopped, killed and begun again at any moment; the stream may be deleted, or an
+older copy of it restored.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from tidelog import TidelogError
 from tidelog.stream import Change, Gap, Reset, changes
 
 
-async def follow(followed: Followed, nats: str, chain: int) -> None:
-    async for item in changes(nats, chain=chain, after=followed.place):
+async def follow(followed: Followed, server: str, chain: int) -> None:
+    async for item in changes(server, chain=chain, after=followed.place):
         match item:
             case Change():
                 followed.take([structs.asdict(item)], item.place)
@@ -32,12 +33,12 @@ async def follow(followed: Followed, nats: str, chain: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Keep the canonical blocks of a chain in a SQLite file.")
-    parser.add_argument("--nats", default="nats://127.0.0.1:4222", help="the server of the stream")
+    parser.add_argument("--server", default="nats://127.0.0.1:4222", help="the server of the stream")
     parser.add_argument("--chain", type=int, required=True, help="the chain id")
     parser.add_argument("--db", default="followed.db", help="the file; it is made if there is none")
     options = parser.parse_args()
     try:
-        asyncio.run(follow(Followed(options.db), options.nats, options.chain))
+        asyncio.run(follow(Followed(options.db), options.server, options.chain))
     except TidelogError as error:
         say(str(error))
         return error.exit_code

@@ -68,6 +68,10 @@ class KafkaBroker:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def url(self) -> str:
+        return f"kafka://{self.address}"
+
     def start(self) -> None:
         """Start, and wait until it listens."""
         assert self.process is None

@@ -24,6 +24,7 @@ from tests.api.live.test_follower import CHAIN_ID, Follower, changes, judge, mak
 from tests.command import Running, tidelog
 from tests.command import until as command_until
 from tests.conftest import missing
+from tests.kafka_broker import KafkaBroker
 from tests.nats_server import NatsServer
 from tests.patience import HANGS_S
 from tests.simulated import Simulated
@@ -34,6 +35,8 @@ from tidelog.stream import Change
 from tidelog.stream import changes as stream_changes
 from tidelog.stream.envelope import part_of
 from tidelog.stream.jetstream import JetStream
+from tidelog.stream.kafka.login import SCHEME
+from tidelog.stream.kafka.transport import Kafka
 from tidelog.stream.port import Stored, StreamSettings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_follower.py"
@@ -58,11 +61,16 @@ class StreamFollower(Follower):
 
     def __init__(self, nats: str, path: Path, log: Path) -> None:
         super().__init__(nats, path, log)
-        self._command = [sys.executable, str(EXAMPLE), "--nats", nats, "--chain", str(CHAIN_ID), "--db", str(path)]
+        self._command = [sys.executable, str(EXAMPLE), "--server", nats, "--chain", str(CHAIN_ID), "--db", str(path)]
+
+
+def flags(server: str) -> tuple[str, str]:
+    """Of commands, that say where the stream is."""
+    return ("--kafka", server.removeprefix(SCHEME)) if server.startswith(SCHEME) else ("--nats", server)
 
 
 class Story:
-    """A node, a sync, a publisher, a NATS server and a follower."""
+    """A node, a sync, a publisher, a NATS server or a Kafka broker, and a follower."""
 
     def __init__(self, folder: Path, node: Simulated, nats: str, *options: str) -> None:
         self.node = node
@@ -72,7 +80,7 @@ class Story:
         self.follower = StreamFollower(nats, folder / "followed.db", folder / "follower.log")
         self._commands = {
             "sync": ("chain", "sync", "--rpc", node.url, "--db", self.db, "--follow", "--poll", "0.02"),
-            "publisher": ("stream", "run", "--nats", nats, "--db", self.db, "--chain-id", str(CHAIN_ID), *options),
+            "publisher": ("stream", "run", *flags(nats), "--db", self.db, "--chain-id", str(CHAIN_ID), *options),
         }
         self.running: dict[str, Running] = {}
 
@@ -152,7 +160,8 @@ def told(folder: Path, nats: str, *options: str, seed: int = 0) -> Iterator[Stor
 
 
 async def _stored(nats: str) -> list[Stored]:
-    transport = JetStream([nats], StreamSettings(f"tidelog-chain-{CHAIN_ID}", f"tidelog.chain.{CHAIN_ID}"))
+    settings = StreamSettings(f"tidelog-chain-{CHAIN_ID}", f"tidelog.chain.{CHAIN_ID}")
+    transport = Kafka([nats], settings) if nats.startswith(SCHEME) else JetStream([nats], settings)
     async with transport.connect() as session:
         ends = await session.ends()
         assert ends is not None
@@ -199,7 +208,7 @@ def folds_to_the_table(nats: str, db: str) -> None:
 # -- kills ----------------------------------------------------------------------------------------------------------
 
 
-def kill_everybody_in_turn(folder: Path, nats: NatsServer, kills: int, seed: int, *options: str) -> None:
+def kill_everybody_in_turn(folder: Path, nats: NatsServer | KafkaBroker, kills: int, seed: int, *options: str) -> None:
     rng = random.Random(seed)
     with told(folder, nats.url, *options, seed=seed) as story:
         for kill in range(kills):
@@ -427,7 +436,11 @@ def test_read_prints_changes_from_a_place_on(tmp_path: Path, nats: NatsServer) -
         (("--nats", "nats://127.0.0.1:1", "--creds", "/no/such.creds"), "--creds /no/such.creds: No such file"),
         (("--nats", "nats://127.0.0.1:1", "--tls-ca", "/no/such.pem"), "the TLS files cannot be used"),
         (("--nats", "nats://127.0.0.1:1", "--replicas", "0"), "--replicas 0: give 1 or more"),
-        ((), "parameter --nats requires an argument"),
+        ((), "say where the stream is: --nats, or --kafka"),
+        (("--kafka", "127.0.0.1"), "a Kafka broker is HOST:PORT, not '127.0.0.1'"),
+        (("--kafka", "127.0.0.1:1", "--user", "me"), "a Kafka user needs both a name and a password"),
+        (("--kafka", "127.0.0.1:1", "--nats", "nats://127.0.0.1:1"), "say where the stream is: --nats, or --kafka"),
+        (("--nats", "nats://127.0.0.1:1", "--user", "me"), "are for --kafka"),
     ],
 )
 def test_what_cannot_be_done_as_asked_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -41,7 +41,11 @@ COMMANDS = (
     Command("serve", "tidelog.cli.serve:serve", "Answer queries of a store over HTTP."),
     Command("sim", "tidelog.cli.sim:app", "Peers to test and play against: an EVM node that can lie."),
     Command("status", "tidelog.cli.run.status:status", "Whether what `run` runs is well."),
-    Command("stream", "tidelog.cli.stream:app", "Streams: a chain's changes to NATS JetStream, and read from there."),
+    Command(
+        "stream",
+        "tidelog.cli.stream:app",
+        "Streams: to NATS JetStream or Kafka, and read from there.",
+    ),
     Command("token", "tidelog.cli.token:app", "Who may query: create, list, revoke."),
     Command("top", "tidelog.cli.top:top", "Watch chains and recordings on the terminal."),
     Command("--install-completion", "tidelog.cli.completion:install", "Complete commands and flags in the shell."),

@@ -1,4 +1,4 @@
-"""Streams: a chain's changes and recordings to NATS JetStream, and from there to programs of one's own.
+"""Streams: a chain's changes and recordings to NATS JetStream or Kafka, and from there to programs of one's own.
 
     async for item in changes("nats://127.0.0.1:4222", chain=1, after=place):
         match item:
@@ -7,7 +7,8 @@
             case Reset(seq=seq): ...
 
 `events(.., recording="kraken")` is the same for a recording. Keep `item.place` in one transaction with what the item
-did, and begin with it the next time: then each change is applied exactly once. Needs `tidelog[nats]`.
+did, and begin with it the next time: then each change is applied exactly once. Needs `tidelog[nats]`, or
+`tidelog[kafka]` for `kafka://` addresses.
 """
 
 from importlib import import_module
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
     from tidelog.stream.chain.messages import Change, Gap, Reset, StreamItem
     from tidelog.stream.client import changes, events
+    from tidelog.stream.kafka.login import KafkaLogin
     from tidelog.stream.login import Login
     from tidelog.stream.market.messages import (
         BookChange,
@@ -57,6 +59,7 @@ __all__ = [
     "Frame",
     "Frames",
     "Gap",
+    "KafkaLogin",
     "Level",
     "Log",
     "Login",
@@ -83,6 +86,7 @@ _HOMES = {  # of all others it is `tidelog.chain.written`
     "events": "tidelog.stream.client",
     "Change": "tidelog.stream.chain.messages",
     "Gap": "tidelog.stream.chain.messages",
+    "KafkaLogin": "tidelog.stream.kafka.login",
     "Login": "tidelog.stream.login",
     "Reset": "tidelog.stream.chain.messages",
     "StreamItem": "tidelog.stream.chain.messages",

@@ -1,9 +1,10 @@
-"""A chain's changes, or a recording, from NATS JetStream, for programs of one's own: the front of `consumer`."""
+"""A chain's changes, or a recording, from a stream, for programs of one's own: the front of `consumer`."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from tidelog.errors import ConfigError
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.chain.messages import (
     ChainLanguage,
@@ -17,6 +18,8 @@ from tidelog.stream.consumer import consume
 from tidelog.stream.durable import Item, consume_durably
 from tidelog.stream.envelope import Language
 from tidelog.stream.jetstream import JetStream
+from tidelog.stream.kafka.login import SCHEME, KafkaLogin
+from tidelog.stream.kafka.transport import Kafka
 from tidelog.stream.login import Login
 from tidelog.stream.market.messages import (
     MarketItem,
@@ -42,34 +45,34 @@ def changes(
     final: bool = False,
     durable: str | None = None,
     stream: str | None = None,
-    login: Login | None = None,
+    login: Login | KafkaLogin | None = None,
 ) -> AsyncGenerator[StreamItem, None]:
-    """A chain's changes from JetStream, each once and in order, for ever.
+    """A chain's changes from a stream, each once and in order, for ever.
 
     While the server is away, or the stream is filled again, it waits. Close it, or cancel its task, to stop.
 
     Args:
-        servers: nats://host:port, or several servers of one cluster.
+        servers: nats://host:port or kafka://host:port, or several of one cluster.
         chain: the chain id (EIP-155).
         after: the `place` behind what was applied; "0": the beginning; "now": what comes from now on; a time with its
             zone: what the stream took then or later.
         final: its final blocks alone, which are never reverted, where they are published.
         durable: a name by which the server keeps the place: then it goes on where the last turn by this name ended,
             and `after` counts the first time alone. A turn ends when the next item is asked for. One reader at a time.
-        stream: the stream's name, if it is not `tidelog-chain-ID`, or `tidelog-final-ID`.
-        login: credentials and TLS, where the server wants them.
+            NATS alone.
+        stream: the stream's (the topic's) name, if it is not `tidelog-chain-ID`, or `tidelog-final-ID`.
+        login: credentials and TLS, where the server wants them; for Kafka, `KafkaLogin`.
 
     Raises:
-        ConfigError: the server refuses us, `after` cannot be read, another process reads by the name, or nats-py is
-            not installed.
+        ConfigError: the server refuses us, `after` cannot be read, another process reads by the name, or the
+            client of NATS or Kafka is not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
     if final:
         settings = StreamSettings(stream or final_stream(chain), final_subject(chain))
     else:
         settings = StreamSettings(stream or stream_name(chain), changes_subject(chain))
-    transport = JetStream(_urls(servers), settings, login)
-    return _items(transport, ChainLanguage(chain), after, durable)
+    return _items(_transport(servers, settings, login), ChainLanguage(chain), after, durable)
 
 
 def events(
@@ -81,14 +84,14 @@ def events(
     after: str | datetime = "0",
     durable: str | None = None,
     stream: str | None = None,
-    login: Login | None = None,
+    login: Login | KafkaLogin | None = None,
 ) -> AsyncGenerator[MarketItem, None]:
-    """A recording from JetStream, record by record of its journal, each once and in order, for ever.
+    """A recording from a stream, record by record of its journal, each once and in order, for ever.
 
     While the server is away, or the stream is filled again, it waits. Close it, or cancel its task, to stop.
 
     Args:
-        servers: nats://host:port, or several servers of one cluster.
+        servers: nats://host:port or kafka://host:port, or several of one cluster.
         recording: its name.
         frames: the records as they were journaled (`Frames`), where they are published, instead of events (`Recorded`).
         shard: of a recording with shards, which one's journal: each is a stream.
@@ -96,13 +99,14 @@ def events(
             zone: what the stream took then or later.
         durable: a name by which the server keeps the place: then it goes on where the last turn by this name ended,
             and `after` counts the first time alone. A turn ends when the next item is asked for. One reader at a time.
-        stream: the stream's name, if it is not `tidelog-market-NAME`, or `tidelog-frames-NAME`; without the shard's
-            number behind it.
-        login: credentials and TLS, where the server wants them.
+            NATS alone.
+        stream: the stream's (the topic's) name, if it is not `tidelog-market-NAME`, or `tidelog-frames-NAME`; without
+            the shard's number behind it.
+        login: credentials and TLS, where the server wants them; for Kafka, `KafkaLogin`.
 
     Raises:
-        ConfigError: the server refuses us, `after` cannot be read, another process reads by the name, or nats-py is
-            not installed.
+        ConfigError: the server refuses us, `after` cannot be read, another process reads by the name, or the
+            client of NATS or Kafka is not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
     name = None if stream is None else stream_of_shard(stream, shard)
@@ -110,17 +114,27 @@ def events(
         settings = StreamSettings(name or frames_stream(recording, shard), frames_subject(recording, shard))
     else:
         settings = StreamSettings(name or market_stream(recording, shard), events_subject(recording, shard))
-    transport = JetStream(_urls(servers), settings, login)
-    return _items(transport, MarketLanguage(recording, shard), after, durable)
+    return _items(_transport(servers, settings, login), MarketLanguage(recording, shard), after, durable)
 
 
 def _items(
-    transport: JetStream, language: Language[T], after: str | datetime, durable: str | None
+    transport: JetStream | Kafka, language: Language[T], after: str | datetime, durable: str | None
 ) -> AsyncGenerator[T, None]:
     if durable is None:
         return consume(transport, SystemRuntime(), language, after=after)
+    if isinstance(transport, Kafka):
+        raise ConfigError("durable: places are kept by NATS alone; with Kafka keep them beside what you do")
     return consume_durably(transport, SystemRuntime(), language, durable, after=after)
 
 
-def _urls(servers: str | Sequence[str]) -> list[str]:
-    return [servers] if isinstance(servers, str) else list(servers)
+def _transport(
+    servers: str | Sequence[str], settings: StreamSettings, login: Login | KafkaLogin | None
+) -> JetStream | Kafka:
+    urls = [servers] if isinstance(servers, str) else list(servers)
+    if not any(url.startswith(SCHEME) for url in urls):
+        if isinstance(login, KafkaLogin):
+            raise ConfigError("login: KafkaLogin is for kafka://host:port")
+        return JetStream(urls, settings, login)
+    if isinstance(login, Login):
+        raise ConfigError("login: give a KafkaLogin to kafka://host:port")
+    return Kafka(urls, settings, login)

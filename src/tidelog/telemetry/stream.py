@@ -23,6 +23,7 @@ class StreamFigures:
         self.stored_us: int | None = None  # the time of a recording's last record in the journal ...
         self.published_us: int | None = None  # ... and of the last one that was published
         self.messages = 0  # published by this process
+        self.put_aside: int | None = None  # messages that a receiver of webhooks does not take; None: there is none
 
     @property
     def lag(self) -> int:
@@ -67,6 +68,12 @@ class StreamMetrics(Collector):
     def lag_s(self) -> float:
         return max([each.lag_s for each in self._publishers], default=0.0)
 
+    @property
+    def put_aside(self) -> int | None:
+        """Messages that wait for somebody; None: nothing goes to a webhook."""
+        found = [each.put_aside for each in self._publishers if each.put_aside is not None]
+        return sum(found) if found else None
+
     def readiness(self, behind_max: int = BEHIND_CHANGES) -> Readiness:
         reasons = []
         if not self.connected:
@@ -76,6 +83,8 @@ class StreamMetrics(Collector):
                 reasons.append(f"the stream is {self.lag_s:.0f} s behind the journal: {BEHIND_S:.0f} s may be missing")
         elif self.lag > behind_max:
             reasons.append(f"the stream is {self.lag} changes behind the store: {behind_max} may be missing")
+        if self.put_aside:
+            reasons.append(f"{self.put_aside} messages were put aside: see tidelog stream aside")
         return Readiness.of(reasons)
 
     def collect(self) -> Iterator[Metric]:
@@ -89,6 +98,9 @@ class StreamMetrics(Collector):
             yield _gauge("tidelog_stream_published_seq", "The last change in the stream.", float(published))
             yield _gauge("tidelog_stream_stored_seq", "The last change in the store.", float(stored))
             yield _gauge("tidelog_stream_lag_changes", "Changes that are stored and not published.", float(self.lag))
+        if self.put_aside is not None:
+            documentation = "Messages that the receiver of a webhook refused too often, and that wait for somebody."
+            yield _gauge("tidelog_stream_put_aside", documentation, float(self.put_aside))
         messages = CounterMetricFamily("tidelog_stream_messages", "Messages that this process published.")
         messages.add_metric([], sum([each.messages for each in self._publishers]))
         yield messages

@@ -1,4 +1,4 @@
-"""`tidelog stream`: a chain's changes and recordings to NATS JetStream, and read from there.
+"""`tidelog stream`: a chain's changes and recordings to NATS JetStream or Kafka, and read from there.
 
 Only the commands' parameters and their help. What a command does is imported when it runs.
 """
@@ -14,10 +14,11 @@ from tidelog.cli.options import DEFAULT_DB, ChainId, Db, LogLevel, StatusAddress
 from tidelog.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tidelog.cli.stream.engines import Engine
     from tidelog.stream import Login
 
 app = cyclopts.App(
-    name="stream", help="Streams: a chain's changes and recordings to NATS JetStream, and read from there."
+    name="stream", help="Streams: a chain's changes and recordings to NATS JetStream or Kafka, and read from there."
 )
 
 Nats = Annotated[
@@ -27,6 +28,10 @@ Nats = Annotated[
         help="nats://HOST:PORT or tls://..; several servers of one cluster. Keys in it are never shown.",
         env_var="TIDELOG_NATS",
     ),
+]
+Kafka = Annotated[
+    str | None,
+    Parameter(help="HOST:PORT of a Kafka broker, or of several, separated by commas.", env_var="TIDELOG_KAFKA"),
 ]
 Name = Annotated[
     str | None, Parameter(name="--stream", help="The stream's name, instead of the usual one: see docs/stream.md.")
@@ -46,6 +51,15 @@ class LoginFlags:
     ca: Annotated[str | None, Parameter(name="--tls-ca", help="A PEM file of authorities to trust.")] = None
     cert: Annotated[str | None, Parameter(name="--tls-cert", help="Our certificate, PEM.")] = None
     key: Annotated[str | None, Parameter(name="--tls-key", help="The certificate's key, PEM.")] = None
+    user: Annotated[str | None, Parameter(name="--user", help="Of Kafka.", env_var="TIDELOG_KAFKA_USER")] = None
+    password: Annotated[
+        str | None, Parameter(name="--password", help="Of Kafka's user.", env_var="TIDELOG_KAFKA_PASSWORD")
+    ] = None
+    sasl: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        Parameter(name="--sasl", help="How Kafka's user is known."),
+    ] = "PLAIN"
+    tls: Annotated[bool, Parameter(name="--tls", negative="", help="Kafka over TLS, without files too.")] = False
 
     @property
     def login(self) -> "Login":
@@ -53,14 +67,42 @@ class LoginFlags:
 
         return Login(credentials=self.creds, nkey=self.nkey, token=self.token, ca=self.ca, cert=self.cert, key=self.key)
 
+    def engine(self, nats: tuple[str, ...], kafka: str | None) -> "Engine":
+        """The one that is named."""
+        from tidelog.cli.stream.engines import the_engine
+        from tidelog.stream import KafkaLogin
+
+        login = KafkaLogin(self.user, self.password, self.sasl, self.tls, self.ca, self.cert, self.key)
+        return the_engine(nats, self.login, kafka, login)
+
 
 NO_LOGIN = LoginFlags()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class WebhookFlags:
+    """A receiver of webhooks instead of a stream."""
+
+    url: Annotated[
+        str | None, Parameter(name="--webhook", help="POST each message to this URL, instead of a stream.")
+    ] = None
+    secret: Annotated[
+        str | None,
+        Parameter(name="--secret", help="whsec_..: what the POSTs are signed with.", env_var="TIDELOG_WEBHOOK_SECRET"),
+    ] = None
+    state: Annotated[str | None, Parameter(name="--state", help="The file of how far the webhook is.")] = None
+
+
+NO_WEBHOOK = WebhookFlags()
+State = Annotated[str, Parameter(name="--state", help="The webhook's file.")]
 
 
 @app.command(name="run")
 def run_stream(
     *,
-    nats: Nats,
+    nats: Nats = (),
+    kafka: Kafka = None,
     db: Db = DEFAULT_DB,
     chain_id: ChainId = None,
     journal: str | None = None,
@@ -75,6 +117,7 @@ def run_stream(
     max_bytes: int | None = None,
     max_age: int | None = None,
     login: LoginFlags = NO_LOGIN,
+    webhook: WebhookFlags = NO_WEBHOOK,
     status: StatusAddress = None,
     log_level: LogLevel = "info",
 ) -> None:
@@ -97,6 +140,7 @@ def run_stream(
         max_bytes: of the stream: then its oldest messages go.
         max_age: seconds: then its oldest messages go.
     """
+    from tidelog.cli.stream.engines import Destination, receiver
     from tidelog.cli.stream.running import ChainPublishing, MarketPublishing, kinds_of, publish
     from tidelog.stream.port import Limits
 
@@ -105,14 +149,21 @@ def run_stream(
         if value is not None:
             at_least(flag, value, 1)
     limits = Limits(replicas, max_bytes, max_age)
+    destination: Destination
+    if webhook.url is None:
+        destination = login.engine(nats, kafka)
+    elif nats or kafka is not None:
+        raise ConfigError("--webhook, --nats and --kafka: say one of them")
+    else:
+        destination = receiver(webhook.url, webhook.secret, webhook.state, encoding, frames)
     publishing: ChainPublishing | MarketPublishing
     if journal is None:
-        publishing = ChainPublishing(nats, login.login, stream, limits, db, chain_id, detail, delivery, encoding)
+        publishing = ChainPublishing(destination, stream, limits, db, chain_id, detail, delivery, encoding)
     elif chain_id is not None:
         raise ConfigError("--chain-id and --journal: a stream has a chain's changes or a recording")
     else:
         publishing = MarketPublishing(
-            nats, login.login, stream, limits, journal, recording, kinds_of(events, frames), encoding
+            destination, stream, limits, journal, recording, kinds_of(events, frames), encoding
         )
     sys.exit(publish(publishing, status, log_level))
 
@@ -120,7 +171,8 @@ def run_stream(
 @app.command
 def read(
     *,
-    nats: Nats,
+    nats: Nats = (),
+    kafka: Kafka = None,
     chain_id: Annotated[int | None, Parameter(help="Which chain.")] = None,
     recording: Annotated[str | None, Parameter(help="Which recording, instead of a chain.")] = None,
     final: Annotated[bool, Parameter(negative="")] = False,
@@ -151,7 +203,33 @@ def read(
     at_least("--shard", shard, 1)
     if (chain_id is None) == (recording is None):
         raise ConfigError("say what to read: --chain-id, or --recording")
+    engine = login.engine(nats, kafka)
     if chain_id is not None:
-        print_chain(nats, chain_id, final, stream, after, durable, count, login.login, log_level)
+        print_chain(engine, chain_id, final, stream, after, durable, count, log_level)
     elif recording is not None:
-        print_recording(nats, recording, frames, shard, stream, after, durable, count, login.login, log_level)
+        print_recording(engine, recording, frames, shard, stream, after, durable, count, log_level)
+
+
+@app.command
+def aside(*, state: State) -> None:
+    """List the messages of a webhook that its receiver refused too often, one JSON object a line."""
+    from tidelog.cli.stream.aside import print_asides
+
+    print_asides(state)
+
+
+@app.command
+def resend(*ids: str, state: State, everything: Annotated[bool, Parameter(name="--all", negative="")] = False) -> None:
+    """Let messages that were put aside be sent again, by the publisher that runs, or the next one.
+
+    They come after what was sent meanwhile. One that is refused again stays aside.
+
+    Args:
+        ids: which ones, as `stream aside` names them.
+        everything: all of them.
+    """
+    from tidelog.cli.stream.aside import mark_asides
+
+    if everything == bool(ids):
+        raise ConfigError("say which messages: their ids, or --all")
+    mark_asides(state, None if everything else ids)

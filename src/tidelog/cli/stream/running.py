@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -15,19 +15,19 @@ from tidelog.cli.sources.shards import journals_here
 from tidelog.cli.sources.status import StoreSize, status_served
 from tidelog.cli.sources.stopping import Stop
 from tidelog.cli.stores import opened, the_chain
+from tidelog.cli.stream.engines import Destination, Engine, Running, publisher_to
 from tidelog.errors import ConfigError, StoreError
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.writer import FOLLOW_POLL_S
 from tidelog.market.shards.layout import shard_of_run
 from tidelog.runtime import Runtime, SystemRuntime, run
 from tidelog.store import Store
-from tidelog.stream import Login, changes, events
+from tidelog.stream import changes, events
 from tidelog.stream.backlog import Backlog
 from tidelog.stream.bodies import Encoding
 from tidelog.stream.chain.final import FinalBlocks
 from tidelog.stream.chain.messages import Detail, changes_subject, final_stream, final_subject, stream_name
 from tidelog.stream.chain.outbox import Outbox
-from tidelog.stream.jetstream import JetStream
 from tidelog.stream.market.journal import JournalBacklog
 from tidelog.stream.market.messages import (
     KINDS_OF_EVENTS,
@@ -40,7 +40,6 @@ from tidelog.stream.market.messages import (
 )
 from tidelog.stream.market.sharded import ShardPublishers
 from tidelog.stream.port import Limits, StreamSettings
-from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import StreamMetrics, configure_logs, logger
 
 __all__ = [
@@ -62,8 +61,7 @@ _log = logger("stream")
 class ChainPublishing(Struct, frozen=True):
     """A chain's changes, as `tidelog stream run` is asked for them."""
 
-    nats: tuple[str, ...]
-    login: Login
+    destination: Destination
     stream: str | None
     limits: Limits
     db: str
@@ -76,8 +74,7 @@ class ChainPublishing(Struct, frozen=True):
 class MarketPublishing(Struct, frozen=True):
     """A recording, alike. Without kinds it is the records as they were journaled."""
 
-    nats: tuple[str, ...]
-    login: Login
+    destination: Destination
     stream: str | None
     limits: Limits
     journal: str
@@ -87,12 +84,6 @@ class MarketPublishing(Struct, frozen=True):
 
 
 Publishing: TypeAlias = ChainPublishing | MarketPublishing
-
-
-class _Publishing(Protocol):
-    """What publishes until it is cancelled."""
-
-    async def run(self) -> None: ...
 
 
 def kinds_of(text: str, frames: bool) -> tuple[EventKind, ...]:
@@ -186,7 +177,7 @@ def _require_journal(journal: str) -> None:
 
 
 async def _run_publishing(
-    publishing: _Publishing,
+    publishing: Running,
     store: Store | None,
     stop: Stop,
     status: str | None,
@@ -200,7 +191,7 @@ async def _run_publishing(
 
 def _made(
     asked: Publishing, runtime: Runtime, metrics: StreamMetrics
-) -> AbstractAsyncContextManager[tuple[_Publishing, Store | None]]:
+) -> AbstractAsyncContextManager[tuple[Running, Store | None]]:
     return (
         _recording(asked, runtime, metrics) if isinstance(asked, MarketPublishing) else _chain(asked, runtime, metrics)
     )
@@ -209,7 +200,7 @@ def _made(
 @asynccontextmanager
 async def _chain(
     asked: ChainPublishing, runtime: Runtime, metrics: StreamMetrics
-) -> AsyncIterator[tuple[_Publishing, Store | None]]:
+) -> AsyncIterator[tuple[Running, Store | None]]:
     async with opened(asked.db, runtime=runtime) as store:
         chain = await the_chain(store, asked.chain_id)
         backlog: Backlog
@@ -220,14 +211,14 @@ async def _chain(
         else:
             settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
             backlog = Outbox(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=figures)
-        transport = JetStream(asked.nats, settings, asked.login)
-        yield Publisher(backlog, transport, runtime, metrics=figures), store
+        async with publisher_to(asked.destination, settings, backlog, runtime, figures) as publisher:
+            yield publisher, store
 
 
 @asynccontextmanager
 async def _recording(
     asked: MarketPublishing, runtime: Runtime, metrics: StreamMetrics
-) -> AsyncIterator[tuple[_Publishing, Store | None]]:
+) -> AsyncIterator[tuple[Running, Store | None]]:
     _require_journal(asked.journal)
 
     async def publish_shard(shard: int, path: str) -> None:
@@ -237,13 +228,13 @@ async def _recording(
             settings = StreamSettings(stream or market_stream(name, shard), events_subject(name, shard), asked.limits)
         else:
             settings = StreamSettings(stream or frames_stream(name, shard), frames_subject(name, shard), asked.limits)
-        transport = JetStream(asked.nats, settings, asked.login)
         backlog = JournalBacklog(
             path, runtime, name, kinds=asked.kinds, encoding=asked.encoding, shard=shard, metrics=figures
         )
-        limits = PublisherLimits(poll_s=FOLLOW_POLL_S)
+        destination = asked.destination.of_shard(shard)
         try:
-            await Publisher(backlog, transport, runtime, metrics=figures, limits=limits).run()
+            async with publisher_to(destination, settings, backlog, runtime, figures, FOLLOW_POLL_S) as publisher:
+                await publisher.run()
         finally:
             await backlog.close()
 
@@ -251,23 +242,30 @@ async def _recording(
 
 
 def print_chain(
-    nats: tuple[str, ...],
+    engine: Engine,
     chain: int,
     final: bool,
     stream: str | None,
     after: str,
     durable: str | None,
     count: int | None,
-    login: Login,
     log_level: LogLevel,
 ) -> None:
     configure_logs(level=log_level)
-    items = changes(nats, chain=chain, after=_begin(after), final=final, durable=durable, stream=stream, login=login)
+    items = changes(
+        engine.urls,
+        chain=chain,
+        after=_begin(after),
+        final=final,
+        durable=durable,
+        stream=stream,
+        login=engine.login,
+    )
     run(_printed(items, count))
 
 
 def print_recording(
-    nats: tuple[str, ...],
+    engine: Engine,
     recording: str,
     frames: bool,
     shard: int,
@@ -275,19 +273,18 @@ def print_recording(
     after: str,
     durable: str | None,
     count: int | None,
-    login: Login,
     log_level: LogLevel,
 ) -> None:
     configure_logs(level=log_level)
     items = events(
-        nats,
+        engine.urls,
         recording=recording,
         frames=frames,
         shard=shard,
         after=_begin(after),
         durable=durable,
         stream=stream,
-        login=login,
+        login=engine.login,
     )
     run(_printed(items, count))
 

@@ -7,7 +7,7 @@ publish ends what another one has begun, and the brokers refuse that one from th
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ class KafkaSession:
         await self._looker.start()
 
     async def close(self) -> None:
-        await _stopped(self._looker.stop(), self._limits.connect_s)
+        await _closed(self._looker, self._limits.connect_s)
         if self._producer is not None:
             await _given_up(self._producer, self._limits.connect_s)
 
@@ -218,6 +218,9 @@ class KafkaSession:
                         raise Unreachable("there is no such topic", endpoint=self._owner.servers[0])
                     self._last = ends.last
                 if self._last != after:
+                    ends = await self._ends()
+                    if ends is not None and ends.last > self._last:
+                        raise self._fenced()
                     await self._begin_anew()
                     raise Moved
                 self._last = await self._transaction(producer, messages, after)
@@ -242,12 +245,17 @@ class KafkaSession:
                 raise Moved
             await producer.commit_transaction()
         except ProducerFenced:
-            if asyncio.get_running_loop().time() - began >= self._limits.transaction_s:  # we slept: it was ended
-                raise Unreachable("the transaction took too long", endpoint=self._owner.servers[0]) from None
-            raise Fenced(
-                f"another publisher of {self._owner.name} has begun since: this one stops, so that one publishes"
-            ) from None
+            slept = asyncio.get_running_loop().time() - began >= self._limits.transaction_s
+            ends = await self._ends()
+            if slept or ends is None or ends.last < after:  # it was ended meanwhile, or the brokers' files went back
+                raise Unreachable(
+                    "the brokers have forgotten this publisher", endpoint=self._owner.servers[0]
+                ) from None
+            raise self._fenced() from None
         return int(taken[-1].offset) + 1
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"another publisher of {self._owner.name} has begun since: this one stops, so that one publishes")
 
     async def read(self, first: int) -> AsyncGenerator[list[Stored], None]:
         from aiokafka.errors import OffsetOutOfRangeError
@@ -271,7 +279,7 @@ class KafkaSession:
                         found = {}
                 yield [_stored(record) for record in found.get(self._partition, ())]
         finally:
-            await _stopped(reader.stop(), self._limits.connect_s)
+            await _closed(reader, self._limits.connect_s)
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -344,11 +352,26 @@ def _stored(record: Any) -> Stored:
     return Stored(record.offset + 1, headers, record.value or b"")
 
 
-async def _stopped(stopping: Any, within_s: float) -> None:
-    """Stop a client, which may wait for brokers that are away."""
-    with suppress(Exception):  # it is of no use any more, whatever it says
-        async with asyncio.timeout(within_s):
-            await stopping
+async def _stopped(stopping: Coroutine[Any, Any, None], within_s: float) -> None:
+    """Stop a client, which may wait for brokers that are away, or fail with what its own tasks were cancelled by."""
+    task = asyncio.ensure_future(stopping)
+    task.add_done_callback(_heard)
+    try:
+        await asyncio.wait({task}, timeout=within_s)
+    finally:
+        task.cancel()
+
+
+def _heard(ended: "asyncio.Future[Any]") -> None:
+    """What it says does not matter any more; asyncio would complain that nobody asked."""
+    if not ended.cancelled():
+        ended.exception()
+
+
+async def _closed(consumer: "AIOKafkaConsumer", within_s: float) -> None:
+    """Stop a consumer, and its connections where that does not do it."""
+    await _stopped(consumer.stop(), within_s)
+    await _stopped(consumer._client.close(), within_s)
 
 
 async def _given_up(producer: "AIOKafkaProducer", within_s: float) -> None:
@@ -359,8 +382,8 @@ async def _given_up(producer: "AIOKafkaProducer", within_s: float) -> None:
     unsent.fail_all(KafkaError("given up"))
     waiters = [batch._drain_waiter for batches in unsent._batches.values() for batch in batches]
     for waiter in (producer._txn_manager.wait_for_transaction_end(), *waiters):
-        if waiter is not None:  # nobody hears of it any more, which asyncio would complain of
-            waiter.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if waiter is not None:
+            waiter.add_done_callback(_heard)
     await _stopped(producer.stop(), within_s)
     await _stopped(producer.client.close(), within_s)
 

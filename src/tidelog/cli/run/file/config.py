@@ -13,6 +13,7 @@ from tidelog.cli.run.file.processes import checked, market_source_of, warnings_o
 from tidelog.cli.run.file.reference import commented_file
 from tidelog.cli.run.file.settings import Settings
 from tidelog.cli.run.file.shards import layout_for, shards_here
+from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.config import shown
 from tidelog.errors import ConfigError
 
@@ -45,10 +46,7 @@ def _plan(settings: Settings) -> list[tuple[str, str]]:
                 source = market_source_of(settings, name)
                 what = ", ".join((*source.symbols, *source.channels))
                 lines.append(("market", f"{market.name}, shard {shard}: {what}; journal {source.journal}"))
-    lines += [
-        ("stream", f"{stream.name}: {stream.source} to {', '.join(url.shown() for url in stream.nats)}")
-        for stream in settings.stream
-    ]
+    lines += [("stream", f"{stream.name}: {stream.source} to {_destination(stream)}") for stream in settings.stream]
     api = f"{settings.api.host}, port {settings.api.port}" if settings.api.enabled else "not served"
     lines += [("api", api), ("run", f"in {settings.run.directory}, stops within {settings.run.stop_timeout.shown()}")]
     return lines
@@ -96,3 +94,10 @@ def init(path: str = DEFAULT_FILE, /) -> None:
     with open(file, "w", encoding="utf-8") as opened:
         opened.write(commented_file())
     say(f"{path} is written: `tidelog config check -c {path}`, then `tidelog run -c {path}`")
+
+
+def _destination(stream: StreamSettings) -> str:
+    """Where it goes, without secrets."""
+    if stream.url is not None:
+        return stream.url.shown()
+    return stream.kafka or ", ".join(url.shown() for url in stream.nats or ())

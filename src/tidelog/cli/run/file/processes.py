@@ -19,8 +19,10 @@ from tidelog.errors import ConfigError
 from tidelog.market.shards.layout import WHOLE
 
 if TYPE_CHECKING:  # a process of one kind of source does not load what the others run on
+    from tidelog.cli.run.file.streams import StreamSettings
     from tidelog.cli.sources.chain import ChainSource
     from tidelog.cli.sources.market import MarketSource
+    from tidelog.cli.stream.engines import Destination
     from tidelog.cli.stream.running import Publishing
 
 __all__ = [
@@ -100,29 +102,48 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
 def publishing_of(settings: Settings, name: str, published: Published) -> Publishing:
     """The options of `stream run`."""
     from tidelog.cli.stream.running import ChainPublishing, MarketPublishing
-    from tidelog.stream import Login
     from tidelog.stream.port import Limits
 
     (stream,) = (each for each in settings.stream if each.name == name)
-    nats = tuple([url.reveal() for url in stream.nats])
-    login = Login(
-        credentials=stream.creds,
-        nkey=stream.nkey,
-        token=None if stream.token is None else stream.token.reveal(),
-        ca=stream.tls_ca,
-        cert=stream.tls_cert,
-        key=stream.tls_key,
-    )
+    destination = destination_of(stream)
     limits = Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else max(1, int(stream.max_age)))
     if published.journal is not None:
         kinds = () if stream.frames else stream.events
         return MarketPublishing(
-            nats, login, stream.stream, limits, published.journal, published.recording, kinds, stream.encoding
+            destination, stream.stream, limits, published.journal, published.recording, kinds, stream.encoding
         )
     db = settings.store.url.reveal()
     return ChainPublishing(
-        nats, login, stream.stream, limits, db, published.chain_id, stream.detail, stream.delivery, stream.encoding
+        destination, stream.stream, limits, db, published.chain_id, stream.detail, stream.delivery, stream.encoding
     )
+
+
+def destination_of(stream: StreamSettings) -> Destination:
+    """Where messages go. ConfigError: nothing is named, or several are."""
+    from tidelog.cli.stream.engines import KafkaBrokers, NatsServers, receiver
+    from tidelog.stream import KafkaLogin, Login
+    from tidelog.stream.kafka.login import broker_addresses, client_options
+
+    ca, cert, key = stream.tls_ca, stream.tls_cert, stream.tls_key
+    if [bool(stream.nats), stream.kafka is not None, stream.url is not None].count(True) != 1:
+        raise ConfigError(f"stream.{stream.name}: say where it goes: nats, kafka, or url")
+    if stream.url is not None:
+        secret = None if stream.secret is None else stream.secret.reveal()
+        try:
+            return receiver(stream.url.reveal(), secret, stream.state, stream.encoding, stream.frames)
+        except ConfigError as error:
+            raise ConfigError(f"stream.{stream.name}: {error}") from None
+    if stream.kafka is None:
+        token = None if stream.token is None else stream.token.reveal()
+        urls = tuple([url.reveal() for url in stream.nats or ()])
+        return NatsServers(urls, Login(stream.creds, stream.nkey, token, ca, cert, key))
+    password = None if stream.password is None else stream.password.reveal()
+    login = KafkaLogin(stream.user, password, stream.sasl, stream.tls, ca, cert, key)
+    try:
+        client_options(login)
+        return KafkaBrokers(tuple(broker_addresses(stream.kafka.split(","))), login)
+    except ConfigError as error:
+        raise ConfigError(f"stream.{stream.name}: {error}") from None
 
 
 def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:
@@ -227,6 +248,7 @@ def _judge(settings: Settings) -> None:
     for stream in settings.stream:
         if published_of(settings, stream.source) is None:
             raise ConfigError(f"stream.{stream.name}: there is no [[chain]] and no [[market]] called {stream.source}")
+        destination_of(stream)
     if not names and not settings.api.enabled:
         raise ConfigError("there is nothing to run: add a [[chain]] or a [[market]]")
     for market in settings.market:

@@ -24,13 +24,33 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
         str, Meta(description="What is published: the name of a [[chain]] or a [[market]].", examples=["mainnet"])
     ]
     nats: Annotated[
-        tuple[NatsUrl, ...],
+        tuple[NatsUrl, ...] | None,
         Meta(
             description="NATS servers of one cluster. Keys in them are never shown.",
-            min_length=1,
             examples=[["nats://127.0.0.1:4222"]],
         ),
-    ]
+    ] = None
+    kafka: Annotated[
+        str | None,
+        Meta(
+            description="Instead of NATS: a Kafka broker, or several, separated by commas.",
+            examples=["127.0.0.1:9092"],
+        ),
+    ] = None
+    url: Annotated[
+        PeerUrl | None,
+        Meta(
+            description="Instead of a stream: the receiver of a webhook.",
+            examples=["https://example.org/hooks/tidelog"],
+        ),
+    ] = None
+    secret: Annotated[
+        Secret | None, Meta(description="What webhooks are signed with.", examples=["${WEBHOOK_SECRET}"])
+    ] = None
+    state: Annotated[
+        FilePath | None,
+        Meta(description="The file of how far the webhook is.", examples=["/var/lib/tidelog/hook.state"]),
+    ] = None
     stream: Annotated[
         str | None, Meta(description="The stream's name; see docs/stream.md.", examples=["tidelog-chain-1"])
     ] = None
@@ -62,6 +82,12 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
         FilePath | None, Meta(description="A file with the seed of an nkey.", examples=["/etc/tidelog/nats.nk"])
     ] = None
     token: Annotated[Secret | None, Meta(description="The server's token.", examples=["${NATS_TOKEN}"])] = None
+    user: Annotated[str | None, Meta(description="Of Kafka.", examples=["tidelog"])] = None
+    password: Annotated[Secret | None, Meta(description="Of Kafka's user.", examples=["${KAFKA_PASSWORD}"])] = None
+    sasl: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Meta(description="How Kafka's user is known.")
+    ] = "PLAIN"
+    tls: Annotated[bool, Meta(description="Kafka over TLS, without files too.")] = False
     tls_ca: Annotated[
         FilePath | None, Meta(description="Authorities to trust, PEM.", examples=["/etc/tidelog/ca.pem"])
     ] = None

@@ -1,0 +1,1 @@
+"""Webhooks: each message of a backlog as a signed POST to a receiver."""
