@@ -21,7 +21,8 @@ from tidelog.cli.top.pace import Pace, PacedRuntime
 from tidelog.errors import ConfigError, TidelogError, Unreachable
 from tidelog.market.events import EventId, micros
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.load.loader import Loader, LoaderLimits
+from tidelog.market.load.expiry import Keep
+from tidelog.market.load.loader import Loader, LoaderLimits, Options
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import Runtime, SystemRuntime
@@ -33,6 +34,7 @@ __all__ = ["JournalAnswers", "Span", "moment_us", "span_of"]
 
 LIVE_S = 900.0  # before its end, where one begins to look at a journal that grows
 LIMITS = LoaderLimits(batch_age_s=0.2)  # someone is looking
+OPTIONS = Options(keep=Keep(trades=2, books=2))  # days: more is on no screen, and one may look for weeks
 
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
@@ -160,7 +162,7 @@ class JournalAnswers:
             url = f"sqlite:///{folder}/top.db"
             store = await open_store(url, runtime)
             try:
-                loader = await Loader.open(store, runtime, self._name, metrics=metrics, limits=LIMITS)
+                loader = await Loader.open(store, runtime, self._name, OPTIONS, metrics=metrics, limits=LIMITS)
                 books = JournalBooks(self._name, self._path, after, runtime, self._pace, metrics)
                 async with store_answers(url, (), runtime, books=books) as inside:
                     self._metrics, self._books, self._inside = metrics, books, inside
