@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["watch", "watch_book"]
 
+FEED_BYTES_MAX = 256 * 1024 * 1024  # of the journal of a connection made to look at one symbol: days of it
 SPEED_MAX = 1_000.0  # faster than a screen can tell anything of
 
 
@@ -149,11 +150,14 @@ async def _watch_journal(settings: "Settings", path: str, speed: float | None, b
 async def _watch_feed(settings: "Settings", symbol: str, depth: int, protocol: str, url: str | None) -> None:
     """A feed of its own, whose journal goes with it."""
     from tidelog.cli.top.journal import JournalAnswers, Span
+    from tidelog.market.journal.retention import Retention
     from tidelog.market.live.feed import Feed
 
     with tempfile.TemporaryDirectory(prefix="tidelog-top-") as folder:
         path = os.path.join(folder, "exchange.journal")
-        async with Feed([symbol], ["book", "trade"], journal=path, depth=depth, protocol=protocol, url=url):
+        kept = Retention(bytes_max=FEED_BYTES_MAX)
+        channels = ["book", "trade"]
+        async with Feed([symbol], channels, journal=path, depth=depth, protocol=protocol, url=url, retention=kept):
             await _show_journal(settings, JournalAnswers(path, Span(0, 0), None, 0))
 
 
