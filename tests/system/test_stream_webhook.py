@@ -77,10 +77,10 @@ def told(folder: Path) -> Iterator[Story]:
                 each.kill9()
 
 
-def test_through_kills_each_change_is_posted_and_known_once(tmp_path: Path) -> None:
-    rng = random.Random(1)
-    with told(tmp_path) as story:
-        for kill in range(20):
+def kill_in_turn(folder: Path, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    with told(folder) as story:
+        for kill in range(kills):
             story.node.do(partial(story.node.tree.reorg, rng.randint(1, min(REORG_DEPTH_MAX, 8))))
             count = len(story.receiver.requests)
             if kill % 4 == 1:
@@ -92,6 +92,17 @@ def test_through_kills_each_change_is_posted_and_known_once(tmp_path: Path) -> N
             if kill % 4 == 3:
                 until(lambda count=count: len(story.receiver.requests) > count, "a message after a kill")  # type: ignore[misc]
         until(story.is_level, "the receiver to have all")
+
+
+def test_through_kills_each_change_is_posted_and_known_once(tmp_path: Path) -> None:
+    kill_in_turn(tmp_path, 20, 1)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(2, 4))
+def test_through_hundreds_of_kills_each_change_is_known_once(tmp_path: Path, seed: int) -> None:
+    kill_in_turn(tmp_path, 200, seed)
 
 
 def test_what_is_refused_is_listed_and_sent_again(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class StreamSession(Protocol):
 
         Raises:
             Moved: the stream's last message is another one.
+            Fenced: another publisher has begun since, and the engine takes nothing from this one any more.
         """
         ...
 

@@ -70,7 +70,8 @@ class Publisher:
 
         Raises:
             ConfigError: the server refuses us, the stream is not as configured, or another store publishes to it.
-            StoreError: the backlog was away for longer than the limit, or cannot be read.
+            StoreError: the backlog was away for longer than the limit, or cannot be read; of these Fenced: another
+                publisher has begun since, where the engine lets one alone publish.
             Corruption: it has a hole.
         """
         pauses = delays(self._runtime.random("stream"))
