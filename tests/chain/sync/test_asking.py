@@ -341,6 +341,21 @@ async def test_a_row_of_contracts_that_somebody_deleted_is_named_and_leaves_no_c
         assert await event_rows(r.store) == await whole_rows(node, tmp_path, (TIDE, SHELLS))
 
 
+async def test_a_coverage_of_more_than_is_stored_is_named_and_mended_as_it_says(url: str, tmp_path: Any) -> None:
+    node = a_node(40, shape=SHAPE)
+    async with opened(url, node, asked(TIDE, SHELLS)) as r:
+        await r.once()
+        head = (await r.position()).head
+        widened = f"UPDATE contract_coverage SET last = 9999 WHERE contract = 'tide' AND last = {head}"
+        await asyncio.to_thread(run_sql, url, widened)
+        (finding,) = (await verified(r)).findings
+        assert f"the coverage of contract tide says blocks 32 to 9999, and stored are 0 to {head}" in str(finding)
+        await asyncio.to_thread(run_sql, url, "DELETE FROM contract_coverage WHERE contract = 'tide'")
+        await r.once()
+        await assert_asked(r, (TIDE, SHELLS))
+        assert await event_rows(r.store) == await whole_rows(node, tmp_path, (TIDE, SHELLS))
+
+
 @pytest.mark.parametrize("evidence", ["asked", "proven"])
 async def test_the_head_is_followed_while_what_is_fetched_beside_it_takes_for_ever(
     evidence: str, tmp_path: Any

@@ -13,7 +13,7 @@ from tidelog.chain.contracts.event_tables import tables_of
 from tidelog.chain.forks.position import SOURCE_PREFIX, Counts, Position, counts, decode_position
 from tidelog.chain.projections import APPLY, REORG, REVERT, REWIND, SHRINK
 from tidelog.chain.reading.blocks import refs_between
-from tidelog.chain.reading.contracts import stored_contracts
+from tidelog.chain.reading.contracts import stored_contracts, stored_coverage
 from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, REORGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.chain.select.coverage import CONTRACT_COVERAGE
 from tidelog.store import SCAN_ROWS, Snapshot
@@ -113,6 +113,17 @@ async def _event_rows(snapshot: Snapshot, positions: Mapping[int, Position]) -> 
             )
         )
     for chain_id, position in positions.items():
+        for name, spans in (await stored_coverage(snapshot, chain_id)).items():
+            beyond = [each for each in spans if each.first < position.lowest or each.last > position.head]
+            found += [
+                Difference(
+                    None,
+                    f"the coverage of contract {name} says blocks {each.first} to {each.last}, and stored are "
+                    f"{position.lowest} to {position.head}: delete its rows of `contract_coverage` with SQL, and a "
+                    "sync fills it in anew",
+                )
+                for each in beyond
+            ]
         for registered in await stored_contracts(snapshot, chain_id):
             for table in () if registered.leaving else tables_of(registered.contract).tables:
                 if table.name not in relations:
