@@ -23,6 +23,8 @@ from tidelog.market.written import written
 
 DECODE: dict[str, Callable[[bytes], Event]] = {"v1": v1.decode, "v2": v2.decode}
 SEEDS = range(3)
+FEW = 5  # events that are kept, of thousands
+KEPT_BYTES_MAX = 100_000
 
 Made = tuple[Sequence[Event], Sequence[Event]]  # by a codec, and by the maker that is tested
 
@@ -154,18 +156,25 @@ def test_a_new_one_is_made_by_its_class(made: Made) -> None:
 
 
 @needs_core
-@pytest.mark.parametrize("looked_at", [False, True])
-def test_an_event_that_is_kept_keeps_its_own_frame_alone(looked_at: bool) -> None:
-    events = [event for _, event in gathered(MadeUp("v2", 1), 3_000) if isinstance(event, BookDelta)]
-    assert len(events) > 1_000
-    kept = events[::500]
+@pytest.mark.parametrize("kept", ["event", "event that was looked at", "level"])
+def test_what_is_kept_of_an_event_keeps_its_own_frame_alone(kept: str) -> None:
+    def found(count: int) -> Sequence[object]:
+        made = [event for _, event in gathered(MadeUp("v2", 1), count) if type(event).__module__ == "tidelog_core"]
+        events = [event for event in made if isinstance(event, BookDelta)]
+        if kept == "level":
+            return [level for event in events[::100] for level in (*event.bids, *event.asks)][:FEW]
+        if kept == "event that was looked at":
+            assert sum([len(event.bids) + len(event.asks) for event in events]) > count / 5
+        return [*events[::100][:FEW]]
+
+    found(300)  # what is made once is not counted
     tracemalloc.start()
     try:
-        if looked_at:
-            assert all(event.symbol and event.bids is not event.asks for event in kept)
-        grown, _ = tracemalloc.get_traced_memory()
+        few = found(3_000)  # of some 600 kB
+        gc.collect()
+        held, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert grown < 20_000 * len(kept)
-    referred = [what for event in kept for what in gc.get_referents(event)]
-    assert not any(isinstance(what, (list, tuple)) and len(what) > 100 for what in referred)
+    assert len(few) == FEW
+    assert {type(one).__module__ for one in few} == {"tidelog_core"}
+    assert held < KEPT_BYTES_MAX < most / 4

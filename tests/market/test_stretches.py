@@ -90,12 +90,17 @@ def test_many_made_up_feeds(protocol: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "protocol", "left"),
-    [("book-v1-depth10-xbtusd", "v1", 21), ("book-v2-depth10-btcusd", "v2", 3), ("ticker-v1", "v1", 23)],
+    [
+        ("book-v1-depth10-xbtusd", "v1", 21),
+        ("book-v2-depth10-btcusd", "v2", 3),
+        ("ticker-v1", "v1", 23),
+        ("trade-v1", "v1", 15),
+    ],
 )
 def test_of_a_recording_nearly_all_is_taken(recording: Recording, name: str, protocol: str, left: int) -> None:
     frames = recording(name)
     counts = assert_same(blocks_of(records_of(protocol, frames, {"BTC/USD": 10})))
-    assert counts["left"] == left  # snapshots, answers, the first ticker of each symbol
+    assert counts["left"] == left  # snapshots, answers, the first ticker or trade of each symbol
 
 
 @pytest.mark.parametrize("name", ["v2.journal", "v1.journal", "private.journal"])

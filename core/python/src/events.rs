@@ -1,12 +1,13 @@
 //! Events of frames that the core has taken. They are made when they are looked at, and so are their fields.
 
+use crate::levels::{named, side};
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PySlice, PyString};
+use pyo3::types::{PyBytes, PyDict, PySlice, PyString, PyTuple};
 use std::sync::Arc;
-use tidelog_pure::market::books::Kind;
+use tidelog_pure::market::books::{Kind, Messages};
 use tidelog_pure::market::v2;
 
 /// What Python knows of events, shared by all of a feed.
@@ -16,7 +17,14 @@ pub struct Contract {
     pub decode: Py<PyAny>,    // a frame to an event
     pub time: Py<PyAny>,      // ISO 8601 to a time
     pub heartbeat: Py<PyAny>, // the event of that name
+    pub unset: Py<PyAny>,     // the sequence of a message that has none
+    pub level_is_text: bool,  // the class of levels is made of the numbers' texts; else they stay in the frame
+    pub messages: Messages,
 }
+
+const LEVELS_USUAL: usize = 8; // of an update
+
+type Sides = (Py<PyTuple>, Py<PyTuple>);
 
 /// Classes of `tidelog.market.events`.
 #[derive(FromPyObject)]
@@ -26,6 +34,8 @@ pub struct Kinds {
     book_snapshot: Py<PyAny>,
     trades: Py<PyAny>,
     tickers: Py<PyAny>,
+    pub level: Py<PyAny>, // the protocol's, of a book's messages
+    pub scaled_level: Py<PyAny>,
 }
 
 /// What a frame says, read when it is looked at.
@@ -47,6 +57,20 @@ struct Message {
     symbol: Py<PyString>,
     checksum: u32,
     is_stamped: bool,
+    sides: PyOnceLock<Sides>, // its levels: bids and asks
+}
+
+impl Message {
+    fn sides(&self, py: Python<'_>, lazy: &Lazy) -> PyResult<&Sides> {
+        self.sides.get_or_try_init(py, || {
+            let (contract, frame) = (&lazy.contract, &lazy.frame);
+            let mut levels = Vec::with_capacity(LEVELS_USUAL);
+            let message = contract.get().messages.read(frame.as_bytes(py), &mut levels);
+            let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
+            let (bids, asks) = levels.split_at(message.bids);
+            Ok((side(py, contract, frame, bids, true)?, side(py, contract, frame, asks, false)?))
+        })
+    }
 }
 
 /// An event that is one of Python's class to who asks for its class, and in all that it does.
@@ -66,11 +90,7 @@ macro_rules! event {
             #[classattr]
             #[pyo3(name = "__dataclass_fields__")]
             fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
-                let fields = PyDict::new(py);
-                for name in $fields {
-                    fields.set_item(name, py.None())?;
-                }
-                Ok(fields.unbind())
+                named(py, &$fields)
             }
 
             #[getter(__class__)]
@@ -117,6 +137,21 @@ macro_rules! book_event {
                 #[getter]
                 fn symbol(&self, py: Python<'_>) -> Py<PyString> {
                     self.known.symbol.clone_ref(py)
+                }
+
+                #[getter]
+                fn bids(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
+                    Ok(self.known.sides(py, &self.lazy)?.0.clone_ref(py))
+                }
+
+                #[getter]
+                fn asks(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
+                    Ok(self.known.sides(py, &self.lazy)?.1.clone_ref(py))
+                }
+
+                #[getter]
+                fn sequence(&self, py: Python<'_>) -> Py<PyAny> {
+                    self.lazy.contract.get().unset.clone_ref(py)
                 }
 
                 #[getter]
@@ -204,7 +239,7 @@ impl Events {
         };
         let message = |place: usize, checksum, is_stamped| {
             let symbol = self.symbols.get(place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
-            Ok::<_, PyErr>(Message { symbol: symbol.clone_ref(py), checksum, is_stamped })
+            Ok::<_, PyErr>(Message { symbol: symbol.clone_ref(py), checksum, is_stamped, sides: PyOnceLock::new() })
         };
         Ok(match frame.kind {
             Kind::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),

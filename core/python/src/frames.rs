@@ -1,14 +1,16 @@
 //! Frames of a socket in; what was taken of them out.
 
 use crate::events::{Contract, Events, Frame, Kinds, Symbols};
-use crate::market::Books;
+use crate::levels::Shown;
+use crate::market::{Books, unknown};
 use crate::websocket::Messages;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tidelog_pure::fault::guarded;
-use tidelog_pure::market::books::{Purpose, Taken, Terms};
+use tidelog_pure::market::books::{self, Purpose, Taken, Terms};
 use tidelog_pure::market::records;
 
 const ONE_BY_ONE: usize = 16; // frames, before it is known that more will be taken
@@ -57,19 +59,52 @@ pub struct Frames {
     contract: Py<Contract>,
     symbols: Symbols,
     packed: Vec<u8>,
+    shown: HashMap<usize, [Shown; 2]>, // bids and asks, by the places of their books
 }
 
 #[pymethods]
 impl Frames {
     /// Args:
-    ///     kinds: Python's classes of events, by name.
+    ///     protocol: whose frames they are.
+    ///     kinds: Python's classes of events and of levels, by name.
     ///     decode: reads one frame, by itself.
     ///     time: reads a time.
     ///     heartbeat: the event of that name.
+    ///     unset: the sequence of a message that has none.
+    ///     level_is_text: a level is made of the texts of its numbers; else it stays in its frame until it is looked at.
     #[new]
-    fn new(py: Python<'_>, kinds: Kinds, decode: Py<PyAny>, time: Py<PyAny>, heartbeat: Py<PyAny>) -> PyResult<Frames> {
-        let contract = Py::new(py, Contract { kinds, decode, time, heartbeat })?;
-        Ok(Frames { contract, symbols: Symbols::default(), packed: Vec::new() })
+    #[pyo3(signature = (protocol, kinds, *, decode, time, heartbeat, unset, level_is_text))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        protocol: &str,
+        kinds: Kinds,
+        decode: Py<PyAny>,
+        time: Py<PyAny>,
+        heartbeat: Py<PyAny>,
+        unset: Py<PyAny>,
+        level_is_text: bool,
+    ) -> PyResult<Frames> {
+        let messages = books::Messages::of(protocol).ok_or_else(|| unknown(protocol))?;
+        let contract = Contract { kinds, decode, time, heartbeat, unset, level_is_text, messages };
+        let contract = Py::new(py, contract)?;
+        Ok(Frames { contract, symbols: Symbols::default(), packed: Vec::new(), shown: HashMap::new() })
+    }
+
+    /// Read updates of books, which are not applied, as far as they are in the usual form.
+    ///
+    /// Args:
+    ///     books: where the books of these symbols are, or were.
+    fn read(&self, py: Python<'_>, mut books: PyRefMut<'_, Books>, frames: Vec<Bound<'_, PyBytes>>) -> Events {
+        let mut packed = Vec::with_capacity(frames.iter().map(|frame| frame.as_bytes().len()).sum());
+        let mut kinds = Vec::with_capacity(frames.len());
+        for frame in &frames {
+            let frame = frame.as_bytes();
+            let Some(kind) = books.0.read(frame) else { break };
+            packed.extend_from_slice(frame);
+            kinds.push(Frame { kind, begin: packed.len() - frame.len(), end: packed.len() });
+        }
+        Events::new(self.contract.clone_ref(py), self.symbols.clone(), PyBytes::new(py, &packed).unbind(), kinds)
     }
 
     /// Name the book at a place as events do. Places come in order.
@@ -86,10 +121,19 @@ impl Frames {
         }
     }
 
-    /// The best levels of a book that was lent: bids and asks, each as price and quantity.
+    /// The best levels of a book that was lent, bids and asks; None: it is not lent.
     #[allow(clippy::type_complexity)]
-    fn top(&self, books: PyRef<'_, Books>, place: usize, levels: usize) -> Option<(Vec<(u64, u64)>, Vec<(u64, u64)>)> {
-        books.0.top(place, levels)
+    fn top(
+        &mut self,
+        py: Python<'_>,
+        books: PyRef<'_, Books>,
+        place: usize,
+        levels: usize,
+    ) -> PyResult<Option<(Py<PyTuple>, Py<PyTuple>)>> {
+        let Some((bids, asks)) = books.0.top(place, levels) else { return Ok(None) };
+        let scaled = self.contract.get().kinds.scaled_level.bind(py);
+        let [shown_bids, shown_asks] = self.shown.entry(place).or_default();
+        Ok(Some((shown_bids.show(scaled, bids)?, shown_asks.show(scaled, asks)?)))
     }
 
     /// Take frames in order, as far as all is well.

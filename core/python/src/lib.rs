@@ -5,6 +5,7 @@ mod copy;
 mod envelopes;
 mod events;
 mod frames;
+mod levels;
 mod market;
 mod objects;
 mod rows;
@@ -29,6 +30,7 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<events::BookSnapshot>()?;
     module.add_class::<events::Trades>()?;
     module.add_class::<events::Tickers>()?;
+    module.add_class::<levels::Level>()?;
     module.add_class::<events::Events>()?;
     PySequence::register::<events::Events>(module.py())?;
     module.add_class::<websocket::Messages>()?;

@@ -34,8 +34,7 @@ impl Books {
     ///     protocol: whose frames are read.
     #[new]
     fn new(protocol: &str) -> PyResult<Books> {
-        let unknown = || PyValueError::new_err(format!("a protocol that is not known: {protocol}"));
-        books::Books::new(protocol).map(Books).ok_or_else(unknown)
+        books::Books::new(protocol).map(Books).ok_or_else(|| unknown(protocol))
     }
 
     /// Take a book over.
@@ -162,6 +161,10 @@ fn print(prints: Prints) -> (usize, u64, i64, Vec<Print>) {
         (trade.time_us, price.value, qty.value, trade.is_buy, ord_type, price.decimals, qty.decimals, trade.id)
     };
     (prints.place, prints.seq, prints.at_us, prints.trades.into_iter().map(of).collect())
+}
+
+pub fn unknown(protocol: &str) -> PyErr {
+    PyValueError::new_err(format!("a protocol that is not known: {protocol}"))
 }
 
 fn absent() -> PyErr {

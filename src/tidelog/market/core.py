@@ -428,4 +428,12 @@ def lending_for(venue: Venue, on_fault: OnFault) -> Lending:
     """Where books of a venue can be lent, which the compiled core knows. Only where it is in use."""
     frames = venue.compiled
     assert frames is not None
-    return Lending(compiled.core().module, frames.scanner, frames.name_of, frames.decode, on_fault)
+    return Lending(
+        compiled.core().module,
+        frames.scanner,
+        frames.name_of,
+        frames.decode,
+        frames.level,
+        on_fault,
+        level_is_text=frames.level_is_text,
+    )

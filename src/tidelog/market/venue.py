@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tidelog.errors import Corruption, Rejected
 from tidelog.market.book.proof import NewProof
-from tidelog.market.events import Event, Request, Stream
+from tidelog.market.events import Event, Level, Request, Stream
 from tidelog.market.session.rules import SessionRules
 
 
@@ -133,6 +133,8 @@ class CompiledFrames(Struct, frozen=True):
     scanner: str  # its name there
     name_of: Callable[[str], str | None]  # a symbol as frames have it; None: they have no such symbol
     decode: Callable[[bytes], Event]  # reads one, which says all that it means by itself
+    level: type[Level]  # the class of the levels in what that gives
+    level_is_text: bool  # ... is made of the texts of a price and a quantity
 
 
 class Venue(Struct, frozen=True):

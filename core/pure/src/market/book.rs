@@ -1,5 +1,6 @@
 //! A book in exact integers, as far as it is proven: it takes what proves it again, or stays as it was.
 
+use super::digits;
 use super::scan::Level;
 use std::collections::VecDeque;
 
@@ -15,21 +16,12 @@ struct Held {
     price_digits: u8,
 }
 
-fn write_digits(mut number: u64, text: &mut [u8; DIGITS_MAX], from: usize) -> usize {
-    let count = number.checked_ilog10().map_or(1, |digits| digits as usize + 1);
-    for place in (from..from + count).rev() {
-        text[place] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    from + count
-}
-
 impl Held {
     #[inline(always)]
     fn new(price: u64, qty: u64) -> Held {
         let mut text = [0; DIGITS_MAX];
-        let price_digits = write_digits(price, &mut text, 0);
-        let length = write_digits(qty, &mut text, price_digits);
+        let price_digits = digits::write(price, &mut text, 0);
+        let length = digits::write(qty, &mut text, price_digits);
         Held { text, length: length as u8, price_digits: price_digits as u8 }
     }
 
@@ -47,12 +39,30 @@ enum Step {
     Cut(u64, Held),
 }
 
+/// The best levels of a side, as the checksum covers them.
+struct Text {
+    bytes: [u8; CHECKED * DIGITS_MAX],
+    length: usize,
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text { bytes: [0; CHECKED * DIGITS_MAX], length: 0 }
+    }
+}
+
+impl Text {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 /// One side, best level first. Keys ascend: a price for asks, its complement for bids.
 #[derive(Default)]
 struct Side {
     keys: VecDeque<u64>,
     held: VecDeque<Held>, // in step with `keys`
-    text: Vec<u8>,        // under the checksum
+    text: Text,           // under the checksum
     changed: bool,        // ... and not that of the levels any more
     steps: Vec<Step>,     // of the message that is being taken
 }
@@ -133,10 +143,13 @@ impl Side {
 
     #[inline(always)]
     fn write_text(&mut self) {
-        self.text.clear();
+        let mut length = 0;
         for held in self.held.iter().take(CHECKED) {
-            self.text.extend_from_slice(&held.text[..usize::from(held.length)]);
+            // all of it, and the next one over what is too much: a copy whose size is known is a few instructions
+            self.text.bytes[length..length + DIGITS_MAX].copy_from_slice(&held.text);
+            length += usize::from(held.length);
         }
+        self.text.length = length;
         self.changed = false;
     }
 
@@ -275,13 +288,13 @@ impl Book {
             self.bids.put(bids, BIDS, self.scales, self.depth)? + self.asks.put(asks, ASKS, self.scales, self.depth)?;
         if self.asks.changed {
             self.asks.write_text();
-            self.asks_crc = crc32fast::hash(&self.asks.text);
+            self.asks_crc = crc32fast::hash(self.asks.text.as_bytes());
         }
         if self.bids.changed {
             self.bids.write_text();
         }
         let mut hasher = crc32fast::Hasher::new_with_initial(self.asks_crc);
-        hasher.update(&self.bids.text);
+        hasher.update(self.bids.text.as_bytes());
         let crossed = match (self.bids.keys.front(), self.asks.keys.front()) {
             (Some(bid), Some(ask)) => bid ^ BIDS >= *ask,
             _ => false,

@@ -3,7 +3,7 @@
 use super::book::{Book, Content, Levels};
 use super::canonical;
 use super::records;
-use super::scan::{Level, Update};
+use super::scan::{Level, ReadUpdate, Update};
 use super::trades::{Ticker, Trade, follow_on};
 use super::{v1, v2};
 use crate::fault::guarded;
@@ -13,8 +13,8 @@ pub const NEVER: i64 = i64::MAX;
 
 /// How the frames of a protocol are read.
 struct Scanner {
-    update: for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>,
-    snapshot: for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>,
+    update: ReadUpdate,
+    snapshot: ReadUpdate,
     trades: for<'f> fn(&'f [u8], &mut Vec<Trade>) -> Option<&'f [u8]>,
     ticker: for<'f> fn(&'f [u8]) -> Option<Ticker<'f>>,
     heartbeat: &'static [u8],
@@ -34,6 +34,30 @@ const V2: Scanner = Scanner {
     ticker: v2::ticker,
     heartbeat: v2::HEARTBEAT,
 };
+
+fn scanner_of(protocol: &str) -> Option<&'static Scanner> {
+    match protocol {
+        "kraken-v1" => Some(&V1),
+        "kraken-v2" => Some(&V2),
+        _ => None,
+    }
+}
+
+/// How the messages of a protocol's books are read.
+#[derive(Clone, Copy)]
+pub struct Messages(&'static Scanner);
+
+impl Messages {
+    /// None: it is not known here.
+    pub fn of(protocol: &str) -> Option<Messages> {
+        scanner_of(protocol).map(Messages)
+    }
+
+    /// An update or a snapshot, its levels in `levels`; None: not by me.
+    pub fn read<'f>(&self, frame: &'f [u8], levels: &mut Vec<Level>) -> Option<Update<'f>> {
+        (self.0.update)(frame, levels).or_else(|| (self.0.snapshot)(frame, levels))
+    }
+}
 
 /// What trades and tickers are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,13 +195,8 @@ const FOLLOWED_MAX: usize = 16_384; // an exchange lists some 1,500; the bound i
 impl Books {
     /// None: a protocol that is not known here.
     pub fn new(protocol: &str) -> Option<Books> {
-        let scanner = match protocol {
-            "kraken-v1" => &V1,
-            "kraken-v2" => &V2,
-            _ => return None,
-        };
         Some(Books {
-            scanner,
+            scanner: scanner_of(protocol)?,
             lent: Vec::new(),
             by_name: HashMap::new(),
             recent: (Vec::new(), None),
@@ -263,6 +282,13 @@ impl Books {
             self.recent.1 = Some(place);
         }
         self.recent.1
+    }
+
+    /// Read an update of a book that is here, or was, by itself; None: it is none, or not in the usual form.
+    pub fn read(&mut self, frame: &[u8]) -> Option<Kind> {
+        let update = (self.scanner.update)(frame, &mut self.levels)?;
+        let (checksum, is_stamped) = (update.checksum, update.stamp_us.is_some());
+        Some(Kind::Update { place: self.find(update.symbol)?, checksum, is_stamped })
     }
 
     /// Take records in order, up to the first that is not for this side. A panic is a fault at that record, which

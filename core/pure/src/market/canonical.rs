@@ -1,5 +1,6 @@
 //! The encoding of events over which a run's digest is made; what `tidelog.market.core.EventDigest` encodes.
 
+use super::digits;
 use super::scan::{Level, Number, Shown, Update};
 use super::time;
 use super::trades::{NUMBERS, Ticker, Trade};
@@ -34,7 +35,7 @@ pub fn write_update(
             into.extend_from_slice(b",\"asks\":");
             write_levels(into, frame, asks);
             into.extend_from_slice(b",\"checksum\":");
-            write_number(into, update.checksum.into());
+            digits::append(into, update.checksum.into());
             into.extend_from_slice(b",\"timestamp\":null}");
         }
     }
@@ -59,7 +60,7 @@ pub fn write_trades(into: &mut Vec<u8>, id: (u64, u64), frame: &[u8], symbol: &[
         into.extend_from_slice(trade.ord_type.text(frame));
         into.extend_from_slice(b"\",\"trade_id\":");
         match trade.id {
-            Some(id) => write_number(into, id),
+            Some(id) => digits::append(into, id),
             None => into.extend_from_slice(b"null"),
         }
         into.push(b'}');
@@ -112,14 +113,14 @@ fn write_decimal(into: &mut Vec<u8>, frame: &[u8], number: &Number) {
             into.push(b'-');
         }
         let unit = 10u64.pow(more_digits);
-        write_number(into, number.value / unit);
+        digits::append(into, number.value / unit);
         if more_digits > 0 {
             let (rest, digits) = (number.value % unit, more_digits as usize);
             let written = write!(into, ".{rest:0digits$}");
             debug_assert!(written.is_ok(), "a vector takes everything");
         }
         into.extend_from_slice(b"E-");
-        write_number(into, power.unsigned_abs().into());
+        digits::append(into, power.unsigned_abs().into());
     }
     into.push(b'"');
 }
@@ -132,15 +133,10 @@ pub fn write_heartbeat(into: &mut Vec<u8>, id: (u64, u64)) {
 
 fn begin(into: &mut Vec<u8>, (run, seq): (u64, u64)) {
     into.extend_from_slice(b"[[");
-    write_number(into, run);
+    digits::append(into, run);
     into.push(b',');
-    write_number(into, seq);
+    digits::append(into, seq);
     into.extend_from_slice(b"],");
-}
-
-fn write_number(into: &mut Vec<u8>, number: u64) {
-    let written = write!(into, "{number}");
-    debug_assert!(written.is_ok(), "a vector takes everything");
 }
 
 fn write_levels(into: &mut Vec<u8>, frame: &[u8], levels: &[Level]) {

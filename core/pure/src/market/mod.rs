@@ -7,6 +7,7 @@
 pub mod book;
 pub mod books;
 pub mod canonical;
+pub mod digits;
 pub mod records;
 pub mod scan;
 pub mod time;

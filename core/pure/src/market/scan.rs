@@ -1,5 +1,6 @@
 //! Reading a frame from left to right, in exactly the shape that the exchange writes. Nothing is copied.
 
+use super::digits;
 use super::trades::Word;
 
 /// A number as it is written: its digits as an integer, and where its text is in the frame.
@@ -42,6 +43,9 @@ pub struct Update<'f> {
     pub stamp_us: Option<i64>, // the exchange's time, Unix
     pub shown: Shown<'f>,
 }
+
+/// Reads an update of one book, its levels into the list; None: not by me.
+pub type ReadUpdate = for<'f> fn(&'f [u8], &mut Vec<Level>) -> Option<Update<'f>>;
 
 /// How an update's content is encoded, as far as its frame has it so already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +124,18 @@ impl<'f> Cursor<'f> {
         }
     }
 
+    /// Eight digits, if so many follow, appended to a value; how many there were.
+    #[inline(always)]
+    fn eight(&mut self, value: &mut u64) -> usize {
+        let Some(read) = self.frame.get(self.at..).and_then(|rest| rest.first_chunk()).copied().and_then(digits::eight)
+        else {
+            return 0;
+        };
+        *value = value.wrapping_mul(100_000_000).wrapping_add(read);
+        self.at += 8;
+        8
+    }
+
     /// A whole number as JSON writes one.
     #[inline(always)]
     pub fn whole(&mut self) -> Option<u64> {
@@ -164,7 +180,7 @@ impl<'f> Cursor<'f> {
         let mut decimals = 0;
         if self.next_is(b'.') {
             self.at += 1;
-            decimals = self.digits(&mut value)?;
+            decimals = self.eight(&mut value) + self.digits(&mut value)?;
             if decimals == 0 {
                 return None;
             }

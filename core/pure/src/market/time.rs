@@ -6,8 +6,16 @@ const MICROS_AT: usize = 20;
 const DAYS_OF_ERA: i64 = 146_097; // 400 years
 const EPOCH_DAY: i64 = 719_468; // days from 0000-03-01 to 1970-01-01
 
-fn number(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
+/// The number of so many digits.
+#[inline(always)]
+fn number<const DIGITS: usize>(text: &[u8; WRITTEN], at: usize) -> Option<i64> {
+    let (mut value, mut is_number) = (0, true);
+    for byte in &text[at..at + DIGITS] {
+        let digit = byte.wrapping_sub(b'0');
+        is_number &= digit <= 9;
+        value = value * 10 + i64::from(digit);
+    }
+    is_number.then_some(value)
 }
 
 /// Unix time, µs; None if it is written otherwise, is no date, or lies before 1970.
@@ -17,8 +25,8 @@ pub fn micros(text: &[u8]) -> Option<i64> {
     if marks.iter().any(|&(at, mark)| text[at] != mark) {
         return None;
     }
-    let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..10])?);
-    let (hour, minute, second) = (number(&text[11..13])?, number(&text[14..16])?, number(&text[17..19])?);
+    let (year, month, day) = (number::<4>(text, 0)?, number::<2>(text, 5)?, number::<2>(text, 8)?);
+    let (hour, minute, second) = (number::<2>(text, 11)?, number::<2>(text, 14)?, number::<2>(text, 17)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -35,7 +43,7 @@ pub fn micros(text: &[u8]) -> Option<i64> {
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * DAYS_OF_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_DAY;
     let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    Some(seconds * 1_000_000 + number(&text[MICROS_AT..MICROS_AT + 6])?)
+    Some(seconds * 1_000_000 + number::<6>(text, MICROS_AT)?)
 }
 
 /// A time as an encoder writes it: without a fraction that is zero.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from tidelog.batch import INT_MAX
 from tidelog.errors import Corruption
@@ -25,6 +25,7 @@ from tidelog.market.events import (
     Event,
     EventId,
     Heartbeat,
+    Level,
     Tickers,
     Trades,
     micros,
@@ -177,7 +178,10 @@ class Lending:
         scanner: str,
         name_of: Callable[[str], str | None],
         decode: Callable[[bytes], Event],
+        level: type[Level],
         on_fault: OnFault,
+        *,
+        level_is_text: bool,
     ) -> None:
         """
         Args:
@@ -185,6 +189,8 @@ class Lending:
             scanner: what reads the frames, by its name there.
             name_of: a symbol as frames have it; None: they have no such symbol.
             decode: reads one frame, by itself.
+            level: the class of the levels in what it reads.
+            level_is_text: that class is made of the texts of a price and a quantity.
             on_fault: is told of each panic.
         """
         self._module = module
@@ -193,7 +199,15 @@ class Lending:
         self._faulty = NOTHING  # the record of the last one
         self._native = module.Books(scanner)
         kinds = {"book_delta": BookDelta, "book_snapshot": BookSnapshot, "trades": Trades, "tickers": Tickers}
-        self._frames = module.Frames(kinds, decode, datetime.fromisoformat, Heartbeat())
+        self._frames = module.Frames(
+            scanner,
+            kinds | {"level": level, "scaled_level": ScaledLevel},
+            decode=decode,
+            time=datetime.fromisoformat,
+            heartbeat=Heartbeat(),
+            unset=UNSET,
+            level_is_text=level_is_text,
+        )
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
         self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
@@ -357,13 +371,23 @@ class Lending:
         seen = [(*self._followed[place], last) for place, last in followed]
         return Gathered(count, packed, size, Counts(*counts), events, books, seen, encoded)
 
+    def read(self, frames: list[bytes]) -> Sequence[BookDelta]:
+        """Read updates of books that were lent once, by themselves, as far as they are in the usual form.
+
+        Nothing is applied.
+        """
+        events: Sequence[BookDelta] = self._frames.read(self._native, frames)
+        return events
+
     def top(self, symbol: str, levels: int | None) -> tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]] | None:
         """The best levels of a book that is lent, or all of them: bids and asks; None: it is not lent."""
         place = self._places.get(symbol)
         if place is None:
             return None
-        bids, asks = self._frames.top(self._native, place, LEVELS_ALL if levels is None else levels)
-        return tuple([ScaledLevel(*level) for level in bids]), tuple([ScaledLevel(*level) for level in asks])
+        top: tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]] = self._frames.top(
+            self._native, place, LEVELS_ALL if levels is None else levels
+        )
+        return top
 
     def _note(self, fault: str | None, id_: EventId) -> None:
         if fault is not None:

@@ -39,7 +39,9 @@ def _venue(protocol: str, codec: ModuleType) -> Venue:
         proof=ChecksumProof,
         rules=RULES,
         trades_marked=b'"trade"',
-        compiled=CompiledFrames(f"kraken-{protocol}", _NAMES[protocol], codec.decode),
+        compiled=CompiledFrames(
+            f"kraken-{protocol}", _NAMES[protocol], codec.decode, codec.Level, level_is_text=codec is v1
+        ),
         recorded=KrakenFrames(protocol),
     )
 
