@@ -8,6 +8,7 @@ import pytest
 from tests.market.conftest import Recording
 from tests.market.kraken.frames import V1, V2
 from tests.market.ladder import crc, snapshot
+from tests.market.paths import books_on_either_path
 from tidelog.errors import Rejected
 from tidelog.market.book.books import Books
 from tidelog.market.book.levels import Precision
@@ -15,6 +16,9 @@ from tidelog.market.book.proof import Check
 from tidelog.market.events import Heartbeat
 from tidelog.market.kraken import v1, v2
 from tidelog.market.kraken.checksum import ChecksumProof
+
+__all__ = ["books_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("books_on_either_path")
 
 RECORDED = [
     ("book-v1-depth10-xbtusd", v1, {None: 170, Check.UNCHECKED: 1, Check.MATCHED: 979}),

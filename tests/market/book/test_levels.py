@@ -16,11 +16,15 @@ from msgspec.structs import replace
 
 from tests.market.conftest import Recording
 from tests.market.ladder import Pairs, crc, delta, snapshot
+from tests.market.paths import books_on_either_path
 from tidelog.market.book.levels import Book, Precision, ScaledLevel, _Side
 from tidelog.market.book.proof import Check
 from tidelog.market.events import BookDelta, BookSnapshot
 from tidelog.market.kraken import v1, v2
 from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
+
+__all__ = ["books_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("books_on_either_path")
 
 RECORDED = [
     ("book-v1-depth10-xbtusd", v1, {Check.UNCHECKED: 1, Check.MATCHED: 979}, Precision(5, 8)),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.market.conftest import Recording
 from tests.market.kraken.frames import V1
 from tests.market.kraken.mutations import mutated
+from tests.market.paths import codec_on_either_path
 from tidelog.errors import Rejected
 from tidelog.market import events
 from tidelog.market.events import (
@@ -38,6 +39,9 @@ from tidelog.market.events import (
     Unknown,
 )
 from tidelog.market.kraken import v1
+
+__all__ = ["codec_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("codec_on_either_path")
 
 D = Decimal
 Builder = Callable[..., Request]
@@ -140,7 +144,7 @@ def book_facts(event: Event) -> object:
     if not isinstance(event, (BookSnapshot, BookDelta)):
         return event
     bids, asks = ([(level.price_text, level.qty_text) for level in side] for side in (event.bids, event.asks))
-    return type(event), event.symbol, bids, asks, event.checksum
+    return event.__class__, event.symbol, bids, asks, event.checksum
 
 
 @pytest.mark.parametrize("name", V1)
@@ -241,7 +245,7 @@ def test_nothing_but_rejected_is_raised_whatever_the_bytes(frame: bytes) -> None
     ],
 )
 def test_every_recorded_frame_is_read(recording: Recording, name: str, counts: dict[type, int]) -> None:
-    assert Counter(type(v1.decode(frame)) for frame in recording(name)) == counts
+    assert Counter(v1.decode(frame).__class__ for frame in recording(name)) == counts
 
 
 @given(st.integers(0, 2**33 * 10**6 - 1))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.market.conftest import Recording
 from tests.market.kraken.frames import V2
 from tests.market.kraken.mutations import mutated
+from tests.market.paths import codec_on_either_path
 from tidelog.errors import Rejected
 from tidelog.market.events import (
     Ack,
@@ -40,6 +41,9 @@ from tidelog.market.events import (
     Unknown,
 )
 from tidelog.market.kraken import v2
+
+__all__ = ["codec_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("codec_on_either_path")
 
 D = Decimal
 Builder = Callable[..., Request]
@@ -137,7 +141,7 @@ def test_the_order_of_keys_white_space_and_new_fields_do_not_matter(name: str) -
 def repr_of_levels(event: Event) -> object:
     if isinstance(event, (BookSnapshot, BookDelta)):
         levels = [(level.price_text, level.qty_text) for level in (*event.bids, *event.asks)]
-        return (type(event), event.symbol, event.checksum, levels)
+        return (event.__class__, event.symbol, event.checksum, levels)
     return event
 
 
@@ -234,7 +238,7 @@ def test_nothing_but_rejected_is_raised_whatever_the_bytes(frame: bytes) -> None
 
 def test_every_recorded_frame_is_read(recording: Recording) -> None:
     events = [v2.decode(frame) for frame in recording("book-v2-depth10-btcusd")]
-    assert [type(event) for event in events] == [BookSnapshot] + [BookDelta] * 509
+    assert [event.__class__ for event in events] == [BookSnapshot] + [BookDelta] * 509
 
 
 REQUESTS = [

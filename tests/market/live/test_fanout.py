@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.market.paths import events_on_either_path
 from tidelog.market.events import (
     BookDelta,
     BookSnapshot,
@@ -36,6 +37,9 @@ from tidelog.market.live.fanout import (
     Subscription,
 )
 from tidelog.market.live.pending import conflation_key
+
+__all__ = ["events_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("events_on_either_path")
 
 AT = datetime(2023, 1, 1, tzinfo=UTC)
 

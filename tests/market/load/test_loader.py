@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.chain.native import either_path
 from tests.market.conftest import Recording as Frames
 from tests.market.loader_child import BATCH, given, journal
 from tests.market.recorded import START_US, SYMBOL, Recording
@@ -31,6 +32,9 @@ from tidelog.market.projection.state import decode_state, encode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, MARKET_TABLES, TRADES
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
+
+__all__ = ["either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("either_path")
 
 SOURCE = source_of("test")
 RUNTIME = SystemRuntime()

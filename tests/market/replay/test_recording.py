@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from tests.market.exchange import Script, Wire, until
+from tests.market.paths import cores_on_either_path
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.core import Core
 from tidelog.market.events import Started
@@ -23,6 +24,9 @@ from tidelog.market.replay.recording import Recording
 from tidelog.market.replay.replay import Summary, replay_records
 from tidelog.market.replay.sources import Source
 from tidelog.runtime import SystemRuntime
+
+__all__ = ["cores_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("cores_on_either_path")
 
 M, U = "matched", "unchecked"
 FILES = {  # what is right for each

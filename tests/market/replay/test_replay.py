@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain.native import either_path
 from tests.market.blocks import block_of
 from tests.market.conftest import Recording
 from tests.market.exchange import Script, Wire, until
+from tests.market.paths import cores_on_either_path
 from tests.patience import HANGS_S
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.book.books import Books
@@ -32,7 +32,8 @@ from tidelog.market.replay.sources import Source, read_recording, read_source
 from tidelog.market.session.controls import encode_control
 from tidelog.runtime import SystemRuntime
 
-__all__ = ["either_path"]  # a fixture
+__all__ = ["cores_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("cores_on_either_path")
 
 RECORDED = [
     ("book-v1-depth10-xbtusd", "v1", {Check.UNCHECKED: 1, Check.MATCHED: 979}),
@@ -105,7 +106,7 @@ async def test_every_recorded_frame_replays_with_every_checksum_right(
 
 @pytest.mark.parametrize("name", ["book-v1-depth10-xbtusd", "book-v2-depth10-btcusd", "trade-v1", "journal"])
 async def test_as_fast_as_it_goes_a_replay_counts_and_digests_the_same(
-    kraken_data: Path, tmp_path: Path, either_path: str, name: str
+    kraken_data: Path, tmp_path: Path, name: str
 ) -> None:
     path = kraken_data / f"{name}.jsonl"
     if name == "journal":

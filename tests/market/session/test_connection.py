@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.market.paths import session_on_either_path
 from tidelog.errors import Corruption
 from tidelog.market.book.proof import Check
 from tidelog.market.events import (
@@ -57,6 +58,9 @@ from tidelog.market.session.controls import (
 from tidelog.market.session.limits import SECOND
 from tidelog.market.session.subscription.pace import Pace
 from tidelog.market.session.subscription.subscriptions import ConnectionState, Phase, SessionState
+
+__all__ = ["session_on_either_path"]  # a fixture: every test runs on both paths
+pytestmark = pytest.mark.usefixtures("session_on_either_path")
 
 TABLE = """
                connect    back_off    opened      opened_private refused      authorized  denied   settled unsettled   drop     lost         stop
