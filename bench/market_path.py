@@ -42,6 +42,7 @@ from tidelog.store import open_store
 from tidelog.telemetry import configure_logs
 
 RECORDED = RECORDINGS / "book-v2-depth10-btcusd.jsonl"
+RECORDED_V1 = RECORDINGS / "book-v1-depth10-xbtusd.jsonl"
 BURSTS = {"python": 3, "native": 7}  # of the throughput, each over a connection of its own
 BURST_FRAMES = 50_000  # in one go; so many may wait in the client, here alone
 UNBOUNDED = WebSocketLimits(waiting_max=2 * BURST_FRAMES)
@@ -51,7 +52,7 @@ OFFERED_PER_S = {  # a thousand is what a busy hour of a few symbols brings
 }
 SLICE_S = 0.001  # of a load is written at once
 LOAD_S = 4.0
-REPLAY_FRAMES = 200_000
+REPLAY_FRAMES = 100_000
 MEMORY_AT = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the replay
 LOADS_ROUNDS = 40  # of `json.loads`, before and after what it is compared with
 MADE_UPDATES = 500
@@ -264,7 +265,7 @@ async def loaded(journal: Path) -> None:
     db.unlink()
 
 
-async def reading(journal: Path, total: int, frames: Sequence[bytes]) -> None:
+async def reading(protocol: str, journal: Path, total: int, frames: Sequence[bytes]) -> None:
     """A journal replayed as fast as it goes, and loaded into a store, by each path, in turns."""
     figures: dict[tuple[str, str], list[tuple[float, float]]] = {}
     tried = paths()
@@ -282,7 +283,7 @@ async def reading(journal: Path, total: int, frames: Sequence[bytes]) -> None:
                     figures.setdefault((what, path), []).append((1e6 / took_us, base_us / took_us))
     for (what, path), found in figures.items():
         rate, ratio = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"  {f'{what}: {path}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads")
+        print(f"  {f'{protocol} {what}: {path}':32}{rate:10,.0f}/s   {ratio:5.2f} x json.loads")
 
 
 async def memory(journal: Path, total: int, frames: Sequence[bytes]) -> None:
@@ -328,10 +329,12 @@ async def main() -> None:
             with using(core):
                 for per_second in OFFERED_PER_S[core]:
                     await latency(path, frames, folder, per_second, max(1, round(per_second * SLICE_S)))
-        journal = folder / "long.journal"
-        total = await write_journal(journal, path)
-        await reading(journal, total, frames)
-        await memory(journal, total, frames)
+        for protocol, recorded in (("v2", path), ("v1", RECORDED_V1)):
+            if recorded.exists():
+                journal, played = folder / f"{protocol}.journal", recorded.read_bytes().splitlines()
+                total = await write_journal(journal, recorded)
+                await reading(protocol, journal, total, played)
+                await memory(journal, total, played)
 
 
 if __name__ == "__main__":
