@@ -7,6 +7,9 @@ import pytest
 
 from tests.api.served import Filled, filled, sqlite_url
 from tests.cli.conftest import Cli
+from tidelog.cli.top.pictures import picture_of_market
+from tidelog.tui.place import Place, Target
+from tidelog.tui.world import EMPTY
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,12 @@ def test_a_picture_is_written_and_is_the_same_again(
     assert drawn[0] == drawn[1]
     words = b"proven to 10 levels" if command[0] == "market" else b"gas used"
     assert words in re.sub(rb"<!-- (.*?) -->", rb"\1", drawn[0])  # matplotlib notes in the file what is written
+
+
+def test_a_name_that_others_chose_is_no_formula(tmp_path: Path) -> None:
+    place = Place(view="candles", target=Target(recording="kraken", symbol="$\\frac$\x1b[2J/USD"))
+    picture_of_market(str(tmp_path / "a.svg"), EMPTY, place, 0)
+    assert "\\u001b[2J/USD of kraken" in (tmp_path / "a.svg").read_text()
 
 
 def test_a_picture_needs_a_file_of_its_kind_and_matplotlib(

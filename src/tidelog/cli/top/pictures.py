@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tidelog.errors import ConfigError
+from tidelog.printable import printable
 from tidelog.tui.answers import Block, Book, Coverage, Coverages, Level
 from tidelog.tui.figures import EXACT
 from tidelog.tui.place import Place
@@ -55,7 +56,8 @@ def picture_of_market(path: str, world: World, place: Place, now_us: int) -> Non
             price.set_xlim(_days(bars[0].begin_us), _days(bars[-1].begin_us + span_s * 1_000_000))
         for each in (price, volume):
             each.tick_params(labelbottom=False)
-        price.set_title(f"{place.target.symbol} of {place.target.recording}, candles of {place.interval}, UTC")
+        what = printable(f"{place.target.symbol} of {place.target.recording}")  # names that others chose: no formulas
+        price.set_title(f"{what}, candles of {place.interval}, UTC", parse_math=False)
         _draw_depth(figure.add_subplot(rows[3]), book if isinstance(book, Book) else None)
 
     _save(path, draw)
