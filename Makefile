@@ -87,6 +87,7 @@ simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --contracts
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --selection
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --streams
+	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --market --streams
 
 mutants: $(INSTALLED) $(CORE) ## deliberate faults in the code, each to be found by the simulation, those of the core by Python
 	$(BIN)/python -m tests.simulation.mutants

@@ -97,6 +97,18 @@ MUTANTS: dict[str, Mutant] = {
         ),
         streams=True,
     ),
+    "head_published_as_final": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.chain.final",
+                "has = _Range(position.first, position.finalized)",
+                "has = _Range(position.first, position.head)",
+            ),
+        ),
+        streams=True,
+    ),
     "store_that_went_back_not_told_on": Mutant(
         "chain",
         40,

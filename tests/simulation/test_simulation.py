@@ -20,6 +20,7 @@ CHAIN_SEEDS = range(8)
 CONTRACT_SEEDS = range(3)
 SELECTION_SEEDS = (2, 4, 6)  # the last on a chain whose blooms say nothing
 STREAM_SEEDS = range(4)
+RECORDING_STREAM_SEEDS = range(4)
 SHARD_SEEDS = range(16)
 MARKET_SEEDS = range(3)
 BOTH_PATHS = (0, 8)  # short ones
@@ -48,6 +49,12 @@ def test_a_selection_of_a_chain(seed: int) -> None:
 @pytest.mark.parametrize("seed", STREAM_SEEDS)
 def test_a_chain_whose_changes_are_published(seed: int) -> None:
     verdict = play(generate(plan.CHAIN, seed, streams=True))
+    assert verdict.ok, verdict.violations
+
+
+@pytest.mark.parametrize("seed", RECORDING_STREAM_SEEDS)
+def test_a_recording_that_is_published(seed: int) -> None:
+    verdict = play(generate(plan.MARKET, seed, streams=True))
     assert verdict.ok, verdict.violations
 
 

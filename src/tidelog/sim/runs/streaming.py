@@ -5,6 +5,7 @@ against the store, is code apart.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.supervisor import Supervisor
 from tidelog.sim.world.world import Process, Violation, World
 from tidelog.store.sqlite import open_sqlite
+from tidelog.stream.chain.final import FinalBlocks
 from tidelog.stream.chain.messages import ChainLanguage, Change, Detail, Reset
 from tidelog.stream.chain.outbox import Outbox
 from tidelog.stream.consumer import consume
@@ -27,7 +29,7 @@ from tidelog.stream.durable import Kept
 from tidelog.stream.port import Ends, Message, Stored
 from tidelog.stream.publisher import Publisher
 
-__all__ = ["Streaming"]
+__all__ = ["ChangesStreaming", "FinalStreaming", "SimStreamTransport", "Streaming", "undone"]
 
 LATENCY_S = 0.02  # each way, at most
 SILENCE_S = 2.0  # of a reader, before it is told that nothing comes
@@ -35,20 +37,16 @@ POLL_S = 0.1
 BATCH = 64
 
 
-class Streaming:
+class Streaming(ABC):
     """The stream's server, and who uses it."""
 
-    def __init__(self, world: World, chain: int, detail: Detail, path: str, on_end: Callable[[], None]) -> None:
-        """`on_end` is told whenever one of its processes has ended."""
+    def __init__(self, world: World, on_end: Callable[[], None] = lambda: None, *, name: str = "") -> None:
+        """`on_end` is told whenever one of its processes has ended; `name` tells its processes from another one's."""
         self._world = world
         self._on_end = on_end
-        self._chain = chain
-        self._detail: Detail = detail
-        self._path = path
-        self.server = SimStreams(world.random("streams"))
-        self._folded = Folded()
-        self._publisher = Supervisor(world, "publisher", self._publish, on_end=self._ended)
-        self._consumer = Supervisor(world, "consumer", self._consume, on_end=self._ended)
+        self.server = SimStreams(world.random(f"{name}streams"))
+        self._publisher = Supervisor(world, f"{name}publisher", self._publish, on_end=self._ended)
+        self._consumer = Supervisor(world, f"{name}consumer", self._consume, on_end=self._ended)
         self.supervisors = (self._publisher, self._consumer)
 
     def kill(self, why: str) -> None:
@@ -58,7 +56,7 @@ class Streaming:
 
     @property
     def reads_store(self) -> bool:
-        """Whether a process of it has the store open."""
+        """Whether a process of it has the store, or the journal, open."""
         return bool(self._publisher.lives)
 
     def _ended(self, process: Process, killed: bool) -> None:
@@ -100,12 +98,63 @@ class Streaming:
         for supervisor in self.supervisors:
             supervisor.quiet_at = self._world.loop.time()
 
+    @abstractmethod
+    async def _publish(self, process: Process) -> None: ...
+
+    @abstractmethod
     def is_level(self, connection: apsw.Connection) -> bool:
-        """Whether the consumer has all changes of the store."""
+        """Whether the consumer has all that the store has."""
+
+    @abstractmethod
+    def judge(self, connection: apsw.Connection) -> None:
+        """Hold the stream, and what the consumer has, against the store. Violation: a promise is broken."""
+
+    @abstractmethod
+    def _items(self, transport: "SimStreamTransport", runtime: SimRuntime) -> AsyncGenerator[Any, None]:
+        """What is consumed, from where the consumer is."""
+
+    @abstractmethod
+    def _heard(self, item: Any) -> None:
+        """The consumer was given this. Violation: it may not be."""
+
+    async def _consume(self, process: Process) -> None:
+        items = self._items(SimStreamTransport(self.server, process), SimRuntime(process))
+        async with aclosing(items):
+            async for item in items:
+                try:
+                    self._heard(item)
+                except Violation as violation:
+                    self._world.violated(str(violation))
+                    return
+
+
+def undone(undoings: Sequence[object]) -> object:
+    """What undoes what was done to several streams; None where nothing has to be undone."""
+    calls = [each for each in undoings if callable(each)]
+    if not calls:
+        return None
+
+    def undo() -> None:
+        for call in calls:
+            call()
+
+    return undo
+
+
+class ChangesStreaming(Streaming):
+    """A chain's changes."""
+
+    def __init__(self, world: World, chain: int, detail: Detail, path: str, on_end: Callable[[], None]) -> None:
+        super().__init__(world, on_end)
+        self._chain = chain
+        self._detail: Detail = detail
+        self._path = path
+        self._folded = Folded()
+
+    def is_level(self, connection: apsw.Connection) -> bool:
         return self._folded.log == stored_log(connection, self._chain)
 
     def judge(self, connection: apsw.Connection) -> None:
-        """Hold the stream, and what the consumer has, against the store. Violation: a promise is broken."""
         log = stored_log(connection, self._chain)
         require(self._folded.log == log, "whoever follows the stream ends equal to the store")
         require(self._folded.blocks == stored_blocks(connection, self._chain), "and has its blocks")
@@ -113,8 +162,6 @@ class Streaming:
         for message in self.server.stream or []:
             told.hear(message)
         require(told.log == log, "the stream folds to the store, each change once, in order")
-
-    # -- programs -----------------------------------------------------------------------------------------------
 
     async def _publish(self, process: Process) -> None:
         runtime = SimRuntime(process)
@@ -126,17 +173,60 @@ class Streaming:
         finally:
             await store.close()
 
-    async def _consume(self, process: Process) -> None:
-        runtime, transport = SimRuntime(process), SimStreamTransport(self.server, process)
-        items = consume(transport, runtime, ChainLanguage(self._chain), after=self._folded.place)
-        async with aclosing(items):
-            async for item in items:
-                try:
-                    require(isinstance(item, Change | Reset), "nothing is missing in a stream without limits")
-                    self._folded.take(msgspec.to_builtins(item))
-                except Violation as violation:
-                    self._world.violated(str(violation))
-                    return
+    def _items(self, transport: "SimStreamTransport", runtime: SimRuntime) -> AsyncGenerator[Any, None]:
+        return consume(transport, runtime, ChainLanguage(self._chain), after=self._folded.place)
+
+    def _heard(self, item: Any) -> None:
+        require(isinstance(item, Change | Reset), "nothing is missing in a stream without limits")
+        self._folded.take(msgspec.to_builtins(item))
+
+
+class FinalStreaming(Streaming):
+    """A chain's final blocks, beside its changes: what is shown as final once is so for ever."""
+
+    def __init__(
+        self, world: World, chain: int, path: str, truth: Callable[[int], str | None], on_end: Callable[[], None]
+    ) -> None:
+        """`truth` says the hash of a block that is final by the chain itself; None: it is not final yet."""
+        super().__init__(world, on_end, name="final ")
+        self._chain = chain
+        self._path = path
+        self._truth = truth
+        self._place = "0"
+        self._blocks: list[tuple[int, str]] = []
+
+    def is_level(self, connection: apsw.Connection) -> bool:
+        return self._blocks == stored_final(connection, self._chain)
+
+    def judge(self, connection: apsw.Connection) -> None:
+        final = stored_final(connection, self._chain)
+        require(self._blocks == final, "whoever follows the final blocks ends equal to the store's")
+        place, told = "0", list[tuple[int, str]]()
+        for message in self.server.stream or []:
+            require(message.headers["Tidelog-After"] == place, "each final block continues the one before")
+            place = message.headers["Tidelog-Place"]
+            said = msgspec.json.decode(message.payload)
+            told.append((said["number"], said["hash"]))
+        require(told == final, "the stream has each final block once, in order")
+
+    async def _publish(self, process: Process) -> None:
+        runtime = SimRuntime(process)
+        store = await open_sqlite(f"sqlite:///{self._path}", runtime, readonly=True, vfs=process.mount.name)
+        try:
+            transport = SimStreamTransport(self.server, process)
+            await Publisher(FinalBlocks(store, runtime, self._chain), transport, runtime).run()
+        finally:
+            await store.close()
+
+    def _items(self, transport: "SimStreamTransport", runtime: SimRuntime) -> AsyncGenerator[Any, None]:
+        return consume(transport, runtime, ChainLanguage(self._chain), after=self._place)
+
+    def _heard(self, item: Any) -> None:
+        require(isinstance(item, Change) and item.kind == "apply", "final blocks are applied, and nothing else")
+        require(not self._blocks or item.number == self._blocks[-1][0] + 1, "final blocks come in order, each once")
+        require(self._truth(item.number) == item.hash, "a block is shown as final when the chain says that it is")
+        self._blocks.append((item.number, item.hash))
+        self._place = item.place
 
 
 class Folded:
@@ -192,6 +282,14 @@ def stored_log(connection: apsw.Connection, chain: int) -> list[tuple[str, int, 
 def stored_blocks(connection: apsw.Connection, chain: int) -> dict[int, str]:
     text = "SELECT number, '0x' || lower(hex(hash)) FROM blocks WHERE chain_id = ?"
     return dict(connection.execute(text, (chain,)))
+
+
+def stored_final(connection: apsw.Connection, chain: int) -> list[tuple[int, str]]:
+    """The store's blocks up to the one that its position says is final."""
+    text: Any = connection.execute("SELECT position FROM checkpoints WHERE source = ?", (f"chain:{chain}",)).get
+    final = msgspec.json.decode(text).get("finalized")
+    query = "SELECT number, '0x' || lower(hex(hash)) FROM blocks WHERE chain_id = ? AND number <= ? ORDER BY number"
+    return [] if final is None else list(connection.execute(query, (chain, final)))
 
 
 class SimStreamTransport:

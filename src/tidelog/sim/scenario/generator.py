@@ -124,7 +124,8 @@ def generate(
             chain = _asked(random.Random(f"{seed} {kind} asked"), chain, faults=steps != 0)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
         if streams:
-            chain = _streams(random.Random(f"{seed} {kind} streams"), chain, faults=steps != 0)
+            stream = random.Random(f"{seed} {kind} streams")
+            chain = _streams(stream, chain, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
         return chain
     if shards:
         return _shards(random.Random(f"{seed} {kind} shards"), seed, count)
@@ -134,7 +135,14 @@ def generate(
     schedule = _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
     schedule = _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
     schedule = _many(random.Random(f"{seed} {kind} calm"), schedule)
-    return _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
+    schedule = _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
+    if streams:
+        kept = tuple([each for each in schedule.events if not isinstance(each.do, plan.LoseJournal)])  # a gap, there
+        schedule = msgspec.structs.replace(schedule, events=kept)
+        schedule = _streams(
+            random.Random(f"{seed} {kind} streams"), schedule, MARKET_POINTS, ("events",), faults=steps != 0
+        )
+    return schedule
 
 
 def _chain(rng: random.Random, seed: int, count: int) -> plan.Schedule:
@@ -332,8 +340,10 @@ def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 
-def _streams(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
-    """A stream of the changes, and what goes wrong with it."""
+def _streams(
+    rng: random.Random, schedule: plan.Schedule, points: tuple[str, ...], details: Sequence[str], *, faults: bool
+) -> plan.Schedule:
+    """A stream of the changes, or of the recording, and what goes wrong with it."""
     draw: list[tuple[int, Callable[[], plan.Action]]] = [
         (1, lambda: plan.StreamLoss("restarted")),
         (2, lambda: plan.StreamLoss("tail", rng.randint(1, 30))),
@@ -345,8 +355,9 @@ def _streams(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pl
         (3, lambda: plan.StreamDoubt(rng.randint(1, 3))),
         (6, lambda: plan.StreamKill(rng.choice(("publisher", "consumer", "rival")))),
     ]
-    added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(rng.randint(3, 9))]
-    detail = rng.choice(("header", "logs"))
+    steps = "request" if schedule.kind == plan.CHAIN else "frame"
+    added = [_event(rng, schedule.busy_s, draw, points, steps) for _ in range(rng.randint(3, 9))]
+    detail = rng.choice(details)
     return msgspec.structs.replace(schedule, events=(*schedule.events, *(added if faults else ())), stream=detail)
 
 

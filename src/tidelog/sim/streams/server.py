@@ -1,6 +1,6 @@
 """A server with one stream, which lives on when those who use it die; and what becomes of it.
 
-It numbers messages, and takes one only behind the message that its publisher names. Its
+It numbers messages, takes one only behind the message that its publisher names, and none twice, by their ids. Its
 faults are those reported of NATS JetStream: lost acknowledgements, lost tails, forgotten streams whose numbers begin
 again, older copies of its files, readers that fall silent.
 """
@@ -32,6 +32,7 @@ class SimStreams:
         self.doubts = 0  # answers to publishers that are lost from now on, after their messages were taken
         self.places: dict[str, Kept] = {}  # of readers by name
         self._revisions = 0
+        self._known: dict[str, int] = {}  # where a message of this id was stored
         self._copy: list[Stored] | None = None
         self._rng = rng
 
@@ -106,9 +107,16 @@ class SimStreams:
             last = self.stream[-1].headers[ID] if self.stream else None
             if sequence != len(self.stream) or (previous is not None and previous != last):
                 refused = True  # those behind it are on their way all the same
+            elif self._has(message.headers[ID]):
+                refused = True  # it is not stored again, and answered with the number that it has
             else:
                 self.stream.append(Stored(sequence + 1, dict(message.headers), message.payload))
+                self._known[message.headers[ID]] = sequence + 1
             previous = message.headers[ID]
         if refused and whole:
             raise Moved
         return after + len(messages) if whole else None
+
+    def _has(self, identity: str) -> bool:
+        at, stream = self._known.get(identity, 0), self.stream or []
+        return 0 < at <= len(stream) and stream[at - 1].headers[ID] == identity
