@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -18,6 +19,7 @@ from tests.nats_server import NatsServer
 from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tests.system.test_market_kill import Exchange
+from tests.webhook_receiver import SECRET
 from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.stream import Change, changes, events
 
@@ -112,3 +114,44 @@ def test_a_file_with_a_stream_is_checked(cli: Cli, tmp_path: Path) -> None:
     assert_one_sentence(cli("config", "check", "-c", str(file)), words)
     file.write_text(text.replace('name = "trades"', 'name = "sim"'))
     assert_one_sentence(cli("config", "check", "-c", str(file)), "two sources are called sim: give one another name")
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [
+        ('kafka = "a:9092,b:9092"\nuser = "me"\npassword = "canary"', "a:9092,b:9092"),
+        (f'url = "https://h/hooks/canary-key-1"\nsecret = "{SECRET}"\nstate = "hook"', "https://h/***"),
+    ],
+    ids=["kafka", "webhook"],
+)
+def test_a_stream_may_be_a_topic_or_a_webhook(cli: Cli, tmp_path: Path, keys: str, shown: str) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(
+        FILE.format(node="http://h", exchange="wss://h/v2", nats="nats://h").replace('nats = ["nats://h"]', keys, 1)
+    )
+    done = cli("config", "check", "-c", str(file))
+    assert (done.code, f"changes: sim to {shown}\n" in done.out) == (0, True), done.err
+    shown_file = cli("config", "show", "--json", "-c", str(file))
+    assert not re.search(f"canary|{SECRET}", done.out + shown_file.out)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("", "say where it goes: nats, kafka, or url"),
+        ('nats = ["nats://h"]\nkafka = "h:1"', "say where it goes: nats, kafka, or url"),
+        ('kafka = "h"', "a Kafka broker is HOST:PORT, not 'h'"),
+        ('kafka = "h:1"\nuser = "me"', "a Kafka user needs both a name and a password"),
+        ('url = "https://h/hooks/canary-key-1"', "a webhook needs a secret, by which its receiver knows it: --secret"),
+        ('url = "https://h"\nsecret = "canary"', "a webhook's secret is whsec_ and 24 to 64 bytes in Base64"),
+        (f'url = "https://h"\nsecret = "{SECRET}"', "a webhook needs a file for how far it is: --state"),
+    ],
+)
+def test_a_stream_that_goes_nowhere_is_one_sentence(cli: Cli, tmp_path: Path, keys: str, words: str) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(
+        FILE.format(node="http://h", exchange="wss://h/v2", nats="nats://h").replace('nats = ["nats://h"]', keys, 1)
+    )
+    done = cli("config", "check", "-c", str(file))
+    assert_one_sentence(done, f"stream.changes: {words}")
+    assert "canary" not in done.err
