@@ -5,11 +5,13 @@ half a second. So a store keeps four bytes of each value by which the rows of an
 value has other bytes the segment has no such row. The bytes are the value's own: hashes, and addresses that come of
 hashes, are evenly spread. Where somebody makes addresses with equal bytes, searches for these look into more segments.
 
-Of a segment that is no longer among the newest `near_segments`, a commit reads the values back and stores their
-fingerprints by their first byte, a *part* (`segment_fingerprints`). When as many as `section_segments` have theirs,
-they become a *section*: part by part, with each commit, what they have of it moves into `section_fingerprints`, by the
-first two bytes, a *bucket*: two bytes more and the segment. A search reads one bucket of each section, some four
-kilobytes, and one part of what is in no section yet; and it looks into the segments that have no fingerprints.
+A chain of more than `near_segments` has them of all segments but the newest and the lowest ones, which still change.
+With each commit the newest segment that lacks them gets them, while its pages are still at hand: its values are read
+back, and their fingerprints stored by their first byte, a *part* (`segment_fingerprints`). When as many as
+`section_segments` have theirs, they become a *section*: part by part, with each commit, what they have of it moves into
+`section_fingerprints`, by the first two bytes, a *bucket*: two bytes more and the segment. A search reads one bucket of
+each section, some four kilobytes, and one part of what is in no section yet; and it looks into the segments that have
+no fingerprints.
 
 It may look into too many segments, and never into too few, because of three rules. A segment has fingerprints of all
 of its rows or says that it has none (`segments.fingerprints`: -1 none, 0 its own, else the number of its section). What
@@ -49,6 +51,7 @@ __all__ = [
 
 NONE = -1  # `segments.fingerprints` of a segment without
 PARTS = 256
+SETTLED = 2  # segments behind the newest ones that have no fingerprints yet: a reorg would take them away again
 _SPAN = 1 << 16  # a section's segments are told apart by two bytes
 REMEDY = 'docs/reliability.md has the SQL that drops them, under "Segments"'
 GAP = 16  # segments between two that are looked into as well: that costs less than a query more
@@ -184,7 +187,8 @@ class FingerprintTexts:
         lowest, newest = f"(SELECT min(segment) {of_scope})", f"(SELECT max(segment) {of_scope})"
         self.without = (
             f"SELECT segment, first, last {of_scope} AND fingerprints = {NONE}"
-            f" AND segment > {lowest} AND segment <= {newest} - {two} ORDER BY segment LIMIT 1"
+            f" AND segment > {lowest} AND segment <= {newest} - {three} AND {newest} - {lowest} > {two}"
+            " ORDER BY segment DESC LIMIT 1"
         )
         self.with_own = f"SELECT segment {of_scope} AND fingerprints = 0 ORDER BY segment LIMIT {two}"
         self.put_own = (
@@ -283,7 +287,7 @@ def steps(mark: str, places: Iterable[tuple[tuple[int, int], int]], limits: Fing
 
 
 def _fingerprint_one(texts: FingerprintTexts, scope: int, near_segments: int) -> Steps:
-    for segment, first, last in (yield Ask(texts.without, (scope, near_segments))):
+    for segment, first, last in (yield Ask(texts.without, (scope, near_segments, min(near_segments, SETTLED)))):
         found = []
         for text in texts.read:
             found += [packed for (packed,) in (yield Ask(text, (scope, first, last)))]

@@ -11,7 +11,7 @@ SEGMENT_ROWS = 131_072  # some 270 busy blocks: each page of its part of an inde
 class FingerprintLimits(Struct, frozen=True):
     """Of what spares a search to look into each segment, see `store.fingerprints`."""
 
-    near_segments: int = 64  # that a search looks into before it asks: 0.6 ms. The newest so many have no fingerprints.
+    near_segments: int = 64  # that a search looks into before it asks: 0.6 ms. A store of fewer has no fingerprints.
     section_segments: int = 512  # a search reads a row of each section, of a chain of 22 million blocks 117 of 4 kB
     parts_at_once: int = 1  # that a commit moves: 240,000 fingerprints, some 0.1 s
 
