@@ -8,11 +8,12 @@ before there were segments: that is what a commit is compared with.
 `python -m bench.growth --long [sqlite | postgresql] [BLOCKS]` goes on to ten million logs. It stops after LONG_PIECE_S;
 the stores stay in `.bench/`, and are filled further when it is run again. Then it searches.
 
-`python -m bench.growth --segments COUNT` searches a small store that has so many segments more, without rows: what a
-search that finds nothing pays for each segment, as in a chain of that size. What their pages cost to read is not in it.
+`python -m bench.growth --segments COUNT` searches a small store that has so many segments more, without rows, but with
+fingerprints: what a search pays in a chain of that size. The pages of the segments that it looks into are not in it.
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -28,7 +29,7 @@ from tests.postgres import PostgresServer, binaries, running
 from tests.store.rows import SOURCE
 
 from bench.chain_rows import LOGS_PER_BLOCK, ChainRows
-from bench.searches import Plain, search, search_through_api
+from bench.searches import Plain, asked_buckets, search, search_through_api
 from tidelog.batch import INT_MAX, Batch, Rows
 from tidelog.chain.forks.position import Position, decode_position, encode_position
 from tidelog.chain.proof.known_chains import PROFILES
@@ -36,7 +37,7 @@ from tidelog.chain.proof.spec import encode_spec
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
-from tidelog.store.limits import PostgresLimits, SqliteLimits, StoreLimits
+from tidelog.store.limits import STORE_LIMITS, FingerprintLimits, PostgresLimits, SqliteLimits, StoreLimits
 
 ADDED = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
 _TOLD: dict[str, Any] = {"chain_id": 1, "profile": encode_spec(PROFILES[1])}
@@ -48,6 +49,8 @@ LONG_PIECE_S = 240.0
 LONG_FOLDER = Path(".bench/growth")
 REPORTS = 4  # of a short run
 LONG_REPORT_BLOCKS = 2_000
+MANY_FROM = 1_000_000  # the height of the first empty segment
+FINGERPRINTS = 120_000  # of a segment, by the rows of `chain_rows`
 WHOLE = StoreLimits(SqliteLimits(segment_rows=INT_MAX), PostgresLimits(segment_rows=INT_MAX))
 
 
@@ -152,12 +155,7 @@ async def short(blocks: int) -> None:
 
 
 async def many(count: int) -> None:
-    """Searches of small stores with so many empty segments more."""
-    bounds = "SELECT 1, 1000000 + n, 1000000 + n, 1000 + n, 0 FROM"
-    numbers = {
-        "sqlite": f"(WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c LIMIT {count}) SELECT n FROM c)",
-        "postgresql": f"generate_series(0, {count - 1}) AS n",
-    }
+    """Searches of small stores with so many empty segments more, which have fingerprints as full ones would."""
     programs = binaries()
     with tempfile.TemporaryDirectory(prefix="tidelog-bench-") as folder, ExitStack() as stack:
         urls = {"sqlite": f"sqlite:///{folder}/many.db"}
@@ -165,12 +163,26 @@ async def many(count: int) -> None:
             urls["postgresql"] = stack.enter_context(running(programs)).create_database()
         for backend, url in urls.items():
             print(f"{backend}, {count} empty segments")
+            blocks = SHORT_BLOCKS // 4
             store = await open_store(url, SystemRuntime())
-            await fill(store, sqlite_meter(), SHORT_BLOCKS // 4, SHORT_BLOCKS, float("inf"))
+            await fill(store, sqlite_meter(), blocks, SHORT_BLOCKS, float("inf"))
             client = await Plain.connect(url, writing=True)
-            await client.run(f"INSERT INTO segments (scope, first, last, segment, rows) {bounds} {numbers[backend]}")
+            near, size = STORE_LIMITS.postgres.fingerprints.near_segments, FingerprintLimits().section_segments
+            sections = max(0, count - near) // size
+            states = [1 + n // size if n < sections * size else -1 for n in range(count)]
+            bounds = [(1, MANY_FROM + n, MANY_FROM + n, 1_000 + n, 0, state) for n, state in enumerate(states)]
+            await client.insert("segments", "scope, first, last, segment, rows, fingerprints", bounds)
+            await client.insert(
+                "sections", "scope, section, first, parts", [(1, 1 + n, 1_000 + n * size, 256) for n in range(sections)]
+            )
+            bucket_bytes = 4 * size * FINGERPRINTS // 65_536
+            buckets = sorted(asked_buckets(blocks))
+            for section in range(1, sections + 1):
+                made = [(1, section, bucket, os.urandom(bucket_bytes)) for bucket in buckets]
+                await client.insert("section_fingerprints", "scope, section, bucket, fingerprints", made)
+            await client.run("ANALYZE segments" if backend == "postgresql" else "SELECT 1")
             await client.close()
-            await search(store, url, SHORT_BLOCKS // 4)
+            await search(store, url, blocks)
             await store.close()
 
 

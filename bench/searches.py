@@ -23,10 +23,11 @@ from tidelog.chain.reading.log_search import select_logs
 from tidelog.chain.reading.transaction_search import select_transactions
 from tidelog.chain.rows.tables import LOGS, TRANSACTIONS
 from tidelog.store import Snapshot, Store
+from tidelog.store.fingerprints import fingerprint
 
-__all__ = ["Plain", "search", "search_through_api"]
+__all__ = ["Plain", "asked_buckets", "search", "search_through_api"]
 
-SEARCHES = 300
+SEARCHES = 200
 PAGE = 50
 SPAN = 10_000  # blocks that the API searches by default
 EVENT = (
@@ -69,6 +70,24 @@ def rare_sender(number: int) -> bytes:
 
 def absent(number: int) -> bytes:
     return address_of(ABSENT + number)
+
+
+def asked_buckets(blocks: int) -> set[int]:
+    """Where the fingerprints of all that `search` looks for would be."""
+    known = Known(blocks)
+    asked: dict[tuple[str, str], tuple[Callable[[int], bytes], ...]] = {
+        ("logs", "address"): (common, rare_contract, absent),
+        ("logs", "topic0"): (known.topic, no_such),
+        ("transactions", "from_address"): (common, rare_sender, absent),
+        ("transactions", "hash"): (known.hash, no_such),
+    }
+    found = [
+        fingerprint(table, column, value(number))
+        for (table, column), values in asked.items()
+        for value in values
+        for number in range(SEARCHES)
+    ]
+    return {int.from_bytes(each[:2], "big") for each in found if each is not None}
 
 
 async def search(store: Store, url: str, blocks: int, *, plain: bool = True) -> None:
@@ -249,6 +268,16 @@ class Plain:
             return self._sqlite.execute(text, (value,)).fetchall()
         assert self._postgres is not None
         return await self._postgres.fetch(text, value)
+
+    async def insert(self, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+        """Rows, in a transaction."""
+        if self._sqlite is not None:
+            marks = ", ".join("?" * (columns.count(",") + 1))
+            with self._sqlite:
+                self._sqlite.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+            return
+        assert self._postgres is not None
+        await self._postgres.copy_records_to_table(table, records=rows, columns=columns.split(", "))
 
     async def run(self, text: str) -> None:
         """A statement without rows."""
