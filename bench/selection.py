@@ -10,8 +10,11 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from tests.postgres import PostgresServer, binaries, running
 
 from bench.beside import Run, in_turns, measured
 from bench.chain import node
@@ -39,6 +42,21 @@ def asked(url: str) -> Asked:
         return Asked(*json.load(answer))
 
 
+def plain_logs(url: str, last: int) -> tuple[int, int]:
+    """The bytes of eth_getLogs for the selection, and of a header of each block that it names."""
+
+    def ask(method: str, *params: Any) -> bytes:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(url, body, {"content-type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            found: bytes = answer.read()
+        return found
+
+    said = ask("eth_getLogs", {"fromBlock": "0x0", "toBlock": hex(last), "address": f"0x{RARE.hex()}"})
+    numbers = sorted({log["blockNumber"] for log in json.loads(said)["result"]})
+    return len(said), sum(len(ask("eth_getBlockByNumber", number, False)) for number in numbers)
+
+
 def sync(url: str, db: str, last: int, *more: str) -> Run:
     command = [sys.executable, "-m", "tidelog", "chain", "sync", "--rpc", url, "--db", db, "--to", str(last), *more]
     return measured(command)
@@ -47,7 +65,11 @@ def sync(url: str, db: str, last: int, *more: str) -> Run:
 def compared(blocks: int, rounds: int) -> None:
     print(f"\n{blocks} blocks of 120 transactions and 360 logs, one in fifty with a log that is selected")
     print(f"  {compiled.core().said}")
-    with tempfile.TemporaryDirectory() as folder, node(blocks, "rare") as url:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = stack.enter_context(node(blocks, "rare"))
+        programs = binaries()
+        server = None if programs is None else stack.enter_context(running(programs))
 
         def selecting(evidence: str) -> tuple[str, str]:
             file = Path(folder) / f"{evidence}.toml"
@@ -56,31 +78,42 @@ def compared(blocks: int, rounds: int) -> None:
 
         used: dict[str, Asked] = {}
 
-        def contender(name: str, last: int, *more: str) -> Callable[[int], Run]:
+        def contender(name: str, last: int, *more: str, postgres: PostgresServer | None = None) -> Callable[[int], Run]:
             def work(turn: int) -> Run:
+                db = f"sqlite:///{folder}/{name.replace(' ', '-')}-{turn}.db"
+                if postgres is not None:
+                    db = postgres.create_database()
                 before = asked(url)
-                run = sync(url, f"sqlite:///{folder}/{name.replace(' ', '-')}-{turn}.db", last, *more)
+                run = sync(url, db, last, *more)
                 after = asked(url)
                 used[name] = Asked(after.calls - before.calls, after.size - before.size)
                 return run
 
             return work
 
-        found = in_turns(
-            {
-                "whole": contender("whole", blocks),
-                "proven": contender("proven", blocks, *selecting("proven")),
-                "asked": contender("asked", blocks, *selecting("asked")),
-                "start": contender("start", 1, *selecting("proven")),
-            },
-            rounds,
-        )
-    start = found.pop("start")
-    whole = found["whole"]
+        contenders = {}
+        for backend, postgres in (("SQLite", None), *([("PostgreSQL", server)] if server is not None else [])):
+            for what, more in (("whole", ()), ("proven", selecting("proven")), ("asked", selecting("asked"))):
+                name = f"{backend}, {what}"
+                contenders[name] = contender(name, blocks, *more, postgres=postgres)
+            name = f"{backend}, start"
+            contenders[name] = contender(name, 1, *selecting("proven"), postgres=postgres)
+        found = in_turns(contenders, rounds)
+        plain, headers = plain_logs(url, blocks)
+    if server is None:
+        print("  PostgreSQL is not measured: its test package is not installed")
+    print(f"  eth_getLogs alone {plain / 1e6:.2f} MB, and a header of each block with a match {headers / 1e6:.2f} MB")
     for name, run in found.items():
+        backend, what = name.split(", ")
+        if what == "start":
+            continue
+        start, whole = found[f"{backend}, start"], found[f"{backend}, whole"]
         wall_s, cpu_s = run.wall_s - start.wall_s, run.cpu_s - start.cpu_s
+        if min(wall_s, cpu_s) <= 0:
+            print(f"  {name:20}no longer than its start   {used[name].calls} calls, {used[name].size / 1e6:.1f} MB")
+            continue
         print(
-            f"  {name:12}{blocks / wall_s:8.0f} blocks/s {(whole.wall_s - start.wall_s) / wall_s:6.1f}"
+            f"  {name:20}{blocks / wall_s:8.0f} blocks/s {(whole.wall_s - start.wall_s) / wall_s:6.1f}"
             f"   {cpu_s / blocks * 1000:6.2f} ms of processor time a block {(whole.cpu_s - start.cpu_s) / cpu_s:6.1f}"
             f"   {used[name].calls} calls, {used[name].size / 1e6:.1f} MB",
             flush=True,
