@@ -11,7 +11,7 @@ SEGMENT_ROWS = 131_072  # some 270 busy blocks: each page of its part of an inde
 class FingerprintLimits(Struct, frozen=True):
     """Of what spares a search to look into each segment, see `store.fingerprints`."""
 
-    near_segments: int = 64  # that a search looks into before it asks: 0.6 ms. A store of fewer has no fingerprints.
+    near_segments: int = 128  # that a search looks into before it asks: a millisecond. A store of fewer has none.
     section_segments: int = 512  # a search reads a row of each section, of a chain of 22 million blocks 117 of 4 kB
     parts_at_once: int = 1  # that a commit moves: 240,000 fingerprints, some 0.1 s
 
@@ -37,7 +37,7 @@ class PostgresLimits(Struct, frozen=True):
     read_patience_s: float = 10.0  # a restart of the server takes some seconds
     readers_max: int = 4  # snapshots at once: a server has a hundred connections for everybody. Others wait.
     segment_rows: int = SEGMENT_ROWS  # of a full segment, see `store.segments`
-    fingerprints: FingerprintLimits = FingerprintLimits(near_segments=128)  # a query more costs as much as looking
+    fingerprints: FingerprintLimits = FingerprintLimits()
     waiting_first_s: float = 3.0  # until the log says for whom a write waits: longer than any usual commit
     waiting_every_s: float = 10.0  # ... and says it again
     statistics_rows: int = 20_000  # committed between looks whether the planner's statistics are outdated
