@@ -1,6 +1,7 @@
 """`tidelog demo`: it plays to its end, and says what was proven."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from tests.cli.conftest import Cli
 from tests.command import Running, tidelog, until
 from tests.patience import HANGS_S
 from tests.ports import reserved_port
+from tidelog.cli.demo import MARK
+from tidelog.filelock import FileLock
 
 FOLDER = "demo-out"
 DEMO_S = 840.0  # it plays for half a minute; what else runs on the machine slows it down
@@ -107,6 +110,24 @@ def test_demo_leaves_a_folder_alone_that_it_did_not_make(tmp_path: Path, cli: Cl
     assert done.code == 2
     assert done.err == f"tidelog: --folder {tmp_path} is not empty, and was not made by an earlier demo\n"
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path, cli: Cli) -> None:
+    with FileLock(str(tmp_path / MARK)) as other:
+        assert other.take()
+        (tmp_path / "chain.db").write_text("the other's")
+        done = cli("demo", "--folder", str(tmp_path))
+    assert done.code == 2
+    assert done.err == (
+        f"tidelog: --folder {tmp_path} is another demo's, process {os.getpid()}: end it, or name another folder\n"
+    )
+    assert (tmp_path / "chain.db").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "file").touch()
+    done = cli("demo", "--folder", str(tmp_path / "file" / "demo"))
+    assert (done.code, done.err) == (2, f"tidelog: --folder {tmp_path}/file/demo cannot be made: Not a directory\n")
 
 
 def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:

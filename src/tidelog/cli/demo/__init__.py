@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 from tidelog.errors import ConfigError
+from tidelog.filelock import FileLock
 
 __all__ = ["demo"]
 
-MARK = ".tidelog-demo"  # in a folder that a demo made, and may make again
+MARK = ".tidelog-demo"  # in a folder that a demo made, and may make again; locked while one is in it
 
 
 def demo(*, folder: Path = Path("demo-out"), keep: bool = False, live: bool = False, port: int = 8420) -> None:
@@ -24,22 +25,38 @@ def demo(*, folder: Path = Path("demo-out"), keep: bool = False, live: bool = Fa
     """
     from tidelog.runtime import run
 
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
-        raise ConfigError(f"--folder {folder} is not empty, and was not made by an earlier demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch()
-    if live:
-        run(_show(folder, port))
+    with _emptied(folder):
+        run(_show(folder, port) if live else _play(folder))
         if not keep:
             shutil.rmtree(folder)
-        return
-    run(_play(folder))
-    if keep:
+    if keep and not live:
         print(f"\nThe stores are in {folder}: try `tidelog chain status --db sqlite:///{folder}/chain.db`")
         print(f"or `tidelog market trades BTC/USD --db sqlite:///{folder}/market.db`")
-    else:
-        shutil.rmtree(folder)
+
+
+def _emptied(folder: Path) -> FileLock:
+    """The lock of a demo's folder, in which there is nothing else.
+
+    Raises:
+        ConfigError: it is not a demo's, cannot be made, or another demo is in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--folder {folder} cannot be made: {error.strerror}") from None
+    if any(folder.iterdir()) and not (folder / MARK).exists():
+        raise ConfigError(f"--folder {folder} is not empty, and was not made by an earlier demo")
+    lock = FileLock(str(folder / MARK))
+    if not lock.take():
+        raise ConfigError(
+            f"--folder {folder} is another demo's, process {lock.holder()}: end it, or name another folder"
+        )
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARK:
+            path.unlink()
+    return lock
 
 
 async def _show(folder: Path, port: int) -> None:
