@@ -14,7 +14,7 @@ from tests.chain.answers import simulated
 from tests.chain.test_native_stored import stored
 from tests.conftest import SHARED
 from tests.market.stretches import MadeUp
-from tidelog.batch import encode_row
+from tidelog.batch import Column, Kind, Row, Table, encode_row
 from tidelog.chain.rows.tables import TRANSACTIONS
 from tidelog.market.book.levels import Book, Precision
 from tidelog.market.events import BookDelta, BookSnapshot
@@ -22,6 +22,7 @@ from tidelog.market.kraken import v1, v2
 from tidelog.market.kraken.checksum import ChecksumProof, checksum_of
 from tidelog.market.projection.rows import decimal_text
 from tidelog.sim.node.chain.block_builder import FORKS
+from tidelog.store.postgres.copying import streams
 
 SIZE_MAX = 64 * 1024  # of an answer: each step of the search reads all of one
 FRAMES, FRAMES_AT_ONCE, GROUPS = 120, 6, 20  # of a feed: as each step reads all of what it tries, a few at once
@@ -118,17 +119,32 @@ def packed() -> Iterator[bytes]:
         yield bytes([len(group[0])]) + b"".join(map(encode_row, group))
 
 
+def copies() -> Iterator[bytes]:
+    """Streams of binary COPY, of the target's columns."""
+    kinds = (Kind.INT, Kind.UINT64, Kind.UINT256, Kind.TEXT, Kind.BYTES)
+    table = Table("t", tuple([Column(kind.value, kind, nullable=True) for kind in kinds]), key=("int",))
+    rng = random.Random(1)
+    for count in range(4):
+        rows: list[Row] = [
+            (place // 2, rng.randrange(2**64), rng.randbytes(32), "x" * place, None if place else rng.randbytes(40))
+            for place in range(count)
+        ]
+        yield from (b"".join(stream) for _, stream in streams(table, rows) if stream is not None)
+
+
 def write(folder: Path) -> None:
     """Write a folder for each target."""
     frames = folder / "frames"
     frames.mkdir(parents=True, exist_ok=True)
     for i, feed in enumerate(feeds()):
         (frames / str(i)).write_bytes(feed)
-    answers, items, tables = (folder / name for name in ("answers", "items", "packed"))
-    for made in (answers, items, tables):
+    answers, items, tables, copied = (folder / name for name in ("answers", "items", "packed", "copies"))
+    for made in (answers, items, tables, copied):
         made.mkdir(parents=True, exist_ok=True)
     for i, content in enumerate(packed()):
         (tables / str(i)).write_bytes(content)
+    for i, content in enumerate(copies()):
+        (copied / str(i)).write_bytes(content)
     for i, (block, receipts) in enumerate(pairs()):
         if len(block) + len(receipts) <= SIZE_MAX:
             (answers / str(i)).write_bytes(CHECKS[i % len(CHECKS)] + block + b"\0" + receipts)

@@ -1,7 +1,8 @@
 """Rows on their way to PostgreSQL: what the compiled core lays out is, byte for byte, what asyncpg would send."""
 
 import struct
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from tests.chain.native import needs_core
 from tidelog import compiled
 from tidelog.batch import Column, Kind, Piece, Pieces, Row, Table, encode_row
-from tidelog.store.postgres.copying import portions, streams
+from tidelog.store.postgres import copying
+from tidelog.store.postgres.copying import copied, copy_query, portions, streams
 from tidelog.store.postgres.uint256 import encode_numeric
 
 KINDS = (Kind.INT, Kind.UINT64, Kind.NUMBER, Kind.TEXT, Kind.BYTES, Kind.UINT256)
@@ -27,12 +29,25 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 ROWS = st.lists(st.tuples(*[st.none() | VALUES[kind] for kind in KINDS]), min_size=1, max_size=4)
 
 
-def as_asyncpg_sends(rows: list[Row]) -> bytes:
+Portions: TypeAlias = Iterable[tuple[list[Row], Iterable[bytes] | None]]
+
+
+def joined(portions: Portions) -> list[tuple[list[Row], bytes | None]]:
+    """Portions, each stream as the server gets it."""
+    return [(records, None if stream is None else b"".join(stream)) for records, stream in portions]
+
+
+def sent(table: Table, rows: Iterable[Row], **limits: int) -> list[tuple[list[Row], bytes | None]]:
+    """The portions of rows."""
+    return joined(streams(table, rows, **limits))
+
+
+def as_asyncpg_sends(rows: list[Row], kinds: Sequence[Kind] = KINDS) -> bytes:
     """The format of the server's manual, and the codecs of asyncpg and of our NUMERIC."""
     out = [b"PGCOPY\n\xff\r\n\0", struct.pack("!ii", 0, 0)]
     for row in rows:
-        out.append(struct.pack("!h", len(KINDS)))
-        for kind, value in zip(KINDS, row, strict=True):
+        out.append(struct.pack("!h", len(kinds)))
+        for kind, value in zip(kinds, row, strict=True):
             content = None if value is None else _sent(kind, value)
             out.append(struct.pack("!i", -1) if content is None else struct.pack("!i", len(content)) + content)
     return b"".join([*out, struct.pack("!h", -1)])
@@ -49,7 +64,7 @@ def _sent(kind: Kind, value: Any) -> bytes:
 @needs_core
 @given(ROWS)
 def test_a_stream_is_what_asyncpg_would_send(rows: list[Row]) -> None:
-    assert list(streams(TABLE, rows)) == [(rows, as_asyncpg_sends(rows))]
+    assert sent(TABLE, rows) == [(rows, as_asyncpg_sends(rows))]
 
 
 @needs_core
@@ -64,7 +79,7 @@ def test_a_stream_is_what_asyncpg_would_send(rows: list[Row]) -> None:
 def test_what_the_core_cannot_lay_out_is_left_to_asyncpg(place: int, value: Any) -> None:
     good: Row = (1, 2, 3, "x", b"y", bytes(32))
     odd = tuple([value if at == place else each for at, each in enumerate(good)])
-    found = list(streams(TABLE, iter([good, odd, good])))
+    found = sent(TABLE, iter([good, odd, good]))
     assert found == [([good, odd], None), ([good], as_asyncpg_sends([good]))]
 
 
@@ -82,14 +97,30 @@ def encoded(pieces: list[list[Row]]) -> Pieces:
 @needs_core
 @given(st.lists(st.lists(UNSIGNED, max_size=3), max_size=4), st.integers(1, 600))
 def test_encoded_rows_are_laid_out_without_tuples(pieces: list[list[Row]], bytes_max: int) -> None:
-    found = list(streams(TABLE, encoded(pieces), bytes_max=bytes_max))
+    found = sent(TABLE, encoded(pieces), bytes_max=bytes_max)
     rows = [row for piece in pieces for row in piece]
     longest = max((len(as_asyncpg_sends([row])) for row in rows), default=0)
     assert all(records == [] for records, _ in found)
-    sent = [stream[19:-2] for _, stream in found if stream is not None]
-    assert len(sent) == len(found)
-    assert b"".join(sent) == as_asyncpg_sends(rows)[19:-2]
-    assert all(len(stream) <= bytes_max + longest for stream in sent)
+    bodies = [stream[19:-2] for _, stream in found if stream is not None]
+    assert len(bodies) == len(found)
+    assert b"".join(bodies) == as_asyncpg_sends(rows)[19:-2]
+    assert all(len(body) <= bytes_max + longest for body in bodies)
+
+
+@needs_core
+def test_a_stream_of_encoded_rows_is_laid_out_as_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "PIECE_BYTES", 100)
+    good: Row = (1, 2, 3, "x", b"y", bytes(32))
+    odd: Row = (2**63, 2, 3, "x", b"y", bytes(32))
+    rows = encoded([[good], [good] * 3, [good, odd, good]])
+    portions = streams(TABLE, rows)
+    records, stream = next(portions)
+    assert records == []
+    assert stream is not None
+    parts = list(stream)
+    assert len(parts) > 2
+    assert b"".join(parts) == as_asyncpg_sends([good] * 4), "up to the part that has one which does not fit"
+    assert joined(portions) == sent(TABLE, [good, odd, good])
 
 
 @needs_core
@@ -98,21 +129,69 @@ def test_encoded_rows_that_do_not_fit_are_left_to_asyncpg(place: int, value: Any
     good: Row = (1, 2, 3, "x", b"y", bytes(32))
     odd = tuple([value if at == place else each for at, each in enumerate(good)])
     pieces = encoded([[good], [good, odd], [good, good]])
-    found = list(streams(TABLE, pieces))
+    found = sent(TABLE, pieces)
     assert found == [([good, good, odd], None), ([good, good], as_asyncpg_sends([good, good]))]
-    at_once = list(streams(TABLE, pieces, bytes_max=1))
+    at_once = sent(TABLE, pieces, bytes_max=1)
     assert at_once[:2] == [([], as_asyncpg_sends([good]))] * 2
     assert at_once[2:] == [([odd], None), *[([good], as_asyncpg_sends([good]))] * 2]
 
 
 def test_portions_are_bounded_and_hold_every_row() -> None:
     rows: list[Row] = [(place, 2, 3, "x" * 20, b"y" * 60, bytes(32)) for place in range(9)]
-    for found in (list(portions(rows, bytes_max=300)), [records for records, _ in streams(TABLE, rows, bytes_max=300)]):
+    for found in (list(portions(rows, bytes_max=300)), [records for records, _ in sent(TABLE, rows, bytes_max=300)]):
         assert [row for records in found for row in records] == rows
         assert 1 < len(found) < len(rows)
-    assert list(streams(TABLE, [])) == []
+    assert sent(TABLE, []) == []
 
 
 def test_a_table_with_a_kind_that_the_core_does_not_know_is_left_to_asyncpg() -> None:
     signed = Table("s", (Column("a", Kind.INT256),), key=("a",))
-    assert list(streams(signed, [(-1,)])) == [([(-1,)], None)]
+    assert sent(signed, [(-1,)]) == [([(-1,)], None)]
+
+
+# -- read back --------------------------------------------------------------------------------------------------------
+
+BLOCKWISE = Table(
+    "b",
+    (Column("scope", Kind.INT), Column("height", Kind.INT), *TABLE.columns),
+    key=("scope", "height", "int"),
+    scope="scope",
+    height="height",
+)
+OF_BLOCKS = (Kind.INT, Kind.INT, *KINDS)
+
+
+@needs_core
+@given(
+    st.lists(st.tuples(st.integers(0, 5), UNSIGNED), max_size=8).map(lambda rows: sorted(rows, key=lambda row: row[0]))
+)
+def test_what_was_copied_is_read_block_by_block(found: list[tuple[int, Row]]) -> None:
+    rows: list[Row] = [(1, height, *row) for height, row in found]
+    pieces = copied(BLOCKWISE, 1, as_asyncpg_sends(rows, OF_BLOCKS))
+    assert pieces is not None
+    assert list(pieces) == rows
+    heights = [piece.height for piece in pieces.pieces]
+    assert heights == sorted({height for height, _ in found}), "each of them once"
+    assert all(row[:2] == (piece.scope, piece.height) for piece in pieces.pieces for row in piece.rows)
+    assert all(piece.rows.packed == b"".join(map(encode_row, piece.rows)) for piece in pieces.pieces)  # type: ignore[attr-defined]
+
+
+@needs_core
+@pytest.mark.parametrize(("place", "value"), [(0, -1), (2, -1), (3, 2**64), (4, 2**200)])
+def test_a_value_that_no_row_of_the_core_has_is_read_row_by_row(place: int, value: int) -> None:
+    good: Row = (1, 7, 1, 2, 3, "x", b"y", bytes(32))
+    odd = tuple([value if at == place else each for at, each in enumerate(good)])
+    assert copied(BLOCKWISE, 1, as_asyncpg_sends([good], OF_BLOCKS)) is not None
+    assert copied(BLOCKWISE, 1, as_asyncpg_sends([good, odd], OF_BLOCKS)) is None
+
+
+def test_only_what_the_core_knows_is_copied() -> None:
+    query = copy_query(BLOCKWISE, 1, 2, 30)
+    if compiled.core().module is None:
+        assert query is None
+    else:
+        assert query is not None
+        assert query.endswith(
+            'WHERE "scope" = 1 AND "height" >= 2 AND "height" <= 30 ORDER BY "scope", "height", "int"'
+        )
+    assert copy_query(TABLE, 1, 2, 30) is None, "its rows are of no block"

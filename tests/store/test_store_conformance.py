@@ -19,6 +19,7 @@ from tests.patience import HANGS_S
 from tests.store.conftest import Opener
 from tests.store.rows import SOURCE, Chain, block_rows, extreme_row, make_row
 from tests.system.sql import Sql
+from tidelog import compiled
 from tidelog.batch import (
     INT_MAX,
     NUMBER_MAX,
@@ -437,6 +438,8 @@ class TestSnapshot:
                 assert [row for piece in pieces.pieces for row in piece.rows] == rows
                 assert [(piece.scope, piece.height) for piece in pieces.pieces] == [(1, n) for n in range(3, 31)]
                 assert all(row[height] == piece.height for piece in pieces.pieces for row in piece.rows)
+                module = compiled.core().module
+                assert module is None or all(isinstance(piece.rows, module.Rows) for piece in pieces.pieces)
             assert not (await snapshot.pieces(LOGS, scope=2, low=0, high=99)).pieces
 
     async def test_no_reader_ever_sees_a_half_state(self, opener: Opener) -> None:

@@ -1,8 +1,11 @@
-//! Rows as PostgreSQL's binary COPY takes them.
+//! Rows as PostgreSQL's binary COPY takes them, and gives them.
 //!
 //! A stream is a head, then each row as the count of its fields and each field as its length and its bytes, then an end.
 //! A NUMERIC is `numeric_send`'s: the count of its digits in base 10,000, the power of the first one, sign and scale,
 //! then the digits, without zeros at the end.
+
+use crate::chain::rows::{Rows, Value, encode_bytes, encode_head, encode_int, encode_null, encode_text};
+use std::str::from_utf8;
 
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"; // the signature, no flags, no extension
 const END: [u8; 2] = (-1i16).to_be_bytes();
@@ -110,9 +113,142 @@ fn base_10_000(value: &[u8; 32], digits: &mut [u16; DIGITS_MAX]) -> usize {
     }
 }
 
+/// What a column is stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    Int,
+    /// NUMERIC, of an integer of 64 bits without a sign.
+    Wide,
+    /// NUMERIC, of 256 bits.
+    Numeric,
+    Text,
+    Bytes,
+}
+
+impl Column {
+    /// By the letter that stands for it.
+    pub fn of(letter: u8) -> Option<Column> {
+        Some(match letter {
+            b'i' => Column::Int,
+            b'w' => Column::Wide,
+            b'n' => Column::Numeric,
+            b't' => Column::Text,
+            b'b' => Column::Bytes,
+            _ => return None,
+        })
+    }
+
+    /// A field as the value of a row; a number of 256 bits is written to `wide`. None if there is no such value.
+    fn read<'a>(self, field: &'a [u8], wide: &'a mut [u8; 32]) -> Option<Value<'a>> {
+        Some(match self {
+            Column::Int => Value::Int(u64::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok()?),
+            Column::Wide => {
+                let number = read_numeric(field)?;
+                let (high, low) = number.split_last_chunk::<8>()?;
+                high.iter().all(|byte| *byte == 0).then_some(Value::Int(u64::from_be_bytes(*low)))?
+            }
+            Column::Numeric => {
+                *wide = read_numeric(field)?;
+                Value::Number(wide)
+            }
+            Column::Text => Value::Text(from_utf8(field).ok()?),
+            Column::Bytes => Value::Bytes(field),
+        })
+    }
+}
+
+/// An integer of 256 bits without a sign, big-endian; None for any other NUMERIC.
+fn read_numeric(field: &[u8]) -> Option<[u8; 32]> {
+    let (head, digits) = field.split_first_chunk::<8>()?;
+    let [count, weight, sign, scale] = [0, 2, 4, 6].map(|at| u16::from_be_bytes([head[at], head[at + 1]]));
+    let (digits, rest) = digits.as_chunks::<2>();
+    let zeros = if count == 0 { 0 } else { (usize::from(weight) + 1).checked_sub(digits.len())? };
+    if !rest.is_empty() || digits.len() != usize::from(count) || sign != 0 || scale != 0 || zeros > DIGITS_MAX {
+        return None;
+    }
+    let mut limbs = [0u64; 4]; // the lowest first
+    for digit in digits.iter().map(|digit| u16::from_be_bytes(*digit)).chain(std::iter::repeat_n(0, zeros)) {
+        let mut carry = u128::from(digit);
+        for limb in &mut limbs {
+            let product = u128::from(*limb) * u128::from(BASE) + carry;
+            (*limb, carry) = (product as u64, product >> 64);
+        }
+        if carry != 0 || u64::from(digit) >= BASE {
+            return None;
+        }
+    }
+    let mut out = [0u8; 32];
+    for (bytes, limb) in out.as_chunks_mut::<8>().0.iter_mut().zip(limbs.iter().rev()) {
+        *bytes = limb.to_be_bytes();
+    }
+    Some(out)
+}
+
+/// Rows of one height.
+pub struct Piece {
+    pub height: u64,
+    pub rows: Rows,
+}
+
+/// The rows of a stream by their heights, which stand in the column at `height` and ascend.
+///
+/// None for a stream that is no COPY of such columns, and for one with a value that no row of the chain has.
+pub fn read(stream: &[u8], columns: &[Column], height: usize) -> Option<Vec<Piece>> {
+    let fields = u16::try_from(columns.len()).ok()?;
+    let (mut left, mut pieces) = (stream.strip_prefix(HEAD)?, Vec::new());
+    let (mut encoded, mut ends, mut current) = (Vec::new(), Vec::new(), None);
+    while left != END {
+        left = left.strip_prefix(&fields.to_be_bytes())?;
+        let begins = encoded.len();
+        encode_head(&mut encoded, fields);
+        let mut found = None;
+        for (place, column) in columns.iter().enumerate() {
+            let (size, behind) = left.split_first_chunk::<4>()?;
+            let Ok(size) = usize::try_from(i32::from_be_bytes(*size)) else {
+                encode_null(&mut encoded);
+                left = behind;
+                continue;
+            };
+            let (field, behind) = behind.split_at_checked(size)?;
+            left = behind;
+            let mut wide = [0u8; 32];
+            match column.read(field, &mut wide)? {
+                Value::Int(value) => {
+                    encode_int(&mut encoded, value);
+                    if place == height {
+                        found = Some(value);
+                    }
+                }
+                Value::Text(text) => encode_text(&mut encoded, text),
+                Value::Bytes(bytes) | Value::Number(bytes) => encode_bytes(&mut encoded, bytes),
+                Value::Null => encode_null(&mut encoded),
+            }
+        }
+        let found = found?;
+        match current {
+            Some(height) if height != found => {
+                let next = encoded.split_off(begins);
+                let rows = Rows::packed_at(std::mem::replace(&mut encoded, next), std::mem::take(&mut ends))?;
+                pieces.push(Piece { height, rows });
+                if found < height {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        current = Some(found);
+        ends.push(encoded.len());
+    }
+    if let Some(height) = current {
+        pieces.push(Piece { height, rows: Rows::packed_at(encoded, ends)? });
+    }
+    Some(pieces)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Copy, HEAD};
+    use super::{Column, Copy, HEAD, Piece, read};
+    use crate::chain::rows::Value;
 
     fn numeric(value: &[u8; 32]) -> Vec<u8> {
         let mut copy = Copy::new(1);
@@ -140,6 +276,86 @@ mod tests {
         assert_eq!(small(u64::MAX), [5, 4, 0, 0, 1844, 6744, 737, 955, 1615]);
         assert_eq!(numeric(&[0xff; 32]).len(), 8 + 2 * 20 + 2);
         assert_eq!(numeric(&[0xff; 32])[8..12], [0, 11, 0x16, 0xa0]); // 11, 5792 ..
+    }
+
+    type Row<'a> = (i64, Option<&'a [u8; 32]>, &'a str, &'a [u8]);
+
+    fn written(rows: &[Row<'_>]) -> Vec<u8> {
+        let mut copy = Copy::new(4);
+        for (height, number, text, bytes) in rows {
+            copy.row();
+            copy.int8(*height);
+            match number {
+                Some(number) => copy.numeric256(number),
+                None => copy.null(),
+            }
+            assert!(copy.bytes(text.as_bytes()) && copy.bytes(bytes));
+        }
+        copy.end()
+    }
+
+    const COLUMNS: [Column; 4] = [Column::Int, Column::Numeric, Column::Text, Column::Bytes];
+
+    #[test]
+    fn what_was_written_is_read_back_height_by_height() {
+        let (mut round, mut small) = ([0u8; 32], [0u8; 32]);
+        (round[29], round[30], round[31], small[31]) = (0x98, 0x96, 0x80, 7); // 10,000,000: its last digits are zeros
+        let most = [0xff; 32];
+        let given: [Row<'_>; 5] = [
+            (3, Some(&most), "a", b"x"),
+            (3, Some(&round), "", b""),
+            (4, None, "b", b"y"),
+            (300, Some(&small), "c", &[0xff; 300]),
+            (300, Some(&[0; 32]), "d", b"z"),
+        ];
+        let pieces = read(&written(&given), &COLUMNS, 0).expect("a stream");
+        assert_eq!(
+            pieces.iter().map(|piece| (piece.height, piece.rows.len())).collect::<Vec<_>>(),
+            [(3, 2), (4, 1), (300, 2)]
+        );
+        let rows = pieces.iter().flat_map(|Piece { rows, .. }| (0..rows.len()).filter_map(|place| rows.values(place)));
+        for ((height, number, text, bytes), row) in given.iter().zip(rows) {
+            let number = number.map_or(Value::Null, |number| Value::Bytes(number));
+            let wanted = [Value::Int(*height as u64), number, Value::Text(text), Value::Bytes(bytes)];
+            assert_eq!(row.collect::<Vec<_>>(), wanted);
+        }
+        assert_eq!(read(&written(&[]), &COLUMNS, 0).map(|pieces| pieces.len()), Some(0));
+    }
+
+    #[test]
+    fn what_is_no_such_stream_is_refused() {
+        let whole = written(&[(3, Some(&[1; 32]), "a", b"x"), (4, None, "b", b"y")]);
+        for size in 0..whole.len() {
+            assert!(read(&whole[..size], &COLUMNS, 0).is_none(), "{size}");
+        }
+        let [int, _, text, bytes] = COLUMNS;
+        assert!(read(&whole, &[int, int, text, bytes], 0).is_none(), "a number as an integer");
+        assert!(read(&whole, &[int, Column::Wide, text, bytes], 0).is_none(), "beyond 64 bits");
+        assert!(read(&whole, &COLUMNS[..3], 0).is_none(), "fewer columns");
+        assert!(read(&whole, &COLUMNS, 2).is_none(), "no height");
+        assert!(read(&written(&[(4, None, "", b""), (3, None, "", b"")]), &COLUMNS, 0).is_none(), "out of order");
+        assert!(read(&written(&[(-1, None, "", b"")]), &COLUMNS, 0).is_none(), "below zero");
+        let numeric = |words: [u16; 5]| {
+            let field: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+            let mut copy = Copy::new(2);
+            copy.row();
+            copy.int8(1);
+            assert!(copy.bytes(&field));
+            let pieces = read(&copy.end(), &[Column::Int, Column::Wide], 0)?;
+            if let Some(Value::Int(number)) = pieces[0].rows.values(0)?.nth(1) { Some(number) } else { None }
+        };
+        assert_eq!(numeric([1, 1, 0, 0, 12]), Some(120_000));
+        for (words, why) in [
+            ([1, 0, 0x4000, 0, 1], "a sign"),
+            ([1, 0, 0xc000, 0, 1], "no number"),
+            ([1, 0, 0, 2, 1], "decimals"),
+            ([1, 0xffff, 0, 0, 1], "below one"),
+            ([2, 1, 0, 0, 1], "a digit is missing"),
+            ([1, 0, 0, 0, 10_000], "no digit"),
+            ([1, 30, 0, 0, 1], "beyond 256 bits"),
+        ] {
+            assert!(numeric(words).is_none(), "{why}");
+        }
     }
 
     #[test]

@@ -4,29 +4,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyIterator, PyList, PyString, PyTuple};
 use tidelog_pure::chain::rows::{Rows as PureRows, Value};
-use tidelog_pure::copy::Copy;
+use tidelog_pure::copy::{Column, Copy, read};
+use tidelog_pure::fault::guarded;
 
 use crate::rows::Rows;
 
-/// What a column is stored as.
-#[derive(Clone, Copy)]
-enum Column {
-    Int,
-    Numeric,
-    Text,
-    Bytes,
-}
-
-impl Column {
-    fn of(letter: u8) -> PyResult<Column> {
-        match letter {
-            b'i' => Ok(Column::Int),
-            b'n' => Ok(Column::Numeric),
-            b't' => Ok(Column::Text),
-            b'b' => Ok(Column::Bytes),
-            other => Err(PyValueError::new_err(format!("no kind of column: {other}"))),
-        }
-    }
+/// What the letters of columns stand for.
+fn columns_of(letters: &[u8]) -> PyResult<Vec<Column>> {
+    let column =
+        |letter: &u8| Column::of(*letter).ok_or_else(|| PyValueError::new_err(format!("no kind of column: {letter}")));
+    letters.iter().map(column).collect()
 }
 
 type Portion<'py> = (Bound<'py, PyList>, Option<Bound<'py, PyBytes>>);
@@ -47,7 +34,7 @@ pub fn copy_rows<'py>(
     columns: &[u8],
     bytes_max: usize,
 ) -> PyResult<Option<Portion<'py>>> {
-    let columns: Vec<Column> = columns.iter().map(|letter| Column::of(*letter)).collect::<PyResult<_>>()?;
+    let columns = columns_of(columns)?;
     let width = u16::try_from(columns.len())?;
     let (taken, mut copy, mut fits) = (PyList::empty(py), Copy::new(width), true);
     let mut rows = rows.clone();
@@ -85,7 +72,7 @@ pub fn copy_packed<'py>(
     piece: usize,
     row: usize,
 ) -> PyResult<Option<Part<'py>>> {
-    let columns: Vec<Column> = columns.iter().map(|letter| Column::of(*letter)).collect::<PyResult<_>>()?;
+    let columns = columns_of(columns)?;
     let width = u16::try_from(columns.len())?;
     let pieces: Vec<&PureRows> = pieces.iter().map(|rows| rows.get().inner()).collect();
     let (stream, piece, row, any) = py.detach(|| {
@@ -109,6 +96,21 @@ pub fn copy_packed<'py>(
     Ok(any.then(|| (stream.map(|stream| PyBytes::new(py, &stream)), (piece, row))))
 }
 
+/// Read the stream of a binary COPY, with the interpreter's lock released.
+///
+/// Args:
+///     columns: as of `copy_rows`, and w (NUMERIC, of an integer of 64 bits).
+///     height: the place of the column that says which block a row is of; they ascend.
+///
+/// Returns:
+///     Each height that has rows, and its rows. None if there is a value that no row of the chain has.
+#[pyfunction]
+pub fn read_copy(py: Python<'_>, stream: &[u8], columns: &[u8], height: usize) -> PyResult<Option<Vec<(u64, Rows)>>> {
+    let columns = columns_of(columns)?;
+    let pieces = py.detach(|| guarded(|| read(stream, &columns, height)).ok().flatten());
+    Ok(pieces.map(|pieces| pieces.into_iter().map(|piece| (piece.height, Rows::of(piece.rows))).collect()))
+}
+
 fn lay_out_values<'a>(copy: &mut Copy, mut values: impl Iterator<Item = Value<'a>>, columns: &[Column]) -> bool {
     copy.row();
     let fit = columns.iter().all(|column| match (column, values.next()) {
@@ -120,7 +122,7 @@ fn lay_out_values<'a>(copy: &mut Copy, mut values: impl Iterator<Item = Value<'a
             copy.int8(number);
             true
         }),
-        (Column::Numeric, Some(Value::Int(number))) => {
+        (Column::Wide | Column::Numeric, Some(Value::Int(number))) => {
             copy.numeric(number);
             true
         }
@@ -149,7 +151,7 @@ fn lay_out(copy: &mut Copy, row: &Bound<'_, PyTuple>, columns: &[Column]) -> boo
                     true
                 })
             }
-            Column::Numeric => numeric(copy, &value),
+            Column::Wide | Column::Numeric => numeric(copy, &value),
             Column::Text => value
                 .cast_exact::<PyString>()
                 .is_ok_and(|text| text.to_str().is_ok_and(|text| copy.bytes(text.as_bytes()))),

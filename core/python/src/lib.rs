@@ -44,5 +44,6 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(objects::receipt_objects, module)?)?;
     module.add_function(wrap_pyfunction!(copy::copy_rows, module)?)?;
     module.add_function(wrap_pyfunction!(copy::copy_packed, module)?)?;
+    module.add_function(wrap_pyfunction!(copy::read_copy, module)?)?;
     module.add_function(wrap_pyfunction!(chain::lanes, module)?)
 }

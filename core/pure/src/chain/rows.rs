@@ -90,6 +90,12 @@ impl Rows {
         Some(Rows { bytes: Arc::new(bytes), start: 0, ends })
     }
 
+    /// Rows that were encoded here, each up to its end; None where they are larger than such rows may be.
+    pub(crate) fn packed_at(bytes: Vec<u8>, ends: Vec<usize>) -> Option<Rows> {
+        u32::try_from(bytes.len()).ok()?;
+        Some(Rows { bytes: Arc::new(bytes), start: 0, ends: ends.into_iter().map(|end| end as u32).collect() })
+    }
+
     pub fn len(&self) -> usize {
         self.ends.len()
     }
