@@ -120,9 +120,10 @@ struct Made {
 }
 
 impl Made {
-    fn into_tuple<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    /// `memo` has the objects of the block's row before, of which many are the same.
+    fn into_tuple<'py>(self, py: Python<'py>, memo: &mut Memo) -> PyResult<Bound<'py, PyTuple>> {
         let LaidOut { block, transactions, logs, withdrawals, uncles, digest } = self.rows;
-        let mut values = Memo::default().objects(py, &block, 0)?;
+        let mut values = memo.objects(py, &block, 0)?;
         values.push(PyBytes::new(py, &digest).into_any());
         let table = |rows| Ok::<_, PyErr>(Bound::new(py, Rows::of(rows))?.into_any());
         PyTuple::new(
@@ -194,7 +195,7 @@ pub fn prove<'py>(
     let given: Vec<Answer<'_>> = bodies.iter().map(Bodies::answer).collect();
     let ingest = Ingest { chain_id: rules.chain_id, endpoint, ingested_at };
     let made = py.detach(|| take(&given, rules, range_first, lanes, |proven| laid_out(proven, &ingest, lanes)));
-    let mut known = Vec::new();
+    let (mut known, mut memo) = (Vec::new(), Memo::default());
     let mut results = Vec::with_capacity(made.len());
     for outcome in made {
         let harmless = match (&outcome, &redact) {
@@ -203,7 +204,7 @@ pub fn prove<'py>(
         };
         let outcome = match outcome {
             Ok(_) if !harmless => Err(Declined { reason: Reason::Extra, what: "a text that may hold a key".into() }),
-            Ok(made) => guarded(|| made.into_tuple(py)).or_else(fault),
+            Ok(made) => guarded(|| made.into_tuple(py, &mut memo)).or_else(fault),
             Err(declined) => Err(declined),
         };
         results.push(match outcome {

@@ -44,10 +44,10 @@ impl Rows {
 
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let size = self.0.len() as isize;
-        let mut memo = Memo::default();
         if let Ok(slice) = index.cast::<PySlice>() {
             let chosen = slice.indices(size)?;
             let places = (0..chosen.slicelength as isize).map(|n| (chosen.start + n * chosen.step) as usize);
+            let mut memo = Memo::default();
             let tuples = places.map(|place| self.tuple(py, place, &mut memo)).collect::<PyResult<Vec<_>>>()?;
             return Ok(PyList::new(py, tuples)?.into_any());
         }
@@ -56,7 +56,7 @@ impl Rows {
         if !(0..size).contains(&place) {
             return Err(PyIndexError::new_err("there are not so many rows"));
         }
-        Ok(self.tuple(py, place as usize, &mut memo)?.into_any())
+        Ok(PyTuple::new(py, objects_of(py, &self.0, place as usize)?)?.into_any())
     }
 
     /// Equal to any sequence of equal rows.
@@ -149,26 +149,23 @@ impl Kept {
     #[inline(always)]
     fn object<'py>(&mut self, py: Python<'py>, value: Value<'_>) -> Bound<'py, PyAny> {
         match (&*self, value) {
-            (_, Value::Null) => PyNone::get(py).to_owned().into_any(),
             (Kept::Int(kept, object), Value::Int(number)) if *kept == number => object.bind(py).clone(),
-            (_, Value::Int(number)) => {
-                let object = match number.into_pyobject(py) {
-                    Ok(object) => object.into_any(),
-                    Err(never) => match never {},
-                };
-                *self = Kept::Int(number, object.clone().unbind());
-                object
-            }
             (Kept::Bytes(object), Value::Bytes(bytes) | Value::Number(bytes)) if object.as_bytes(py) == bytes => {
                 object.bind(py).clone().into_any()
+            }
+            (Kept::Text(object), Value::Text(text)) if object.bind(py).to_str().is_ok_and(|kept| kept == text) => {
+                object.bind(py).clone().into_any()
+            }
+            (_, Value::Null) => PyNone::get(py).to_owned().into_any(),
+            (_, Value::Int(number)) => {
+                let object = int(py, number);
+                *self = Kept::Int(number, object.clone().unbind());
+                object
             }
             (_, Value::Bytes(bytes) | Value::Number(bytes)) => {
                 let object = PyBytes::new(py, bytes);
                 *self = Kept::Bytes(object.clone().unbind());
                 object.into_any()
-            }
-            (Kept::Text(object), Value::Text(text)) if object.bind(py).to_str().is_ok_and(|kept| kept == text) => {
-                object.bind(py).clone().into_any()
             }
             (_, Value::Text(text)) => {
                 let object = PyString::new(py, text);
@@ -177,4 +174,24 @@ impl Kept {
             }
         }
     }
+}
+
+fn int(py: Python<'_>, number: u64) -> Bound<'_, PyAny> {
+    match number.into_pyobject(py) {
+        Ok(object) => object.into_any(),
+        Err(never) => match never {},
+    }
+}
+
+/// The objects of a row that stands alone.
+fn objects_of<'py>(py: Python<'py>, rows: &rows::Rows, place: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let values = rows.values(place).ok_or_else(|| PyIndexError::new_err("there are not so many rows"))?;
+    let mut objects = Vec::with_capacity(BLOCK_COLUMNS.max(TRANSACTION_COLUMNS));
+    objects.extend(values.map(|value| match value {
+        Value::Null => PyNone::get(py).to_owned().into_any(),
+        Value::Int(number) => int(py, number),
+        Value::Bytes(bytes) | Value::Number(bytes) => PyBytes::new(py, bytes).into_any(),
+        Value::Text(text) => PyString::new(py, text).into_any(),
+    }));
+    Ok(objects)
 }

@@ -8,7 +8,7 @@ from msgspec import Struct
 TYPE_MAX = 0xFF  # a transaction's type is one byte (EIP-2718); zkSync uses the highest
 
 
-class BlockRef(Struct, frozen=True):
+class BlockRef(Struct, frozen=True, gc=False):
     """What a chain is made of: a block's number, its hash and its parent's."""
 
     number: int

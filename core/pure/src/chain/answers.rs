@@ -61,6 +61,7 @@ names!(authorization_field:
     b"chainId" = 0, b"address" = 1, b"nonce" = 2, b"r" = 3, b"s" = 4, b"yParity" = 5, b"v" = 6,
 );
 names!(withdrawal_field: b"index" = 0, b"validatorIndex" = 1, b"address" = 2, b"amount" = 3);
+const WITHDRAWALS_USUAL: usize = 16; // MAX_WITHDRAWALS_PER_PAYLOAD of Ethereum's consensus
 
 #[cold]
 fn shape<T>(what: &'static str) -> Outcome<T> {
@@ -157,7 +158,7 @@ pub fn bundle(
     uncles: Option<&[&[u8]]>,
     habits: &mut Habits,
     lanes: Lanes,
-) -> Outcome<Bundle> {
+) -> Outcome<Box<Bundle>> {
     #[cfg(target_arch = "x86_64")]
     if let Some(digits) = lanes.avx2() {
         return digits.vectorize(Reading { block, receipts, uncles, habits, digits });
@@ -189,15 +190,15 @@ struct Reading<'a, D> {
 }
 
 impl<D: Digits> NullaryFnOnce for Reading<'_, D> {
-    type Output = Outcome<Bundle>;
+    type Output = Outcome<Box<Bundle>>;
     #[inline(always)]
-    fn call(self) -> Outcome<Bundle> {
+    fn call(self) -> Outcome<Box<Bundle>> {
         let Reading { block, receipts, uncles, habits, digits } = self;
         let size = block.len() + receipts.len();
         if size > u32::MAX as usize {
             return shape("of more than 4 GiB");
         }
-        let mut out = Bundle { bytes: Vec::with_capacity(size / 4), ..Bundle::default() };
+        let mut out = Box::new(Bundle { bytes: Vec::with_capacity(size / 4), ..Bundle::default() });
         read_block(Scanner::with(block, digits), habits, &mut out)?;
         out.receipts.reserve(out.transactions.len());
         out.logs.reserve(out.transactions.len() * 3);
@@ -325,7 +326,7 @@ fn read_uncle<D: Digits>(mut scanner: Scanner<'_, D>, habit: &mut Habit, bytes: 
 
 #[inline(always)]
 fn read_withdrawals<D: Digits>(scanner: &mut Scanner<'_, D>, habit: &mut Habit) -> Outcome<Vec<Withdrawal>> {
-    let (mut items, mut first) = (Vec::new(), true);
+    let (mut items, mut first) = (Vec::with_capacity(WITHDRAWALS_USUAL), true);
     while scanner.item(&mut first)? {
         let (mut item, mut seen) = (Withdrawal::default(), Seen::default());
         scanner.object(habit);

@@ -10,7 +10,8 @@ use super::encoding;
 use super::keccak::{Digest, keccak};
 use super::rlp;
 use super::rules::{CHECKS, Check, Range, Rules};
-use super::trie::EMPTY_ROOT;
+use super::trie::{EMPTY_ROOT, Lists};
+use std::borrow::Cow;
 
 /// keccak(rlp([])): the ommers hash of a block without uncles.
 pub const NO_UNCLES: Hash = [
@@ -56,7 +57,7 @@ pub struct Derived {
 
 /// What was found out about a block that holds.
 pub struct Proven {
-    pub bundle: Bundle,
+    pub bundle: Box<Bundle>,
     pub proof: String,
     pub derived: Vec<Derived>,
     pub covered: usize,           // transactions, from the first on, that the roots are over
@@ -67,7 +68,7 @@ pub struct Proven {
 
 /// A block under proof.
 pub struct Case<'r> {
-    pub bundle: Bundle,
+    pub bundle: Box<Bundle>,
     rules: &'r Rules,
     range: &'r Range,
     begins: bool,
@@ -83,7 +84,7 @@ pub struct Case<'r> {
     covered: usize,
     derived: Vec<Derived>,
     unknown: Vec<u8>, // types without an encoding, ascending
-    results: [String; CHECKS.len()],
+    results: [Cow<'static, str>; CHECKS.len()],
     receipts: std::ops::Range<usize>, // their places in `second`, and the next ones
     withdrawals: std::ops::Range<usize>,
     proven_ommers: Vec<(Digest, Vec<u8>)>,
@@ -94,7 +95,7 @@ const NOT_APPLICABLE: &str = "-";
 
 impl<'r> Case<'r> {
     /// Compare what needs no hash, and encode what is hashed first.
-    pub fn begin(bundle: Bundle, rules: &'r Rules, range_first: Option<u64>) -> Outcome<Case<'r>> {
+    pub fn begin(bundle: Box<Bundle>, rules: &'r Rules, range_first: Option<u64>) -> Outcome<Case<'r>> {
         let header = &bundle.header;
         let Some(range) = rules.at(header.number) else { return declined(Reason::Rules, "no rules for this block") };
         let begins = range_first == Some(header.number);
@@ -135,7 +136,7 @@ impl<'r> Case<'r> {
 
     /// Every transaction stands in this block and has its receipt: compared on every chain.
     fn compare_places(&self) -> Outcome<()> {
-        let Bundle { header, transactions, receipts, .. } = &self.bundle;
+        let Bundle { header, transactions, receipts, .. } = &*self.bundle;
         holds(receipts.len() == transactions.len(), "the number of receipts")?;
         for (i, (tx, receipt)) in transactions.iter().zip(receipts).enumerate() {
             let index = i as u64;
@@ -152,7 +153,7 @@ impl<'r> Case<'r> {
     }
 
     fn encode_first(&mut self) -> Outcome<()> {
-        let (bundle, out) = (&self.bundle, &mut self.first);
+        let (bundle, out) = (&*self.bundle, &mut self.first);
         let header = &bundle.header;
         out.bytes.reserve(1024 + 256 * bundle.transactions.len());
         if self.range.checks.has(Check::Hash) {
@@ -238,7 +239,7 @@ impl<'r> Case<'r> {
     }
 
     fn compare_hashes(&mut self, digests: &[Digest]) -> Outcome<()> {
-        let Bundle { header, transactions, .. } = &self.bundle;
+        let Bundle { header, transactions, .. } = &*self.bundle;
         let hash = self.header.map(|place| digests[place]);
         holds(hash.is_none_or(|digest| digest == header.hash), "the header's hash")?;
         self.results[Check::Hash as usize] = PASSED.into();
@@ -261,7 +262,7 @@ impl<'r> Case<'r> {
     }
 
     fn compare_uncles(&mut self, digests: &[Digest]) -> Outcome<()> {
-        let Bundle { header, uncles, ommers, .. } = &self.bundle;
+        let Bundle { header, uncles, ommers, .. } = &*self.bundle;
         if !self.makes(Check::Uncles) {
             return Ok(());
         }
@@ -287,7 +288,7 @@ impl<'r> Case<'r> {
     }
 
     fn compare_receipts(&mut self, digests: &[Digest], bits: &[[u16; 3]]) -> Outcome<()> {
-        let (bundle, range) = (&self.bundle, self.range);
+        let (bundle, range) = (&*self.bundle, self.range);
         let header = &bundle.header;
         let (derives, blooms) = (range.checks.has(Check::Derived), range.checks.has(Check::Bloom));
         let encodes = range.checks.has(Check::Receipts) && !range.foreign.has(Check::Receipts);
@@ -356,7 +357,7 @@ impl<'r> Case<'r> {
     }
 
     fn list_withdrawals(&mut self) -> Outcome<()> {
-        let Bundle { header, withdrawals, .. } = &self.bundle;
+        let Bundle { header, withdrawals, .. } = &*self.bundle;
         let start = self.second.len();
         self.withdrawals = start..start;
         if !self.makes(Check::Withdrawals) {
@@ -391,23 +392,21 @@ impl<'r> Case<'r> {
         }
     }
 
-    /// The lists that `conclude` wants the roots of: transactions, receipts, withdrawals, as far as they are compared.
-    pub fn lists(&self) -> Vec<Vec<&[u8]>> {
-        let mut lists = Vec::with_capacity(3);
+    /// Add the lists that `conclude` wants the roots of: transactions, receipts, withdrawals, as far as they are compared.
+    pub fn list<'a>(&'a self, lists: &mut Lists<'a>) {
         if self.has_root(Check::Transactions) {
             let places = self.transactions.iter().take(self.covered);
-            lists.push(places.flatten().map(|place| self.first.get(*place)).collect());
+            lists.add(places.flatten().map(|place| self.first.get(*place)));
         }
         if self.has_root(Check::Receipts) {
-            lists.push(self.receipts.clone().map(|place| self.second.get(place)).collect());
+            lists.add(self.receipts.clone().map(|place| self.second.get(place)));
         }
         if self.has_root(Check::Withdrawals) {
-            lists.push(self.withdrawals.clone().map(|place| self.second.get(place)).collect());
+            lists.add(self.withdrawals.clone().map(|place| self.second.get(place)));
         }
-        lists
     }
 
-    /// Compare the roots; `roots` gives those of `lists`, in order.
+    /// Compare the roots; `roots` gives those of what `list` added, in order.
     pub fn conclude(mut self, roots: &mut impl Iterator<Item = Digest>) -> Outcome<Proven> {
         let header = &self.bundle.header;
         if self.makes(Check::Transactions) {
@@ -415,7 +414,7 @@ impl<'r> Case<'r> {
                 "?(hashes hold, the root is of another kind)".into()
             } else if !self.unknown.is_empty() {
                 let kinds: Vec<String> = self.unknown.iter().map(|kind| format!("{kind:#x}")).collect();
-                format!("?(type {})", kinds.join(" "))
+                format!("?(type {})", kinds.join(" ")).into()
             } else {
                 holds(roots.next() == Some(header.transactions_root), "the transactions root")?;
                 PASSED.into()

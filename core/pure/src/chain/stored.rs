@@ -31,14 +31,17 @@ impl<'a, const N: usize> Table<'a, N> {
 
     /// None if one has another number of values.
     pub fn unpacked(rows: &'a Rows) -> Option<Self> {
-        let read = |place| {
-            let (mut row, mut values) = ([Value::Null; N], rows.values(place)?);
-            for value in &mut row {
+        let mut table = vec![[Value::Null; N]; rows.len()]; // filled where they are: a row is some 800 bytes
+        for (place, row) in table.iter_mut().enumerate() {
+            let mut values = rows.values(place)?;
+            for value in row {
                 *value = values.next()?;
             }
-            values.next().is_none().then_some(row)
-        };
-        Some(Table { rows: (0..rows.len()).map(read).collect::<Option<_>>()?, packed: Some(rows.packed()) })
+            if values.next().is_some() {
+                return None;
+            }
+        }
+        Some(Table { rows: table, packed: Some(rows.packed()) })
     }
 
     /// The table's name and its rows.
@@ -190,8 +193,8 @@ impl<'a> Stored<'a> {
         Ok(())
     }
 
-    fn bundle(&self) -> Outcome<Bundle> {
-        let mut bundle = Bundle::default();
+    fn bundle(&self) -> Outcome<Box<Bundle>> {
+        let mut bundle = Box::<Bundle>::default();
         self.read_block(&mut bundle)?;
         bundle.transactions.reserve(self.transactions.len());
         bundle.receipts.reserve(self.transactions.len());

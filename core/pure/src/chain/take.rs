@@ -6,7 +6,7 @@ use super::checks::{Case, Proven};
 use super::decline::{Declined, Outcome, Reason, declined};
 use super::keccak::{Digest, Lanes, keccak_many};
 use super::rules::Rules;
-use super::trie::ordered_roots;
+use super::trie::{Lists, ordered_roots};
 use crate::fault::guarded;
 
 /// Answers that are worked on at once: enough to fill the lanes with small blocks, few enough to stay in the cache.
@@ -102,18 +102,23 @@ pub(super) fn prove(mut cases: Vec<Outcome<Case<'_>>>, lanes: Lanes) -> Vec<Outc
             }
         }
     }
-    let lists: Vec<Vec<Vec<&[u8]>>> =
-        cases.iter().map(|outcome| outcome.as_ref().map_or_else(|_| Vec::new(), Case::lists)).collect();
-    let counts: Vec<usize> = lists.iter().map(Vec::len).collect();
-    let lists: Vec<Vec<&[u8]>> = lists.into_iter().flatten().collect();
-    let mut roots = ordered_roots(&lists, lanes).into_iter();
-    drop(lists);
+    let (mut lists, mut counts) = (Lists::default(), Vec::with_capacity(cases.len()));
+    for outcome in &cases {
+        let before = lists.len();
+        if let Ok(case) = outcome {
+            case.list(&mut lists);
+        }
+        counts.push(lists.len() - before);
+    }
+    let roots = ordered_roots(&lists, lanes);
+    let mut rest: &[Digest] = &roots;
     cases
         .into_iter()
         .zip(counts)
         .map(|(outcome, count)| {
-            let own: Vec<Digest> = roots.by_ref().take(count).collect();
-            outcome.and_then(|case| case.conclude(&mut own.into_iter()))
+            let (own, others) = rest.split_at(count);
+            rest = others;
+            outcome.and_then(|case| case.conclude(&mut own.iter().copied()))
         })
         .collect()
 }

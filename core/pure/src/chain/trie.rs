@@ -5,6 +5,7 @@
 
 use super::keccak::{Digest, Lanes, keccak_many};
 use super::rlp;
+use std::ops::Range;
 
 pub const EMPTY_ROOT: Digest = [
     0x56, 0xe8, 0x1f, 0x17, 0x1b, 0xcc, 0x55, 0xa6, 0xff, 0x83, 0x45, 0xe6, 0x92, 0xc0, 0xf8, 0x6e, 0x5b, 0x48, 0xe0,
@@ -21,12 +22,21 @@ struct Key {
 
 impl Key {
     fn of(index: usize) -> Key {
-        let mut encoded = Vec::with_capacity(5);
-        rlp::integer(&mut encoded, index as u64);
-        let mut key = Key { nibbles: [0; NIBBLES_MAX], size: 2 * encoded.len() };
-        for (pair, byte) in key.nibbles.chunks_mut(2).zip(&encoded) {
-            pair[0] = byte >> 4;
-            pair[1] = byte & 15;
+        let mut encoded = [0u8; NIBBLES_MAX / 2];
+        let size = if index < usize::from(rlp::EMPTY) {
+            encoded[0] = if index == 0 { rlp::EMPTY } else { index as u8 };
+            1
+        } else {
+            let bytes = (index as u64).to_be_bytes();
+            let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+            let width = bytes.len() - zeros;
+            encoded[0] = rlp::EMPTY + width as u8;
+            encoded[1..=width].copy_from_slice(&bytes[zeros..]);
+            1 + width
+        };
+        let mut key = Key { nibbles: [0; NIBBLES_MAX], size: 2 * size };
+        for (pair, byte) in key.nibbles.as_chunks_mut::<2>().0.iter_mut().zip(encoded) {
+            *pair = [byte >> 4, byte & 15];
         }
         key
     }
@@ -68,8 +78,10 @@ impl Reference {
 
 /// A node above the leaves, and its children by their places among all nodes.
 enum Inner {
-    Extension { nibbles: Vec<u8>, child: usize },
-    Branch { children: Vec<(u8, usize)> }, // by nibble
+    /// A part of a key's path.
+    Extension { key: Key, path: Range<usize>, child: usize },
+    /// Its children stand side by side among `Forest::children`.
+    Branch { children: Range<usize> },
 }
 
 /// All nodes of all lists. A node's children stand at lower levels.
@@ -77,6 +89,7 @@ enum Inner {
 struct Forest {
     references: Vec<Reference>,
     digests: Vec<Digest>,
+    children: Vec<(u8, usize)>, // of branches, by nibble
     levels: Vec<Vec<(usize, Inner)>>,
 }
 
@@ -93,17 +106,20 @@ impl Forest {
         let fork = low.shared(high);
         if fork > depth {
             let (child, level) = self.plan(keys, first, fork);
-            return self.inner(level + 1, Inner::Extension { nibbles: low.path()[depth..fork].to_vec(), child });
+            return self.inner(level + 1, Inner::Extension { key: *low, path: depth..fork, child });
         }
-        let (mut children, mut level) = (Vec::with_capacity(16), 0);
+        let (mut children, mut count, mut level) = ([(0, 0); 16], 0, 0);
         let mut at = 0;
         for group in keys.chunk_by(|a, b| a.path()[depth] == b.path()[depth]) {
             let (child, below) = self.plan(group, first + at, depth + 1);
-            children.push((group[0].path()[depth], child));
+            children[count] = (group[0].path()[depth], child);
+            count += 1;
             level = level.max(below);
             at += group.len();
         }
-        self.inner(level + 1, Inner::Branch { children })
+        let start = self.children.len();
+        self.children.extend_from_slice(&children[..count]);
+        self.inner(level + 1, Inner::Branch { children: start..self.children.len() })
     }
 
     fn inner(&mut self, level: usize, inner: Inner) -> (usize, usize) {
@@ -147,33 +163,68 @@ fn path(out: &mut Vec<u8>, nibbles: &[u8], leaf: bool) {
     rlp::bytes(out, &packed[..=pairs.len()]);
 }
 
+/// Lists of items, one behind the other.
+#[derive(Default)]
+pub struct Lists<'a> {
+    items: Vec<&'a [u8]>,
+    ends: Vec<usize>,
+}
+
+impl<'a> Lists<'a> {
+    /// One more.
+    pub fn add(&mut self, items: impl Iterator<Item = &'a [u8]>) {
+        self.items.extend(items);
+        self.ends.push(self.items.len());
+    }
+
+    /// How many lists there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[&'a [u8]]> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.items[start..end])
+    }
+}
+
+/// The items of a list in the order of their keys: 0 is encoded as 0x80, behind 1 to 0x7f.
+fn index_at(place: usize, count: usize) -> usize {
+    match count.min(usize::from(rlp::EMPTY)) - 1 {
+        last if place < last => place + 1,
+        last if place == last => 0,
+        _ => place,
+    }
+}
+
 /// The root of each list.
-pub fn ordered_roots(lists: &[Vec<&[u8]>], lanes: Lanes) -> Vec<Digest> {
+pub fn ordered_roots(lists: &Lists<'_>, lanes: Lanes) -> Vec<Digest> {
     let mut forest = Forest::default();
     let mut roots = Vec::with_capacity(lists.len());
-    let size = lists.iter().flatten().map(|value| value.len() + 16).sum();
-    let (mut encoded, mut ends) = (Vec::with_capacity(size), Vec::new());
-    let mut leaves = Vec::new();
-    for list in lists {
-        let count = list.len();
-        if count == 0 {
+    let size = lists.items.iter().map(|value| value.len() + 16).sum();
+    let (mut encoded, mut ends) = (Vec::with_capacity(size), Vec::with_capacity(lists.items.len()));
+    let (mut leaves, mut keys) = (Vec::with_capacity(lists.items.len()), Vec::new());
+    for list in lists.iter() {
+        if list.is_empty() {
             roots.push(None);
             continue;
         }
-        // in the order of their keys: 0 is encoded as 0x80, behind 1 to 0x7f
-        let order: Vec<usize> = (1..count.min(128)).chain([0]).chain(128..count).collect();
-        let keys: Vec<Key> = order.iter().map(|&index| Key::of(index)).collect();
-        let forks: Vec<usize> = keys.windows(2).map(|pair| pair[0].shared(&pair[1]) + 1).collect();
-        let first = forest.references.len();
-        for (place, &index) in order.iter().enumerate() {
-            let before = if place == 0 { 0 } else { forks[place - 1] };
-            let after = forks.get(place).copied().unwrap_or(0);
+        keys.clear();
+        keys.extend((0..list.len()).map(|place| Key::of(index_at(place, list.len()))));
+        let (first, mut before) = (forest.references.len(), 0);
+        for (place, key) in keys.iter().enumerate() {
+            let after = keys.get(place + 1).map_or(0, |next| key.shared(next) + 1);
             let start = encoded.len();
-            path(&mut encoded, &keys[place].path()[before.max(after)..], true);
-            rlp::bytes(&mut encoded, list[index]);
+            path(&mut encoded, &key.path()[before.max(after)..], true);
+            rlp::bytes(&mut encoded, list[index_at(place, list.len())]);
             rlp::wrap(&mut encoded, start);
             ends.push(encoded.len());
             leaves.push(forest.node());
+            before = after;
         }
         roots.push(Some(forest.plan(&keys, first, 0).0));
     }
@@ -184,13 +235,13 @@ pub fn ordered_roots(lists: &[Vec<&[u8]>], lanes: Lanes) -> Vec<Digest> {
         for (_, inner) in &level {
             let start = encoded.len();
             match inner {
-                Inner::Extension { nibbles, child } => {
-                    path(&mut encoded, nibbles, false);
+                Inner::Extension { key, path: part, child } => {
+                    path(&mut encoded, &key.path()[part.clone()], false);
                     encoded.extend_from_slice(forest.references[*child].encoded());
                 }
                 Inner::Branch { children } => {
                     let mut slots = [NOBODY; 16];
-                    for (nibble, child) in children {
+                    for (nibble, child) in &forest.children[children.clone()] {
                         slots[*nibble as usize] = forest.references[*child];
                     }
                     for slot in slots {
@@ -209,7 +260,7 @@ pub fn ordered_roots(lists: &[Vec<&[u8]>], lanes: Lanes) -> Vec<Digest> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EMPTY_ROOT, Key, Lanes, Reference, ordered_roots, path};
+    use super::{EMPTY_ROOT, Key, Lanes, Lists, Reference, ordered_roots, path};
     use crate::chain::keccak::keccak;
     use crate::chain::rlp;
 
@@ -256,7 +307,10 @@ mod tests {
         for size in [0usize, 1, 3, 20, 40, 300] {
             let lists: Vec<Vec<Vec<u8>>> =
                 counts.iter().map(|&n| (0..n).map(|i| vec![(i * 3 + n) as u8; size]).collect()).collect();
-            let given: Vec<Vec<&[u8]>> = lists.iter().map(|list| list.iter().map(Vec::as_slice).collect()).collect();
+            let mut given = Lists::default();
+            for list in &lists {
+                given.add(list.iter().map(Vec::as_slice));
+            }
             let expected: Vec<_> = lists.iter().map(|list| simply(list)).collect();
             for lanes in [1, 4, 8].into_iter().filter_map(Lanes::of) {
                 assert_eq!(ordered_roots(&given, lanes), expected, "items of {size} bytes, {} lanes", lanes.count());
