@@ -115,7 +115,7 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.stream.chain.outbox",
-                "            messages.append(reset_message(self._chain, place, changes.begun))\n",
+                "            messages.append(reset_message(self._chain, place, changes.begun, self._encoding))\n",
                 "            pass\n",
             ),
         ),
