@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn numbers_are_written_as_text_is() {
         for power in 0..20 {
-            for number in [10u64.pow(power), 10u64.pow(power) - 1, 10u64.pow(power).saturating_mul(7) + 3, u64::MAX] {
+            for number in [10u64.pow(power), 10u64.pow(power) - 1, 10u64.pow(power).saturating_mul(7) - 4, u64::MAX] {
                 let (mut text, mut appended) = ([b'.'; 24], b"x".to_vec());
                 let end = write(number, &mut text, 2);
                 append(&mut appended, number);
