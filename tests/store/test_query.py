@@ -1,11 +1,12 @@
 """The text of reads: what a cursor becomes, and what is refused before it reaches a database."""
 
 import pytest
+from msgspec.structs import replace
 
 from tidelog.batch import Value
 from tidelog.chain.rows.tables import BLOCKS, CHANGES, LOGS
 from tidelog.store import PRESENT
-from tidelog.store.query import CONDITION_VALUES_MAX, select_query
+from tidelog.store.query import CONDITION_VALUES_MAX, lookup_query, select_query
 
 
 def after_where(text: str) -> str:
@@ -58,3 +59,12 @@ def test_a_table_without_height_is_bounded_by_the_last_key_column() -> None:
 def test_too_many_values_are_refused() -> None:
     with pytest.raises(ValueError, match="at most"):
         select_query(BLOCKS, mark="?", where={"number": range(CONDITION_VALUES_MAX + 1)})
+
+
+@pytest.mark.parametrize(("mark", "values"), [("?", [1, "[[5, 0], [6, 1]]"]), ("$", [1, [5, 6], [0, 1]])])
+def test_a_lookup_has_one_text_however_many_keys_there_are(mark: str, values: list[object]) -> None:
+    one = lookup_query(LOGS, mark=mark, scope=1, keys=[(5, 0)])
+    two = lookup_query(LOGS, mark=mark, scope=1, keys=[(5, 0), (6, 1)])
+    assert (two[0], two[1]) == (one[0], values)
+    with pytest.raises(ValueError, match="does not begin with a scope"):
+        lookup_query(replace(LOGS, key=("block_number", "log_index")), mark=mark, scope=1, keys=[(5, 0)])

@@ -442,6 +442,23 @@ class TestSnapshot:
                 assert module is None or all(isinstance(piece.rows, module.Rows) for piece in pieces.pieces)
             assert not (await snapshot.pieces(LOGS, scope=2, low=0, high=99)).pieces
 
+    async def test_rows_are_found_by_many_keys_at_once(self, store: Store) -> None:
+        await grown(store, 40)
+        async with store.snapshot() as snapshot:
+            rows = await snapshot.select(TRANSACTIONS, scope=1)
+            keys = [row[1:3] for row in rows]
+            wanted = [keys[41], keys[3], (99, 0), keys[40], (3, 99)]
+            found = await snapshot.lookup(TRANSACTIONS, scope=1, keys=wanted)
+            assert found == [rows[3], rows[40], rows[41]], "in key order, whole"
+            named = await snapshot.lookup(TRANSACTIONS, scope=1, keys=wanted, columns=("hash", "tx_index"))
+            places = [TRANSACTIONS.index(name) for name in ("hash", "tx_index")]
+            assert named == [tuple(row[place] for place in places) for row in found]
+            assert await snapshot.lookup(TRANSACTIONS, scope=1, keys=keys) == rows
+            assert await snapshot.lookup(TRANSACTIONS, scope=2, keys=keys) == []
+            assert await snapshot.lookup(TRANSACTIONS, scope=1, keys=[]) == []
+            blocks = await snapshot.lookup(BLOCKS, scope=1, keys=[(7,), (3,)], columns=("number",))
+            assert blocks == [(3,), (7,)]
+
     async def test_no_reader_ever_sees_a_half_state(self, opener: Opener) -> None:
         store, other = await opener(), await opener(readonly=True)
         chain = await grown(store, 1)

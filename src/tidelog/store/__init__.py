@@ -116,6 +116,17 @@ class Snapshot(Protocol):
         """
         ...
 
+    async def lookup(
+        self, table: Table, *, scope: int, keys: Sequence[Row], columns: Sequence[str] | None = None
+    ) -> list[Row]:
+        """The rows of many keys by one question, in key order; of a key that is not there, nothing.
+
+        Args:
+            keys: each once, as integers: what the table's key has behind the scope, with which it begins.
+            columns: only these, in this order.
+        """
+        ...
+
     async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
         """The rows of a table with a scope and heights, by height and then in key order.
 

@@ -2,10 +2,11 @@
 parameter's number (`?1`, `$1`). Executes nothing.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tidelog.batch import NUMBER_MAX, Column, Drop, Kind, Piece, Pieces, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
@@ -20,6 +21,7 @@ __all__ = [
     "drop_query",
     "integers",
     "key_of",
+    "lookup_query",
     "select_query",
 ]
 
@@ -212,6 +214,35 @@ def select_query(
     return _by_segments(table, conditions, names, order, scope, low, high, limit, mark=mark), conditions.values
 
 
+def lookup_query(
+    table: Table, *, mark: str, scope: int, keys: Sequence[Row], columns: Sequence[str] | None = None
+) -> tuple[str, list[Any]]:
+    """The text and the parameters of `Snapshot.lookup`. The text is the same however many keys there are.
+
+    Each key is a search of the key's index: SQLite takes a CROSS JOIN in the order in which it is written, PostgreSQL
+    what is limited to one row.
+    """
+    if table.key[0] != table.scope:
+        raise ValueError(f"the key of {table.name} does not begin with a scope")
+    rest = table.key[1:]
+    for name in columns or ():
+        table.index(name)
+    names, order = column_list(table.names if columns is None else columns), column_list(rest)
+    wanted = [f"wanted_{place}" for place in range(len(rest))]
+    equal = " AND ".join(f'"{name}" = {each}' for name, each in zip(rest, wanted, strict=True))
+    of_key = f'"{table.name}" WHERE "{table.scope}" = {mark}1 AND {equal}'
+    if mark == "?":
+        given = ", ".join(f"json_extract(value, '$[{place}]') AS {each}" for place, each in enumerate(wanted))
+        text = f"SELECT {names} FROM (SELECT {given} FROM json_each(?2)) CROSS JOIN {of_key} ORDER BY {order}"
+        return text, [scope, json.dumps(keys)]
+    arrays = ", ".join(f"${place}::bigint[]" for place in range(2, len(rest) + 2))
+    text = (
+        f"SELECT {names} FROM unnest({arrays}) AS wanted({', '.join(wanted)})"
+        f" CROSS JOIN LATERAL (SELECT * FROM {of_key} LIMIT 1) AS found ORDER BY {order}"
+    )
+    return text, [scope, *map(list, zip(*keys, strict=True))]
+
+
 def _by_segments(
     table: Table,
     conditions: _Where,
@@ -349,6 +380,15 @@ class QuerySnapshot(ABC):
             limit=limit,
             near_segments=self.near_segments,
         )
+
+    async def lookup(
+        self, table: Table, *, scope: int, keys: Sequence[Row], columns: Sequence[str] | None = None
+    ) -> list[Row]:
+        if not keys:
+            return []
+        names = table.names if columns is None else tuple(columns)
+        text, values = lookup_query(table, mark=self.mark, scope=scope, keys=keys, columns=columns)
+        return await self._fetch(text, values, _places(names, table.wide), _places(names, table.signed))
 
     async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
         _, height = table.places

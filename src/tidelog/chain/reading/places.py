@@ -52,22 +52,8 @@ async def block_facts(snapshot: Snapshot, chain_id: int, numbers: Iterable[int])
 async def transaction_hashes(
     snapshot: Snapshot, chain_id: int, places: Iterable[tuple[int, int]]
 ) -> dict[tuple[int, int], bytes]:
-    """By block number and index.
-
-    Each block is asked for by itself: of several blocks and indexes at once PostgreSQL takes another index.
-    """
-    indexes: dict[int, set[int]] = {}
-    for number, index in places:
-        indexes.setdefault(number, set()).add(index)
-    hashes: dict[tuple[int, int], bytes] = {}
-    for number, wanted in sorted(indexes.items()):
-        rows: list[Any] = await snapshot.select(
-            TRANSACTIONS,
-            scope=chain_id,
-            low=number,
-            high=number,
-            where={"tx_index": sorted(wanted)},
-            columns=("tx_index", "hash"),
-        )
-        hashes |= {(number, index): tx_hash for index, tx_hash in rows}
-    return hashes
+    """By block number and index."""
+    rows: list[Any] = await snapshot.lookup(
+        TRANSACTIONS, scope=chain_id, keys=sorted(set(places)), columns=("block_number", "tx_index", "hash")
+    )
+    return {(number, index): tx_hash for number, index, tx_hash in rows}
