@@ -8,7 +8,17 @@ import random
 from collections.abc import Sequence
 
 from tidelog.batch import Batch, Checkpoint, Kind, Rollback, Row, Rows, Table, Value, int256, uint256
-from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTIONS, UNCLES, WITHDRAWALS
+from tidelog.chain.rows.tables import (
+    BLOCK_TABLES,
+    BLOCKS,
+    CHAINS,
+    CHANGES,
+    LOGS,
+    MERKLE_PROOFS,
+    TRANSACTIONS,
+    UNCLES,
+    WITHDRAWALS,
+)
 from tidelog.market.projection.tables import GAPS
 
 __all__ = ["SOURCE", "BlockRows", "Chain", "block_rows", "extreme_row", "make_row"]
@@ -104,6 +114,7 @@ def block_rows(
     logs: int = 4,
     withdrawals: int = 1,
     uncles: int = 0,
+    proofs: int = 0,
     addresses: Sequence[bytes] = (),
 ) -> BlockRows:
     """A block's rows by table name.
@@ -148,6 +159,9 @@ def block_rows(
             make_row(WITHDRAWALS, rng, chain_id=chain_id, block_number=number, position=i) for i in range(withdrawals)
         ],
         UNCLES.name: [make_row(UNCLES, rng, chain_id=chain_id, block_number=number, position=i) for i in range(uncles)],
+        MERKLE_PROOFS.name: [
+            make_row(MERKLE_PROOFS, rng, chain_id=chain_id, block_number=number, tx_index=i) for i in range(proofs)
+        ],
     }
 
 
@@ -167,15 +181,17 @@ class Chain:
     """Makes the batches of one growing chain. `checkpoint` is where the store is after the last one.
 
     Args:
-        uncles: of each block; without any, its rows fit the first stores that there were.
+        uncles: of each block, and `proofs`; without any, its rows fit the first stores that there were.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, chain_id: int = 1, seed: int = 1, uncles: int = 0) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, chain_id: int = 1, seed: int = 1, uncles: int = 0, proofs: int = 0
+    ) -> None:
         self.checkpoint = checkpoint
         self.chain_id = chain_id
         self.head = -1
         self.seq = 0
-        self._uncles = uncles
+        self._uncles, self._proofs = uncles, proofs
         self._rng = random.Random(f"{seed}/{chain_id}")
 
     def extend(self, count: int = 1, *, keep: int | None = None) -> Batch:
@@ -186,8 +202,10 @@ class Chain:
             rollback = Rollback(BLOCK_TABLES, self.chain_id, keep)
             changes += [self._change("revert", number) for number in range(self.head, keep, -1)]
             self.head = keep
+        uncles, proofs = self._uncles, self._proofs
         blocks = [
-            block_rows(self.head + 1 + i, self._rng, chain_id=self.chain_id, uncles=self._uncles) for i in range(count)
+            block_rows(self.head + 1 + i, self._rng, chain_id=self.chain_id, uncles=uncles, proofs=proofs)
+            for i in range(count)
         ]
         changes += [self._change("apply", self.head + 1 + i) for i in range(count)]
         self.head += count
@@ -195,7 +213,14 @@ class Chain:
         self.checkpoint = after
         add = [
             Rows(table, [row for block in blocks for row in block[table.name]])
-            for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS, *((UNCLES,) if self._uncles else ()))
+            for table in (
+                BLOCKS,
+                TRANSACTIONS,
+                LOGS,
+                WITHDRAWALS,
+                *((UNCLES,) if uncles else ()),
+                *((MERKLE_PROOFS,) if proofs else ()),
+            )
         ]
         chain = make_row(CHAINS, self._rng, chain_id=self.chain_id, spec=None)
         gap = make_row(GAPS, self._rng, source="chain:1", scope="", first=self.head, last=self.head)

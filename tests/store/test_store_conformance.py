@@ -75,7 +75,7 @@ async def heights(store: Store) -> list[Value]:
 
 
 async def grown(store: Store, blocks: int, *, chain_id: int = 1, source: str = SOURCE) -> Chain:
-    chain = Chain(await store.acquire(source), chain_id=chain_id, uncles=1)
+    chain = Chain(await store.acquire(source), chain_id=chain_id, uncles=1, proofs=1)
     if blocks:
         assert await store.commit(chain.extend(blocks)) is Outcome.COMMITTED
     return chain

@@ -17,7 +17,7 @@ from tidelog.chain.rows.tables import BLOCKS, LOGS
 from tidelog.chain.written import Block, Log, block_of, log_of
 from tidelog.errors import ConfigError, Rejected
 from tidelog.stream.chain.messages import ChainLanguage, Change, Reset, StreamItem, messages_of, reset_message
-from tidelog.stream.envelope import Part, part_of
+from tidelog.stream.envelope import ID, Part, lasting_id, part_of
 from tidelog.stream.port import Message, Stored
 
 CHAIN = 1
@@ -51,6 +51,16 @@ def parts(messages: list[Message]) -> list[Part]:
 
 def joined(parts: list[Part]) -> StreamItem:
     return ChainLanguage(CHAIN).joined(parts, 0)
+
+
+def test_a_change_whose_block_is_reverted_meanwhile_keeps_its_lasting_id() -> None:
+    """A publisher that is killed before it could note that a message was taken sends it again, as it is then."""
+    block, logs = a_block(4, 3)
+    (there,) = messages_of(CHAIN, change_row(5), BEGIN, block, logs, 100_000)
+    (gone,) = messages_of(CHAIN, change_row(5), BEGIN, None, [], 100_000)
+    assert there.payload != gone.payload
+    assert there.headers[ID] != gone.headers[ID]
+    assert lasting_id(there) == lasting_id(gone) == f"{WRITER:016x}-5-1/1"
 
 
 def test_a_change_is_a_message_with_its_places_and_its_id() -> None:

@@ -15,7 +15,7 @@ from tidelog.errors import Rejected
 from tidelog.stream.bodies import MEDIA_TYPES, Encoding
 from tidelog.stream.port import Message, Stored
 
-__all__ = ["HEADERS_BYTES", "ID", "Language", "Part", "envelopes", "part_of", "sole_envelope"]
+__all__ = ["HEADERS_BYTES", "ID", "Language", "Part", "envelopes", "lasting_id", "part_of", "sole_envelope"]
 
 VERSION = "1"  # of what is in headers and payloads: another number is another meaning
 ID, PLACE, AFTER, PART, FORMAT = "Nats-Msg-Id", "Tidelog-Place", "Tidelog-After", "Tidelog-Part", "Tidelog-Version"
@@ -80,8 +80,8 @@ def envelopes(
     found = []
     for number, (subject, payload) in enumerate(contents, 1):
         part = f"{number}/{len(contents)}"
-        identity = f"{name}-{part}-{crc32(payload):08x}"  # of the content: within the server's window one that is
-        # there is not stored again, and one that is begun anew in another cut is
+        identity = f"{name}-{part}{_of_content(payload)}"  # within the server's window one that is there is not
+        # stored again, and one that is begun anew in another cut is
         found.append(_message(subject, identity, after, place, part, payload, encoding))
     return found
 
@@ -105,6 +105,15 @@ def _message(
         PART: part,
     }
     return Message(subject, headers, payload)
+
+
+def lasting_id(message: Message) -> str:
+    """An id that does not go by the content: of a change whose block is reverted before it is sent again, the same."""
+    return message.headers[ID].removesuffix(_of_content(message.payload))
+
+
+def _of_content(payload: bytes) -> str:
+    return f"-{crc32(payload):08x}"
 
 
 def part_of(stored: Stored) -> Part:

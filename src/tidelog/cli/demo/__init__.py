@@ -5,9 +5,12 @@ Every step is the real command in a process of its own; the narration is between
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidelog.errors import ConfigError
-from tidelog.filelock import FileLock
+
+if TYPE_CHECKING:
+    from tidelog.filelock import FileLock
 
 __all__ = ["demo"]
 
@@ -34,12 +37,14 @@ def demo(*, folder: Path = Path("demo-out"), keep: bool = False, live: bool = Fa
         print(f"or `tidelog market trades BTC/USD --db sqlite:///{folder}/market.db`")
 
 
-def _emptied(folder: Path) -> FileLock:
+def _emptied(folder: Path) -> "FileLock":
     """The lock of a demo's folder, in which there is nothing else.
 
     Raises:
         ConfigError: it is not a demo's, cannot be made, or another demo is in it.
     """
+    from tidelog.filelock import FileLock
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,7 +15,7 @@ from tidelog.errors import ConfigError, Unreachable
 from tidelog.net.http import HttpTransport
 from tidelog.runtime import Runtime
 from tidelog.stream.backlog import Backlog
-from tidelog.stream.envelope import ID, PART, PLACE
+from tidelog.stream.envelope import ID, PART, PLACE, lasting_id
 from tidelog.stream.port import Message
 from tidelog.stream.webhook.answers import Away, Gone, Refused, Taken, Verdict, verdict_on
 from tidelog.stream.webhook.kept import Aside, Kept
@@ -108,7 +108,7 @@ class WebhookPublisher:
         if refused is not None:
             self._kept.put_aside(self._aside(message, refused), behind)
             _log.error(
-                "webhook_put_aside", source=self._backlog.source, receiver=self._url.name, id=message.headers[ID],
+                "webhook_put_aside", source=self._backlog.source, receiver=self._url.name, id=lasting_id(message),
                 failures=self._limits.failures, reason=refused.reason,
             )  # fmt: skip
         elif behind is not None:
@@ -124,7 +124,7 @@ class WebhookPublisher:
 
     def _aside(self, message: Message, refused: Refused) -> Aside:
         at_us = int(self._runtime.now() * 1e6)
-        return Aside(message.headers[ID], message, at_us, self._limits.failures, refused.reason, False)
+        return Aside(lasting_id(message), message, at_us, self._limits.failures, refused.reason, False)
 
     async def _delivered(self, message: Message) -> Refused | None:
         """None: it was taken. The last refusal: it was refused so often that it is put aside."""
@@ -153,7 +153,7 @@ class WebhookPublisher:
                 if failures >= limits.failures:
                     return said
                 _log.warning(
-                    "webhook_refused", source=self._backlog.source, receiver=self._url.name, id=message.headers[ID],
+                    "webhook_refused", source=self._backlog.source, receiver=self._url.name, id=lasting_id(message),
                     failures=failures, reason=said.reason,
                 )  # fmt: skip
             await self._runtime.sleep(pause_s)
@@ -161,7 +161,7 @@ class WebhookPublisher:
     async def _post(self, message: Message) -> Verdict:
         """One attempt."""
         headers = {name: text for name, text in message.headers.items() if name != ID}
-        headers |= signed_headers(self._key, message.headers[ID], int(self._runtime.now()), message.payload)
+        headers |= signed_headers(self._key, lasting_id(message), int(self._runtime.now()), message.payload)
         try:
             async with self._http.post(
                 self._url.reveal(), message.payload, headers=headers, timeout_s=self._limits.answer_s
