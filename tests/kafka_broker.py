@@ -8,12 +8,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.nats_server import free_port
+from tests.server_process import ServerProcess
 
 __all__ = ["KafkaBroker", "files", "running"]
 
@@ -50,15 +50,15 @@ def files() -> str | None:
     return f"{FOLDER}/*"
 
 
-class KafkaBroker:
-    """One broker. `folder` is where it keeps its topics; it is there while the broker is not."""
+class KafkaBroker(ServerProcess):
+    """One broker. `folder` is where it keeps its topics."""
+
+    start_timeout_s, poll_s = START_TIMEOUT_S, POLL_S
 
     def __init__(self, class_path: str, folder: Path, *, security: str = "PLAINTEXT", config: str = "") -> None:
+        super().__init__(folder / "topics", folder / "log")
         self.port = free_port()
-        self.folder = folder / "topics"
-        self.process: subprocess.Popen[bytes] | None = None
         self._java = ["java", MEMORY, "-XX:TieredStopAtLevel=1", "-cp", class_path]  # a start is what takes time here
-        self._log = folder / "log"
         self._config = folder / "server.properties"
         folder.mkdir(parents=True, exist_ok=True)
         settings = CONFIG.format(port=self.port, control=free_port(), logs=self.folder, security=security)
@@ -72,46 +72,20 @@ class KafkaBroker:
     def url(self) -> str:
         return f"kafka://{self.address}"
 
-    def start(self) -> None:
-        """Start, and wait until it listens."""
-        assert self.process is None
-        with self._log.open("ab") as log:
-            if not self.folder.exists():
-                self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._config))
-            self.process = subprocess.Popen(
-                [*self._java, "kafka.Kafka", str(self._config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._listens():
-            assert self.process.poll() is None, self._log.read_text()[-2_000:]
-            assert time.monotonic() < deadline, self._log.read_text()[-2_000:]
-            time.sleep(POLL_S)
+    def _command(self) -> Sequence[str | Path]:
+        if not self.folder.exists():
+            self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._config))
+        return [*self._java, "kafka.Kafka", str(self._config)]
 
     def _run(self, *command: str) -> None:
         done = subprocess.run([*self._java, *command], capture_output=True, text=True, timeout=START_TIMEOUT_S)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _listens(self) -> bool:
+    def _answers(self) -> bool:
         """It does once it has read its topics."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
             return True
         return False
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def restart(self) -> None:
-        self.kill()
-        self.start()
-
-    def lose(self) -> None:
-        """Remove all that it keeps. While it is down."""
-        assert self.process is None
-        shutil.rmtree(self.folder)
 
 
 @contextmanager

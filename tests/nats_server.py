@@ -8,13 +8,13 @@ import json
 import random
 import shutil
 import socket
-import subprocess
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tests.server_process import ServerProcess
 
 __all__ = ["NatsServer", "program", "running", "running_cluster"]
 
@@ -38,17 +38,17 @@ def free_port() -> int:
             return port
 
 
-class NatsServer:
-    """One server. `folder` is where it keeps its streams; it is there while the server is not."""
+class NatsServer(ServerProcess):
+    """One server. `folder` is where it keeps its streams."""
+
+    start_timeout_s, poll_s = START_TIMEOUT_S, POLL_S
 
     def __init__(
         self, program: Path, folder: Path, *, config: str = "", name: str = "one", synced: bool = True
     ) -> None:
+        super().__init__(folder / "streams", folder / "log")
         self.port = free_port()
-        self.folder = folder / "streams"
-        self.process: subprocess.Popen[bytes] | None = None
         self._program = program
-        self._log = folder / "log"
         self._config = folder / "server.conf"
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
@@ -60,18 +60,8 @@ class NatsServer:
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start, and wait until it answers."""
-        assert self.process is None
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [self._program, "-c", self._config], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            assert self.process.poll() is None, self._log.read_text()[-2_000:]
-            assert time.monotonic() < deadline, self._log.read_text()[-2_000:]
-            time.sleep(POLL_S)
+    def _command(self) -> Sequence[str | Path]:
+        return [self._program, "-c", self._config]
 
     def _answers(self) -> bool:
         """Whether it greets, which it does once it has read its streams."""
@@ -79,22 +69,6 @@ class NatsServer:
             line = connection.makefile("rb").readline()
             return bool(json.loads(line.removeprefix(b"INFO "))["jetstream"])
         return False
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def restart(self) -> None:
-        self.kill()
-        self.start()
-
-    def lose(self) -> None:
-        """Remove all that it keeps. While it is down."""
-        assert self.process is None
-        shutil.rmtree(self.folder)
 
 
 @contextmanager
