@@ -9,7 +9,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from tidelog.backoff import delays
-from tidelog.chain.forks.bookmarks import Ahead, parse_place
+from tidelog.chain.forks.bookmarks import Ahead, Place, parse_place
 from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Unreachable
 from tidelog.net.http import HttpTransport
@@ -91,17 +91,17 @@ class WebhookPublisher:
             page = await self._backlog.next(place, PAYLOAD_BYTES)
             self._tell_waiting(isinstance(page.verdict, Ahead), place.seq)
             for message in page.messages:
-                await self._send(message)
-            if page.place != place:
+                place = await self._send(message) or place
+            if page.place != place:  # behind the last message there is what nothing is said of
                 place = page.place
                 self._kept.advance(place)
-                metrics.published_seq = place.seq
+            metrics.published_seq = place.seq
             metrics.put_aside = self._kept.count()
             if not page.more:
                 await self._runtime.sleep(self._limits.poll_s)
 
-    async def _send(self, message: Message) -> None:
-        """Send a message until it is taken, or put it aside; and keep that."""
+    async def _send(self, message: Message) -> Place | None:
+        """Send a message until it is taken, or put it aside; the place that is kept with that, if one is."""
         number, _, count = message.headers[PART].partition("/")
         behind = parse_place(message.headers[PLACE]) if number == count else None
         refused = await self._delivered(message)
@@ -113,6 +113,7 @@ class WebhookPublisher:
             )  # fmt: skip
         elif behind is not None:
             self._kept.advance(behind)
+        return behind
 
     async def _send_again(self, aside: Aside) -> None:
         refused = await self._delivered(aside.message)
