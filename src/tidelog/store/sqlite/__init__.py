@@ -7,6 +7,7 @@ others come again (`write_patience_s`). Nothing in here holds a lock while it wa
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeVar
 
 import apsw
@@ -18,6 +19,7 @@ from tidelog.store import USUAL, Lag, ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch, writer_number
 from tidelog.store.limits import STORE_LIMITS, SqliteLimits
 from tidelog.store.patience import patiently
+from tidelog.store.sqlite import integrity
 from tidelog.store.sqlite.connection import path_of, refuse_stub
 from tidelog.store.sqlite.reader import ReaderPool
 from tidelog.store.sqlite.writer import Writer
@@ -88,10 +90,21 @@ class SqliteStore:
 
     async def check_integrity(self) -> list[str]:
         damaged, strayed = await asyncio.gather(
-            self._readers.call(lambda reader: reader.integrity_messages()),
-            self._readers.call(lambda reader: reader.segment_messages()),
+            self._damaged(), self._readers.call(lambda reader: reader.segment_messages())
         )
         return damaged or strayed  # of a damaged file, what its indexes say of segments means nothing
+
+    async def _damaged(self) -> list[str]:
+        """What SQLite finds wrong with its file; it checks the whole only where its parts are not all sound."""
+
+        def sound(check: Callable[[apsw.Connection], bool]) -> Coroutine[Any, Any, bool]:
+            return self._readers.call(lambda reader: reader.checked(check, lambda _: False))
+
+        parts = await self._readers.call(lambda reader: reader.checked(integrity.parts, lambda _: []))
+        of_parts = [sound(partial(integrity.part_is_sound, table=part)) for part in parts]
+        if parts and all(await asyncio.gather(sound(integrity.pages_are_sound), *of_parts)):
+            return []
+        return await self._readers.call(lambda reader: reader.integrity_messages())
 
     async def close(self) -> None:
         await self._readers.close()

@@ -23,7 +23,7 @@ from tidelog.store.ddl import SQLITE
 from tidelog.store.limits import SqliteLimits
 from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot, column_list
-from tidelog.store.sqlite import packing
+from tidelog.store.sqlite import integrity, packing
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
 from tidelog.store.sqlite.segments import segment_faults
 from tidelog.store.sqlite.wide import restored, stored, texts
@@ -35,7 +35,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 CACHE_KIB = 16_384
-MESSAGES_MAX = 100  # of an integrity check: one damaged page can cause thousands
 INTERRUPT_EVERY_S = 0.005  # until a read that was given up has ended
 
 
@@ -145,22 +144,21 @@ class _Reader:
         finally:
             self._reading = False
 
-    def integrity_messages(self) -> list[str]:
-        """What SQLite itself finds wrong with its file."""
+    def checked(self, check: Callable[[apsw.Connection], T], unreadable: Callable[[Corruption], T]) -> T:
+        """What a check of the file finds; what stands for it where the file is too damaged for the check itself."""
         try:
             with translated(self._path):
-                rows = self.connection.execute(f"PRAGMA integrity_check({MESSAGES_MAX})").fetchall()
-        except Corruption as error:  # too damaged for the check itself
-            return [str(error)]
-        return [] if rows == [("ok",)] else [str(text) for (text,) in rows]
+                return check(self.connection)
+        except Corruption as error:
+            return unreadable(error)
 
     def segment_messages(self) -> list[str]:
         """What is wrong with rows and their segments; it relies on the indexes, which the integrity check looks at."""
-        try:
-            with translated(self._path):
-                return segment_faults(self.connection)
-        except Corruption as error:
-            return [str(error)]
+        return self.checked(segment_faults, lambda error: [str(error)])
+
+    def integrity_messages(self) -> list[str]:
+        """What SQLite itself finds wrong with its file."""
+        return self.checked(integrity.messages, lambda error: [str(error)])
 
     def close(self) -> None:
         self.connection.close()
