@@ -38,16 +38,33 @@ pub struct Kinds {
     pub scaled_level: Py<PyAny>,
 }
 
+/// What is made when it is first looked at, and then kept.
+struct Once<T>(PyOnceLock<T>);
+
+impl<T> Once<T> {
+    fn new() -> Once<T> {
+        Once(PyOnceLock::new())
+    }
+
+    /// `PyOnceLock` itself lets go of the interpreter's lock to make it, which costs more than most of what is made.
+    fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
+        if self.0.get(py).is_none() {
+            let _ = self.0.set(py, make()?); // where another thread was first, what it made stays
+        }
+        self.0.get(py).ok_or_else(|| PyValueError::new_err("nothing was made"))
+    }
+}
+
 /// What a frame says, read when it is looked at.
 struct Lazy {
     contract: Py<Contract>,
-    frame: Py<PyBytes>,          // its own: nothing else is kept by an event that is kept
-    made: PyOnceLock<Py<PyAny>>, // of Python's own class
+    frame: Py<PyBytes>,    // its own: nothing else is kept by an event that is kept
+    made: Once<Py<PyAny>>, // of Python's own class
 }
 
 impl Lazy {
     fn made<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let made = self.made.get_or_try_init(py, || self.contract.get().decode.call1(py, (&self.frame,)))?;
+        let made = self.made.get(py, || self.contract.get().decode.call1(py, (&self.frame,)))?;
         Ok(made.bind(py))
     }
 }
@@ -57,12 +74,12 @@ struct Message {
     symbol: Py<PyString>,
     checksum: u32,
     is_stamped: bool,
-    sides: PyOnceLock<Sides>, // its levels: bids and asks
+    sides: Once<Sides>, // its levels: bids and asks
 }
 
 impl Message {
     fn sides(&self, py: Python<'_>, lazy: &Lazy) -> PyResult<&Sides> {
-        self.sides.get_or_try_init(py, || {
+        self.sides.get(py, || {
             let (contract, frame) = (&lazy.contract, &lazy.frame);
             let mut levels = Vec::with_capacity(LEVELS_USUAL);
             let message = contract.get().messages.read(frame.as_bytes(py), &mut levels);
@@ -235,11 +252,11 @@ impl Events {
         let lazy = || Lazy {
             contract: self.contract.clone_ref(py),
             frame: PyBytes::new(py, &self.packed.as_bytes(py)[frame.begin..frame.end]).unbind(),
-            made: PyOnceLock::new(),
+            made: Once::new(),
         };
         let message = |place: usize, checksum, is_stamped| {
             let symbol = self.symbols.get(place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
-            Ok::<_, PyErr>(Message { symbol: symbol.clone_ref(py), checksum, is_stamped, sides: PyOnceLock::new() })
+            Ok::<_, PyErr>(Message { symbol: symbol.clone_ref(py), checksum, is_stamped, sides: Once::new() })
         };
         Ok(match frame.kind {
             Kind::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),
