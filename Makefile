@@ -67,6 +67,7 @@ bench: $(INSTALLED) $(CORE) ## measurements, as ratios against something run bes
 	$(BIN)/python -m bench.chain
 	$(BIN)/python -m bench.beside
 	$(BIN)/python -m bench.selection
+	$(BIN)/python -m bench.ponder
 	$(BIN)/python -m bench.store
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.market

@@ -1,6 +1,6 @@
 """A local node that answers from memory, in a process of its own: blocks of 120 transactions and 360 logs, or others.
 
-Run as `python -m bench.node BLOCKS [small|huge|rare]`; it prints its URL when every answer is rendered. Posts to
+Run as `python -m bench.node BLOCKS [small|huge|rare|tokens]`; it prints its URL when every answer is rendered. Posts to
 `/count` are answered with the calls and the bytes of answers so far.
 """
 
@@ -17,7 +17,9 @@ from tidelog.sim.node.server import NodeServer
 
 SMALL = Shape(transactions=(2, 2), logs=(0, 2))
 RARE = replace(BENCH, rare=1 / (50 * 360))  # a log of the rare contract in one block of fifty
-SHAPES = {"small": SMALL, "huge": Shape(transactions=(250, 250), logs=(40, 40)), "rare": RARE, "": BENCH}
+TOKENS = replace(BENCH, contracts=True)
+HUGE = Shape(transactions=(250, 250), logs=(40, 40))
+SHAPES = {"small": SMALL, "huge": HUGE, "rare": RARE, "tokens": TOKENS, "": BENCH}
 
 
 class Counted(SimNode):

@@ -1,6 +1,6 @@
 import { createConfig, factory } from "ponder";
 
-// `CONTRACTS`: by name its abi, and its address, or the factory whose event names its addresses.
+// `CONTRACTS`: by name its abi, and its address, or the factory whose event names its addresses; the last block, if given.
 const named = Object.entries(JSON.parse(process.env.CONTRACTS!)).map(([name, given]: [string, any]) => [
   name,
   {
@@ -8,6 +8,7 @@ const named = Object.entries(JSON.parse(process.env.CONTRACTS!)).map(([name, giv
     abi: given.abi,
     address: given.factory === undefined ? given.address : factory(given.factory),
     startBlock: 0,
+    endBlock: given.endBlock,
   },
 ]);
 

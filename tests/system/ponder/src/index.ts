@@ -16,7 +16,7 @@ for (const name of process.env.EVENTS!.split(" ")) {
       address: event.log.address,
       contract,
       event: called,
-      args: JSON.stringify(event.args, plain),
+      args: JSON.stringify(event.args ?? {}, plain),
     });
   });
 }

@@ -349,7 +349,7 @@ def _log(rng: random.Random, rare: float) -> Log:
     indexed = [bytes(12) + any_contract(rng) for _ in range(topics - 1)]
     data = rng.randbytes(rng.choice((0, 1, 31, 32, 32, 32, 56, 64, 96)))
     if rare and rng.random() < rare:
-        return Log(RARE, (RARE_EVENT,), data)
+        return Log(RARE, (RARE_EVENT,), b"")
     return Log(any_contract(rng), tuple([rng.choice(EVENTS), *indexed][:topics]), data)
 
 
