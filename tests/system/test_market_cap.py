@@ -230,6 +230,6 @@ async def verified(running: Recording) -> Report:
     runtime = SystemRuntime()
     store = await open_store(running.url, runtime, readonly=True)
     try:
-        return await verify_market(store, runtime, NAME, str(running.path), findings_max=9)
+        return await verify_market(store, runtime, NAME, [str(running.path)], findings_max=9)
     finally:
         await store.close()

@@ -17,9 +17,9 @@ from tidelog.errors import ConfigError
 from tidelog.market.core import JournalEvent
 from tidelog.market.events import EventId, Heartbeat
 from tidelog.market.load.expiry import Keep
-from tidelog.market.load.loader import Loader, Options
+from tidelog.market.load.loader import SAMPLE_S, Loader, Options
 from tidelog.market.load.recorded import source_of, state_of
-from tidelog.market.maintenance.verify import Report, differences, verify_market
+from tidelog.market.maintenance.verify import Reach, Report, differences, verify_market
 from tidelog.market.projection.state import Outage, encode_state
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, COVERAGE, GAPS, INSTRUMENTS, TRADES
 from tidelog.market.projection.trade_ids import Loss, Missing
@@ -34,7 +34,7 @@ async def verified(url: str, findings: int = 1) -> Report:
     runtime = SystemRuntime()
     store = await open_store(url, runtime, readonly=True)
     try:
-        return await verify_market(store, runtime, NAME, None, findings_max=findings)
+        return await verify_market(store, runtime, NAME, findings_max=findings)
     finally:
         await store.close()
 
@@ -176,8 +176,9 @@ async def differing(url: str, again: str) -> list[str]:
             checkpoint = await made.checkpoint(SOURCE)
             assert checkpoint is not None
             state = state_of(checkpoint)
-            report = Report(SOURCE, {}, folded=EventId(1, 1), whole=True)
-            return [each async for each in differences(stored, made, SOURCE, state, state, report)]
+            reach = Reach({1: EventId(1, 1)}, whole=True)
+            found = differences(stored, made, SOURCE, state, reach, expired=False, sample_s=SAMPLE_S)
+            return [each async for each in found]
     finally:
         for store in stores:
             await store.close()
@@ -245,6 +246,6 @@ async def test_verifying_an_unknown_recording_is_refused(url: str) -> None:
     store = await open_store(url, runtime, readonly=True)
     try:
         with pytest.raises(ConfigError, match="the store holds no recording 'other'"):
-            await verify_market(store, runtime, "other", None)
+            await verify_market(store, runtime, "other")
     finally:
         await store.close()

@@ -18,6 +18,7 @@ from tidelog.cli.options import (
     LogLevel,
     Out,
     ProgressMode,
+    Several,
     StatusAddress,
     at_least,
 )
@@ -309,16 +310,17 @@ def coverage(
 
 
 @app.command
-def verify(*, db: Db = DEFAULT_DB, name: Name = None, journal: str | None = None, findings: int = 1) -> None:
+def verify(*, db: Db = DEFAULT_DB, name: Name = None, journal: Several = (), findings: int = 1) -> None:
     """Verify what is stored of a recording: by its journal, if that is there, and row against row.
 
     It derives the rows from the journal again, into a temporary database, and compares them one by one. It makes the
     candles again from the trades, and compares trades with their ids and gaps, coverage with its own borders, books
-    with the coverage, and all with the checkpoint. The exit code is 6 if something differs. The last line says what was
-    not checked.
+    with the coverage, and all with the checkpoint. Of a recording with shards it reads the journals of all of them. The
+    exit code is 6 if something differs. The last line says what was not checked.
 
     Args:
-        journal: the recording's journal; market.journal if there is one and none is given.
+        journal: the recording's journal; market.journal if there is one and none is given. Of shards as many as you
+            like, one --journal each; the others are looked for where the store says that their shards write them.
         findings: stop after so many findings.
     """
     from tidelog.cli.market.verification import print_verification

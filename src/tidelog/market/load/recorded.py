@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tidelog.batch import Checkpoint
 from tidelog.errors import Corruption
-from tidelog.market.events import EventId
+from tidelog.market.events import NOTHING, EventId
 from tidelog.market.projection.projection import CONNECTION
 from tidelog.market.projection.state import ProjectionState, decode_state
 from tidelog.market.shards.claims import Claims, claims_source, decode_claims, merged, shard_source
@@ -58,11 +58,17 @@ class Recorded(Struct, frozen=True):
     shards: dict[int, ProjectionState]  # of each, by its number; the first one alone, where there are no others
     commits: int
     owners: dict[str, int] = {}  # the shard of each symbol, where there are several
+    claims: Claims | None = None  # None: it has no shards, and never had
 
     def has_loaded(self, id_: EventId) -> bool:
         """Whether the store has taken in the journal to which a record belongs up to that record."""
         shard = self.shards.get(shard_of_run(id_.run))
         return shard is not None and id_ <= shard.id
+
+    @property
+    def undivided(self) -> EventId:
+        """Up to where the first journal was loaded without shards."""
+        return NOTHING if self.claims is None else self.claims.undivided
 
 
 async def recorded(snapshot: Snapshot, name: str, decode: Decode = state_of) -> Recorded | None:
@@ -78,7 +84,7 @@ async def recorded(snapshot: Snapshot, name: str, decode: Decode = state_of) -> 
     first, *others = shards.values()
     state = first if claims is None else merged(first, others, claims)
     commits = sum([checkpoint.commit_seq for checkpoint in checkpoints.values()])
-    return Recorded(state, shards, commits, {} if claims is None else claims.owners)
+    return Recorded(state, shards, commits, {} if claims is None else claims.owners, claims)
 
 
 async def checkpoints_of(snapshot: Snapshot, name: str) -> dict[int, Checkpoint]:

@@ -6,8 +6,8 @@ Meanwhile its journal keeps what comes. Each step is one fenced commit, and a pr
 the next one when it is started again. What a claim means is decided in `market.shards.claims`.
 
 A symbol that went from one shard to another and back is loaded in that order, however far the loaders are behind: a
-shard claims what it wants in a run only when no other journal of its place has an earlier run that wants it, and that
-was not come to yet.
+shard claims what it wants in a run, and keeps what it has, only when no other journal of its place has an earlier run
+that wants it, and that was not come to yet.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -144,10 +144,13 @@ async def _begin(store: Store, checkpoint: Checkpoint, claims: Claims, name: str
     if checkpoint.position is None:
         checkpoint = await _written(store, checkpoint, claims)
     first = await store.acquire(source_of(name))
-    symbols = state_of(first).symbols
+    state = state_of(first)
+    symbols = state.symbols
     owners = dict.fromkeys(symbols, 1)
     claimant = Claimant(first.epoch, 1, tuple(sorted(symbols)), "", "", 0)
-    claims = Claims(begun=True, shards={1: claimant} if symbols else {}, owners=owners)
+    shards = {1: claimant} if symbols else {}
+    had: dict[str, tuple[int, ...]] = dict.fromkeys(symbols, (1,))
+    claims = Claims(begun=True, undivided=state.id, shards=shards, owners=owners, had=had)
     return await _written(store, checkpoint, claims), claims
 
 
@@ -194,6 +197,9 @@ async def settle(
         checkpoint = batch.after
 
     left = [] if entering is None else [symbol for symbol in state.symbols if symbol not in wanted]
+    if earlier is not None and entering is not None and len(left) < len(state.symbols):
+        before = await earlier()  # who had it in between has to have it now, though it comes back
+        left += [symbol for symbol in state.symbols if symbol in before and symbol in wanted]
     if left:
         state.entered = entering or 0
         connection = connection_of(me.number)

@@ -5,7 +5,7 @@ coverage from its own borders. Reads one snapshot, in streams. Each difference i
 """
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -63,6 +63,18 @@ async def audit(snapshot: Snapshot, source: str, recorded: Recorded) -> AsyncIte
                 yield wrong
     async for wrong in _outages(snapshot, source, recorded):
         yield wrong
+    for wrong in _owned(recorded):
+        yield wrong
+
+
+def _owned(recorded: Recorded) -> Iterator[str]:
+    """Who has a symbol, by the checkpoints of the shards, and by the record of who may write what."""
+    for number, state in () if recorded.claims is None else recorded.shards.items():
+        for symbol in state.symbols:
+            owner = recorded.owners.get(symbol)
+            if owner != number:
+                whose = "nobody" if owner is None else f"shard {owner}"
+                yield f"shard {number} has {symbol} by its checkpoint, and by the record of all shards {whose} has it"
 
 
 def _named(table: Table, row: Row) -> NamedRow:

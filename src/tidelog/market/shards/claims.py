@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tidelog.errors import Fenced
+from tidelog.market.events import NOTHING, EventId
 from tidelog.market.projection.state import ProjectionState, SymbolState
 
 __all__ = [
@@ -53,8 +54,10 @@ class Claims(Struct, omit_defaults=True):
     """All of one recording."""
 
     begun: bool = False  # the symbols that were recorded without shards are in here
+    undivided: EventId = NOTHING  # what the first shard's journal has up to there was loaded without shards
     shards: dict[int, Claimant] = {}
     owners: dict[str, int] = {}
+    had: dict[str, tuple[int, ...]] = {}  # the shards that a symbol has ever been in: whose journals tell its past
     idle: dict[str, SymbolState] = {}  # symbols that were given up, and that nobody has taken over yet
 
 
@@ -106,6 +109,8 @@ def claim(
         owner = claims.owners.get(symbol) or earlier.get(symbol, number)
         if owner == number:
             claims.owners[symbol] = number
+            had = claims.had.get(symbol, ())
+            claims.had[symbol] = had if number in had else (*had, number)
         if owner != number:
             others[symbol] = owner
     taken = {symbol: claims.idle[symbol] for symbol in wanted if symbol in claims.idle and symbol not in others}

@@ -19,10 +19,12 @@ from tidelog.market.core import Core
 from tidelog.market.events import EventId, Trades
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.live.feed import Feed
-from tidelog.market.load.loader import Loader, OwnedShard
-from tidelog.market.load.recorded import source_of
+from tidelog.market.load.loader import SAMPLE_S, Loader, OwnedShard
+from tidelog.market.load.recorded import recorded, source_of
 from tidelog.market.load.settling import Claiming
 from tidelog.market.load.sharded import Live, ShardLoading
+from tidelog.market.maintenance.journals import located
+from tidelog.market.maintenance.verify import shards_again
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.replay.position import events_to_load
 from tidelog.market.shards.layout import first_run
@@ -37,6 +39,7 @@ from tidelog.sim.runs.transport import CheckedTransport, CheckedWire
 from tidelog.sim.scenario import schedule as plan
 from tidelog.sim.scenario.faults import Faults
 from tidelog.sim.scenario.harness import run_script, until
+from tidelog.sim.scenario.journal_loss import JournalLoss
 from tidelog.sim.world.disk import Mount
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.supervisor import Supervisor
@@ -90,6 +93,7 @@ class ShardsRun:
         self.limits = feed_limits(schedule, session)
         self.transport = CheckedTransport(world, self.exchange, "v2", WEB_SOCKET, session, DEPTH)
         self.attempts = SharedAttempts(session.attempts_max * schedule.shards, session.attempts_window_us)
+        self.losses = {number: JournalLoss(world.disk, self._journal(number), NAME, number) for number in self._numbers}
         self.feeds: dict[int, Feed] = {}
         self._stops: dict[int, asyncio.Event] = {}
         self._observer = Mount(world.disk, faulty=False)
@@ -162,7 +166,7 @@ class ShardsRun:
             self._not_recovered("the programs end in order")
             return
         if not self.world.violations:
-            self._judge_end()
+            await self._judge_end()
 
     def _not_recovered(self, promise: str) -> None:
         if not self.world.violations:
@@ -202,6 +206,8 @@ class ShardsRun:
         runtime, stop = SimRuntime(process), asyncio.Event()
         symbols = [symbol for symbol, its in self.layout.items() if its == number]
         self._stops[number] = stop
+        if self.losses[number].pending:
+            await self._begin_journal(process, runtime, number, unasked=not symbols)
         if not symbols:
             await self._load_the_rest(process, runtime, number, stop)
             return
@@ -244,6 +250,14 @@ class ShardsRun:
             if loading is not None:
                 await loading
 
+    async def _begin_journal(self, process: Process, runtime: SimRuntime, number: int, *, unasked: bool) -> None:
+        """The operator goes on with a new journal, also of a shard that is to be no more: it can give all up then."""
+        store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=process.mount.name)
+        try:
+            await self.losses[number].mend(store, runtime, process.mount.name, unasked=unasked)
+        finally:
+            await store.close()
+
     async def _load_the_rest(self, process: Process, runtime: SimRuntime, number: int, stop: asyncio.Event) -> None:
         """A shard without symbols records nothing; what its journal has left is loaded, and it gives all up."""
         if number in self._journals():
@@ -264,7 +278,7 @@ class ShardsRun:
         try:
 
             async def open_loader(owned: OwnedShard) -> Loader:
-                return await Loader.open(store, runtime, NAME, journal=journal, shard=owned)
+                return await self.losses[number].open_loader(store, runtime, journal, owned)
 
             def read(loader: Loader, until_id: EventId | None) -> AsyncIterable[ProjectionInput]:
                 return events_to_load(
@@ -317,6 +331,10 @@ class ShardsRun:
                         supervisor.kill("it is divided anew")
                 for stop in self._stops.values():
                     stop.set()
+            case plan.LoseJournal():
+                number = self._rng.choice(self._numbers)
+                self.supervisors[number - 1].kill("its journal is moved away")
+                self.losses[number].lose()
             case plan.Restart():
                 self._stops.get(self._rng.choice(self._numbers), asyncio.Event()).set()
         return None
@@ -327,12 +345,17 @@ class ShardsRun:
         return apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._observer.name)
 
     def _journaled(self) -> dict[str, set[int]]:
-        """The ids of all trades that any journal has, by symbol."""
+        """The ids of all trades that any journal has, by symbol; of a lost one, as far as it was loaded."""
         found: dict[str, set[int]] = {symbol: set() for symbol in SYMBOLS}
-        for path in self._journals().values():
+        journals: list[tuple[str, tuple[int, int] | None]] = [(path, None) for path in self._journals().values()]
+        for losses in self.losses.values():
+            journals += losses.lost
+        for path, last in journals:
             reader, core = JournalReader(path, self._observer.name), Core()
             try:
                 for record in reader.records():
+                    if last is not None and record.id > last:
+                        break
                     entry = core.apply(record)
                     if entry is not None and isinstance(entry.event, Trades):
                         for trade in entry.event.trades:
@@ -342,7 +365,39 @@ class ShardsRun:
                 reader.close()
         return found
 
-    def _judge_end(self) -> None:
+    async def _judge_end(self) -> None:
+        self._judge()
+        if not self.world.violations:
+            again = Process(self.world, "again")
+            failure = await again.run(self._hold_against_journals)
+            if failure is not None:
+                self.world.violated(f"the journals can be folded again: {failure!r}")
+
+    async def _hold_against_journals(self, process: Process) -> None:
+        """What is stored is what the journals make, as `tidelog market verify` makes it again."""
+        runtime, vfs = SimRuntime(process), process.mount.name
+        store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=vfs)
+        again = await open_sqlite(f"sqlite:///{self.world.disk.path('again.db')}", runtime, vfs=vfs)
+        try:
+            async with store.snapshot() as snapshot:
+                found = await recorded(snapshot, NAME)
+                require(found is not None, "something was recorded")
+                assert found is not None
+                journals = located(found, list(self._journals().values()), "here", vfs=vfs)
+                missing = [*journals.wrong, *journals.absent.values()]
+                require(not missing, f"the journals of all shards are found: {missing}")
+                lost = {number for number, losses in self.losses.items() if losses.lost}
+                require(not journals.whole & lost, "a journal that came after a lost one is not taken for all")
+                compared = shards_again(
+                    snapshot, again, runtime, NAME, found, journals, SAMPLE_S, expired=False, vfs=vfs
+                )
+                async for difference in compared:
+                    self.world.violated(difference)
+        finally:
+            await again.close()
+            await store.close()
+
+    def _judge(self) -> None:
         store = self._open(self._store_path)
         try:
             source = source_of(NAME)

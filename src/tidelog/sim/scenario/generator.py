@@ -128,7 +128,8 @@ def generate(
             chain = _streams(stream, chain, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
         return chain
     if shards:
-        return _shards(random.Random(f"{seed} {kind} shards"), seed, count)
+        schedule = _shards(random.Random(f"{seed} {kind} shards"), seed, count)
+        return _losses(random.Random(f"{seed} {kind} shards losses"), schedule, faults=steps != 0)
     schedule = _frames(random.Random(f"{seed} {kind} frames"), _market(rng, seed, count), faults=steps != 0)
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
