@@ -3,17 +3,20 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import running_kafka
 from tests.kafka_broker import KafkaBroker
+from tests.patience import HANGS_S
+from tests.store.tls import certificates
 from tidelog.errors import ConfigError, Fenced, Unreachable
 from tidelog.stream.kafka.login import KafkaLogin, broker_addresses, client_options
 from tidelog.stream.kafka.transport import Kafka, KafkaLimits
-from tidelog.stream.port import Limits, Message, Stored, StreamSettings
+from tidelog.stream.port import Limits, Message, Moved, Stored, StreamSession, StreamSettings
 
 NAME = "tidelog-chain-1"
 SETTINGS = StreamSettings(NAME, "tidelog.chain.1")
@@ -173,6 +176,67 @@ def test_more_replicas_than_there_are_brokers_is_said(kafka: KafkaBroker) -> Non
     asyncio.run(case())
 
 
+def test_a_topic_that_a_broker_makes_by_its_defaults_is_set_as_ours() -> None:
+    """It is deleted while we run, and there again as soon as we ask for it: it would keep messages for a week."""
+
+    async def case(kafka: KafkaBroker) -> None:
+        from aiokafka.admin import AIOKafkaAdminClient
+        from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
+        await admin.start()
+        try:
+            async with asyncio.timeout(HANGS_S):
+                await publish_whatever_happens(kafka, 3)
+                await admin.delete_topics([NAME])
+                await asked_for(kafka)
+                await publish_whatever_happens(kafka, 2)
+            assert [each.payload for each in await read(kafka, 2)] == [b"1", b"2"]
+            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, NAME)])
+            ((_, _, _, _, entries),) = answer.resources
+            configs = {entry[0]: entry[1] for entry in entries}
+            assert (configs["retention.ms"], configs["message.timestamp.type"]) == ("-1", "LogAppendTime")
+        finally:
+            await admin.close()
+
+    with running_kafka(config="auto.create.topics.enable=true\n") as kafka:
+        asyncio.run(case(kafka))
+
+
+async def asked_for(kafka: KafkaBroker) -> None:
+    """Somebody asks for the topic, until it is there."""
+    from aiokafka import AIOKafkaProducer
+
+    async with AIOKafkaProducer(bootstrap_servers=kafka.address) as other:
+        while not await other.partitions_for(NAME):
+            await asyncio.sleep(0.1)
+
+
+async def publish_whatever_happens(kafka: KafkaBroker, last: int) -> None:
+    """Messages up to a number, begun anew where the topic is gone, as a publisher does."""
+    while True:
+        try:
+            async with transport(kafka).connect() as session:
+                while True:
+                    await session.ensure()
+                    ends = await session.ends()
+                    if ends is None:
+                        continue
+                    there = await told(session, ends.last) if ends.last >= ends.first else 0
+                    if there == last:
+                        return
+                    with suppress(Moved):
+                        await session.publish([message(there + 1)], ends.last)
+        except Unreachable:
+            pass
+
+
+async def told(session: StreamSession, sequence: int) -> int:
+    stored = await session.get(sequence)
+    assert stored is not None
+    return int(stored.payload)
+
+
 USERS = """
 sasl.enabled.mechanisms=PLAIN
 sasl.mechanism.inter.broker.protocol=PLAIN
@@ -181,18 +245,87 @@ listener.name.broker.plain.sasl.jaas.config=org.apache.kafka.common.security.pla
 """
 
 
-def test_a_user_is_known_by_its_password_which_is_never_shown() -> None:
-    async def case(kafka: KafkaBroker) -> None:
-        async with Kafka([kafka.address], SETTINGS, KafkaLogin("tidelog", "canary-key-1"), QUICK).connect() as session:
-            await session.ensure()
-            await session.publish([message(1)], 0)
-        with pytest.raises((ConfigError, Unreachable)) as refused:
-            async with Kafka([kafka.address], SETTINGS, KafkaLogin("tidelog", "canary-key-2"), QUICK).connect():
-                pass
-        assert "canary" not in str(refused.value)
+def publishes(kafka: KafkaBroker, login: KafkaLogin, within_s: float = HANGS_S) -> None:
+    """Publish a message; a broker that has just started may need more than one try."""
 
+    async def once() -> None:
+        async with Kafka([kafka.address], SETTINGS, login, QUICK).connect() as session:
+            await session.ensure()
+            ends = await session.ends()
+            assert ends is not None
+            await session.publish([message(1)], ends.last)
+
+    async def case() -> None:
+        until = time.monotonic() + within_s
+        while True:
+            try:
+                return await once()
+            except Unreachable:
+                if time.monotonic() >= until:
+                    raise
+
+    asyncio.run(case())
+
+
+def refused(kafka: KafkaBroker, login: KafkaLogin) -> str:
+    """What is said of a login that is refused. It is not tried again."""
+    with pytest.raises(ConfigError) as error:
+        publishes(kafka, login)
+    assert "canary" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_user_is_known_by_its_password_which_is_never_shown() -> None:
     with running_kafka(security="SASL_PLAINTEXT", config=USERS) as kafka:
-        asyncio.run(case(kafka))
+        publishes(kafka, KafkaLogin("tidelog", "canary-key-1"))
+        assert "refuses us" in refused(kafka, KafkaLogin("tidelog", "canary-key-2"))
+        assert "refuses us" in refused(kafka, KafkaLogin("nobody", "canary-key-1"))
+        said = refused(kafka, KafkaLogin("tidelog", "canary-key-1", "SCRAM-SHA-256"))
+        assert "SCRAM-SHA-256" in said
+
+
+SECURED = """
+ssl.keystore.type=PEM
+ssl.keystore.location={files.server}
+ssl.truststore.type=PEM
+ssl.truststore.location={files.authority}
+ssl.client.auth={client_auth}
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.broker.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.broker.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\
+  username="broker" password="canary-key-3";
+"""
+SCRAM_USERS = [
+    "SCRAM-SHA-256=[name=tidelog,password=canary-key-1]",
+    "SCRAM-SHA-512=[name=tidelog,password=canary-key-2]",
+    "SCRAM-SHA-512=[name=broker,password=canary-key-3]",
+]
+
+
+def test_scram_over_tls(tmp_path: Path) -> None:
+    files = certificates(tmp_path)
+    ca = str(files.authority)
+    config = SECURED.format(files=files, client_auth="none")
+    with running_kafka(security="SASL_SSL", config=config, users=SCRAM_USERS) as kafka:
+        publishes(kafka, KafkaLogin("tidelog", "canary-key-1", "SCRAM-SHA-256", ca=ca))
+        publishes(kafka, KafkaLogin("tidelog", "canary-key-2", "SCRAM-SHA-512", ca=ca))
+        assert "refuses us" in refused(kafka, KafkaLogin("tidelog", "canary-key-9", "SCRAM-SHA-512", ca=ca))
+        assert "PLAIN" in refused(kafka, KafkaLogin("tidelog", "canary-key-1", ca=ca))
+        with pytest.raises(Unreachable, match="certificate"):  # of an authority that this machine does not know
+            publishes(kafka, KafkaLogin("tidelog", "canary-key-1", "SCRAM-SHA-256", tls=True), 0)
+        with pytest.raises(Unreachable):
+            publishes(kafka, KafkaLogin("tidelog", "canary-key-1", "SCRAM-SHA-256"), 0)
+
+
+def test_tls_both_ways(tmp_path: Path) -> None:
+    files = certificates(tmp_path)
+    config = SECURED.format(files=files, client_auth="required")
+    ours = KafkaLogin(ca=str(files.authority), cert=str(files.server), key=str(files.server))
+    with running_kafka(security="SSL", config=config) as kafka:
+        publishes(kafka, ours)
+        with pytest.raises(Unreachable):
+            publishes(kafka, KafkaLogin(ca=str(files.authority)), 0)
 
 
 @pytest.mark.parametrize("given", ["", "host", "host:0", "host:99999", "user:secret-1@host:9", "http://host:9"])

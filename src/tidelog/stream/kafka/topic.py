@@ -1,6 +1,7 @@
 """A topic as a stream needs it: made if it is not there, and refused if it would lose or reorder messages."""
 
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, NoReturn
 
 from tidelog.errors import ConfigError, Unreachable
 from tidelog.stream.port import StreamSettings
@@ -8,6 +9,7 @@ from tidelog.stream.port import StreamSettings
 __all__ = ["ensure_topic"]
 
 TOPIC = 2  # the protocol's number of that kind of resource
+OF_TOPIC = 1  # the protocol's number of where a value was set
 EXISTS = 36  # the protocol's number of this error
 NOT_AUTHORIZED = (29, 31, 41, 53)  # topic, cluster, policy, transactional id
 FOREVER = -1
@@ -16,11 +18,15 @@ CLEANUP, MESSAGE_BYTES = "cleanup.policy", "max.message.bytes"
 SAFE_REPLICAS = 3  # from so many on, two have to have a message before it is acknowledged
 
 
-async def ensure_topic(admin: Any, settings: StreamSettings) -> int:
+async def ensure_topic(admin: Any, settings: StreamSettings, has_nothing: Callable[[], Awaitable[bool]]) -> int:
     """Make the topic, or look whether the one that is there will do.
+
+    A broker may make it by its own defaults, as soon as somebody asks for it: where nothing was set of a topic that has
+    nothing, it is set as we would have made it.
 
     Args:
         admin: aiokafka's client for administration.
+        has_nothing: whether no record was committed to the topic that is there.
 
     Returns:
         Bytes of the largest batch of records that it takes.
@@ -35,36 +41,80 @@ async def ensure_topic(admin: Any, settings: StreamSettings) -> int:
     (described,) = await admin.describe_topics([name])
     if described["error_code"]:
         _refuse(f"the topic {name} cannot be described", described["error_code"])
-    _require(settings, described["partitions"], configs := await _configs(admin, name))
-    return int(configs[MESSAGE_BYTES])
+    found = await _configs(admin, name)
+    drops = any(found.values[name] != wanted for name, wanted in _kept(settings).items())
+    if drops and not found.own and len(described["partitions"]) == 1 and await has_nothing():
+        await _set(admin, settings)
+        found = await _configs(admin, name)
+    _require(settings, described["partitions"], found.values)
+    return int(found.values[MESSAGE_BYTES])
+
+
+class _Configs(NamedTuple):
+    """Of a topic."""
+
+    values: dict[str, str]
+    own: int  # how many of them were set for this topic; the others are the brokers'
+
+
+def _kept(settings: StreamSettings) -> dict[str, str]:
+    """How much a topic keeps as we make it."""
+    limits = settings.limits
+    return {
+        RETENTION_MS: str(FOREVER if limits.age_max_s is None else limits.age_max_s * 1_000),
+        RETENTION_BYTES: str(FOREVER if limits.bytes_max is None else limits.bytes_max),
+    }
+
+
+def _wanted(settings: StreamSettings) -> dict[str, str]:
+    """How we make a topic."""
+    limits = settings.limits
+    return _kept(settings) | {
+        CLEANUP: "delete",
+        "message.timestamp.type": "LogAppendTime",  # readers ask what was taken since a time
+        "min.insync.replicas": "2" if limits.replicas >= SAFE_REPLICAS else "1",
+        "unclean.leader.election.enable": "false",
+    }
 
 
 async def _make(admin: Any, settings: StreamSettings) -> None:
     from aiokafka.admin import NewTopic
 
-    limits = settings.limits
-    configs = {
-        CLEANUP: "delete",
-        RETENTION_MS: str(FOREVER if limits.age_max_s is None else limits.age_max_s * 1_000),
-        RETENTION_BYTES: str(FOREVER if limits.bytes_max is None else limits.bytes_max),
-        "message.timestamp.type": "LogAppendTime",  # readers ask what was taken since a time
-        "min.insync.replicas": "2" if limits.replicas >= SAFE_REPLICAS else "1",
-        "unclean.leader.election.enable": "false",
-    }
-    answer = await admin.create_topics([NewTopic(settings.name, 1, limits.replicas, topic_configs=configs)])
+    topic = NewTopic(settings.name, 1, settings.limits.replicas, topic_configs=_wanted(settings))
+    answer = await admin.create_topics([topic])
     ((_, code, *words),) = answer.topic_errors
     if code not in (0, EXISTS):  # another process makes it at the same time
         _refuse(f"the brokers do not make the topic {settings.name}", code, words[0] if words else None)
 
 
-async def _configs(admin: Any, name: str) -> dict[str, str]:
+async def _set(admin: Any, settings: StreamSettings) -> None:
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    resource = ConfigResource(ConfigResourceType.TOPIC, settings.name, configs=_wanted(settings))
+    (answer,) = await admin.alter_configs([resource])
+    ((code, words, *_),) = answer.resources
+    if code:
+        _refuse(
+            f"a broker has made the topic {settings.name} by its own defaults, and does not let us set it: set "
+            "its retention.ms and retention.bytes to -1",
+            code,
+            words,
+        )
+
+
+async def _configs(admin: Any, name: str) -> _Configs:
     from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
     (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
     ((code, words, _, _, entries),) = answer.resources
     if code:
         _refuse(f"the topic {name} cannot be described", code, words)
-    return {entry[0]: entry[1] for entry in entries}
+    return _Configs({entry[0]: entry[1] for entry in entries}, sum(_is_own(entry[3]) for entry in entries))
+
+
+def _is_own(source: bool | int) -> bool:
+    """Whether a value was set for the topic itself; the protocol's first version says whether it is a default."""
+    return not source if isinstance(source, bool) else source == OF_TOPIC
 
 
 def _require(settings: StreamSettings, partitions: Any, configs: dict[str, str]) -> None:

@@ -6,21 +6,18 @@ publish ends what another one has begun, and the brokers refuse that one from th
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from tidelog.errors import ConfigError, Fenced, Unreachable
 from tidelog.stream.envelope import ID
+from tidelog.stream.kafka.clients import AioKafka, KafkaClients
 from tidelog.stream.kafka.login import KafkaLogin, broker_addresses, client_options
 from tidelog.stream.kafka.topic import ensure_topic
 from tidelog.stream.port import Ends, Message, Moved, Stored, StreamSettings
-
-if TYPE_CHECKING:
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 __all__ = ["Kafka", "KafkaLimits"]
 
@@ -53,6 +50,7 @@ class Kafka:
     Args:
         servers: HOST:PORT of some of the brokers.
         settings: of the stream; its name is the topic's.
+        clients: what speaks to them, if it is not aiokafka.
     """
 
     def __init__(
@@ -61,13 +59,14 @@ class Kafka:
         settings: StreamSettings,
         login: KafkaLogin | None = None,
         limits: KafkaLimits = LIMITS,
+        clients: KafkaClients | None = None,
     ) -> None:
         self.servers = broker_addresses(servers)
         self.settings = settings
         self.limits = limits
         self.login = login or KafkaLogin()
         client_options(self.login)  # what is wrong with it is said before anything is tried
-        _client_library()
+        self.clients = clients or AioKafka()
 
     @property
     def name(self) -> str:
@@ -77,12 +76,27 @@ class Kafka:
     async def connect(self) -> AsyncIterator["KafkaSession"]:
         session = KafkaSession(self)
         try:
-            with self.translated():
-                async with asyncio.timeout(self.limits.connect_s * len(self.servers)):
-                    await session.open()
+            try:
+                with self.translated():
+                    async with asyncio.timeout(self.limits.connect_s * len(self.servers)):
+                        await session.open()
+            except Unreachable as failed:
+                raise await self._reason(failed) from None
             yield session
         finally:
             await session.close()
+
+    async def _reason(self, failed: Unreachable) -> Unreachable:
+        """What stands between us and the brokers, in the words of the first. ConfigError: one of them refuses us."""
+        told = None
+        for server in self.servers:
+            try:
+                with self.translated():
+                    async with asyncio.timeout(self.limits.connect_s):
+                        await self.clients.greet(server, self.client_options())
+            except Unreachable as error:
+                told = told or error
+        return told or failed
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -91,6 +105,8 @@ class Kafka:
 
         refusals = (
             errors.AuthenticationFailedError,
+            errors.SaslAuthenticationFailed,
+            errors.UnsupportedSaslMechanismError,
             errors.TopicAuthorizationFailedError,
             errors.ClusterAuthorizationFailedError,
             errors.TransactionalIdAuthorizationFailed,
@@ -120,11 +136,12 @@ class KafkaSession:
         from aiokafka import TopicPartition
 
         self._owner = owner
+        self._clients = owner.clients
         self._limits = owner.limits
         self._topic = owner.settings.name
         self._partition: TopicPartition = TopicPartition(self._topic, 0)
-        self._looker: AIOKafkaConsumer = self._consumer(fetch_max_wait_ms=int(self._limits.look_s * 1_000))
-        self._producer: AIOKafkaProducer | None = None
+        self._looker: Any = self._consumer(fetch_max_wait_ms=int(self._limits.look_s * 1_000))
+        self._producer: Any = None
         self._last: int | None = None  # the number of the last message, as far as this publisher knows it
         self._batch_bytes = BATCH_BYTES
 
@@ -132,9 +149,9 @@ class KafkaSession:
         await self._looker.start()
 
     async def close(self) -> None:
-        await _closed(self._looker, self._limits.connect_s)
+        await self._clients.close(self._looker, self._limits.connect_s)
         if self._producer is not None:
-            await _given_up(self._producer, self._limits.connect_s)
+            await self._clients.give_up(self._producer, self._limits.connect_s)
 
     @property
     def payload_max(self) -> int:
@@ -142,17 +159,19 @@ class KafkaSession:
 
     async def ensure(self) -> None:
         """Make the topic, and end what another publisher has begun: what is read from here on is settled."""
-        from aiokafka.admin import AIOKafkaAdminClient
-
         with self._answered():
             async with asyncio.timeout(self._limits.answer_s):
-                admin = AIOKafkaAdminClient(**self._owner.client_options())
+                admin = self._clients.admin(**self._owner.client_options())
                 try:
                     await admin.start()
-                    self._batch_bytes = await ensure_topic(admin, self._owner.settings)
+                    self._batch_bytes = await ensure_topic(admin, self._owner.settings, self._has_nothing)
                 finally:
-                    await _stopped(admin.close(), self._limits.connect_s)
+                    await self._clients.close_admin(admin, self._limits.connect_s)
                 await self._begun()
+
+    async def _has_nothing(self) -> bool:
+        ends = await self._ends()
+        return ends is not None and ends.last < ends.first
 
     async def ends(self) -> Ends | None:
         with self._answered():
@@ -230,9 +249,9 @@ class KafkaSession:
         """Forget what we know: what is read after the next beginning is settled."""
         producer, self._producer, self._last = self._producer, None, None
         if producer is not None:
-            await _given_up(producer, self._limits.connect_s)
+            await self._clients.give_up(producer, self._limits.connect_s)
 
-    async def _transaction(self, producer: "AIOKafkaProducer", messages: Sequence[Message], after: int) -> int:
+    async def _transaction(self, producer: Any, messages: Sequence[Message], after: int) -> int:
         from aiokafka.errors import ProducerFenced
 
         began = asyncio.get_running_loop().time()
@@ -279,18 +298,16 @@ class KafkaSession:
                         found = {}
                 yield [_stored(record) for record in found.get(self._partition, ())]
         finally:
-            await _closed(reader, self._limits.connect_s)
+            await self._clients.close(reader, self._limits.connect_s)
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _answered(self) -> Any:
         return self._owner.translated()
 
-    def _consumer(self, **options: Any) -> "AIOKafkaConsumer":
+    def _consumer(self, **options: Any) -> Any:
         """A client that reads what was committed, and keeps no place on the brokers."""
-        from aiokafka import AIOKafkaConsumer
-
-        return AIOKafkaConsumer(
+        return self._clients.consumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -298,12 +315,10 @@ class KafkaSession:
             **self._owner.client_options(),
         )
 
-    async def _begun(self) -> "AIOKafkaProducer":
+    async def _begun(self) -> Any:
         """Our producer. Before it has begun, the brokers have ended what another one had, one way or the other."""
-        from aiokafka import AIOKafkaProducer
-
         if self._producer is None:
-            self._producer = AIOKafkaProducer(
+            self._producer = self._clients.producer(
                 transactional_id=self._topic,
                 transaction_timeout_ms=int(self._limits.transaction_s * 1_000),
                 max_batch_size=BATCHED_BYTES,
@@ -352,50 +367,6 @@ def _stored(record: Any) -> Stored:
     return Stored(record.offset + 1, headers, record.value or b"")
 
 
-async def _stopped(stopping: Coroutine[Any, Any, None], within_s: float) -> None:
-    """Stop a client, which may wait for brokers that are away, or fail with what its own tasks were cancelled by."""
-    task = asyncio.ensure_future(stopping)
-    task.add_done_callback(_heard)
-    try:
-        await asyncio.wait({task}, timeout=within_s)
-    finally:
-        task.cancel()
-
-
-def _heard(ended: "asyncio.Future[Any]") -> None:
-    """What it says does not matter any more; asyncio would complain that nobody asked."""
-    if not ended.cancelled():
-        ended.exception()
-
-
-async def _closed(consumer: "AIOKafkaConsumer", within_s: float) -> None:
-    """Stop a consumer, and its connections where that does not do it."""
-    await _stopped(consumer.stop(), within_s)
-    await _stopped(consumer._client.close(), within_s)
-
-
-async def _given_up(producer: "AIOKafkaProducer", within_s: float) -> None:
-    """Stop a producer without waiting for what it has not sent."""
-    from aiokafka.errors import KafkaError
-
-    unsent = producer._message_accumulator
-    unsent.fail_all(KafkaError("given up"))
-    waiters = [batch._drain_waiter for batches in unsent._batches.values() for batch in batches]
-    for waiter in (producer._txn_manager.wait_for_transaction_end(), *waiters):
-        if waiter is not None:
-            waiter.add_done_callback(_heard)
-    await _stopped(producer.stop(), within_s)
-    await _stopped(producer.client.close(), within_s)
-
-
 def _words(error: Exception) -> str:
     """What the library says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _client_library() -> None:
-    try:
-        import aiokafka  # noqa: F401
-    except ImportError:
-        raise ConfigError("Kafka needs aiokafka: pip install 'tidelog[kafka]'") from None
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is raised
