@@ -37,7 +37,7 @@ class Mutant(NamedTuple):
     contracts: bool = False  # whether the chains have contracts whose events have tables
     selection: bool = False  # ... and only what these log is held
     asked: bool = False  # ... while in history endpoints are asked what these log
-    streams: bool = False  # whether their changes are published to a stream
+    engine: str = ""  # to which their changes are published
     shards: bool = False  # whether several programs record a market together
 
 
@@ -95,7 +95,7 @@ MUTANTS: dict[str, Mutant] = {
                 "                continue\n",
             ),
         ),
-        streams=True,
+        engine="nats",
     ),
     "head_published_as_final": Mutant(
         "chain",
@@ -107,7 +107,7 @@ MUTANTS: dict[str, Mutant] = {
                 "has = _Range(position.first, position.head)",
             ),
         ),
-        streams=True,
+        engine="nats",
     ),
     "store_that_went_back_not_told_on": Mutant(
         "chain",
@@ -119,13 +119,49 @@ MUTANTS: dict[str, Mutant] = {
                 "            pass\n",
             ),
         ),
-        streams=True,
+        engine="nats",
     ),
     "change_shown_before_its_last_part": Mutant(
         "chain",
         40,
         (Patch("tidelog.stream.following", "        if not part.is_last:\n            return None\n", ""),),
-        streams=True,
+        engine="nats",
+    ),
+    "kafka_publisher_not_fenced": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.kafka.transport",
+                "transactional_id=self._topic,",
+                'transactional_id=f"{self._topic} {asyncio.get_running_loop().time()}",',
+            ),
+        ),
+        engine="kafka",
+    ),
+    "last_committed_record_not_looked_for": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.kafka.transport",
+                "            if begin == first:\n",
+                "            if True:\n",
+            ),
+        ),
+        engine="kafka",
+    ),
+    "webhook_goes_on_behind_one_that_failed": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.stream.webhook.publisher",
+                "                pause_s = max(pause_s, said.after_s)\n",
+                "                return None\n",
+            ),
+        ),
+        engine="webhooks",
     ),
     "uncles_believed": Mutant(
         "chain",
@@ -829,7 +865,7 @@ def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None
                 contracts=mutant.contracts,
                 selection=mutant.selection,
                 asked=mutant.asked,
-                streams=mutant.streams,
+                engine=mutant.engine,
                 shards=mutant.shards,
             )
         )

@@ -19,7 +19,7 @@ from tidelog.sim.scenario.generator import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
 CHAIN_SEEDS = range(8)
 CONTRACT_SEEDS = range(3)
 SELECTION_SEEDS = (2, 4, 6)  # the last on a chain whose blooms say nothing
-STREAM_SEEDS = range(4)
+STREAM_SEEDS = range(4)  # of each engine
 RECORDING_STREAM_SEEDS = range(4)
 SHARD_SEEDS = range(16)
 MARKET_SEEDS = range(3)
@@ -46,15 +46,17 @@ def test_a_selection_of_a_chain(seed: int) -> None:
     assert verdict.ok, verdict.violations
 
 
+@pytest.mark.parametrize("engine", plan.ENGINES)
 @pytest.mark.parametrize("seed", STREAM_SEEDS)
-def test_a_chain_whose_changes_are_published(seed: int) -> None:
-    verdict = play(generate(plan.CHAIN, seed, streams=True))
+def test_a_chain_whose_changes_are_published(seed: int, engine: str) -> None:
+    verdict = play(generate(plan.CHAIN, seed, engine=engine))
     assert verdict.ok, verdict.violations
 
 
+@pytest.mark.parametrize("engine", plan.ENGINES)
 @pytest.mark.parametrize("seed", RECORDING_STREAM_SEEDS)
-def test_a_recording_that_is_published(seed: int) -> None:
-    verdict = play(generate(plan.MARKET, seed, streams=True))
+def test_a_recording_that_is_published(seed: int, engine: str) -> None:
+    verdict = play(generate(plan.MARKET, seed, engine=engine))
     assert verdict.ok, verdict.violations
 
 

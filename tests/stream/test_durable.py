@@ -12,8 +12,8 @@ from tests.stream.test_chain_messages import CHAIN, PAYLOAD_MAX, change_row
 from tests.stream.test_following import published
 from tidelog.chain.forks.bookmarks import BEGIN
 from tidelog.errors import ConfigError
-from tidelog.sim.runs.streaming import SimStreamTransport
 from tidelog.sim.streams.server import SimStreams
+from tidelog.sim.streams.wire import SimStreamTransport
 from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.world import Process, World

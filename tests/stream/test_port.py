@@ -1,7 +1,6 @@
 """One suite for whatever keeps streams: NATS JetStream, Kafka, and the simulated servers that stand for them."""
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -11,9 +10,10 @@ import pytest
 
 from tests.conftest import running_kafka, running_nats
 from tidelog.errors import Fenced, Unreachable
-from tidelog.sim.runs.streaming import SimStreamTransport
+from tidelog.sim.streams.brokers import SimBrokers
+from tidelog.sim.streams.kafka_clients import SimKafkaClients
 from tidelog.sim.streams.server import SimStreams
-from tidelog.sim.streams.topic import SimTopic
+from tidelog.sim.streams.wire import SimStreamTransport
 from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.world import Process, World
 from tidelog.stream.durable import DurableTransport, Kept
@@ -51,13 +51,13 @@ Runner = Callable[[Case[StreamTransport]], None]
 DurableRunner = Callable[[Case[DurableTransport]], None]
 
 
-@pytest.fixture(params=["simulated", "simulated topic", "nats", "kafka"])
+@pytest.fixture(params=["simulated", "simulated kafka", "nats", "kafka"])
 def run_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runner]:
     """Runs a case on a server that has nothing yet."""
     if request.param == "simulated":
-        yield lambda case: simulated(case, str(tmp_path), SimStreams)
-    elif request.param == "simulated topic":
-        yield lambda case: simulated(case, str(tmp_path), SimTopic)
+        yield lambda case: simulated(case, str(tmp_path), simulated_nats)
+    elif request.param == "simulated kafka":
+        yield lambda case: simulated(case, str(tmp_path), simulated_kafka)
     elif request.param == "nats":
         with running_nats() as nats:
             yield lambda case: real(case, JetStream([nats.url], SETTINGS, limits=QUICK), nats)
@@ -70,7 +70,7 @@ def run_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Runner]
 def run_durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DurableRunner]:
     """The same on a server that keeps places of readers."""
     if request.param == "simulated":
-        yield lambda case: simulated(case, str(tmp_path), SimStreams)
+        yield lambda case: simulated(case, str(tmp_path), simulated_nats)
     else:
         with running_nats() as nats:
             yield lambda case: real(case, JetStream([nats.url], SETTINGS, limits=QUICK), nats)
@@ -85,12 +85,22 @@ def real(case: Case[T], transport: T, server: Server) -> None:
     asyncio.run(case(Peer(transport, server.restart, forget)))
 
 
-def simulated(case: Case[SimStreamTransport], folder: str, make: Callable[[random.Random], SimStreams]) -> None:
+def simulated_nats(process: Process) -> Peer[SimStreamTransport]:
+    server = SimStreams(process.world.random("streams"))
+    return Peer(SimStreamTransport(server, process), server.restart, server.forget)
+
+
+def simulated_kafka(process: Process) -> Peer[Kafka]:
+    """The transport of production; what it speaks to is simulated."""
+    brokers = SimBrokers(process.world.random("brokers"), process.world.loop.time)
+    clients = SimKafkaClients(brokers, process)
+    return Peer(Kafka(["brokers.example:9092"], SETTINGS, clients=clients), brokers.restart, brokers.forget)
+
+
+def simulated(case: Case[T], folder: str, make: Callable[[Process], Peer[T]]) -> None:
     loop = SimLoop()  # type: ignore[abstract]  # what is left out is an error to ask for
-    world = World(loop, 1, folder)
-    server = make(world.random("streams"))
-    process = Process(world, "test")
-    peer = Peer(SimStreamTransport(server, process), server.restart, server.forget)
+    process = Process(World(loop, 1, folder), "test")
+    peer = make(process)
 
     async def main() -> None:
         failure = await process.run(lambda _: case(peer))

@@ -15,8 +15,8 @@ from tests.stream.market.folded import Folded
 from tests.stream.market.test_journal_backlog import core_of
 from tests.stream.market.test_telling import a_journal
 from tidelog.market.core import Core
-from tidelog.sim.runs.streaming import SimStreamTransport
 from tidelog.sim.streams.server import SimStreams
+from tidelog.sim.streams.wire import SimStreamTransport
 from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.world import Process, World

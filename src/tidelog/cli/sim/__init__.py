@@ -157,6 +157,8 @@ def run(
     selection: Annotated[bool, Parameter(negative="")] = False,
     asked: Annotated[bool, Parameter(negative="")] = False,
     streams: Annotated[bool, Parameter(negative="")] = False,
+    kafka: Annotated[bool, Parameter(negative="")] = False,
+    webhooks: Annotated[bool, Parameter(negative="")] = False,
     shards: Annotated[bool, Parameter(negative="")] = False,
     shrink: Annotated[bool, Parameter(negative="")] = False,
     jobs: int | None = None,
@@ -180,7 +182,9 @@ def run(
         selection: nothing is held of its blocks but headers and what contracts log.
         asked: alike, and in history endpoints are asked what contracts log, which is proven at the end.
         streams: the chain's changes and its final blocks, or the recording, are published to streams, which somebody
-            follows.
+            follows: as NATS JetStream keeps them.
+        kafka: the same to topics of Kafka, instead. It needs tidelog[kafka].
+        webhooks: the same to receivers of webhooks, instead.
         shards: the market is recorded by several programs, whose symbols are divided anew now and then.
         shrink: if a run fails, remove what the failure does not need, and print the schedule that is left.
         jobs: processes for --seeds; as many as there are processors, if it is not given.
@@ -194,7 +198,7 @@ def run(
         schedule=schedule,
         chain=chain,
         market=market,
-        extras=Extras(contracts, selection, asked, streams, shards),
+        extras=Extras(contracts, selection, asked, streams, kafka, webhooks, shards),
         shrink=shrink,
         jobs=jobs,
     )

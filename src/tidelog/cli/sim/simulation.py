@@ -28,7 +28,18 @@ class Extras(Struct, frozen=True):
     selection: bool = False
     asked: bool = False
     streams: bool = False
+    kafka: bool = False
+    webhooks: bool = False
     shards: bool = False
+
+    @property
+    def engine(self) -> str:
+        """What is published to. ConfigError: to more than one."""
+        wanted = {plan.NATS: self.streams, plan.KAFKA: self.kafka, plan.WEBHOOKS: self.webhooks}
+        named = [engine for engine, is_wanted in wanted.items() if is_wanted]
+        if len(named) > 1:
+            raise ConfigError("give one of --streams, --kafka and --webhooks")
+        return named[0] if named else ""
 
     @property
     def flags(self) -> str:
@@ -55,6 +66,7 @@ def run_seeds(
         raise ConfigError(f"--steps {steps}: give 0 to {EVENTS_MAX}")
     if schedule is not None and (chain or market or steps is not None or extras != Extras()):
         raise ConfigError("a schedule says itself what it is of: leave --chain, --market, --steps and the like out")
+    _require_client(extras.engine)
     kinds = [kind for kind, wanted in ((plan.CHAIN, chain), (plan.MARKET, market)) if wanted]
     if seeds is not None:
         first, last = _span(seeds)
@@ -74,6 +86,14 @@ def _require_libraries(kinds: set[str]) -> None:
     """ConfigError: a run of a chain recovers senders, and the library for that is not installed."""
     if plan.CHAIN in kinds:
         require_senders()
+
+
+def _require_client(engine: str) -> None:
+    """ConfigError: the twin of Kafka's brokers is spoken to by Kafka's client, which is not installed."""
+    if engine == plan.KAFKA:
+        from tidelog.stream.kafka.clients import require_client
+
+        require_client()
 
 
 def _kind_of(seed: int) -> str:
@@ -141,7 +161,16 @@ def _tried(kind: str, seed: int, steps: int | None, extras: Extras) -> Verdict:
 
 
 def _drawn(kind: str, seed: int, steps: int | None, extras: Extras) -> plan.Schedule:
-    return generate(kind, seed, steps=steps, **structs.asdict(extras))
+    return generate(
+        kind,
+        seed,
+        steps=steps,
+        contracts=extras.contracts,
+        selection=extras.selection,
+        asked=extras.asked,
+        engine=extras.engine,
+        shards=extras.shards,
+    )
 
 
 def _span(text: str) -> tuple[int, int]:

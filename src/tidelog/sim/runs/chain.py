@@ -156,10 +156,10 @@ class ChainRun:
         self.supervisor = Supervisor(self.world, "sync", self._main, on_end=self._ended)
         supervisors = [self.supervisor]
         if self.schedule.stream:
-            chain = self.tree.chain_id
+            chain, engine = self.tree.chain_id, self.schedule.engine
             self.streams = (
-                ChangesStreaming(self.world, chain, _detail(self.schedule), self._path, self._restore),
-                FinalStreaming(self.world, chain, self._path, self._final, self._restore),
+                ChangesStreaming(self.world, engine, chain, _detail(self.schedule), self._path, self._restore),
+                FinalStreaming(self.world, engine, chain, self._path, self._final, self._restore),
             )
             supervisors += [each for streaming in self.streams for each in streaming.supervisors]
         await run_script(self.world, self.faults, supervisors, self._observer, self._mine(), self._script())

@@ -135,7 +135,7 @@ class MarketRun:
             self.supervisors.append(self.private.keep(self.faults.bury))
         streams: list[Supervisor] = []
         if self.schedule.stream:
-            self.streaming = RecordingStreaming(self.world, self._journal_path)
+            self.streaming = RecordingStreaming(self.world, self.schedule.engine, self._journal_path)
             streams += self.streaming.supervisors
         supervisors = [*self.supervisors, *streams]
         await run_script(self.world, self.faults, supervisors, self._observer, self._tick(), self._script())

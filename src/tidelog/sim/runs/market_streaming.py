@@ -3,7 +3,8 @@
 The publisher and the consumer are those of production. What comes of it is held against the store's rows.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import apsw
@@ -11,13 +12,14 @@ import msgspec
 
 from tidelog.sim.oracle.chain import require
 from tidelog.sim.runs.reading import NAME
-from tidelog.sim.runs.streaming import SimStreamTransport, Streaming
+from tidelog.sim.runs.streaming import Streaming
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.world import Process, World
+from tidelog.stream.backlog import Backlog
 from tidelog.stream.consumer import consume
 from tidelog.stream.market.journal import JournalBacklog
-from tidelog.stream.market.messages import MarketLanguage, MarketReset, Recorded
-from tidelog.stream.publisher import Publisher
+from tidelog.stream.market.messages import MarketLanguage, MarketReset, Recorded, events_subject
+from tidelog.stream.port import StreamTransport
 
 __all__ = ["RecordingStreaming"]
 
@@ -28,19 +30,32 @@ Traded: TypeAlias = tuple[str, int, str, str]  # symbol, time, price, quantity
 class RecordingStreaming(Streaming):
     """A recording's events."""
 
-    def __init__(self, world: World, path: str) -> None:
-        super().__init__(world)
+    def __init__(self, world: World, engine: str, path: str) -> None:
+        super().__init__(world, engine)
         self._path = path
         self._read = _Read()
 
-    def is_level(self, connection: apsw.Connection) -> bool:
+    @property
+    def _subject(self) -> str:
+        return events_subject(NAME)
+
+    @asynccontextmanager
+    async def _backlog(self, process: Process, runtime: SimRuntime) -> AsyncIterator[Backlog]:
+        backlog = JournalBacklog(self._path, runtime, NAME, vfs=process.mount.name)
+        try:
+            yield backlog
+        finally:
+            await backlog.close()
+
+    def _has_all(self, connection: apsw.Connection) -> bool:
         return self._read.trades() == stored_trades(connection)
 
-    def judge(self, connection: apsw.Connection) -> None:
-        stored = stored_trades(connection)
-        require(self._read.trades() == stored, "whoever follows the stream has the store's trades")
+    def _judge_consumed(self, connection: apsw.Connection) -> None:
+        require(self._has_all(connection), "whoever follows the stream has the store's trades")
+
+    def _judge_told(self, connection: apsw.Connection) -> None:
         told, place, parts = _Read(), "0", list[dict[str, Any]]()
-        for message in self.server.stream or []:
+        for message in self._told:
             number, _, count = message.headers["Tidelog-Part"].partition("/")
             require(message.headers["Tidelog-After"] == place, "each message continues the one before")
             parts = [] if number == "1" else parts
@@ -53,17 +68,10 @@ class RecordingStreaming(Streaming):
                     told.go_back((said["run"], said["seq"]))
                 else:
                     told.take((said["run"], said["seq"]), [part["event"] for part in parts])
+        stored = stored_trades(connection)
         require(told.trades() == stored, "the stream has the store's trades, each record once, in order")
 
-    async def _publish(self, process: Process) -> None:
-        runtime = SimRuntime(process)
-        backlog = JournalBacklog(self._path, runtime, NAME, vfs=process.mount.name)
-        try:
-            await Publisher(backlog, SimStreamTransport(self.server, process), runtime).run()
-        finally:
-            await backlog.close()
-
-    def _items(self, transport: SimStreamTransport, runtime: SimRuntime) -> AsyncGenerator[Any, None]:
+    def _items(self, transport: StreamTransport, runtime: SimRuntime) -> AsyncGenerator[Any, None]:
         return consume(transport, runtime, MarketLanguage(NAME), after=self._read.place)
 
     def _heard(self, item: Any) -> None:

@@ -10,6 +10,7 @@ from tidelog.sim.exchange.wire.rest import DENIALS
 from tidelog.sim.node.lies import LIES
 from tidelog.sim.node.limits import PLANS
 from tidelog.sim.scenario import schedule as plan
+from tidelog.sim.streams.receiver import ANSWERS
 from tidelog.sim.world.disk import FAULTS as DISK_FAULTS
 
 EVENTS = (4, 14)
@@ -94,7 +95,7 @@ def generate(
     contracts: bool = False,
     selection: bool = False,
     asked: bool = False,
-    streams: bool = False,
+    engine: str = "",
     shards: bool = False,
 ) -> plan.Schedule:
     """The schedule of a seed.
@@ -104,7 +105,7 @@ def generate(
         contracts: whether the chain has some; not drawn, so that what a seed has found once it finds again.
         selection: whether only what these log is held of the blocks; alike.
         asked: whether endpoints are asked what these logged in history, which is proven at the end; alike.
-        streams: whether the changes are published to a stream that somebody follows; alike.
+        engine: what the changes are published to, of `schedule.ENGINES`; "": to nothing; alike.
         shards: whether several programs record a market together; alike.
     """
     rng = random.Random(f"{seed} {kind} schedule")
@@ -123,9 +124,8 @@ def generate(
         if asked:
             chain = _asked(random.Random(f"{seed} {kind} asked"), chain, faults=steps != 0)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
-        if streams:
-            stream = random.Random(f"{seed} {kind} streams")
-            chain = _streams(stream, chain, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
+        if engine:
+            chain = _published(chain, engine, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
         return chain
     if shards:
         schedule = _shards(random.Random(f"{seed} {kind} shards"), seed, count)
@@ -137,12 +137,10 @@ def generate(
     schedule = _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
     schedule = _many(random.Random(f"{seed} {kind} calm"), schedule)
     schedule = _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
-    if streams:
+    if engine:
         kept = tuple([each for each in schedule.events if not isinstance(each.do, plan.LoseJournal)])  # a gap, there
         schedule = msgspec.structs.replace(schedule, events=kept)
-        schedule = _streams(
-            random.Random(f"{seed} {kind} streams"), schedule, MARKET_POINTS, ("events",), faults=steps != 0
-        )
+        schedule = _published(schedule, engine, MARKET_POINTS, ("events",), faults=steps != 0)
     return schedule
 
 
@@ -341,11 +339,27 @@ def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 
-def _streams(
-    rng: random.Random, schedule: plan.Schedule, points: tuple[str, ...], details: Sequence[str], *, faults: bool
+def _published(
+    schedule: plan.Schedule, engine: str, points: tuple[str, ...], details: Sequence[str], *, faults: bool
 ) -> plan.Schedule:
-    """A stream of the changes, or of the recording, and what goes wrong with it."""
-    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+    """What is published of the changes, or of the recording, and what goes wrong with it."""
+    of = "streams" if engine == plan.NATS else engine
+    rng = random.Random(f"{schedule.seed} {schedule.kind} {of}")
+    draw = _hook_draw(rng) if engine == plan.WEBHOOKS else _stream_draw(rng)
+    if engine == plan.KAFKA:
+        draw.append((2, lambda: plan.StreamRepeats(rng.randint(1, 3))))
+    steps = "request" if schedule.kind == plan.CHAIN else "frame"
+    added = [_event(rng, schedule.busy_s, draw, points, steps) for _ in range(rng.randint(3, 9))]
+    detail = rng.choice(details)
+    events = (*schedule.events, *(added if faults else ()))
+    if detail == "logs" and schedule.limits and PLANS[schedule.limits].response_bytes is not None:
+        schedule = msgspec.structs.replace(schedule, limits="")  # no answer would hold a block of so many logs
+    return msgspec.structs.replace(schedule, events=events, stream=detail, engine=engine)
+
+
+def _stream_draw(rng: random.Random) -> list[tuple[int, Callable[[], plan.Action]]]:
+    """What goes wrong with a stream."""
+    return [
         (1, lambda: plan.StreamLoss("restarted")),
         (2, lambda: plan.StreamLoss("tail", rng.randint(1, 30))),
         (1, lambda: plan.StreamLoss("forgotten")),
@@ -356,10 +370,18 @@ def _streams(
         (3, lambda: plan.StreamDoubt(rng.randint(1, 3))),
         (6, lambda: plan.StreamKill(rng.choice(("publisher", "consumer", "rival")))),
     ]
-    steps = "request" if schedule.kind == plan.CHAIN else "frame"
-    added = [_event(rng, schedule.busy_s, draw, points, steps) for _ in range(rng.randint(3, 9))]
-    detail = rng.choice(details)
-    return msgspec.structs.replace(schedule, events=(*schedule.events, *(added if faults else ())), stream=detail)
+
+
+def _hook_draw(rng: random.Random) -> list[tuple[int, Callable[[], plan.Action]]]:
+    """What goes wrong with webhooks."""
+    return [
+        (6, lambda: plan.Answers(rng.choice(ANSWERS), rng.randint(1, 5))),
+        (4, lambda: plan.StreamKill("publisher")),
+        (2, lambda: plan.StreamDown(_span(rng))),
+        (1, lambda: plan.StreamLoss("forgotten")),
+        (1, lambda: plan.StreamLoss("copied")),
+        (1, lambda: plan.StreamLoss("restored")),
+    ]
 
 
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

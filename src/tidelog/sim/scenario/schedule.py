@@ -12,6 +12,7 @@ from msgspec import Struct
 from tidelog.errors import ConfigError
 
 CHAIN, MARKET = "chain", "market"
+NATS, KAFKA, WEBHOOKS = ENGINES = "nats", "kafka", "webhooks"
 
 
 class Time(Struct, frozen=True, tag="time"):
@@ -198,6 +199,7 @@ class StreamLoss(Struct, frozen=True, tag="stream_loss"):
 
     `how` is "restarted", "tail" (its last `count` messages were not on its disk), "forgotten" (its folder is gone) or
     "restored" (its files are those of the last copy); "copied": it is not killed, and the operator takes the copy.
+    Of webhooks it is the publisher that is killed, and the file with its state that is forgotten or restored.
     """
 
     how: str
@@ -222,6 +224,23 @@ class StreamDoubt(Struct, frozen=True, tag="stream_doubt"):
     times: int
 
 
+class StreamRepeats(Struct, frozen=True, tag="stream_repeats"):
+    """Readers are given once more what they were given before, so many times."""
+
+    times: int
+
+
+class Answers(Struct, frozen=True, tag="answers"):
+    """How the receiver of webhooks answers the next ones.
+
+    `how` is "refused", "busy", "late" (it has taken the message, and is not heard in time), "lost" (nothing came to it)
+    or "twice" (it came twice).
+    """
+
+    how: str
+    times: int
+
+
 class StreamKill(Struct, frozen=True, tag="stream_kill"):
     """The "publisher" or the "consumer" is killed; "rival": a second publisher is started beside the first."""
 
@@ -233,7 +252,7 @@ Action: TypeAlias = (
     | Grow | Fork | Lie | Down | Slow | Lag
     | Fault | Cut | List | Halt | Refuse | Deny | Churn | Reload | LoseJournal
     | Copy | Restore | Divide
-    | StreamLoss | StreamDown | StreamSilence | StreamDoubt | StreamKill
+    | StreamLoss | StreamDown | StreamSilence | StreamDoubt | StreamRepeats | StreamKill | Answers
 )  # fmt: skip
 
 
@@ -262,6 +281,7 @@ class Schedule(Struct, frozen=True):
     selection: bool = False  # ... and of whose blocks nothing else is held but headers
     asked: bool = False  # ... while in history endpoints are asked what these log, which is proven at the end
     stream: str = ""  # it is published to a stream: a chain's changes with "header" or "logs", a recording's "events"
+    engine: str = NATS  # what keeps the stream; or to which webhooks go
     protocol: str = "v2"
     spelled: bool = False  # the user writes symbols in another form than events do
     instruments: bool = False  # the channel of that name is followed as well
@@ -286,6 +306,8 @@ def decode(text: bytes | str) -> Schedule:
         raise ConfigError(f"--schedule holds no schedule as `tidelog sim run` prints it: {error}") from None
     if schedule.kind not in (CHAIN, MARKET):
         raise ConfigError(f"--schedule: kind {schedule.kind!r}: there are {CHAIN} and {MARKET}")
+    if schedule.engine not in ENGINES:
+        raise ConfigError(f"--schedule: engine {schedule.engine!r}: there are {', '.join(ENGINES)}")
     return schedule
 
 

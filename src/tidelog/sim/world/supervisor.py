@@ -64,6 +64,10 @@ class Supervisor:
         self._taken_over = True
         self._tasks.append(asyncio.create_task(self._one_life()))
 
+    def may_be_fenced(self) -> None:
+        """Somebody may be taken for its successor."""
+        self._taken_over = True
+
     def kill(self, why: str) -> None:
         for process in self.lives[:]:
             process.kill(why)

@@ -51,24 +51,25 @@ class Kept:
     Args:
         path: made if it is not there and `source` is given.
         source: what is published; None: whatever it is, to look at it.
+        vfs: SQLite's name of another file system.
 
     Raises:
         ConfigError: it cannot be made or opened, is of another source, or another publisher has it.
     """
 
-    def __init__(self, path: str, source: str | None = None) -> None:
+    def __init__(self, path: str, source: str | None = None, vfs: str | None = None) -> None:
         self._path = path
         self._lock: FileLock | None = None
-        if source is not None:
+        if source is not None and vfs is None:
             lock = FileLock(f"{path}.lock", temporary=True)
             if not lock.take():
                 raise ConfigError(f"{path} is another publisher's, which is running: give each a --state of its own")
             self._lock = lock
-        elif not os.path.exists(path):
+        elif source is None and not os.path.exists(path):
             raise ConfigError(f"--state {path}: there is no such file")
         try:
             with translated(path):
-                self._file = connect(path, _READ_WRITE)
+                self._file = connect(path, _READ_WRITE, vfs)
                 self._file.set_busy_timeout(int(WAIT_S * 1_000))
                 self._open(source)
         except BaseException:

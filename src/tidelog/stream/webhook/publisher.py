@@ -24,8 +24,6 @@ from tidelog.telemetry import StreamFigures, logger
 
 __all__ = ["WebhookLimits", "WebhookPublisher"]
 
-PAYLOAD_BYTES = 900_000  # of a body and its headers: many servers take a megabyte
-
 _log = logger("stream")
 
 
@@ -37,6 +35,7 @@ class WebhookLimits(Struct, frozen=True):
     first_s: float = 1.0  # between the first failure and the next try
     most_s: float = 60.0  # between two tries
     poll_s: float = 0.2  # between looks at a backlog that has nothing further
+    payload_bytes: int = 900_000  # of a body and its headers: many servers take a megabyte
 
 
 LIMITS = WebhookLimits()
@@ -88,7 +87,7 @@ class WebhookPublisher:
         while True:
             for aside in self._kept.asides(due=True):
                 await self._send_again(aside)
-            page = await self._backlog.next(place, PAYLOAD_BYTES)
+            page = await self._backlog.next(place, self._limits.payload_bytes)
             self._tell_waiting(isinstance(page.verdict, Ahead), place.seq)
             for message in page.messages:
                 place = await self._send(message) or place
