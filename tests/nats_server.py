@@ -44,8 +44,9 @@ class NatsServer(ServerProcess):
     start_timeout_s, poll_s = START_TIMEOUT_S, POLL_S
 
     def __init__(
-        self, program: Path, folder: Path, *, config: str = "", name: str = "one", synced: bool = True
+        self, program: Path, folder: Path, *, config: str = "", limits: str = "", name: str = "one", synced: bool = True
     ) -> None:
+        """`limits` are of what it may store."""
         super().__init__(folder / "streams", folder / "log")
         self.port = free_port()
         self._program = program
@@ -53,7 +54,8 @@ class NatsServer(ServerProcess):
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
             f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.folder}"{", sync_interval: always" if synced else ""} }}\n{config}\n'
+            f'jetstream {{ store_dir: "{self.folder}"{", sync_interval: always" if synced else ""}'
+            f"{limits and ', '}{limits} }}\n{config}\n"
         )
 
     @property
@@ -72,10 +74,10 @@ class NatsServer(ServerProcess):
 
 
 @contextmanager
-def running(program: Path, *, config: str = "", synced: bool = True) -> Iterator[NatsServer]:
+def running(program: Path, *, config: str = "", limits: str = "", synced: bool = True) -> Iterator[NatsServer]:
     """A server that is up, and is gone afterwards with its folder. Not `synced`: as it is by default."""
     with tempfile.TemporaryDirectory(prefix="tidelog-nats-") as folder:
-        server = NatsServer(program, Path(folder), config=config, synced=synced)
+        server = NatsServer(program, Path(folder), config=config, limits=limits, synced=synced)
         try:
             server.start()
             yield server
