@@ -93,6 +93,14 @@ FOUND = {
         '{"at":{"type":"time","s":3.0},"do":{"type":"fault","name":"snapshot_lost","probability":1.0,"for_s":3.0}},'
         '{"at":{"type":"time","s":4.0},"do":{"type":"cut","code":1006}}]}'
     ),
+    # The error that ended the first look at a file was hidden by that of its rollback: a publisher took a read that had
+    # failed for a damaged journal, and ended for good.
+    "a disk that cannot read a journal's head": (
+        '{"kind":"market","seed":38,"busy_s":19.3,"protocol":"v2","stream":"events","events":['
+        '{"at":{"type":"time","s":14.058},"do":{"type":"disk","kind":"read_error","skip":13,"times":1}},'
+        '{"at":{"type":"time","s":13.441},"do":{"type":"stream_kill","who":"publisher"}},'
+        '{"at":{"type":"time","s":3.505},"do":{"type":"stream_kill","who":"publisher"}}]}'
+    ),
 }
 
 

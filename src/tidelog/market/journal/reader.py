@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import apsw
@@ -22,7 +22,7 @@ from tidelog.market.journal.schema import (
     warn_of_missing_log,
 )
 from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
-from tidelog.store.sqlite.connection import READ_ONLY, connect, translated
+from tidelog.store.sqlite.connection import READ_ONLY, connect, reading, translated
 
 __all__ = ["Ends", "JournalReader", "Run", "identity_at"]
 
@@ -123,7 +123,7 @@ class JournalReader:
             version: int = self._connection.execute("PRAGMA data_version").get
         if self._ended == (after, version):  # there was no commit since: a follower asks again and again
             return None
-        with _sound(self._path), _reading(self._connection):  # one read transaction
+        with _sound(self._path), reading(self._connection):  # one read transaction
             gone = None if after <= BEGINNING else dropped_of(self._connection)
             if gone is not None and after < gone.id:
                 return Record(gone.id, gone.at_us, Kind.LOST, gone.reason.encode())
@@ -249,7 +249,7 @@ class JournalReader:
 
     def ends(self) -> Ends | None:
         """The first and the last record that are here; None of an empty journal."""
-        with _sound(self._path), _reading(self._connection):
+        with _sound(self._path), reading(self._connection):
             runs: list[Any] = self._connection.execute(
                 "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
             ).fetchall()
@@ -260,7 +260,7 @@ class JournalReader:
 
     def run(self, run: int) -> Run | None:
         """A run; None: no snapshot of it is here."""
-        with _sound(self._path), _reading(self._connection):
+        with _sound(self._path), reading(self._connection):
             span = self._span(run)
             restart_seq: int | None = self._connection.execute(
                 "SELECT restart_seq FROM blocks WHERE run = ? AND restart_seq IS NOT NULL ORDER BY first_seq LIMIT 1",
@@ -310,18 +310,6 @@ class JournalReader:
     def close(self) -> None:
         with translated(self._path):
             self._connection.close()
-
-
-@contextmanager
-def _reading(connection: apsw.Connection) -> Iterator[None]:
-    """One read transaction. The error that ended it, such as a disk that cannot be read, is the one that propagates."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        if connection.in_transaction:
-            with suppress(apsw.Error):  # SQLite may have ended it meanwhile
-                connection.execute("ROLLBACK")
 
 
 def identity_at(path: str, vfs: str | None = None) -> Identity | None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from tidelog.errors import ConfigError
 from tidelog.market.journal.identity import Identity, has_log, log_of
 from tidelog.market.records import Kind, PackedRecord, array_head, decode_records, encode_record
-from tidelog.store.sqlite.connection import HEADER_BYTES, READ_ONLY
+from tidelog.store.sqlite.connection import HEADER_BYTES, READ_ONLY, reading
 from tidelog.telemetry import logger
 
 JOURNAL_ID = 0x7469646A  # "tidj", in the file's header
@@ -118,7 +118,7 @@ class Block(Struct):
 def is_journal(connection: apsw.Connection, path: str, *, may_be_empty: bool) -> bool:
     """True for a journal, False for an empty file where that is allowed; ConfigError for anything else."""
     try:
-        with connection:  # one state of the file: between two reads its recorder may make a journal of it
+        with reading(connection):  # between two reads its recorder may make a journal of it
             application_id = connection.pragma("application_id")
             objects = connection.execute("SELECT count(*) FROM sqlite_schema").get
             version = connection.pragma("user_version")

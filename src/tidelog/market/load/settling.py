@@ -34,6 +34,7 @@ from tidelog.market.shards.claims import (
     encode_claims,
     give_up,
     register,
+    release,
     shard_source,
     taken_over,
 )
@@ -196,10 +197,10 @@ async def settle(
         await patient(lambda: store.commit(batch))
         checkpoint = batch.after
 
-    left = [] if entering is None else [symbol for symbol in state.symbols if symbol not in wanted]
-    if earlier is not None and entering is not None and len(left) < len(state.symbols):
-        before = await earlier()  # who had it in between has to have it now, though it comes back
-        left += [symbol for symbol in state.symbols if symbol in before and symbol in wanted]
+    kept = frozenset(wanted)
+    if earlier is not None and entering is not None:
+        kept -= (await earlier()).keys()  # who had it in between has to have it now, though it comes back
+    left = [] if entering is None else [symbol for symbol in state.symbols if symbol not in kept]
     if left:
         state.entered = entering or 0
         connection = connection_of(me.number)
@@ -213,6 +214,8 @@ async def settle(
     def enter(claims: Claims) -> None:
         register(claims, me.number, claimant)
         give_up(claims, me.number, state.leaving)
+        if entering is not None:
+            release(claims, me.number, kept)
 
     await change(enter)
     runtime.reached("shards.given_up")

@@ -26,6 +26,7 @@ __all__ = [
     "give_up",
     "merged",
     "register",
+    "release",
     "shard_source",
     "taken_over",
 ]
@@ -93,6 +94,12 @@ def give_up(claims: Claims, number: int, left: Mapping[str, SymbolState]) -> Non
         if claims.owners.get(symbol) == number:
             del claims.owners[symbol]
             claims.idle[symbol] = known
+
+
+def release(claims: Claims, number: int, kept: Collection[str]) -> None:
+    """A shard has no more of what it had claimed, and of which nothing came: what was known of it before stays so."""
+    for symbol in [symbol for symbol, owner in claims.owners.items() if owner == number and symbol not in kept]:
+        del claims.owners[symbol]
 
 
 def claim(

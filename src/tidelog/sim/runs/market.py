@@ -135,7 +135,8 @@ class MarketRun:
             self.supervisors.append(self.private.keep(self.faults.bury))
         streams: list[Supervisor] = []
         if self.schedule.stream:
-            self.streaming = RecordingStreaming(self.world, self.schedule.engine, self._journal_path)
+            losses, vfs = self.losses, self._observer.name
+            self.streaming = RecordingStreaming(self.world, self.schedule.engine, self._journal_path, losses, vfs)
             streams += self.streaming.supervisors
         supervisors = [*self.supervisors, *streams]
         await run_script(self.world, self.faults, supervisors, self._observer, self._tick(), self._script())
@@ -301,7 +302,8 @@ class MarketRun:
     async def _begin_journal(self, process: Process, runtime: SimRuntime) -> None:
         store = await open_sqlite(f"sqlite:///{self._store_path}", runtime, vfs=process.mount.name)
         try:
-            await self.losses.mend(self._tallied(store, process), runtime, process.mount.name)
+            unasked = self.streaming is not None  # as the command, which makes no journal that a publisher could see
+            await self.losses.mend(self._tallied(store, process), runtime, process.mount.name, unasked=unasked)
         finally:
             await store.close()
 
@@ -388,6 +390,8 @@ class MarketRun:
                 self._ask_to_stop()
             case plan.LoseJournal():
                 self.supervisor.kill("its journal is moved away")
+                if self.streaming is not None:
+                    self.streaming.lose_journal()
                 self.losses.lose()
                 self._digests.clear()
             case plan.Reload():

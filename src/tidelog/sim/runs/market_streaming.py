@@ -3,16 +3,21 @@
 The publisher and the consumer are those of production. What comes of it is held against the store's rows.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import apsw
 import msgspec
 
+from tidelog.errors import ConfigError
+from tidelog.market.core import Core
+from tidelog.market.events import Trades, micros
+from tidelog.market.journal.reader import JournalReader
 from tidelog.sim.oracle.chain import require
 from tidelog.sim.runs.reading import NAME
 from tidelog.sim.runs.streaming import Streaming
+from tidelog.sim.scenario.journal_loss import JournalLoss
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.world import Process, World
 from tidelog.stream.backlog import Backlog
@@ -30,10 +35,16 @@ Traded: TypeAlias = tuple[str, int, str, str]  # symbol, time, price, quantity
 class RecordingStreaming(Streaming):
     """A recording's events."""
 
-    def __init__(self, world: World, engine: str, path: str) -> None:
+    def __init__(self, world: World, engine: str, path: str, losses: JournalLoss, vfs: str) -> None:
         super().__init__(world, engine)
         self._path = path
-        self._read = _Read()
+        self._losses = losses
+        self._vfs = vfs
+        self._read = _Read(losses)
+
+    def lose_journal(self) -> None:
+        """The journal is moved away: nobody has it open then."""
+        self._publisher.kill("its journal is moved away")
 
     @property
     def _subject(self) -> str:
@@ -48,13 +59,22 @@ class RecordingStreaming(Streaming):
             await backlog.close()
 
     def _has_all(self, connection: apsw.Connection) -> bool:
-        return self._read.trades() == stored_trades(connection)
+        return self._fits(self._read, connection)
+
+    def _fits(self, read: "_Read", connection: apsw.Connection) -> bool:
+        """Whether what was read has the store's trades: of a lost journal some, and some that never got there."""
+        trades, stored = read.trades(), stored_trades(connection)
+        if not self._losses.files:
+            return trades == stored
+        journaled = stored | trades_in(self._losses.files, self._vfs)
+        first = max([last[0] + 1 for _, last in self._losses.lost], default=0)
+        return stored_trades(connection, first) <= trades <= journaled
 
     def _judge_consumed(self, connection: apsw.Connection) -> None:
         require(self._has_all(connection), "whoever follows the stream has the store's trades")
 
     def _judge_told(self, connection: apsw.Connection) -> None:
-        told, place, parts = _Read(), "0", list[dict[str, Any]]()
+        told, place, parts = _Read(self._losses), "0", list[dict[str, Any]]()
         for message in self._told:
             number, _, count = message.headers["Tidelog-Part"].partition("/")
             require(message.headers["Tidelog-After"] == place, "each message continues the one before")
@@ -68,8 +88,7 @@ class RecordingStreaming(Streaming):
                     told.go_back((said["run"], said["seq"]))
                 else:
                     told.take((said["run"], said["seq"]), [part["event"] for part in parts])
-        stored = stored_trades(connection)
-        require(told.trades() == stored, "the stream has the store's trades, each record once, in order")
+        require(self._fits(told, connection), "the stream has the store's trades, each record once, in order")
 
     def _items(self, transport: StreamTransport, runtime: SimRuntime) -> AsyncGenerator[Any, None]:
         return consume(transport, runtime, MarketLanguage(NAME), after=self._read.place)
@@ -86,8 +105,9 @@ class RecordingStreaming(Streaming):
 class _Read:
     """What was read: the records in order, with the trades that each told of. Written apart from the engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, losses: JournalLoss) -> None:
         self.place = "0"
+        self._losses = losses
         self._records: list[tuple[Id, list[Traded]]] = []
 
     def take(self, id_: Id, events: list[dict[str, Any]]) -> None:
@@ -101,7 +121,8 @@ class _Read:
         for event in events:
             lost = event["kind"] == "gap" and event["reason"] in ("journal", "journal_pruned", "journal_full")
             at_first = not self._records  # a journal whose first run a power cut took begins with a later one
-            require(not lost or at_first, "the journal keeps all, and nothing is missing")
+            is_told = event.get("reason") == "journal" and bool(self._losses.files)
+            require(not lost or at_first or is_told, "the journal keeps all, and nothing is missing")
         self._records.append((id_, traded))
 
     def go_back(self, id_: Id) -> None:
@@ -113,12 +134,32 @@ class _Read:
         return {trade for _, traded in self._records for trade in traded}
 
 
-def stored_trades(connection: apsw.Connection) -> set[Traded]:
+def stored_trades(connection: apsw.Connection, first_run: int = 0) -> set[Traded]:
     """The store's, with numbers as text: a whole number and how many of its digits are decimals."""
-    rows = connection.execute("SELECT symbol, time_us, price, price_scale, qty, qty_scale FROM trades")
+    query = "SELECT symbol, time_us, price, price_scale, qty, qty_scale FROM trades WHERE run >= ?"
+    rows = connection.execute(query, (first_run,))
     return {
         (symbol, at_us, _text(price, scale), _text(qty, places)) for symbol, at_us, price, scale, qty, places in rows
     }
+
+
+def trades_in(paths: Sequence[str], vfs: str) -> set[Traded]:
+    """Those of journals, all of them."""
+    found: set[Traded] = set()
+    for path in paths:
+        try:
+            reader, core = JournalReader(path, vfs), Core()
+        except ConfigError:
+            continue  # it was being made
+        try:
+            for record in reader.records():
+                entry = core.apply(record)
+                if entry is not None and isinstance(entry.event, Trades):
+                    for trade in entry.event.trades:
+                        found.add((trade.symbol, micros(trade.timestamp), f"{trade.price:f}", f"{trade.qty:f}"))
+        finally:
+            reader.close()
+    return found
 
 
 def _text(number: Any, scale: int) -> str:

@@ -138,8 +138,9 @@ def generate(
     schedule = _many(random.Random(f"{seed} {kind} calm"), schedule)
     schedule = _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
     if engine:
-        kept = tuple([each for each in schedule.events if not isinstance(each.do, plan.LoseJournal)])  # a gap, there
-        schedule = msgspec.structs.replace(schedule, events=kept)
+        if engine != plan.NATS:  # of a lost journal a gap comes: these are judged without
+            kept = tuple([each for each in schedule.events if not isinstance(each.do, plan.LoseJournal)])
+            schedule = msgspec.structs.replace(schedule, events=kept)
         schedule = _published(schedule, engine, MARKET_POINTS, ("events",), faults=steps != 0)
     return schedule
 

@@ -28,6 +28,7 @@ class JournalLoss:
         self._name = name
         self._shard = shard
         self._moved = 0
+        self.files: list[str] = []  # all that were moved away
         self._lost: str | None = None  # where the last journal lies that nobody has come to terms with
         self._refused = False
         self._taken_up: list[tuple[str, EventId, bytes]] = []  # journal, its last entry in the store, the next one's id
@@ -41,6 +42,8 @@ class JournalLoss:
         """Move the journal away, once its program is dead."""
         self._moved += 1
         to = f"{self._path}.lost-{self._moved}"
+        if self._disk.has(self._path):
+            self.files.append(to)
         for suffix in FILES:
             self._disk.rename(self._path + suffix, to + suffix)
         if self._lost is None:  # one that was refused holds nothing of the recording

@@ -87,9 +87,12 @@ class Disk:
     def file(self, path: str) -> _File:
         return self.files.setdefault(path, _File())
 
+    def has(self, path: str) -> bool:
+        return os.path.exists(path)
+
     def rename(self, old: str, new: str) -> None:
         """Move a file, if it is there: by hand, while nobody has it open."""
-        if os.path.exists(old):
+        if self.has(old):
             os.rename(old, new)
             self.files[new] = self.files.pop(old, _File())
 

@@ -19,6 +19,7 @@ __all__ = [
     "identify",
     "path_of",
     "pragma",
+    "reading",
     "refuse_stub",
     "transaction",
     "translated",
@@ -79,7 +80,7 @@ def pragma(connection: apsw.Connection, name: str, value: int | str) -> None:
 def identify(connection: apsw.Connection, path: str) -> bool:
     """True if the file is a tidelog store, False if it is empty; ConfigError if it is anything else."""
     try:
-        with connection:  # one state of the file: between two reads another process may make a store of it
+        with reading(connection):  # between two reads another process may make a store of it
             application_id = connection.pragma("application_id")
             objects = connection.execute("SELECT count(*) FROM sqlite_schema").get
     except apsw.NotADBError:
@@ -109,6 +110,20 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
             with suppress(apsw.Error):  # the first error is the one to tell
                 connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def reading(connection: apsw.Connection) -> Iterator[None]:
+    """One state of the file. The error that ended it, such as a failed read, is the one that propagates."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(apsw.Error):  # SQLite may have ended it meanwhile
+            connection.execute("ROLLBACK")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ the check of the whole file looks at, but not at pages that belong to two tables
 
 import apsw
 
+from tidelog.store.sqlite.connection import reading
+
 __all__ = ["messages", "pages_are_sound", "part_is_sound", "parts"]
 
 MESSAGES_MAX = 100  # one damaged page can cause thousands
@@ -36,7 +38,7 @@ def part_is_sound(connection: apsw.Connection, table: str) -> bool:
 
 def pages_are_sound(connection: apsw.Connection) -> bool:
     """Whether each page of the file belongs to one table or index, and to one alone."""
-    with connection:  # one state of the file
+    with reading(connection):
         used, different = connection.execute("SELECT count(*), count(DISTINCT pageno) FROM dbstat").get
         pages, size = connection.pragma("page_count"), connection.pragma("page_size")
         free = connection.pragma("freelist_count")

@@ -267,6 +267,10 @@ class _Reading:
             if found is not None and self._begun_us(run) == mark.writer:
                 known[mark.writer] = number_of(EventId(run, found.last_seq))
         said = verdict(place, known, number_of(ends.last))
+        if isinstance(said, WentBack) and not known:
+            # what another journal had is not known here: only its runs whose numbers this one has given out anew
+            older = tuple([mark for mark in place.marks if id_of(mark.seq, self._shard).run < ends.first.run])
+            said = WentBack(Place(older[0].seq, older, place.whole)) if older else said
         if isinstance(said, WentBack) and self._id_of(said.place).run == ends.last.run:
             return Ahead(number_of(ends.last))  # an older copy, to which nobody has written: it may be one that lags
         return said
