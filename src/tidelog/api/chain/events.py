@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from tidelog.api.access.turns import searching
+from tidelog.api.access.turns import turn
 from tidelog.api.chain.answers import ChainAnswer, held_from, the_chain, unstored
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import DamagedBlock
@@ -19,6 +19,7 @@ from tidelog.chain.reading.event_search import EventSearch, FoundEvent, event_se
 from tidelog.chain.reading.places import RowWithoutBlock
 from tidelog.chain.rows.tables import LOGS
 from tidelog.errors import ConfigError
+from tidelog.store import Snapshot
 
 __all__ = ["ROUTES"]
 
@@ -90,7 +91,8 @@ async def list_events(
     identity = ("events", chain, signature, (address or "").lower(), from_, to, *given.items())
     page = page_of(options, LOGS, identity, limit, cursor)
     search = _search(signature, address, given)
-    async with searching(request) as snapshot:
+
+    async def look(snapshot: Snapshot) -> DecodedEvents:
         state = await the_chain(snapshot, chain)
         high = min(state.bound(at_most), state.bound(at_most) if to is None else to)
         low = await held_from(snapshot, state, search.addresses, search.topics.get("topic0"), from_, high)
@@ -103,15 +105,15 @@ async def list_events(
             )
         except RowWithoutBlock as error:
             raise DamagedBlock(chain, error.number, str(error)) from error
-    following = None if decoded.last is None else page.sealed(decoded.last)
-    return unstored(
-        DecodedEvents(
+        return DecodedEvents(
             data=[_answer(event) for event in decoded.found],
             misfits=dict(decoded.misfits),
-            next=following,
+            next=None if decoded.last is None else page.sealed(decoded.last),
             **state.envelope(high),
         )
-    )
+
+    async with turn(request):
+        return unstored(await backend.store.read(look))
 
 
 def _search(signature: str, address: str | None, given: dict[str, str]) -> EventSearch:

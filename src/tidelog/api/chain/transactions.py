@@ -6,7 +6,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tidelog.api.access.turns import searching
+from tidelog.api.access.turns import turn
 from tidelog.api.chain.answers import CONDITIONAL, ChainAnswer, ChainState, require_whole, revalidated, the_chain
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import each, expected, of_block
@@ -153,7 +153,8 @@ async def list_address_transactions(
     identity = ("address", chain, address.lower(), from_, to, order)
     page = page_of(backend.options, TRANSACTIONS, identity, limit, cursor)
     descending = order == "desc"
-    async with searching(request) as snapshot:
+
+    async def look(snapshot: Snapshot) -> tuple[Transactions, int]:
         state = await the_chain(snapshot, chain)
         require_whole(state, "all transactions of an address")
         high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
@@ -169,9 +170,13 @@ async def list_address_transactions(
             after=page.after,
             descending=descending,
         )
-    rows, following = page.cut(rows)
-    highest = high if descending or following is None else _int(rows[-1], _NUMBER)
-    answer = Transactions(data=each(chain, rows, transaction_of), next=following, **state.envelope(highest))
+        rows, following = page.cut(rows)
+        highest = high if descending or following is None else _int(rows[-1], _NUMBER)
+        found = each(chain, rows, transaction_of)
+        return Transactions(data=found, next=following, **state.envelope(highest)), high
+
+    async with turn(request):
+        answer, high = await backend.store.read(look)
     final = answer.finality == "finalized" and to is not None and to <= high
     return revalidated(request, answer, final=final, named=False)
 

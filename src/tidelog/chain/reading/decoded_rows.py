@@ -11,7 +11,7 @@ from tidelog.store.query import key_of
 __all__ = ["PASSED_MAX", "DecodedPage", "decoded_rows"]
 
 PASSED_MAX = 100_000  # rows that one search passes over because they do not fit: seconds
-PORTION_MIN = 100  # rows that are read at once: where most do not fit, fewer only make more queries
+PORTION_MIN = 100  # rows that are read at once behind some that do not fit: fewer only make more queries
 
 T = TypeVar("T")
 
@@ -44,7 +44,9 @@ async def decoded_rows(
     misfits: Counter[str] = Counter()
     passed = 0
     while len(found) < limit and passed < passed_max:
-        wanted = max(limit - len(found), PORTION_MIN)
+        wanted = limit - len(found) + 1  # one more tells whether there are more
+        if passed:
+            wanted = max(wanted, PORTION_MIN)
         rows = await read(wanted, after)
         for row in rows:
             if len(found) == limit:

@@ -12,8 +12,6 @@ from tidelog.store import Snapshot
 
 __all__ = ["BlockFacts", "RowWithoutBlock", "block_facts", "transaction_hashes"]
 
-BLOCKS_AT_ONCE = 1_000  # far below what one statement may name
-
 
 class BlockFacts(NamedTuple):
     """What is shown of a block beside its logs. `timestamp` is Unix time in seconds."""
@@ -33,20 +31,9 @@ class RowWithoutBlock(Corruption):
 
 async def block_facts(snapshot: Snapshot, chain_id: int, numbers: Iterable[int]) -> dict[int, BlockFacts]:
     """Of the blocks of these numbers that are there."""
-    ordered = sorted(set(numbers))
-    facts: dict[int, BlockFacts] = {}
-    for start in range(0, len(ordered), BLOCKS_AT_ONCE):
-        part = ordered[start : start + BLOCKS_AT_ONCE]
-        rows: list[Any] = await snapshot.select(
-            BLOCKS,
-            scope=chain_id,
-            low=part[0],  # the range lets PostgreSQL leave partitions out
-            high=part[-1],
-            where={"number": part},
-            columns=BlockFacts._fields,
-        )
-        facts |= {found.number: found for found in map(BlockFacts._make, rows)}
-    return facts
+    keys = [(number,) for number in sorted(set(numbers))]
+    rows: list[Any] = await snapshot.lookup(BLOCKS, scope=chain_id, keys=keys, columns=BlockFacts._fields)
+    return {found.number: found for found in map(BlockFacts._make, rows)}
 
 
 async def transaction_hashes(
