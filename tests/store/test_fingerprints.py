@@ -17,12 +17,14 @@ from tidelog.runtime import SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
 from tidelog.store.fingerprints import bucketed, fingerprint, parted, runs, segments_in
 from tidelog.store.limits import FingerprintLimits, PostgresLimits, SqliteLimits, StoreLimits
+from tidelog.store.merged import merged
 from tidelog.store.postgres.reader import SESSION
 
 # three blocks a segment; two that are near; three make a section, whose parts move all at once, or 100 with each commit
 ALL_AT_ONCE = FingerprintLimits(near_segments=2, section_segments=3, parts_at_once=256)
 IN_PORTIONS = FingerprintLimits(near_segments=2, section_segments=3, parts_at_once=100)
 VALUES = 6  # of each column that are searched for
+PARTIES = ("from_address", "to_address", "contract_address")
 SEARCHED = [(table, column) for table in (TRANSACTIONS, LOGS) for column in table.segmented]
 
 
@@ -143,8 +145,28 @@ async def assert_searches_find(store: Store, *, scope: int = 1) -> int:
                 asked += 1
             absent = bytes(31) + b"\x01"
             assert await snapshot.select(table, scope=scope, where={column: absent}) == []
+        await assert_alternatives_find(snapshot, scope)
     assert await store.check_integrity() == []
     return asked
+
+
+async def assert_alternatives_find(snapshot: Snapshot, scope: int) -> None:
+    """Transactions of an address in any role, in both directions, and as many as there are."""
+    rows = await whole(snapshot, TRANSACTIONS, scope)
+    places = [TRANSACTIONS.index(name) for name in PARTIES]
+    for value in values_of(rows, TRANSACTIONS, "from_address")[:: max(1, len(rows) // VALUES)]:
+        wanted = [row for row in rows if value in [row[place] for place in places]]
+        for descending, limit in ((False, 1), (True, 2), (False, len(wanted) + 1), (True, len(wanted) + 1)):
+            found = await merged(
+                snapshot,
+                TRANSACTIONS,
+                column=PARTIES,
+                values=[value],
+                scope=scope,
+                limit=limit,
+                descending=descending,
+            )
+            assert found == (wanted[::-1] if descending else wanted)[:limit]
 
 
 async def test_a_chain_that_grows(store: Store, url: str) -> None:
@@ -318,6 +340,7 @@ async def asked_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[tuple[
         absent = b"\xff" * 32
         await snapshot.select(TRANSACTIONS, scope=1, where={"hash": absent}, descending=True, limit=2)
         await snapshot.select(LOGS, scope=1, where={"address": absent[:20]}, low=9, high=200, limit=50)
+        await merged(snapshot, TRANSACTIONS, column=PARTIES, values=[absent[:20]], scope=1, limit=50, descending=True)
     return asked
 
 

@@ -461,6 +461,7 @@ class TestPlans:
         (TRANSACTIONS, {"where": {"to_address": X}, "descending": True, "after": (1, 6, 1)}, by_receiver),
         (TRANSACTIONS, {"where": {"contract_address": X}, "descending": True}, by_contract),
         (TRANSACTIONS, {"where": {"contract_address": X}, "after": (1, 2, 1)}, by_contract),
+        (TRANSACTIONS, {"where": {"from_address": X}, "descending": True, "near_segments": 1}, by_sender),
         (LOGS, {"where": {"address": X, "topic1": X}, "low": 0, "high": 30}, by_address),
         (LOGS, {"where": {"address": X}, "after": (1, 2, 1)}, by_address),
         (LOGS, {"where": {"topic0": X}, "low": 0, "high": 30}, by_topic),
@@ -499,6 +500,32 @@ class TestPlans:
             filled.pop("segments", None)
             assert filled, plan
             assert all(index in condition for condition in filled.values()), plan
+
+    @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+    async def test_alternatives_are_a_range_of_each_one_s_index(self, store: Store, admin: Admin, mode: str) -> None:
+        acquired, addresses = await store.acquire(SOURCE), [RNG.randbytes(20) for _ in range(50)]
+        rows = [row for number in range(8) for row in wide_block(number, RNG, addresses)[TRANSACTIONS.name]]
+        await store.commit(Batch(acquired, acquired.advanced("x"), add=(Rows(TRANSACTIONS, rows),)))
+        await admin.execute("ANALYZE")
+        for name, value in {**reader.SESSION, "plan_cache_mode": mode}.items():
+            await admin.execute(f"SET {name} = {value}")
+        wanted = [("from_address", X), ("to_address", X), ("contract_address", X)]
+        for descending in (False, True):
+            text, values = select_query(
+                TRANSACTIONS, mark="$", scope=1, limit=9, high=30, any_of=wanted, near_segments=2, descending=descending
+            )
+            plan = "\n".join([row[0] for row in await admin.fetch(f"EXPLAIN {text}", *values)])
+            assert "Seq Scan" not in plan, plan
+            for index in (self.by_sender, self.by_receiver, self.by_contract):
+                assert index in plan, plan
+
+    async def test_who_reads_again_at_once_has_the_same_connection(self, store: Store, admin: Admin) -> None:
+        """It is in its end still: that is waited for, since another one would have to be made, and its plans."""
+        before = set(await backends(admin))
+        for _ in range(20):
+            async with store.snapshot() as snapshot:
+                await snapshot.checkpoints()
+        assert len(set(await backends(admin)) - before) == 1
 
     async def test_the_indexes_come_to_partitions_old_and_new(
         self, postgres_url: str, admin: Admin, monkeypatch: pytest.MonkeyPatch

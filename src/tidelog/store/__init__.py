@@ -82,6 +82,8 @@ class Snapshot(Protocol):
     is then of no further use, the store is. A caller that is cancelled ends its read too, wherever that runs.
     """
 
+    any_of_max: int  # alternatives that `select` takes: 0 where each as a question of its own costs no more
+
     async def checkpoint(self, source: str) -> Checkpoint | None:
         """How far a source is; None: the store has nothing of it."""
         ...
@@ -102,6 +104,7 @@ class Snapshot(Protocol):
         descending: bool = False,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
+        any_of: Sequence[tuple[str, Value]] = (),
     ) -> list[Row]:
         """Rows in key order (or its reverse), whole, as `table.columns` has them, unless `columns` says less.
 
@@ -113,6 +116,8 @@ class Snapshot(Protocol):
             after: only rows whose key comes after this key (before it when descending): a keyset cursor.
             limit: at most so many.
             columns: only these, in this order: less to read, and to convert.
+            any_of: only rows in which one of these columns, of `table.segmented`, has its value; with a scope and a
+                limit.
         """
         ...
 

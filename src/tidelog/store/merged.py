@@ -1,7 +1,8 @@
 """A read with alternatives, "this address or that one", as one ordered read for each of them, merged.
 
 One query for all of them would find every match and sort them before it gives the first page; an index has
-the matches of one value in key order already. No SQL in here: it asks a `Snapshot`.
+the matches of one value in key order already. Where each question is a way to a server and back, a few go together, as
+one that merges them segment by segment (`any_of`). No SQL in here: it asks a `Snapshot`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,19 @@ async def merged(
         raise ValueError(f"{len(alternatives)} alternatives: at most {ALTERNATIVES_MAX} are merged")
     if where is not None and not where.keys().isdisjoint(columns):
         raise ValueError(f"there are two conditions for one column of {', '.join(columns)}")
+    together = 0 < len(alternatives) <= snapshot.any_of_max and scope is not None and None not in values
+    if together and set(columns) <= set(table.segmented):
+        return await snapshot.select(
+            table,
+            scope=scope,
+            low=low,
+            high=high,
+            where=where,
+            after=after,
+            descending=descending,
+            limit=limit,
+            any_of=alternatives,
+        )
     portion = max(portion_min, -(-limit // max(1, len(alternatives))))
     streams = [_Stream(table, {**(where or {}), name: value}, after) for name, value in alternatives]
     found: dict[Row, Row] = {}  # by key

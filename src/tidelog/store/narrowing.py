@@ -5,13 +5,13 @@ these do not fill the page it asks for the segments beyond them that may have th
 and looks into these, in order, until the page is full: neighbours by one query together, AT_ONCE at most.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from tidelog.batch import Row, Table, Value
 from tidelog.store.fingerprints import fingerprint, runs, segments_in, texts_for
 
-__all__ = ["Span", "narrowed", "wanted_fingerprint"]
+__all__ = ["ANY", "Span", "beyond", "narrowed", "wanted_fingerprints"]
 
 AT_ONCE = 256  # segments whose bounds are asked for together
 
@@ -25,19 +25,31 @@ class Span(NamedTuple):
     high: int | None
 
 
-def wanted_fingerprint(table: Table, where: Mapping[str, Any] | None) -> bytes | None:
-    """Of a value that rows have to equal; None: of none that has fingerprints."""
+class Look(Protocol):
+    """The first so many of the rows that are searched for, of a span; `near_segments` as of `query.select_query`."""
+
+    def __call__(self, span: Span, most: int | None, near_segments: int | None = None, /) -> Awaitable[list[Row]]: ...
+
+
+def wanted_fingerprints(
+    table: Table, where: Mapping[str, Any] | None, any_of: Sequence[tuple[str, Value]] = ()
+) -> list[bytes]:
+    """Of values of which rows have one; empty: of none that has fingerprints."""
     found = [fingerprint(table.name, name, (where or {}).get(name)) for name in table.segmented]
-    return next((each for each in found if each is not None), None)
+    one = next((each for each in found if each is not None), None)
+    if one is not None:
+        return [one]
+    either = [fingerprint(table.name, name, value) for name, value in any_of]
+    return [] if None in either else [each for each in either if each is not None]
 
 
 async def narrowed(
     ask: Ask,
-    look: Callable[[Span, int | None], Awaitable[list[Row]]],
+    look: Look,
     *,
     mark: str,
     scope: int,
-    wanted: bytes,
+    wanted: Sequence[bytes],
     span: Span,
     descending: bool,
     limit: int | None,
@@ -47,24 +59,25 @@ async def narrowed(
 
     Args:
         ask: runs a query.
-        look: the first so many of the rows that are searched for, of a span.
-        wanted: the fingerprint of a value that all of them have.
+        wanted: fingerprints of values of which each of them has one.
     """
-    texts = texts_for(mark)
-    if descending:
-        text, begin, end = texts.far_below, span.high, -_ANY if span.low is None else span.low
-    else:
-        text, begin, end = texts.far_above, span.low, _ANY if span.high is None else span.high
-    edge: list[Any] = await ask(text, [scope, _beyond(begin, descending), near_segments, end])
-    if not edge or _outside(span, edge[0][0], descending):
-        return await look(span, limit)
-    height, bound, last = edge[0]  # of the first segment that is not near, and the number of the last one
-    near, far = _cut(span, height, descending)
-    found = await look(near, limit)
+    found = await look(span, limit, near_segments)
     if limit is not None and len(found) >= limit:
         return found
-    candidates = await _candidates(ask, mark, scope, wanted)
-    lowest, highest = (-_ANY if last is None else last, bound) if descending else (bound, last)
+    texts = texts_for(mark)
+    if descending:
+        text, begin, end = texts.far_below, span.high, -ANY if span.low is None else span.low
+    else:
+        text, begin, end = texts.far_above, span.low, ANY if span.high is None else span.high
+    edge: list[Any] = await ask(text, [scope, beyond(begin, descending=descending), near_segments, end])
+    if not edge or _outside(span, edge[0][0], descending):
+        return found
+    height, bound, last = edge[0]  # of the first segment that is not near, and the number of the last one
+    far = Span(span.low, height) if descending else Span(height, span.high)
+    candidates: dict[int, tuple[int, int, int] | None] = {}
+    for value in wanted:
+        candidates |= await _candidates(ask, mark, scope, value)
+    lowest, highest = (-ANY if last is None else last, bound) if descending else (bound, last)
     ordered = sorted((each for each in candidates if lowest <= each <= highest), reverse=descending)
     for place in range(0, len(ordered), AT_ONCE):
         some = ordered[place : place + AT_ONCE]
@@ -94,13 +107,13 @@ async def _candidates(ask: Ask, mark: str, scope: int, wanted: bytes) -> dict[in
     return found
 
 
-_ANY = 1 << 62  # beyond any height and any segment
+ANY = 1 << 62  # beyond any height and any segment
 
 
-def _beyond(height: int | None, descending: bool) -> int:
-    """Segments begin above this height, or below it."""
+def beyond(height: int | None, *, descending: bool) -> int:
+    """Segments of a search from this height on begin above this one, or below it."""
     if height is None:
-        return _ANY if descending else -_ANY
+        return ANY if descending else -ANY
     return height + 1 if descending else height - 1
 
 
@@ -108,13 +121,6 @@ def _outside(span: Span, height: int, descending: bool) -> bool:
     if descending:
         return span.low is not None and height < span.low
     return span.high is not None and height > span.high
-
-
-def _cut(span: Span, height: int, descending: bool) -> tuple[Span, Span]:
-    """What lies before a height, on the way of the search, and what from it on."""
-    if descending:
-        return Span(height + 1, span.high), Span(span.low, height)
-    return Span(span.low, height - 1), Span(height, span.high)
 
 
 def _within(span: Span, low: int, high: int) -> Span:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from tidelog.batch import NUMBER_MAX, Column, Drop, Kind, Piece, Pieces, Row, Table, Value
 from tidelog.store import SCAN_ROWS, Condition, Present
 from tidelog.store.limits import FingerprintLimits
-from tidelog.store.narrowing import Span, narrowed, wanted_fingerprint
+from tidelog.store.narrowing import ANY, Span, beyond, narrowed, wanted_fingerprints
 
 __all__ = [
     "CHECKPOINT_COLUMNS",
@@ -102,27 +102,24 @@ class _Where:
     def compare(self, name: str, operator: str, value: Value) -> None:
         self._terms.append(f'"{name}" {operator} {self.bind(value)}')
 
-    def matches(self, table: Table, name: str, condition: Condition) -> None:
+    def matching(self, table: Table, name: str, condition: Condition) -> str:
         """`name` equals a value or one of a list; None matches NULL, PRESENT all else, an empty list nothing."""
         column = table.columns[table.index(name)]  # names go into the text: only those that the table has
         if condition is None:
-            self._terms.append(f'"{name}" IS NULL')
-            return
+            return f'"{name}" IS NULL'
         if isinstance(condition, Present):
-            self._terms.append(f'"{name}" IS NOT NULL')
-            return
+            return f'"{name}" IS NOT NULL'
         text = _text_of(self._mark, table, column)
         term = f'"{name}"' if text is None else text.format(name)
         if isinstance(condition, int | str | bytes):
-            self._terms.append(f"{term} = {self._bound(column, condition, text)}")
-            return
+            return f"{term} = {self._bound(column, condition, text)}"
         if len(condition) > CONDITION_VALUES_MAX:
             raise ValueError(f"{len(condition)} values for {name}: at most {CONDITION_VALUES_MAX} go in one query")
         values = [self._bound(column, value, text) for value in condition if value is not None]
         either = [f"{term} IN ({', '.join(values)})"] if values else []
         if len(values) < len(condition):
             either.append(f'"{name}" IS NULL')
-        self._terms.append(f"({' OR '.join(either)})" if either else "1 = 0")
+        return f"({' OR '.join(either)})" if either else "1 = 0"
 
     def _bound(self, column: Column, value: Value, text: str | None) -> str:
         if isinstance(value, bytes) and column.kind in _NUMBERS:
@@ -132,7 +129,7 @@ class _Where:
 
     def match_all(self, table: Table, where: Mapping[str, Condition] | None) -> None:
         for name, condition in (where or {}).items():
-            self.matches(table, name, condition)
+            self._terms.append(self.matching(table, name, condition))
 
     def between(self, table: Table, low: int | None, high: int | None, *, in_segments: bool = False) -> None:
         """`in_segments`: PostgreSQL reads segment by segment, see `_by_segments`."""
@@ -187,8 +184,15 @@ def select_query(
     descending: bool = False,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    any_of: Sequence[tuple[str, Value]] = (),
+    near_segments: int | None = None,
 ) -> tuple[str, list[Value]]:
-    """The text and the parameters of `Snapshot.select`."""
+    """The text and the parameters of `Snapshot.select`.
+
+    Args:
+        near_segments: where it looks segment by segment, only into so many that begin within the range, and into the
+            one in which the range begins.
+    """
     conditions = _Where(mark)
     key = table.key
     if scope is not None:
@@ -198,7 +202,7 @@ def select_query(
             # its first column also bounds the height, which lets PostgreSQL leave partitions out.
             low, high = _from_cursor(table, Span(low, high), after, descending=descending)
             key, after = key[1:], after[1:]
-    in_segments = scope is not None and _is_searched(table, where)
+    in_segments = scope is not None and (bool(any_of) or _is_searched(table, where))
     conditions.between(table, low, high, in_segments=in_segments)
     conditions.match_all(table, where)
     if after is not None:
@@ -211,7 +215,9 @@ def select_query(
     if scope is None or not in_segments:
         bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
         return f'SELECT {names} FROM "{table.name}"{conditions} ORDER BY {order}{bound}', conditions.values
-    return _by_segments(table, conditions, names, order, scope, low, high, limit, mark=mark), conditions.values
+    either = [(name, conditions.matching(table, name, value)) for name, value in any_of]
+    segments = _segments(scope, low, high, near_segments, conditions.values, descending=descending, mark=mark)
+    return _by_segments(table, conditions, either, segments, names, order, limit, mark=mark), conditions.values
 
 
 def lookup_query(
@@ -243,14 +249,42 @@ def lookup_query(
     return text, [scope, *map(list, zip(*keys, strict=True))]
 
 
-def _by_segments(
-    table: Table,
-    conditions: _Where,
-    names: str,
-    order: str,
+def _segments(
     scope: int | str,
     low: int | None,
     high: int | None,
+    near: int | None,
+    values: list[Value],
+    *,
+    descending: bool,
+    mark: str,
+) -> _Where:
+    """Which segments are looked into. The scope is the first of the values."""
+    segments = _Where(mark, values)
+    segments.says(f'segments."scope" = {segments.bind(scope)}')
+    of_scope = f"FROM segments WHERE scope = {mark}1"
+    if low is not None:
+        segments.compare("last", ">=", low)  # and so that those below are not even looked at:
+        below = f"SELECT max(first) {of_scope} AND first <= {segments.bind(low)}"
+        segments.says(f'segments."first" >= coalesce(({below}), {segments.bind(low)})')
+    if high is not None:
+        segments.compare("first", "<=", high)
+    if near is not None:  # the same as `narrowing.edge` has
+        sign, turn, none = (">", "DESC", -ANY) if descending else ("<", "ASC", ANY)
+        begin = segments.bind(beyond(high if descending else low, descending=descending))
+        behind = f"first {'<' if descending else '>'} {begin}"
+        edge = f"SELECT first {of_scope} AND {behind} ORDER BY first {turn} LIMIT 1 OFFSET {segments.bind(near)}"
+        segments.says(f'segments."first" {sign} coalesce(({edge}), {none})')
+    return segments
+
+
+def _by_segments(
+    table: Table,
+    conditions: _Where,
+    either: Sequence[tuple[str, str]],
+    segments: _Where,
+    names: str,
+    order: str,
     limit: int | None,
     *,
     mark: str,
@@ -260,15 +294,10 @@ def _by_segments(
     SQLite ends its loop at the limit by itself. PostgreSQL would first sort all that a segment has: there each gives as
     many as the limit. Its bounds let PostgreSQL leave partitions out. The upper one is an array of one: two plain
     bounds make a range, which without statistics is taken for so few rows that reading the key's index seems as good.
+
+    Args:
+        either: conditions of which one is enough, each a range of an index, with its column: PostgreSQL alone.
     """
-    segments = _Where(mark, conditions.values)
-    segments.says(f'segments."scope" = {segments.bind(scope)}')
-    if low is not None:
-        segments.compare("last", ">=", low)  # and so that those below are not even looked at:
-        below = f"SELECT max(first) FROM segments WHERE scope = {mark}1 AND first <= {segments.bind(low)}"
-        segments.says(f'segments."first" >= coalesce(({below}), {segments.bind(low)})')
-    if high is not None:
-        segments.compare("first", "<=", high)
     bound = "" if limit is None else f" LIMIT {conditions.bind(limit)}"
     turn = "DESC" if order.endswith("DESC") else "ASC"
     ending = f'ORDER BY segments."first" {turn}, {order}{bound}'
@@ -276,10 +305,18 @@ def _by_segments(
     if mark == "?":
         return f'SELECT {names} FROM segments CROSS JOIN "{table.name}"{conditions}{segments.further} {ending}'
     conditions.says(f'"{table.height}" >= segments."first" AND "{table.height}" <= ANY (ARRAY[segments."last"])')
-    return (
-        f"SELECT {names} FROM segments CROSS JOIN LATERAL"
-        f' (SELECT * FROM "{table.name}"{conditions} ORDER BY {order}{bound}) AS found{segments} {ending}'
-    )
+    ordered = f" ORDER BY {order}{bound}"
+    found = [f'SELECT * FROM "{table.name}"{conditions}{further}{ordered}' for further in _apart(either) or [""]]
+    one = found[0] if len(found) == 1 else f"SELECT * FROM (({') UNION ALL ('.join(found)})) AS either{ordered}"
+    return f"SELECT {names} FROM segments CROSS JOIN LATERAL ({one}) AS found{segments} {ending}"
+
+
+def _apart(either: Sequence[tuple[str, str]]) -> list[str]:
+    """Each condition without the rows of those before it; two values of one column have no row in common."""
+    return [
+        f" AND {term}" + "".join(f" AND ({other}) IS NOT TRUE" for column, other in either[:place] if column != name)
+        for place, (name, term) in enumerate(either)
+    ]
 
 
 def _is_searched(table: Table, where: Mapping[str, Condition] | None) -> bool:
@@ -322,6 +359,7 @@ class QuerySnapshot(ABC):
     mark: ClassVar[str]  # before a parameter's number
     relations_text: ClassVar[str]  # of the query behind `relations`
     near_segments = FingerprintLimits().near_segments  # see `tidelog.store.narrowing`
+    any_of_max = 0
 
     @abstractmethod
     async def _fetch(
@@ -346,11 +384,12 @@ class QuerySnapshot(ABC):
         descending: bool = False,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
+        any_of: Sequence[tuple[str, Value]] = (),
     ) -> list[Row]:
         names = table.names if columns is None else tuple(columns)
         wide, signed = _places(names, table.wide), _places(names, table.signed)
 
-        def look(span: Span, most: int | None) -> Awaitable[list[Row]]:
+        def look(span: Span, most: int | None, near_segments: int | None = None) -> Awaitable[list[Row]]:
             text, values = select_query(
                 table,
                 mark=self.mark,
@@ -362,12 +401,14 @@ class QuerySnapshot(ABC):
                 descending=descending,
                 limit=most,
                 columns=columns,
+                any_of=any_of,
+                near_segments=near_segments,
             )
             return self._fetch(text, values, wide, signed)
 
         span = Span(low, high)
-        wanted = wanted_fingerprint(table, where)
-        if wanted is None or not isinstance(scope, int):
+        wanted = wanted_fingerprints(table, where, any_of)
+        if not wanted or not isinstance(scope, int):
             return await look(span, limit)
         return await narrowed(
             self._fetch,

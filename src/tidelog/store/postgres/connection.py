@@ -189,8 +189,16 @@ class Link:
             modes: of the transaction, as SQL has them.
             then: a statement that goes to the server with it.
         """
+        await self.run(self.connection.execute(self._beginning(modes, then)))
+
+    async def begin_reading(self, modes: str, then: str) -> None:
+        """The same by the short way of `read`. A caller that it fails, or who is cancelled, abandons the connection."""
+        with translated(self._location):
+            await self.connection.execute(self._beginning(modes, then), timeout=CALL_TIMEOUT_S)
+
+    def _beginning(self, modes: str, then: str) -> str:
         text = f"BEGIN {modes}{self._local}"
-        await self.run(self.connection.execute(f"{text}; {then}" if then else text))
+        return f"{text}; {then}" if then else text
 
     async def execute(self, text: str, *values: Any) -> str:
         """Run a statement, or without values several. Behind a pooler one with values is in a transaction."""

@@ -27,11 +27,14 @@ from tidelog.store.query import CHECKPOINT_COLUMNS, QuerySnapshot, integers
 __all__ = ["ReaderPool"]
 
 COPIED_MIN = 8  # heights of one read, from which on a COPY pays
+ENDING_S = 0.05  # that a snapshot waits for another one's end before it makes a connection, which takes as long
 RELEASE_TIMEOUT_S = 5.0  # for the end of a transaction; a connection that cannot end it by then is cut
 
 # Every read here is a short range of an index, in that index's order. The planner takes a partition that was
 # empty when it looked last for small, would read it whole, and then sort what it found in all of them.
-SESSION = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
+# So one plan serves all values: left to itself the server plans anew for the first five, on each connection, and to
+# plan several alternatives takes longer than to search.
+SESSION = {"enable_seqscan": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan"}
 
 # Told by the program's name, since behind a pooler nobody knows the process that is ours.
 LOCK_HOLDERS = """
@@ -82,6 +85,7 @@ class _Snapshot(QuerySnapshot):
 
     mark = "$"
     relations_text = POSTGRES.relations
+    any_of_max = 8  # each of them is planned
 
     def __init__(self, link: Link, near_segments: int) -> None:
         self._link = link
@@ -154,10 +158,12 @@ class ReaderPool:
         """
         await self._slots.acquire()
         try:
+            if not self._idle and self._endings:  # that is over sooner than a connection is made, with its plans
+                await asyncio.wait(self._endings, timeout=ENDING_S, return_when=asyncio.FIRST_COMPLETED)
             link = self._idle.pop() if self._idle else await connect(self._address, self._settings)
             try:
                 # The first query is what fixes the state that is shown: it goes with the begin.
-                await link.begin(SNAPSHOT, "SELECT 1")
+                await link.begin_reading(SNAPSHOT, "SELECT 1")
             except BaseException:
                 link.abandon()
                 raise
