@@ -261,6 +261,7 @@ async def serve_while(url: str, work: Callable[[str], Awaitable[Any]]) -> Any:
     store = await open_store(url, SystemRuntime(), readonly=True, readers=options.readers)
     setattr(serving, "AdmissionMiddleware", TimedAdmission)  # noqa: B010
     server = serving.ApiServer(Backend(store, SystemRuntime(), options, (), ApiMetrics()))
+    serving.settled()
     running = asyncio.ensure_future(server.run())
     try:
         return await work(server.url)

@@ -1,6 +1,7 @@
 """Serving: a socket, uvicorn on it inside our own event loop, and an end in order. No routes in here."""
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from tidelog.api.server.tls import Certificate, SecureListener
 from tidelog.errors import ConfigError
 from tidelog.telemetry import logger
 
-__all__ = ["ApiServer"]
+__all__ = ["ApiServer", "settled"]
 
 BACKLOG = 256  # connections that wait to be accepted: a burst of a browser's, or a restart's
 WS_MESSAGE_BYTES_MAX = 64 * 1024  # what a client asks of a live stream is a few hundred bytes
@@ -30,6 +31,15 @@ WS_MESSAGE_BYTES_MAX = 64 * 1024  # what a client asks of a live stream is a few
 HEALTH_ALONE = (404, "this port answers /livez, /readyz and /metrics alone")
 
 _log = logger("api")
+
+
+def settled() -> None:
+    """Spare the collector what is here for good, modules and routes: it would walk all of it amid an answer.
+
+    For a process that is about to serve, and does nothing else.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class ApiServer:

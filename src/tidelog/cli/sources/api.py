@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions, JournalSource
-from tidelog.api.server.serve import ApiServer
+from tidelog.api.server.serve import ApiServer, settled
 from tidelog.cli.options import LogLevel
 from tidelog.cli.out import say
 from tidelog.cli.sources.stopping import Stop
@@ -68,6 +68,7 @@ async def serve_until(
         if not (options.loopback or options.tls_cert or options.trusted_proxies):
             _log.warning("exposed", url=server.url, reason=EXPOSED)
         stop.then(server.stop)
+        settled()
         await server.run(listening)
     finally:
         await store.close()
