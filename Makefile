@@ -75,6 +75,7 @@ bench: $(INSTALLED) $(CORE) ## measurements, as ratios against something run bes
 	$(BIN)/python -m bench.shards
 	$(BIN)/python -m bench.serve
 	$(BIN)/python -m bench.stream
+	$(BIN)/python -m bench.unnoticed
 	$(BIN)/python -m bench.rpc
 	$(BIN)/python -m bench.tracing
 	$(BIN)/python -m bench.abi

@@ -8,6 +8,7 @@ than processes, the wall time says what that machine holds; processor time a fra
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from tidelog import compiled
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.shards.layout import journal_of
 from tidelog.runtime import run
@@ -111,7 +113,7 @@ def measure(url: str, shards: int, seconds: float) -> tuple[float, float]:
 
 
 def main(seconds: float) -> None:
-    print(f"{psutil.cpu_count()} cores, {len(SYMBOLS)} symbols")
+    print(f"{psutil.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {len(SYMBOLS)} symbols; {compiled.core().said}")
     print("| offered, frames/s | shards | taken, frames/s | processor time a frame |\n|---|---|---|---|")
     for offered in OFFERED_PER_S:
         for shards in SHARDS:

@@ -8,6 +8,7 @@ of the journal waits for.
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from tests import nats_server
 from tests.market.stretches import TRADES_AND_TICKERS, MadeUp, records_of, write_journal
 
+from tidelog import compiled
 from tidelog.chain.forks.bookmarks import BEGIN
 from tidelog.market.journal.writer import follow, open_journal
 from tidelog.market.records import Kind, Record
@@ -177,6 +179,7 @@ def main() -> None:
         messages = run(told(path, runtime))
         alone_us = (time.process_time() - cpu) / len(messages) * 1e6
         size = sum(len(message.payload) for message in messages) / len(messages)
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {compiled.core().said}")
         print(f"{count} records are {len(messages)} messages of {size:.0f} bytes")
         print(f"from the journal to messages, without a server: {alone_us:.0f} us of processor time a message")
 

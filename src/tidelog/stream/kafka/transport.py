@@ -106,7 +106,6 @@ class Kafka:
         refusals = (
             errors.AuthenticationFailedError,
             errors.SaslAuthenticationFailed,
-            errors.UnsupportedSaslMechanismError,
             errors.TopicAuthorizationFailedError,
             errors.ClusterAuthorizationFailedError,
             errors.TransactionalIdAuthorizationFailed,
@@ -115,6 +114,8 @@ class Kafka:
             yield
         except TimeoutError:
             raise Unreachable("no answer in time", endpoint=self.servers[0]) from None
+        except errors.UnsupportedSaslMechanismError:
+            raise ConfigError(f"{self.servers[0]} refuses us: it takes no SASL by {self.login.mechanism}") from None
         except refusals as error:
             raise ConfigError(f"{self.servers[0]} refuses us: {_words(error)}") from None
         except (errors.KafkaError, OSError) as error:
