@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
         receipts: &answers[end + 1..],
         uncles: (bits >> 15 != 0).then(|| vec![&answers[..end]]),
     };
-    for outcome in take(&[answer], &rules, None, Lanes::best(), |outcomes| outcomes) {
+    for outcome in take(&[answer], &rules, None, Lanes::best(), |outcomes, _| outcomes) {
         match outcome {
             Ok(proven) => {
                 let ingest = Ingest { chain_id: 1, endpoint: "e", ingested_at: 0 };

@@ -2,16 +2,17 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
+use tidelog_pure::chain::blocks::Bundle;
 use tidelog_pure::chain::checks::Proven;
 use tidelog_pure::chain::decline::{Declined, Outcome, Reason};
 use tidelog_pure::chain::keccak::Lanes;
-use tidelog_pure::chain::rows::{Ingest, LaidOut, lay_out};
+use tidelog_pure::chain::rows::{BLOCK_PROOF, BLOCK_TIMESTAMP, Ingest, LaidOut, lay_out};
 use tidelog_pure::chain::rules::{self, Checks};
 use tidelog_pure::chain::take::{Answer, Key, take};
 use tidelog_pure::fault::guarded;
 
-use crate::rows::{Memo, Rows};
+use crate::rows::{Memo, Rows, Tables};
 
 /// What the Python side and this one have agreed on; raised when arguments, results or columns change.
 pub const CONTRACT: u32 = 17;
@@ -114,35 +115,38 @@ const KNOWN_MAX: usize = 8; // texts that many objects of a batch share
 /// What is left of a proven block beside its rows.
 struct Made {
     rows: LaidOut,
-    proof: String,
-    timestamp: u64,
     extras: Vec<String>, // what the endpoint added, which is in the rows
 }
 
 impl Made {
     /// `memo` has the objects of the block's row before, of which many are the same.
-    fn into_tuple<'py>(self, py: Python<'py>, memo: &mut Memo) -> PyResult<Bound<'py, PyTuple>> {
+    fn into_tuple<'py>(self, py: Python<'py>, memo: &mut Memo, tables: &mut Tables) -> PyResult<Bound<'py, PyTuple>> {
         let LaidOut { block, transactions, logs, withdrawals, uncles, digest } = self.rows;
         let mut values = memo.objects(py, &block, 0)?;
+        let (proof, timestamp) = (values[BLOCK_PROOF].clone(), values[BLOCK_TIMESTAMP].clone());
         values.push(PyBytes::new(py, &digest).into_any());
-        let table = |rows| Ok::<_, PyErr>(Bound::new(py, Rows::of(rows))?.into_any());
         PyTuple::new(
             py,
             [
                 PyTuple::new(py, values)?.into_any(),
-                table(transactions)?,
-                table(logs)?,
-                table(withdrawals)?,
-                table(uncles)?,
-                PyString::new(py, &self.proof).into_any(),
-                self.timestamp.into_pyobject(py)?.into_any(),
+                tables.object(py, transactions)?,
+                tables.object(py, logs)?,
+                tables.object(py, withdrawals)?,
+                tables.object(py, uncles)?,
+                proof,
+                timestamp,
             ],
         )
     }
 }
 
-/// The rows of what was proven; each outcome in its place.
-fn laid_out(outcomes: Vec<Outcome<Proven>>, ingest: &Ingest<'_>, lanes: Lanes) -> Vec<Outcome<Made>> {
+/// The rows of what was proven; each outcome in its place. Bundles are given back to `spare`.
+fn laid_out(
+    outcomes: Vec<Outcome<Proven>>,
+    ingest: &Ingest<'_>,
+    lanes: Lanes,
+    spare: &mut Vec<Box<Bundle>>,
+) -> Vec<Outcome<Made>> {
     let proven: Vec<&Proven> = outcomes.iter().flatten().collect();
     let mut blocks = match guarded(|| lay_out(&proven, ingest, lanes)) {
         Ok(blocks) => blocks.into_iter().map(Ok).collect(),
@@ -156,9 +160,11 @@ fn laid_out(outcomes: Vec<Outcome<Proven>>, ingest: &Ingest<'_>, lanes: Lanes) -
     outcomes
         .into_iter()
         .map(|outcome| {
-            let Proven { proof, bundle, .. } = outcome?;
+            let Proven { mut bundle, .. } = outcome?;
             let rows = blocks.next().unwrap_or_else(|| fault("no rows were laid out".into()))?;
-            Ok(Made { rows, proof, timestamp: bundle.header.timestamp, extras: bundle.extras })
+            let extras = std::mem::take(&mut bundle.extras);
+            spare.push(bundle);
+            Ok(Made { rows, extras })
         })
         .collect()
 }
@@ -194,8 +200,9 @@ pub fn prove<'py>(
     let bodies: Vec<Bodies<'py>> = answers.iter().map(Bodies::of).collect::<PyResult<_>>()?;
     let given: Vec<Answer<'_>> = bodies.iter().map(Bodies::answer).collect();
     let ingest = Ingest { chain_id: rules.chain_id, endpoint, ingested_at };
-    let made = py.detach(|| take(&given, rules, range_first, lanes, |proven| laid_out(proven, &ingest, lanes)));
-    let (mut known, mut memo) = (Vec::new(), Memo::default());
+    let finish = |proven, spare: &mut _| laid_out(proven, &ingest, lanes, spare);
+    let made = py.detach(|| take(&given, rules, range_first, lanes, finish));
+    let (mut known, mut memo, mut tables) = (Vec::new(), Memo::default(), Tables::default());
     let mut results = Vec::with_capacity(made.len());
     for outcome in made {
         let harmless = match (&outcome, &redact) {
@@ -204,7 +211,7 @@ pub fn prove<'py>(
         };
         let outcome = match outcome {
             Ok(_) if !harmless => Err(Declined { reason: Reason::Extra, what: "a text that may hold a key".into() }),
-            Ok(made) => guarded(|| made.into_tuple(py, &mut memo)).or_else(fault),
+            Ok(made) => guarded(|| made.into_tuple(py, &mut memo, &mut tables)).or_else(fault),
             Err(declined) => Err(declined),
         };
         results.push(match outcome {

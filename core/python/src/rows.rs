@@ -88,6 +88,25 @@ impl Rows {
     }
 }
 
+/// Rows on their way to Python: a table without any is one object for all blocks of a batch.
+#[derive(Default)]
+pub struct Tables {
+    empty: Option<Py<Rows>>,
+}
+
+impl Tables {
+    pub fn object<'py>(&mut self, py: Python<'py>, rows: rows::Rows) -> PyResult<Bound<'py, PyAny>> {
+        if !rows.is_empty() {
+            return Ok(Bound::new(py, Rows::of(rows))?.into_any());
+        }
+        let empty = match &self.empty {
+            Some(empty) => empty.clone_ref(py),
+            None => self.empty.insert(Py::new(py, Rows::of(rows::Rows::default()))?).clone_ref(py),
+        };
+        Ok(empty.into_bound(py).into_any())
+    }
+}
+
 /// Walks rows once.
 #[pyclass(module = "tidelog_core")]
 pub struct RowsIterator {

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from tidelog import compiled
-from tidelog.chain.blocks import RawBlock
+from tidelog.chain.blocks import BlockRef, RawBlock
 from tidelog.chain.decode.lenient import Oddities
 from tidelog.chain.proof.outcome import Proof, parse_proof
 from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.rows.layout import BlockRows
+from tidelog.chain.rows.tables import BLOCKS
 from tidelog.chain.verify import Rules, VerifiedBlock
 from tidelog.errors import Corruption
 
@@ -25,6 +26,10 @@ FAULT = "fault"  # the reason of a panic
 TAKEN = "taken"  # the label of the count of taken blocks
 REASONS = ("json", "shape", "odd", "type", "differs", "asked", "extra", "rules", FAULT)
 """Why a block is declined; docs/metrics.md says what each means."""
+
+_TAKEN_PARTS = 7  # of what the core says of a block that it has taken; of one that it declines it says two
+_NUMBER, _HASH, _PARENT_HASH = (BLOCKS.index(name) for name in ("number", "hash", "parent_hash"))
+_NOTHING_ODD = Oddities()  # of all blocks that the core takes; nobody changes it
 
 _PROOFS_KEPT = 1 << 10  # nearly all blocks of a chain have one of a few proofs
 _RULES_KEPT = 64
@@ -104,14 +109,15 @@ def verify_stored(blocks: Sequence[Above], spec: ChainSpec, *, lanes: int | None
 
 
 def _outcome(outcome: tuple[Any, ...], raw: RawBlock) -> VerifiedBlock | Declined:
-    if len(outcome) == len(Declined.__struct_fields__):
+    if len(outcome) != _TAKEN_PARTS:
         return Declined(*outcome)
-    *parts, text, timestamp = outcome
+    block, transactions, logs, withdrawals, uncles, text, timestamp = outcome
     proof = _proof(text)
     if proof is None:
         return Declined("rules", "a proof that cannot be read back")
-    rows = BlockRows(*parts)
-    return VerifiedBlock(rows, proof, rows.ref, timestamp, raw.size_bytes, Oddities())
+    rows = BlockRows(block, transactions, logs, withdrawals, uncles)
+    ref = BlockRef(block[_NUMBER], block[_HASH], block[_PARENT_HASH])
+    return VerifiedBlock(rows, proof, ref, timestamp, raw.size_bytes, _NOTHING_ODD)
 
 
 @lru_cache(maxsize=_PROOFS_KEPT)

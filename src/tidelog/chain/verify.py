@@ -55,7 +55,7 @@ class Stages(Struct, frozen=True):
     verify_ended_s: float
 
 
-class VerifiedBlock(Struct, frozen=True):
+class VerifiedBlock(Struct, frozen=True, gc=False):
     """A block that passed every check but the comparison of its parent link with the block below."""
 
     rows: BlockRows

@@ -151,20 +151,21 @@ impl<'a> Extra<'a> {
     }
 }
 
-/// A block and its receipts; the headers of its uncles, if they were asked for.
+/// A block and its receipts; the headers of its uncles, if they were asked for. `spare` is an empty bundle with its memory.
 pub fn bundle(
     block: &[u8],
     receipts: &[u8],
     uncles: Option<&[&[u8]]>,
     habits: &mut Habits,
     lanes: Lanes,
+    spare: Box<Bundle>,
 ) -> Outcome<Box<Bundle>> {
     #[cfg(target_arch = "x86_64")]
     if let Some(digits) = lanes.avx2() {
-        return digits.vectorize(Reading { block, receipts, uncles, habits, digits });
+        return digits.vectorize(Reading { block, receipts, uncles, habits, digits, out: spare });
     }
     let _ = lanes;
-    Reading { block, receipts, uncles, habits, digits: Words }.call()
+    Reading { block, receipts, uncles, habits, digits: Words, out: spare }.call()
 }
 
 /// How an endpoint writes each kind of object: what was seen in one block holds for the next ones.
@@ -187,18 +188,19 @@ struct Reading<'a, D> {
     uncles: Option<&'a [&'a [u8]]>,
     habits: &'a mut Habits,
     digits: D,
+    out: Box<Bundle>,
 }
 
 impl<D: Digits> NullaryFnOnce for Reading<'_, D> {
     type Output = Outcome<Box<Bundle>>;
     #[inline(always)]
     fn call(self) -> Outcome<Box<Bundle>> {
-        let Reading { block, receipts, uncles, habits, digits } = self;
+        let Reading { block, receipts, uncles, habits, digits, mut out } = self;
         let size = block.len() + receipts.len();
         if size > u32::MAX as usize {
             return shape("of more than 4 GiB");
         }
-        let mut out = Box::new(Bundle { bytes: Vec::with_capacity(size / 4), ..Bundle::default() });
+        out.bytes.reserve(size / 4);
         read_block(Scanner::with(block, digits), habits, &mut out)?;
         out.receipts.reserve(out.transactions.len());
         out.logs.reserve(out.transactions.len() * 3);
@@ -227,6 +229,14 @@ fn plain_quantity(text: &[u8]) -> Outcome<()> {
     in_lower_case(text)
 }
 
+/// The bits of a bloom, appended to `bytes`; where they stand there.
+#[inline(always)]
+fn bloom<D: Digits>(scanner: &mut Scanner<'_, D>, bytes: &mut Vec<u8>) -> Outcome<Span> {
+    let start = bytes.len();
+    bytes.extend_from_slice(&scanner.fixed::<256>()?);
+    Ok((start as u32, bytes.len() as u32))
+}
+
 /// A field of a header; false if it is none.
 #[inline(always)]
 fn header_value<D: Digits>(
@@ -245,7 +255,7 @@ fn header_value<D: Digits>(
         5 => header.state_root = scanner.fixed()?,
         6 => header.transactions_root = scanner.fixed()?,
         7 => header.receipts_root = scanner.fixed()?,
-        8 => header.logs_bloom = scanner.fixed::<256>()?.to_vec(),
+        8 => header.logs_bloom = bloom(scanner, bytes)?,
         9 => header.difficulty = scanner.uint256()?,
         10 => header.gas_limit = scanner.uint64()?,
         11 => header.gas_used = scanner.uint64()?,
@@ -553,7 +563,7 @@ fn read_receipts<D: Digits>(mut scanner: Scanner<'_, D>, habits: &mut Habits, ou
                 9 => receipt.root = optional!(scanner, scanner.fixed()?),
                 10 => receipt.effective_gas_price = optional!(scanner, scanner.uint256()?),
                 11 => receipt.contract_address = optional!(scanner, scanner.fixed()?),
-                12 => receipt.logs_bloom = optional!(scanner, Box::new(scanner.fixed::<256>()?)),
+                12 => receipt.logs_bloom = optional!(scanner, bloom(&mut scanner, bytes)?),
                 13 => receipt.deposit_nonce = optional!(scanner, scanner.uint64()?),
                 14 => receipt.deposit_receipt_version = optional!(scanner, scanner.uint64()?),
                 15 | 16 => {

@@ -20,7 +20,7 @@ pub struct Header {
     pub state_root: Hash,
     pub transactions_root: Hash,
     pub receipts_root: Hash,
-    pub logs_bloom: Vec<u8>, // of 256 bytes
+    pub logs_bloom: Span, // of 256 bytes
     pub difficulty: Uint256,
     pub gas_limit: u64,
     pub gas_used: u64,
@@ -114,8 +114,8 @@ pub struct Receipt {
     pub gas_used: u64,
     pub effective_gas_price: Option<Uint256>,
     pub contract_address: Option<Address>,
-    pub logs_bloom: Option<Box<[u8; 256]>>,
-    pub logs: Span, // among `Bundle::logs`
+    pub logs_bloom: Option<Span>, // of 256 bytes
+    pub logs: Span,               // among `Bundle::logs`
     pub deposit_nonce: Option<u64>,
     pub deposit_receipt_version: Option<u64>,
     pub extra: Option<u32>,
@@ -145,6 +145,18 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Forget all but the memory, for another block.
+    pub fn clear(&mut self) {
+        let Bundle { header, transactions, receipts, logs, uncles, ommers, withdrawals, extra, extras, bytes } = self;
+        (*header, *ommers, *withdrawals, *extra) = (Header::default(), None, None, None);
+        transactions.clear();
+        receipts.clear();
+        logs.clear();
+        uncles.clear();
+        extras.clear();
+        bytes.clear();
+    }
+
     pub fn at(&self, span: Span) -> &[u8] {
         &self.bytes[span.0 as usize..span.1 as usize]
     }

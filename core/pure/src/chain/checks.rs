@@ -66,26 +66,73 @@ pub struct Proven {
     pub ommers: Vec<(Digest, Vec<u8>)>, // hash and encoding of each uncle, where the check held
 }
 
+/// What blocks that are proven together have in common: their encodings one behind the other, so that hardly anything is
+/// allocated for each of them. Each `Case` knows its own places.
+#[derive(Default)]
+pub struct Work {
+    first: Encoded,           // what is hashed first
+    second: Encoded,          // what roots are over beside that
+    places: Vec<Places>,      // of each transaction
+    distinct: Vec<(u32, u8)>, // the places of addresses and topics that are hashed for blooms: log, item
+    items: Vec<u32>,          // of all logs: which of its block's `distinct` each item is
+    slots: Vec<u32>,          // a small table of those of one block
+}
+
+impl Work {
+    /// Forget the blocks before.
+    pub fn clear(&mut self) {
+        let Work { first, second, places, distinct, items, slots } = self;
+        for encoded in [first, second] {
+            encoded.bytes.clear();
+            encoded.ends.clear();
+        }
+        places.clear();
+        distinct.clear();
+        items.clear();
+        slots.clear();
+    }
+
+    /// What `Case::compare` wants the digests of: the first encodings of all blocks, then of each what its blooms are over.
+    pub fn messages<'a>(&'a self, cases: impl Iterator<Item = &'a Case<'a>>) -> impl Iterator<Item = &'a [u8]> {
+        let blooms =
+            cases.flat_map(|case| self.distinct[case.distinct.clone()].iter().map(|&at| item(&case.bundle, at)));
+        self.first.all().chain(blooms)
+    }
+
+    /// How many of the messages are first encodings.
+    pub fn first_count(&self) -> usize {
+        self.first.len()
+    }
+}
+
+/// Where a transaction stands in `Work::first`, and what the address of its contract is a hash of.
+struct Places {
+    transaction: Option<usize>,
+    contract: Option<usize>,
+}
+
+fn item(bundle: &Bundle, (log, item): (u32, u8)) -> &[u8] {
+    let log = &bundle.logs[log as usize];
+    if item == 0 { &log.address } else { &log.topics[item as usize - 1] }
+}
+
 /// A block under proof.
 pub struct Case<'r> {
     pub bundle: Box<Bundle>,
     rules: &'r Rules,
     range: &'r Range,
     begins: bool,
-    first: Encoded,
-    header: Option<usize>, // their places in `first`, and the next ones
+    header: Option<usize>, // their places in `Work::first`, and the next ones
     state_sync: Option<usize>,
     ommers: std::ops::Range<usize>,
-    transactions: Vec<Option<usize>>,
-    contracts: Vec<Option<usize>>,
-    distinct: Vec<(u32, u8)>, // the places of addresses and topics that are hashed for blooms: log, item
-    items: Vec<u32>,          // of all logs: which of `distinct` each item is
-    second: Encoded,
+    places: std::ops::Range<usize>, // their places in `Work`, and the next ones
+    distinct: std::ops::Range<usize>,
+    items: std::ops::Range<usize>,
     covered: usize,
     derived: Vec<Derived>,
     unknown: Vec<u8>, // types without an encoding, ascending
     results: [Cow<'static, str>; CHECKS.len()],
-    receipts: std::ops::Range<usize>, // their places in `second`, and the next ones
+    receipts: std::ops::Range<usize>, // their places in `Work::second`, and the next ones
     withdrawals: std::ops::Range<usize>,
     proven_ommers: Vec<(Digest, Vec<u8>)>,
 }
@@ -95,7 +142,12 @@ const NOT_APPLICABLE: &str = "-";
 
 impl<'r> Case<'r> {
     /// Compare what needs no hash, and encode what is hashed first.
-    pub fn begin(bundle: Box<Bundle>, rules: &'r Rules, range_first: Option<u64>) -> Outcome<Case<'r>> {
+    pub fn begin(
+        bundle: Box<Bundle>,
+        rules: &'r Rules,
+        range_first: Option<u64>,
+        work: &mut Work,
+    ) -> Outcome<Case<'r>> {
         let header = &bundle.header;
         let Some(range) = rules.at(header.number) else { return declined(Reason::Rules, "no rules for this block") };
         let begins = range_first == Some(header.number);
@@ -106,15 +158,12 @@ impl<'r> Case<'r> {
             rules,
             range,
             begins,
-            first: Encoded::default(),
             header: None,
             state_sync: None,
             ommers: 0..0,
-            transactions: Vec::with_capacity(bundle.transactions.len()),
-            contracts: Vec::with_capacity(bundle.transactions.len()),
-            distinct: Vec::new(),
-            items: Vec::new(),
-            second: Encoded::default(),
+            places: 0..0,
+            distinct: 0..0,
+            items: 0..0,
             covered: bundle.transactions.len(),
             derived: Vec::with_capacity(bundle.transactions.len()),
             unknown: Vec::new(),
@@ -125,8 +174,8 @@ impl<'r> Case<'r> {
             bundle,
         };
         case.compare_places()?;
-        case.encode_first()?;
-        case.find_bloom_items();
+        case.encode_first(work)?;
+        case.find_bloom_items(work);
         Ok(case)
     }
 
@@ -152,8 +201,8 @@ impl<'r> Case<'r> {
         Ok(())
     }
 
-    fn encode_first(&mut self) -> Outcome<()> {
-        let (bundle, out) = (&*self.bundle, &mut self.first);
+    fn encode_first(&mut self, work: &mut Work) -> Outcome<()> {
+        let (bundle, out, places) = (&*self.bundle, &mut work.first, &mut work.places);
         let header = &bundle.header;
         out.bytes.reserve(1024 + 256 * bundle.transactions.len());
         if self.range.checks.has(Check::Hash) {
@@ -175,70 +224,63 @@ impl<'r> Case<'r> {
             outcome?;
         }
         self.ommers = start..out.len();
+        let start = places.len();
         for tx in &bundle.transactions {
             let encodable = tx.form != Form::Raw;
-            self.transactions.push(encodable.then(|| out.add(|bytes| encoding::transaction(bytes, tx, bundle))));
             let created = tx.nonce.filter(|_| tx.to.is_none() && tx.form != Form::Deposit);
-            self.contracts.push(created.map(|nonce| out.add(|bytes| encoding::creation(bytes, &tx.sender, nonce))));
+            places.push(Places {
+                transaction: encodable.then(|| out.add(|bytes| encoding::transaction(bytes, tx, bundle))),
+                contract: created.map(|nonce| out.add(|bytes| encoding::creation(bytes, &tx.sender, nonce))),
+            });
         }
+        self.places = start..places.len();
         Ok(())
     }
 
-    fn item(&self, (log, item): (u32, u8)) -> &[u8] {
-        let log = &self.bundle.logs[log as usize];
-        if item == 0 { &log.address } else { &log.topics[item as usize - 1] }
-    }
-
     /// The addresses and topics of all logs, each distinct one once as far as a small table remembers them.
-    fn find_bloom_items(&mut self) {
-        if self.bundle.logs.is_empty() {
+    fn find_bloom_items(&mut self, work: &mut Work) {
+        let (bundle, Work { distinct, items, slots, .. }) = (&*self.bundle, work);
+        (self.distinct, self.items) = (distinct.len()..distinct.len(), items.len()..items.len());
+        if bundle.logs.is_empty() {
             return;
         }
         // four slots for each item of an ordinary log, as far as they stay in the cache
-        let bits = (16 * self.bundle.logs.len()).ilog2().min(11);
-        let mut table = vec![u32::MAX; 1 << bits];
-        let mut items = Vec::with_capacity(4 * self.bundle.logs.len());
-        let mut distinct: Vec<(u32, u8)> = Vec::with_capacity(self.bundle.logs.len());
-        for (place, log) in self.bundle.logs.iter().enumerate() {
-            for item in 0..=log.topic_count {
-                let at = (place as u32, item);
-                let text = self.item(at);
+        let bits = (16 * bundle.logs.len()).ilog2().min(11);
+        slots.clear();
+        slots.resize(1 << bits, u32::MAX);
+        let start = distinct.len();
+        for (place, log) in bundle.logs.iter().enumerate() {
+            for number in 0..=log.topic_count {
+                let at = (place as u32, number);
+                let text = item(bundle, at);
                 let (head, tail) = (text.first_chunk::<8>(), text.last_chunk::<8>());
                 let (Some(head), Some(tail)) = (head, tail) else { continue };
                 let mixed = u64::from_le_bytes(*tail) ^ u64::from_le_bytes(*head).rotate_left(23);
-                let slot = &mut table[(mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize];
-                if *slot == u32::MAX || self.item(distinct[*slot as usize]) != text {
-                    *slot = distinct.len() as u32;
+                let slot = &mut slots[(mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize];
+                if *slot == u32::MAX || item(bundle, distinct[start + *slot as usize]) != text {
+                    *slot = (distinct.len() - start) as u32;
                     distinct.push(at);
                 }
                 items.push(*slot);
             }
         }
-        (self.items, self.distinct) = (items, distinct);
+        (self.distinct.end, self.items.end) = (distinct.len(), items.len());
     }
 
-    /// What `compare` wants the digests of.
-    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
-        self.first.all().chain(self.distinct.iter().map(|&at| self.item(at)))
+    /// How many messages its blooms are over.
+    pub fn bloom_count(&self) -> usize {
+        self.distinct.len()
     }
 
-    /// How many messages there are.
-    pub fn message_count(&self) -> usize {
-        self.first.len() + self.distinct.len()
+    /// Make every check but those of roots. `first` are the digests of all first encodings, `blooms` of its own messages.
+    pub fn compare(&mut self, work: &mut Work, first: &[Digest], blooms: &[Digest]) -> Outcome<()> {
+        self.compare_hashes(work, first)?;
+        self.compare_uncles(work, first)?;
+        self.compare_receipts(work, first, blooms)?;
+        self.list_withdrawals(&mut work.second)
     }
 
-    /// Make every check but those of roots. `digests` are of `messages`.
-    pub fn compare(&mut self, digests: &[Digest]) -> Outcome<()> {
-        let (first, blooms) = digests.split_at(self.first.len());
-        self.compare_hashes(first)?;
-        self.compare_uncles(first)?;
-        let bits: Vec<[u16; 3]> =
-            blooms.iter().map(|d| [0, 2, 4].map(|i| u16::from_be_bytes([d[i], d[i + 1]]) & 0x7ff)).collect();
-        self.compare_receipts(first, &bits)?;
-        self.list_withdrawals()
-    }
-
-    fn compare_hashes(&mut self, digests: &[Digest]) -> Outcome<()> {
+    fn compare_hashes(&mut self, work: &Work, digests: &[Digest]) -> Outcome<()> {
         let Bundle { header, transactions, .. } = &*self.bundle;
         let hash = self.header.map(|place| digests[place]);
         holds(hash.is_none_or(|digest| digest == header.hash), "the header's hash")?;
@@ -247,10 +289,10 @@ impl<'r> Case<'r> {
         if let (Some(place), Some(last)) = (self.state_sync, transactions.last()) {
             self.covered -= usize::from(digests[place] == last.hash);
         }
-        for (tx, place) in transactions.iter().zip(&self.transactions).take(self.covered) {
-            match place {
+        for (tx, places) in transactions.iter().zip(&work.places[self.places.clone()]).take(self.covered) {
+            match places.transaction {
                 Some(place) if self.range.checks.has(Check::Transactions) => {
-                    holds(digests[*place] == tx.hash, "a transaction's hash")?;
+                    holds(digests[place] == tx.hash, "a transaction's hash")?;
                 }
                 Some(_) => {}
                 None => self.unknown.push(tx.kind),
@@ -261,14 +303,14 @@ impl<'r> Case<'r> {
         Ok(())
     }
 
-    fn compare_uncles(&mut self, digests: &[Digest]) -> Outcome<()> {
+    fn compare_uncles(&mut self, work: &Work, digests: &[Digest]) -> Outcome<()> {
         let Bundle { header, uncles, ommers, .. } = &*self.bundle;
         if !self.makes(Check::Uncles) {
             return Ok(());
         }
         let mut result = PASSED;
         if ommers.is_some() {
-            let encoded: Vec<&[u8]> = self.ommers.clone().map(|place| self.first.get(place)).collect();
+            let encoded: Vec<&[u8]> = self.ommers.clone().map(|place| work.first.get(place)).collect();
             holds(uncles.len() == 32 * encoded.len(), "the number of uncles")?;
             let named = uncles.as_chunks::<32>().0;
             for (hash, place) in named.iter().zip(self.ommers.clone()) {
@@ -287,16 +329,18 @@ impl<'r> Case<'r> {
         Ok(())
     }
 
-    fn compare_receipts(&mut self, digests: &[Digest], bits: &[[u16; 3]]) -> Outcome<()> {
+    fn compare_receipts(&mut self, work: &mut Work, digests: &[Digest], blooms: &[Digest]) -> Outcome<()> {
         let (bundle, range) = (&*self.bundle, self.range);
         let header = &bundle.header;
-        let (derives, blooms) = (range.checks.has(Check::Derived), range.checks.has(Check::Bloom));
+        let (derives, compares) = (range.checks.has(Check::Derived), range.checks.has(Check::Bloom));
         let encodes = range.checks.has(Check::Receipts) && !range.foreign.has(Check::Receipts);
-        let mut items = self.items.iter();
+        let Work { second, items, places, .. } = work;
+        let mut items = items[self.items.clone()].iter();
+        let (places, start) = (&places[self.places.clone()], second.len());
         let mut whole = [0u8; 256];
         let (mut position, mut cumulative) = (0u64, 0u64);
         if encodes {
-            self.second.bytes.reserve(512 * self.covered);
+            second.bytes.reserve(512 * self.covered);
         }
         for (i, (tx, receipt)) in bundle.transactions.iter().zip(&bundle.receipts).enumerate() {
             let covered = i < self.covered;
@@ -312,13 +356,15 @@ impl<'r> Case<'r> {
                 }
                 position += 1;
                 for &item in items.by_ref().take(1 + log.topics().len()) {
-                    for bit in bits[item as usize] {
+                    let digest = &blooms[item as usize];
+                    for i in [0, 2, 4] {
+                        let bit = u16::from_be_bytes([digest[i], digest[i + 1]]) & 0x7ff;
                         bloom[255 - usize::from(bit >> 3)] |= 1 << (bit & 7);
                     }
                 }
             }
-            if blooms && let Some(answered) = &receipt.logs_bloom {
-                holds(**answered == bloom, "a receipt's bloom")?;
+            if compares && let Some(answered) = receipt.logs_bloom {
+                holds(*bundle.at(answered) == bloom, "a receipt's bloom")?;
             }
             let mut derived = Derived { price: receipt.effective_gas_price, contract: receipt.contract_address };
             if covered {
@@ -329,21 +375,22 @@ impl<'r> Case<'r> {
                     let used = receipt.cumulative_gas_used.checked_sub(cumulative);
                     holds(used == Some(receipt.gas_used), "gas used")?;
                     cumulative = receipt.cumulative_gas_used;
-                    let contract = self.contracts[i].and_then(|place| digests[place].last_chunk::<20>().copied());
+                    let contract = places[i].contract.and_then(|place| digests[place].last_chunk::<20>().copied());
                     derived = derive(tx, &derived, header.base_fee_per_gas.as_ref(), contract)?;
                 }
                 if encodes {
-                    self.second.add(|out| encoding::receipt(out, tx, receipt, &bloom, bundle));
+                    second.add(|out| encoding::receipt(out, tx, receipt, &bloom, bundle));
                 }
             }
             self.derived.push(derived);
         }
-        self.receipts = 0..self.second.len();
-        if blooms {
+        self.receipts = start..second.len();
+        if compares {
+            let stated = bundle.at(header.logs_bloom);
             let beyond = range.bloom_superset
-                && header.logs_bloom != whole
-                && header.logs_bloom.iter().zip(&whole).all(|(stated, computed)| stated & computed == *computed);
-            holds(beyond || header.logs_bloom == whole, "the block's bloom")?;
+                && *stated != whole
+                && stated.iter().zip(&whole).all(|(stated, computed)| stated & computed == *computed);
+            holds(beyond || *stated == whole, "the block's bloom")?;
             let result = if beyond { "?(has further bits beside those of the logs)" } else { PASSED };
             self.results[Check::Bloom as usize] = result.into();
         }
@@ -356,9 +403,9 @@ impl<'r> Case<'r> {
         Ok(())
     }
 
-    fn list_withdrawals(&mut self) -> Outcome<()> {
+    fn list_withdrawals(&mut self, second: &mut Encoded) -> Outcome<()> {
         let Bundle { header, withdrawals, .. } = &*self.bundle;
-        let start = self.second.len();
+        let start = second.len();
         self.withdrawals = start..start;
         if !self.makes(Check::Withdrawals) {
             return Ok(());
@@ -374,9 +421,9 @@ impl<'r> Case<'r> {
             }
             Some(_) => {
                 for item in withdrawals.iter().flatten() {
-                    self.second.add(|out| encoding::withdrawal(out, item));
+                    second.add(|out| encoding::withdrawal(out, item));
                 }
-                self.withdrawals = start..self.second.len();
+                self.withdrawals = start..second.len();
                 PASSED
             }
         };
@@ -393,16 +440,16 @@ impl<'r> Case<'r> {
     }
 
     /// Add the lists that `conclude` wants the roots of: transactions, receipts, withdrawals, as far as they are compared.
-    pub fn list<'a>(&'a self, lists: &mut Lists<'a>) {
+    pub fn list<'a>(&self, work: &'a Work, lists: &mut Lists<'a>) {
         if self.has_root(Check::Transactions) {
-            let places = self.transactions.iter().take(self.covered);
-            lists.add(places.flatten().map(|place| self.first.get(*place)));
+            let places = work.places[self.places.clone()].iter().take(self.covered);
+            lists.add(places.filter_map(|places| places.transaction).map(|place| work.first.get(place)));
         }
         if self.has_root(Check::Receipts) {
-            lists.add(self.receipts.clone().map(|place| self.second.get(place)));
+            lists.add(self.receipts.clone().map(|place| work.second.get(place)));
         }
         if self.has_root(Check::Withdrawals) {
-            lists.add(self.withdrawals.clone().map(|place| self.second.get(place)));
+            lists.add(self.withdrawals.clone().map(|place| work.second.get(place)));
         }
     }
 

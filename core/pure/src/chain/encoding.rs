@@ -16,7 +16,7 @@ pub fn header(out: &mut Vec<u8>, header: &Header, bundle: &Bundle) -> Outcome<()
     rlp::hash(out, &header.state_root);
     rlp::hash(out, &header.transactions_root);
     rlp::hash(out, &header.receipts_root);
-    rlp::bytes(out, &header.logs_bloom);
+    rlp::bytes(out, bundle.at(header.logs_bloom));
     rlp::wide(out, &header.difficulty);
     for value in [header.number, header.gas_limit, header.gas_used, header.timestamp] {
         rlp::integer(out, value);

@@ -7,6 +7,7 @@ use super::blocks::{Form, Receipt, Transaction, Uint256};
 use super::checks::Proven;
 use super::keccak::Lanes;
 use super::sha256::{sha256_many, sha256_of, width};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A column of a row.
@@ -22,6 +23,8 @@ pub enum Value<'a> {
 use Value::{Bytes, Int, Null, Number, Text};
 
 pub const BLOCK_COLUMNS: usize = 34;
+pub const BLOCK_TIMESTAMP: usize = 13;
+pub const BLOCK_PROOF: usize = 29;
 pub const TRANSACTION_COLUMNS: usize = 36;
 pub const LOG_COLUMNS: usize = 11;
 pub const WITHDRAWAL_COLUMNS: usize = 7;
@@ -57,14 +60,21 @@ pub struct Ingest<'a> {
 struct BlockRows<'a> {
     ingest: &'a Ingest<'a>,
     proven: &'a Proven,
-    extras: Vec<Option<String>>, // of each transaction, joined with its receipt's
+    extras: Vec<Option<String>>, // of each transaction, joined with its receipt's; empty if the endpoint added nothing
 }
 
 /// Rows of one table in their canonical encoding, one behind the other; they share their bytes with the block's others.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Rows {
-    bytes: Arc<Vec<u8>>,
-    start: u32,
+    whole: Arc<Whole>,
+    start: u32,           // of the first row
+    places: Range<usize>, // of their ends
+}
+
+/// The rows of a block, table by table, and where each row ends.
+#[derive(Default)]
+struct Whole {
+    bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
@@ -87,33 +97,43 @@ impl Rows {
             left = values.left;
             ends.push((bytes.len() - left.len()) as u32);
         }
-        Some(Rows { bytes: Arc::new(bytes), start: 0, ends })
+        Some(Rows::whole(bytes, ends))
+    }
+
+    fn whole(bytes: Vec<u8>, ends: Vec<u32>) -> Rows {
+        let places = 0..ends.len();
+        Rows { whole: Arc::new(Whole { bytes, ends }), start: 0, places }
     }
 
     /// Rows that were encoded here, each up to its end; None where they are larger than such rows may be.
     pub(crate) fn packed_at(bytes: Vec<u8>, ends: Vec<usize>) -> Option<Rows> {
         u32::try_from(bytes.len()).ok()?;
-        Some(Rows { bytes: Arc::new(bytes), start: 0, ends: ends.into_iter().map(|end| end as u32).collect() })
+        Some(Rows::whole(bytes, ends.into_iter().map(|end| end as u32).collect()))
+    }
+
+    fn ends(&self) -> &[u32] {
+        &self.whole.ends[self.places.clone()]
     }
 
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.places.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.places.is_empty()
     }
 
     /// All of them.
     pub fn packed(&self) -> &[u8] {
-        &self.bytes[self.start as usize..self.ends.last().map_or(self.start, |end| *end) as usize]
+        &self.whole.bytes[self.start as usize..self.ends().last().map_or(self.start, |end| *end) as usize]
     }
 
     /// The encoding of one; None if there are not so many.
     pub fn get(&self, place: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(place)?;
-        let start = if place == 0 { self.start } else { self.ends[place - 1] };
-        Some(&self.bytes[start as usize..end as usize])
+        let ends = self.ends();
+        let end = *ends.get(place)?;
+        let start = if place == 0 { self.start } else { ends[place - 1] };
+        Some(&self.whole.bytes[start as usize..end as usize])
     }
 
     /// The values of one.
@@ -204,46 +224,73 @@ const ENCODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The rows of blocks, their digests made together.
 pub fn lay_out(proven: &[&Proven], ingest: &Ingest<'_>, lanes: Lanes) -> Vec<LaidOut> {
-    let mut blocks = Vec::with_capacity(proven.len());
+    let (mut blocks, mut work, mut encoded) = (Vec::with_capacity(proven.len()), Whole::default(), Vec::new());
     for together in proven.chunks(width(lanes)) {
-        let encoded: Vec<Encoded> =
-            together.iter().map(|proven| BlockRows { ingest, proven, extras: joined(proven) }.encoded()).collect();
-        let messages: Vec<&[u8]> = encoded.iter().map(|encoded| encoded.bytes.as_slice()).collect();
+        work.bytes.clear();
+        work.ends.clear();
+        encoded.clear();
+        encoded.extend(together.iter().map(|proven| {
+            let rows = BlockRows { ingest, proven, extras: joined(proven) };
+            Encoded::of(&rows, &mut work)
+        }));
+        let messages: Vec<&[u8]> = encoded.iter().map(|block| &work.bytes[block.bytes.clone()]).collect();
         let digests = sha256_many(&messages, lanes);
-        blocks.extend(encoded.into_iter().zip(digests).map(|(encoded, digest)| encoded.laid_out(digest)));
+        blocks.extend(encoded.iter().zip(digests).map(|(block, digest)| block.laid_out(&work, digest)));
     }
     blocks
 }
 
-/// The rows of a block as they are encoded, table by table, each behind its name.
+/// The rows of a block as they are encoded, table by table, each behind its name: where they stand in what several blocks
+/// are encoded to. Ends of rows, and of tables, are counted from the beginning of the block.
 struct Encoded {
-    bytes: Vec<u8>,
-    tables: [(u32, Vec<u32>); 5], // where the rows of each begin, and where each row ends
+    bytes: Range<usize>,
+    ends: Range<usize>,
+    tables: [(u32, Range<usize>); 5], // where the rows of each begin, and the places of their ends among the block's
 }
 
 impl Encoded {
-    fn table<'v, const N: usize>(
-        &mut self,
-        place: usize,
-        name: &str,
-        count: usize,
-        rows: impl Iterator<Item = [Value<'v>; N]>,
-    ) {
-        encode_text(&mut self.bytes, name);
-        let (start, ends) = &mut self.tables[place];
-        *start = self.bytes.len() as u32;
-        ends.reserve_exact(count);
-        for row in rows {
-            encode_row(&mut self.bytes, &row);
-            ends.push(self.bytes.len() as u32);
+    /// What the digest is over: all rows but the digest itself.
+    fn of(rows: &BlockRows<'_>, out: &mut Whole) -> Encoded {
+        let (start, first) = (out.bytes.len(), out.ends.len());
+        let (bundle, transactions) = (&rows.proven.bundle, rows.transaction_count());
+        out.bytes.reserve(bundle.bytes.len() + 700 * transactions + 240 * rows.log_count() + 2048);
+        let mut block = Encoded { bytes: start..start, ends: first..first, tables: Default::default() };
+        block.table(out, 0, "blocks", std::iter::once(rows.block()));
+        block.table(out, 1, "transactions", (0..transactions).map(|place| rows.transaction(place)));
+        block.table(out, 2, "logs", rows.logs());
+        block.table(out, 3, "withdrawals", rows.withdrawals());
+        if rows.uncle_count() > 0 {
+            // digests of before there was this table stay as they are
+            block.table(out, 4, "uncles", rows.uncles());
         }
+        (block.bytes.end, block.ends.end) = (out.bytes.len(), out.ends.len());
+        block
     }
 
-    fn laid_out(mut self, digest: [u8; 32]) -> LaidOut {
-        self.bytes.shrink_to_fit(); // rows wait for their commit, some for long
-        let bytes = Arc::new(self.bytes);
+    #[inline(always)]
+    fn table<'v, const N: usize>(
+        &mut self,
+        out: &mut Whole,
+        place: usize,
+        name: &str,
+        rows: impl Iterator<Item = [Value<'v>; N]>,
+    ) {
+        let (start, first) = (self.bytes.start, out.ends.len());
+        encode_text(&mut out.bytes, name);
+        let begins = (out.bytes.len() - start) as u32;
+        for row in rows {
+            encode_row(&mut out.bytes, &row);
+            out.ends.push((out.bytes.len() - start) as u32);
+        }
+        self.tables[place] = (begins, first - self.ends.start..out.ends.len() - self.ends.start);
+    }
+
+    /// Copied to just what they need: rows wait for their commit, some for long.
+    fn laid_out(&self, work: &Whole, digest: [u8; 32]) -> LaidOut {
+        let (bytes, ends) = (work.bytes[self.bytes.clone()].to_vec(), work.ends[self.ends.clone()].to_vec());
+        let whole = Arc::new(Whole { bytes, ends });
         let [block, transactions, logs, withdrawals, uncles] =
-            self.tables.map(|(start, ends)| Rows { bytes: bytes.clone(), start, ends });
+            self.tables.clone().map(|(start, places)| Rows { whole: whole.clone(), start, places });
         LaidOut { block, transactions, logs, withdrawals, uncles, digest }
     }
 }
@@ -288,7 +335,7 @@ impl<'a> BlockRows<'a> {
             Bytes(&header.state_root),
             Bytes(&header.transactions_root),
             Bytes(&header.receipts_root),
-            Bytes(&header.logs_bloom),
+            Bytes(bundle.at(header.logs_bloom)),
             Number(&header.difficulty),
             Int(header.gas_limit),
             Int(header.gas_used),
@@ -374,7 +421,7 @@ impl<'a> BlockRows<'a> {
             only(!signed, int(receipt.deposit_nonce)),
             only(!signed, int(receipt.deposit_receipt_version)),
             Int(u64::from(covered)),
-            self.extras[place].as_deref().map_or(Null, Text),
+            self.extras.get(place).and_then(Option::as_deref).map_or(Null, Text),
         ]
     }
 
@@ -446,27 +493,14 @@ impl<'a> BlockRows<'a> {
             ]
         })
     }
-
-    /// What the digest is over: all rows but the digest itself.
-    fn encoded(&self) -> Encoded {
-        let (bundle, transactions) = (&self.proven.bundle, self.transaction_count());
-        let capacity = bundle.bytes.len() + 700 * transactions + 240 * self.log_count() + 2048;
-        let mut out = Encoded { bytes: Vec::with_capacity(capacity), tables: Default::default() };
-        out.table(0, "blocks", 1, std::iter::once(self.block()));
-        out.table(1, "transactions", transactions, (0..transactions).map(|place| self.transaction(place)));
-        out.table(2, "logs", self.log_count(), self.logs());
-        out.table(3, "withdrawals", self.withdrawal_count(), self.withdrawals());
-        if self.uncle_count() > 0 {
-            // digests of before there was this table stay as they are
-            out.table(4, "uncles", self.uncle_count(), self.uncles());
-        }
-        out
-    }
 }
 
 /// What the endpoint added to each transaction and to its receipt, as one text.
 fn joined(proven: &Proven) -> Vec<Option<String>> {
     let bundle = &proven.bundle;
+    if bundle.extras.is_empty() {
+        return Vec::new();
+    }
     let pairs = bundle.transactions.iter().zip(&bundle.receipts);
     pairs
         .map(|(tx, receipt)| match (bundle.text(tx.extra), bundle.text(receipt.extra)) {

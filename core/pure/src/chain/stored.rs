@@ -5,7 +5,7 @@
 
 use super::answers::{form_of, is_whole};
 use super::blocks::{Address, Bundle, Form, Hash, Header, Log, Receipt, Span, Transaction, Uint256, Withdrawal};
-use super::checks::{Case, Proven};
+use super::checks::{Case, Proven, Work};
 use super::decline::{Declined, Outcome, Reason, declined, holds};
 use super::json::Scanner;
 use super::keccak::Lanes;
@@ -94,8 +94,9 @@ fn fault(what: String) -> Vec<Outcome<()>> {
 }
 
 fn together(blocks: &[Stored<'_>], rules: &Rules, lanes: Lanes) -> Vec<Outcome<()>> {
-    let cases = blocks.iter().map(|block| block.case(rules)).collect();
-    let proven = prove(cases, lanes);
+    let mut work = Work::default();
+    let cases = blocks.iter().map(|block| block.case(rules, &mut work)).collect();
+    let proven = prove(cases, &mut work, lanes);
     let digests = rows::digests(blocks, lanes, Stored::encoded);
     blocks
         .iter()
@@ -156,7 +157,7 @@ impl<'a> Stored<'a> {
         }
     }
 
-    fn case<'r>(&self, rules: &'r Rules) -> Outcome<Case<'r>> {
+    fn case<'r>(&self, rules: &'r Rules, work: &mut Work) -> Outcome<Case<'r>> {
         let bundle = self.bundle()?;
         let header = &bundle.header;
         let begins = match self.parent {
@@ -169,7 +170,7 @@ impl<'a> Stored<'a> {
         if !self.uncles.is_empty() && !rules.at(header.number).is_some_and(|range| range.checks.has(Check::Uncles)) {
             return declined(Reason::Rules, "headers of uncles that are not compared");
         }
-        Case::begin(bundle, rules, begins)
+        Case::begin(bundle, rules, begins, work)
     }
 
     /// Compare what is stored beside the block itself with what its proof came to.
@@ -265,7 +266,7 @@ impl<'a> Stored<'a> {
             state_root: sized(state_root)?,
             transactions_root: sized(transactions_root)?,
             receipts_root: sized(receipts_root)?,
-            logs_bloom: sized::<256>(logs_bloom)?.to_vec(),
+            logs_bloom: append(&mut bundle.bytes, &sized::<256>(logs_bloom)?)?,
             difficulty: sized(difficulty)?,
             gas_limit: int(gas_limit)?,
             gas_used: int(gas_used)?,
@@ -525,7 +526,7 @@ fn read_header(encoded: &[u8], bytes: &mut Vec<u8>) -> Outcome<Header> {
         state_root: required!(fixed),
         transactions_root: required!(fixed),
         receipts_root: required!(fixed),
-        logs_bloom: required!(fixed::<256>).to_vec(),
+        logs_bloom: append(bytes, &required!(fixed::<256>))?,
         difficulty: required!(wide),
         number: required!(narrow),
         gas_limit: required!(narrow),

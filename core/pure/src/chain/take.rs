@@ -2,7 +2,7 @@
 
 use super::answers::{self, Habits};
 use super::blocks::{Bundle, Form, Hash};
-use super::checks::{Case, Proven};
+use super::checks::{Case, Proven, Work};
 use super::decline::{Declined, Outcome, Reason, declined};
 use super::keccak::{Digest, Lanes, keccak_many};
 use super::rules::Rules;
@@ -43,15 +43,15 @@ impl Answer<'_> {
 /// Prove the blocks of a batch; each outcome in its place.
 ///
 /// `range_first` is the block that begins the range, whose parent link is not applicable. What `finish` makes of the
-/// outcomes of some blocks, it makes while they are in the cache.
+/// outcomes of some blocks, it makes while they are in the cache; bundles that it gives back, the next blocks are read to.
 pub fn take<T>(
     answers: &[Answer<'_>],
     rules: &Rules,
     range_first: Option<u64>,
     lanes: Lanes,
-    finish: impl Fn(Vec<Outcome<Proven>>) -> Vec<Outcome<T>>,
+    finish: impl Fn(Vec<Outcome<Proven>>, &mut Vec<Box<Bundle>>) -> Vec<Outcome<T>>,
 ) -> Vec<Outcome<T>> {
-    let (mut outcomes, mut habits) = (Vec::with_capacity(answers.len()), Habits::default());
+    let (mut outcomes, mut memory) = (Vec::with_capacity(answers.len()), Memory::default());
     let mut rest = answers;
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -62,42 +62,53 @@ pub fn take<T>(
         });
         let (together, others) = rest.split_at(fits.count().max(1));
         rest = others;
-        let mut attempt = |some: &[Answer<'_>]| guarded(|| take_together(some, rules, range_first, &mut habits, lanes));
+        let mut attempt = |some: &[Answer<'_>]| guarded(|| take_together(some, rules, range_first, &mut memory, lanes));
         match attempt(together) {
-            Ok(found) => outcomes.extend(finish(found)),
+            Ok(found) => outcomes.extend(finish(found, &mut memory.spare)),
             // one of them is at fault: which, a second try shows
             Err(_) => {
                 let alone = together.iter().flat_map(|answer| {
                     attempt(std::slice::from_ref(answer))
                         .unwrap_or_else(|what| vec![Err(Declined { reason: Reason::Fault, what: what.into() })])
                 });
-                outcomes.extend(finish(alone.collect()));
+                let found = alone.collect();
+                outcomes.extend(finish(found, &mut memory.spare));
             }
         }
     }
     outcomes
 }
 
+/// What serves all blocks of a batch, some after the others.
+#[derive(Default)]
+struct Memory {
+    habits: Habits,
+    work: Work,
+    spare: Vec<Box<Bundle>>, // of blocks that are done
+}
+
 fn take_together(
     answers: &[Answer<'_>],
     rules: &Rules,
     range_first: Option<u64>,
-    habits: &mut Habits,
+    memory: &mut Memory,
     lanes: Lanes,
 ) -> Vec<Outcome<Proven>> {
-    prove(answers.iter().map(|answer| begin(answer, rules, range_first, habits, lanes)).collect(), lanes)
+    memory.work.clear();
+    let cases = answers.iter().map(|answer| begin(answer, rules, range_first, memory, lanes)).collect();
+    prove(cases, &mut memory.work, lanes)
 }
 
 /// Carry cases to their ends, the hashes of all made together; each outcome in its place.
-pub(super) fn prove(mut cases: Vec<Outcome<Case<'_>>>, lanes: Lanes) -> Vec<Outcome<Proven>> {
-    let messages: Vec<&[u8]> = cases.iter().flatten().flat_map(Case::messages).collect();
+pub(super) fn prove(mut cases: Vec<Outcome<Case<'_>>>, work: &mut Work, lanes: Lanes) -> Vec<Outcome<Proven>> {
+    let messages: Vec<&[u8]> = work.messages(cases.iter().flatten()).collect();
     let digests = keccak_many(&messages, lanes);
-    let mut rest: &[Digest] = &digests;
+    let (first, mut rest): (&[Digest], &[Digest]) = digests.split_at(work.first_count());
     for outcome in &mut cases {
         if let Ok(case) = outcome {
-            let (own, others) = rest.split_at(case.message_count());
+            let (own, others) = rest.split_at(case.bloom_count());
             rest = others;
-            if let Err(refusal) = case.compare(own) {
+            if let Err(refusal) = case.compare(work, first, own) {
                 *outcome = Err(refusal);
             }
         }
@@ -106,7 +117,7 @@ pub(super) fn prove(mut cases: Vec<Outcome<Case<'_>>>, lanes: Lanes) -> Vec<Outc
     for outcome in &cases {
         let before = lists.len();
         if let Ok(case) = outcome {
-            case.list(&mut lists);
+            case.list(work, &mut lists);
         }
         counts.push(lists.len() - before);
     }
@@ -127,12 +138,15 @@ fn begin<'r>(
     answer: &Answer<'_>,
     rules: &'r Rules,
     range_first: Option<u64>,
-    habits: &mut Habits,
+    memory: &mut Memory,
     lanes: Lanes,
 ) -> Outcome<Case<'r>> {
     #[cfg(test)]
     assert!(answer.block != tests::PANICS, "a panic on purpose");
-    let bundle = answers::bundle(answer.block, answer.receipts, answer.uncles.as_deref(), habits, lanes)?;
+    let Memory { habits, work, spare } = memory;
+    let mut empty = spare.pop().unwrap_or_default();
+    empty.clear();
+    let bundle = answers::bundle(answer.block, answer.receipts, answer.uncles.as_deref(), habits, lanes, empty)?;
     let asked = match answer.key {
         Key::Number(number) => number == bundle.header.number,
         Key::Hash(hash) => hash == bundle.header.hash,
@@ -140,7 +154,7 @@ fn begin<'r>(
     if !asked {
         return declined(Reason::Asked, "another block than the one asked for");
     }
-    let case = Case::begin(bundle, rules, range_first)?;
+    let case = Case::begin(bundle, rules, range_first, work)?;
     if fits(&case.bundle) { Ok(case) } else { declined(Reason::Extra, "more of the endpoint's own than is kept") }
 }
 
@@ -180,7 +194,7 @@ mod tests {
             receipts: b"[]",
             uncles: None,
         });
-        let outcomes = take(&answers, &Rules::default(), None, Lanes::best(), |outcomes| outcomes);
+        let outcomes = take(&answers, &Rules::default(), None, Lanes::best(), |outcomes, _| outcomes);
         let reasons: Vec<Option<Reason>> =
             outcomes.into_iter().map(|outcome| outcome.err().map(|declined| declined.reason)).collect();
         let [shape, fault] = [Reason::Shape, Reason::Fault].map(Some);

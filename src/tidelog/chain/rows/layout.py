@@ -51,7 +51,7 @@ def required_bytes(value: object) -> bytes:
     return value
 
 
-class BlockRows(Struct, frozen=True):
+class BlockRows(Struct, frozen=True, gc=False):
     """All rows of one block, each kind in key order.
 
     The compiled core holds rows encoded, and makes tuples of them at each walk: walk them once.
