@@ -2,7 +2,8 @@
 
 Without them the planner takes what a view is asked for as so common that it reads the whole table in place of the
 index. Autovacuum gathers them too, a minute later, or never where it is switched off. A sample is read, of 300 rows for
-each of `default_statistics_target`, whatever the table's size. Killed anywhere, the old statistics are there still.
+each of `default_statistics_target`, whatever the table's size; of a small one fewer, since that would cost as much as
+to have added its rows, again at each doubling. Killed anywhere, the old statistics are there still.
 """
 
 from tidelog.store.postgres.connection import Link
@@ -11,11 +12,16 @@ __all__ = ["gather_statistics"]
 
 PAGES_MIN = 64  # a smaller table is read whole as fast
 GROWTH = 2  # since the last time
+PAGES_PER_TARGET, TARGET_MIN = 200, 10  # the usual target of 100 from 160 MB on
 
 # Tables of the store's schema, partitions among them. An index on an expression has statistics of its own, which are
 # gathered with its table's. Pages are counted anew by VACUUM too, so a table may have a count and no statistics.
 OUTDATED = f"""
-SELECT quote_ident(relname) FROM pg_class AS relation
+SELECT quote_ident(relname), least(
+    current_setting('default_statistics_target')::bigint,
+    greatest({TARGET_MIN}, pg_relation_size(oid) / current_setting('block_size')::bigint / {PAGES_PER_TARGET})
+)
+FROM pg_class AS relation
 WHERE relkind = 'r' AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'checkpoints'::regclass)
     AND pg_relation_size(oid) / current_setting('block_size')::bigint >= {PAGES_MIN}
     AND (
@@ -29,7 +35,12 @@ ORDER BY relname
 
 async def gather_statistics(link: Link) -> list[str]:
     """Gather what is missing or outdated, table by table; the tables. One that somebody has locked is left out."""
-    names = [str(name) for (name,) in await link.fetch(OUTDATED)]
-    for name in names:
-        await link.execute(f"ANALYZE (SKIP_LOCKED) {name}")
-    return names
+    outdated = await link.fetch(OUTDATED)
+    for name, target in outdated:
+        try:
+            await link.begin(then=f"SET LOCAL default_statistics_target = {target}")
+            await link.execute(f"ANALYZE (SKIP_LOCKED) {name}")
+            await link.execute("COMMIT")
+        finally:
+            await link.end_transaction()
+    return [str(name) for name, _ in outdated]
