@@ -3,7 +3,8 @@
 Run as `python -m bench.growth [BLOCKS]`. At each size it prints, for commits of 200 blocks, milliseconds of processor
 time a block (PostgreSQL: client and server) and kilobytes written (SQLite: to its log and its file; PostgreSQL: to its
 log). Bytes do not vary from run to run. Without segments every index is one, over all that the store holds, as it was
-before there were segments: that is what a commit is compared with.
+before there were segments: that is what a commit is compared with. Where the compiled core is in use, rows are
+given as it has encoded them, as a sync commits them.
 
 `python -m bench.growth --long [sqlite | postgresql] [BLOCKS]` goes on to ten million logs. It stops after LONG_PIECE_S;
 the stores stay in `.bench/`, and are filled further when it is run again. Then it searches.
@@ -30,7 +31,8 @@ from tests.store.rows import SOURCE
 
 from bench.chain_rows import LOGS_PER_BLOCK, ChainRows
 from bench.searches import Plain, asked_buckets, search, search_through_api
-from tidelog.batch import INT_MAX, Batch, Rows
+from tidelog import compiled
+from tidelog.batch import INT_MAX, Batch, Piece, Pieces, Row, Rows, Table, encode_row
 from tidelog.chain.forks.position import Position, decode_position, encode_position
 from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.proof.spec import encode_spec
@@ -109,7 +111,7 @@ async def fill(store: Store, meter: Meter, blocks: int, report: int, until: floa
     while first < blocks and time.monotonic() < until:
         made = list(rows.blocks(first, BLOCKS_PER_COMMIT))
         first += BLOCKS_PER_COMMIT
-        add = tuple(Rows(table, [row for block in made for row in block[table.name]]) for table in ADDED)
+        add = tuple(Rows(table, Pieces([_piece(table, block[table.name]) for block in made])) for table in ADDED)
         position = Position(0, _text(bytes(32)), first - 1, _text(made[-1][BLOCKS.name][0][BLOCKS.index("hash")]))
         batch = Batch(acquired, acquired.advanced(encode_position(position)), add=add, put=(CHAIN,))
         bytes_before, before = await meter.written(), meter.cpu()
@@ -123,6 +125,13 @@ async def fill(store: Store, meter: Meter, blocks: int, report: int, until: floa
             print(f"  {size} {cpu / count * 1000:6.2f} ms {written / count / 1000:7.0f} kB a block", flush=True)
             cpu, written, since = 0.0, 0.0, first
     return first
+
+
+def _piece(table: Table, rows: list[Row]) -> Piece:
+    """The rows of one block: of all tables but its own as the core has them, where it is in use."""
+    module, (scope, height) = compiled.core().module, table.places
+    packed = rows if module is None or table is BLOCKS else module.Rows(b"".join(map(encode_row, rows)), len(rows[0]))
+    return Piece(rows[0][scope], rows[0][height], packed)
 
 
 def _text(value: object) -> str:

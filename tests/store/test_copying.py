@@ -37,19 +37,21 @@ def joined(portions: Portions) -> list[tuple[list[Row], bytes | None]]:
     return [(records, None if stream is None else b"".join(stream)) for records, stream in portions]
 
 
-def sent(table: Table, rows: Iterable[Row], **limits: int) -> list[tuple[list[Row], bytes | None]]:
+def sent(table: Table, rows: Iterable[Row], **options: int) -> list[tuple[list[Row], bytes | None]]:
     """The portions of rows."""
-    return joined(streams(table, rows, **limits))
+    return joined(streams(table, rows, **options))
 
 
-def as_asyncpg_sends(rows: list[Row], kinds: Sequence[Kind] = KINDS) -> bytes:
+def as_asyncpg_sends(rows: list[Row], kinds: Sequence[Kind] = KINDS, *, segment: int | None = None) -> bytes:
     """The format of the server's manual, and the codecs of asyncpg and of our NUMERIC."""
+    last = b"" if segment is None else struct.pack("!ii", 4, segment)
     out = [b"PGCOPY\n\xff\r\n\0", struct.pack("!ii", 0, 0)]
     for row in rows:
-        out.append(struct.pack("!h", len(kinds)))
+        out.append(struct.pack("!h", len(kinds) + bool(last)))
         for kind, value in zip(kinds, row, strict=True):
             content = None if value is None else _sent(kind, value)
             out.append(struct.pack("!i", -1) if content is None else struct.pack("!i", len(content)) + content)
+        out.append(last)
     return b"".join([*out, struct.pack("!h", -1)])
 
 
@@ -105,6 +107,14 @@ def test_encoded_rows_are_laid_out_without_tuples(pieces: list[list[Row]], bytes
     assert len(bodies) == len(found)
     assert b"".join(bodies) == as_asyncpg_sends(rows)[19:-2]
     assert all(len(body) <= bytes_max + longest for body in bodies)
+
+
+@needs_core
+@given(st.lists(UNSIGNED, min_size=1, max_size=4), st.integers(0, 2**31 - 1))
+def test_every_row_ends_with_its_segment(rows: list[Row], segment: int) -> None:
+    expected = as_asyncpg_sends(rows, segment=segment)
+    assert sent(TABLE, rows, segment=segment) == [(rows, expected)]
+    assert sent(TABLE, encoded([rows[:1], rows[1:]]), segment=segment) == [([], expected)]
 
 
 @needs_core

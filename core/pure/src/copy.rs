@@ -16,12 +16,14 @@ const DIGITS_MAX: usize = 20; // of 2^256 - 1
 pub struct Copy {
     out: Vec<u8>,
     fields: [u8; 2],
+    last: Option<i32>,
 }
 
 impl Copy {
-    /// A stream of rows of so many fields.
-    pub fn new(fields: u16) -> Self {
-        Copy { out: HEAD.to_vec(), fields: fields.to_be_bytes() }
+    /// A stream of rows of so many fields; and one more, an INTEGER that is the same of all, if there is a `last`.
+    pub fn new(fields: u16, last: Option<i32>) -> Self {
+        let fields = fields + u16::from(last.is_some());
+        Copy { out: HEAD.to_vec(), fields: fields.to_be_bytes(), last }
     }
 
     pub fn size(&self) -> usize {
@@ -31,6 +33,13 @@ impl Copy {
     /// The next row begins; its fields follow.
     pub fn row(&mut self) {
         self.out.extend_from_slice(&self.fields);
+    }
+
+    /// Behind the fields of a row.
+    pub fn row_end(&mut self) {
+        if let Some(last) = self.last {
+            self.field(&last.to_be_bytes());
+        }
     }
 
     pub fn null(&mut self) {
@@ -251,13 +260,13 @@ mod tests {
     use crate::chain::rows::Value;
 
     fn numeric(value: &[u8; 32]) -> Vec<u8> {
-        let mut copy = Copy::new(1);
+        let mut copy = Copy::new(1, None);
         copy.numeric256(value);
         copy.end()[HEAD.len() + 4..].to_vec()
     }
 
     fn small(value: u64) -> Vec<u16> {
-        let mut copy = Copy::new(1);
+        let mut copy = Copy::new(1, None);
         copy.numeric(value);
         let stream = copy.end();
         let words = &stream[HEAD.len() + 4..stream.len() - 2];
@@ -281,7 +290,7 @@ mod tests {
     type Row<'a> = (i64, Option<&'a [u8; 32]>, &'a str, &'a [u8]);
 
     fn written(rows: &[Row<'_>]) -> Vec<u8> {
-        let mut copy = Copy::new(4);
+        let mut copy = Copy::new(4, None);
         for (height, number, text, bytes) in rows {
             copy.row();
             copy.int8(*height);
@@ -337,7 +346,7 @@ mod tests {
         assert!(read(&written(&[(-1, None, "", b"")]), &COLUMNS, 0).is_none(), "below zero");
         let numeric = |words: [u16; 5]| {
             let field: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-            let mut copy = Copy::new(2);
+            let mut copy = Copy::new(2, None);
             copy.row();
             copy.int8(1);
             assert!(copy.bytes(&field));
@@ -360,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_stream() {
-        let mut copy = Copy::new(3);
+        let mut copy = Copy::new(3, None);
         copy.row();
         copy.int8(-1);
         copy.null();

@@ -23,20 +23,23 @@ type Portion<'py> = (Bound<'py, PyList>, Option<Bound<'py, PyBytes>>);
 /// Args:
 ///     columns: a letter for each: i (BIGINT), n (NUMERIC, of an integer or of 32 bytes), t (TEXT), b (BYTEA).
 ///     bytes_max: after the row that reaches it, no further one is taken.
+///     last: an INTEGER that is the last field of each, and is not in the rows.
 ///
 /// Returns:
 ///     The rows that were taken, and their stream; None in its place if a value does not fit its column. None if no row
 ///     is left.
 #[pyfunction]
+#[pyo3(signature = (rows, columns, bytes_max, last=None))]
 pub fn copy_rows<'py>(
     py: Python<'py>,
     rows: &Bound<'py, PyIterator>,
     columns: &[u8],
     bytes_max: usize,
+    last: Option<i32>,
 ) -> PyResult<Option<Portion<'py>>> {
     let columns = columns_of(columns)?;
     let width = u16::try_from(columns.len())?;
-    let (taken, mut copy, mut fits) = (PyList::empty(py), Copy::new(width), true);
+    let (taken, mut copy, mut fits) = (PyList::empty(py), Copy::new(width, last), true);
     let mut rows = rows.clone();
     while fits && (taken.is_empty() || copy.size() < bytes_max) {
         let Some(row) = rows.next() else { break };
@@ -58,12 +61,13 @@ type Part<'py> = (Option<Bound<'py, PyBytes>>, (usize, usize));
 ///
 /// Args:
 ///     pieces: what `Rows` hold, of one table.
-///     columns, bytes_max: as of `copy_rows`.
+///     columns, bytes_max, last: as of `copy_rows`.
 ///     piece, row: where to begin.
 ///
 /// Returns:
 ///     The stream of the next rows, and where it ends. None if no row is left.
 #[pyfunction]
+#[pyo3(signature = (pieces, columns, bytes_max, piece, row, last=None))]
 pub fn copy_packed<'py>(
     py: Python<'py>,
     pieces: Vec<Bound<'py, Rows>>,
@@ -71,12 +75,13 @@ pub fn copy_packed<'py>(
     bytes_max: usize,
     piece: usize,
     row: usize,
+    last: Option<i32>,
 ) -> PyResult<Option<Part<'py>>> {
     let columns = columns_of(columns)?;
     let width = u16::try_from(columns.len())?;
     let pieces: Vec<&PureRows> = pieces.iter().map(|rows| rows.get().inner()).collect();
     let (stream, piece, row, any) = py.detach(|| {
-        let (mut copy, mut any, mut piece, mut row) = (Copy::new(width), false, piece, row);
+        let (mut copy, mut any, mut piece, mut row) = (Copy::new(width, last), false, piece, row);
         while let Some(rows) = pieces.get(piece) {
             let Some(values) = rows.values(row) else {
                 (piece, row) = (piece + 1, 0);
@@ -134,12 +139,13 @@ fn lay_out_values<'a>(copy: &mut Copy, mut values: impl Iterator<Item = Value<'a
         (Column::Bytes, Some(Value::Bytes(bytes))) => copy.bytes(bytes),
         _ => false,
     });
+    copy.row_end();
     fit && values.next().is_none()
 }
 
 fn lay_out(copy: &mut Copy, row: &Bound<'_, PyTuple>, columns: &[Column]) -> bool {
     copy.row();
-    row.iter_borrowed().zip(columns).all(|(value, column)| {
+    let fit = row.iter_borrowed().zip(columns).all(|(value, column)| {
         if value.is_none() {
             copy.null();
             return true;
@@ -157,7 +163,9 @@ fn lay_out(copy: &mut Copy, row: &Bound<'_, PyTuple>, columns: &[Column]) -> boo
                 .is_ok_and(|text| text.to_str().is_ok_and(|text| copy.bytes(text.as_bytes()))),
             Column::Bytes => value.cast_exact::<PyBytes>().is_ok_and(|bytes| copy.bytes(bytes.as_bytes())),
         }
-    })
+    });
+    copy.row_end();
+    fit
 }
 
 fn numeric(copy: &mut Copy, value: &Bound<'_, PyAny>) -> bool {

@@ -31,12 +31,15 @@ _LETTERS = {
 
 
 def streams(
-    table: Table, rows: Iterable[Row], *, bytes_max: int = PORTION_BYTES_MAX
+    table: Table, rows: Iterable[Row], *, segment: int | None = None, bytes_max: int = PORTION_BYTES_MAX
 ) -> Iterator[tuple[list[Row], Iterable[bytes] | None]]:
     """The rows in portions, each with the stream of its binary COPY; None in its place where asyncpg has to make it.
 
     Rows that are encoded are not decoded for it, so that of their portions there is the stream alone. It is laid out
     while it is sent, so that the server works meanwhile, and has to be sent before the next portion is asked for.
+
+    Args:
+        segment: of all rows: the last field of each in the streams; it is not in the rows.
     """
     module, columns = compiled.core().module, _columns(table)
     if module is None or columns is None:
@@ -44,11 +47,11 @@ def streams(
         return
     left = iter(rows)
     if isinstance(rows, Pieces) and all(isinstance(piece.rows, module.Rows) for piece in rows.pieces):
-        encoded = _Encoded([piece.rows for piece in rows.pieces], module, columns)
+        encoded = _Encoded([piece.rows for piece in rows.pieces], module, columns, segment)
         while (first := encoded.part(min(PIECE_BYTES, bytes_max))) is not None:
             yield [], encoded.stream(first, bytes_max)
         left = encoded.left()
-    while (portion := module.copy_rows(left, columns, bytes_max)) is not None:
+    while (portion := module.copy_rows(left, columns, bytes_max, segment)) is not None:
         records, stream = portion
         yield records, None if stream is None else [stream]
 
@@ -59,15 +62,17 @@ class _Encoded:
     `_place` and `_row` are where the next part begins: a piece and a row of it.
     """
 
-    def __init__(self, pieces: list[Any], module: Any, columns: bytes) -> None:
+    def __init__(self, pieces: list[Any], module: Any, columns: bytes, segment: int | None) -> None:
         self._pieces = pieces
         self._module = module
         self._columns = columns
+        self._segment = segment
         self._place = self._row = 0
 
     def part(self, bytes_max: int) -> bytes | None:
         """The stream of the next rows; None if none is left, or one of them does not fit its column."""
-        found = self._module.copy_packed(self._pieces, self._columns, bytes_max, self._place, self._row)
+        place, row = self._place, self._row
+        found = self._module.copy_packed(self._pieces, self._columns, bytes_max, place, row, self._segment)
         if found is None:
             self._place, self._row = len(self._pieces), 0
             return None

@@ -31,7 +31,7 @@ _TEXTS = SegmentTexts("$")
 
 
 async def enter_segment(link: Link, number: int) -> None:
-    """Rows that are copied from now on, to the transaction's end, are of this segment: the columns' default says so."""
+    """Rows that are put from now on, to the transaction's end, are of this segment: the columns' default says so."""
     await link.fetch("SELECT set_config('tidelog.segment', $1, true)", str(number))
 
 

@@ -188,13 +188,15 @@ class Writer:
             self._reached("store.rolled_back")
             places = await take_places(link, heights, self._limits.segment_rows)
             entered: int | None = None
-            for write, groups in ((self._add_rows, batch.add), (self._put_rows, batch.put)):
-                for each in groups:
-                    for segment, part in parts(each, places):
-                        if segment not in (None, entered):
-                            await enter_segment(link, segment)
-                            entered = segment
-                        await write(link, each.table, part)
+            for each in batch.add:
+                for segment, part in parts(each, places):
+                    await self._add_rows(link, each.table, part, segment)
+            for each in batch.put:
+                for segment, part in parts(each, places):
+                    if segment not in (None, entered):
+                        await enter_segment(link, segment)
+                        entered = segment
+                    await self._put_rows(link, each.table, part)
             await add_fingerprints(link, places, self._limits.fingerprints)
             for table in batch.discard:
                 for text in POSTGRES.discard(table):
@@ -229,14 +231,17 @@ class Writer:
                     rollback.last,
                 )
 
-    async def _add_rows(self, link: Link, table: Table, rows: Iterable[Row]) -> None:
+    async def _add_rows(self, link: Link, table: Table, rows: Iterable[Row], segment: int | None) -> None:
+        # the column's default says it too, but is worked out for each row
+        columns = table.names if segment is None else (*table.names, "segment")
         try:
-            for records, stream in streams(table, _signed(table, rows)):
+            for records, stream in streams(table, _signed(table, rows), segment=segment):
                 if stream is None:
-                    work = link.connection.copy_records_to_table(table.name, records=records, columns=table.names)
+                    given = records if segment is None else [(*record, segment) for record in records]
+                    work = link.connection.copy_records_to_table(table.name, records=given, columns=columns)
                 else:
                     work = link.connection.copy_to_table(
-                        table.name, source=pieces(stream), columns=table.names, format="binary"
+                        table.name, source=pieces(stream), columns=columns, format="binary"
                     )
                 await link.run(work)
         except asyncpg.UniqueViolationError as error:
