@@ -12,7 +12,7 @@ use tidelog_pure::chain::rules::{self, Checks};
 use tidelog_pure::chain::take::{Answer, Key, take};
 use tidelog_pure::fault::guarded;
 
-use crate::rows::{Memo, Rows, Tables};
+use crate::rows::{Memo, Tables};
 
 /// What the Python side and this one have agreed on; raised when arguments, results or columns change.
 pub const CONTRACT: u32 = 18;
@@ -141,6 +141,7 @@ impl Made {
 }
 
 /// The rows of what was proven; each outcome in its place. Bundles are given back to `spare`.
+#[allow(clippy::vec_box)] // bundles move as pointers
 fn laid_out(
     outcomes: Vec<Outcome<Proven>>,
     ingest: &Ingest<'_>,

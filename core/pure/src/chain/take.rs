@@ -44,6 +44,7 @@ impl Answer<'_> {
 ///
 /// `range_first` is the block that begins the range, whose parent link is not applicable. What `finish` makes of the
 /// outcomes of some blocks, it makes while they are in the cache; bundles that it gives back, the next blocks are read to.
+#[allow(clippy::vec_box)] // bundles move as pointers
 pub fn take<T>(
     answers: &[Answer<'_>],
     rules: &Rules,
@@ -81,6 +82,7 @@ pub fn take<T>(
 
 /// What serves all blocks of a batch, some after the others.
 #[derive(Default)]
+#[allow(clippy::vec_box)] // bundles move as pointers
 struct Memory {
     habits: Habits,
     work: Work,
