@@ -84,6 +84,20 @@ MUTANTS: dict[str, Mutant] = {
         ),
         shards=True,
     ),
+    # a server refuses an id that it has: two publishers show the fault where each gives ids of its own
+    "recording_published_behind_whatever_is_last": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.stream.publisher",
+                "last = await self._deliver(session, messages, standing.last)",
+                "last = await self._deliver(session, messages, ((await session.ends()) or standing).last)",
+            ),
+            Patch("tidelog.stream.envelope", '{_of_content(payload)}"', '-{id(contents)}"'),
+        ),
+        engine="nats",
+    ),
     "publisher_trusts_its_memory": Mutant(
         "chain",
         40,
