@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from tidelog import compiled
+from tidelog.errors import ConfigError
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.shards.layout import journal_of
 from tidelog.runtime import run
@@ -70,7 +71,10 @@ def journaled(journal: Path, shards: int) -> list[int]:
         path = journal_of(str(journal), number)
         if not Path(path).exists():
             return []
-        reader = JournalReader(path)
+        try:
+            reader = JournalReader(path)
+        except ConfigError:  # it is being made
+            return []
         try:
             ends = reader.ends()
         finally:
