@@ -1,5 +1,7 @@
 """Contracts that a factory creates: found in order and kept with their blocks, in whole stores and in selections."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -9,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.chain.rig import Rig, a_node
-from tests.chain.sync.test_contracts import CHAIN_ID, KILLS, SHAPE, TIDE, event_rows, verified
+from tests.chain.sync.test_contracts import CHAIN_ID, KILLS, SHAPE, TIDE, event_rows, run_sql, verified
 from tests.runtime import FakeRuntime
 from tidelog.chain.abi.known import known_abi
 from tidelog.chain.abi.signatures import parse_event
@@ -20,12 +22,13 @@ from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.tables import LOGS
 from tidelog.chain.select.coverage import Span
 from tidelog.chain.select.faults import LOG_FAULTS
+from tidelog.chain.sync.beside.proving import Prover, ProvingLimits
 from tidelog.chain.sync.committer import CommitLimits
 from tidelog.chain.sync.contracts import ContractKeeper, ContractLimits
 from tidelog.chain.sync.engine import SYNC_LIMITS
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.cli.db.content import content_digests
-from tidelog.errors import ConfigError
+from tidelog.errors import ConfigError, Corruption
 from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.sim.node.contracts import world as places
 from tidelog.sim.node.node import SimNode
@@ -428,3 +431,72 @@ async def test_a_contract_is_no_better_known_than_what_creates_it(tmp_path: Any)
     async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), mixed) as r:
         with pytest.raises(ConfigError, match="contract pool: its evidence is proven, and that of factory, which crea"):
             await r.once()
+
+
+async def test_each_block_is_fetched_twice_at_most_however_many_creations_the_proof_finds(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What children log above the piece in which they are named is looked for once, behind the last piece."""
+    assert Prover.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(Prover.__init__.__kwdefaults__, "limits", ProvingLimits(blocks=1))
+    node = a_node(60, shape=SHAPE)
+    handle: Any = node.handle
+    fetched: Counter[str] = Counter()
+
+    def hiding(path: str, body: bytes, **more: Any) -> Any:
+        answer = handle(path, body, **more)
+        if b"eth_getLogs" not in body or places.FACTORY.hex().encode() not in body:
+            return answer
+        replies = msgspec.json.decode(answer.body)
+        for reply in replies if isinstance(replies, list) else [replies]:
+            reply["result"] = []
+        return replace(answer, body=msgspec.json.encode(replies))
+
+    def counting(path: str, body: bytes, **more: Any) -> Any:
+        calls = msgspec.json.decode(body)
+        for call in calls if isinstance(calls, list) else [calls]:
+            if call["method"] == "eth_getBlockReceipts":
+                fetched[call["params"][0]] += 1
+        return handle(path, body, **more)
+
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, held(BOTH, "asked")) as r:
+        node.handle = hiding  # type: ignore[method-assign]
+        await r.once()
+        assert not (await event_rows(r.store))["e_pool__children"]
+        node.handle = counting  # type: ignore[method-assign]
+        await r.once(prove=True)
+        created = [row[1] for row in (await event_rows(r.store))["e_pool__children"]]
+        assert len({*created}) > 2, "in as many pieces"
+        assert set(fetched.values()) == {1}, "by its number to be proven, by its hash to be looked at once more"
+        await assert_same(r, "asked", BOTH, tmp_path)
+
+
+@pytest.mark.parametrize("evidence", LINKED)
+@pytest.mark.parametrize(
+    ("altered", "cause"),
+    [
+        (
+            "factory.PoolCreated.token0",
+            "e_pool__children has another row of log 0 than that log says: they are as created_by = "
+            "factory.PoolCreated.pool says, and the row of contract pool in `contracts` says "
+            "factory.PoolCreated.token0: one of both was altered",
+        ),
+        ("factory.PoolCreated.fee", "its argument fee is of type uint24, and no address"),
+        ("nobody.PoolCreated.pool", "there is no contract 'nobody'"),
+        ("pool.Swap.sender", "it would create itself: pool < pool"),
+    ],
+)
+async def test_an_altered_row_of_what_creates_a_contract_is_named_as_the_cause(
+    altered: str, cause: str, url: str, evidence: str
+) -> None:
+    async with opened(url, a_node(3, shape=SHAPE), held(BOTH, evidence)) as r:
+        await r.once()
+        statement = f"UPDATE contracts SET created_by = '{altered}' WHERE name = 'pool'"
+        await asyncio.to_thread(run_sql, url, statement)
+        try:
+            said = [str(finding) for finding in (await verified(r)).findings]
+        except Corruption as error:
+            said = [str(error)]
+            assert said[0].startswith(f"the row of contract 'pool' in `contracts` says created_by = {altered}, and ")
+        assert len(said) == 1
+        assert cause in said[0]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.chain.rig import Rig, a_node
 from tests.chain.sync.test_asking import asked, opened
 from tests.chain.sync.test_contracts import SHAPE, TIDE
+from tests.chain.sync.test_factories import FACTORY, POOL
 from tests.chain.sync.test_selecting import proven
 from tests.sim.asking import ask
 from tidelog.chain.abi.signatures import parse_event
@@ -90,6 +91,39 @@ async def test_what_is_asked_costs_hardly_more_than_eth_get_logs(tmp_path: Any) 
     print(f"{size - start} bytes beyond {start}; eth_getLogs {of_logs}, {len(with_logs)} headers {headers}")
     assert calls["eth_getLogs",] <= 2
     assert size - start <= 1.2 * of_logs + headers
+
+
+async def test_what_is_asked_of_a_factory_and_its_children_costs_hardly_more_than_two_filters(tmp_path: Any) -> None:
+    """One question for who creates, and one for all children together; and a header of each block that they name."""
+    node = a_node(BLOCKS, shape=SHAPE)
+    contracts = asked(FACTORY, POOL)
+
+    def said(addresses: list[str], contract: Contract) -> list[Any]:
+        topics = ["0x" + (event.topic0 or b"").hex() for event in contract.events]
+        query = {"fromBlock": "0x0", "toBlock": hex(FINAL - 1), "address": addresses, "topics": [topics]}
+        found: list[Any] = ask(node, "eth_getLogs", query)
+        return found
+
+    of_factory = said(["0x" + FACTORY.address.hex()], FACTORY)
+    of_pools = said(["0x" + log["data"][-40:] for log in of_factory], POOL)
+    assert len(of_factory) > 2
+    assert len(of_pools) > 50
+    headers = sum(
+        answered(node, "eth_getBlockByNumber", number, False)
+        for logs in (of_factory, of_pools)
+        for number in sorted({log["blockNumber"] for log in logs})
+    )
+    of_logs = sum(len(json.dumps(logs, separators=(",", ":"))) for logs in (of_factory, of_pools))
+    held = answered(node, "eth_getBlockByNumber", hex(FINAL), True) + answered(node, "eth_getBlockReceipts", hex(FINAL))
+    _, start = await the_start(node, tmp_path, contracts)
+    async with opened(f"sqlite:///{tmp_path}/asked.db", node, contracts) as r:
+        counted = Counted(r, node)
+        await r.once(to=FINAL)
+        calls, size = counted.taken()
+    print(f"{size - start} bytes beyond {start}; eth_getLogs {of_logs}, headers {headers}, a whole block {held}")
+    assert calls["eth_getLogs",] <= 2
+    assert calls["eth_getBlockReceipts",] <= 1, "of the one block that is held"
+    assert size - start <= 1.2 * of_logs + headers + held
 
 
 async def test_what_is_proven_costs_all_headers_and_the_blocks_that_match(tmp_path: Any) -> None:

@@ -15,7 +15,7 @@ from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS
 from tidelog.errors import ConfigError
 
-__all__ = ["Kin", "Told", "ancestors", "by_descent", "creating_events", "require_creator"]
+__all__ = ["Kin", "Told", "ancestors", "by_descent", "creating_events", "possible_creations", "require_creator"]
 
 _ADDRESS, _NUMBER, _INDEX = LOGS.index("address"), LOGS.index("block_number"), LOGS.index("log_index")
 
@@ -115,6 +115,18 @@ def creating_events(creator: Contract, creation: Creation) -> list[Event]:
                 f"{creator.name}.{event.name}: its argument {creation.argument} is of type {given.name}, and no address"
             )
     return events
+
+
+def possible_creations(creator: Contract) -> list[Creation]:
+    """All that could be said of a contract that this one creates: each argument of its events that is an address."""
+    names = [event.name for event in creator.events]
+    return [
+        Creation(creator.name, event.name if names.count(event.name) == 1 else event.signature, parameter.name)
+        for event in creator.events
+        if not event.anonymous
+        for parameter in event.parameters
+        if isinstance(parameter.type, Elementary) and parameter.type.kind is types.Kind.ADDRESS
+    ]
 
 
 def require_creator(contract: Contract, contracts: Iterable[Contract]) -> None:

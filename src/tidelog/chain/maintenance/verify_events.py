@@ -6,15 +6,18 @@ Reads one snapshot; all else is pure.
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from tidelog.batch import Row, Table, Value
 from tidelog.chain.contracts.births import Births
 from tidelog.chain.contracts.contract import WHOLE, Contract, Registered
 from tidelog.chain.contracts.event_tables import tables_of
-from tidelog.chain.contracts.kinship import ancestors
+from tidelog.chain.contracts.kinship import ancestors, possible_creations, require_creator
 from tidelog.chain.contracts.projection import ContractEvents
 from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.select.coverage import Spans, gaps
+from tidelog.errors import ConfigError, Corruption
 from tidelog.store import Snapshot
 
 __all__ = ["StoredEvents", "event_differences", "stored_events"]
@@ -56,13 +59,14 @@ class StoredEvents(NamedTuple):
 async def stored_events(
     snapshot: Snapshot, chain_id: int, contracts: Sequence[Registered], low: int, high: int
 ) -> list[StoredEvents]:
-    """Of each of a chain's contracts that is there to stay."""
+    """Of each of a chain's contracts that is there to stay. Corruption: what is said to create one cannot."""
     found = []
     coverage = await stored_coverage(snapshot, chain_id)
     staying = [each.contract for each in contracts if not each.leaving]
     relations = await snapshot.relations() if contracts else {}
     for registered in contracts:
         if not registered.leaving:
+            _require_creator(registered.contract, staying)
             tables = {table.name: table for table in tables_of(registered.contract).tables}
             rows = {
                 name: await snapshot.select(table, scope=chain_id, low=low, high=high) if name in relations else []
@@ -74,6 +78,18 @@ async def stored_events(
             creators = tuple(ancestors(registered.contract, staying))
             found.append(StoredEvents(registered, rows, missing, spans, creators))
     return found
+
+
+def _require_creator(contract: Contract, contracts: Sequence[Contract]) -> None:
+    try:
+        require_creator(contract, contracts)
+    except ConfigError as error:
+        said = "" if contract.created_by is None else contract.created_by.text
+        raise Corruption(
+            f"the row of contract {contract.name!r} in `contracts` says created_by = {said}, and that cannot be "
+            f"({error}): put back what the contract was added with, or delete the row with SQL; a sync that is given "
+            "the contract then makes its tables anew"
+        ) from None
 
 
 def event_differences(
@@ -104,9 +120,37 @@ def event_differences(
             for table in tables:
                 rows = _by_block(table, wanted.get(table.name, []))
                 what = _difference(rows.get(block.number, []), there[table.name].get(block.number, []))
-                if what:
-                    found.append((block.number, f"{table.name} {what}"))
+                if not what:
+                    continue
+                if table == tables_of(each.registered.contract).children:
+                    everyone = [one.registered.contract for one in stored]
+                    what += _other_creation(
+                        each.registered.contract, everyone, there[table.name].get(block.number, []), block, births
+                    )
+                found.append((block.number, f"{table.name} {what}"))
     return found
+
+
+def _other_creation(
+    contract: Contract, contracts: Sequence[Contract], there: list["_Content"], block: BlockRows, births: Births
+) -> str:
+    """Words for children that are those of another `created_by` than the contract's row says; empty: of none."""
+    children = tables_of(contract).children
+    assert contract.created_by is not None
+    assert children is not None
+    for creation in (each for creator in contracts for each in possible_creations(creator)):
+        other = replace(contract, created_by=creation)
+        creators = ancestors(other, contracts)
+        if not there or other == contract or contract in creators:
+            continue
+        found = ContractEvents([other, *creators], births).of_blocks([block])
+        rows = [row for table, row in found if table.name == children.name]
+        if _by_block(children, rows).get(block.number, []) == there:
+            return (
+                f": they are as created_by = {creation.text} says, and the row of contract {contract.name} in "
+                f"`contracts` says {contract.created_by.text}: one of both was altered"
+            )
+    return ""
 
 
 class _Content(NamedTuple):

@@ -4,7 +4,7 @@ Their headers are there, so their blooms say which of them to fetch. From the ne
 one commit with its coverage. Rows of other contracts stay as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -54,16 +54,25 @@ class Filler:
 
     Args:
         prefetcher: gives whole blocks, proven.
+        names_more: whether blocks that come below may yet name children: what logs in all blocks of a contract that
+            others create is looked for once that has ended, and not again for each child.
     """
 
     def __init__(
-        self, writer: ChainWriter, store: Store, prefetcher: Prefetcher, limits: FillingLimits = FILLING_LIMITS
+        self,
+        writer: ChainWriter,
+        store: Store,
+        prefetcher: Prefetcher,
+        limits: FillingLimits = FILLING_LIMITS,
+        *,
+        names_more: Callable[[], bool] = lambda: False,
     ) -> None:
         self._writer = writer
         self._holdings = writer.holdings
         self._store = store
         self._prefetcher = prefetcher
         self._limits = limits
+        self._names_more = names_more
 
     async def prepare(self) -> Prepared | None:
         """Fetch the next blocks that are missing of a contract; what commits them. None: none are.
@@ -77,6 +86,8 @@ class Filler:
         for registered in self._holdings.contracts:
             contract = registered.contract
             if registered.leaving or not registered.is_named:
+                continue
+            if contract.created_by is not None and self._names_more():
                 continue
             spans = self._holdings.coverage.get(contract.name, ())
             missing = gaps(spans, max(contract.first_block, position.first), position.head)

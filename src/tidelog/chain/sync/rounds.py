@@ -72,10 +72,12 @@ class Rounds:
             self._prefetcher = SelectingPrefetcher(
                 pool, runtime, rules, lambda: writer.holdings.selection, metrics, limits.prefetch
             )
-        works: list[Prepare] = [Filler(writer, store, self._whole).prepare]
-        works.append(Asker(writer, store, pool, self._whole, runtime, cross_check=options.cross_check).prepare)
-        if options.prove:
-            works.append(Prover(writer, self._prefetcher, down_to=options.prove_down_to).prepare)
+        prover = Prover(writer, self._prefetcher, down_to=options.prove_down_to) if options.prove else None
+        filler = Filler(writer, store, self._whole, names_more=lambda: prover is not None and prover.goes_on)
+        asker = Asker(writer, store, pool, self._whole, runtime, cross_check=options.cross_check)
+        works: list[Prepare] = [filler.prepare, asker.prepare]
+        if prover is not None:
+            works.append(prover.prepare)
         self.beside = Beside(works, runtime, control.wake.set)
         self._quorum = Quorum(writer, pool, runtime, self._spec)
         self._reporter = Reporter(writer, self._spec, runtime, metrics, on_progress)

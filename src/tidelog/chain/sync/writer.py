@@ -294,15 +294,25 @@ class ChainWriter:
         )
         named, gone = self.holdings.family(move.batch, refs[0].number, position.first - 1)
         again = partial(self.holdings.again, named=named, gone=gone, above=position.head + 1, selects=self.selects)
-        await self._commit_again(move, self._covered(refs), {*named, *gone}, again)
+        await self._commit_again(move, self._covered(refs), {*named, *gone}, again, low=refs[0].number)
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
         for fault in faults:
             _log.warning("log_fault", **dict(zip(LOG_FAULTS.names, fault, strict=True)))
 
     async def _commit_again(
-        self, move: Transition, coverage: Coverage, reset: Collection[str], again: Callable[[Registered], Registered]
+        self,
+        move: Transition,
+        coverage: Coverage,
+        reset: Collection[str],
+        again: Callable[[Registered], Registered],
+        *,
+        low: int = 0,
     ) -> None:
-        """Commit a move, and with it that these contracts, and what they create, are looked for anew."""
+        """Commit a move, and with it that these contracts, and what they create, are looked for anew.
+
+        Args:
+            low: where children are added and none goes, from this block on: below it none of them has logged.
+        """
         if not reset:
             await self._commit_covering(move, coverage)
             return
@@ -310,7 +320,12 @@ class ChainWriter:
         changed = [each for each, before in zip(contracts, self.holdings.contracts, strict=True) if each != before]
         rows = [registered_row(self.chain_id, each) for each in changed]
         move = transitions.covering(move, put=(Rows(CONTRACTS, rows),) if rows else (), drop=())
-        coverage = {name: spans for name, spans in coverage.items() if not self.holdings.descends(name, reset)}
+        named = {each.contract.name for each in contracts if each.is_named}
+        left = {
+            name: spans if not self.holdings.descends(name, reset) else clipped(spans, low - 1) if name in named else ()
+            for name, spans in coverage.items()
+        }
+        coverage = {name: spans for name, spans in left.items() if spans}
         await self._commit_covering(move, coverage)
         self.resets += 1
         self.holdings.keep(contracts)

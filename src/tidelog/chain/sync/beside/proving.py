@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tidelog.chain.blocks import BlockRef
 from tidelog.chain.contracts.contract import Contract
+from tidelog.chain.forks.position import Position
 from tidelog.chain.source.prefetch import Prefetcher
 from tidelog.chain.sync.beside.pieces import Prepared
 from tidelog.chain.sync.writer import ChainWriter
@@ -57,6 +58,19 @@ class Prover:
         self._prefetcher = prefetcher
         self._down_to = down_to
         self._limits = limits
+        self._failed = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether blocks are left to prove, as far as they could be had the last time."""
+        return bool(self._left()) and not self._failed
+
+    def _left(self) -> range:
+        position = self._writer.position
+        if position is None or position.asked_from is None:
+            return range(0)
+        bottom = position.asked_from if self._down_to is None else max(position.asked_from, self._down_to)
+        return range(bottom, position.first)
 
     async def prepare(self) -> Prepared | None:
         """Fetch the next blocks to prove; what commits them. None: all are.
@@ -64,14 +78,17 @@ class Prover:
         Raises:
             SourceError, ProofFailure: a block could not be had.
         """
-        position = self._writer.position
-        if position is None or position.asked_from is None:
+        position, left = self._writer.position, self._left()
+        if position is None or not left:
             return None
-        bottom = position.asked_from if self._down_to is None else max(position.asked_from, self._down_to)
-        if bottom >= position.first:
-            return None
+        self._failed = True
+        found = await self._fetched(left, position)
+        self._failed = False
+        return found
+
+    async def _fetched(self, left: range, position: Position) -> Prepared:
         contracts = frozenset(self._holdings.selection.contracts)
-        low, above = max(bottom, position.first - self._limits.blocks), position.base
+        low, above = left[-self._limits.blocks :][0], position.base
         found: list[VerifiedBlock] = []
         rows = size_bytes = 0
         async with aclosing(self._prefetcher.prefetch(low, position.first - 1, downwards=True)) as lists:
