@@ -41,6 +41,7 @@ from tidelog.telemetry import logger
 __all__ = ["ASKING_LIMITS", "Asker", "AskingLimits"]
 
 _log = logger("contracts")
+_LOG_INDEX, _LOG_TX, _TX_INDEX = LOGS.index("log_index"), LOGS.index("tx_index"), TRANSACTIONS.index("tx_index")
 
 
 class AskingLimits(Struct, frozen=True):
@@ -326,13 +327,14 @@ class Asker:
 
 
 def _less(block: BlockRows, stored: BlockRows) -> BlockRows:
-    """What the stored block does not have."""
-    return BlockRows(
-        block.block,
-        rows_beyond(block.transactions, stored.transactions, TRANSACTIONS.index("tx_index")),
-        rows_beyond(block.logs, stored.logs, LOGS.index("log_index")),
-        [],
-    )
+    """What the stored block does not have: logs at other places, and what else these are of.
+
+    A transaction of which endpoints say nothing but logs at places that are taken has none in the store.
+    """
+    logs = rows_beyond(block.logs, stored.logs, _LOG_INDEX)
+    logging = {row[_LOG_TX] for row in logs}
+    transactions = rows_beyond(block.transactions, stored.transactions, _TX_INDEX)
+    return BlockRows(block.block, [row for row in transactions if row[_TX_INDEX] in logging], logs, [])
 
 
 def _unlinked(block: BlockRows) -> BlockRows:
