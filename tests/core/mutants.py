@@ -166,13 +166,23 @@ MUTANTS: dict[str, Patch] = {
     ),
     "gathered_when_the_session_has_to_look": Patch(
         "pure/src/market/books.rs",
-        "if at_us >= lent.due_us {\n                return None;",
-        "if at_us >= lent.due_us.max(NEVER) {\n                return None;",
+        "if watch.pauses_left == 0 || at_us >= watch.due_us {\n                return false;",
+        "if watch.pauses_left == 0 || at_us >= watch.due_us {\n                return true;",
     ),
     "first_checksum_of_a_gather_noted": Patch(
         "pure/src/market/books.rs",
-        "        seen.checksum = checksum;",
-        "        if seen.updates + seen.snapshots == 0 {\n            seen.checksum = checksum;\n        }",
+        "        noted.checksum = checksum;\n",
+        "",
+    ),
+    "last_pause_noted_as_the_longest": Patch(
+        "pure/src/market/books.rs",
+        "noted.longest_us.max(at_us - moved_us)",
+        "noted.longest_us.min(0) + at_us - moved_us",
+    ),
+    "pace_learned_again_too_late": Patch(
+        "pure/src/market/books.rs",
+        "|| at_us >= watch.due_us {",
+        "|| at_us / 2 >= watch.due_us {",
     ),
     "older_snapshot_taken": Patch(
         "pure/src/market/book.rs",

@@ -18,6 +18,7 @@ from tidelog.market.book.gathering import GatheringBooks
 from tidelog.market.book.lending import Cursor, Lending, Room
 from tidelog.market.book.levels import Book
 from tidelog.market.book.proof import Check, NewProof
+from tidelog.market.book.watch import Noted, Watch
 from tidelog.market.core import Core, JournalEvent, lending_for
 from tidelog.market.events import BookDelta, BookSnapshot, Event, EventId, Heartbeat
 from tidelog.market.kraken import v1, v2
@@ -40,24 +41,38 @@ def lending_of(protocol: str) -> Lending:
 # -- books -------------------------------------------------------------------------------------------------------------
 
 
+class Unwatched:
+    """No session, for which all is alike."""
+
+    def alike_until_us(self, channel: str, symbol: str) -> int:
+        return NEVER_US
+
+    def watch_of(self, symbol: str) -> Watch | None:
+        return Watch(0)
+
+    def note_alike(self, symbol: str, noted: Noted) -> None:
+        pass
+
+
 class GatheredBooks(GatheringBooks):
     """`Books` whose frames go to the core first, each by itself."""
 
     taken = 0  # by the core, of all
 
     def __init__(self, decode: Callable[[bytes], Event], proof: NewProof) -> None:
-        super().__init__(decode, proof, lending_of(PROTOCOLS[decode]), lambda _, __: NEVER_US)
+        super().__init__(decode, proof, lending_of(PROTOCOLS[decode]), Unwatched())
 
     def apply_frame(self, frame: bytes) -> tuple[Event, Check | None]:
         gathered = self.gather([frame], 0, EventId(1, 1), 0, ROOM, encode=False)
         if gathered is None:
             return super().apply_frame(frame)
         GatheredBooks.taken += 1
-        for symbol, _, _ in gathered.books:  # a test may look at its book
-            self._lending.recall(symbol)
-            self._due[symbol] = None
         (event,) = gathered.events
-        return event, Check.MATCHED if gathered.books else None
+        if not isinstance(event, BookDelta | BookSnapshot):
+            return event, None
+        self._lending.recall(event.symbol)  # a test may look at its book
+        self._due[event.symbol] = None
+        return event, Check.MATCHED
 
 
 class LentBook(Book):
@@ -233,11 +248,17 @@ def session_on_either_path(request: pytest.FixtureRequest) -> Iterator[str]:
             observe(session, event, check, at_us)
             return
         if isinstance(event, BookDelta):
-            if session.alike_until_us("book", event.symbol) <= at_us:
+            assert event.checksum is not None
+            watch = session.watch_of(event.symbol)
+            if watch is None:
                 observe(session, event, check, at_us)
                 return
-            assert event.checksum is not None
-            session.note_book(event.symbol, event.checksum, at_us, moved=True)
+            pause_us = at_us - watch.moved_us if watch.moved_us else 0
+            if pause_us and (watch.pauses_left == 0 or (watch.due_us is not None and at_us >= watch.due_us)):
+                session.note_update(event.symbol, event.checksum, at_us)
+            else:
+                noted = Noted(pause_us > 0, at_us, pause_us, at_us, at_us, event.checksum)
+                session.note_alike(event.symbol, noted)
         session.note_frames(at_us)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,6 @@ use crate::events::{Contract, Events, Frame, Kinds, Symbols};
 use crate::levels::Shown;
 use crate::market::{Books, unknown};
 use crate::websocket::Messages;
-use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::collections::HashMap;
@@ -149,8 +148,8 @@ impl Frames {
     ///
     /// Returns:
     ///     How many were taken; packed as a journal has them, and their bytes as `room` counts them; how many are updates,
-    ///     snapshots, heartbeats, and frames of trades and tickers; their events; of each book its symbol, the checksum of
-    ///     its last message, and whether there were updates; of what is followed each place, and the last id of trades that
+    ///     snapshots, heartbeats, and frames of trades and tickers; their events; the places of books that were proven
+    ///     after they were doubted; the place of a book whose session has to see the last frame, and its checksum; of what is followed each place, and the last id of trades that
     ///     are followed by it; the encoding; and what a panic at the next frame says.
     #[pyo3(signature = (books, frames, *, begin, frames_max, at_us, run, first, room, record_bytes, encode))]
     #[allow(clippy::too_many_arguments)]
@@ -182,7 +181,7 @@ impl Frames {
             let mut work = || {
                 guarded(|| {
                     for payload in &payloads {
-                        let is_full = size >= room;
+                        let is_full = size >= room || taken.to_see.is_some();
                         let kind = if is_full { None } else { books.take_one(payload, at_us, &terms, &mut taken) };
                         let Some(kind) = kind else { break };
                         records::write(&mut packed, records::IN, at_us as u64, payload);
@@ -199,16 +198,12 @@ impl Frames {
             many = DETACHED;
         };
         let taken = books.end(taken, fault);
-        let mut last = Vec::with_capacity(taken.books.len());
-        for (place, seen) in &taken.books {
-            let symbol = self.symbols.get(*place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
-            last.push((symbol.clone_ref(py), seen.checksum, seen.updates > 0));
-        }
         let bytes = PyBytes::new(py, &packed);
         self.packed = packed;
         let counts = (taken.updates, taken.snapshots, taken.heartbeats, taken.trades, taken.tickers);
         let encoded = PyBytes::new(py, &taken.encoded);
         let events = Events::new(self.contract.clone_ref(py), self.symbols.clone(), bytes.clone().unbind(), kinds);
-        (taken.records, bytes, size, counts, events, last, taken.followed, encoded, taken.fault).into_pyobject(py)
+        let books = (taken.proven, taken.to_see);
+        (taken.records, bytes, size, counts, events, books, taken.followed, encoded, taken.fault).into_pyobject(py)
     }
 }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tidelog_pure::fault::guarded;
 use tidelog_pure::market::book::{Book, Content};
-use tidelog_pure::market::books::{self, NEVER, Prints, Purpose, Span, Terms};
+use tidelog_pure::market::books::{self, NEVER, Noted, Prints, Purpose, Span, Terms, Watch};
 use tidelog_pure::market::records;
 use tidelog_pure::market::trades::Trade;
 
@@ -64,6 +64,28 @@ impl Books {
         let content = Content { depth, scales, stamp_us, bids: levels(bids)?, asks: levels(asks)? };
         let (books, due_us) = (&mut self.0, due_us.unwrap_or(NEVER));
         guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us, takes_snapshots)).ok()?
+    }
+
+    /// Watch a book that was lent from now on: take what its session need not see by itself, and the next that it has to.
+    ///
+    /// Args:
+    ///     moved_us: when its last update came; 0: none did.
+    ///     pauses_left: so many pauses between updates need not be seen; None: any.
+    ///     due_us: ... that end before this time; None: at any.
+    fn watch(&mut self, place: usize, moved_us: i64, pauses_left: Option<u64>, due_us: Option<i64>) {
+        let (pauses_left, due_us) = (pauses_left.unwrap_or(u64::MAX), due_us.unwrap_or(NEVER));
+        self.0.watch(place, Watch { moved_us, pauses_left, due_us });
+    }
+
+    /// What came of a book that is watched since this was asked last, if anything did: how many pauses between updates,
+    /// when the first of them ended, the longest; when the last update came, the last message, and that one's checksum.
+    fn noted(&mut self, place: usize) -> Option<Note> {
+        self.0.noted(place).map(note)
+    }
+
+    /// The same of all books, each with its place.
+    fn all_noted(&mut self) -> Vec<(usize, Note)> {
+        self.0.all_noted().into_iter().map(|(place, noted)| (place, note(noted))).collect()
     }
 
     /// Take a symbol's trades, or its tickers, from now on.
@@ -150,6 +172,12 @@ impl Books {
         let followed: Vec<(usize, u64)> = followed.collect();
         (taken.end, counts, times, seen, followed, prints, encoded, taken.fault).into_pyobject(py)
     }
+}
+
+type Note = (u64, i64, i64, i64, i64, u32);
+
+fn note(noted: Noted) -> Note {
+    (noted.pauses, noted.first_us, noted.longest_us, noted.moved_us, noted.at_us, noted.checksum)
 }
 
 type Print = (i64, u64, u64, bool, String, u8, u8, Option<u64>);

@@ -225,11 +225,15 @@ class Core:
             return None
         self.at = EventId(first.run, first.seq + gathered.frames - 1)
         self.session.note_frames(at_us)
-        for symbol, checksum, moved in gathered.books:
-            self.session.note_book(symbol, checksum, at_us, moved=moved)
-        for channel, symbol, trade_id in gathered.followed:
-            self.session.note_followed(channel, symbol, trade_id, at_us)
-        books.look_again_at(gathered)
+        if gathered.to_see is not None:
+            symbol, checksum = gathered.to_see
+            books.tell(symbol)
+            self.session.note_update(symbol, checksum, at_us)
+            books.look_again([symbol])
+        if gathered.followed:
+            for channel, symbol, trade_id in gathered.followed:
+                self.session.note_followed(channel, symbol, trade_id, at_us)
+            books.follow_again(gathered)
         if self.digest is not None:
             self.digest.update_encoded(gathered.encoded, gathered.frames)
         return gathered
@@ -284,8 +288,11 @@ class Core:
         kind = type(event)
         if kind is BookUpdates or kind is Unknown or kind is Ack or kind is BookSnapshot or kind is Rejection:
             entry = self._apply_rare(record, event, check)
-            self._look_again()
-            return entry
+            if isinstance(event, Rejection):
+                self._look_again()
+            elif isinstance(event, Ack):
+                self._look_again(event.symbol)
+            return entry  # of the others no book is lent: a message of it brought it back
         self.session.observe(event, check, record.at_us)
         if (kind is Trades or kind is Tickers) and isinstance(self.books, LendingBooks):
             assert isinstance(event, Trades | Tickers)
@@ -341,10 +348,10 @@ class Core:
         self.session.observe(event, check, at_us)
         return JournalEvent(record.id, at_us, event, check)
 
-    def _look_again(self) -> None:
-        """A subscription may have moved."""
+    def _look_again(self, symbol: str | None = None) -> None:
+        """A subscription may have moved: of that symbol, or any."""
         if isinstance(self.books, GatheringBooks):
-            self.books.look_again()
+            self.books.look_again(None if symbol is None else [symbol])
 
     def snapshot(self) -> CoreSnapshot:
         """What another core has to know to start after the record that this is written in."""
@@ -420,7 +427,9 @@ class Core:
             return Books(self.decoder.decode, venue.proof)
         lending = lending_for(venue, self._on_fault)
         if self._gathers:
-            return GatheringBooks(self.decoder.decode, venue.proof, lending, self.session.alike_until_us)
+            books = GatheringBooks(self.decoder.decode, venue.proof, lending, self.session)
+            self.session.learn_from(books.tell)
+            return books
         return LendingBooks(self.decoder.decode, venue.proof, lending)
 
 

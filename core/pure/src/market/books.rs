@@ -95,10 +95,70 @@ pub struct Prints {
     pub trades: Vec<(Trade, Vec<u8>)>, // each with the order's type
 }
 
+/// How far a session need not see a book's messages one by one: until a pause between updates that it learns from.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    pub moved_us: i64,    // when the last update came; 0: none did
+    pub pauses_left: u64, // so many are alike
+    pub due_us: i64,      // ... that end before this time
+}
+
+/// What came of a book that is watched, for its session: messages that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    pub pauses: u64,     // between updates
+    pub first_us: i64,   // when the first of them ended
+    pub longest_us: i64, // how long the longest was
+    pub moved_us: i64,   // when the last update came; 0: none did
+    pub at_us: i64,      // ... and the last message
+    pub checksum: u32,   // of that
+}
+
+struct Watched {
+    watch: Watch,
+    noted: Option<Noted>, // since that was asked for
+}
+
+impl Watched {
+    /// Note a message; false: it is one that the session has to see, and is not noted.
+    #[inline(always)]
+    fn note(&mut self, at_us: i64, checksum: u32, is_update: bool) -> bool {
+        let moved_us = self.watch.moved_us;
+        let watch = &mut self.watch;
+        let pauses = is_update && 0 < moved_us && moved_us < at_us;
+        if is_update {
+            watch.moved_us = at_us;
+        }
+        if pauses {
+            if watch.pauses_left == 0 || at_us >= watch.due_us {
+                return false;
+            }
+            watch.pauses_left -= 1;
+        }
+        let none = Noted { pauses: 0, first_us: at_us, longest_us: 0, moved_us: 0, at_us, checksum };
+        let noted = self.noted.get_or_insert(none);
+        if pauses {
+            if noted.pauses == 0 {
+                noted.first_us = at_us;
+            }
+            noted.pauses += 1;
+            noted.longest_us = noted.longest_us.max(at_us - moved_us);
+        }
+        if is_update {
+            noted.moved_us = at_us;
+        }
+        noted.at_us = at_us;
+        noted.checksum = checksum;
+        true
+    }
+}
+
 struct Lent {
     symbol: Vec<u8>, // its name in events
     book: Option<Book>,
     due_us: i64,
+    watched: Option<Watched>, // None: nobody asks
+    is_doubted: bool,         // until its next message, which proves it
     takes_snapshots: bool,
     seen: Seen,
 }
@@ -106,14 +166,18 @@ struct Lent {
 impl Lent {
     /// Note that one more message is being taken, which is counted then.
     #[inline(always)]
-    fn note(&mut self, place: usize, at_us: i64, checksum: u32, taken: &mut Taken) {
+    fn note(&mut self, place: usize, at_us: i64, checksum: u32, is_update: bool, taken: &mut Taken) {
         let seen = &mut self.seen;
         if seen.updates + seen.snapshots == 0 {
             seen.first_us = at_us;
             taken.books.push((place, Seen::default()));
         }
         seen.last_us = at_us;
-        seen.checksum = checksum;
+        if let Some(watched) = &mut self.watched
+            && !watched.note(at_us, checksum, is_update)
+        {
+            taken.to_see = Some((place, checksum));
+        }
     }
 }
 
@@ -124,7 +188,6 @@ pub struct Seen {
     pub snapshots: u64,
     pub first_us: i64,
     pub last_us: i64,
-    pub checksum: u32, // of the last one
 }
 
 /// How records are taken.
@@ -169,8 +232,10 @@ pub struct Taken {
     pub first_us: i64, // of the events
     pub last_us: i64,
     pub books: Vec<(usize, Seen)>,
+    pub to_see: Option<(usize, u32)>, // of the last record: a book whose session has to see that, and the checksum
+    pub proven: Vec<usize>,           // books that were doubted before
     pub followed: Vec<(usize, Option<u64>)>, // for events: the last id of trades that are followed by id
-    pub prints: Vec<Prints>,                 // where they are for rows
+    pub prints: Vec<Prints>,          // where they are for rows
     pub encoded: Vec<u8>,
     sound: usize,              // as far as that is of records which were taken
     pub fault: Option<String>, // what a panic at the record behind them says
@@ -254,13 +319,34 @@ impl Books {
             return None;
         }
         let book = Some(Book::new(content)?);
-        let lent = Lent { symbol: symbol.to_vec(), book, due_us, takes_snapshots, seen: Seen::default() };
+        let (symbol, seen) = (symbol.to_vec(), Seen::default());
+        let lent = Lent { symbol, book, due_us, watched: None, is_doubted: true, takes_snapshots, seen };
         let place = *self.by_name.entry(name.to_vec()).or_insert(self.lent.len());
         match self.lent.get_mut(place) {
             Some(before) => *before = lent,
             None => self.lent.push(lent),
         }
         Some(place)
+    }
+
+    /// Watch a book that was lent from now on, and say of the next message that it proves it.
+    pub fn watch(&mut self, place: usize, watch: Watch) {
+        if let Some(lent) = self.lent.get_mut(place) {
+            let noted = lent.watched.as_ref().and_then(|watched| watched.noted);
+            lent.watched = Some(Watched { watch, noted });
+            lent.is_doubted = true;
+        }
+    }
+
+    /// What came of a book since this was asked last.
+    pub fn noted(&mut self, place: usize) -> Option<Noted> {
+        self.lent.get_mut(place)?.watched.as_mut()?.noted.take()
+    }
+
+    /// The same of all books, with their places.
+    pub fn all_noted(&mut self) -> Vec<(usize, Noted)> {
+        let noted = |(place, lent): (usize, &mut Lent)| Some((place, lent.watched.as_mut()?.noted.take()?));
+        self.lent.iter_mut().enumerate().filter_map(noted).collect()
     }
 
     /// Give a book back; None: it is not here, or not what it was.
@@ -324,7 +410,11 @@ impl Books {
             self.lent.iter_mut().filter_map(|lent| lent.book.as_mut()).for_each(Book::undo);
         }
         for (place, seen) in &mut taken.books {
-            *seen = std::mem::take(&mut self.lent[*place].seen);
+            let lent = &mut self.lent[*place];
+            *seen = std::mem::take(&mut lent.seen);
+            if std::mem::take(&mut lent.is_doubted) {
+                taken.proven.push(*place);
+            }
         }
         for (place, last) in &mut taken.followed {
             let one = &mut self.followed[*place];
@@ -366,7 +456,7 @@ impl Books {
                 );
             }
             book.keep(put);
-            lent.note(place, at_us, update.checksum, taken);
+            lent.note(place, at_us, update.checksum, true, taken);
             lent.seen.updates += 1;
             taken.updates += 1;
             Kind::Update { place, checksum: update.checksum, is_stamped: update.stamp_us.is_some() }
@@ -383,7 +473,7 @@ impl Books {
                 canonical::write_update(into, id, name, frame, &lent.symbol, &snapshot, &self.levels);
             }
             lent.book = Some(book);
-            lent.note(place, at_us, snapshot.checksum, taken);
+            lent.note(place, at_us, snapshot.checksum, false, taken);
             lent.seen.snapshots += 1;
             taken.snapshots += 1;
             Kind::Snapshot { place, checksum: snapshot.checksum, is_stamped: snapshot.stamp_us.is_some() }

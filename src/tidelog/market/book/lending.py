@@ -17,6 +17,7 @@ from tidelog.errors import Corruption
 from tidelog.market.book.books import Books
 from tidelog.market.book.levels import Book, BookContent, Precision, ScaledLevel
 from tidelog.market.book.proof import Check, NewProof
+from tidelog.market.book.watch import Noted, Watch
 from tidelog.market.events import (
     EPOCH,
     NOTHING,
@@ -68,6 +69,8 @@ class Fault(NamedTuple):
 
 
 OnFault = Callable[[Fault], None]
+OnNoted = Callable[[str, Noted], None]
+"""Is told a symbol, and what came of its book."""
 
 
 class Seen(NamedTuple):
@@ -164,7 +167,7 @@ class Gathered(NamedTuple):
     size: int  # as the room counts it
     counts: Counts
     events: Sequence[Event]
-    books: Sequence[tuple[str, int, bool]]  # of each its symbol, its last checksum, whether it was updated
+    to_see: tuple[str, int] | None  # the symbol of a book whose session has to see the last frame, and its checksum
     followed: Sequence[tuple[str, str, int | None]]  # channel, symbol, the last id of trades that have ids
     encoded: bytes  # the events, in order, as a digest has them
 
@@ -211,10 +214,17 @@ class Lending:
         self._name_of = name_of
         self._places: dict[str, int] = {}  # of the books that are lent
         self._lent: dict[int, Book] = {}  # the same by place: their levels are not here
+        self._on_noted: OnNoted | None = None
         self._followed: dict[int, tuple[str, str]] = {}  # channels and symbols by place
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._places])
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
 
     def lend(self, book: Book, *, due_us: int | None = None, takes_snapshots: bool = False) -> None:
         """Lend a book, if the core takes it; one that is lent stays so.
@@ -248,6 +258,27 @@ class Lending:
             self._places[book.symbol] = place
             self._lent[place] = book
 
+    def watch_for(self, on_noted: OnNoted) -> None:
+        """Tell what is noted of books that are watched, by `tell` and where one comes back."""
+        self._on_noted = on_noted
+
+    def watch(self, symbol: str, watch: Watch) -> None:
+        """Watch a book that is lent in this way from now on; its next message proves it."""
+        self._native.watch(self._places[symbol], *watch)
+
+    def tell(self, symbol: str | None) -> None:
+        """Tell what was noted of a book, or of all."""
+        if self._on_noted is None:
+            return
+        if symbol is None:
+            for place, noted in self._native.all_noted():
+                self._on_noted(self._lent[place].symbol, Noted(*noted))
+            return
+        place = self._places.get(symbol)
+        noted = None if place is None else self._native.noted(place)
+        if noted is not None:
+            self._on_noted(symbol, Noted(*noted))
+
     def follow(self, channel: str, symbol: str, last: int | None, *, due_us: int | None = None) -> bool:
         """Let the core take a symbol's trades, or its tickers, from now on; whether it can.
 
@@ -274,8 +305,9 @@ class Lending:
         Raises:
             Corruption: a fault of the core has damaged it.
         """
-        place = self._places.pop(symbol, None)
-        if place is not None:
+        if symbol in self._places:
+            self.tell(symbol)
+            place = self._places.pop(symbol)
             book = self._lent.pop(place)
             try:
                 bids, asks, stamp_us, unknown_removals = self._native.recall(place)
@@ -366,10 +398,13 @@ class Lending:
         self._note(fault, EventId(first.run, first.seq + count))
         if not count:
             return None
-        for symbol, _, _ in books:
-            self._lent[self._places[symbol]].proven = True
+        proven, to_see = books
+        for place in proven:
+            self._lent[place].proven = True
+        if to_see is not None:
+            to_see = self._lent[to_see[0]].symbol, to_see[1]
         seen = [(*self._followed[place], last) for place, last in followed]
-        return Gathered(count, packed, size, Counts(*counts), events, books, seen, encoded)
+        return Gathered(count, packed, size, Counts(*counts), events, to_see, seen, encoded)
 
     def read(self, frames: list[bytes]) -> Sequence[BookDelta]:
         """Read updates of books that were lent once, by themselves, as far as they are in the usual form.

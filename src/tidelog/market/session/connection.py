@@ -68,6 +68,7 @@ class Session(Observer):
         """
         if isinstance(control, CoreSnapshot | ClockStepped):
             return  # one says what we know already, the other changes no state: the feed hangs up if it has to
+        self._learn()
         session_state = self._session_state
         self.deadline_us = 0
         match control:
@@ -216,6 +217,7 @@ class Session(Observer):
             now_us: Unix time; never goes back.
             rng: for the length of pauses.
         """
+        self._learn()
         look = Look(self._session_state, now_us, rng, self.rules)
         decision = look.decide()
         self.deadline_us = look.deadline_us if decision is None else 0

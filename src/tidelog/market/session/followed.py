@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelog.errors import Corruption
+from tidelog.market.book.watch import Meanwhile
 from tidelog.market.events import (
     Stream,
 )
@@ -39,6 +40,7 @@ class Followed:
         """
         self.rules = rules
         self._limits = rules.limits
+        self._meanwhile: Meanwhile | None = None
         self._begin(SessionState(subscriptions=[], attempts=[]) if state is None else state)
         self.deadline_us = 0
 
@@ -46,9 +48,19 @@ class Followed:
         self._session_state = state
         self._by_key = {subscription.key: subscription for subscription in state.subscriptions}
 
+    def learn_from(self, meanwhile: Meanwhile) -> None:
+        """Have what others watch told, whenever it counts."""
+        self._meanwhile = meanwhile
+
+    def _learn(self, symbol: str | None = None) -> None:
+        """Have it told of a symbol, or of all."""
+        if self._meanwhile is not None:
+            self._meanwhile(symbol)
+
     @property
     def session_state(self) -> SessionState:
         """All that it knows: to be read, or encoded."""
+        self._learn()
         return self._session_state
 
     @property
@@ -56,6 +68,8 @@ class Followed:
         return self._session_state.state
 
     def subscription(self, stream: Stream, symbol: str | None) -> Subscription | None:
+        if stream.channel == "book" and symbol is not None:
+            self._learn(symbol)
         return self._by_key.get((stream.channel, symbol, stream.interval))
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from tidelog.market.book.proof import Check
+from tidelog.market.book.watch import Noted, Watch
 from tidelog.market.events import (
     Ack,
     Balances,
@@ -25,7 +26,7 @@ from tidelog.market.events import (
 from tidelog.market.session.fills import apply_fills
 from tidelog.market.session.followed import UNDER_WAY, Followed
 from tidelog.market.session.rules import Refusal
-from tidelog.market.session.subscription.silence import NEVER_US, alike_until_us
+from tidelog.market.session.subscription.silence import NEVER_US, alike_until_us, note_alike, watch_of
 from tidelog.market.session.subscription.subscription_phases import Happening
 from tidelog.market.session.subscription.subscriptions import Phase, Subscription
 
@@ -63,9 +64,11 @@ class Observer(Followed):
             return
         match event:
             case Ack():
+                self._learn()
                 self._session_state.answered_us = at_us
                 self._acknowledge(event, at_us)
             case Rejection():
+                self._learn()
                 self._session_state.answered_us = at_us
                 self._refuse(event, at_us)
             case Pong():
@@ -92,17 +95,22 @@ class Observer(Followed):
         if subscription is not None:
             subscription.sequence = max(subscription.sequence, trade_id)
 
-    def note_book(self, symbol: str, checksum: int, at_us: int, *, moved: bool) -> None:
-        """Messages of a book came at one moment, each of which matched; the last one had this checksum.
-
-        As `observe` of each, if the moment is before `alike_until_us`, and snapshots come to what is held.
-
-        Args:
-            moved: there were updates among them.
-        """
+    def note_update(self, symbol: str, checksum: int, at_us: int) -> None:
+        """An update of a book came that matched, as `observe` of it."""
         subscription = self._by_key.get(("book", symbol, None))
         if subscription is not None:
-            self._note_data(subscription, at_us, moved=moved, seen=checksum)
+            self._note_data(subscription, at_us, moved=True, seen=checksum)
+
+    def watch_of(self, symbol: str) -> Watch | None:
+        """How a book's messages that match may be watched, snapshots of what is held; None: the next one may not."""
+        subscription = self._by_key.get(("book", symbol, None))
+        return Watch(0) if subscription is None else watch_of(subscription, self._limits.silence.pace)
+
+    def note_alike(self, symbol: str, noted: Noted) -> None:
+        """Messages of a book came as `watch_of` said: as `observe` of each."""
+        subscription = self._by_key.get(("book", symbol, None))
+        if subscription is not None:
+            note_alike(subscription, noted, self._limits.silence.pace)
 
     def note_followed(self, channel: str, symbol: str, trade_id: int | None, at_us: int) -> None:
         """Trades or tickers came at one moment, none of which is missing, up to this id where they have ids.

@@ -5,8 +5,9 @@ where a snapshot is promised, that has a short limit. And one that has begun may
 because the exchange forgot it: nothing but the market's own pace (see `pace`) distinguishes the two.
 """
 
+from tidelog.market.book.watch import Noted, Watch
 from tidelog.market.session.limits import PaceLimits, SilenceLimits
-from tidelog.market.session.subscription.pace import paused, stale_after_us
+from tidelog.market.session.subscription.pace import Pace, paused, stale_after_us
 from tidelog.market.session.subscription.subscriptions import Subscription
 
 NEVER_US = 2**62  # beyond any time
@@ -43,12 +44,10 @@ def note_data(
 
 
 def _follow_pause(subscription: Subscription, pause_us: int, at_us: int, limits: PaceLimits) -> bool:
-    """Learn from a pause. What was doubled stays so until data have come as often as a stretch wants them."""
+    """Learn from a pause."""
     pace = subscription.pace
     if subscription.stale_count:
-        subscription.calm += 1
-        if subscription.calm >= limits.stretch_pauses:
-            subscription.stale_count = 0
+        _calm(subscription, 1, limits)
     subscription.pauses += 1
     enough = subscription.pauses == limits.stretch_pauses  # is known now to judge by it
     if pause_us <= pace.longest_us and at_us - pace.since_us < limits.stretch_us:
@@ -60,13 +59,45 @@ def _follow_pause(subscription: Subscription, pause_us: int, at_us: int, limits:
     return True
 
 
+def _calm(subscription: Subscription, pauses: int, limits: PaceLimits) -> None:
+    """What was doubled stays so until data have come as often as a stretch wants them."""
+    subscription.calm = min(subscription.calm + pauses, max(limits.stretch_pauses, subscription.calm + 1))
+    if subscription.calm >= limits.stretch_pauses:
+        subscription.stale_count = 0
+
+
+def watch_of(subscription: Subscription, limits: PaceLimits) -> Watch | None:
+    """How far data cannot make something due sooner, see `note_data`; None: the next ones may."""
+    if subscription.stale:
+        return None
+    left = limits.stretch_pauses - 1 - subscription.pauses
+    if left >= 0:
+        return Watch(subscription.moved_us, pauses_left=left)
+    return Watch(subscription.moved_us, due_us=subscription.pace.since_us + limits.stretch_us)
+
+
 def alike_until_us(subscription: Subscription, limits: PaceLimits) -> int:
-    """The time before which no data that move can make something due sooner; 0: the next ones may. See `note_data`."""
-    if subscription.stale or subscription.pauses + 1 == limits.stretch_pauses:
+    """The time before which no data that move can make something due sooner; 0: the next ones may."""
+    watch = watch_of(subscription, limits)
+    if watch is None or watch.pauses_left == 0:
         return 0
-    if subscription.pauses + 1 < limits.stretch_pauses:
-        return NEVER_US
-    return subscription.pace.since_us + limits.stretch_us
+    return NEVER_US if watch.due_us is None else watch.due_us
+
+
+def note_alike(subscription: Subscription, noted: Noted, limits: PaceLimits) -> None:
+    """Note data that came as `watch_of` says: as `note_data` of each, none of which makes anything due sooner."""
+    if noted.pauses:
+        if subscription.stale_count:
+            _calm(subscription, noted.pauses, limits)
+        subscription.pauses += noted.pauses
+        pace = subscription.pace
+        if noted.longest_us > pace.longest_us or not pace.since_us:
+            since_us = pace.since_us or noted.first_us
+            subscription.pace = Pace(since_us, max(pace.longest_us, noted.longest_us), pace.before_us)
+    if noted.moved_us:
+        subscription.moved_us = noted.moved_us
+    subscription.seen = noted.checksum
+    subscription.data_us = noted.at_us
 
 
 def stale_limit_us(subscription: Subscription, least_us: int, limits: SilenceLimits) -> int:
