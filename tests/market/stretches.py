@@ -143,13 +143,16 @@ def _rows(projection: Projection) -> dict[str, list[str]]:
 
 
 def _assert_sums_up(stretch: Stretch, entries: list[JournalEvent]) -> None:
-    updates = [entry for entry in entries if isinstance(entry.event, BookDelta)]
+    updates, snapshots = (
+        [entry for entry in entries if isinstance(entry.event, kind)] for kind in (BookDelta, BookSnapshot)
+    )
     heartbeats = [entry for entry in entries if entry.event == Heartbeat()]
     trades, tickers = ([entry for entry in entries if isinstance(entry.event, kind)] for kind in (Trades, Tickers))
-    assert (len(updates), len(heartbeats)) == (stretch.updates, stretch.heartbeats)
+    assert (len(updates), len(snapshots)) == (stretch.updates, stretch.snapshots)
+    assert len(heartbeats) == stretch.heartbeats
     assert (len(trades), len(tickers)) == (stretch.trades, stretch.tickers)
-    assert len(updates) + len(heartbeats) + len(trades) + len(tickers) == len(entries)
-    assert all(entry.check is Check.MATCHED for entry in updates)
+    assert len(updates) + len(snapshots) + len(heartbeats) + len(trades) + len(tickers) == len(entries)
+    assert all(entry.check is Check.MATCHED for entry in updates + snapshots)
     assert not any(entry.suspected for entry in entries)
     if entries:
         assert (entries[0].at_us, entries[-1].at_us) == (stretch.first_us, stretch.at_us)

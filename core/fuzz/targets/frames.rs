@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
         bids: (1..=10).map(|n| (300_000 - n, n)).collect(),
         asks: (1..=10).map(|n| (300_000 + n, n)).collect(),
     };
-    let place = books.lend(name.as_bytes(), b"BTC/USD", &content, NEVER, true);
+    let place = books.lend(name.as_bytes(), b"BTC/USD", &content, NEVER, None, true);
     for is_ticker in [false, true] {
         assert!(books.follow(name.as_bytes(), b"BTC/USD", is_ticker, None, NEVER).is_some());
     }
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
         let span = Span { packed: &packed, begin, last: u64::MAX, terms };
         let taken = books.take(&span);
         assert_eq!(taken.fault, None);
-        let counted = taken.updates + taken.heartbeats + taken.trades + taken.tickers;
+        let counted = taken.updates + taken.snapshots + taken.heartbeats + taken.trades + taken.tickers;
         assert_eq!(counted, taken.records);
         if let Some((_, next)) = tidelog_pure::market::records::read(&packed, taken.end) {
             (begin, first) = (next, first + taken.records + 1); // the one that was declined

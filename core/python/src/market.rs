@@ -7,6 +7,7 @@ use tidelog_pure::fault::guarded;
 use tidelog_pure::market::book::{Book, Content};
 use tidelog_pure::market::books::{self, NEVER, Noted, Prints, Purpose, Span, Terms, Watch};
 use tidelog_pure::market::records;
+use tidelog_pure::market::samples::Sample;
 use tidelog_pure::market::trades::Trade;
 
 /// Prices, and for each the digits of the price and then of the quantity, best level first.
@@ -43,11 +44,12 @@ impl Books {
     ///     name: the symbol as frames have it.
     ///     symbol: as events have it.
     ///     due_us: updates at this time or later are not taken; None: all are.
+    ///     sample_us: for rows they are, and from then on a sample is given this often. None: none is.
     ///     takes_snapshots: take those that prove the book, too.
     ///
     /// Returns:
     ///     Its place, for good; None if it has to stay where it is, be it because of a fault.
-    #[pyo3(signature = (name, symbol, *, depth, scales, stamp_us, bids, asks, due_us, takes_snapshots))]
+    #[pyo3(signature = (name, symbol, *, depth, scales, stamp_us, bids, asks, due_us, sample_us, takes_snapshots))]
     #[allow(clippy::too_many_arguments)]
     fn lend(
         &mut self,
@@ -59,11 +61,12 @@ impl Books {
         bids: Side,
         asks: Side,
         due_us: Option<i64>,
+        sample_us: Option<i64>,
         takes_snapshots: bool,
     ) -> Option<usize> {
         let content = Content { depth, scales, stamp_us, bids: levels(bids)?, asks: levels(asks)? };
         let (books, due_us) = (&mut self.0, due_us.unwrap_or(NEVER));
-        guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us, takes_snapshots)).ok()?
+        guarded(|| books.lend(name.as_bytes(), symbol.as_bytes(), &content, due_us, sample_us, takes_snapshots)).ok()?
     }
 
     /// Watch a book that was lent from now on: take what its session need not see by itself, and the next that it has to.
@@ -113,6 +116,11 @@ impl Books {
         self.0.forget();
     }
 
+    /// Leave all snapshots, each book's until it is lent again.
+    fn leave_snapshots(&mut self) {
+        self.0.leave_snapshots();
+    }
+
     /// Give a book back: bids and asks, its stamp, and how many removals named no level. It must be here, and sound.
     fn recall(&mut self, place: usize) -> PyResult<(Side, Side, Option<i64>, u64)> {
         let book: Book = self.0.recall(place).ok_or_else(absent)?;
@@ -132,11 +140,12 @@ impl Books {
     ///     encode: give the events' encoding, for a digest.
     ///
     /// Returns:
-    ///     Where the next record is; how many records, and of them book updates, heartbeats, frames of trades and tickers, were
-    ///     taken; the time of the first
-    ///     event and of the last; of each book its place, updates, first and last time; of trades that are followed by id each place and the last id; the frames of
-    ///     trades, for rows: place, number, time, and of each trade time, price, quantity, whether it was a buyer's, type of
-    ///     order, decimals of price and quantity, id; the encoding; and what a panic at the next record says.
+    ///     Where the next record is; how many records, and of them updates and snapshots of books, heartbeats, frames of
+    ///     trades and tickers, were taken; the time of the first event and of the last; of each book its place, messages,
+    ///     first and last time; of trades that are followed by id each place and the last id; the frames of trades, for
+    ///     rows: place, number, time, and of each trade time, price, quantity, whether it was a buyer's, type of order,
+    ///     decimals of price and quantity, id; the samples, for rows, too: place of the book, number, time, the exchange's
+    ///     time, levels; the encoding; and what a panic at the next record says.
     #[pyo3(signature = (packed, *, begin, run, first, last, floor_us=0, purpose="events", encode=false))]
     #[allow(clippy::too_many_arguments)]
     fn take<'py>(
@@ -162,15 +171,21 @@ impl Books {
         let span = Span { packed, begin, last, terms: Terms { run, first, floor_us, purpose, encode } };
         let books = &mut self.0;
         let taken = py.detach(|| books.take(&span));
-        let seen: Vec<(usize, u64, i64, i64)> =
-            taken.books.iter().map(|(place, seen)| (*place, seen.updates, seen.first_us, seen.last_us)).collect();
-        let counts = (taken.records, taken.updates, taken.heartbeats, taken.trades, taken.tickers);
+        let seen: Vec<(usize, u64, i64, i64)> = taken
+            .books
+            .iter()
+            .map(|(place, seen)| (*place, seen.updates + seen.snapshots, seen.first_us, seen.last_us))
+            .collect();
+        let counts = (taken.records, taken.updates, taken.snapshots, taken.heartbeats, taken.trades, taken.tickers);
         let times = (taken.first_us, taken.last_us);
         let prints: Vec<_> = taken.prints.into_iter().map(print).collect();
+        let sample =
+            |one: &Sample| (one.place, one.seq, one.at_us, one.stamp_us, PyBytes::new(py, &one.levels).unbind());
+        let samples: Vec<_> = taken.samples.iter().map(sample).collect();
         let encoded = PyBytes::new(py, &taken.encoded);
         let followed = taken.followed.into_iter().filter_map(|(place, last)| Some((place, last?)));
         let followed: Vec<(usize, u64)> = followed.collect();
-        (taken.end, counts, times, seen, followed, prints, encoded, taken.fault).into_pyobject(py)
+        (taken.end, counts, times, seen, followed, prints, samples, encoded, taken.fault).into_pyobject(py)
     }
 }
 

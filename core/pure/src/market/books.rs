@@ -3,6 +3,7 @@
 use super::book::{Book, Content, Levels};
 use super::canonical;
 use super::records;
+use super::samples::Sample;
 use super::scan::{Level, ReadUpdate, Update};
 use super::trades::{Ticker, Trade, follow_on};
 use super::{v1, v2};
@@ -159,11 +160,31 @@ struct Lent {
     due_us: i64,
     watched: Option<Watched>, // None: nobody asks
     is_doubted: bool,         // until its next message, which proves it
+    sample_us: Option<i64>,   // for rows: how often its best levels are stored, first when it is due
     takes_snapshots: bool,
     seen: Seen,
 }
 
 impl Lent {
+    /// Whether a message at this time makes a row of its own; None: it is not by me.
+    #[inline(always)]
+    fn is_due(&self, at_us: i64, purpose: Purpose) -> Option<bool> {
+        match at_us >= self.due_us {
+            true if purpose == Purpose::Rows && self.sample_us.is_some() => Some(true),
+            is_due => (!is_due).then_some(false),
+        }
+    }
+
+    /// Note a sample: the next one is due in the next interval.
+    #[cold]
+    fn note_sample(&mut self, sample: Sample, taken: &mut Taken) {
+        if let Some(sample_us) = self.sample_us {
+            let begun_us = sample.at_us - sample.at_us.rem_euclid(sample_us);
+            self.due_us = begun_us.saturating_add(sample_us);
+        }
+        taken.samples.push(sample);
+    }
+
     /// Note that one more message is being taken, which is counted then.
     #[inline(always)]
     fn note(&mut self, place: usize, at_us: i64, checksum: u32, is_update: bool, taken: &mut Taken) {
@@ -236,6 +257,7 @@ pub struct Taken {
     pub proven: Vec<usize>,           // books that were doubted before
     pub followed: Vec<(usize, Option<u64>)>, // for events: the last id of trades that are followed by id
     pub prints: Vec<Prints>,          // where they are for rows
+    pub samples: Vec<Sample>,         // ... too
     pub encoded: Vec<u8>,
     sound: usize,              // as far as that is of records which were taken
     pub fault: Option<String>, // what a panic at the record behind them says
@@ -303,24 +325,32 @@ impl Books {
         self.followed.iter_mut().for_each(|one| one.is_followed = false);
     }
 
+    /// Leave all snapshots, each book's until it is lent again.
+    pub fn leave_snapshots(&mut self) {
+        self.lent.iter_mut().for_each(|lent| lent.takes_snapshots = false);
+    }
+
     /// Take a book over; its place. None: not by me.
     ///
     /// `name` is the symbol as it stands in frames, `symbol` as it stands in events. Updates at `due_us` or
-    /// later are not taken: the book is to be looked at then. Nor are snapshots, unless they mean nothing more.
+    /// later are not taken: the book is to be looked at then; or, for rows, a sample is taken so often from then on,
+    /// in microseconds. Nor are snapshots taken, unless they mean nothing more.
     pub fn lend(
         &mut self,
         name: &[u8],
         symbol: &[u8],
         content: &Content,
         due_us: i64,
+        sample_us: Option<i64>,
         takes_snapshots: bool,
     ) -> Option<usize> {
         if !is_plain(symbol) {
             return None;
         }
         let book = Some(Book::new(content)?);
+        let sample_us = sample_us.filter(|sample_us| *sample_us > 0);
         let (symbol, seen) = (symbol.to_vec(), Seen::default());
-        let lent = Lent { symbol, book, due_us, watched: None, is_doubted: true, takes_snapshots, seen };
+        let lent = Lent { symbol, book, due_us, sample_us, watched: None, is_doubted: true, takes_snapshots, seen };
         let place = *self.by_name.entry(name.to_vec()).or_insert(self.lent.len());
         match self.lent.get_mut(place) {
             Some(before) => *before = lent,
@@ -438,12 +468,11 @@ impl Books {
         } else if let Some(update) = (self.scanner.update)(frame, &mut self.levels) {
             let place = self.find(update.symbol)?;
             let lent = &mut self.lent[place];
-            if at_us >= lent.due_us {
-                return None;
-            }
+            let is_due = lent.is_due(at_us, terms.purpose)?;
             let (bids, asks) = self.levels.split_at(update.bids);
             let book = lent.book.as_mut()?;
             let put = book.put(bids, asks, update.checksum, update.stamp_us)?;
+            let sample = is_due.then(|| Sample::of(book, place, id.1, at_us, update.stamp_us));
             if terms.encode {
                 canonical::write_update(
                     &mut taken.encoded,
@@ -456,6 +485,9 @@ impl Books {
                 );
             }
             book.keep(put);
+            if let Some(sample) = sample {
+                lent.note_sample(sample, taken);
+            }
             lent.note(place, at_us, update.checksum, true, taken);
             lent.seen.updates += 1;
             taken.updates += 1;
@@ -463,7 +495,8 @@ impl Books {
         } else if let Some(snapshot) = (self.scanner.snapshot)(frame, &mut self.levels) {
             let place = self.find(snapshot.symbol)?;
             let lent = &mut self.lent[place];
-            if at_us >= lent.due_us || !lent.takes_snapshots {
+            let is_due = lent.is_due(at_us, terms.purpose)?;
+            if !lent.takes_snapshots {
                 return None;
             }
             let (bids, asks) = self.levels.split_at(snapshot.bids);
@@ -472,7 +505,11 @@ impl Books {
                 let (name, into) = (b"BookSnapshot", &mut taken.encoded);
                 canonical::write_update(into, id, name, frame, &lent.symbol, &snapshot, &self.levels);
             }
+            let sample = is_due.then(|| Sample::of(&book, place, id.1, at_us, snapshot.stamp_us));
             lent.book = Some(book);
+            if let Some(sample) = sample {
+                lent.note_sample(sample, taken);
+            }
             lent.note(place, at_us, snapshot.checksum, false, taken);
             lent.seen.snapshots += 1;
             taken.snapshots += 1;

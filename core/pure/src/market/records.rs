@@ -54,19 +54,32 @@ pub fn read(packed: &[u8], at: usize) -> Option<(Record<'_>, usize)> {
 /// Append a record.
 pub fn write(into: &mut Vec<u8>, kind: u8, at_us: u64, payload: &[u8]) {
     into.extend_from_slice(&[0x93, kind]);
-    match at_us {
-        0..=0x7f => into.push(at_us as u8),
-        0x80..=0xff => into.extend_from_slice(&[0xcc, at_us as u8]),
-        0x100..=0xffff => write_sized(into, 0xcd, &(at_us as u16).to_be_bytes()),
-        0x1_0000..=0xffff_ffff => write_sized(into, 0xce, &(at_us as u32).to_be_bytes()),
-        _ => write_sized(into, 0xcf, &at_us.to_be_bytes()),
-    }
+    write_uint(into, at_us);
     match payload.len() {
         length @ 0..=0xff => into.extend_from_slice(&[0xc4, length as u8]),
         length @ 0x100..=0xffff => write_sized(into, 0xc5, &(length as u16).to_be_bytes()),
         length => write_sized(into, 0xc6, &(length as u32).to_be_bytes()),
     }
     into.extend_from_slice(payload);
+}
+
+/// Append a number that is not negative.
+pub fn write_uint(into: &mut Vec<u8>, number: u64) {
+    match number {
+        0..=0x7f => into.push(number as u8),
+        0x80..=0xff => into.extend_from_slice(&[0xcc, number as u8]),
+        0x100..=0xffff => write_sized(into, 0xcd, &(number as u16).to_be_bytes()),
+        0x1_0000..=0xffff_ffff => write_sized(into, 0xce, &(number as u32).to_be_bytes()),
+        _ => write_sized(into, 0xcf, &number.to_be_bytes()),
+    }
+}
+
+/// Append what begins an array of so many, of 65,535 at most.
+pub fn write_array(into: &mut Vec<u8>, count: usize) {
+    match count {
+        0..=0xf => into.push(0x90 | count as u8),
+        _ => write_sized(into, 0xdc, &(count as u16).to_be_bytes()),
+    }
 }
 
 fn write_sized(into: &mut Vec<u8>, form: u8, number: &[u8]) {

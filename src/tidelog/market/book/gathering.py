@@ -35,7 +35,8 @@ class GatheringBooks(LendingBooks):
             self._followed_until_us[channel, symbol] = until_us
 
     def forget(self) -> None:
-        super().forget()
+        """See `Lending.forget`. Whether a book's snapshots mean more is seen when it is looked at again."""
+        self._lending.forget()
         self._followed_until_us.clear()
 
     def gather(

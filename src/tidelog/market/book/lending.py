@@ -1,6 +1,6 @@
 """Books that are lent to the compiled core while they are proven; it applies their updates many at a time. Pure.
 
-A book is either here or lent. The core takes nothing but updates that leave a book proven, heartbeats, and trades and
+A book is either here or lent. The core takes nothing but what leaves a book proven, heartbeats, and trades and
 tickers that are followed, because nothing else follows from them; for all else the book comes back, and the Python path
 goes on with it. So each message means the same whoever took it.
 """
@@ -45,6 +45,7 @@ __all__ = [
     "Prints",
     "Purpose",
     "Room",
+    "Sample",
     "Seen",
     "Stretch",
 ]
@@ -77,7 +78,7 @@ class Seen(NamedTuple):
     """What was taken of one book; times are the journal's, Unix, µs."""
 
     symbol: str
-    updates: int
+    messages: int
     first_us: int
     last_us: int
 
@@ -104,9 +105,19 @@ class Prints(NamedTuple):
     trades: list[Print]
 
 
+class Sample(NamedTuple):
+    """The best levels of a book as it was behind one message, for a row; times are Unix, µs."""
+
+    book: Book  # whose levels are not here
+    seq: int
+    at_us: int
+    exchange_us: int | None
+    levels: bytes  # as the row has them
+
+
 class Stretch(Struct, frozen=True, gc=False):
-    """Consecutive records after which all is well: updates, each of which matched, of uncrossed books; heartbeats;
-    trades of which no id is missing or comes twice; tickers.
+    """Consecutive records after which all is well: updates and snapshots, each of which matched, of uncrossed books;
+    heartbeats; trades of which no id is missing or comes twice; tickers.
 
     It is what a `JournalEvent` for each of them would say.
     """
@@ -120,6 +131,7 @@ class Stretch(Struct, frozen=True, gc=False):
     at_us: int  # ... and of the last
     trades: int = 0  # frames
     tickers: int = 0
+    snapshots: int = 0
     protocol: str = ""  # of its run
 
     @property
@@ -129,7 +141,7 @@ class Stretch(Struct, frozen=True, gc=False):
 
     @property
     def events(self) -> int:
-        return self.updates + self.heartbeats + self.trades + self.tickers
+        return self.updates + self.snapshots + self.heartbeats + self.trades + self.tickers
 
 
 class Purpose(enum.Enum):
@@ -226,11 +238,14 @@ class Lending:
     def __bool__(self) -> bool:
         return bool(self._places)
 
-    def lend(self, book: Book, *, due_us: int | None = None, takes_snapshots: bool = False) -> None:
+    def lend(
+        self, book: Book, *, due_us: int | None = None, sample_us: int | None = None, takes_snapshots: bool = False
+    ) -> None:
         """Lend a book, if the core takes it; one that is lent stays so.
 
         Args:
-            due_us: updates at this time or later are not taken, so that the book is looked at.
+            due_us: messages at this time or later are not taken, so that the book is looked at.
+            sample_us: for rows they are, and the first of each interval of this length gives a `Sample` from then on.
             takes_snapshots: those that prove it are taken, too, because nothing else follows from them.
         """
         name = self._name_of(book.symbol)
@@ -249,6 +264,7 @@ class Lending:
                 bids=content.bids,
                 asks=content.asks,
                 due_us=due_us,
+                sample_us=sample_us,
                 takes_snapshots=takes_snapshots,
             )
         except OverflowError:  # a number beyond 64 bits
@@ -299,6 +315,10 @@ class Lending:
         """Leave all trades and tickers to Python, until they are followed again."""
         self._native.forget()
 
+    def leave_snapshots(self) -> None:
+        """Leave all snapshots to Python, each book's until it is lent again."""
+        self._native.leave_snapshots()
+
     def recall(self, symbol: str) -> None:
         """Bring a book back, if it is lent.
 
@@ -338,7 +358,7 @@ class Lending:
         """
         if self._faults >= FAULTS_MAX or self._faulty == (block.run, begin.seq):
             return None
-        at, counts, times, seen, followed, prints, encoded, fault = self._native.take(
+        at, counts, times, seen, followed, prints, samples, encoded, fault = self._native.take(
             block.packed,
             begin=begin.at,
             run=block.run,
@@ -348,7 +368,7 @@ class Lending:
             purpose=purpose.value,
             encode=encode,
         )
-        records, updates, heartbeats, trades, tickers = counts
+        records, updates, snapshots, heartbeats, trades, tickers = counts
         first_us, last_us = times
         self._note(fault, EventId(block.run, begin.seq + records))
         if not records:
@@ -359,7 +379,7 @@ class Lending:
             book.proven = True
             books.append(Seen(book.symbol, count, begun_us, ended_us))
         end = Cursor(begin.seq + records, at)
-        stretch = Stretch(block, begin, end, updates, heartbeats, first_us, last_us, trades, tickers)
+        stretch = Stretch(block, begin, end, updates, heartbeats, first_us, last_us, trades, tickers, snapshots)
         names = self._followed
         return Taken(
             stretch,
@@ -367,6 +387,7 @@ class Lending:
             encoded,
             [(names[place][1], trade_id) for place, trade_id in followed],
             [Prints(names[place][1], seq, at_us, list(map(Print._make, found))) for place, seq, at_us, found in prints],
+            [Sample(self._lent[place], *rest) for place, *rest in samples],
         )
 
     def gather(
@@ -443,6 +464,7 @@ class Taken(NamedTuple):
     encoded: bytes  # the events, in order, as a digest has them
     followed: list[tuple[str, int]]  # of symbols whose trades are followed by id, the last one
     prints: list[Prints]  # of trades, where rows are made of them
+    samples: list[Sample]  # of books, likewise
 
 
 def record_at(module: Any, block: PackedRecords, cursor: Cursor) -> tuple[Record, Cursor]:
@@ -467,6 +489,7 @@ class LendingBooks(Books):
         super().__init__(decode, proof)
         self._lending = lending
         self._due: dict[str, None] = {}  # books that are here and can be lent
+        self._begun: set[str] = set()  # symbols whose next snapshot means nothing more than an update does
         self._mapping = _Recalled(self._books, lending)
 
     def open(self, symbol: str, depth: int, precision: Precision | None = None) -> Book:
@@ -484,8 +507,10 @@ class LendingBooks(Books):
         self._lending.follow(channel, symbol, last)
 
     def forget(self) -> None:
-        """See `Lending.forget`."""
+        """See `Lending.forget`; and a book's next snapshot may mean more."""
         self._lending.forget()
+        self._lending.leave_snapshots()
+        self._begun.clear()
 
     @property
     def by_symbol(self) -> Mapping[str, Book]:
@@ -502,13 +527,15 @@ class LendingBooks(Books):
         check = super().apply(message)
         if check is Check.MATCHED or (check is Check.UNCHECKED and isinstance(message, BookSnapshot)):
             self._due[symbol] = None
+        if isinstance(message, BookSnapshot):
+            self._begun.add(symbol)  # by this one its subscription was held: another one changes nothing there
         return check
 
     def take(self, block: PackedRecords, begin: Cursor, last: int, *, encode: bool) -> Taken | None:
         """See `Lending.take`."""
         if self._due:
             for symbol in self._due:
-                self._lending.lend(self._books[symbol])
+                self._lending.lend(self._books[symbol], takes_snapshots=symbol in self._begun)
             self._due.clear()
         return self._lending.take(block, begin, last, purpose=Purpose.EVENTS, encode=encode)
 

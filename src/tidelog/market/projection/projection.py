@@ -42,7 +42,7 @@ from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.changes import Changes
 from tidelog.market.projection.coverage import GAP, PROVEN, UNPROVEN
 from tidelog.market.projection.inputs import Baseline, ProjectionInput
-from tidelog.market.projection.rows import book_row, instrument_row
+from tidelog.market.projection.rows import book_row, instrument_row, sample_row
 from tidelog.market.projection.state import Outage, ProjectionState
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, INSTRUMENTS
 from tidelog.market.projection.trades import TradeRows
@@ -246,7 +246,7 @@ class Projection:
     # -- books ----------------------------------------------------------------------------------------------
 
     def _apply_stretch(self, stretch: Stretch) -> None:
-        """Apply events of which each update matched: by the compiled core, and one by one where it leaves some."""
+        """Apply events, of which each of a book matched: by the compiled core, and one by one where it leaves some."""
         state, block = self.state, stretch.block
         lending = self._lending_of(stretch.protocol)
         cursor = stretch.begin
@@ -269,8 +269,11 @@ class Projection:
                 continue
             record, cursor = lending.record_at(block, cursor)
             event = venue_of(stretch.protocol).decoder().decode(record.payload)
-            check = Check.MATCHED if isinstance(event, BookDelta) else None
-            self.apply(JournalEvent(record.id, record.at_us, event, check))
+            check, depth = None, None
+            if isinstance(event, BookDelta | BookSnapshot):
+                check, book = Check.MATCHED, self._books.get(event.symbol)
+                depth = None if book is None else book.depth  # of a snapshot in a stretch it is as it was
+            self.apply(JournalEvent(record.id, record.at_us, event, check, depth=depth, protocol=stretch.protocol))
 
     def _note_taken(self, taken: Taken) -> None:
         """What follows from events that the compiled core took: their books are proven."""
@@ -283,6 +286,14 @@ class Projection:
         for seen in taken.books:
             self._account.transition(seen.symbol, BOOK, PROVEN, seen.first_us)
             self._account.transition(seen.symbol, BOOK, PROVEN, seen.last_us)
+        for sample in taken.samples:
+            book = sample.book
+            self._account.symbol(book.symbol).sampled_us = bucket(sample.at_us, self._sample_us)
+            id_ = EventId(stretch.id.run, sample.seq)
+            row = sample_row(
+                self._account.source, book, book.proven_depth, sample.levels, id_, sample.at_us, sample.exchange_us
+            )
+            self._account.changes.put(BOOK_SNAPSHOTS, row)
         by_symbol: dict[str, list[Prints]] = {}
         for prints in taken.prints:
             by_symbol.setdefault(prints.symbol, []).append(prints)
@@ -308,10 +319,11 @@ class Projection:
         return lending
 
     def _lend(self, lending: Lending) -> None:
-        """Lend the books that can be, until each is to be stored again."""
+        """Lend the books that can be; each is stored again in each interval."""
         for symbol in filter(self._is_ours, self._lendable):
             sampled_us = self._account.symbol(symbol).sampled_us
-            lending.lend(self._books[symbol], due_us=0 if sampled_us is None else sampled_us + self._sample_us)
+            due_us = 0 if sampled_us is None else bucket(sampled_us, self._sample_us) + self._sample_us
+            lending.lend(self._books[symbol], due_us=due_us, sample_us=self._sample_us, takes_snapshots=True)
         self._lendable.clear()
         for symbol in self._followable:
             symbol_state = self._account.symbol(symbol)

@@ -82,7 +82,7 @@ def summarize(blocks: Iterable[PackedRecords | Record]) -> Summary:
 def _add_stretch(summary: Summary, stretch: Stretch) -> None:
     summary.events += stretch.events
     summary.readable += stretch.events
-    summary.checks[Check.MATCHED] += stretch.updates
+    summary.checks[Check.MATCHED] += stretch.updates + stretch.snapshots
 
 
 def _note_digest(summary: Summary, item: JournalEvent | Stretch, digest: EventDigest | None) -> None:
