@@ -138,6 +138,16 @@ def test_fields(made: Made) -> None:
             other.prices  # type: ignore[attr-defined]
 
 
+def test_whatever_else_an_object_of_the_class_has(made: Made) -> None:
+    by_class = {one.__class__: (one, other) for one, other in zip(*made, strict=True)}
+    assert by_class.keys() >= {BookDelta, Trades, Tickers}
+    pairs: list[tuple[object, object]] = [*by_class.values()]
+    pairs += [levels for one, other in deltas(made)[:10] for levels in zip(one.asks, other.asks, strict=True)]
+    for one, other in pairs:
+        assert [name for name in dir(one) if not hasattr(other, name)] == []
+        assert getattr(other, "__struct_fields__", None) == getattr(one, "__struct_fields__", None)
+
+
 def test_copies_pickles_and_json(made: Made) -> None:
     for one, other in zip(*made, strict=True):
         assert pickle.loads(pickle.dumps(other)) == one

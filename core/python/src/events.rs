@@ -1,6 +1,7 @@
 //! Events of frames that the core has taken. They are made when they are looked at, and so are their fields.
 
-use crate::levels::{named, side};
+use crate::alike::named;
+use crate::levels::{Span, Spans, side};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
@@ -8,16 +9,17 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PySlice, PyString, PyTuple};
 use std::sync::Arc;
 use tidelog_pure::market::books::{Kind, Messages};
-use tidelog_pure::market::v2;
+use tidelog_pure::market::scan::Level;
+use tidelog_pure::market::{time, v2};
 
 /// What Python knows of events, shared by all of a feed.
 #[pyclass(frozen, module = "tidelog_core")]
 pub struct Contract {
     pub kinds: Kinds,
-    pub decode: Py<PyAny>,    // a frame to an event
-    pub time: Py<PyAny>,      // ISO 8601 to a time
+    pub decode: Py<PyAny>, // a frame to an event
+    pub time: Py<PyAny>,   // the class of times, which reads one as it pickles it: quicker than a text
+    pub utc: Py<PyAny>,
     pub heartbeat: Py<PyAny>, // the event of that name
-    pub unset: Py<PyAny>,     // the sequence of a message that has none
     pub level_is_text: bool,  // the class of levels is made of the numbers' texts; else they stay in the frame
     pub messages: Messages,
 }
@@ -30,10 +32,10 @@ type Sides = (Py<PyTuple>, Py<PyTuple>);
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct Kinds {
-    book_delta: Py<PyAny>,
-    book_snapshot: Py<PyAny>,
-    trades: Py<PyAny>,
-    tickers: Py<PyAny>,
+    pub book_delta: Py<PyAny>,
+    pub book_snapshot: Py<PyAny>,
+    pub trades: Py<PyAny>,
+    pub tickers: Py<PyAny>,
     pub level: Py<PyAny>, // the protocol's, of a book's messages
     pub scaled_level: Py<PyAny>,
 }
@@ -69,36 +71,30 @@ impl Lazy {
     }
 }
 
-/// What is known of a book's message before its frame is read again.
-struct Message {
-    symbol: Py<PyString>,
-    checksum: u32,
-    is_stamped: bool,
-    sides: Once<Sides>, // its levels: bids and asks
-}
-
-impl Message {
-    fn sides(&self, py: Python<'_>, lazy: &Lazy) -> PyResult<&Sides> {
-        self.sides.get(py, || {
-            let (contract, frame) = (&lazy.contract, &lazy.frame);
-            let mut levels = Vec::with_capacity(LEVELS_USUAL);
-            let message = contract.get().messages.read(frame.as_bytes(py), &mut levels);
-            let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
-            let (bids, asks) = levels.split_at(message.bids);
-            Ok((side(py, contract, frame, bids, true)?, side(py, contract, frame, asks, false)?))
-        })
+/// The levels of a message: bids and asks.
+fn sides(py: Python<'_>, lazy: &Lazy, spans: &Spans) -> PyResult<Sides> {
+    let (contract, frame) = (&lazy.contract, &lazy.frame);
+    let made = |levels: &[Span], bids: usize| {
+        let (bids, asks) = levels.split_at(bids);
+        Ok((side(py, contract, frame, bids, true)?, side(py, contract, frame, asks, false)?))
+    };
+    if let Spans::Few { levels, count, bids } = spans {
+        return made(&levels[..(*count).into()], (*bids).into());
     }
+    let mut levels = Vec::with_capacity(LEVELS_USUAL);
+    let message = contract.get().messages.read(frame.as_bytes(py), &mut levels);
+    let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
+    made(&levels.iter().map(Span::of).collect::<Vec<_>>(), message.bids)
 }
 
 /// An event that is one of Python's class to who asks for its class, and in all that it does.
 macro_rules! event {
-    ($(#[$doc:meta])* $name:ident($known:ty) is $kind:ident, $fields:expr, { $($getters:tt)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($known:tt)* } is $kind:ident, $fields:expr, { $($getters:tt)* }) => {
         $(#[$doc])*
         #[pyclass(frozen, module = "tidelog_core")]
         pub struct $name {
             lazy: Lazy,
-            #[allow(dead_code)] // of some kinds nothing is
-            known: $known,
+            $($known)*
         }
 
         #[pymethods]
@@ -117,8 +113,9 @@ macro_rules! event {
 
             $($getters)*
 
-            fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-                self.lazy.made(py)?.getattr(name)
+            #[pyo3(name = "_made")]
+            fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.lazy.made(py).cloned()
             }
 
             fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
@@ -145,44 +142,42 @@ macro_rules! event {
     };
 }
 
-/// ... of a book, proven.
+/// ... of a book, proven. A symbol is a member: the interpreter reads it without a call.
 macro_rules! book_event {
     ($(#[$doc:meta])* $name:ident is $kind:ident) => {
         event! {
             $(#[$doc])*
-            $name(Message) is $kind, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
-                #[getter]
-                fn symbol(&self, py: Python<'_>) -> Py<PyString> {
-                    self.known.symbol.clone_ref(py)
-                }
-
+            $name {
+                #[pyo3(get)]
+                symbol: Py<PyString>,
+                checksum: u32,
+                is_stamped: bool,
+                spans: Spans,
+                sides: Once<Sides>,
+            } is $kind, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
                 #[getter]
                 fn bids(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    Ok(self.known.sides(py, &self.lazy)?.0.clone_ref(py))
+                    Ok(self.sides.get(py, || sides(py, &self.lazy, &self.spans))?.0.clone_ref(py))
                 }
 
                 #[getter]
                 fn asks(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    Ok(self.known.sides(py, &self.lazy)?.1.clone_ref(py))
-                }
-
-                #[getter]
-                fn sequence(&self, py: Python<'_>) -> Py<PyAny> {
-                    self.lazy.contract.get().unset.clone_ref(py)
+                    Ok(self.sides.get(py, || sides(py, &self.lazy, &self.spans))?.1.clone_ref(py))
                 }
 
                 #[getter]
                 fn checksum(&self) -> u32 {
-                    self.known.checksum
+                    self.checksum
                 }
 
                 #[getter]
                 fn timestamp(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                    if !self.known.is_stamped {
+                    if !self.is_stamped {
                         return Ok(py.None());
                     }
+                    let contract = self.lazy.contract.get();
                     match v2::stamp_text(self.lazy.frame.as_bytes(py)) {
-                        Some(text) => self.lazy.contract.get().time.call1(py, (text,)),
+                        Some(text) => contract.time.call1(py, (PyBytes::new(py, &time::packed(text)), &contract.utc)),
                         None => Ok(self.lazy.made(py)?.getattr("timestamp")?.unbind()),
                     }
                 }
@@ -203,12 +198,12 @@ book_event! {
 
 event! {
     /// The trades of a frame.
-    Trades(()) is trades, ["trades", "snapshot"], {}
+    Trades {} is trades, ["trades", "snapshot"], {}
 }
 
 event! {
     /// A ticker.
-    Tickers(()) is tickers, ["tickers"], {}
+    Tickers {} is tickers, ["tickers"], {}
 }
 
 /// The names of events' types, by what a frame was.
@@ -228,6 +223,18 @@ pub struct Frame {
     pub kind: Kind,
     pub begin: usize,
     pub end: usize,
+    spans: Spans,
+}
+
+impl Frame {
+    /// `levels` are those of the message, where it is one of a book.
+    pub fn new(kind: Kind, levels: &[Level], begin: usize, end: usize) -> Frame {
+        let spans = match kind {
+            Kind::Update { bids, .. } | Kind::Snapshot { bids, .. } => Spans::of(levels, bids),
+            Kind::Heartbeat | Kind::Trades | Kind::Ticker => Spans::Many,
+        };
+        Frame { kind, begin, end, spans }
+    }
 }
 
 /// Symbols as events have them, by the places of their books.
@@ -254,22 +261,23 @@ impl Events {
             frame: PyBytes::new(py, &self.packed.as_bytes(py)[frame.begin..frame.end]).unbind(),
             made: Once::new(),
         };
-        let message = |place: usize, checksum, is_stamped| {
-            let symbol = self.symbols.get(place).ok_or_else(|| PyIndexError::new_err("a book without a name"))?;
-            Ok::<_, PyErr>(Message { symbol: symbol.clone_ref(py), checksum, is_stamped, sides: Once::new() })
+        let symbol = |place: usize| match self.symbols.get(place) {
+            Some(symbol) => Ok(symbol.clone_ref(py)),
+            None => Err(PyIndexError::new_err("a book without a name")),
         };
+        let (spans, sides) = (frame.spans, Once::new());
         Ok(match frame.kind {
             Kind::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),
-            Kind::Update { place, checksum, is_stamped } => {
-                let known = message(place, checksum, is_stamped)?;
-                Bound::new(py, BookDelta { lazy: lazy(), known })?.into_any()
+            Kind::Update { place, checksum, is_stamped, .. } => {
+                let (lazy, symbol) = (lazy(), symbol(place)?);
+                Bound::new(py, BookDelta { lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
             }
-            Kind::Snapshot { place, checksum, is_stamped } => {
-                let known = message(place, checksum, is_stamped)?;
-                Bound::new(py, BookSnapshot { lazy: lazy(), known })?.into_any()
+            Kind::Snapshot { place, checksum, is_stamped, .. } => {
+                let (lazy, symbol) = (lazy(), symbol(place)?);
+                Bound::new(py, BookSnapshot { lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
             }
-            Kind::Trades => Bound::new(py, Trades { lazy: lazy(), known: () })?.into_any(),
-            Kind::Ticker => Bound::new(py, Tickers { lazy: lazy(), known: () })?.into_any(),
+            Kind::Trades => Bound::new(py, Trades { lazy: lazy() })?.into_any(),
+            Kind::Ticker => Bound::new(py, Tickers { lazy: lazy() })?.into_any(),
         })
     }
 

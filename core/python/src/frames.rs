@@ -1,7 +1,8 @@
 //! Frames of a socket in; what was taken of them out.
 
-use crate::events::{Contract, Events, Frame, Kinds, Symbols};
-use crate::levels::Shown;
+use crate::alike::complete;
+use crate::events::{BookDelta, BookSnapshot, Contract, Events, Frame, Kinds, Symbols, Tickers, Trades};
+use crate::levels::{Level, Shown};
 use crate::market::{Books, unknown};
 use crate::websocket::Messages;
 use pyo3::prelude::*;
@@ -67,12 +68,12 @@ impl Frames {
     ///     protocol: whose frames they are.
     ///     kinds: Python's classes of events and of levels, by name.
     ///     decode: reads one frame, by itself.
-    ///     time: reads a time.
+    ///     time, utc: Python's class of times, and the zone of those in frames.
     ///     heartbeat: the event of that name.
     ///     unset: the sequence of a message that has none.
     ///     level_is_text: a level is made of the texts of its numbers; else it stays in its frame until it is looked at.
     #[new]
-    #[pyo3(signature = (protocol, kinds, *, decode, time, heartbeat, unset, level_is_text))]
+    #[pyo3(signature = (protocol, kinds, *, decode, time, utc, heartbeat, unset, level_is_text))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -80,12 +81,23 @@ impl Frames {
         kinds: Kinds,
         decode: Py<PyAny>,
         time: Py<PyAny>,
+        utc: Py<PyAny>,
         heartbeat: Py<PyAny>,
-        unset: Py<PyAny>,
+        unset: &Bound<'_, PyAny>,
         level_is_text: bool,
     ) -> PyResult<Frames> {
         let messages = books::Messages::of(protocol).ok_or_else(|| unknown(protocol))?;
-        let contract = Contract { kinds, decode, time, heartbeat, unset, level_is_text, messages };
+        let (update, snapshot) = (py.get_type::<BookDelta>(), py.get_type::<BookSnapshot>());
+        for (class, python) in [(&update, &kinds.book_delta), (&snapshot, &kinds.book_snapshot)] {
+            class.setattr("sequence", unset)?;
+            complete(class, python.bind(py))?;
+        }
+        complete(&py.get_type::<Trades>(), kinds.trades.bind(py))?;
+        complete(&py.get_type::<Tickers>(), kinds.tickers.bind(py))?;
+        if !level_is_text {
+            complete(&py.get_type::<Level>(), kinds.level.bind(py))?;
+        }
+        let contract = Contract { kinds, decode, time, utc, heartbeat, level_is_text, messages };
         let contract = Py::new(py, contract)?;
         Ok(Frames { contract, symbols: Symbols::default(), packed: Vec::new(), shown: HashMap::new() })
     }
@@ -101,7 +113,7 @@ impl Frames {
             let frame = frame.as_bytes();
             let Some(kind) = books.0.read(frame) else { break };
             packed.extend_from_slice(frame);
-            kinds.push(Frame { kind, begin: packed.len() - frame.len(), end: packed.len() });
+            kinds.push(Frame::new(kind, books.0.levels(), packed.len() - frame.len(), packed.len()));
         }
         Events::new(self.contract.clone_ref(py), self.symbols.clone(), PyBytes::new(py, &packed).unbind(), kinds)
     }
@@ -186,7 +198,8 @@ impl Frames {
                         let Some(kind) = kind else { break };
                         records::write(&mut packed, records::IN, at_us as u64, payload);
                         size += payload.len() + record_bytes;
-                        kinds.push(Frame { kind, begin: packed.len() - payload.len(), end: packed.len() });
+                        let begin = packed.len() - payload.len();
+                        kinds.push(Frame::new(kind, books.levels(), begin, packed.len()));
                     }
                 })
             };

@@ -1,5 +1,6 @@
 //! Levels of books: those of an update, as its frame has them, and the best of a book, as it is looked at.
 
+use crate::alike::named;
 use crate::events::Contract;
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
@@ -7,26 +8,67 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use tidelog_pure::market::book::Levels;
 use tidelog_pure::market::scan::{self, Number};
 
+/// Where a number is in its frame.
+#[derive(Clone, Copy, Default)]
+struct Text {
+    begin: u32,
+    end: u32,
+}
+
+impl Text {
+    fn of(number: &Number) -> Text {
+        let (begin, end) = number.span();
+        Text { begin, end }
+    }
+
+    fn read<'py>(&self, py: Python<'py>, frame: &[u8]) -> PyResult<Bound<'py, PyString>> {
+        PyString::from_bytes(py, &frame[self.begin as usize..self.end as usize])
+    }
+}
+
+/// Where a level is in its frame.
+#[derive(Clone, Copy, Default)]
+pub struct Span {
+    price: Text,
+    qty: Text,
+}
+
+impl Span {
+    pub fn of(level: &scan::Level) -> Span {
+        Span { price: Text::of(&level.price), qty: Text::of(&level.qty) }
+    }
+}
+
+const FEW: usize = 2; // levels: 95 of 100 updates that were recorded have no more
+
+/// Where the levels of a message are in its frame: bids first.
+#[derive(Clone, Copy)]
+pub enum Spans {
+    Few { levels: [Span; FEW], count: u8, bids: u8 },
+    Many, // they have to be looked for
+}
+
+impl Spans {
+    pub fn of(levels: &[scan::Level], bids: usize) -> Spans {
+        if levels.len() > FEW {
+            return Spans::Many;
+        }
+        let mut few = [Span::default(); FEW];
+        for (span, level) in few.iter_mut().zip(levels) {
+            *span = Span::of(level);
+        }
+        Spans::Few { levels: few, count: levels.len() as u8, bids: bids as u8 }
+    }
+}
+
 /// A level as its frame has it. The protocol's class to who asks for its class, and in all that it does.
 #[pyclass(frozen, module = "tidelog_core")]
 pub struct Level {
     contract: Py<Contract>,
     frame: Py<PyBytes>,
-    price: Number,
-    qty: Number,
+    span: Span,
     is_bid: bool,
-    place: usize, // on its side
-}
-
-impl Level {
-    fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let event = self.contract.get().decode.call1(py, (&self.frame,))?;
-        event.bind(py).getattr(if self.is_bid { "bids" } else { "asks" })?.get_item(self.place)
-    }
-
-    fn text<'py>(&self, py: Python<'py>, number: &Number) -> PyResult<Bound<'py, PyString>> {
-        PyString::from_bytes(py, number.text(self.frame.as_bytes(py)))
-    }
+    place: u32, // on its side
 }
 
 #[pymethods]
@@ -45,16 +87,18 @@ impl Level {
 
     #[getter]
     fn price_text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        self.text(py, &self.price)
+        self.span.price.read(py, self.frame.as_bytes(py))
     }
 
     #[getter]
     fn qty_text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        self.text(py, &self.qty)
+        self.span.qty.read(py, self.frame.as_bytes(py))
     }
 
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        self.made(py)?.getattr(name)
+    #[pyo3(name = "_made")]
+    fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let event = self.contract.get().decode.call1(py, (&self.frame,))?;
+        event.bind(py).getattr(if self.is_bid { "bids" } else { "asks" })?.get_item(self.place)
     }
 
     fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
@@ -78,35 +122,27 @@ impl Level {
     }
 }
 
-/// What msgspec looks for in a class whose instances have these fields.
-pub fn named(py: Python<'_>, names: &[&str]) -> PyResult<Py<PyDict>> {
-    let fields = PyDict::new(py);
-    for name in names {
-        fields.set_item(name, py.None())?;
-    }
-    Ok(fields.unbind())
-}
-
 /// A side of an update, whose frame has these levels.
 pub fn side(
     py: Python<'_>,
     contract: &Py<Contract>,
     frame: &Py<PyBytes>,
-    levels: &[scan::Level],
+    levels: &[Span],
     is_bid: bool,
 ) -> PyResult<Py<PyTuple>> {
-    let (known, bytes) = (contract.get(), frame.as_bytes(py));
+    let known = contract.get();
     if known.level_is_text {
-        let of_texts = |level: &scan::Level| {
-            let (price, qty) = (level.price.text(bytes), level.qty.text(bytes));
-            known.kinds.level.bind(py).call1((PyString::from_bytes(py, price)?, PyString::from_bytes(py, qty)?))
+        let (bytes, class) = (frame.as_bytes(py), known.kinds.level.bind(py));
+        let of_texts = |span: &Span| class.call1((span.price.read(py, bytes)?, span.qty.read(py, bytes)?));
+        let [level] = levels else {
+            let made = levels.iter().map(of_texts).collect::<PyResult<Vec<_>>>()?;
+            return Ok(PyTuple::new(py, made)?.unbind());
         };
-        let made = levels.iter().map(of_texts).collect::<PyResult<Vec<_>>>()?;
-        return Ok(PyTuple::new(py, made)?.unbind());
+        return Ok(PyTuple::new(py, [of_texts(level)?])?.unbind());
     }
-    let in_frame = |(place, level): (usize, &scan::Level)| {
+    let in_frame = |(place, span): (usize, &Span)| {
         let (contract, frame) = (contract.clone_ref(py), frame.clone_ref(py));
-        Level { contract, frame, price: level.price, qty: level.qty, is_bid, place }
+        Level { contract, frame, span: *span, is_bid, place: place as u32 }
     };
     Ok(PyTuple::new(py, levels.iter().enumerate().map(in_frame))?.unbind())
 }

@@ -1,5 +1,6 @@
 //! The compiled core of tidelog as a Python module. Nothing is decided here: arguments in, results out.
 
+mod alike;
 mod chain;
 mod copy;
 mod envelopes;

@@ -234,8 +234,8 @@ pub struct Span<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Heartbeat,
-    Update { place: usize, checksum: u32, is_stamped: bool },
-    Snapshot { place: usize, checksum: u32, is_stamped: bool },
+    Update { place: usize, bids: usize, checksum: u32, is_stamped: bool },
+    Snapshot { place: usize, bids: usize, checksum: u32, is_stamped: bool },
     Trades,
     Ticker,
 }
@@ -403,8 +403,13 @@ impl Books {
     /// Read an update of a book that is here, or was, by itself; None: it is none, or not in the usual form.
     pub fn read(&mut self, frame: &[u8]) -> Option<Kind> {
         let update = (self.scanner.update)(frame, &mut self.levels)?;
-        let (checksum, is_stamped) = (update.checksum, update.stamp_us.is_some());
-        Some(Kind::Update { place: self.find(update.symbol)?, checksum, is_stamped })
+        let (bids, checksum, is_stamped) = (update.bids, update.checksum, update.stamp_us.is_some());
+        Some(Kind::Update { place: self.find(update.symbol)?, bids, checksum, is_stamped })
+    }
+
+    /// The levels of the message of a book that was read last: bids first, as many as its `Kind` says.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
     }
 
     /// Take records in order, up to the first that is not for this side. A panic is a fault at that record, which
@@ -491,7 +496,8 @@ impl Books {
             lent.note(place, at_us, update.checksum, true, taken);
             lent.seen.updates += 1;
             taken.updates += 1;
-            Kind::Update { place, checksum: update.checksum, is_stamped: update.stamp_us.is_some() }
+            let (bids, checksum, is_stamped) = (update.bids, update.checksum, update.stamp_us.is_some());
+            Kind::Update { place, bids, checksum, is_stamped }
         } else if let Some(snapshot) = (self.scanner.snapshot)(frame, &mut self.levels) {
             let place = self.find(snapshot.symbol)?;
             let lent = &mut self.lent[place];
@@ -513,7 +519,8 @@ impl Books {
             lent.note(place, at_us, snapshot.checksum, false, taken);
             lent.seen.snapshots += 1;
             taken.snapshots += 1;
-            Kind::Snapshot { place, checksum: snapshot.checksum, is_stamped: snapshot.stamp_us.is_some() }
+            let (bids, checksum, is_stamped) = (snapshot.bids, snapshot.checksum, snapshot.stamp_us.is_some());
+            Kind::Snapshot { place, bids, checksum, is_stamped }
         } else if let Some(name) = (self.scanner.trades)(frame, &mut self.trades) {
             self.take_trades(name, frame, at_us, id, terms, taken)?;
             taken.trades += 1;

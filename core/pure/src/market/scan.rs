@@ -25,6 +25,11 @@ impl Number {
     pub fn text<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         &frame[self.begin as usize..self.end as usize]
     }
+
+    /// Where its text is in its frame.
+    pub fn span(&self) -> (u32, u32) {
+        (self.begin, self.end)
+    }
 }
 
 /// A price and what is there now.

@@ -73,6 +73,18 @@ pub fn write(into: &mut Vec<u8>, at_us: i64) {
     }
 }
 
+pub const PACKED: usize = 10; // bytes
+
+/// A time that `micros` takes, as Python pickles one: year, month, day, hour, minute, second, microseconds.
+pub fn packed(text: &[u8; WRITTEN]) -> [u8; PACKED] {
+    let pair = |at: usize| text[at].wrapping_sub(b'0').wrapping_mul(10).wrapping_add(text[at + 1].wrapping_sub(b'0'));
+    let [year_high, year] = (u16::from(pair(0)) * 100 + u16::from(pair(2))).to_be_bytes();
+    let pairs = [MICROS_AT, MICROS_AT + 2, MICROS_AT + 4];
+    let micros = pairs.into_iter().fold(0, |micros, at| micros * 100 + u32::from(pair(at)));
+    let [_, high, middle, low] = micros.to_be_bytes();
+    [year_high, year, pair(5), pair(8), pair(11), pair(14), pair(17), high, middle, low]
+}
+
 /// Whether an encoder would leave the fraction of it out.
 pub fn is_whole_second(text: &[u8]) -> bool {
     &text[MICROS_AT..MICROS_AT + 6] == b"000000"
@@ -80,7 +92,7 @@ pub fn is_whole_second(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{micros, write};
+    use super::{micros, packed, write};
 
     #[test]
     fn times_are_written_as_they_are_read() {
@@ -94,6 +106,13 @@ mod tests {
             }
             assert_eq!(micros(&text), Some(at_us), "{}", String::from_utf8_lossy(&text));
         }
+    }
+
+    #[test]
+    fn a_time_is_packed_as_python_pickles_it() {
+        assert_eq!(packed(b"2023-07-30T15:29:58.343415Z"), *b"\x07\xe7\x07\x1e\x0f\x1d:\x05=w");
+        assert_eq!(packed(b"2024-12-31T23:59:59.999999Z"), *b"\x07\xe8\x0c\x1f\x17;;\x0fB?");
+        assert_eq!(packed(b"1970-01-01T00:00:00.000000Z"), *b"\x07\xb2\x01\x01\x00\x00\x00\x00\x00\x00");
     }
 
     #[test]

@@ -129,9 +129,8 @@ fn stamp(cursor: &mut Cursor<'_>) -> Option<i64> {
 }
 
 /// The time of an update that has one, as it is written.
-pub fn stamp_text(frame: &[u8]) -> Option<&str> {
-    let end = frame.len().checked_sub(b"\"}]}".len())?;
-    std::str::from_utf8(frame.get(end.checked_sub(time::WRITTEN)?..end)?).ok()
+pub fn stamp_text(frame: &[u8]) -> Option<&[u8; time::WRITTEN]> {
+    frame.strip_suffix(b"\"}]}")?.last_chunk()
 }
 
 #[inline(always)]
