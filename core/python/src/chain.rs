@@ -6,6 +6,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use tidelog_pure::chain::blocks::Bundle;
 use tidelog_pure::chain::checks::Proven;
 use tidelog_pure::chain::decline::{Declined, Outcome, Reason};
+use tidelog_pure::chain::headers;
 use tidelog_pure::chain::keccak::Lanes;
 use tidelog_pure::chain::rows::{BLOCK_PROOF, BLOCK_TIMESTAMP, Ingest, LaidOut, lay_out};
 use tidelog_pure::chain::rules::{self, Checks};
@@ -15,7 +16,7 @@ use tidelog_pure::fault::guarded;
 use crate::rows::{Memo, Tables};
 
 /// What the Python side and this one have agreed on; raised when arguments, results or columns change.
-pub const CONTRACT: u32 = 19;
+pub const CONTRACT: u32 = 20;
 
 type RangeFields = (u64, Vec<String>, Vec<String>, Vec<String>, bool, bool, bool);
 
@@ -73,11 +74,7 @@ impl<'py> Bodies<'py> {
         type Bytes<'py> = Bound<'py, PyBytes>;
         let (key, block, receipts, uncles): (Bound<'py, PyAny>, Bytes<'py>, Bytes<'py>, Option<Vec<Bytes<'py>>>) =
             answer.extract()?;
-        let key = match key.cast::<PyBytes>() {
-            Ok(hash) => Key::Hash(hash.extract()?),
-            Err(_) => Key::Number(key.extract()?),
-        };
-        Ok(Bodies { key, block, receipts, uncles })
+        Ok(Bodies { key: key_of(&key)?, block, receipts, uncles })
     }
 
     fn answer(&self) -> Answer<'_> {
@@ -88,6 +85,13 @@ impl<'py> Bodies<'py> {
             uncles: self.uncles.as_ref().map(|bodies| bodies.iter().map(|body| body.as_bytes()).collect()),
         }
     }
+}
+
+fn key_of(key: &Bound<'_, PyAny>) -> PyResult<Key> {
+    Ok(match key.cast::<PyBytes>() {
+        Ok(hash) => Key::Hash(hash.extract()?),
+        Err(_) => Key::Number(key.extract()?),
+    })
 }
 
 fn fault<T>(what: String) -> Outcome<T> {
@@ -217,6 +221,65 @@ pub fn prove<'py>(
         };
         results.push(match outcome {
             Ok(tuple) => tuple?,
+            Err(declined) => PyTuple::new(py, [declined.reason.name(), declined.what.as_ref()])?,
+        });
+    }
+    Ok(results)
+}
+
+/// Headers of blocks that have nothing of a selection, as rows, with the interpreter's lock released.
+///
+/// Args:
+///     answers: of each block what it was asked for by (number or hash), and its answer without transactions.
+///     range_first: the block that begins the range, whose proof is the first one of `proofs`.
+///     endpoint, ingested_at, redact, lanes: as for `prove`.
+///
+/// Returns:
+///     For each block its row as a tuple and its timestamp; or (reason, what) if it was declined.
+#[pyfunction]
+#[pyo3(signature = (answers, rules, *, range_first, proofs, endpoint, ingested_at, redact=None, lanes=None))]
+#[allow(clippy::too_many_arguments)]
+pub fn hold_headers<'py>(
+    py: Python<'py>,
+    answers: Vec<(Bound<'py, PyAny>, Bound<'py, PyBytes>)>,
+    rules: &Bound<'py, Rules>,
+    range_first: Option<u64>,
+    proofs: (String, String),
+    endpoint: &str,
+    ingested_at: u64,
+    redact: Option<Bound<'py, PyAny>>,
+    lanes: Option<usize>,
+) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    let rules = &rules.get().0;
+    let given = answers
+        .iter()
+        .map(|(key, block)| Ok(headers::Answer { key: key_of(key)?, block: block.as_bytes() }))
+        .collect::<PyResult<Vec<_>>>()?;
+    let judge = headers::Judge {
+        range_first,
+        anchor: rules.anchor,
+        first_proof: &proofs.0,
+        proof: &proofs.1,
+        ingest: Ingest { chain_id: rules.chain_id, endpoint, ingested_at },
+        lanes: lanes_of(lanes)?,
+    };
+    let outcomes = py.detach(|| headers::take(&given, &judge));
+    let (mut known, mut memo) = (Vec::new(), Memo::default());
+    let mut results = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let outcome = match (outcome, &redact) {
+            (Ok(held), Some(redact)) if !are_harmless(redact, &held.extras, &mut known)? => {
+                Err(Declined { reason: Reason::Extra, what: "a text that may hold a key".into() })
+            }
+            (outcome, _) => outcome,
+        };
+        results.push(match outcome {
+            Ok(held) => {
+                let mut values = memo.objects(py, &held.rows.block, 0)?;
+                values.push(PyBytes::new(py, &held.rows.digest).into_any());
+                let timestamp = held.timestamp.into_pyobject(py)?.into_any();
+                PyTuple::new(py, [PyTuple::new(py, values)?.into_any(), timestamp])?
+            }
             Err(declined) => PyTuple::new(py, [declined.reason.name(), declined.what.as_ref()])?,
         });
     }

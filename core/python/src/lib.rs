@@ -39,6 +39,7 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(market::record_at, module)?)?;
     module.add_function(wrap_pyfunction!(websocket::texts, module)?)?;
     module.add_function(wrap_pyfunction!(chain::prove, module)?)?;
+    module.add_function(wrap_pyfunction!(chain::hold_headers, module)?)?;
     module.add_function(wrap_pyfunction!(stored::reprove, module)?)?;
     module.add_function(wrap_pyfunction!(envelopes::split, module)?)?;
     module.add_function(wrap_pyfunction!(objects::transaction_objects, module)?)?;

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from tidelog import compiled
+from tidelog.batch import Row
 from tidelog.chain.blocks import BlockRef, RawBlock
 from tidelog.chain.decode.lenient import Oddities
 from tidelog.chain.proof.outcome import Proof, parse_proof
@@ -74,6 +75,46 @@ def verify_blocks(
         lanes=lanes,
     )
     return [_outcome(outcome, raw) for outcome, raw in zip(outcomes, raws, strict=True)]
+
+
+class Held(NamedTuple):
+    """A header that hashes to its hash, as the row of its block."""
+
+    row: Row
+    timestamp: int
+
+
+def hold_headers(
+    answers: Sequence[tuple[int | bytes, bytes]],
+    rules: Rules,
+    *,
+    range_first: int | None,
+    proofs: tuple[str, str],
+    endpoint: str,
+    now_ms: int,
+    redact: Callable[[str], str],
+    lanes: int | None = None,
+) -> list[Held | Declined]:
+    """Blocks without their transactions, each with what it was asked for by, as those of a selection that have nothing.
+    The core has to be in use (`tidelog.compiled`).
+
+    Args:
+        proofs: what is said of the block that begins the range, and of all others.
+        range_first, endpoint, now_ms, redact, lanes: as for `verify_blocks`.
+    """
+    module = compiled.core().module
+    assert module is not None, "asked for only where it is in use"
+    outcomes = module.hold_headers(
+        answers,
+        _rules(rules),
+        range_first=range_first,
+        proofs=proofs,
+        endpoint=endpoint,
+        ingested_at=now_ms,
+        redact=redact,
+        lanes=lanes,
+    )
+    return [Declined(*outcome) if isinstance(outcome[0], str) else Held(*outcome) for outcome in outcomes]
 
 
 NO_CHAIN = 0  # the rows say whose they are

@@ -168,6 +168,16 @@ pub fn bundle(
     Reading { block, receipts, uncles, habits, digits: Words, out: spare }.call()
 }
 
+/// A block without its transactions, of which hashes may be there.
+pub fn brief(block: &[u8], habits: &mut Habits, lanes: Lanes) -> Outcome<Box<Bundle>> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(digits) = lanes.avx2() {
+        return digits.vectorize(ReadingBrief { block, habits, digits });
+    }
+    let _ = lanes;
+    ReadingBrief { block, habits, digits: Words }.call()
+}
+
 /// How an endpoint writes each kind of object: what was seen in one block holds for the next ones.
 #[derive(Default)]
 pub struct Habits {
@@ -201,7 +211,7 @@ impl<D: Digits> NullaryFnOnce for Reading<'_, D> {
             return shape("of more than 4 GiB");
         }
         out.bytes.reserve(size / 4);
-        read_block(Scanner::with(block, digits), habits, &mut out)?;
+        read_block::<true, D>(Scanner::with(block, digits), habits, &mut out)?;
         out.receipts.reserve(out.transactions.len());
         out.logs.reserve(out.transactions.len() * 3);
         read_receipts(Scanner::with(receipts, digits), habits, &mut out)?;
@@ -212,6 +222,27 @@ impl<D: Digits> NullaryFnOnce for Reading<'_, D> {
             }
             out.ommers = Some(ommers);
         }
+        Ok(out)
+    }
+}
+
+/// A block without its transactions; see `Reading`.
+struct ReadingBrief<'a, D> {
+    block: &'a [u8],
+    habits: &'a mut Habits,
+    digits: D,
+}
+
+impl<D: Digits> NullaryFnOnce for ReadingBrief<'_, D> {
+    type Output = Outcome<Box<Bundle>>;
+    #[inline(always)]
+    fn call(self) -> Outcome<Box<Bundle>> {
+        let ReadingBrief { block, habits, digits } = self;
+        if block.len() > u32::MAX as usize {
+            return shape("of more than 4 GiB");
+        }
+        let mut out = Box::<Bundle>::default();
+        read_block::<false, D>(Scanner::with(block, digits), habits, &mut out)?;
         Ok(out)
     }
 }
@@ -281,8 +312,13 @@ fn header_value<D: Digits>(
     Ok(true)
 }
 
+/// `FULL`: with its transactions; else they are not looked at, as long as they are JSON.
 #[inline(always)]
-fn read_block<D: Digits>(mut scanner: Scanner<'_, D>, habits: &mut Habits, out: &mut Bundle) -> Outcome<()> {
+fn read_block<const FULL: bool, D: Digits>(
+    mut scanner: Scanner<'_, D>,
+    habits: &mut Habits,
+    out: &mut Bundle,
+) -> Outcome<()> {
     let (mut seen, mut extra) = (Seen::default(), Extra::default());
     scanner.object(&mut habits.header);
     while let Some((id, name)) = scanner.field(&mut habits.header, header_field)? {
@@ -291,7 +327,13 @@ fn read_block<D: Digits>(mut scanner: Scanner<'_, D>, habits: &mut Habits, out: 
             continue;
         }
         match id {
-            24 => read_transactions(&mut scanner, habits, out)?,
+            24 if FULL => read_transactions(&mut scanner, habits, out)?,
+            24 => {
+                let mut first = true;
+                while scanner.item(&mut first)? {
+                    scanner.skip()?;
+                }
+            }
             25 => {
                 if !scanner.null()? {
                     let mut first = true;

@@ -7,6 +7,7 @@ pub mod checks;
 pub mod decline;
 pub mod encoding;
 pub mod envelopes;
+pub mod headers;
 pub mod hex;
 pub mod json;
 pub mod keccak;

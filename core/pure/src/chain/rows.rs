@@ -24,6 +24,7 @@ use Value::{Bytes, Int, Null, Number, Text};
 
 pub const BLOCK_COLUMNS: usize = 34;
 pub const BLOCK_TIMESTAMP: usize = 13;
+const WITHDRAWAL_COUNT: usize = 28;
 pub const BLOCK_PROOF: usize = 29;
 pub const TRANSACTION_COLUMNS: usize = 36;
 pub const LOG_COLUMNS: usize = 11;
@@ -224,15 +225,29 @@ const ENCODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The rows of blocks, their digests made together.
 pub fn lay_out(proven: &[&Proven], ingest: &Ingest<'_>, lanes: Lanes) -> Vec<LaidOut> {
+    laid_out(proven, lanes, |proven, work| {
+        let rows = BlockRows { ingest, proven, extras: joined(proven) };
+        Encoded::of(&rows, rows.block(), work)
+    })
+}
+
+/// The rows of blocks of which the header is held, and nothing else; their digests made together.
+pub fn lay_out_headers(proven: &[&Proven], ingest: &Ingest<'_>, lanes: Lanes) -> Vec<LaidOut> {
+    laid_out(proven, lanes, |proven, work| {
+        let rows = BlockRows { ingest, proven, extras: Vec::new() };
+        let mut block = rows.block();
+        block[WITHDRAWAL_COUNT] = Null; // which is not known, whatever the root is
+        Encoded::of(&rows, block, work)
+    })
+}
+
+fn laid_out(proven: &[&Proven], lanes: Lanes, encode: impl Fn(&Proven, &mut Whole) -> Encoded) -> Vec<LaidOut> {
     let (mut blocks, mut work, mut encoded) = (Vec::with_capacity(proven.len()), Whole::default(), Vec::new());
     for together in proven.chunks(width(lanes)) {
         work.bytes.clear();
         work.ends.clear();
         encoded.clear();
-        encoded.extend(together.iter().map(|proven| {
-            let rows = BlockRows { ingest, proven, extras: joined(proven) };
-            Encoded::of(&rows, &mut work)
-        }));
+        encoded.extend(together.iter().map(|proven| encode(proven, &mut work)));
         let messages: Vec<&[u8]> = encoded.iter().map(|block| &work.bytes[block.bytes.clone()]).collect();
         let digests = sha256_many(&messages, lanes);
         blocks.extend(encoded.iter().zip(digests).map(|(block, digest)| block.laid_out(&work, digest)));
@@ -250,12 +265,12 @@ struct Encoded {
 
 impl Encoded {
     /// What the digest is over: all rows but the digest itself.
-    fn of(rows: &BlockRows<'_>, out: &mut Whole) -> Encoded {
+    fn of(rows: &BlockRows<'_>, header: [Value<'_>; BLOCK_COLUMNS - 1], out: &mut Whole) -> Encoded {
         let (start, first) = (out.bytes.len(), out.ends.len());
         let (bundle, transactions) = (&rows.proven.bundle, rows.transaction_count());
         out.bytes.reserve(bundle.bytes.len() + 700 * transactions + 240 * rows.log_count() + 2048);
         let mut block = Encoded { bytes: start..start, ends: first..first, tables: Default::default() };
-        block.table(out, 0, "blocks", std::iter::once(rows.block()));
+        block.table(out, 0, "blocks", std::iter::once(header));
         block.table(out, 1, "transactions", (0..transactions).map(|place| rows.transaction(place)));
         block.table(out, 2, "logs", rows.logs());
         block.table(out, 3, "withdrawals", rows.withdrawals());

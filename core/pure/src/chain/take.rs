@@ -14,7 +14,7 @@ const TOGETHER_BYTES: usize = 768 * 1024;
 const TOGETHER_BLOCKS: usize = 32;
 
 // what may be stored of fields that the endpoint added, see `tidelog.chain.extra`
-const OBJECT_BYTES_MAX: usize = 4 * 1024;
+pub(super) const OBJECT_BYTES_MAX: usize = 4 * 1024;
 const KEPT_RAW_BYTES_MAX: usize = 256 * 1024;
 const BLOCK_BYTES: usize = 16 * 1024;
 const TRANSACTION_BYTES: usize = 1024;

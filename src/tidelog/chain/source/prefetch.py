@@ -296,12 +296,17 @@ class Prefetcher:
     def _count(self, keys: Iterable[int | bytes], judged: Sequence[_Judgement]) -> None:
         """Count what the compiled core took and declined, and say its faults."""
         for key, judgement in zip(keys, judged, strict=True):
-            declined = judgement.declined
-            if self._metrics is not None:
-                self._metrics.core_blocks.labels(native.TAKEN if declined is None else declined.reason).inc()
-            if declined is not None and declined.reason == native.FAULT:
-                block = f"0x{key.hex()}" if isinstance(key, bytes) else key
-                _log.error("core_fault", block=block, error=declined.what)
+            if judgement.declined is not None:
+                self._count_declined(key, judgement.declined)
+            elif self._metrics is not None:
+                self._metrics.core_blocks.labels(native.TAKEN).inc()
+
+    def _count_declined(self, key: int | bytes, declined: native.Declined) -> None:
+        if self._metrics is not None:
+            self._metrics.core_blocks.labels(declined.reason).inc()
+        if declined.reason == native.FAULT:
+            block = f"0x{key.hex()}" if isinstance(key, bytes) else key
+            _log.error("core_fault", block=block, error=declined.what)
 
     async def prefetch(
         self, first: int, last: int, *, range_first: int | None = None, downwards: bool = False

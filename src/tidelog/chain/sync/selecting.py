@@ -15,6 +15,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tidelog.chain.native import Declined
 from tidelog.chain.rows.columns import BlockColumns
 from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.select.headers import HeaderAnswer, excluded_blocks
@@ -190,6 +191,7 @@ class SelectingPrefetcher(Prefetcher):
             for key, answer in zip(keys, await endpoint.header_answers(keys, rank=rank), strict=True)
             if isinstance(answer, bytes)
         ]
+        faults: list[tuple[int | bytes, Declined]] = []
         judge = partial(
             excluded_blocks,
             answers,
@@ -197,11 +199,14 @@ class SelectingPrefetcher(Prefetcher):
             selection,
             range_first=range_first,
             now_ms=int(self._runtime.now() * 1000),
+            faults=faults,
         )
         for each, block in zip(answers, await self._runtime.compute(judge), strict=True):
             if block is not None:
                 excluded[each.key] = block
                 endpoint.notice(block.oddities, block.ref.number)
+        for key, fault in faults:
+            self._count_declined(key, fault)
 
 
 def _kept(selection: Selection, blocks: Sequence[BlockRows]) -> list[BlockRows]:
