@@ -49,13 +49,17 @@ def faults_between(
     for place in sorted({*said, *is_so}):
         if said.get(place) == is_so.get(place):
             continue
-        fault = LEFT_OUT if place not in said else MADE_UP if place not in is_so else ALTERED
-        log = (said if place in said else is_so)[place][0]
-        for name in selection.wanting(log.block_number, log.address, log.topic0):
-            spans = coverage.get(name, ())
-            asking = [each for each in spans if each.endpoint and each.first <= log.block_number <= each.last]
+        had, should = (_wanting(selection, logs.get(place)) for logs in (said, is_so))
+        for name in sorted(had | should):
+            fault = LEFT_OUT if name not in had else MADE_UP if name not in should else ALTERED
+            asking = [each for each in coverage.get(name, ()) if each.endpoint and each.first <= place[0] <= each.last]
             found += [(chain_id, name, *place, fault, each.endpoint) for each in asking]
     return found
+
+
+def _wanting(selection: Selection, found: tuple[LogColumns, Any] | None) -> set[str]:
+    """The contracts whose log this is, if there is one."""
+    return set() if found is None else {*selection.wanting(found[0].block_number, found[0].address, found[0].topic0)}
 
 
 def _logs(blocks: Iterable[BlockRows]) -> dict[tuple[int, int], tuple[LogColumns, Any]]:
