@@ -291,7 +291,8 @@ class ChainRun:
             heads = HeadsWatcher(EndpointUrl("ws://replica-0", schemes=("ws",)), runtime, syncing.wake, wire)
             await _beside(syncing.run(), heads.run() if self.schedule.heads else None)
         finally:
-            self.syncing = None
+            if self.syncing is syncing:  # another one may have taken over
+                self.syncing = None
             await store.close()
 
     # -- what happens -------------------------------------------------------------------------------------------
