@@ -195,6 +195,8 @@ def test_topics_without_an_index_are_looked_for_in_a_range_only(cli: Cli, db: st
 class Planning:
     """A snapshot that finds nothing, and notes what it was asked."""
 
+    any_of_max = 0  # as SQLite's: each alternative is a query of its own
+
     def __init__(self, mark: str) -> None:
         self.mark = mark
         self.asked: list[tuple[str, list[Any]]] = []
