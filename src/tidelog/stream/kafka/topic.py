@@ -1,5 +1,6 @@
 """A topic as a stream needs it: made if it is not there, and refused if it would lose or reorder messages."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -10,7 +11,8 @@ __all__ = ["ensure_topic"]
 
 TOPIC = 2  # the protocol's number of that kind of resource
 OF_TOPIC = 1  # the protocol's number of where a value was set
-EXISTS = 36  # the protocol's number of this error
+UNKNOWN, EXISTS = 3, 36  # the protocol's numbers of these errors
+LOOK_S = 0.1  # until the next look for what was just made; the caller limits all of it
 NOT_AUTHORIZED = (29, 31, 41, 53)  # topic, cluster, policy, transactional id
 FOREVER = -1
 RETENTION_MS, RETENTION_BYTES = "retention.ms", "retention.bytes"
@@ -39,6 +41,9 @@ async def ensure_topic(admin: Any, settings: StreamSettings, has_nothing: Callab
     if name not in await admin.list_topics():
         await _make(admin, settings)
     (described,) = await admin.describe_topics([name])
+    while described["error_code"] == UNKNOWN:  # the broker that is asked has not heard of a new topic yet
+        await asyncio.sleep(LOOK_S)
+        (described,) = await admin.describe_topics([name])
     if described["error_code"]:
         _refuse(f"the topic {name} cannot be described", described["error_code"])
     found = await _configs(admin, name)
@@ -107,6 +112,9 @@ async def _configs(admin: Any, name: str) -> _Configs:
 
     (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
     ((code, words, _, _, entries),) = answer.resources
+    if code == UNKNOWN:
+        await asyncio.sleep(LOOK_S)
+        return await _configs(admin, name)
     if code:
         _refuse(f"the topic {name} cannot be described", code, words)
     return _Configs({entry[0]: entry[1] for entry in entries}, sum(_is_own(entry[3]) for entry in entries))
