@@ -59,26 +59,23 @@ class Engine(ABC):
         """Nothing goes wrong with it any more."""
 
 
-class Servers(Engine):
-    """NATS JetStream."""
+class _Keeping(Engine):
+    """An engine that keeps what is published, and is reached by a transport."""
 
     is_read = True
 
-    def __init__(self, world: World, name: str) -> None:
-        self.server = SimStreams(world.random(f"{name}streams"))
+    def __init__(self, server: SimStreams | SimBrokers) -> None:
+        self._server = server
 
     @property
     def stream(self) -> Sequence[Stored]:
-        return self.server.stream or []
+        return self._server.stream or []
 
     async def publish(self, backlog: Backlog, process: Process, runtime: SimRuntime) -> NoReturn:
         await Publisher(backlog, self.transport(process), runtime).run()
 
-    def transport(self, process: Process) -> StreamTransport:
-        return SimStreamTransport(self.server, process)
-
     def act(self, action: plan.Action) -> object:
-        server = self.server
+        server = self._server
         match action:
             case plan.StreamLoss("tail", count):
                 server.lose_tail(count)
@@ -101,59 +98,45 @@ class Servers(Engine):
         return None
 
     def mend(self) -> None:
-        self.server.away = self.server.silent = False
-        self.server.doubts = 0
+        self._server.away = self._server.silent = False
+        self._server.doubts = 0
 
 
-class Brokers(Engine):
+class Servers(_Keeping):
+    """NATS JetStream."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.server = SimStreams(world.random(f"{name}streams"))
+        super().__init__(self.server)
+
+    def transport(self, process: Process) -> StreamTransport:
+        return SimStreamTransport(self.server, process)
+
+
+class Brokers(_Keeping):
     """Kafka: a topic, through the transport of production."""
-
-    is_read = True
 
     def __init__(self, world: World, name: str, publisher: Supervisor) -> None:
         self._brokers = SimBrokers(world.random(f"{name}brokers"), world.loop.time)
+        super().__init__(self._brokers)
         self._publisher = publisher
         self._settings = StreamSettings(f"{name}topic".replace(" ", "-"), "tidelog")
-
-    @property
-    def stream(self) -> Sequence[Stored]:
-        return self._brokers.stream
-
-    async def publish(self, backlog: Backlog, process: Process, runtime: SimRuntime) -> NoReturn:
-        await Publisher(backlog, self.transport(process), runtime).run()
 
     def transport(self, process: Process) -> StreamTransport:
         return Kafka([ADDRESS], self._settings, clients=SimKafkaClients(self._brokers, process))
 
     def act(self, action: plan.Action) -> object:
-        brokers = self._brokers
+        undo = super().act(action)
         match action:
-            case plan.StreamLoss("tail", count):
-                brokers.lose_tail(count)
-            case plan.StreamLoss("forgotten"):
-                brokers.forget()
-            case plan.StreamLoss("copied"):
-                brokers.copy()
             case plan.StreamLoss("restored"):
-                brokers.restore()
                 self._publisher.may_be_fenced()  # they know of an earlier one
-            case plan.StreamLoss():
-                brokers.restart()
-            case plan.StreamDown():
-                brokers.away = True
-                return lambda: setattr(brokers, "away", False)
-            case plan.StreamSilence():
-                brokers.silent = True
-                return lambda: setattr(brokers, "silent", False)
-            case plan.StreamDoubt(times):
-                brokers.doubts += times
             case plan.StreamRepeats(times):
-                brokers.repeats += times
-        return None
+                self._brokers.repeats += times
+        return undo
 
     def mend(self) -> None:
-        self._brokers.away = self._brokers.silent = False
-        self._brokers.doubts = self._brokers.repeats = 0
+        super().mend()
+        self._brokers.repeats = 0
 
 
 class Receiver(Engine):
