@@ -122,11 +122,10 @@ def event_differences(
                 what = _difference(rows.get(block.number, []), there[table.name].get(block.number, []))
                 if not what:
                     continue
-                if table == tables_of(each.registered.contract).children:
+                children = there[table.name].get(block.number, [])
+                if children and table == tables_of(each.registered.contract).children:
                     everyone = [one.registered.contract for one in stored]
-                    what += _other_creation(
-                        each.registered.contract, everyone, there[table.name].get(block.number, []), block, births
-                    )
+                    what += _other_creation(each.registered.contract, everyone, children, block, births)
                 found.append((block.number, f"{table.name} {what}"))
     return found
 
@@ -141,7 +140,7 @@ def _other_creation(
     for creation in (each for creator in contracts for each in possible_creations(creator)):
         other = replace(contract, created_by=creation)
         creators = ancestors(other, contracts)
-        if not there or other == contract or contract in creators:
+        if other == contract or contract in creators:
             continue
         found = ContractEvents([other, *creators], births).of_blocks([block])
         rows = [row for table, row in found if table.name == children.name]

@@ -24,10 +24,10 @@ from tidelog.market.shards.claims import shard_source
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 
-__all__ = ["Damaged", "Remade", "Stint", "next_stint", "remade"]
+__all__ = ["Damaged", "Remade", "Remaking"]
 
 
-class Stint(Struct, frozen=True):
+class _Stint(Struct, frozen=True):
     """What one run of a shard's journal gave to the store."""
 
     run: int
@@ -42,7 +42,6 @@ class Remade(Struct, frozen=True):
 
     shards: dict[int, ProjectionState]
     symbols: dict[str, SymbolState]
-    stints: dict[int, list[Stint]]
 
 
 class Damaged(Exception):
@@ -53,34 +52,20 @@ class Damaged(Exception):
         self.number = number
 
 
-def next_stint(left: Mapping[int, Sequence[Stint]]) -> int | None:
+def _next_stint(left: Mapping[int, Sequence[_Stint]]) -> int | None:
     """The shard whose next stint is to be loaded: the one that began first. None: nothing is left."""
     heads = [(stints[0].since_us, number) for number, stints in left.items() if stints]
     return min(heads)[1] if heads else None
 
 
-async def remade(
-    again: Store,
-    runtime: Runtime,
-    name: str,
-    found: Recorded,
-    journals: Mapping[int, str],
-    sample_s: int,
-    *,
-    vfs: str | None = None,
-) -> Remade:
-    """Load into an empty store what `found` has loaded, and no more.
+class Remaking:
+    """Loads into an empty store what `found` has loaded, and no more.
 
     Args:
+        again: that store.
         journals: of the shards, by their numbers: each goes as far as the store does.
-
-    Raises:
-        Damaged: one of them cannot be read.
     """
-    return await _Remaking(again, runtime, name, found, journals, sample_s, vfs).run()
 
-
-class _Remaking:
     def __init__(
         self,
         again: Store,
@@ -89,7 +74,8 @@ class _Remaking:
         found: Recorded,
         journals: Mapping[int, str],
         sample_s: int,
-        vfs: str | None,
+        *,
+        vfs: str | None = None,
     ) -> None:
         self._again = again
         self._runtime = runtime
@@ -100,14 +86,12 @@ class _Remaking:
         self._vfs = vfs
         self._owners: dict[str, int] = {}
         self._idle: dict[str, SymbolState] = {}
-        self._left: dict[int, list[Stint]] = {}
+        self._left: dict[int, list[_Stint]] = {}
 
     async def run(self) -> Remade:
-        stints: dict[int, list[Stint]] = {}
-        for each in self._journals:
-            stints[each] = await self._stints(each)
-        self._left = {each: list(begun) for each, begun in stints.items()}
-        while (following := next_stint(self._left)) is not None:
+        """Load all of it. Damaged: a journal cannot be read."""
+        self._left = {number: await self._stints(number) for number in self._journals}
+        while (following := _next_stint(self._left)) is not None:
             await self._load(following, self._left[following].pop(0))
         for number in self._journals:
             await self._leave(number, self._wanted_next(number))
@@ -117,9 +101,9 @@ class _Remaking:
         symbols = dict(self._idle)
         for state in shards.values():
             symbols |= state.symbols
-        return Remade(shards, symbols, stints)
+        return Remade(shards, symbols)
 
-    async def _stints(self, number: int) -> list[Stint]:
+    async def _stints(self, number: int) -> list[_Stint]:
         last, path = self._found.shards[number].id, self._journals[number]
         whole = min(last, self._found.undivided if number == 1 else NOTHING)
         worker = self._runtime.worker("journal-reader")
@@ -129,14 +113,14 @@ class _Remaking:
             raise Damaged(number, str(error)) from error
         finally:
             await worker.close()
-        begun = [Stint(whole.run, 0, whole, None, enters=True)] if whole > NOTHING else []
+        begun = [_Stint(whole.run, 0, whole, None, enters=True)] if whole > NOTHING else []
         return begun + [
-            Stint(each.run, each.since_us, min(each.last, last), each.wanted, each.enters)
+            _Stint(each.run, each.since_us, min(each.last, last), each.wanted, each.enters)
             for each in runs
             if each.run <= last.run and (each.run, 0) < last and whole < last
         ]
 
-    async def _load(self, number: int, stint: Stint) -> None:
+    async def _load(self, number: int, stint: _Stint) -> None:
         owned: OwnedShard | None = None
         if stint.wanted is not None:
             if stint.enters:

@@ -20,7 +20,7 @@ from tidelog.market.load.loader import SAMPLE_S, Loader, Options, require_journa
 from tidelog.market.load.recorded import Recorded, connection_of, recorded, source_of, state_of
 from tidelog.market.maintenance.audit import audit, may_be_gone, rows_of
 from tidelog.market.maintenance.journals import Located, located
-from tidelog.market.maintenance.remaking import Damaged, remade
+from tidelog.market.maintenance.remaking import Damaged, Remaking
 from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.projection import CONNECTION
 from tidelog.market.projection.state import ProjectionState, encode_state
@@ -161,8 +161,8 @@ async def verify_market(
         if left > 0 and report.journals is not None:
             report.findings += report.journals.wrong[:left]
             await _hold_shards(report, snapshot, runtime, name, found, sample_s, findings_max)
-        elif left > 0 and (journals or usual is not None):
-            await _hold(report, snapshot, runtime, name, found, [*journals, usual or ""][0], sample_s, findings_max)
+        elif left > 0 and (journal := journals[0] if journals else usual) is not None:
+            await _hold(report, snapshot, runtime, name, found, journal, sample_s, findings_max)
     return report
 
 
@@ -281,7 +281,7 @@ async def shards_again(
         Damaged: one of the journals cannot be read.
     """
     source = source_of(name)
-    made = await remade(again, runtime, name, found, journals.paths, sample_s, vfs=vfs)
+    made = await Remaking(again, runtime, name, found, journals.paths, sample_s, vfs=vfs).run()
     reach = _reach(found, journals)
     async with again.snapshot() as snapshot:
         compared = differences(stored, snapshot, source, found.state, reach, expired=expired, sample_s=sample_s)
