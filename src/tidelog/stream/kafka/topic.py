@@ -110,11 +110,12 @@ async def _set(admin: Any, settings: StreamSettings) -> None:
 async def _configs(admin: Any, name: str) -> _Configs:
     from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    ((code, words, _, _, entries),) = answer.resources
-    if code == UNKNOWN:
+    resource = ConfigResource(ConfigResourceType.TOPIC, name)
+    (answer,) = await admin.describe_configs([resource])
+    while answer.resources[0][0] == UNKNOWN:  # as above: it may be another broker that is asked
         await asyncio.sleep(LOOK_S)
-        return await _configs(admin, name)
+        (answer,) = await admin.describe_configs([resource])
+    ((code, words, _, _, entries),) = answer.resources
     if code:
         _refuse(f"the topic {name} cannot be described", code, words)
     return _Configs({entry[0]: entry[1] for entry in entries}, sum(_is_own(entry[3]) for entry in entries))
