@@ -87,33 +87,41 @@ def processor_s(processes: Sequence[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
+@contextmanager
+def recording(url: str, journal: Path, shards: int = 1, *more: str) -> Iterator[psutil.Process]:
+    """A program that records all symbols; each of its journals has its first frames."""
+    command = [
+        sys.executable, "-m", "tidelog", "market", "record", "--symbols", ",".join(SYMBOLS), "--channels", "book",
+        "--url", url, "--journal", str(journal), "--log-level", "error", "--progress", "none", *more,
+    ]  # fmt: skip
+    program = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        limit_s = time.monotonic() + BEGIN_S
+        while not (counts := journaled(journal, shards)) or min(counts) < FIRST_FRAMES:
+            assert time.monotonic() < limit_s, "no frames came"
+            time.sleep(0.05)
+        yield psutil.Process(program.pid)
+    finally:
+        program.terminate()
+        program.wait()
+
+
+def taken(journal: Path, working: Sequence[psutil.Process], seconds: float, shards: int = 1) -> tuple[float, float]:
+    """Frames a second that come into the journals, and microseconds of processor time a frame."""
+    began_s, before, used_s = time.monotonic(), sum(journaled(journal, shards)), processor_s(working)
+    time.sleep(seconds)
+    frames, used_s = sum(journaled(journal, shards)) - before, processor_s(working) - used_s
+    return frames / (time.monotonic() - began_s), used_s / frames * 1e6
+
+
 def measure(url: str, shards: int, seconds: float) -> tuple[float, float]:
-    """Frames a second, and microseconds of processor time a frame."""
+    """See `taken`."""
     lists = ";".join(",".join(SYMBOLS[number::shards]) for number in range(shards))
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "m.journal"
-        command = [
-            sys.executable, "-m", "tidelog", "market", "record", "--symbols", ",".join(SYMBOLS), "--channels", "book",
-            "--url", url, "--journal", str(journal), "--log-level", "error", "--progress", "none",
-        ]  # fmt: skip
-        if shards > 1:
-            command += ["--shard-symbols", lists]
-        recording = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            limit_s = time.monotonic() + BEGIN_S
-            while not (counts := journaled(journal, shards)) or min(counts) < FIRST_FRAMES:
-                assert time.monotonic() < limit_s, "no frames came"
-                time.sleep(0.05)
-            parent = psutil.Process(recording.pid)
-            working = parent.children() if shards > 1 else [parent]
-            began_s, before, used_s = time.monotonic(), sum(journaled(journal, shards)), processor_s(working)
-            time.sleep(seconds)
-            frames = sum(journaled(journal, shards)) - before
-            wall_s, used_s = time.monotonic() - began_s, processor_s(working) - used_s
-        finally:
-            recording.terminate()
-            recording.wait()
-    return frames / wall_s, used_s / frames * 1e6
+        divided = ["--shard-symbols", lists] if shards > 1 else []
+        with recording(url, journal, shards, *divided) as parent:
+            return taken(journal, parent.children() if shards > 1 else [parent], seconds, shards)
 
 
 def main(seconds: float) -> None:

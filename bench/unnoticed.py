@@ -28,14 +28,13 @@ from tests.nats_server import free_port
 
 from bench.beside import measured
 from bench.chain import node
-from bench.shards import SYMBOLS, exchange, journaled, processor_s
+from bench.shards import exchange, recording, taken
 
 STATES = ("without", "there", "away", "slow", "full")
 ROUNDS = 3
 BLOCKS = 3_000  # of two transactions
 FRAMES_PER_S = 5_000
 RECORD_S = 5.0
-FIRST_FRAMES = 1_000  # before anything is measured
 BEGIN_S = 120.0
 SLOW_S = 0.2
 CHAIN_ID = 1337  # of simulated nodes
@@ -142,26 +141,11 @@ def synced(url: str, state: str) -> Run:
 def recorded(url: str, state: str) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "m.journal"
-        command = [
-            sys.executable, "-m", "tidelog", "market", "record", "--symbols", ",".join(SYMBOLS), "--channels", "book",
-            "--url", url, "--journal", str(journal), "--log-level", "error", "--progress", "none",
-        ]  # fmt: skip
-        recording = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            until_s = time.monotonic() + BEGIN_S
-            while not (counts := journaled(journal, 1)) or min(counts) < FIRST_FRAMES:
-                assert time.monotonic() < until_s, "no frames came"
-                time.sleep(0.05)
-            with publisher(state, "--journal", str(journal), "--recording", "bench") as behind:
-                working = [psutil.Process(recording.pid)]
-                began_s, before, used_s = time.monotonic(), sum(journaled(journal, 1)), processor_s(working)
-                time.sleep(RECORD_S)
-                frames, used_s = sum(journaled(journal, 1)) - before, processor_s(working) - used_s
-                wall_s = time.monotonic() - began_s
-                return Run(frames / wall_s, used_s / frames * 1e6, behind())
-        finally:
-            recording.terminate()
-            recording.wait()
+        with (
+            recording(url, journal) as program,
+            publisher(state, "--journal", str(journal), "--recording", "bench") as behind,
+        ):
+            return Run(*taken(journal, [program], RECORD_S), behind())
 
 
 def compared(what: str, unit: str, rounds: int, one: Callable[[str], Run]) -> None:
