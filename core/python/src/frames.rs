@@ -161,8 +161,9 @@ impl Frames {
     /// Returns:
     ///     How many were taken; packed as a journal has them, and their bytes as `room` counts them; how many are updates,
     ///     snapshots, heartbeats, and frames of trades and tickers; their events; the places of books that were proven
-    ///     after they were doubted; the place of a book whose session has to see the last frame, and its checksum; of what is followed each place, and the last id of trades that
-    ///     are followed by it; the encoding; and what a panic at the next frame says.
+    ///     after they were doubted; the place of a book whose session has to see the last frame, and its checksum; of
+    ///     what is followed each place, and the last id of trades that are followed by it; the encoding; and what a panic
+    ///     at the next frame says.
     #[pyo3(signature = (books, frames, *, begin, frames_max, at_us, run, first, room, record_bytes, encode))]
     #[allow(clippy::too_many_arguments)]
     fn take<'py>(

@@ -46,9 +46,7 @@ class SimBrokers:
         self.away = False
         self.silent = False  # to readers, while it lasts
         self.starts = 0  # what is under way when they start again is not answered
-        self.doubts = (
-            0  # requests of publishers that are not answered from now on, whether they were carried out or not
-        )
+        self.doubts = 0  # requests of publishers that are not answered from now on, carried out or not
         self.repeats = 0  # reads that are given once more what was given before
         self._now = now
         self._rng = rng
