@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ANVIL := .anvil/.installed
-KAFKA := .kafka/.installed
+# empty: without a broker
+KAFKA ?= .kafka/.installed
 CORE := $(VENV)/.core
 CORE_SOURCE := $(shell find core \( -name target -o -name fuzz \) -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
 WORKERS ?= 2
