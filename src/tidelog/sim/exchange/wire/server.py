@@ -213,17 +213,23 @@ class _Connection:
                     return
                 encoded = framing.encode_message(delivery.frame.data, delivery.manner)
                 if delivery.manner is Manner.TRICKLE:
-                    writer.write(b"".join(parts))
+                    self._write(b"".join(parts))
                     parts = []
                     await self._trickle(encoded)
                 else:
                     parts.append(encoded)
-            writer.write(b"".join(parts))
+            self._write(b"".join(parts))
             await writer.drain()
             await self._play()
 
+    def _write(self, data: bytes) -> None:
+        """OSError: the client has gone. Of this asyncio's loop says so at the next drain, uvloop by a RuntimeError."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._writer.write(data)
+
     async def _end(self, code: int, before: bytes) -> None:
-        self._writer.write(before if code == ABNORMAL else before + framing.encode_close(code))
+        self._write(before if code == ABNORMAL else before + framing.encode_close(code))
         with contextlib.suppress(OSError):
             await self._writer.drain()
         if code == ABNORMAL:
@@ -232,7 +238,7 @@ class _Connection:
     async def _trickle(self, encoded: bytes) -> None:
         size = -(-len(encoded) // TRICKLE_PIECES_MAX)
         for at in range(0, len(encoded), size):
-            self._writer.write(encoded[at : at + size])
+            self._write(encoded[at : at + size])
             await self._writer.drain()
             await self._server.runtime.sleep(TRICKLE_S)
 
@@ -250,7 +256,7 @@ class _Connection:
         begun, sent = runtime.monotonic(), 0
         for number in range(recording.rounds):
             for count, chunk in chunks:  # one by one: they may be made when they are asked for, with the time of then
-                writer.write(recording.in_round(chunk, number))
+                self._write(recording.in_round(chunk, number))
                 await writer.drain()
                 sent += count
                 if recording.per_second is not None:
