@@ -69,7 +69,14 @@ class Slow:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
         await asyncio.gather(_late(reader, server_writer), _late(server_reader, writer))
 
+    async def _end(self) -> None:
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
     def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
