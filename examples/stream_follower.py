@@ -19,8 +19,8 @@ from tidelog import TidelogError
 from tidelog.stream import Change, Gap, Reset, changes
 
 
-async def follow(followed: Followed, server: str, chain: int) -> None:
-    async for item in changes(server, chain=chain, after=followed.place):
+async def follow(followed: Followed, servers: list[str], chain: int) -> None:
+    async for item in changes(servers, chain=chain, after=followed.place):
         match item:
             case Change():
                 followed.take([structs.asdict(item)], item.place)
@@ -33,12 +33,12 @@ async def follow(followed: Followed, server: str, chain: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Keep the canonical blocks of a chain in a SQLite file.")
-    parser.add_argument("--server", default="nats://127.0.0.1:4222", help="the server of the stream")
+    parser.add_argument("--server", action="append", help="a server of the stream; give it again for each of a cluster")
     parser.add_argument("--chain", type=int, required=True, help="the chain id")
     parser.add_argument("--db", default="followed.db", help="the file; it is made if there is none")
     options = parser.parse_args()
     try:
-        asyncio.run(follow(Followed(options.db), options.server, options.chain))
+        asyncio.run(follow(Followed(options.db), options.server or ["nats://127.0.0.1:4222"], options.chain))
     except TidelogError as error:
         say(str(error))
         return error.exit_code

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -83,12 +83,18 @@ class Running:
     """
 
     def __init__(
-        self, *arguments: str, log: Path, env: Mapping[str, str] | None = None, stdout: int = subprocess.DEVNULL
+        self,
+        *arguments: str,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        stdout: int = subprocess.DEVNULL,
+        prefix: Sequence[str] = (),
     ) -> None:
+        """`prefix`: a command that runs ours, on another host for instance, and becomes it."""
         self._log = log
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tidelog", *arguments],
+                [*prefix, sys.executable, "-m", "tidelog", *arguments],
                 env=environment(env),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,

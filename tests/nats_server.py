@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.hosts import Host
 from tests.server_process import ServerProcess
 
 __all__ = ["NatsServer", "program", "running", "running_cluster"]
@@ -44,30 +45,43 @@ class NatsServer(ServerProcess):
     start_timeout_s, poll_s = START_TIMEOUT_S, POLL_S
 
     def __init__(
-        self, program: Path, folder: Path, *, config: str = "", limits: str = "", name: str = "one", synced: bool = True
+        self,
+        program: Path,
+        folder: Path,
+        *,
+        config: str = "",
+        limits: str = "",
+        name: str = "one",
+        synced: bool = True,
+        host: Host | None = None,
     ) -> None:
-        """`limits` are of what it may store."""
+        """`limits` are of what it may store. `host`: where it runs; None: here."""
         super().__init__(folder / "streams", folder / "log")
         self.port = free_port()
+        self._address = "127.0.0.1" if host is None else host.address
+        self._prefix = () if host is None else host.prefix
         self._program = program
         self._config = folder / "server.conf"
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
-            f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\n'
+            f'server_name: {name}\nlisten: "{self._address}:{self.port}"\n'
             f'jetstream {{ store_dir: "{self.folder}"{", sync_interval: always" if synced else ""}'
             f"{limits and ', '}{limits} }}\n{config}\n"
         )
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._address}:{self.port}"
 
     def _command(self) -> Sequence[str | Path]:
-        return [self._program, "-c", self._config]
+        return [*self._prefix, self._program, "-c", self._config]
 
     def _answers(self) -> bool:
         """Whether it greets, which it does once it has read its streams."""
-        with suppress(OSError, ValueError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with (
+            suppress(OSError, ValueError),
+            socket.create_connection((self._address, self.port), timeout=5) as connection,
+        ):
             line = connection.makefile("rb").readline()
             return bool(json.loads(line.removeprefix(b"INFO "))["jetstream"])
         return False
@@ -86,16 +100,18 @@ def running(program: Path, *, config: str = "", limits: str = "", synced: bool =
 
 
 @contextmanager
-def running_cluster(program: Path, count: int = 3) -> Iterator[Sequence[NatsServer]]:
-    """Servers of one cluster, up and with a leader, gone afterwards."""
+def running_cluster(program: Path, hosts: Sequence[Host | None] = (None,) * 3) -> Iterator[Sequence[NatsServer]]:
+    """Servers of one cluster, one a host, up and with a leader, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="tidelog-nats-") as folder:
-        ports = [free_port() for _ in range(count)]
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        places = [f"{'127.0.0.1' if host is None else host.address}:{free_port()}" for host in hosts]
+        routes = ", ".join(f'"nats://{place}"' for place in places)
         servers = []
         try:
-            for index, port in enumerate(ports):
-                config = f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}'
-                servers.append(NatsServer(program, Path(folder) / f"n{index}", config=config, name=f"n{index}"))
+            for index, (host, place) in enumerate(zip(hosts, places, strict=True)):
+                config = f'cluster {{ name: c, listen: "{place}", routes: [{routes}] }}'
+                servers.append(
+                    NatsServer(program, Path(folder) / f"n{index}", config=config, name=f"n{index}", host=host)
+                )
             for server in servers:
                 server.start()
             yield servers

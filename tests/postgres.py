@@ -93,8 +93,12 @@ class PostgresServer:
         in_memory: bool = False,
         standby_of: "PostgresServer | None" = None,
         kept: Path | None = None,
+        also_at: str | None = None,
     ) -> None:
-        """`kept` is a folder that outlives the server, with what an earlier one left there; None: one of its own."""
+        """`kept` is a folder that outlives the server, with what an earlier one left there; None: one of its own.
+
+        `also_at`: another address of this machine at which it listens, to everybody who reaches that.
+        """
         self._programs = programs
         self._kept = kept is not None
         self._folder = Path(tempfile.mkdtemp(prefix="tidelog-pg-")) if kept is None else kept.absolute()
@@ -102,6 +106,7 @@ class PostgresServer:
         self._data = self._folder / "data"
         self._log = self._folder / "log"
         self._numbers = itertools.count(1)  # of the databases
+        self._addresses = "127.0.0.1" if also_at is None else f"127.0.0.1,{also_at}"
         self.port = reserved_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._as_user = _nobody()
@@ -113,6 +118,9 @@ class PostgresServer:
             self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         else:  # a copy of its files, and where to get what follows
             self._run("pg_basebackup", "-D", self._data, "-R", "-c", "fast", "--no-sync", *standby_of._login)
+        if also_at is not None:
+            with (self._data / "pg_hba.conf").open("a") as file:
+                file.write("host all all samenet trust\n")
 
     @property
     def _login(self) -> tuple[str, ...]:
@@ -166,7 +174,7 @@ class PostgresServer:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(self._programs / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port)),
+                    *(self._programs / "postgres", "-D", self._data, "-h", self._addresses, "-p", str(self.port)),
                     *("-k", self._folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -222,10 +230,10 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(programs: Path, *, kept: Path | None = None) -> Iterator[PostgresServer]:
+def running(programs: Path, *, kept: Path | None = None, also_at: str | None = None) -> Iterator[PostgresServer]:
     """A server that is up, and is gone afterwards, but for the folder that it is to keep."""
     with _reachable(programs) as found:
-        server = PostgresServer(found, kept=kept)
+        server = PostgresServer(found, kept=kept, also_at=also_at)
         try:
             server.start()
             yield server

@@ -39,7 +39,9 @@ class Manner(Enum):
 class Proxy:
     """`with Proxy() as proxy:` a connection to the address that `proxy.route(url)` gives goes on to that of the URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        """`address`: one of this machine's, at which it listens."""
+        self._address = address
         self.manner = Manner.SOUND
         self.shown: Counter[Manner] = Counter()
         self.port = 0
@@ -48,6 +50,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._clients: list[asyncio.WriteTransport] = []
 
     def __enter__(self) -> "Proxy":
         self._thread.start()
@@ -70,13 +73,13 @@ class Proxy:
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
-        return parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+        return parts._replace(netloc=f"{self._address}:{self.port}").geturl()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS_S)
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, self._address, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
@@ -85,11 +88,14 @@ class Proxy:
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        for client in self._clients:  # one that is cut off takes nothing more, and would never be closed
+            client.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self._clients.append(writer.transport)
         try:
             if self.manner is Manner.REFUSE:
                 self.shown[Manner.REFUSE] += 1

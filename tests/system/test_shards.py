@@ -9,7 +9,7 @@ import random
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -51,8 +51,10 @@ LISTS = (  # of symbols: those of one shard after the other
 class Market:
     """One recording of one exchange, in one folder."""
 
-    def __init__(self, url: str, folder: Path, served: Exchange) -> None:
+    def __init__(self, url: str, folder: Path, served: Exchange, *, exchange: str | None = None) -> None:
+        """`exchange`: its address for who records; None: its own."""
         self.url = url
+        self._exchange = exchange or served.url
         self.folder = folder
         self.journal = folder / "m.journal"
         self.served = served
@@ -62,12 +64,12 @@ class Market:
     def command(self, *options: str) -> tuple[str, ...]:
         symbols = ",".join(SYMBOLS)
         return (
-            "market", "record", "--symbols", symbols, "--url", self.served.url,
+            "market", "record", "--symbols", symbols, "--url", self._exchange,
             "--journal", str(self.journal), "--db", self.url, *options,
         )  # fmt: skip
 
-    def running(self, *options: str) -> Running:
-        return Running(*self.command(*options), log=self.log)
+    def running(self, *options: str, log: Path | None = None, prefix: Sequence[str] = ()) -> Running:
+        return Running(*self.command(*options), log=log or self.log, prefix=prefix)
 
     @property
     def journals(self) -> list[Path]:

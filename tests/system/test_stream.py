@@ -57,14 +57,16 @@ def until(condition: Callable[[], bool], what: str) -> None:
 class StreamFollower(Follower):
     """The example that reads a stream."""
 
-    def __init__(self, nats: str, path: Path, log: Path) -> None:
-        super().__init__(nats, path, log)
-        self._command = [sys.executable, str(EXAMPLE), "--server", nats, "--chain", str(CHAIN_ID), "--db", str(path)]
+    def __init__(self, servers: Sequence[str], path: Path, log: Path) -> None:
+        super().__init__(servers[0], path, log)
+        where = [word for server in servers for word in ("--server", server)]
+        self._command = [sys.executable, str(EXAMPLE), *where, "--chain", str(CHAIN_ID), "--db", str(path)]
 
 
-def flags(server: str) -> tuple[str, str]:
+def flags(servers: Sequence[str]) -> tuple[str, ...]:
     """Of commands, that say where the stream is."""
-    return ("--kafka", server.removeprefix(SCHEME)) if server.startswith(SCHEME) else ("--nats", server)
+    name = "--kafka" if servers[0].startswith(SCHEME) else "--nats"
+    return tuple([word for server in servers for word in (name, server.removeprefix(SCHEME))])
 
 
 def times_away(log: Path, source: str) -> int:
@@ -73,17 +75,17 @@ def times_away(log: Path, source: str) -> int:
 
 
 class Story:
-    """A node, a sync, a publisher, a NATS server or a Kafka broker, and a follower."""
+    """A node, a sync, a publisher, a NATS server (or several of one cluster) or a Kafka broker, and a follower."""
 
-    def __init__(self, folder: Path, node: Simulated, nats: str, *options: str) -> None:
+    def __init__(self, folder: Path, node: Simulated, servers: Sequence[str], *options: str) -> None:
         self.node = node
         self.path = folder / "chain.db"
         self.db = f"sqlite:///{self.path}"
         self.log = folder / "log"
-        self.follower = StreamFollower(nats, folder / "followed.db", folder / "follower.log")
+        self.follower = StreamFollower(servers, folder / "followed.db", folder / "follower.log")
         self._commands = {
             "sync": ("chain", "sync", "--rpc", node.url, "--db", self.db, "--follow", "--poll", "0.02"),
-            "publisher": ("stream", "run", *flags(nats), "--db", self.db, "--chain-id", str(CHAIN_ID), *options),
+            "publisher": ("stream", "run", *flags(servers), "--db", self.db, "--chain-id", str(CHAIN_ID), *options),
         }
         self.running: dict[str, Running] = {}
 
@@ -150,9 +152,9 @@ class Story:
 
 
 @contextmanager
-def told(folder: Path, nats: str, *options: str, seed: int = 0) -> Iterator[Story]:
+def told(folder: Path, nats: str | Sequence[str], *options: str, seed: int = 0) -> Iterator[Story]:
     with Simulated(BlockTree(seed=seed, blocks=60)) as node:
-        story = Story(folder, node, nats, *options)
+        story = Story(folder, node, [nats] if isinstance(nats, str) else nats, *options)
         try:
             story.begin()
             yield story
@@ -386,8 +388,7 @@ def test_a_cluster_loses_one_server_then_two_and_has_all_again(
     tmp_path: Path, nats_cluster: Sequence[NatsServer]
 ) -> None:
     servers, urls = nats_cluster, [server.url for server in nats_cluster]
-    options = ("--replicas", "3", *(word for url in urls[1:] for word in ("--nats", url)))
-    with told(tmp_path, urls[0], *options) as story:
+    with told(tmp_path, urls, "--replicas", "3") as story:
         story.moves("the beginning")
         servers[2].kill()
         story.moves("one of three servers is away")

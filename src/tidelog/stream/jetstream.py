@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -35,6 +36,7 @@ WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, 
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
 FOREVER = 0
+PORT = 4222  # of a server whose address names none
 
 
 class NatsLimits(Struct, frozen=True):
@@ -67,6 +69,7 @@ class JetStream:
         self._servers = [EndpointUrl(server, schemes=SCHEMES) for server in servers]
         if not self._servers:
             raise ConfigError("no NATS server is given")
+        self._connected: EndpointUrl | None = None  # the one that it talks to, or talked to last
         self._settings = settings
         self._login = login or Login()
         self._limits = limits
@@ -78,8 +81,8 @@ class JetStream:
 
     @property
     def server(self) -> str:
-        """The first server, without secrets."""
-        return self._servers[0].name
+        """The server that it talks to, or talked to last; before that all of them. Without secrets."""
+        return ", ".join(server.name for server in self._servers) if self._connected is None else self._connected.name
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator["JetStreamSession"]:
@@ -98,7 +101,7 @@ class JetStream:
         from nats.errors import Error
 
         options = options_of(self._login) | {"connect_timeout": self._limits.connect_s}
-        client = Client()
+        client, self._connected = Client(), None
         try:
             await client.connect(
                 [server.reveal() for server in self._servers],
@@ -113,7 +116,18 @@ class JetStream:
             if not isinstance(error, OSError | Error):
                 refuse_seed(self._login, error)
             raise
+        self._connected = self._named(client)
         return client
+
+    def _named(self, client: "Client") -> EndpointUrl:
+        """Which of the servers the library has chosen, by chance."""
+        url = client.connected_url
+        assert url is not None
+        return next(
+            server
+            for server in self._servers
+            if (parts := urlsplit(server.reveal())).hostname == url.hostname and (parts.port or PORT) == url.port
+        )
 
     @contextmanager
     def translated(self) -> Iterator[None]:

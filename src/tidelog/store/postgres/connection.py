@@ -8,6 +8,7 @@ settings are made at the begin of each one, statements have no names, and every 
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +28,10 @@ CONNECT_TIMEOUT_S = 5.0  # a server far away takes one; a client that waits 10 s
 CALL_TIMEOUT_S = 330.0  # past the server's own limit for a statement: only a vanished server takes longer
 UNWIND_TIMEOUT_S = 1.0  # for a call that is cancelled because its connection died
 
+# A peer whose host vanished says nothing more. Each side notices by itself, before whoever waits for a lock gives up.
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
+SILENT_S = KEEPALIVE_IDLE_S + KEEPALIVE_COUNT * KEEPALIVE_INTERVAL_S  # also where something is on its way: see tcp(7)
+
 # Settings for the server at connect. The limits let it drop what we can no longer ask it to drop.
 SESSION = {
     "application_name": "tidelog",
@@ -34,14 +39,15 @@ SESSION = {
     "statement_timeout": "300s",  # a statement writes at most 8 MB, or deletes one reorg
     "lock_timeout": "30s",  # a row lock is taken for one commit; partitions and migrations take a second
     "idle_in_transaction_session_timeout": "120s",  # we never think for long within a transaction
-    "tcp_keepalives_idle": "10",  # a client that vanished loses its locks within half a minute
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "4",
+    "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),
+    "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL_S),
+    "tcp_keepalives_count": str(KEEPALIVE_COUNT),
+    "tcp_user_timeout": f"{SILENT_S}s",
     "jit": "off",  # queries here are short ranges of an index: compiling them takes longer
 }
 
 
-_OF_THE_SOCKET = "tcp_keepalives_"  # behind a pooler that is its own
+_OF_THE_SOCKET = "tcp_"  # behind a pooler that is its own
 
 
 class Lost(Busy):
@@ -250,6 +256,27 @@ class Link:
                 await self.connection.close(timeout=UNWIND_TIMEOUT_S)
 
 
+class _Connection(asyncpg.Connection):
+    """One that ends when the server's host has been silent for `SILENT_S`: a call's own limit is far longer."""
+
+    __slots__ = ()
+
+    def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:
+        super().__init__(protocol, transport, *rest)
+        made: socket.socket | None = transport.get_extra_info("socket")
+        if made is None or made.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+            ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+            ("TCP_USER_TIMEOUT", SILENT_S * 1_000),
+        ):
+            if (option := getattr(socket, name, None)) is not None:  # not every system has each
+                made.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 async def connect(address: Address, settings: Mapping[str, str] | None = None) -> Link:
     """Open a connection: the only place that does. `settings` override the address's, and those SESSION's."""
     session = {**SESSION, **address.settings, **(settings or {})}
@@ -261,6 +288,7 @@ async def connect(address: Address, settings: Mapping[str, str] | None = None) -
             connection = await asyncpg.connect(
                 address.dsn,
                 timeout=CONNECT_TIMEOUT_S,
+                connection_class=_Connection,
                 statement_cache_size=0,
                 server_settings={"application_name": session["application_name"]},
             )
@@ -291,7 +319,9 @@ async def _direct(address: Address, session: Mapping[str, str]) -> "asyncpg.Conn
     process which answers.
     """
     try:
-        connection = await asyncpg.connect(address.dsn, timeout=CONNECT_TIMEOUT_S, server_settings=dict(session))
+        connection = await asyncpg.connect(
+            address.dsn, timeout=CONNECT_TIMEOUT_S, connection_class=_Connection, server_settings=dict(session)
+        )
     except (asyncpg.ProtocolViolationError, asyncpg.FeatureNotSupportedError):
         return None  # if it was for anything else, the connection without settings says so
     try:
