@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from tests.patience import HANGS_S
 from tests.stream.test_chain_messages import CHAIN, PAYLOAD_MAX, change_row
 from tests.stream.test_following import published
 from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Place, Verdict, WentBack
+from tidelog.errors import Busy, Unreachable
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.backlog import Page
 from tidelog.stream.chain.messages import reset_message
 from tidelog.stream.envelope import part_of
 from tidelog.stream.port import Ends, Message, Stored
 from tidelog.stream.publisher import Publisher, PublisherLimits
-from tidelog.telemetry import StreamFigures
+from tidelog.telemetry import StreamFigures, StreamMetrics
 
 MESSAGES = published(40)
 PLACES = [BEGIN]
@@ -32,6 +34,8 @@ class Pages:
     def __init__(self, size: int, went_back: int | None = None, empty: int = 0) -> None:
         self.size, self.went_back, self.empty = size, went_back, empty
         self.asked = 0
+        self.looked = 0
+        self.figures = StreamFigures()
         self.times = 2  # that it says so: behind a page that comes before, and when it is asked again
 
     async def next(self, place: Place, payload_max: int) -> Page:
@@ -47,6 +51,12 @@ class Pages:
             messages = [reset_message(CHAIN, place, PLACES[place.seq - 1]), *MESSAGES[place.seq - 1 : place.seq]]
             end = place
         return Page(verdict, end, messages, more=bool(messages), until_us=end.seq * 1_000)
+
+    async def look(self) -> None:
+        self.looked += 1
+        if self.looked % 2 == 0:
+            raise Busy("it is away too, now and then")
+        self.figures.note_stored(seq=100 + self.looked, at_us=self.looked * 1_000_000)
 
     async def close(self) -> None: ...
 
@@ -134,3 +144,45 @@ async def test_pages_that_say_nothing_are_passed_by_in_bounds() -> None:
     await play(pages, server, PublisherLimits(flight_pages=4, check_s=0.0), 40, figures)
     assert 0 in server.looks[1:], "the stream was looked at between"
     assert sum(server.flights) == 40
+
+
+class Away(Server):
+    """A server that cannot be reached."""
+
+    def connect(self) -> Any:
+        raise Unreachable("nobody is there")
+
+
+@pytest.mark.parametrize(("known", "lag"), [(False, 4), (True, 55)], ids=["not known what it has", "known"])
+async def test_the_lag_grows_while_no_server_answers(known: bool, lag: int) -> None:
+    pages = Pages(3)
+    figures = pages.figures
+    if known:
+        figures.published_seq, figures.published_us = 50, 3_000_000
+    publisher = Publisher(pages, Away(), SystemRuntime(), metrics=figures, limits=PublisherLimits(look_s=0.01))
+    task = asyncio.create_task(publisher.run())
+    try:
+        async with asyncio.timeout(HANGS_S):
+            while figures.lag < lag:  # noqa: ASYNC110  # it looks at what the publisher says
+                await asyncio.sleep(0.005)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert figures.stored_seq is not None
+    assert figures.lag == figures.stored_seq - (50 if known else 101)
+    assert figures.lag_s == figures.stored_seq - 100 - (3 if known else 1)
+    assert figures.connected is False
+
+
+def test_readiness_says_that_the_server_is_away_and_how_far_behind_the_stream_is() -> None:
+    for recording, said in ((False, "the stream is 1001 changes behind"), (True, "the stream is 31 s behind")):
+        metrics = StreamMetrics(recording=recording)
+        figures = metrics.publisher()
+        figures.connected = True
+        figures.note_stored(seq=7, at_us=1)
+        assert metrics.readiness().ready, "what the stream has is not known yet"
+        figures.note_stored(seq=1_008, at_us=31_000_001)
+        (reason,) = metrics.readiness().reasons
+        assert reason.startswith(said)
+        figures.connected = False
+        assert metrics.readiness().reasons == ("the stream's server does not answer", reason)

@@ -7,7 +7,6 @@ import asyncio
 import json
 import random
 import signal
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ import pytest
 from tests.command import Running, tidelog
 from tests.patience import HANGS_S
 from tests.ports import reserved_port
+from tests.status import readiness
 from tests.system.disturbed import contents, judge_trades, named, records
 from tests.system.test_market_kill import Exchange
 from tidelog.batch import Row
@@ -222,18 +222,6 @@ def test_the_same_with_postgresql(postgres_url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3, 7))
 def test_divided_anew_dozens_of_times(url: str, tmp_path: Path, seed: int) -> None:
     disturbed(url, tmp_path, rounds=25, seed=seed)
-
-
-def readiness(port: int) -> tuple[int, list[str]]:
-    """What `/readyz` says: its code, and the reasons."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=HANGS_S) as answer:
-            return answer.status, json.loads(answer.read())["reasons"]
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())["reasons"]
-    except OSError:
-        return 0, []
 
 
 def test_one_endpoint_says_how_all_shards_are(sqlite_url: str, tmp_path: Path) -> None:

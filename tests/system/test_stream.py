@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -25,7 +26,9 @@ from tests.command import until as command_until
 from tests.kafka_broker import KafkaBroker
 from tests.nats_server import NatsServer
 from tests.patience import HANGS_S
+from tests.ports import reserved_port
 from tests.simulated import Simulated
+from tests.status import metric, readiness
 from tests.system.sql import opened, position
 from tidelog.errors import Unreachable
 from tidelog.sim.node.chain.tree import BlockTree
@@ -36,6 +39,7 @@ from tidelog.stream.jetstream import JetStream
 from tidelog.stream.kafka.login import SCHEME
 from tidelog.stream.kafka.transport import Kafka
 from tidelog.stream.port import Stored, StreamSettings
+from tidelog.telemetry.stream import BEHIND_CHANGES
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_follower.py"
 REORG_DEPTH_MAX = 20
@@ -352,6 +356,37 @@ def test_a_stream_whose_last_block_is_cut(tmp_path: Path, nats: NatsServer) -> N
         os.truncate(block, block.stat().st_size * 2 // 3)
         nats.start()
         story.moves("the last block was cut")
+        story.judge()
+        folds_to_the_table(nats.url, story.db)
+
+
+def test_the_lag_grows_while_the_server_is_away(tmp_path: Path, nats: NatsServer) -> None:
+    port = reserved_port()
+
+    def lag() -> float:
+        return metric(port, "tidelog_stream_lag_changes") or 0.0
+
+    with told(tmp_path, nats.url, "--status", f"127.0.0.1:{port}") as story:
+        story.moves("the beginning")
+        nats.kill()
+        story.node.do(partial(story.node.tree.extend, 2 * BEHIND_CHANGES))
+        until(lambda: lag() > BEHIND_CHANGES, "the lag to grow with the store")
+        code, (away, behind) = readiness(port)
+        assert (code, away) == (503, "the stream's server does not answer")
+        assert re.fullmatch(r"the stream is \d+ changes behind the store: 1000 may be missing", behind)
+        until(story.is_synced, "the sync, which does not notice")
+
+        story.kill9("publisher")
+        story.start("publisher")
+        until(lambda: (metric(port, "tidelog_stream_stored_seq") or 0) > 2 * BEHIND_CHANGES, "its first look")
+        assert lag() == 0, "what the stream has is not known yet"
+        story.node.do(partial(story.node.tree.extend, 10))
+        until(lambda: lag() == 10, "the lag to grow from there on")
+
+        nats.start()
+        story.moves("the server is back")
+        until(lambda: readiness(port) == (200, []), "its readiness")
+        assert lag() == 0
         story.judge()
         folds_to_the_table(nats.url, story.db)
 

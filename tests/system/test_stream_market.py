@@ -19,6 +19,8 @@ from tests.command import Running, environment, tidelog
 from tests.command import until as command_until
 from tests.nats_server import NatsServer
 from tests.patience import HANGS_S
+from tests.ports import reserved_port
+from tests.status import metric, readiness
 from tests.stream.market.folded import Folded
 from tests.system.disturbed import SYMBOLS, contents, named
 from tests.system.test_market_kill import NAME, Exchange, position
@@ -33,6 +35,7 @@ from tidelog.stream.market.telling import Teller
 EXAMPLE = Path(__file__).parents[2] / "examples" / "stream_trades.py"
 LIFE_S = 0.3  # of a process: what is tested is any moment
 GOES_ON = 200  # records that are journaled while the stream has no quorum
+GROWN_S = 5.0  # of a journal's records, that the stream lacks while its server is away
 BOOKS_EVERY = 25  # records of the stream
 
 pytestmark = pytest.mark.timeout(600)
@@ -253,6 +256,25 @@ def test_a_stream_that_is_lost_and_one_that_went_back_are_filled_again(tmp_path:
         shutil.copytree(tmp_path / "copy", nats.folder)
         nats.start()
         story.moves("an older copy was restored")
+        assert not story.judge().resets
+
+
+def test_the_lag_grows_while_the_server_is_away(tmp_path: Path, nats: NatsServer) -> None:
+    port = reserved_port()
+
+    def lag_s() -> float:
+        return metric(port, "tidelog_stream_lag_seconds") or 0.0
+
+    with told(tmp_path, nats.url, "--status", f"127.0.0.1:{port}") as story:
+        nats.kill()
+        until(lambda: lag_s() > GROWN_S, "the lag to grow with the journal")
+        assert "the stream's server does not answer" in readiness(port)[1]
+        story.kill9("publisher")
+        story.start("publisher")
+        until(lambda: 0 < lag_s() < GROWN_S, "the lag to grow from its first look on")
+        nats.start()
+        story.moves("the server is back")
+        until(lambda: readiness(port) == (200, []), "its readiness")
         assert not story.judge().resets
 
 

@@ -13,7 +13,9 @@ import pytest
 from tests.api.live.test_follower import CHAIN_ID
 from tests.command import Running, tidelog
 from tests.patience import HANGS_S
+from tests.ports import reserved_port
 from tests.simulated import Simulated
+from tests.status import metric, readiness
 from tests.system.sql import opened, position
 from tests.system.test_stream import REORG_DEPTH_MAX, until
 from tests.webhook_receiver import SECRET, Answer, Receiver, receiving
@@ -25,14 +27,14 @@ pytestmark = pytest.mark.timeout(600)
 class Story:
     """A node, a sync, a publisher and a receiver."""
 
-    def __init__(self, folder: Path, node: Simulated, receiver: Receiver) -> None:
+    def __init__(self, folder: Path, node: Simulated, receiver: Receiver, *options: str) -> None:
         self.node, self.receiver = node, receiver
         self.db, self.state, self.log = f"sqlite:///{folder}/chain.db", str(folder / "hook.state"), folder / "log"
         self._commands = {
             "sync": ("chain", "sync", "--rpc", node.url, "--db", self.db, "--follow", "--poll", "0.02"),
             "publisher": (
                 "stream", "run", "--db", self.db, "--chain-id", str(CHAIN_ID), "--webhook", receiver.url,
-                "--secret", SECRET, "--state", self.state,
+                "--secret", SECRET, "--state", self.state, *options,
             ),
         }  # fmt: skip
         self.running: dict[str, Running] = {}
@@ -63,9 +65,9 @@ class Story:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[Story]:
+def told(folder: Path, *options: str) -> Iterator[Story]:
     with receiving() as receiver, Simulated(BlockTree(seed=7, blocks=20)) as node:
-        story = Story(folder, node, receiver)
+        story = Story(folder, node, receiver, *options)
         try:
             assert tidelog("chain", "sync", "--rpc", node.url, "--db", story.db).code == 0
             story.start("sync")
@@ -103,6 +105,24 @@ def test_through_kills_each_change_is_posted_and_known_once(tmp_path: Path) -> N
 @pytest.mark.parametrize("seed", range(2, 4))
 def test_through_hundreds_of_kills_each_change_is_known_once(tmp_path: Path, seed: int) -> None:
     kill_in_turn(tmp_path, 200, seed)
+
+
+def test_the_lag_grows_while_the_receiver_is_away(tmp_path: Path) -> None:
+    port = reserved_port()
+
+    def lag() -> float | None:
+        return metric(port, "tidelog_stream_lag_changes")
+
+    with told(tmp_path, "--status", f"127.0.0.1:{port}") as story:
+        until(story.is_level, "the receiver to have all")
+        story.receiver.answer = lambda request: Answer(503)
+        for _ in range(2):
+            before = lag() or 0.0
+            story.node.do(partial(story.node.tree.extend, 10))
+            until(lambda before=before: (lag() or 0.0) >= before + 10, "the lag to grow with the store")  # type: ignore[misc]
+        assert readiness(port) == (503, ["the stream's server does not answer"])
+        story.receiver.answer = lambda request: Answer()
+        until(lambda: readiness(port) == (200, []) and lag() == 0, "the receiver to have all again")
 
 
 def test_what_is_refused_is_listed_and_sent_again(tmp_path: Path) -> None:

@@ -1,14 +1,20 @@
 """What is to be published, behind what a stream has: the publisher's other side."""
 
-from collections.abc import Sequence
-from typing import Protocol
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
 from tidelog.chain.forks.bookmarks import Place, Verdict
+from tidelog.errors import TidelogError
+from tidelog.runtime import Runtime
 from tidelog.stream.port import Message
 
-__all__ = ["Backlog", "Page"]
+__all__ = ["Backlog", "Page", "looked_at"]
+
+T = TypeVar("T")
 
 
 class Page(Struct, frozen=True):
@@ -52,4 +58,29 @@ class Backlog(Protocol):
         """
         ...
 
+    async def look(self) -> None:
+        """Look how far it is, for `last` and the metrics; no message is read. Raises what `next` does."""
+        ...
+
     async def close(self) -> None: ...
+
+
+async def looked_at(backlog: Backlog, runtime: Runtime, every_s: float, publishing: Awaitable[T]) -> T:
+    """What publishing a backlog comes to; how far that is, is looked at again and again meanwhile.
+
+    Whoever publishes may wait long for a server, and reads nothing then: the backlog grows, and so does the lag.
+    """
+    looking = asyncio.create_task(_look(backlog, runtime, every_s))
+    try:
+        return await publishing
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+
+async def _look(backlog: Backlog, runtime: Runtime, every_s: float) -> None:
+    while True:
+        with suppress(TidelogError):  # what hinders it is raised by `next`, to whoever wants messages
+            await backlog.look()
+        await runtime.sleep(every_s)

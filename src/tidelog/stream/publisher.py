@@ -14,7 +14,7 @@ from tidelog.backoff import delays
 from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Ahead, Place, WentBack, place_text
 from tidelog.errors import ConfigError, Rejected, Unreachable
 from tidelog.runtime import Runtime
-from tidelog.stream.backlog import Backlog, Page
+from tidelog.stream.backlog import Backlog, Page, looked_at
 from tidelog.stream.envelope import part_of
 from tidelog.stream.port import Message, Moved, Stored, StreamSession, StreamTransport
 from tidelog.telemetry import StreamFigures, logger
@@ -32,6 +32,7 @@ class PublisherLimits(Struct, frozen=True):
     flight_pages: int = 64  # of a backlog: most may say nothing, and the stream is looked at between
     poll_s: float = 0.2  # between looks at a backlog that has nothing further
     check_s: float = 5.0  # between looks at a stream to which nothing is published: it may have gone back
+    look_s: float = 2.0  # between looks how far a backlog is, whether or not a server takes it
 
 
 LIMITS = PublisherLimits()
@@ -74,6 +75,9 @@ class Publisher:
                 publisher has begun since, where the engine lets one alone publish.
             Corruption: it has a hole.
         """
+        await looked_at(self._backlog, self._runtime, self._limits.look_s, self._run())
+
+    async def _run(self) -> NoReturn:
         pauses = delays(self._runtime.random("stream"))
         while True:
             try:

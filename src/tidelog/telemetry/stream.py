@@ -19,21 +19,34 @@ class StreamFigures:
     def __init__(self) -> None:
         self.connected: bool | None = None  # to the server of the stream; None: not yet
         self.published_seq: int | None = None  # the last change that the stream has; None: not known yet
-        self.stored_seq = 0  # the last change that the store has
+        self.stored_seq: int | None = None  # the last change that the store has; None: not looked at yet
         self.stored_us: int | None = None  # the time of a recording's last record in the journal ...
         self.published_us: int | None = None  # ... and of the last one that was published
+        self._begun_seq = 0  # what was stored at the first look: the lag counts from there while nobody knows
+        self._begun_us = 0  # what the stream has, so that it is never said to be more than it is
         self.messages = 0  # published by this process
         self.put_aside: int | None = None  # messages that a receiver of webhooks does not take; None: there is none
 
+    def note_stored(self, *, seq: int | None = None, at_us: int | None = None) -> None:
+        """How far the store, or the journal, is: the number of its last change, or the time of its last record."""
+        if seq is not None:
+            self._begun_seq = seq if self.stored_seq is None else self._begun_seq
+            self.stored_seq = seq
+        if at_us is not None:
+            self._begun_us = at_us if self.stored_us is None else self._begun_us
+            self.stored_us = at_us
+
     @property
     def lag(self) -> int:
-        """Changes that are stored and not published."""
-        return max(0, self.stored_seq - (self.published_seq or 0))
+        """Changes that are stored and not published; at least, while it is not known what the stream has."""
+        published = self._begun_seq if self.published_seq is None else self.published_seq
+        return max(0, (self.stored_seq or 0) - published)
 
     @property
     def lag_s(self) -> float:
-        """How far the stream is behind the journal, by the times of records."""
-        return max(0, (self.stored_us or 0) - (self.published_us or 0)) / 1_000_000 if self.published_us else 0.0
+        """How far the stream is behind the journal, by the times of records; at least, as above."""
+        published_us = self._begun_us if self.published_us is None else self.published_us
+        return max(0, (self.stored_us or 0) - published_us) / 1_000_000
 
 
 class StreamMetrics(Collector):
@@ -78,7 +91,7 @@ class StreamMetrics(Collector):
         reasons = []
         if not self.connected:
             reasons.append("the stream's server does not answer")
-        elif self.recording:
+        if self.recording:
             if self.lag_s > BEHIND_S:
                 reasons.append(f"the stream is {self.lag_s:.0f} s behind the journal: {BEHIND_S:.0f} s may be missing")
         elif self.lag > behind_max:
@@ -94,7 +107,7 @@ class StreamMetrics(Collector):
             yield _gauge("tidelog_stream_lag_seconds", documentation, self.lag_s)
         else:
             published = max([each.published_seq or 0 for each in self._publishers], default=0)
-            stored = max([each.stored_seq for each in self._publishers], default=0)
+            stored = max([each.stored_seq or 0 for each in self._publishers], default=0)
             yield _gauge("tidelog_stream_published_seq", "The last change in the stream.", float(published))
             yield _gauge("tidelog_stream_stored_seq", "The last change in the store.", float(stored))
             yield _gauge("tidelog_stream_lag_changes", "Changes that are stored and not published.", float(self.lag))

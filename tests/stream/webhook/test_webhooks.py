@@ -43,10 +43,12 @@ class Changes:
         if seq > self.last:
             return Page(Agreed(), behind, [], False)
         parts = [("tidelog.chain.1.apply", b'{"seq":%d}' % seq)] * (2 if seq % 3 == 0 else 1)
-        return Page(Agreed(), place(seq), envelopes(f"c-{seq}", place(seq - 1), place(seq), parts, "json"), True)
+        messages = envelopes(f"c-{seq}", place(seq - 1), place(seq), parts, "json")
+        return Page(Agreed(), place(seq), messages, True, until_us=seq * 1_000_000)
 
-    async def close(self) -> None:
-        pass
+    async def look(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Rig:
@@ -137,6 +139,15 @@ async def test_a_receiver_that_is_away_is_waited_for(rig: Rig, answer: Answer, w
     await rig.run(lambda: rig.has(4))
     assert seqs(rig.receiver.requests) == [1, 2, 3, 3, 4]
     assert rig.figures.connected
+
+
+async def test_a_recording_is_behind_by_the_time_of_what_was_posted_last(rig: Rig) -> None:
+    rig.figures.note_stored(at_us=1_000_000)
+    rig.receiver.answer = lambda request: Answer(503 if b"3" in request.body else 200)
+    await rig.run(lambda: rig.figures.connected is False)
+    assert rig.figures.published_us == 2_000_000
+    rig.figures.note_stored(at_us=9_000_000)
+    assert rig.figures.lag_s == 7.0
 
 
 async def test_nobody_at_the_address_is_waited_for(rig: Rig) -> None:

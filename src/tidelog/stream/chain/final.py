@@ -76,6 +76,10 @@ class FinalBlocks(StoredBacklog):
             )
         return Page(said, place, messages, more=bool(rows))
 
+    async def _last(self, snapshot: Snapshot) -> int:
+        position = await stored_position(snapshot, self._chain)
+        return 0 if position is None or position.finalized is None else position.finalized + 1
+
     def _verdict(self, place: Place, last: int) -> Verdict:
         return Agreed() if place.seq <= last else Ahead(last)
 

@@ -21,7 +21,7 @@ class Outbox(StoredBacklog):
 
     async def _page(self, snapshot: Snapshot, place: Place, count: int, payload_max: int) -> Page:
         changes = await next_changes(snapshot, self._chain, place, count)
-        self._note_last(await last_change(snapshot, self._chain) or 0)
+        self._note_last(await self._last(snapshot))
         messages: list[Message] = []
         if isinstance(changes.verdict, WentBack):
             messages.append(reset_message(self._chain, place, changes.begun, self._encoding))
@@ -33,3 +33,6 @@ class Outbox(StoredBacklog):
             content = contents(None if block is None else block.number)
             messages += messages_of(self._chain, row, before, block, content, payload_max, encoding=self._encoding)
         return Page(changes.verdict, changes.place, messages, bool(changes.rows))
+
+    async def _last(self, snapshot: Snapshot) -> int:
+        return await last_change(snapshot, self._chain) or 0

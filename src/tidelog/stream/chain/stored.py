@@ -81,8 +81,18 @@ class StoredBacklog(ABC):
     async def _page(self, snapshot: Snapshot, place: Place, count: int, payload_max: int) -> Page:
         """What comes behind a place: of `count` blocks at most."""
 
+    async def look(self) -> None:
+        """See `Backlog`."""
+        async with self._store.snapshot() as snapshot:
+            self._note_last(await self._last(snapshot))
+
+    @abstractmethod
+    async def _last(self, snapshot: Snapshot) -> int:
+        """How far it is, in the numbers of its places."""
+
     def _note_last(self, last: int) -> None:
-        self.last = self._metrics.stored_seq = last
+        self.last = last
+        self._metrics.note_stored(seq=last)
 
     async def _contents(self, snapshot: Snapshot, numbers: Collection[int]) -> Callable[[int | None], Content]:
         """What is published of some stored blocks beside their headers, by number; None: a block that is not there."""

@@ -104,9 +104,18 @@ class JournalBacklog:
             self._looked = now
             await self._call(self._reading.look)
         page = await self._call(partial(self._reading.next, place, payload_max))
-        self.last = number_of(self._reading.end.id)
-        self._metrics.stored_us = self._reading.end.at_us
+        self._note_end()
         return page
+
+    async def look(self) -> None:
+        """See `Backlog`."""
+        await self._worker.call(self._reading.look_at_end)
+        self._note_end()
+
+    def _note_end(self) -> None:
+        end = self._reading.end
+        self.last = number_of(end.id)
+        self._metrics.note_stored(at_us=end.at_us or None)
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await patiently(self._runtime, lambda: self._worker.call(work), patience_s=self._limits.patience_s)
@@ -159,6 +168,11 @@ class _Reading:
         if self._file is not None and _identity(self._path) not in (None, self._file):
             self.close()
 
+    def look_at_end(self) -> None:
+        """Look which record is the last."""
+        last = self._open.last_block()
+        self.end = _End() if last is None else _End(*last)
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
@@ -207,8 +221,7 @@ class _Reading:
     def _note_end(self, records: list[Record]) -> None:
         if records:
             self._at, self._told_us = records[-1].id, records[-1].at_us
-        last = self._open.last_block()
-        self.end = _End() if last is None else _End(*last)
+        self.look_at_end()
         if self._at == self.end.id:
             self._told_us = self.end.at_us
 

@@ -14,7 +14,7 @@ from tidelog.config import EndpointUrl
 from tidelog.errors import ConfigError, Unreachable
 from tidelog.net.http import HttpTransport
 from tidelog.runtime import Runtime
-from tidelog.stream.backlog import Backlog
+from tidelog.stream.backlog import Backlog, looked_at
 from tidelog.stream.envelope import ID, PART, PLACE, lasting_id
 from tidelog.stream.port import Message
 from tidelog.stream.webhook.answers import Away, Gone, Refused, Taken, Verdict, verdict_on
@@ -35,6 +35,7 @@ class WebhookLimits(Struct, frozen=True):
     first_s: float = 1.0  # between the first failure and the next try
     most_s: float = 60.0  # between two tries
     poll_s: float = 0.2  # between looks at a backlog that has nothing further
+    look_s: float = 2.0  # between looks how far a backlog is, whether or not the receiver takes it
     payload_bytes: int = 900_000  # of a body and its headers: many servers take a megabyte
 
 
@@ -80,6 +81,9 @@ class WebhookPublisher:
             StoreError: the backlog was away for longer than the limit, or the state's file cannot be written.
             Corruption: it has a hole.
         """
+        await looked_at(self._backlog, self._runtime, self._limits.look_s, self._run())
+
+    async def _run(self) -> NoReturn:
         metrics = self._metrics
         place = self._kept.place
         metrics.published_seq, metrics.put_aside, metrics.connected = place.seq, self._kept.count(), True
@@ -91,10 +95,13 @@ class WebhookPublisher:
             self._tell_waiting(isinstance(page.verdict, Ahead), place.seq)
             for message in page.messages:
                 place = await self._send(message) or place
+                metrics.published_seq = place.seq
             if page.place != place:  # behind the last message there is what nothing is said of
                 place = page.place
                 self._kept.advance(place)
             metrics.published_seq = place.seq
+            if page.until_us:
+                metrics.published_us = page.until_us
             metrics.put_aside = self._kept.count()
             if not page.more:
                 await self._runtime.sleep(self._limits.poll_s)
