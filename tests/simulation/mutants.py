@@ -98,6 +98,19 @@ MUTANTS: dict[str, Mutant] = {
         ),
         engine="nats",
     ),
+    # of a stream the checksum of the content, which is in an id too, hides it; whoever is posted to has the id without
+    "record_not_in_the_id_of_its_message": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.stream.market.messages",
+                'return envelopes(f"{place.seq}-{place.marks[0].writer}"',
+                'return envelopes(f"{place.marks[0].writer}"',
+            ),
+        ),
+        engine="webhooks",
+    ),
     "publisher_trusts_its_memory": Mutant(
         "chain",
         40,
