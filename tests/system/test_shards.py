@@ -6,10 +6,12 @@ Real processes, a simulated exchange that knows the truth. Which symbol is whose
 import asyncio
 import json
 import random
+import re
 import signal
+import sqlite3
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,54 @@ def test_one_endpoint_says_how_all_shards_are(sqlite_url: str, tmp_path: Path) -
             assert recording.interrupt() == 0
         assert tidelog("market", "coverage", "BTC/USD", "--db", sqlite_url).code == 0
     market.judge()  # once the exchange stands still
+
+
+def changed(path: Path, number: int) -> tuple[str, str]:
+    """Change a bit of a block in the middle of the journal of a shard: its path, and the place of the block."""
+    journal = Path(journal_of(str(path), number))
+    with closing(sqlite3.connect(journal)) as file:
+        assert file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+        blocks = file.execute("SELECT run, first_seq, frames FROM blocks ORDER BY run, first_seq").fetchall()
+    run, seq, frames = blocks[len(blocks) // 2]
+    content = bytearray(journal.read_bytes())
+    at = content.index(frames[:64])
+    content[at + 32] ^= 1
+    journal.write_bytes(content)
+    return str(journal), f"{run}.{seq}"
+
+
+def test_damage_is_named_by_its_shard_and_place(sqlite_url: str, tmp_path: Path) -> None:
+    with Exchange(1, SYMBOLS, RATE) as served:
+        market = Market(sqlite_url, tmp_path, served)
+        with market.running("--shard-symbols", "BTC/USD;ETH/USD,DOGE/USD,SOL/USD,ETH/BTC") as recording:
+            recording.until(lambda: [seq > 500 for _, seq in market.ends().values()] == [True, True], "frames")
+            assert recording.interrupt() == 0
+    verify = ("market", "verify", "--db", sqlite_url, "--findings", "9")
+    assert tidelog(*verify).code == 0
+
+    rows = list[str]()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as file, file:
+        for symbol, shard in (("BTC/USD", 1), ("ETH/USD", 2)):
+            trade, run, seq = file.execute(
+                "SELECT trade_id, run, seq FROM trades WHERE symbol = ? ORDER BY seq DESC LIMIT 1", (symbol,)
+            ).fetchone()
+            wrong = "UPDATE trades SET received_us = received_us + 1 WHERE symbol = ? AND trade_id = ?"
+            assert file.execute(wrong, (symbol, trade)).rowcount == 1
+            place = rf"symbol {symbol}, .*, of record {run}\.{seq} of shard {shard}$"
+            rows.append(f"this row of trades has another received_us than the journal: {place}")
+    done = tidelog(*verify)
+    findings = [line for line in done.out.splitlines() if " differs: " in line]
+    assert (done.code, len(findings)) == (6, 2), done.out
+    assert all(re.search(row, finding) for row, finding in zip(rows, findings, strict=True)), findings
+
+    journal, place = changed(market.journal, 2)
+    done = tidelog(*verify)
+    findings = [line for line in done.out.splitlines() if " differs: " in line]
+    assert (done.code, len(findings)) == (6, 2), done.out
+    damage = f"the journal of shard 2: {journal}: the block at {place} is damaged: its SHA-256 differs"
+    assert findings[0] == f"market:{NAME} differs: {damage}"
+    assert re.search(rows[0], findings[1]), "what the other journal makes is compared all the same"
+    assert f"not looked at: the journal of shard 2 ({journal}: it is damaged)" in done.out.splitlines()[-1]
 
 
 def given_up(owners: dict[str, int]) -> bool:

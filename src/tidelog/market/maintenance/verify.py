@@ -47,6 +47,7 @@ class Reach(Struct, frozen=True):
     symbols: frozenset[str] = frozenset()  # else: all of these
     connections: frozenset[str] = frozenset()  # ... and of the gaps of these
     instruments: bool = False  # ... and of what comes without a symbol
+    divided: bool = False  # whether the recording has shards
 
     def makes_all(self, table: Table, row: Row) -> bool:
         """Whether a row, if there has to be one, comes out as it was, with what lies before and after it."""
@@ -61,10 +62,15 @@ class Reach(Struct, frozen=True):
 
     def has(self, table: Table, row: Row) -> bool:
         """Whether a row comes from a record that is here."""
-        seq = table.index("seq")
-        at = EventId(*row[seq - 1 : seq + 1])  # type: ignore[arg-type]
+        at = _record(table, row)
         begin = self.begins.get(shard_of_run(at.run))
         return begin is not None and at >= begin
+
+
+def _record(table: Table, row: Row) -> EventId:
+    """The record that a row of `_FOUND` comes from."""
+    seq = table.index("seq")
+    return EventId(*row[seq - 1 : seq + 1])  # type: ignore[arg-type]
 
 
 class Report(Struct):
@@ -305,12 +311,12 @@ def _standing(state: ProjectionState) -> str:
 
 def _reach(found: Recorded, journals: Located) -> Reach:
     if not journals.absent and journals.whole == journals.paths.keys():
-        return Reach(journals.begins, whole=True)
+        return Reach(journals.begins, whole=True, divided=True)
     apart = journals.absent.keys() | journals.paths.keys() - journals.whole
     had = {} if found.claims is None else found.claims.had
     symbols = [symbol for symbol in found.state.symbols if symbol in had and apart.isdisjoint(had[symbol])]
     connections = frozenset(map(connection_of, journals.whole))
-    return Reach(journals.begins, False, frozenset(symbols), connections, 1 in journals.whole)
+    return Reach(journals.begins, False, frozenset(symbols), connections, 1 in journals.whole, divided=True)
 
 
 # -- both stores -----------------------------------------------------------------------------------------------------
@@ -401,11 +407,11 @@ class _Merging:
             key, key_again = (None if row is None else tuple([row[at] for at in places]) for row in (mine, other))
             if mine is not None and (key_again is None or (key is not None and key < key_again)):
                 if self._is_due(mine):
-                    yield f"the journal does not make this row of {table.name}: {_shown(table, mine)}"
+                    yield f"the journal does not make this row of {table.name}: {self._shown(mine)}"
                 mine = await anext(ours, None)
             elif other is not None and (key is None or key != key_again):
                 if not self._may_lack(other):
-                    yield f"a row of {table.name} that the journal makes is not there: {_shown(table, other)}"
+                    yield f"a row of {table.name} that the journal makes is not there: {self._shown(other)}"
                 other = await anext(theirs, None)
             else:
                 assert mine is not None
@@ -413,7 +419,7 @@ class _Merging:
                 names = [table.names[at] for at in self._compared(mine) if mine[at] != other[at]]
                 if names:
                     what = ", ".join(names)
-                    yield f"this row of {table.name} has another {what} than the journal: {_shown(table, mine)}"
+                    yield f"this row of {table.name} has another {what} than the journal: {self._shown(mine)}"
                 mine, other = await anext(ours, None), await anext(theirs, None)
 
     def _compared(self, row: Row) -> list[int]:
@@ -448,6 +454,12 @@ class _Merging:
             return self._expired and age < self._oldest.get(kind, INT_MAX)
         return may_be_gone(self._state, age) and age < self._oldest.get(kind, INT_MAX)
 
-
-def _shown(table: Table, row: Row) -> str:
-    return ", ".join(f"{name} {row[table.index(name)]!s}" for name in table.key[1:])
+    def _shown(self, row: Row) -> str:
+        """A row for people: its key, and where in which journal it comes from, if it says so."""
+        table = self._table
+        shown = ", ".join(f"{name} {row[table.index(name)]!s}" for name in table.key[1:])
+        if table not in _FOUND:
+            return shown
+        run, seq = _record(table, row)
+        shard = f" of shard {shard_of_run(run)}" if self._reach.divided else ""
+        return f"{shown}, of record {run}.{seq}{shard}"
