@@ -155,7 +155,11 @@ async def test_events_come_with_their_blocks_through_reorgs(url: str) -> None:
         assert reading.messages > reading.place.seq, "some blocks need several messages"
         for step in (lambda: r.tree.reorg(1), lambda: r.tree.extend(6), lambda: r.tree.reorg(6, 9)):
             await r.follow_script(step)
+            await reading.backlog.look()
+            seq = reading.backlog.last
+            assert seq > reading.place.seq, "without a message read"
             await reading.read()
+            assert reading.place.seq == reading.backlog.last == seq
         assert sorted(reading.blocks) == list(range(r.tree.head.number + 1))
         assert_told(r, reading.blocks)
 
@@ -164,6 +168,8 @@ async def test_final_blocks_have_their_events(url: str) -> None:
     async with opened(url, a_node(50, shape=SHAPE), ALL) as r:
         await r.once()
         reading = Reading(backlog(r, FinalBlocks))
+        await reading.backlog.look()
+        assert reading.backlog.last == (await r.position()).finalized + 1, "without a message read"  # type: ignore[operator]
         await reading.read()
         assert sorted(reading.blocks) == list(range((await r.position()).finalized + 1))  # type: ignore[operator]
         assert_told(r, reading.blocks)

@@ -14,7 +14,7 @@ from tests.stream.market.test_telling import a_journal
 from tests.stream.test_chain_messages import stored
 from tidelog.chain.forks.bookmarks import BEGIN, Agreed, Ahead, Place, WentBack
 from tidelog.market.core import Core
-from tidelog.market.events import Started
+from tidelog.market.events import EventId, Started
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
@@ -27,6 +27,7 @@ from tidelog.stream.market.journal import JournalBacklog
 from tidelog.stream.market.messages import KINDS_OF_EVENTS, EventKind, Frames, MarketItem, MarketLanguage, Recorded
 from tidelog.stream.market.places import id_of
 from tidelog.stream.port import Message
+from tidelog.telemetry import StreamFigures
 
 PAYLOAD_MAX = 100_000
 NAME = "kraken"
@@ -133,6 +134,25 @@ def test_a_place_at_the_end_has_nothing_behind_it(journal: Path) -> None:
     found, after = pages(journal, place)
     assert [(page.verdict, list(page.messages), page.more) for page in found] == [(Agreed(), [], False)]
     assert after == place
+
+
+async def test_a_look_says_how_far_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    figures = StreamFigures()
+    backlog = JournalBacklog(str(path), SystemRuntime(), NAME, metrics=figures)
+    try:
+        for run in (1, 2):
+            add_run(path)
+            await backlog.look()
+            assert id_of(backlog.last) == EventId(run, 1)
+        assert figures.lag_s == 1.0, "by the times of the last records of two runs"
+        for old in tmp_path.glob("journal*"):
+            old.unlink()
+        add_run(path)
+        await backlog.look()
+        assert id_of(backlog.last) == EventId(1, 1), "of the file that is in its place now"
+    finally:
+        await backlog.close()
 
 
 def test_raw_records_are_the_journals(journal: Path) -> None:

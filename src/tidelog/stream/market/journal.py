@@ -109,6 +109,8 @@ class JournalBacklog:
 
     async def look(self) -> None:
         """See `Backlog`."""
+        if self._is_file:
+            await self._worker.call(self._reading.look)
         await self._worker.call(self._reading.look_at_end)
         self._note_end()
 
