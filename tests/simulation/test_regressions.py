@@ -101,6 +101,11 @@ FOUND = {
         '{"at":{"type":"time","s":13.441},"do":{"type":"stream_kill","who":"publisher"}},'
         '{"at":{"type":"time","s":3.505},"do":{"type":"stream_kill","who":"publisher"}}]}'
     ),
+    # Of a header whose fields had names in snake case all of them were kept once more, as what the node adds.
+    "headers of a selection in snake case": (
+        '{"kind":"chain","seed":29,"busy_s":6.0,"blocks":30,"contracts":true,"selection":true,"events":['
+        '{"at":{"type":"time","s":0.0},"do":{"type":"lie","name":"odd_snake_case","replica":0,"probability":1.0,"for_s":6.0}}]}'
+    ),
 }
 
 

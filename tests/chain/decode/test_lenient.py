@@ -14,6 +14,7 @@ from tests.chain.answers import Answers, answers_of, bundle_of, proven, recorded
 from tests.sim.asking import full_node, ledger_of
 from tidelog.chain import extra as own
 from tidelog.chain.decode.lenient import KINDS, NUMBER_MAX, Oddities
+from tidelog.chain.decode.strict import decode_header
 from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.proof.outcome import Outcome
 from tidelog.chain.proof.spec import ALL, ChainSpec
@@ -91,6 +92,13 @@ def test_any_mixture_of_oddities_gives_the_same_rows(fork: str, names: list[str]
     for name in names:
         answers = told(name, answers)
     assert content(answers) == content(simulated(fork))
+
+
+@pytest.mark.parametrize("fork", FORKS)
+@pytest.mark.parametrize("name", sorted({*ODDITIES, *STYLES} - {"odd_own_fields"}))
+def test_no_field_of_a_header_in_other_words_is_taken_for_the_nodes_own(name: str, fork: str) -> None:
+    odd = decode_header(told(name, simulated(fork)).block)
+    assert own.own_fields(odd.extra).keys() == {"size"}
 
 
 def test_plain_answers_are_not_odd() -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from tests.chain.answers import Answers, recorded, simulated
 from tidelog.chain.blocks import AccessEntry
-from tidelog.chain.decode.lenient import Oddities
-from tidelog.chain.decode.strict import decode_block, decode_header, decode_headers, decode_receipts
+from tidelog.chain.decode.strict import ReadHeader, decode_block, decode_header, decode_headers, decode_receipts
 from tidelog.errors import Rejected
 
 Block: TypeAlias = dict[str, Any]
@@ -106,7 +105,7 @@ QUANTITIES = [  # (text, its value or what is wrong)
 def test_decodes_quantities_of_64_bits_or_refuses_them(text: Any, meaning: int | str) -> None:
     answer = put(BLOCK, "gasUsed", text)
     if isinstance(meaning, int):
-        assert decode_header(answer).gas_used == meaning
+        assert decode_header(answer).header.gas_used == meaning
     else:
         error = rejection(decode_header, answer)
         assert meaning in error
@@ -162,7 +161,7 @@ HEX32 = "ab" * 32
 def test_decodes_hashes_or_refuses_them(text: Any, good: bool) -> None:
     answer = put(BLOCK, "stateRoot", text)
     if good:
-        assert decode_header(answer).state_root == bytes.fromhex(HEX32)
+        assert decode_header(answer).header.state_root == bytes.fromhex(HEX32)
     else:
         assert "`$.stateRoot`" in rejection(decode_header, answer)
 
@@ -385,7 +384,7 @@ def test_no_withdrawals_are_not_an_empty_list_of_them() -> None:
 
 def test_a_header_with_the_hashes_of_its_transactions() -> None:
     answer = put(BLOCK, "transactions", ["0x" + "00" * 32])
-    assert decode_header(answer) == decode_block(json.dumps(BLOCK).encode()).header
+    assert decode_header(answer).header == decode_block(json.dumps(BLOCK).encode()).header
 
 
 # -- fields that nobody knows ----------------------------------------------------------------------------------
@@ -514,11 +513,10 @@ def test_headers_are_decoded_together_as_each_is_alone() -> None:
     short = json.dumps({**BLOCK, "stateRoot": "0x12"}).encode()
     own = json.dumps({**BLOCK, "l1BlockNumber": "0x5"}).encode()
     for answers in ([usual], [usual, later, odd, own], [usual, short, later], [usual, b"null", odd], [b"[["], []):
-        alone: list[tuple[Any, Oddities] | None] = []
+        alone: list[ReadHeader | None] = []
         for answer in answers:
-            oddities = Oddities()
             try:
-                alone.append((decode_header(answer, oddities), oddities))
+                alone.append(decode_header(answer))
             except Rejected:
                 alone.append(None)
         assert decode_headers(answers) == alone

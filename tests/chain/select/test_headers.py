@@ -5,6 +5,7 @@ The compiled core takes the usual ones, and says of them what Python says.
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -119,6 +120,18 @@ def test_what_an_endpoint_adds_is_kept_without_keys_and_within_its_limit() -> No
     assert "KEY" not in str(secret.rows.block)
     assert large is not None
     assert "xxx" not in str(large.rows.block)
+
+
+@needs_core
+@pytest.mark.parametrize("fork", FORKS)
+def test_a_header_in_snake_case_gives_the_row_of_the_plain_one(fork: str) -> None:
+    fields = json.loads(ANSWERS[fork][1])
+    odd = {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(): value for name, value in fields.items()}
+    plain, snake = on_both([answered(1, json.dumps(each).encode()) for each in (fields, odd)])
+    assert plain is not None
+    assert snake is not None
+    assert snake.rows == plain.rows
+    assert "snake_case" in snake.oddities.found
 
 
 @needs_core

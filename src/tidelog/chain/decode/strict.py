@@ -12,7 +12,7 @@ since real nodes send them: "0x" for zero, upper-case digits, leading zeros, abs
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -98,18 +98,28 @@ _BLOCK_KNOWN = frozenset(WireBlock.__struct_encode_fields__)
 _NO_ADDRESS = bytes(20)
 
 
-def decode_header(answer: bytes | Raw, oddities: Oddities | None = None) -> Header:
-    """The header of an eth_getBlockBy.. answer, with or without full transactions.
+class ReadHeader(NamedTuple):
+    """What is read of an eth_getBlockBy.. answer without its transactions.
 
-    Args:
-        oddities: collects what was odd; header fields that the answer leaves out are empty, or zero.
+    Attributes:
+        header: fields that the answer leaves out are empty, or zero.
+        extra: the answer's fields that are none of a block's, in the words in which it was read; None if it has none.
+        oddities: what was odd, and which fields were left out.
     """
-    noted = Oddities() if oddities is None else oddities
-    return _shaped("block", answer, lambda: _read(_decode_header, plain_block, answer, noted))
+
+    header: Header
+    extra: str | None
+    oddities: Oddities
 
 
-def decode_headers(answers: Sequence[bytes | Raw]) -> list[tuple[Header, Oddities] | None]:
-    """What `decode_header` gives of each answer, with what was odd; None: it refuses it.
+def decode_header(answer: bytes | Raw) -> ReadHeader:
+    """The header of an eth_getBlockBy.. answer, with or without full transactions. Rejected: it has none."""
+    oddities = Oddities()
+    return _shaped("block", answer, lambda: _read(_decode_header, plain_block, answer, oddities))
+
+
+def decode_headers(answers: Sequence[bytes | Raw]) -> list[ReadHeader | None]:
+    """What `decode_header` gives of each answer; None: it refuses it.
 
     The usual ones are converted together, a column at a time.
     """
@@ -119,30 +129,21 @@ def decode_headers(answers: Sequence[bytes | Raw]) -> list[tuple[Header, Odditie
         return [_header_or_none(answer) for answer in answers]
 
 
-def _decode_headers(answers: Sequence[bytes | Raw]) -> list[tuple[Header, Oddities] | None]:
+def _decode_headers(answers: Sequence[bytes | Raw]) -> list[ReadHeader | None]:
     wires = [_block.decode(answer) for answer in answers]
     columns = _columns(wires, HEADER_COLUMNS, "$", len(HEADER_COLUMNS))
-    found: list[tuple[Header, Oddities] | None] = []
+    found: list[ReadHeader | None] = []
     for wire, answer, values in zip(wires, answers, zip(*columns, strict=True), strict=True):
         oddities = Oddities()
         note_style(dict(zip(_HEADER_NAMES, msgspec.structs.astuple(wire), strict=False)), oddities)
-        found.append((_with_own(Header(*values), answer), oddities))
+        found.append(_with_extra(Header(*values), answer, oddities))
     return found
 
 
-def _header_or_none(answer: bytes | Raw) -> tuple[Header, Oddities] | None:
-    oddities = Oddities()
+def _header_or_none(answer: bytes | Raw) -> ReadHeader | None:
     try:
-        return decode_header(answer, oddities), oddities
+        return decode_header(answer)
     except Rejected:
-        return None
-
-
-def extra_of(answer: bytes | Raw) -> str | None:
-    """The fields of an eth_getBlockBy.. answer that are none of a block's; None if it has none, or is no object."""
-    try:
-        return _extra(_object_fields.decode(answer), _BLOCK_KNOWN)
-    except (ValueError, RecursionError):
         return None
 
 
@@ -159,7 +160,7 @@ def decode_block(answer: bytes | Raw, oddities: Oddities | None = None, *, chain
     """An eth_getBlockBy.. answer with full transactions.
 
     Args:
-        oddities: as for `decode_header`.
+        oddities: collects what was odd; header fields that the answer leaves out are empty, or zero.
         chain_id: what a transaction signs that leaves its own out; its hash says whether it does.
     """
     noted = Oddities() if oddities is None else oddities
@@ -208,14 +209,13 @@ def _shaped(what: str, answer: bytes | Raw, decode: Callable[[], T]) -> T:
         raise Rejected(misread(what, answer, error)) from None
 
 
-def _decode_header(answer: bytes | Raw, oddities: Oddities) -> Header:
-    return _with_own(_header(_block.decode(answer), oddities), answer)
+def _decode_header(answer: bytes | Raw, oddities: Oddities) -> ReadHeader:
+    return _with_extra(_header(_block.decode(answer), oddities), answer, oddities)
 
 
-def _with_own(header: Header, answer: bytes | Raw) -> Header:
-    if header.mix_hash is None or b"parentProposerPubkey" in bytes(answer):
-        return with_own_fields(header, _extra(_object_fields.decode(answer), _BLOCK_KNOWN))
-    return header
+def _with_extra(header: Header, answer: bytes | Raw, oddities: Oddities) -> ReadHeader:
+    extra = _extra(_object_fields.decode(answer), _BLOCK_KNOWN)
+    return ReadHeader(with_own_fields(header, extra), extra, oddities)
 
 
 def _header(wire: Struct, oddities: Oddities) -> Header:
@@ -234,10 +234,9 @@ def _header(wire: Struct, oddities: Oddities) -> Header:
 
 def _decode_block(answer: bytes | Raw, oddities: Oddities, chain_id: int | None) -> Block:
     wire = _block.decode(answer)
-    header = _header(wire, oddities)
-    extra = _extra(_object_fields.decode(answer), _BLOCK_KNOWN)
+    header, extra, _ = _with_extra(_header(wire, oddities), answer, oddities)
     return Block(
-        header=with_own_fields(header, extra),
+        header=header,
         transactions=_decode_transactions(wire.transactions, oddities, chain_id),
         uncles=hash_lists([wire.uncles or []])[0],
         withdrawals=_decode_withdrawals(wire.withdrawals, header, oddities),

@@ -14,9 +14,8 @@ from msgspec import Struct
 
 from tidelog.batch import Row
 from tidelog.chain import extra as own
-from tidelog.chain.blocks import Block, Bundle, Header
-from tidelog.chain.decode.lenient import Oddities
-from tidelog.chain.decode.strict import decode_header, extra_of
+from tidelog.chain.blocks import Block, Bundle
+from tidelog.chain.decode.strict import ReadHeader, decode_header
 from tidelog.chain.encoding import headers
 from tidelog.chain.endpoint.jsonrpc import misread
 from tidelog.chain.proof.outcome import CHECKS, PASSED, Outcome, Proof, Result
@@ -193,7 +192,7 @@ def _block(
     redact: Callable[[str], str],
     now_ms: int,
 ) -> BlockRows:
-    header = held_header(answer, number, rules)
+    header, extra, _ = held_header(answer, number, rules)
     decides = bloom_decides(rules.spec, number)
     transactions = _listed(answer)
     for log in logs:
@@ -204,7 +203,6 @@ def _block(
             raise Rejected(f"{where}: the bloom of the block's header excludes it")
         if transactions is not None and transactions[log.tx_index : log.tx_index + 1] != [_hex(log.tx_hash)]:
             raise Rejected(f"{where} is of transaction {_hex(log.tx_hash)}, which is not number {log.tx_index} there")
-    extra = extra_of(answer)
     if extra is not None:
         extra, _ = own.bounded(redact(extra), own.OBJECT_BYTES_MAX, headers.COMMITTED)
     said = {"hash": PASSED if "hash" in rules.spec.at(number).checks else LEFT_OUT, "parent": ASKED_PARENT}
@@ -223,17 +221,17 @@ def _block(
     return narrowed(BlockRows(rows.block, bare, log_rows, []), log_rows)
 
 
-def held_header(answer: bytes, number: int, rules: Rules) -> Header:
+def held_header(answer: bytes, number: int, rules: Rules) -> ReadHeader:
     """The header of the block that was asked for by number. Rejected: it is not there, or not what it says it is."""
     if answer == b"null":
         raise Rejected(f"null for the header of block {number}")
-    oddities = Oddities()
-    header = decode_header(answer, oddities)
+    read = decode_header(answer)
+    header = read.header
     if header.number != number:
         raise Rejected(f"block {header.number} where {number} was asked for")
-    if "hash" in rules.spec.at(number).checks and (oddities.absent or headers.hash_of(header) != header.hash):
+    if "hash" in rules.spec.at(number).checks and (read.oddities.absent or headers.hash_of(header) != header.hash):
         raise Rejected(f"the header of block {number} does not hash to its hash")
-    return header
+    return read
 
 
 def _listed(answer: bytes) -> list[str] | None:

@@ -13,9 +13,9 @@ from msgspec import Struct
 from tidelog import compiled
 from tidelog.chain import extra as own
 from tidelog.chain import native
-from tidelog.chain.blocks import BlockRef, Header
+from tidelog.chain.blocks import BlockRef
 from tidelog.chain.decode.lenient import Oddities
-from tidelog.chain.decode.strict import decode_headers, extra_of
+from tidelog.chain.decode.strict import ReadHeader, decode_headers
 from tidelog.chain.encoding import headers
 from tidelog.chain.proof.outcome import CHECKS, NOT_APPLICABLE, PASSED, Proof
 from tidelog.chain.rows.layout import BlockRows, header_rows, required_bytes
@@ -63,10 +63,10 @@ def excluded_blocks(
             if held.reason == native.FAULT and faults is not None:
                 faults.append((answers[place].key, held))
     decoded = decode_headers([answers[place].answer for place in left])
-    for place, given in zip(left, decoded, strict=True):
-        if given is not None:
-            begins = given[0].number == range_first
-            found[place] = _excluded(answers[place], *given, rules, selection, begins=begins, now_ms=now_ms)
+    for place, read in zip(left, decoded, strict=True):
+        if read is not None:
+            begins = read.header.number == range_first
+            found[place] = _excluded(answers[place], read, rules, selection, begins=begins, now_ms=now_ms)
     return found
 
 
@@ -99,28 +99,20 @@ def _excluded_row(
 
 
 def _excluded(
-    given: HeaderAnswer,
-    header: Header,
-    oddities: Oddities,
-    rules: Rules,
-    selection: Selection,
-    *,
-    begins: bool,
-    now_ms: int,
+    given: HeaderAnswer, read: ReadHeader, rules: Rules, selection: Selection, *, begins: bool, now_ms: int
 ) -> VerifiedBlock | None:
+    header = read.header
     if given.key not in (header.number, header.hash) or (begins and rules.anchor not in (None, header.hash)):
         return None
-    if oddities.absent or headers.hash_of(header) != header.hash:
+    if read.oddities.absent or headers.hash_of(header) != header.hash:
         return None
     if not bloom_decides(rules.spec, header.number) or selection.may_have(header.number, header.logs_bloom):
         return None
-    return _block(given, header, rules, begins=begins, oddities=oddities, now_ms=now_ms)
+    return _block(given, read, rules, begins=begins, now_ms=now_ms)
 
 
-def _block(
-    given: HeaderAnswer, header: Header, rules: Rules, *, begins: bool, oddities: Oddities, now_ms: int
-) -> VerifiedBlock:
-    extra = extra_of(given.answer)
+def _block(given: HeaderAnswer, read: ReadHeader, rules: Rules, *, begins: bool, now_ms: int) -> VerifiedBlock:
+    header, extra, oddities = read
     if extra is not None:
         extra, _ = own.bounded(given.redact(extra), own.OBJECT_BYTES_MAX, headers.COMMITTED)
     proof, text = _proof(begins, rules.senders)

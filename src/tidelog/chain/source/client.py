@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tidelog.chain.blocks import Header, RawBlock
 from tidelog.chain.decode.lenient import KINDS, Oddities
-from tidelog.chain.decode.strict import decode_header, extra_of
+from tidelog.chain.decode.strict import ReadHeader, decode_header
 from tidelog.chain.encoding.headers import as_hashed, hash_of, hashed_beyond
 from tidelog.chain.endpoint import jsonrpc
 from tidelog.chain.endpoint.asking import Asking
@@ -242,22 +242,21 @@ class Endpoint:
     def _header(self, answer: bytes) -> Header | None:
         if answer == jsonrpc.NULL:
             return None
-        oddities = Oddities()
         try:
-            header = decode_header(answer, oddities)
+            read = decode_header(answer)
         except Rejected as error:
             raise Rejected(self.redact(error.reason), endpoint=self.name) from None
-        if self.proves_headers:
-            header = self._proven(header, answer, oddities)
-        self.notice(oddities, header.number)
+        header = self._proven(read) if self.proves_headers else read.header
+        self.notice(read.oddities, header.number)
         return header
 
-    def _proven(self, header: Header, answer: bytes, oddities: Oddities) -> Header:
+    def _proven(self, read: ReadHeader) -> Header:
         """The header in the reading that its hash is of.
 
         One that cannot be computed is taken: whole blocks are checked by their spec all the same. So is one with a
         field of a later fork, or the sync would not go up to the last block that it can prove.
         """
+        header, extra, oddities = read
         computed = hash_of(header)
         if computed is None or computed == header.hash:
             return header
@@ -269,7 +268,7 @@ class Endpoint:
             places = ", ".join(f"`$.{name}`" for name in oddities.absent)
             reason = f"block {header.number} leaves out a field, and its hash is not the one without it - at {places}"
             raise Rejected(reason, endpoint=self.name)
-        if hashed_beyond(header, extra_of(answer)):
+        if hashed_beyond(header, extra):
             return header
         raise Rejected(f"the header of block {header.number} does not hash to its hash", endpoint=self.name)
 

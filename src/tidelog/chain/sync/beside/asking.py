@@ -166,7 +166,7 @@ class Asker:
         high, rules = span[-1], self._prefetcher.rules
         ends = await ask_headers(endpoint, [high], rank=BESIDE)
         try:
-            top = held_header(ends[high], high, rules)
+            top = held_header(ends[high], high, rules).header
             self._require_linked(high, top.hash)
             said = await ask_logs(endpoint, self._runtime, query, span[0], high, rank=BESIDE)
             numbers = sorted({log.number for log in said.logs or ()} - {high})
