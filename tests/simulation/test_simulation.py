@@ -24,6 +24,7 @@ RECORDING_STREAM_SEEDS = range(4)
 SHARD_SEEDS = range(16)
 MARKET_SEEDS = range(3)
 BOTH_PATHS = (0, 8)  # short ones
+REMOVES_A_CONTRACT = 44  # of a selection, whose stored blocks are read again for that
 SAME = 3  # the seed that is run twice
 LOSES_A_JOURNAL = 57  # and begins another one, which needs an id
 
@@ -94,11 +95,13 @@ def test_a_recording_takes_the_same_steps_by_the_core_and_in_python(seed: int, m
 
 
 @needs_core
-@pytest.mark.parametrize("seed", BOTH_PATHS)
-def test_a_chain_takes_the_same_steps_by_the_core_and_in_python(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_core = play(generate(plan.CHAIN, seed))
+@pytest.mark.parametrize(("seed", "selection"), [*((seed, False) for seed in BOTH_PATHS), (REMOVES_A_CONTRACT, True)])
+def test_a_chain_takes_the_same_steps_by_the_core_and_in_python(
+    seed: int, selection: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_core = play(generate(plan.CHAIN, seed, selection=selection))
     use_python(monkeypatch)
-    in_python = play(generate(plan.CHAIN, seed))
+    in_python = play(generate(plan.CHAIN, seed, selection=selection))
     assert in_python.ok
     assert by_core == in_python
 

@@ -193,7 +193,9 @@ class _Snapshot(QuerySnapshot):
         return await self._ask(lambda reader: reader.rows(text, values, wide))
 
     async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
-        packed = await self._ask(lambda reader: reader.packed(table, scope, low, high))
+        packed = None
+        if compiled.core().module is not None:  # or the worker would be asked twice
+            packed = await self._ask(lambda reader: reader.packed(table, scope, low, high))
         return await super().pieces(table, scope=scope, low=low, high=high) if packed is None else packed
 
     async def misspelled(self, table: Table) -> list[int]:
