@@ -17,6 +17,7 @@ from tidelog.market.session.controls import Connect, Control, Ping, Subscribe, W
 from tidelog.market.session.limits import PaceLimits, SessionLimits
 from tidelog.market.session.subscription.subscriptions import Phase
 from tidelog.market.venues import venue_of
+from tidelog.market.views import view_of
 
 START_US = 1_700_000_000_000_000
 NEVER_US = 1 << 60
@@ -95,6 +96,8 @@ class Paths:
             assert event == entry.event
             if number < len(frames):
                 assert self.plain.session.deadline_us, "the session wants to decide, and the core went on"
+        for symbol in self.plain.books.by_symbol:  # which has the session told of nothing
+            assert view_of(self.core, symbol, 10) == view_of(self.plain, symbol, 10)
         if self.asks:
             assert self.core.session.session_state == self.plain.session.session_state
         assert self.core.session.deadline_us == self.plain.session.deadline_us

@@ -86,7 +86,12 @@ impl Books {
         self.0.noted(place).map(note)
     }
 
-    /// The same of all books, each with its place.
+    /// When the last message came that `noted` would tell of; None: it would tell of none.
+    fn noted_us(&self, place: usize) -> Option<i64> {
+        self.0.noted_us(place)
+    }
+
+    /// What `noted` says, of all books, each with its place.
     fn all_noted(&mut self) -> Vec<(usize, Note)> {
         self.0.all_noted().into_iter().map(|(place, noted)| (place, note(noted))).collect()
     }

@@ -238,6 +238,15 @@ class Core:
             self.digest.update_encoded(gathered.encoded, gathered.frames)
         return gathered
 
+    def data_us(self, symbol: str) -> int | None:
+        """When the last message of a book came, Unix time; 0: none on this connection; None: it is not subscribed to.
+
+        The session is told of nothing for that, which takes longer than to look the book's levels up.
+        """
+        told_us = self.session.told_us(symbol)
+        noted_us = self.books.noted_us(symbol) if isinstance(self.books, GatheringBooks) else None
+        return told_us if told_us is None or noted_us is None else noted_us
+
     def apply_block(self, block: PackedRecords) -> Iterator[JournalEvent | Stretch]:
         """Apply all records of a block; what they are, as `take` and `apply` say it.
 

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from tidelog.market.book.levels import Precision, ScaledLevel
 from tidelog.market.core import Core
-from tidelog.market.events import Stream
 from tidelog.market.projection.rows import decimal_text
 
 
@@ -54,8 +53,8 @@ class BookView(Struct, frozen=True):
 def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | None:
     """A book of a core as it is now; None for a symbol whose book is not followed."""
     book = core.books.but_levels(symbol)
-    subscription = core.session.subscription(Stream("book"), symbol)
-    if book is None or subscription is None:
+    data_us = core.data_us(symbol)
+    if book is None or data_us is None:
         return None
     bids, asks = core.books.top(symbol, levels)
     return BookView(
@@ -67,5 +66,5 @@ def view_of(core: Core, symbol: str, levels: int | None = None) -> BookView | No
         book.proven_depth,
         bool(bids and asks and bids[0].price >= asks[0].price),
         book.mismatches,
-        subscription.data_us,
+        data_us,
     )

@@ -373,7 +373,12 @@ impl Books {
         self.lent.get_mut(place)?.watched.as_mut()?.noted.take()
     }
 
-    /// The same of all books, with their places.
+    /// When the last message of that came; None: none did.
+    pub fn noted_us(&self, place: usize) -> Option<i64> {
+        Some(self.lent.get(place)?.watched.as_ref()?.noted?.at_us)
+    }
+
+    /// What came of all books since this was asked of each last, with their places.
     pub fn all_noted(&mut self) -> Vec<(usize, Noted)> {
         let noted = |(place, lent): (usize, &mut Lent)| Some((place, lent.watched.as_mut()?.noted.take()?));
         self.lent.iter_mut().enumerate().filter_map(noted).collect()

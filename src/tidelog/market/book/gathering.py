@@ -69,6 +69,10 @@ class GatheringBooks(LendingBooks):
         """Tell the session what came of a symbol's book, or of all, since it was told last."""
         self._lending.tell(symbol)
 
+    def noted_us(self, symbol: str) -> int | None:
+        """When the last message of a book came that the session was not told of yet; None: it was told of all."""
+        return self._lending.noted_us(symbol)
+
     def suspect(self, symbols: Sequence[str] | None) -> tuple[str, ...]:
         suspected = super().suspect(symbols)
         self.look_again(suspected)

@@ -296,6 +296,12 @@ class Lending:
         if noted is not None:
             self._on_noted(symbol, Noted(*noted))
 
+    def noted_us(self, symbol: str) -> int | None:
+        """When the last message came of a book that is watched, if `tell` has it to tell; None: it has none."""
+        place = self._places.get(symbol)
+        at_us: int | None = None if place is None else self._native.noted_us(place)
+        return at_us
+
     def follow(self, channel: str, symbol: str, last: int | None, *, due_us: int | None = None) -> bool:
         """Let the core take a symbol's trades, or its tickers, from now on; whether it can.
 

@@ -101,6 +101,11 @@ class Observer(Followed):
         if subscription is not None:
             self._note_data(subscription, at_us, moved=True, seen=checksum)
 
+    def told_us(self, symbol: str) -> int | None:
+        """When the last message of a book came that this was told of; 0: none did; None: it is not subscribed to."""
+        subscription = self._by_key.get(("book", symbol, None))
+        return None if subscription is None else subscription.data_us
+
     def watch_of(self, symbol: str) -> Watch | None:
         """How a book's messages that match may be watched, snapshots of what is held; None: the next one may not."""
         subscription = self._by_key.get(("book", symbol, None))
