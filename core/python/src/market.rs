@@ -188,6 +188,7 @@ impl Books {
             |one: &Sample| (one.place, one.seq, one.at_us, one.stamp_us, PyBytes::new(py, &one.levels).unbind());
         let samples: Vec<_> = taken.samples.iter().map(sample).collect();
         let encoded = PyBytes::new(py, &taken.encoded);
+        books.reuse(taken.encoded);
         let followed = taken.followed.into_iter().filter_map(|(place, last)| Some((place, last?)));
         let followed: Vec<(usize, u64)> = followed.collect();
         (taken.end, counts, times, seen, followed, prints, samples, encoded, taken.fault).into_pyobject(py)

@@ -275,8 +275,10 @@ pub struct Books {
     tickers_by_name: HashMap<Vec<u8>, usize>,
     trades: Vec<Trade>,
     ids: Vec<u64>,
+    encoded: Vec<u8>, // room for the next block's
 }
 
+const ENCODED_KEPT_MAX: usize = 4 << 20; // bytes of room: a block's usual encoding is one megabyte
 const FOLLOWED_MAX: usize = 16_384; // an exchange lists some 1,500; the bound is against names that it makes up
 
 impl Books {
@@ -293,6 +295,7 @@ impl Books {
             tickers_by_name: HashMap::new(),
             trades: Vec::new(),
             ids: Vec::new(),
+            encoded: Vec::new(),
         })
     }
 
@@ -420,7 +423,8 @@ impl Books {
     /// Take records in order, up to the first that is not for this side. A panic is a fault at that record, which
     /// has changed nothing then.
     pub fn take(&mut self, span: &Span<'_>) -> Taken {
-        let mut taken = Taken { end: span.begin, ..Taken::default() };
+        let encoded = std::mem::take(&mut self.encoded);
+        let mut taken = Taken { end: span.begin, encoded, ..Taken::default() };
         let done = guarded(|| {
             while let Some((record, next)) = records::read(span.packed, taken.end) {
                 let is_mine = span.terms.first + taken.records <= span.last && record.kind == records::IN;
@@ -431,6 +435,14 @@ impl Books {
             }
         });
         self.end(taken, done.err())
+    }
+
+    /// Keep the room of an encoding for the next one: new room costs a page fault for every four kilobytes.
+    pub fn reuse(&mut self, mut encoded: Vec<u8>) {
+        if encoded.capacity() <= ENCODED_KEPT_MAX {
+            encoded.clear();
+            self.encoded = encoded;
+        }
     }
 
     /// Take one frame that came at that time; None: not by me, and nothing has changed. What it did counts by `end`.
