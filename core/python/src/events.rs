@@ -87,12 +87,15 @@ fn sides(py: Python<'_>, lazy: &Lazy, spans: &Spans) -> PyResult<Sides> {
     made(&levels.iter().map(Span::of).collect::<Vec<_>>(), message.bids)
 }
 
-/// An event that is one of Python's class to who asks for its class, and in all that it does.
+/// An event that is one of Python's class to who asks for its class, and in all that it does. The class is a member: the
+/// interpreter reads it without a call, whenever it is asked what an event is.
 macro_rules! event {
-    ($(#[$doc:meta])* $name:ident { $($known:tt)* } is $kind:ident, $fields:expr, { $($getters:tt)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($known:tt)* }, $fields:expr, { $($getters:tt)* }) => {
         $(#[$doc])*
         #[pyclass(frozen, module = "tidelog_core")]
         pub struct $name {
+            #[pyo3(get, name = "__class__")]
+            class: Py<PyAny>,
             lazy: Lazy,
             $($known)*
         }
@@ -104,11 +107,6 @@ macro_rules! event {
             #[pyo3(name = "__dataclass_fields__")]
             fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
                 named(py, &$fields)
-            }
-
-            #[getter(__class__)]
-            fn class(&self, py: Python<'_>) -> Py<PyAny> {
-                self.lazy.contract.get().kinds.$kind.clone_ref(py)
             }
 
             $($getters)*
@@ -144,7 +142,7 @@ macro_rules! event {
 
 /// ... of a book, proven. A symbol is a member: the interpreter reads it without a call.
 macro_rules! book_event {
-    ($(#[$doc:meta])* $name:ident is $kind:ident) => {
+    ($(#[$doc:meta])* $name:ident) => {
         event! {
             $(#[$doc])*
             $name {
@@ -154,7 +152,7 @@ macro_rules! book_event {
                 is_stamped: bool,
                 spans: Spans,
                 sides: Once<Sides>,
-            } is $kind, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
+            }, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
                 #[getter]
                 fn bids(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
                     Ok(self.sides.get(py, || sides(py, &self.lazy, &self.spans))?.0.clone_ref(py))
@@ -188,22 +186,22 @@ macro_rules! book_event {
 
 book_event! {
     /// An update of a book.
-    BookDelta is book_delta
+    BookDelta
 }
 
 book_event! {
     /// A whole book.
-    BookSnapshot is book_snapshot
+    BookSnapshot
 }
 
 event! {
     /// The trades of a frame.
-    Trades {} is trades, ["trades", "snapshot"], {}
+    Trades {}, ["trades", "snapshot"], {}
 }
 
 event! {
     /// A ticker.
-    Tickers {} is tickers, ["tickers"], {}
+    Tickers {}, ["tickers"], {}
 }
 
 /// The names of events' types, by what a frame was.
@@ -265,19 +263,20 @@ impl Events {
             Some(symbol) => Ok(symbol.clone_ref(py)),
             None => Err(PyIndexError::new_err("a book without a name")),
         };
-        let (spans, sides) = (frame.spans, Once::new());
+        let (contract, spans, sides) = (self.contract.get(), frame.spans, Once::new());
+        let (kinds, class) = (&contract.kinds, |kind: &Py<PyAny>| kind.clone_ref(py));
         Ok(match frame.kind {
-            Kind::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),
+            Kind::Heartbeat => contract.heartbeat.bind(py).clone(),
             Kind::Update { place, checksum, is_stamped, .. } => {
-                let (lazy, symbol) = (lazy(), symbol(place)?);
-                Bound::new(py, BookDelta { lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
+                let (class, lazy, symbol) = (class(&kinds.book_delta), lazy(), symbol(place)?);
+                Bound::new(py, BookDelta { class, lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
             }
             Kind::Snapshot { place, checksum, is_stamped, .. } => {
-                let (lazy, symbol) = (lazy(), symbol(place)?);
-                Bound::new(py, BookSnapshot { lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
+                let (class, lazy, symbol) = (class(&kinds.book_snapshot), lazy(), symbol(place)?);
+                Bound::new(py, BookSnapshot { class, lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
             }
-            Kind::Trades => Bound::new(py, Trades { lazy: lazy() })?.into_any(),
-            Kind::Ticker => Bound::new(py, Tickers { lazy: lazy() })?.into_any(),
+            Kind::Trades => Bound::new(py, Trades { class: class(&kinds.trades), lazy: lazy() })?.into_any(),
+            Kind::Ticker => Bound::new(py, Tickers { class: class(&kinds.tickers), lazy: lazy() })?.into_any(),
         })
     }
 

@@ -6,6 +6,7 @@ use crate::levels::{Level, Shown};
 use crate::market::{Books, unknown};
 use crate::websocket::Messages;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,6 +54,21 @@ impl<'py> Source<'py> {
     }
 }
 
+// Once for all feeds: to look through the attributes of these classes takes longer than a hundred frames.
+static COMPLETED: PyOnceLock<()> = PyOnceLock::new();
+static COMPLETED_LEVEL: PyOnceLock<()> = PyOnceLock::new();
+
+/// Give the classes of events what Python's have beside.
+fn complete_events(py: Python<'_>, kinds: &Kinds, unset: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (update, snapshot) = (py.get_type::<BookDelta>(), py.get_type::<BookSnapshot>());
+    for (class, python) in [(&update, &kinds.book_delta), (&snapshot, &kinds.book_snapshot)] {
+        class.setattr("sequence", unset)?;
+        complete(class, python.bind(py))?;
+    }
+    complete(&py.get_type::<Trades>(), kinds.trades.bind(py))?;
+    complete(&py.get_type::<Tickers>(), kinds.tickers.bind(py))
+}
+
 /// Takes frames of a feed as they came from its socket.
 #[pyclass(module = "tidelog_core")]
 pub struct Frames {
@@ -87,15 +103,9 @@ impl Frames {
         level_is_text: bool,
     ) -> PyResult<Frames> {
         let messages = books::Messages::of(protocol).ok_or_else(|| unknown(protocol))?;
-        let (update, snapshot) = (py.get_type::<BookDelta>(), py.get_type::<BookSnapshot>());
-        for (class, python) in [(&update, &kinds.book_delta), (&snapshot, &kinds.book_snapshot)] {
-            class.setattr("sequence", unset)?;
-            complete(class, python.bind(py))?;
-        }
-        complete(&py.get_type::<Trades>(), kinds.trades.bind(py))?;
-        complete(&py.get_type::<Tickers>(), kinds.tickers.bind(py))?;
+        COMPLETED.get_or_try_init(py, || complete_events(py, &kinds, unset))?;
         if !level_is_text {
-            complete(&py.get_type::<Level>(), kinds.level.bind(py))?;
+            COMPLETED_LEVEL.get_or_try_init(py, || complete(&py.get_type::<Level>(), kinds.level.bind(py)))?;
         }
         let contract = Contract { kinds, decode, time, utc, heartbeat, level_is_text, messages };
         let contract = Py::new(py, contract)?;
