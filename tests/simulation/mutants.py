@@ -111,6 +111,18 @@ MUTANTS: dict[str, Mutant] = {
         ),
         engine="webhooks",
     ),
+    "time_of_what_was_posted_not_noted": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.stream.webhook.publisher",
+                "                metrics.published_us = page.until_us\n",
+                "                pass\n",
+            ),
+        ),
+        engine="webhooks",
+    ),
     "publisher_trusts_its_memory": Mutant(
         "chain",
         40,

@@ -89,6 +89,7 @@ HANGING_S = 8.0  # a poll, and a few seconds in which an endpoint turns out to h
 HANGING_WOKEN_S = HANGING_S + WOKEN_POLL_S  # who wakes it up may be the one that hangs
 SETTLED_S = 75.0  # until all endpoints are back: the longest time alone, and a request that hangs
 STREAMED_S = 120.0  # in which the stream gets all that is stored
+TOLD_S = 30.0  # in which its publisher says so: it looks every few seconds
 QUIET_S = 600.0  # in which all has to be well again
 FOLLOW_CHANCE = 0.3  # that a follower reads at a look
 TROUBLED_S = 90.0  # in which all before a block that cannot be had is stored: some rounds of the sync
@@ -230,6 +231,9 @@ class ChainRun:
                     streaming.judge(connection)
             except Violation as violation:
                 self.world.violated(str(violation))
+                return
+        if not await until(self.world, lambda: all(each.is_told_level() for each in self.streams), TOLD_S):
+            self.world.violated("the publisher of a stream that has all says that nothing is missing")
 
     def _final(self, number: int) -> str | None:
         """The hash of a block that the chain says is final; where its nodes do not say, of the block that it has."""

@@ -24,6 +24,7 @@ from tidelog.stream.port import Stored, StreamSettings, StreamTransport
 from tidelog.stream.publisher import Publisher
 from tidelog.stream.webhook.kept import Kept
 from tidelog.stream.webhook.publisher import WebhookLimits, WebhookPublisher
+from tidelog.telemetry import StreamFigures
 
 __all__ = ["Brokers", "Engine", "Receiver", "Servers", "engine_of"]
 
@@ -43,7 +44,9 @@ class Engine(ABC):
         """What it has, in order."""
 
     @abstractmethod
-    async def publish(self, backlog: Backlog, process: Process, runtime: SimRuntime) -> NoReturn:
+    async def publish(
+        self, backlog: Backlog, process: Process, runtime: SimRuntime, figures: StreamFigures
+    ) -> NoReturn:
         """Publish a backlog to it, until the process dies."""
 
     def transport(self, process: Process) -> StreamTransport:
@@ -71,8 +74,10 @@ class _Keeping(Engine):
     def stream(self) -> Sequence[Stored]:
         return self._server.stream or []
 
-    async def publish(self, backlog: Backlog, process: Process, runtime: SimRuntime) -> NoReturn:
-        await Publisher(backlog, self.transport(process), runtime).run()
+    async def publish(
+        self, backlog: Backlog, process: Process, runtime: SimRuntime, figures: StreamFigures
+    ) -> NoReturn:
+        await Publisher(backlog, self.transport(process), runtime, metrics=figures).run()
 
     def act(self, action: plan.Action) -> object:
         server = self._server
@@ -156,13 +161,15 @@ class Receiver(Engine):
     def stream(self) -> Sequence[Stored]:
         return self._receiver.stream
 
-    async def publish(self, backlog: Backlog, process: Process, runtime: SimRuntime) -> NoReturn:
+    async def publish(
+        self, backlog: Backlog, process: Process, runtime: SimRuntime, figures: StreamFigures
+    ) -> NoReturn:
         url = EndpointUrl("https://receiver.example/hook")
         with Kept(self._path, backlog.source, process.mount.name) as kept:
             if self._mended:
                 kept.send_again(None)
             http = ReceiverHttp(self._receiver, process)
-            await WebhookPublisher(backlog, url, KEY, kept, http, runtime, limits=HOOKS).run()
+            await WebhookPublisher(backlog, url, KEY, kept, http, runtime, metrics=figures, limits=HOOKS).run()
 
     def act(self, action: plan.Action) -> object:
         match action:

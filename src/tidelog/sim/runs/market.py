@@ -63,6 +63,7 @@ QUIET_S = 300.0
 PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
 STREAMED_S = 120.0  # in which the stream gets all that was recorded
+TOLD_S = 30.0  # in which its publisher says so: it looks every few seconds
 END_S = 60.0  # for the program to end in order
 CLOCK_S = 2.0  # that the journal's time may be behind: what is no step, and a look at the clock
 OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
@@ -191,6 +192,9 @@ class MarketRun:
                 streaming.judge(store)
             except Violation as violation:
                 self.world.violated(str(violation))
+                return
+        if not await until(self.world, streaming.is_told_level, TOLD_S):
+            self.world.violated("the publisher of a stream that has all says that nothing is missing")
 
     def _list_all(self) -> None:
         """Every market can be had again, and is online."""

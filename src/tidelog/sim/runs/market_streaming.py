@@ -25,6 +25,7 @@ from tidelog.stream.consumer import consume
 from tidelog.stream.market.journal import JournalBacklog
 from tidelog.stream.market.messages import MarketLanguage, MarketReset, Recorded, events_subject
 from tidelog.stream.port import StreamTransport
+from tidelog.telemetry import StreamFigures
 
 __all__ = ["RecordingStreaming"]
 
@@ -51,8 +52,8 @@ class RecordingStreaming(Streaming):
         return events_subject(NAME)
 
     @asynccontextmanager
-    async def _backlog(self, process: Process, runtime: SimRuntime) -> AsyncIterator[Backlog]:
-        backlog = JournalBacklog(self._path, runtime, NAME, vfs=process.mount.name)
+    async def _backlog(self, process: Process, runtime: SimRuntime, figures: StreamFigures) -> AsyncIterator[Backlog]:
+        backlog = JournalBacklog(self._path, runtime, NAME, metrics=figures, vfs=process.mount.name)
         try:
             yield backlog
         finally:

@@ -26,6 +26,7 @@ from tidelog.stream.chain.messages import ChainLanguage, Change, Detail, Reset, 
 from tidelog.stream.chain.outbox import Outbox
 from tidelog.stream.consumer import consume
 from tidelog.stream.port import Stored, StreamTransport
+from tidelog.telemetry import StreamFigures
 
 __all__ = ["ChangesStreaming", "FinalStreaming", "Streaming", "undone"]
 
@@ -37,6 +38,7 @@ class Streaming(ABC):
         """`on_end` is told whenever one of its processes has ended; `name` tells its processes from another one's."""
         self._world = world
         self._on_end = on_end
+        self._figures: dict[Process, StreamFigures] = {}  # of publishers that live
         self._publisher = Supervisor(world, f"{name}publisher", self._publish, on_end=self._ended)
         self.engine = engine_of(engine, world, name, self._publisher)
         self.supervisors: tuple[Supervisor, ...] = (self._publisher,)
@@ -56,6 +58,7 @@ class Streaming(ABC):
         return bool(self._publisher.lives)
 
     def _ended(self, process: Process, killed: bool) -> None:
+        self._figures.pop(process, None)
         self._on_end()
 
     def act(self, action: plan.Action) -> object:
@@ -87,6 +90,10 @@ class Streaming(ABC):
             return False
         return True
 
+    def is_told_level(self) -> bool:
+        """Whether each publisher says that nothing is missing in the stream, and one does."""
+        return bool(self._figures) and not any(each.lag or each.lag_s for each in self._figures.values())
+
     def judge(self, connection: apsw.Connection) -> None:
         """Hold the stream, and what the consumer has, against the store. Violation: a promise is broken."""
         if self._consumer is not None:
@@ -103,7 +110,9 @@ class Streaming(ABC):
         """What the messages' subjects begin with."""
 
     @abstractmethod
-    def _backlog(self, process: Process, runtime: SimRuntime) -> AbstractAsyncContextManager[Backlog]:
+    def _backlog(
+        self, process: Process, runtime: SimRuntime, figures: StreamFigures
+    ) -> AbstractAsyncContextManager[Backlog]:
         """What is published."""
 
     @abstractmethod
@@ -128,8 +137,9 @@ class Streaming(ABC):
 
     async def _publish(self, process: Process) -> None:
         runtime = SimRuntime(process)
-        async with self._backlog(process, runtime) as backlog:
-            await self.engine.publish(backlog, process, runtime)
+        figures = self._figures[process] = StreamFigures()
+        async with self._backlog(process, runtime, figures) as backlog:
+            await self.engine.publish(backlog, process, runtime, figures)
 
     async def _consume(self, process: Process) -> None:
         items = self._items(self.engine.transport(process), SimRuntime(process))
@@ -172,9 +182,9 @@ class ChangesStreaming(Streaming):
         return changes_subject(self._chain)
 
     @asynccontextmanager
-    async def _backlog(self, process: Process, runtime: SimRuntime) -> AsyncIterator[Backlog]:
+    async def _backlog(self, process: Process, runtime: SimRuntime, figures: StreamFigures) -> AsyncIterator[Backlog]:
         async with _store(self._path, process, runtime) as store:
-            yield Outbox(store, runtime, self._chain, detail=self._detail)
+            yield Outbox(store, runtime, self._chain, detail=self._detail, metrics=figures)
 
     def _has_all(self, connection: apsw.Connection) -> bool:
         return self._folded.log == stored_log(connection, self._chain)
@@ -224,9 +234,9 @@ class FinalStreaming(Streaming):
         return final_subject(self._chain)
 
     @asynccontextmanager
-    async def _backlog(self, process: Process, runtime: SimRuntime) -> AsyncIterator[Backlog]:
+    async def _backlog(self, process: Process, runtime: SimRuntime, figures: StreamFigures) -> AsyncIterator[Backlog]:
         async with _store(self._path, process, runtime) as store:
-            yield FinalBlocks(store, runtime, self._chain)
+            yield FinalBlocks(store, runtime, self._chain, metrics=figures)
 
     def _has_all(self, connection: apsw.Connection) -> bool:
         return self._blocks == stored_final(connection, self._chain)

@@ -16,6 +16,7 @@ from tidelog.stream.port import Ends, Message, Moved, Stored
 
 __all__ = ["SimStreams"]
 
+LEADER_GONE = 0.5  # of lost tails: connections are lost with them
 PAYLOAD_MAX = 8_000  # bytes: a header fits with what endpoints add to it, not always with all logs beside it
 
 
@@ -43,8 +44,12 @@ class SimStreams:
         self.starts += 1
 
     def lose_tail(self, count: int) -> None:
-        """Killed; the last messages were not on its disk."""
-        self.restart()
+        """Killed; the last messages were not on its disk.
+
+        Or its cluster has another leader, which lacks them: who is connected to a third server stays connected.
+        """
+        if self._rng.random() < LEADER_GONE:
+            self.restart()
         if self.stream is not None:
             del self.stream[max(0, len(self.stream) - count) :]
 
