@@ -40,7 +40,7 @@ async def serve(blocks: int, shape: Shape) -> None:
     chain = BlockTree(seed=1, shape=shape, blocks=blocks, finalized_depth=0)
     for number in range(blocks + 1):
         page = chain.canonical(number).page
-        _ = page.full, page.brief, page.receipts
+        _ = page.full, page.brief, page.receipts, page.log_addresses
     async with NodeServer(Counted(chain)) as server:
         print(server.url(), flush=True)
         await asyncio.Event().wait()

@@ -256,7 +256,11 @@ def _logs(question: Question) -> Result:
     except msgspec.ValidationError as error:
         raise RpcError(INVALID_PARAMS, f"invalid argument 0: {error}")
     blocks = _logged_blocks(question, wanted)
-    logs: list[Raw] = [log for block in blocks for log in block.page.logs if wanted.takes(_log_key.decode(log))]
+    pages = [block.page for block in blocks]
+    if wanted.address:
+        addresses = _lowered(wanted.address)
+        pages = [page for page in pages if not page.log_addresses.isdisjoint(addresses)]
+    logs: list[Raw] = [log for page in pages for log in page.logs if wanted.takes(_log_key.decode(log))]
     return _json(logs, blocks[0] if len(blocks) == 1 else None)
 
 

@@ -25,8 +25,17 @@ class _Receipt(Struct, rename="camel"):
     logs: list[Raw]
 
 
+class _Logging(Struct):
+    address: str
+
+
+class _Logged(Struct):
+    logs: list[_Logging]
+
+
 _hashes = msgspec.json.Decoder(list[_Hashed])
 _receipts = msgspec.json.Decoder(list[_Receipt] | None)
+_logged = msgspec.json.Decoder(list[_Logged] | None)
 _raw_receipts = msgspec.json.Decoder(list[Raw] | None)
 
 
@@ -68,3 +77,8 @@ class Page:
     @cached_property
     def logs(self) -> list[Raw]:
         return [log for receipt in _receipts.decode(self.receipts) or () for log in receipt.logs]
+
+    @cached_property
+    def log_addresses(self) -> frozenset[str]:
+        """What logged in the block: by it a search passes over blocks, as a node does by their blooms."""
+        return frozenset([log.address for receipt in _logged.decode(self.receipts) or () for log in receipt.logs])
