@@ -299,6 +299,26 @@ class TestLock:
         assert await store.commit(batch) is Outcome.COMMITTED
         await store.close()
 
+    async def test_a_reader_that_is_opened_while_the_log_is_recovered_waits(self, path: Path) -> None:
+        await filled(path)
+        other = apsw.Connection(str(path))
+        other.pragma("locking_mode", "exclusive")
+        other.execute("BEGIN EXCLUSIVE")  # who recovers a log has the file alone as well
+
+        class Recovering(SystemRuntime):
+            """The log is recovered while somebody waits for it."""
+
+            async def sleep(self, seconds: float) -> None:
+                other.close()
+                await super().sleep(0)
+
+        with pytest.raises(Busy, match="locked"):
+            await opened(path, SqliteLimits(read_patience_s=0.0), readonly=True)
+        store = await open_store(f"sqlite:///{path}", Recovering(), readonly=True)
+        async with store.snapshot() as snapshot:
+            assert await snapshot.count(BLOCKS) == 3
+        await store.close()
+
 
 class TestRead:
     async def test_a_read_may_wait_for_its_snapshot_alone(self, path: Path) -> None:

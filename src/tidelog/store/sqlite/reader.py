@@ -223,7 +223,7 @@ class ReaderPool:
     async def _open(self) -> tuple[Worker, _Reader]:
         worker = self._runtime.worker("store-reader")
         try:
-            return worker, await worker.call(lambda: _Reader(self._path, self._vfs))
+            return worker, await self._patiently(lambda: worker.call(lambda: _Reader(self._path, self._vfs)))
         except BaseException:
             await worker.close()
             raise
