@@ -190,50 +190,35 @@ mod x86 {
     }
 }
 
-/// One round (FIPS 202, 3.2, with Keccak's own padding): theta, rho and pi, chi, iota.
+/// One round (FIPS 202, 3.2, with Keccak's own padding): theta, then row by row rho and pi, chi, so that few words have to
+/// be in registers at once; iota.
 #[inline(always)]
-fn round<W: Word>(token: W::Token, a: &mut [W; 25], constant: u64) {
+fn round<W: Word>(token: W::Token, a: &[W; 25], constant: u64) -> [W; 25] {
     let mut c = [a[0]; 5];
     for x in 0..5 {
         c[x] = a[x].xor(token, a[x + 5]).xor(token, a[x + 10]).xor(token, a[x + 15]).xor(token, a[x + 20]);
     }
+    let mut d = c;
     for x in 0..5 {
-        let d = c[(x + 4) % 5].xor(token, c[(x + 1) % 5].rotated::<1, 63>(token));
-        for y in 0..5 {
-            a[5 * y + x] = a[5 * y + x].xor(token, d);
-        }
+        d[x] = c[(x + 4) % 5].xor(token, c[(x + 1) % 5].rotated::<1, 63>(token));
     }
-    let mut b = [a[0]; 25];
-    b[10] = a[1].rotated::<1, 63>(token);
-    b[20] = a[2].rotated::<62, 2>(token);
-    b[5] = a[3].rotated::<28, 36>(token);
-    b[15] = a[4].rotated::<27, 37>(token);
-    b[16] = a[5].rotated::<36, 28>(token);
-    b[1] = a[6].rotated::<44, 20>(token);
-    b[11] = a[7].rotated::<6, 58>(token);
-    b[21] = a[8].rotated::<55, 9>(token);
-    b[6] = a[9].rotated::<20, 44>(token);
-    b[7] = a[10].rotated::<3, 61>(token);
-    b[17] = a[11].rotated::<10, 54>(token);
-    b[2] = a[12].rotated::<43, 21>(token);
-    b[12] = a[13].rotated::<25, 39>(token);
-    b[22] = a[14].rotated::<39, 25>(token);
-    b[23] = a[15].rotated::<41, 23>(token);
-    b[8] = a[16].rotated::<45, 19>(token);
-    b[18] = a[17].rotated::<15, 49>(token);
-    b[3] = a[18].rotated::<21, 43>(token);
-    b[13] = a[19].rotated::<8, 56>(token);
-    b[14] = a[20].rotated::<18, 46>(token);
-    b[24] = a[21].rotated::<2, 62>(token);
-    b[9] = a[22].rotated::<61, 3>(token);
-    b[19] = a[23].rotated::<56, 8>(token);
-    b[4] = a[24].rotated::<14, 50>(token);
-    for y in 0..5 {
-        for x in 0..5 {
-            a[5 * y + x] = b[5 * y + x].chi(token, b[5 * y + (x + 1) % 5], b[5 * y + (x + 2) % 5]);
-        }
+    let mut out = *a;
+    // of each word of a row the place that it comes from, and its rotation
+    macro_rules! row {
+        ($y:literal: $($place:literal << $left:literal),*) => {
+            let b = [$(a[$place].xor(token, d[$place % 5]).rotated::<$left, { 64 - $left }>(token)),*];
+            for x in 0..5 {
+                out[5 * $y + x] = b[x].chi(token, b[(x + 1) % 5], b[(x + 2) % 5]);
+            }
+        };
     }
-    a[0] = a[0].xor(token, W::of(token, [constant; LANES_MAX]));
+    row!(0: 0 << 0, 6 << 44, 12 << 43, 18 << 21, 24 << 14);
+    row!(1: 3 << 28, 9 << 20, 10 << 3, 16 << 45, 22 << 61);
+    row!(2: 1 << 1, 7 << 6, 13 << 25, 19 << 8, 20 << 18);
+    row!(3: 4 << 27, 5 << 36, 11 << 10, 17 << 15, 23 << 56);
+    row!(4: 2 << 62, 8 << 55, 14 << 39, 15 << 41, 21 << 2);
+    out[0] = out[0].xor(token, W::of(token, [constant; LANES_MAX]));
+    out
 }
 
 /// The last block of a message: what is left of it, and the padding.
@@ -265,7 +250,7 @@ fn hash_together<W: Word>(token: W::Token, messages: &[&[u8]], mut done: impl Fn
             *word = word.xor(token, W::of(token, lanes));
         }
         for constant in ROUND_CONSTANTS {
-            round(token, &mut a, constant);
+            a = round(token, &a, constant);
         }
         if messages.iter().any(|message| message.len() / RATE == n) {
             let words = [a[0].lanes(), a[1].lanes(), a[2].lanes(), a[3].lanes()];
