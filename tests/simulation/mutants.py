@@ -301,6 +301,18 @@ MUTANTS: dict[str, Mutant] = {
         ),
         asked=True,
     ),
+    "hidden_creation_changes_nothing": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.sync.writer",
+                "await self._commit_again(move, self._covered(refs), {*named, *gone}, again, low=refs[0].number)",
+                "await self._commit_again(move, self._covered(refs), gone, again, low=refs[0].number)",
+            ),
+        ),
+        asked=True,
+    ),
     "rows_of_reorged_logs_left": Mutant(
         "chain",
         20,

@@ -33,6 +33,7 @@ CHOICE = {  # by the seeds that are tried here
     "sample_always_said_to_be_proven": [1],
     "absence_believed_where_no_bloom_is_checked": [6],
     "what_is_stored_counts_as_covered": [4],
+    "hidden_creation_changes_nothing": [13],
 }
 
 

@@ -19,6 +19,7 @@ from tidelog.sim.scenario.generator import CHAIN_LEFT_OUT, MARKET_LEFT_OUT
 CHAIN_SEEDS = range(8)
 CONTRACT_SEEDS = range(3)
 SELECTION_SEEDS = (2, 4, 6)  # the last on a chain whose blooms say nothing
+ASKED_SEEDS = (13, 14)  # in which endpoints hide that pools are created
 STREAM_SEEDS = range(4)  # of each engine
 RECORDING_STREAM_SEEDS = range(4)
 SHARD_SEEDS = range(16)
@@ -44,6 +45,12 @@ def test_a_chain_whose_contracts_have_tables(seed: int) -> None:
 @pytest.mark.parametrize("seed", SELECTION_SEEDS)
 def test_a_selection_of_a_chain(seed: int) -> None:
     verdict = play(generate(plan.CHAIN, seed, selection=True))
+    assert verdict.ok, verdict.violations
+
+
+@pytest.mark.parametrize("seed", ASKED_SEEDS)
+def test_a_chain_whose_history_is_asked_and_then_proven(seed: int) -> None:
+    verdict = play(generate(plan.CHAIN, seed, asked=True))
     assert verdict.ok, verdict.violations
 
 

@@ -197,7 +197,6 @@ class Asked(NamedTuple):
 
     commit_seq: int
     first: int  # of the blocks that are held
-    proven: frozenset[tuple[str, int]]  # contract and block, of those below which something was ever asked
     wrong: frozenset[tuple[str, int, int, str, str]]  # contract, block, log, what an endpoint did with it, which one
     faults: frozenset[tuple[str, int, int, str, str]]  # what the store says of that
 
@@ -211,7 +210,6 @@ def asked_now(connection: apsw.Connection, tree: BlockTree) -> Asked | None:
     spans: list[Any] = connection.execute(
         "SELECT contract, first, last, evidence, endpoint FROM contract_coverage WHERE chain_id = ?", (tree.chain_id,)
     ).fetchall()
-    proven: set[tuple[str, int]] = set()
     wrong: set[tuple[str, int, int, str, str]] = set()
     for name, low, high, evidence, endpoint in spans:
         require(evidence in ("asked", "proven"), f"what is known of {name} is known in a way: {evidence}")
@@ -219,7 +217,6 @@ def asked_now(connection: apsw.Connection, tree: BlockTree) -> Asked | None:
             require(
                 low >= first and endpoint is None, f"of {name} what is proven is held: {low} to {high}, from {first}"
             )
-            proven |= {(name, number) for number in range(low, high + 1)}
             continue
         require(
             high < first and bool(endpoint), f"of {name} what is asked lies below what is held, and names who said it"
@@ -229,35 +226,44 @@ def asked_now(connection: apsw.Connection, tree: BlockTree) -> Asked | None:
     faults: list[Any] = connection.execute(query, (tree.chain_id,)).fetchall()
     others = next(connection.execute("SELECT count(*) FROM log_faults"))[0] - len(faults)
     require(others == 0, "the faults of endpoints are of this chain alone")
-    return Asked(rows[0][0], first, frozenset(proven), frozenset(wrong), frozenset(faults))
+    return Asked(rows[0][0], first, frozenset(wrong), frozenset(faults))
 
 
 def _wrong(
     connection: apsw.Connection, tree: BlockTree, named: _Named, low: int, high: int
 ) -> set[tuple[int, int, str]]:
-    """Of the blocks that were asked: the logs that are not as the node's blocks have them."""
+    """Of the blocks that were asked: the logs that are not as the node's blocks have them.
+
+    Of pools those that the stored logs of the factory name: nobody was asked about one whose creation was left out.
+    """
+    places = {named.address: named.first_block}
+    if named.created_by:
+        places = _known_children(connection, tree)
+    topics = {event.topic for event in named.events}
+
+    def is_its(number: int, address: bytes, topic: bytes | None) -> bool:
+        return topic in topics and number >= places.get(address, number + 1)
+
     query = (
-        "SELECT block_number, log_index, tx_index, topic0, topic1, topic2, topic3, data,"
+        "SELECT block_number, log_index, address, topic0, topic1, topic2, topic3, data, tx_index,"
         " (SELECT hash FROM transactions AS its"
         " WHERE its.block_number = logs.block_number AND its.tx_index = logs.tx_index)"
-        " FROM logs WHERE address = ? AND topic0 = ? AND block_number BETWEEN ? AND ?"
+        " FROM logs WHERE block_number BETWEEN ? AND ?"
     )
-    stored: list[Any] = connection.execute(query, (named.address, TRANSFER, low, high)).fetchall()
-    said: dict[tuple[int, int], Any] = {}
-    for number, log_index, tx_index, *content, tx_hash in stored:
+    said: dict[tuple[int, int], list[Any]] = {}
+    for number, log_index, *content, tx_hash in connection.execute(query, (low, high)):
+        if not is_its(number, *content[:2]):
+            continue
         hashes = [transaction.hash for transaction in tree.canonical(number).transactions]
-        is_its = tx_index < len(hashes) and hashes[tx_index] == tx_hash
-        require(is_its, f"log {log_index} that was asked of block {number} is of a transaction of that block")
-        said[number, log_index] = [tx_index, *content]
-    is_so: dict[tuple[int, int], Any] = {}
-    for number in range(max(low, named.first_block), high + 1):
-        block, log_index = tree.canonical(number), 0
-        for tx_index, receipt in enumerate(block.receipts):
-            for log in receipt.logs:
-                if log.address == named.address and log.topics[0] == TRANSFER:
-                    topics = [log.topics[place] if place < len(log.topics) else None for place in range(4)]
-                    is_so[number, log_index] = [tx_index, *topics, log.data]
-                log_index += 1
+        tx_index = content[-1]
+        is_there = tx_index < len(hashes) and hashes[tx_index] == tx_hash
+        require(is_there, f"log {log_index} that was asked of block {number} is of a transaction of that block")
+        said[number, log_index] = content
+    is_so: dict[tuple[int, int], list[Any]] = {}
+    for number, log_index, tx_index, _, _, log in _logs(tree, low, high):
+        topics_of = [log.topics[place] if place < len(log.topics) else None for place in range(4)]
+        if is_its(number, log.address, topics_of[0]):
+            is_so[number, log_index] = [log.address, *topics_of, log.data, tx_index]
     return {
         (*place, "left out" if place not in said else "made up" if place not in is_so else "altered")
         for place in {*said, *is_so}
@@ -265,11 +271,28 @@ def _wrong(
     }
 
 
+def _known_children(connection: apsw.Connection, tree: BlockTree) -> dict[bytes, int]:
+    """From which block on each pool is known: as the stored logs of the factory say, and so the table of children."""
+    query = "SELECT block_number, log_index, data FROM logs WHERE address = ? AND topic0 = ? ORDER BY 1, 2"
+    told: list[Any] = connection.execute(query, (FACTORY, POOL_CREATED)).fetchall()
+    naming = [  # the second word is an address; an altered log may be longer, and names nothing
+        (number, log_index, data[-20:])
+        for number, log_index, data in told
+        if len(data) == 2 * _WORD and not any(data[_WORD:-20])
+    ]
+    stored = _children(connection, tree, 0)
+    require(stored == naming, f"the children are those that stored logs name: {stored} where {naming} belongs")
+    found: dict[bytes, int] = {}
+    for number, _, address in naming:
+        found.setdefault(address, number)
+    return found
+
+
 def faults_follow(before: Asked | None, now: Asked | None) -> None:
     """What was wrong with what a commit proves is said in that commit, and nothing else is."""
     if before is None or now is None or now.commit_seq != before.commit_seq + 1:
         return
-    found = {fault for fault in before.wrong if (fault[0], fault[1]) in now.proven}
+    found = {fault for fault in before.wrong if now.first <= fault[1] < before.first}
     places = {fault[:3] for fault in found}
     wanted = {fault for fault in before.faults if fault[:3] not in places} | found
     differing = sorted(now.faults ^ wanted)
@@ -319,14 +342,21 @@ def _born(tree: BlockTree, head: int) -> dict[bytes, tuple[int, int]]:
     return found
 
 
-def _children_follow(connection: apsw.Connection, tree: BlockTree, named_from: int, head: int) -> None:
+def _children(connection: apsw.Connection, tree: BlockTree, named_from: int) -> list[tuple[int, int, bytes]]:
+    """The stored children, by the log that named each. They are of this chain."""
     query = (
         f"SELECT chain_id, block_number, log_index, address FROM e_pool__children WHERE block_number >= {named_from}"  # noqa: S608
         " ORDER BY block_number, log_index"
     )
     stored: list[Any] = connection.execute(query).fetchall()
+    require(all(row[0] == tree.chain_id for row in stored), "the children are of this chain")
+    return [tuple(row[1:]) for row in stored]
+
+
+def _children_follow(connection: apsw.Connection, tree: BlockTree, named_from: int, head: int) -> None:
+    stored = _children(connection, tree, named_from)
     wanted = [
-        (tree.chain_id, number, log_index, log.data[-20:])
+        (number, log_index, log.data[-20:])
         for number, log_index, _, _, _, log in _logs(tree, named_from, head)
         if log.address == FACTORY and log.topics[0] == POOL_CREATED
     ]

@@ -73,7 +73,7 @@ MANY_LOGS = (2, 8)  # of a transaction, where a stream has them: more than fits 
 TIDE = Contract("tide", places.TIDE, known_abi("erc20").events_named("Transfer"))  # which every life has named
 SHELLS = Contract("shells", places.SHELLS, known_abi("erc721").events_named("Transfer"), 3)  # every second one
 FACTORY = Contract("factory", places.FACTORY, known_abi("uniswap_v3_factory").events_named("PoolCreated"))
-POOL = Contract(  # both in two of three
+POOL = Contract(  # both in two of three, where history is asked in three of four
     "pool",
     b"",
     tuple([each for each in known_abi("uniswap_v3_pool").events if each.name in ("Initialize", "Swap")]),
@@ -498,12 +498,11 @@ def _contracts(schedule: plan.Schedule, life: int) -> tuple[Contract, ...] | Non
     """Those that a process names, by how many were started: some come and go."""
     if not schedule.contracts:
         return None
-    if schedule.asked:  # a factory's children have to be known before anybody can be asked about them
-        asked = (TIDE, SHELLS)[: 1 + life % 2]
-        return tuple([replace(each, evidence="asked", keep_proof=True) for each in asked])
-    named = [TIDE, *([SHELLS] if life % 2 else []), *((FACTORY, POOL) if life % 3 else ())]
+    without = 4 if schedule.asked else 3  # the third life, which proves what was asked, has what the first two have
+    named = [TIDE, *([SHELLS] if life % 2 else []), *((FACTORY, POOL) if life % without else ())]
     if schedule.selection:
-        return tuple([replace(each, evidence="proven", keep_proof=True) for each in named])
+        evidence = "asked" if schedule.asked else "proven"
+        return tuple([replace(each, evidence=evidence, keep_proof=True) for each in named])
     return tuple(named)
 
 

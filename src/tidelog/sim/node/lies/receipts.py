@@ -166,8 +166,8 @@ def asked_logs_other_fork(asked: Asked) -> Any:
     block = question.chain.at(int(first["blockNumber"], 16), question.tip)
     rival = question.chain.rival(block) if block is not None else None
     theirs = [log for log in map(msgspec.json.decode, rival.page.logs if rival else ()) if _alike(log, first)]
-    if not theirs:
-        theirs = [{**first, "blockHash": flipped(first["blockHash"])}]
+    if not theirs:  # there is no other: one that nobody has, with a transaction of its own
+        theirs = [first | {name: flipped(first[name]) for name in ("blockHash", "transactionHash")}]
     return [*theirs, *(log for log in asked.result if log["blockNumber"] != first["blockNumber"])]
 
 
