@@ -3,7 +3,8 @@
 import json
 import random
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.ports import reserved_port
 from tests.simulated import Simulated
 from tests.status import metric, readiness
 from tests.system.sql import opened, position
-from tests.system.test_stream import REORG_DEPTH_MAX, until
+from tests.system.test_stream import LIFE_S, REORG_DEPTH_MAX, until
 from tests.webhook_receiver import SECRET, Answer, Receiver, receiving
 from tidelog.sim.node.chain.tree import BlockTree
 
@@ -41,6 +42,16 @@ class Story:
 
     def start(self, name: str) -> None:
         self.running[name] = Running(*self._commands[name], log=self.log)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """As `until`, and everybody has to be alive meanwhile."""
+
+        def look() -> bool:
+            for name, running in self.running.items():
+                assert running.process.poll() is None, f"{name} ended: {self.log.read_text()[-2_000:]}"
+            return condition()
+
+        until(look, what)
 
     def log_of_changes(self) -> list[tuple[str, int, str]]:
         """What somebody has who ignores ids that he knows."""
@@ -83,17 +94,17 @@ def kill_in_turn(folder: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     with told(folder) as story:
         for kill in range(kills):
-            story.node.do(partial(story.node.tree.reorg, rng.randint(1, min(REORG_DEPTH_MAX, 8))))
             count = len(story.receiver.requests)
             if kill % 4 == 1:
                 story.receiver.answer = lambda request: Answer(503)  # away while it is killed
+            story.node.do(partial(story.node.tree.reorg, rng.randint(1, min(REORG_DEPTH_MAX, 8))))
+            story.until(lambda count=count: len(story.receiver.requests) > count, f"a message before kill {kill}")  # type: ignore[misc]
+            time.sleep(rng.uniform(0, LIFE_S))  # what is tested: any moment will do
             victim = "sync" if kill % 4 == 3 else "publisher"
             story.running[victim].kill9()
             story.receiver.answer = lambda request: Answer()
             story.start(victim)
-            if kill % 4 == 3:
-                until(lambda count=count: len(story.receiver.requests) > count, "a message after a kill")  # type: ignore[misc]
-        until(story.is_level, "the receiver to have all")
+        story.until(story.is_level, "the receiver to have all")
 
 
 def test_through_kills_each_change_is_posted_and_known_once(tmp_path: Path) -> None:
