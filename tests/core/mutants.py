@@ -189,6 +189,16 @@ MUTANTS: dict[str, Patch] = {
         "let is_late = stamp_us.is_some() && stamp_us < self.stamp_us;",
         "let is_late = stamp_us.is_none() && self.stamp_us.is_none() && checksum == 0;",
     ),
+    "sample_due_an_interval_after_the_last": Patch(
+        "pure/src/market/books.rs",
+        "let begun_us = sample.at_us - sample.at_us.rem_euclid(sample_us);",
+        "let begun_us = sample.at_us;",
+    ),
+    "snapshot_sampled_as_the_book_before_it": Patch(
+        "pure/src/market/books.rs",
+        "Sample::of(&book, place, id.1, at_us, snapshot.stamp_us)",
+        "Sample::of(lent.book.as_ref().unwrap_or(&book), place, id.1, at_us, snapshot.stamp_us)",
+    ),
     "trades_gathered_when_the_session_has_to_look": Patch(
         "pure/src/market/books.rs",
         "at_us >= followed.due_us {\n            return None;",

@@ -32,7 +32,7 @@ from tidelog.market.records import Kind, PackedRecords, Record, encode_records
 from tidelog.market.session.controls import Connect, Control, Subscribe, Wanted, encode_control
 
 START_US = 1_700_000_000_000_000
-SECOND_US = 1_000_000
+SAMPLE_US = 20_000  # how often a book is stored: 20 records, of which each of three books has a few
 SYMBOLS = {"v1": ("BTC/USD", "SC/EUR", "DOGE/USD"), "v2": ("BTC/USD", "SC/EUR", "MATIC/USD")}
 DEPTHS = (10, 25, 1000)
 
@@ -126,7 +126,7 @@ def assert_same(blocks: Iterable[PackedRecords], on_fault: OnFault = raise_fault
 def assert_same_rows(blocks: Sequence[PackedRecords], on_fault: OnFault = raise_fault) -> None:
     """Project blocks by both paths: equal states and equal rows, block by block."""
     ours, theirs = Core(stretches=on_fault), Core()
-    one, other = (Projection("market:x", ProjectionState(), SECOND_US, on_fault) for _ in range(2))
+    one, other = (Projection("market:x", ProjectionState(), SAMPLE_US, on_fault) for _ in range(2))
     for block in blocks:
         for item in ours.apply_block(block):
             one.apply(item)
