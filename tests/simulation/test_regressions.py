@@ -106,6 +106,13 @@ FOUND = {
         '{"kind":"chain","seed":29,"busy_s":6.0,"blocks":30,"contracts":true,"selection":true,"events":['
         '{"at":{"type":"time","s":0.0},"do":{"type":"lie","name":"odd_snake_case","replica":0,"probability":1.0,"for_s":6.0}}]}'
     ),
+    # The judge of a stream compared prices as texts: of a trade that came again once its market had more decimals, the
+    # store has the first text and the stream both.
+    "a market that gets more decimals, and a stream": (
+        '{"kind":"market","seed":11,"busy_s":18.6,"protocol":"v2","stream":"events","events":['
+        '{"at":{"type":"time","s":7.25},"do":{"type":"fault","name":"close_1006","probability":0.5,"for_s":9.3}},'
+        '{"at":{"type":"time","s":4.589},"do":{"type":"fault","name":"precision_change","probability":0.1,"for_s":9.5}}]}'
+    ),
 }
 
 

@@ -5,6 +5,7 @@ The publisher and the consumer are those of production. What comes of it is held
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import apsw
@@ -30,7 +31,7 @@ from tidelog.telemetry import StreamFigures
 __all__ = ["RecordingStreaming"]
 
 Id: TypeAlias = tuple[int, int]  # of a record: run, seq
-Traded: TypeAlias = tuple[str, int, str, str]  # symbol, time, price, quantity
+Traded: TypeAlias = tuple[str, int, Decimal, Decimal]  # symbol, time, price, quantity: a market may add decimals
 
 
 class RecordingStreaming(Streaming):
@@ -114,7 +115,7 @@ class _Read:
     def take(self, id_: Id, events: list[dict[str, Any]]) -> None:
         require(not self._records or id_ > self._records[-1][0], "each record comes once, in order")
         traded = [
-            (event["symbol"], trade["time_us"], trade["price"], trade["qty"])
+            (event["symbol"], trade["time_us"], Decimal(trade["price"]), Decimal(trade["qty"]))
             for event in events
             if event["kind"] == "trade"
             for trade in event["trades"]
@@ -136,11 +137,12 @@ class _Read:
 
 
 def stored_trades(connection: apsw.Connection, first_run: int = 0) -> set[Traded]:
-    """The store's, with numbers as text: a whole number and how many of its digits are decimals."""
+    """The store's, of a whole number and how many of its digits are decimals."""
     query = "SELECT symbol, time_us, price, price_scale, qty, qty_scale FROM trades WHERE run >= ?"
     rows = connection.execute(query, (first_run,))
     return {
-        (symbol, at_us, _text(price, scale), _text(qty, places)) for symbol, at_us, price, scale, qty, places in rows
+        (symbol, at_us, _number(price, scale), _number(qty, places))
+        for symbol, at_us, price, scale, qty, places in rows
     }
 
 
@@ -157,12 +159,12 @@ def trades_in(paths: Sequence[str], vfs: str) -> set[Traded]:
                 entry = core.apply(record)
                 if entry is not None and isinstance(entry.event, Trades):
                     for trade in entry.event.trades:
-                        found.add((trade.symbol, micros(trade.timestamp), f"{trade.price:f}", f"{trade.qty:f}"))
+                        found.add((trade.symbol, micros(trade.timestamp), trade.price, trade.qty))
         finally:
             reader.close()
     return found
 
 
-def _text(number: Any, scale: int) -> str:
-    digits = str(int.from_bytes(number, "big") if isinstance(number, bytes) else number).rjust(scale + 1, "0")
-    return f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
+def _number(digits: Any, scale: int) -> Decimal:
+    number = int.from_bytes(digits, "big") if isinstance(digits, bytes) else digits
+    return Decimal(f"{number}E-{scale}")  # exact, however many digits
