@@ -329,3 +329,16 @@ def test_a_server_that_is_not_there_is_unreachable(transport: StreamTransport) -
                 pass
 
     asyncio.run(case())
+
+
+def test_a_server_that_cannot_be_had_is_told_by_its_reason() -> None:
+    """nats-py tries on by itself, and said nothing of it: all that was told was that no answer came in time."""
+
+    async def reason_of(*servers: str) -> str:
+        with pytest.raises(Unreachable) as told:
+            async with JetStream(servers, SETTINGS, limits=QUICK).connect():
+                pass
+        return str(told.value)
+
+    assert "Connect call failed" in asyncio.run(reason_of("nats://127.0.0.1:9"))
+    assert "Connect call failed" in asyncio.run(reason_of("nats://127.0.0.1:9", "nats://127.0.0.1:10"))

@@ -98,18 +98,27 @@ class JetStream:
 
     async def _client(self) -> "Client":
         from nats.aio.client import Client
-        from nats.errors import Error
+        from nats.errors import Error, NoServersError
 
         options = options_of(self._login) | {"connect_timeout": self._limits.connect_s}
         client, self._connected = Client(), None
+        last: list[Exception] = []
+
+        async def note(error: Exception) -> None:
+            last[:] = [error]  # later on, what goes wrong is raised where it is asked for
+
         try:
             await client.connect(
                 [server.reveal() for server in self._servers],
                 name="tidelog",
                 allow_reconnect=False,
-                error_cb=_quiet,
+                max_reconnect_attempts=1,  # without it, a server that refuses is tried again until our own time is up
+                reconnect_time_wait=0,
+                error_cb=note,
                 **options,
             )
+        except NoServersError as error:
+            raise (last or [error])[0] from None  # why the last of them could not be had
         except BaseException as error:
             if (transport := getattr(client, "_transport", None)) is not None:
                 transport.close()  # the library leaves it open, and its own `close` waits for the server
@@ -420,7 +429,3 @@ def _client_library() -> None:
         import nats  # noqa: F401
     except ImportError:
         raise ConfigError("streams need nats-py: pip install 'tidelog[nats]'") from None
-
-
-async def _quiet(error: Exception) -> None:
-    """What goes wrong is raised where it is asked for."""
