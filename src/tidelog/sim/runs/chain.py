@@ -45,7 +45,14 @@ from tidelog.sim.oracle.history import finality_was_voted, past_is_told, writer_
 from tidelog.sim.oracle.merkle import proofs_follow
 from tidelog.sim.runs.following import Following
 from tidelog.sim.runs.network import Network, NetworkHttp, NetworkWire
-from tidelog.sim.runs.streaming import ChangesStreaming, FinalStreaming, Streaming, undone
+from tidelog.sim.runs.streaming import (
+    STREAMED_S,
+    ChangesStreaming,
+    FinalStreaming,
+    Streaming,
+    all_published,
+    undone,
+)
 from tidelog.sim.runs.tally import TalliedStore, Tally
 from tidelog.sim.scenario import schedule as plan
 from tidelog.sim.scenario.faults import Faults
@@ -88,8 +95,6 @@ POLL_S, WOKEN_POLL_S = 1.0, 20.0  # the second where newHeads are followed: so t
 HANGING_S = 8.0  # a poll, and a few seconds in which an endpoint turns out to hang
 HANGING_WOKEN_S = HANGING_S + WOKEN_POLL_S  # who wakes it up may be the one that hangs
 SETTLED_S = 75.0  # until all endpoints are back: the longest time alone, and a request that hangs
-STREAMED_S = 120.0  # in which the stream gets all that is stored
-TOLD_S = 30.0  # in which its publisher says so: it looks every few seconds
 QUIET_S = 600.0  # in which all has to be well again
 FOLLOW_CHANCE = 0.3  # that a follower reads at a look
 TROUBLED_S = 90.0  # in which all before a block that cannot be had is stored: some rounds of the sync
@@ -222,18 +227,9 @@ class ChainRun:
         """The stream, and who follows it, get all that the store has."""
         if not self.streams or self.world.violations:
             return
+        wanted = f"after {STREAMED_S:g} s without faults the stream's consumer has all changes"
         with closing(self._open()) as connection:
-            if not await until(self.world, lambda: all(each.is_level(connection) for each in self.streams), STREAMED_S):
-                self.world.violated(f"after {STREAMED_S:g} s without faults the stream's consumer has all changes")
-                return
-            try:
-                for streaming in self.streams:
-                    streaming.judge(connection)
-            except Violation as violation:
-                self.world.violated(str(violation))
-                return
-        if not await until(self.world, lambda: all(each.is_told_level() for each in self.streams), TOLD_S):
-            self.world.violated("the publisher of a stream that has all says that nothing is missing")
+            await all_published(self.world, self.streams, connection, wanted)
 
     def _final(self, number: int) -> str | None:
         """The hash of a block that the chain says is final; where its nodes do not say, of the block that it has."""

@@ -38,6 +38,7 @@ from tidelog.sim.runs.market_limits import EXCHANGE, WEB_SOCKET, feed_limits, se
 from tidelog.sim.runs.market_streaming import RecordingStreaming
 from tidelog.sim.runs.private import PrivateRun
 from tidelog.sim.runs.reading import NAME, read_again
+from tidelog.sim.runs.streaming import STREAMED_S, all_published
 from tidelog.sim.runs.tally import TalliedStore, Tally
 from tidelog.sim.runs.transport import CheckedTransport, CheckedWire
 from tidelog.sim.scenario import schedule as plan
@@ -62,8 +63,6 @@ TICK_S = 0.25
 QUIET_S = 300.0
 PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
-STREAMED_S = 120.0  # in which the stream gets all that was recorded
-TOLD_S = 30.0  # in which its publisher says so: it looks every few seconds
 END_S = 60.0  # for the program to end in order
 CLOCK_S = 2.0  # that the journal's time may be behind: what is no step, and a look at the clock
 OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
@@ -180,21 +179,9 @@ class MarketRun:
         if not self.world.violations:
             await self._judge_end()
         if self.streaming is not None and not self.world.violations:
-            await self._publish_all(self.streaming)
-
-    async def _publish_all(self, streaming: RecordingStreaming) -> None:
-        """The stream, and who follows it, get all that was recorded."""
-        with closing(self._open(self._store_path)) as store:
-            if not await until(self.world, lambda: streaming.is_level(store), STREAMED_S):
-                self.world.violated(f"{STREAMED_S:g} s after the recording's end the stream's consumer has all of it")
-                return
-            try:
-                streaming.judge(store)
-            except Violation as violation:
-                self.world.violated(str(violation))
-                return
-        if not await until(self.world, streaming.is_told_level, TOLD_S):
-            self.world.violated("the publisher of a stream that has all says that nothing is missing")
+            wanted = f"{STREAMED_S:g} s after the recording's end the stream's consumer has all of it"
+            with closing(self._open(self._store_path)) as store:
+                await all_published(self.world, (self.streaming,), store, wanted)
 
     def _list_all(self) -> None:
         """Every market can be had again, and is online."""

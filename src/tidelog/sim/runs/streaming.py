@@ -15,6 +15,7 @@ import msgspec
 from tidelog.sim.oracle.chain import require
 from tidelog.sim.runs.engines import engine_of
 from tidelog.sim.scenario import schedule as plan
+from tidelog.sim.scenario.harness import until
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.supervisor import Supervisor
 from tidelog.sim.world.world import Process, Violation, World
@@ -28,7 +29,10 @@ from tidelog.stream.consumer import consume
 from tidelog.stream.port import Stored, StreamTransport
 from tidelog.telemetry import StreamFigures
 
-__all__ = ["ChangesStreaming", "FinalStreaming", "Streaming", "undone"]
+__all__ = ["STREAMED_S", "ChangesStreaming", "FinalStreaming", "Streaming", "all_published", "undone"]
+
+STREAMED_S = 120.0  # in which streams get all that is stored
+TOLD_S = 30.0  # in which their publishers say so: they look every few seconds
 
 
 class Streaming(ABC):
@@ -150,6 +154,25 @@ class Streaming(ABC):
                 except Violation as violation:
                     self._world.violated(str(violation))
                     return
+
+
+async def all_published(world: World, streams: Sequence[Streaming], connection: apsw.Connection, wanted: str) -> None:
+    """Streams, and who follows them, get all that the store has, and their publishers say so; else it is a violation.
+
+    Args:
+        wanted: the promise that they get it.
+    """
+    if not await until(world, lambda: all(each.is_level(connection) for each in streams), STREAMED_S):
+        world.violated(wanted)
+        return
+    try:
+        for streaming in streams:
+            streaming.judge(connection)
+    except Violation as violation:
+        world.violated(str(violation))
+        return
+    if not await until(world, lambda: all(each.is_told_level() for each in streams), TOLD_S):
+        world.violated("the publisher of a stream that has all says that nothing is missing")
 
 
 def undone(undoings: Sequence[object]) -> object:
