@@ -124,8 +124,9 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def three_hosts() -> Iterator[Hosts]:
     """Three hosts on one network, whose cables can be pulled."""
-    if not hosts.allowed():
-        missing("hosts of their own are network namespaces, which only root may make, and not everywhere")
+    refusal = hosts.refusal()
+    if refusal is not None:
+        missing(f"no hosts of their own (network namespaces, which root may make, and not everywhere): {refusal}")
     with hosts.running(3) as found:
         yield found
 

@@ -4,7 +4,6 @@ Nobody is told that a cable is pulled: what is sent is lost, and connections sta
 stopped does not show that. It takes root, and a system that lets root make namespaces.
 """
 
-import os
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from functools import cache
 
 from msgspec import Struct
 
-__all__ = ["Host", "Hosts", "allowed", "running"]
+__all__ = ["Host", "Hosts", "refusal", "running"]
 
 NETWORK = "198.18.{}.{}"  # of RFC 2544: for tests between hosts of one owner
 OURS = 254  # this machine's place in it
@@ -53,22 +52,34 @@ def _ip(*words: str) -> None:
 
 
 @cache
-def allowed() -> bool:
-    """Whether such hosts can be made here."""
+def refusal() -> str | None:
+    """Why such hosts cannot be made here, in the system's words; None: they can."""
     try:
         with running(1):
-            return os.geteuid() == 0
-    except OSError:
-        return False
+            return None
+    except OSError as error:
+        return str(error)
+
+
+def _bridge() -> int:
+    """A network that no other test has, by its number."""
+    while True:
+        number = random.SystemRandom().randint(0, 255)
+        try:
+            _ip("link", "add", f"tidelog{number}", "type", "bridge")
+        except OSError as error:
+            if "File exists" not in str(error):
+                raise
+        else:
+            return number
 
 
 @contextmanager
 def running(count: int) -> Iterator[Hosts]:
     """So many hosts, gone afterwards. OSError: they cannot be made here."""
-    number = random.SystemRandom().randint(0, 255)
+    number = _bridge()
     bridge = f"tidelog{number}"
     with ExitStack() as stack:
-        _ip("link", "add", bridge, "type", "bridge")
         stack.callback(_ip, "link", "del", bridge)
         _ip("address", "add", NETWORK.format(number, OURS) + "/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
