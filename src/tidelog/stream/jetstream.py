@@ -117,13 +117,13 @@ class JetStream:
                 error_cb=note,
                 **options,
             )
-        except NoServersError as error:
-            raise (last or [error])[0] from None  # why the last of them could not be had
         except BaseException as error:
             if (transport := getattr(client, "_transport", None)) is not None:
                 transport.close()  # the library leaves it open, and its own `close` waits for the server
             if not isinstance(error, OSError | Error):
                 refuse_seed(self._login, error)
+            if isinstance(error, NoServersError) and last and isinstance(last[0], OSError | Error):
+                raise last[0] from None  # why the last of them could not be had
             raise
         self._connected = self._named(client)
         return client
