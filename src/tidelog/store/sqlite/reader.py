@@ -87,15 +87,17 @@ class _Reader:
             self._reading = False
         return restored(found, wide) if wide else found
 
-    def packed(self, table: Table, scope: int, low: int, high: int) -> Pieces | None:
+    def packed(self, table: Table, scope: int, low: int, high: int, module: Any) -> Pieces | None:
         """Rows as the compiled core takes them, with the interpreter's lock released; None where that is not to be had.
 
         In a damaged store there may be a value that no row of the core has.
+
+        Args:
+            module: of the core.
         """
         if self._packs is None:
             self._packs = packing.load(self.connection) is None
-        module = compiled.core().module
-        if not self._packs or module is None:
+        if not self._packs:
             return None
         self._reading = True
         try:
@@ -193,9 +195,9 @@ class _Snapshot(QuerySnapshot):
         return await self._ask(lambda reader: reader.rows(text, values, wide))
 
     async def pieces(self, table: Table, *, scope: int, low: int, high: int) -> Pieces:
-        packed = None
-        if compiled.core().module is not None:  # or the worker would be asked twice
-            packed = await self._ask(lambda reader: reader.packed(table, scope, low, high))
+        module, packed = compiled.core().module, None
+        if module is not None:  # or the worker would be asked twice
+            packed = await self._ask(lambda reader: reader.packed(table, scope, low, high, module))
         return await super().pieces(table, scope=scope, low=low, high=high) if packed is None else packed
 
     async def misspelled(self, table: Table) -> list[int]:
