@@ -1,6 +1,7 @@
 """What events of the journal become in the store, and that stopping a projection anywhere changes nothing."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -512,6 +513,23 @@ def test_made_up_symbols_do_not_fill_the_memory() -> None:
         projection.apply(entry)
     assert len(projection.state.symbols) == SYMBOLS_MAX
     assert projection.refused == 6
+
+
+def test_a_trade_timed_before_1970_is_missing() -> None:
+    """A bit of its year flipped: no row was stored, and no gap said so."""
+    long_ago = datetime(26, 11, 29, tzinfo=UTC)
+    made = Recording()
+    made.trades(1)
+    made.note(Trades((msgspec.structs.replace(trade(2), timestamp=long_ago),)))
+    made.trades(3)
+    rows = projected(made.events)
+    assert rows.shown(TRADES, "trade_id") == ["1", "3"]
+    assert gaps(rows) == ["trades:BTC/USD 2 2 trade_id 3 None"]
+    projection = Projection(SOURCE, ProjectionState(), SAMPLE_US, on_fault=raise_fault)
+    made = Recording()
+    made.note(Trades((msgspec.structs.replace(trade(None), timestamp=long_ago),)))
+    projection.apply(made.events[0])
+    assert projection.refused == 1
 
 
 def test_a_reason_is_fit_for_a_store() -> None:

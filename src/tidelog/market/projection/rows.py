@@ -46,14 +46,14 @@ def decimal_text(value: int, scale: int) -> str:
 
 
 def trade_row(source: str, trade: Trade, ordinal: int, id_: EventId, received_us: int) -> Row | None:
-    """`ordinal` serves where the trade has no id of its own."""
-    price, qty = scaled(trade.price), scaled(trade.qty)
-    if price is None or qty is None or "\0" in trade.ord_type:
+    """None if no row can hold it, as one from before 1970; `ordinal` serves where the trade has no id of its own."""
+    price, qty, time_us = scaled(trade.price), scaled(trade.qty), micros(trade.timestamp)
+    if price is None or qty is None or time_us < 0 or "\0" in trade.ord_type:
         return None
     return (
         source,
         trade.symbol,
-        micros(trade.timestamp),
+        time_us,
         ordinal if trade.trade_id is None else trade.trade_id,
         price.value,
         qty.value,

@@ -122,7 +122,7 @@ class TradeRows:
         times = [micros(trade.timestamp) for trade in trades]
         for trade, time_us, ordinal in zip(trades, times, number_trades(known, times), strict=True):
             row = trade_row(account.source, trade, ordinal, id_, at_us)
-            if time_us >= known.from_us:
+            if row is None or time_us >= known.from_us:
                 account.refused += not account.changes.put(TRADES, row)
         account.transition(symbol, TRADE, UNPROVEN, at_us, "no_trade_ids")
 
