@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -151,17 +152,23 @@ def test_something_to_look_at_runs_until_it_is_stopped(tmp_path: Path) -> None:
         "demo", "--live", "--port", str(port), "--folder", str(folder), log=tmp_path / "log", stdout=subprocess.PIPE
     ) as demo:
 
-        def markets() -> list[str]:
+        def found(path: str) -> list[dict[str, Any]]:
+            """What is there already."""
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/markets", timeout=HANGS_S) as answer:
-                    found = json.load(answer)["data"]
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=HANGS_S) as answer:
+                    data: list[dict[str, Any]] = json.load(answer)["data"]
+                    return data
             except OSError:
                 return []
-            return [each["symbol"] for each in found if (each["book"] or {}).get("state") == "proven"]
+
+        def markets() -> list[str]:
+            return [each["symbol"] for each in found("/v1/markets") if (each["book"] or {}).get("state") == "proven"]
+
+        def contracts() -> set[str]:
+            return {each["name"] for each in found("/v1/chains/1337/contracts")}
 
         demo.until(lambda: markets() == ["BTC/USD", "ETH/USD"], "two proven books")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/chains/1337/contracts", timeout=HANGS_S) as answer:
-            assert {each["name"] for each in json.load(answer)["data"]} == {"tide", "salt", "shells"}
+        demo.until(lambda: contracts() == {"tide", "salt", "shells"}, "the contracts")
         demo.process.send_signal(signal.SIGINT)
         told, _ = demo.process.communicate(timeout=HANGS_S)
         assert demo.process.returncode == 0, demo.text

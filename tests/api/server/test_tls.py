@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,25 @@ def test_everything_is_served_over_tls(secure: Served) -> None:
             return json.loads(await stream.recv())
 
     assert asyncio.run(listen()) == {"op": "pong"}
+
+
+def test_a_client_that_has_said_goodbye_and_stays_does_not_fail_the_end(small: Filled, pair: Pair) -> None:
+    """Its close was answered, and TLS waits for one of its own: the server's end closed it once more, and failed."""
+    upgrade = (
+        b"GET /v1/live HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with ExitStack() as left_open, Served(small.url, tls_cert=pair.cert, tls_key=pair.key) as api:
+        address = ("127.0.0.1", api.server.port)
+        plain = left_open.enter_context(socket.create_connection(address, timeout=HANGS_S))
+        wrapped = left_open.enter_context(trusting().wrap_socket(plain))
+        wrapped.sendall(upgrade)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += wrapped.recv(4_096)
+        assert answer.startswith(b"HTTP/1.1 101")
+        wrapped.sendall(b"\x88\x82\0\0\0\0\x03\xe8")  # a close, code 1000, under a mask of zeros
+        assert wrapped.recv(4_096) == b"\x88\x02\x03\xe8"
 
 
 def test_every_handshake_of_the_command_is_heard_to_its_end(small: Filled, pair: Pair, tmp_path: Path) -> None:

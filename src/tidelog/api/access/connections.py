@@ -76,6 +76,13 @@ class StreamWebSocket(WebSocketsSansIOProtocol):
         if self.seat is not None:
             self.seat.leave()
 
+    def shutdown(self) -> None:
+        if self.transport.is_closing():  # uvicorn would close it once more, and fail, and with it the end of the server
+            self.stop_keepalive()
+            self.loop.call_later(self.linger_s, self.transport.abort)
+        else:
+            super().shutdown()
+
     async def send(self, message: Any) -> None:
         stuck = message["type"] == "websocket.close" and self.handshake_complete and not self.writable.is_set()
         if stuck:
