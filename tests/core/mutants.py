@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
 
@@ -246,6 +247,7 @@ def built(patch: Patch, folder: Path) -> Path:
     shutil.copytree(CORE, source, ignore=shutil.ignore_patterns("target"))
     (source / patch.file).write_text(text_of(patch))
     environment = os.environ | {"CARGO_TARGET_DIR": str(folder / "target"), "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
+    environment["PYO3_PYTHON"] = sys.executable
     environment["RUSTFLAGS"] = "--allow warnings"
     subprocess.run(
         ["cargo", "build", "--offline", "--quiet", "--package", "tidelog-core"],
@@ -255,7 +257,7 @@ def built(patch: Patch, folder: Path) -> Path:
         check=True,
     )
     module.mkdir(exist_ok=True)
-    shutil.copy(folder / "target" / "debug" / "libtidelog_core.so", module / "tidelog_core.abi3.so")
+    shutil.copy(folder / "target" / "debug" / "libtidelog_core.so", module / f"tidelog_core{EXTENSION_SUFFIXES[0]}")
     return module
 
 

@@ -6,7 +6,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDateTime, PyDict, PySlice, PyString, PyTuple, PyTzInfo};
 use std::sync::Arc;
 use tidelog_pure::market::books::{Kind, Messages};
 use tidelog_pure::market::scan::Level;
@@ -16,9 +16,7 @@ use tidelog_pure::market::{time, v2};
 #[pyclass(frozen, module = "tidelog_core")]
 pub struct Contract {
     pub kinds: Kinds,
-    pub decode: Py<PyAny>, // a frame to an event
-    pub time: Py<PyAny>,   // the class of times, which reads one as it pickles it: quicker than a text
-    pub utc: Py<PyAny>,
+    pub decode: Py<PyAny>,    // a frame to an event
     pub heartbeat: Py<PyAny>, // the event of that name
     pub level_is_text: bool,  // the class of levels is made of the numbers' texts; else they stay in the frame
     pub messages: Messages,
@@ -71,20 +69,21 @@ impl Lazy {
     }
 }
 
-/// The levels of a message: bids and asks.
-fn sides(py: Python<'_>, lazy: &Lazy, spans: &Spans) -> PyResult<Sides> {
+/// The levels of a message that has many: bids and asks.
+fn sides(py: Python<'_>, lazy: &Lazy) -> PyResult<Sides> {
     let (contract, frame) = (&lazy.contract, &lazy.frame);
-    let made = |levels: &[Span], bids: usize| {
-        let (bids, asks) = levels.split_at(bids);
-        Ok((side(py, contract, frame, bids, true)?, side(py, contract, frame, asks, false)?))
-    };
-    if let Spans::Few { levels, count, bids } = spans {
-        return made(&levels[..(*count).into()], (*bids).into());
-    }
     let mut levels = Vec::with_capacity(LEVELS_USUAL);
     let message = contract.get().messages.read(frame.as_bytes(py), &mut levels);
     let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
-    made(&levels.iter().map(Span::of).collect::<Vec<_>>(), message.bids)
+    let levels = levels.iter().map(Span::of).collect::<Vec<_>>();
+    let (bids, asks) = levels.split_at(message.bids);
+    Ok((side(py, contract, frame, bids, true)?, side(py, contract, frame, asks, false)?))
+}
+
+/// A time in Python's class.
+fn moment<'py>(py: Python<'py>, at: &time::Shown) -> PyResult<Bound<'py, PyDateTime>> {
+    let (year, utc) = (at.year.into(), PyTzInfo::utc(py)?);
+    PyDateTime::new(py, year, at.month, at.day, at.hour, at.minute, at.second, at.micros, Some(&utc))
 }
 
 /// An event that is one of Python's class to who asks for its class, and in all that it does. The class is a member: the
@@ -151,16 +150,27 @@ macro_rules! book_event {
                 checksum: u32,
                 is_stamped: bool,
                 spans: Spans,
-                sides: Once<Sides>,
+                sides: Once<Sides>, // of many levels: few are made as quickly as they are kept
             }, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
                 #[getter]
                 fn bids(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    Ok(self.sides.get(py, || sides(py, &self.lazy, &self.spans))?.0.clone_ref(py))
+                    match &self.spans {
+                        Spans::Few { levels, bids, .. } => {
+                            side(py, &self.lazy.contract, &self.lazy.frame, &levels[..(*bids).into()], true)
+                        }
+                        Spans::Many => Ok(self.sides.get(py, || sides(py, &self.lazy))?.0.clone_ref(py)),
+                    }
                 }
 
                 #[getter]
                 fn asks(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    Ok(self.sides.get(py, || sides(py, &self.lazy, &self.spans))?.1.clone_ref(py))
+                    match &self.spans {
+                        Spans::Few { levels, count, bids } => {
+                            let asks = &levels[(*bids).into()..(*count).into()];
+                            side(py, &self.lazy.contract, &self.lazy.frame, asks, false)
+                        }
+                        Spans::Many => Ok(self.sides.get(py, || sides(py, &self.lazy))?.1.clone_ref(py)),
+                    }
                 }
 
                 #[getter]
@@ -169,14 +179,13 @@ macro_rules! book_event {
                 }
 
                 #[getter]
-                fn timestamp(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                fn timestamp<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
                     if !self.is_stamped {
-                        return Ok(py.None());
+                        return Ok(None);
                     }
-                    let contract = self.lazy.contract.get();
                     match v2::stamp_text(self.lazy.frame.as_bytes(py)) {
-                        Some(text) => contract.time.call1(py, (PyBytes::new(py, &time::packed(text)), &contract.utc)),
-                        None => Ok(self.lazy.made(py)?.getattr("timestamp")?.unbind()),
+                        Some(text) => Ok(Some(moment(py, &time::shown(text))?.into_any())),
+                        None => Ok(Some(self.lazy.made(py)?.getattr("timestamp")?)),
                     }
                 }
             }

@@ -84,20 +84,17 @@ impl Frames {
     ///     protocol: whose frames they are.
     ///     kinds: Python's classes of events and of levels, by name.
     ///     decode: reads one frame, by itself.
-    ///     time, utc: Python's class of times, and the zone of those in frames.
     ///     heartbeat: the event of that name.
     ///     unset: the sequence of a message that has none.
     ///     level_is_text: a level is made of the texts of its numbers; else it stays in its frame until it is looked at.
     #[new]
-    #[pyo3(signature = (protocol, kinds, *, decode, time, utc, heartbeat, unset, level_is_text))]
+    #[pyo3(signature = (protocol, kinds, *, decode, heartbeat, unset, level_is_text))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         protocol: &str,
         kinds: Kinds,
         decode: Py<PyAny>,
-        time: Py<PyAny>,
-        utc: Py<PyAny>,
         heartbeat: Py<PyAny>,
         unset: &Bound<'_, PyAny>,
         level_is_text: bool,
@@ -107,7 +104,7 @@ impl Frames {
         if !level_is_text {
             COMPLETED_LEVEL.get_or_try_init(py, || complete(&py.get_type::<Level>(), kinds.level.bind(py)))?;
         }
-        let contract = Contract { kinds, decode, time, utc, heartbeat, level_is_text, messages };
+        let contract = Contract { kinds, decode, heartbeat, level_is_text, messages };
         let contract = Py::new(py, contract)?;
         Ok(Frames { contract, symbols: Symbols::default(), packed: Vec::new(), shown: HashMap::new() })
     }

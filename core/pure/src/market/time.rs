@@ -73,16 +73,25 @@ pub fn write(into: &mut Vec<u8>, at_us: i64) {
     }
 }
 
-pub const PACKED: usize = 10; // bytes
+/// A time as a calendar and a clock show it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub year: u16,
+    pub month: u8,
+    pub day: u8,
+    pub hour: u8,
+    pub minute: u8,
+    pub second: u8,
+    pub micros: u32,
+}
 
-/// A time that `micros` takes, as Python pickles one: year, month, day, hour, minute, second, microseconds.
-pub fn packed(text: &[u8; WRITTEN]) -> [u8; PACKED] {
+/// A time that `micros` takes.
+pub fn shown(text: &[u8; WRITTEN]) -> Shown {
     let pair = |at: usize| text[at].wrapping_sub(b'0').wrapping_mul(10).wrapping_add(text[at + 1].wrapping_sub(b'0'));
-    let [year_high, year] = (u16::from(pair(0)) * 100 + u16::from(pair(2))).to_be_bytes();
     let pairs = [MICROS_AT, MICROS_AT + 2, MICROS_AT + 4];
     let micros = pairs.into_iter().fold(0, |micros, at| micros * 100 + u32::from(pair(at)));
-    let [_, high, middle, low] = micros.to_be_bytes();
-    [year_high, year, pair(5), pair(8), pair(11), pair(14), pair(17), high, middle, low]
+    let year = u16::from(pair(0)) * 100 + u16::from(pair(2));
+    Shown { year, month: pair(5), day: pair(8), hour: pair(11), minute: pair(14), second: pair(17), micros }
 }
 
 /// Whether an encoder would leave the fraction of it out.
@@ -92,7 +101,7 @@ pub fn is_whole_second(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{micros, packed, write};
+    use super::{Shown, micros, shown, write};
 
     #[test]
     fn times_are_written_as_they_are_read() {
@@ -109,10 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_packed_as_python_pickles_it() {
-        assert_eq!(packed(b"2023-07-30T15:29:58.343415Z"), *b"\x07\xe7\x07\x1e\x0f\x1d:\x05=w");
-        assert_eq!(packed(b"2024-12-31T23:59:59.999999Z"), *b"\x07\xe8\x0c\x1f\x17;;\x0fB?");
-        assert_eq!(packed(b"1970-01-01T00:00:00.000000Z"), *b"\x07\xb2\x01\x01\x00\x00\x00\x00\x00\x00");
+    fn a_time_is_shown_as_it_is_written() {
+        let one =
+            |year, month, day, hour, minute, second, micros| Shown { year, month, day, hour, minute, second, micros };
+        assert_eq!(shown(b"2023-07-30T15:29:58.343415Z"), one(2023, 7, 30, 15, 29, 58, 343_415));
+        assert_eq!(shown(b"2024-12-31T23:59:59.999999Z"), one(2024, 12, 31, 23, 59, 59, 999_999));
+        assert_eq!(shown(b"1970-01-01T00:00:00.000000Z"), one(1970, 1, 1, 0, 0, 0, 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ goes on with it. So each message means the same whoever took it.
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, Struct
@@ -218,8 +218,6 @@ class Lending:
             scanner,
             kinds | {"level": level, "scaled_level": ScaledLevel},
             decode=decode,
-            time=datetime,
-            utc=UTC,
             heartbeat=Heartbeat(),
             unset=UNSET,
             level_is_text=level_is_text,
