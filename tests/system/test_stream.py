@@ -466,6 +466,16 @@ def test_read_prints_changes_from_a_place_on(tmp_path: Path, nats: NatsServer) -
             assert seqs[0] > 60
 
 
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store of a few blocks."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('stored')}/chain.db"
+    asyncio.run(make(url))
+    with Simulated(BlockTree(seed=1, blocks=2)) as node:
+        assert tidelog("chain", "sync", "--rpc", node.url, "--db", url).code == 0
+    return url
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -480,22 +490,14 @@ def test_read_prints_changes_from_a_place_on(tmp_path: Path, nats: NatsServer) -
         (("--nats", "nats://127.0.0.1:1", "--user", "me"), "are for --kafka"),
     ],
 )
-def test_what_cannot_be_done_as_asked_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    db = f"sqlite:///{tmp_path}/chain.db"
-    asyncio.run(make(db))
-    with Simulated(BlockTree(seed=1, blocks=2)) as node:
-        assert tidelog("chain", "sync", "--rpc", node.url, "--db", db).code == 0
+def test_what_cannot_be_done_as_asked_is_one_sentence(db: str, arguments: tuple[str, ...], said: str) -> None:
     done = tidelog("stream", "run", "--db", db, *arguments, timeout_s=UNTIL_S)
     assert done.code == 2, done.err
     assert said in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_stream_of_others_is_left_alone(tmp_path: Path, nats: NatsServer) -> None:
-    db = f"sqlite:///{tmp_path}/chain.db"
-    asyncio.run(make(db))
-    with Simulated(BlockTree(seed=1, blocks=2)) as node:
-        assert tidelog("chain", "sync", "--rpc", node.url, "--db", db).code == 0
+def test_a_stream_of_others_is_left_alone(db: str, nats: NatsServer) -> None:
     asyncio.run(make_streams(nats.url))
     command = ("stream", "run", "--db", db, "--nats", nats.url, "--stream")
     done = tidelog(*command, "other", timeout_s=UNTIL_S)
