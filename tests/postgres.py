@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,12 @@ class PostgresServer:
         standby_of: "PostgresServer | None" = None,
         kept: Path | None = None,
         also_at: str | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         """`kept` is a folder that outlives the server, with what an earlier one left there; None: one of its own.
 
         `also_at`: another address of this machine at which it listens, to everybody who reaches that.
+        `settings`: of the server, each NAME=VALUE.
         """
         self._programs = programs
         self._kept = kept is not None
@@ -106,6 +108,7 @@ class PostgresServer:
         self._data = self._folder / "data"
         self._log = self._folder / "log"
         self._numbers = itertools.count(1)  # of the databases
+        self._settings = ("max_connections=50", "log_min_messages=fatal", *settings)
         self._addresses = "127.0.0.1" if also_at is None else f"127.0.0.1,{also_at}"
         self.port = reserved_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -175,7 +178,8 @@ class PostgresServer:
             self.process = subprocess.Popen(
                 [
                     *(self._programs / "postgres", "-D", self._data, "-h", self._addresses, "-p", str(self.port)),
-                    *("-k", self._folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
+                    *("-k", self._folder),
+                    *(part for setting in self._settings for part in ("-c", setting)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -230,10 +234,12 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(programs: Path, *, kept: Path | None = None, also_at: str | None = None) -> Iterator[PostgresServer]:
+def running(
+    programs: Path, *, kept: Path | None = None, also_at: str | None = None, settings: Sequence[str] = ()
+) -> Iterator[PostgresServer]:
     """A server that is up, and is gone afterwards, but for the folder that it is to keep."""
     with _reachable(programs) as found:
-        server = PostgresServer(found, kept=kept, also_at=also_at)
+        server = PostgresServer(found, kept=kept, also_at=also_at, settings=settings)
         try:
             server.start()
             yield server
