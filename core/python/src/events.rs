@@ -81,7 +81,7 @@ fn sides(py: Python<'_>, lazy: &Lazy) -> PyResult<Sides> {
 }
 
 /// A time in Python's class.
-fn moment<'py>(py: Python<'py>, at: &time::Shown) -> PyResult<Bound<'py, PyDateTime>> {
+fn moment<'py>(py: Python<'py>, at: &time::Civil) -> PyResult<Bound<'py, PyDateTime>> {
     let (year, utc) = (at.year.into(), PyTzInfo::utc(py)?);
     PyDateTime::new(py, year, at.month, at.day, at.hour, at.minute, at.second, at.micros, Some(&utc))
 }
@@ -154,22 +154,17 @@ macro_rules! book_event {
             }, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
                 #[getter]
                 fn bids(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    match &self.spans {
-                        Spans::Few { levels, bids, .. } => {
-                            side(py, &self.lazy.contract, &self.lazy.frame, &levels[..(*bids).into()], true)
-                        }
-                        Spans::Many => Ok(self.sides.get(py, || sides(py, &self.lazy))?.0.clone_ref(py)),
+                    match self.spans.of_side(true) {
+                        Some(bids) => side(py, &self.lazy.contract, &self.lazy.frame, bids, true),
+                        None => Ok(self.sides.get(py, || sides(py, &self.lazy))?.0.clone_ref(py)),
                     }
                 }
 
                 #[getter]
                 fn asks(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    match &self.spans {
-                        Spans::Few { levels, count, bids } => {
-                            let asks = &levels[(*bids).into()..(*count).into()];
-                            side(py, &self.lazy.contract, &self.lazy.frame, asks, false)
-                        }
-                        Spans::Many => Ok(self.sides.get(py, || sides(py, &self.lazy))?.1.clone_ref(py)),
+                    match self.spans.of_side(false) {
+                        Some(asks) => side(py, &self.lazy.contract, &self.lazy.frame, asks, false),
+                        None => Ok(self.sides.get(py, || sides(py, &self.lazy))?.1.clone_ref(py)),
                     }
                 }
 
@@ -184,7 +179,7 @@ macro_rules! book_event {
                         return Ok(None);
                     }
                     match v2::stamp_text(self.lazy.frame.as_bytes(py)) {
-                        Some(text) => Ok(Some(moment(py, &time::shown(text))?.into_any())),
+                        Some(text) => Ok(Some(moment(py, &time::civil(text))?.into_any())),
                         None => Ok(Some(self.lazy.made(py)?.getattr("timestamp")?)),
                     }
                 }

@@ -59,6 +59,13 @@ impl Spans {
         }
         Spans::Few { levels: few, count: levels.len() as u8, bids: bids as u8 }
     }
+
+    /// Those of a side; None: they have to be looked for.
+    pub fn of_side(&self, is_bid: bool) -> Option<&[Span]> {
+        let Spans::Few { levels, count, bids } = self else { return None };
+        let (bids, asks) = levels[..(*count).into()].split_at((*bids).into());
+        Some(if is_bid { bids } else { asks })
+    }
 }
 
 /// A level as its frame has it. The protocol's class to who asks for its class, and in all that it does.

@@ -75,7 +75,7 @@ pub fn write(into: &mut Vec<u8>, at_us: i64) {
 
 /// A time as a calendar and a clock show it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct Civil {
     pub year: u16,
     pub month: u8,
     pub day: u8,
@@ -86,12 +86,12 @@ pub struct Shown {
 }
 
 /// A time that `micros` takes.
-pub fn shown(text: &[u8; WRITTEN]) -> Shown {
+pub fn civil(text: &[u8; WRITTEN]) -> Civil {
     let pair = |at: usize| text[at].wrapping_sub(b'0').wrapping_mul(10).wrapping_add(text[at + 1].wrapping_sub(b'0'));
     let pairs = [MICROS_AT, MICROS_AT + 2, MICROS_AT + 4];
     let micros = pairs.into_iter().fold(0, |micros, at| micros * 100 + u32::from(pair(at)));
     let year = u16::from(pair(0)) * 100 + u16::from(pair(2));
-    Shown { year, month: pair(5), day: pair(8), hour: pair(11), minute: pair(14), second: pair(17), micros }
+    Civil { year, month: pair(5), day: pair(8), hour: pair(11), minute: pair(14), second: pair(17), micros }
 }
 
 /// Whether an encoder would leave the fraction of it out.
@@ -101,7 +101,7 @@ pub fn is_whole_second(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Shown, micros, shown, write};
+    use super::{Civil, civil, micros, write};
 
     #[test]
     fn times_are_written_as_they_are_read() {
@@ -120,10 +120,10 @@ mod tests {
     #[test]
     fn a_time_is_shown_as_it_is_written() {
         let one =
-            |year, month, day, hour, minute, second, micros| Shown { year, month, day, hour, minute, second, micros };
-        assert_eq!(shown(b"2023-07-30T15:29:58.343415Z"), one(2023, 7, 30, 15, 29, 58, 343_415));
-        assert_eq!(shown(b"2024-12-31T23:59:59.999999Z"), one(2024, 12, 31, 23, 59, 59, 999_999));
-        assert_eq!(shown(b"1970-01-01T00:00:00.000000Z"), one(1970, 1, 1, 0, 0, 0, 0));
+            |year, month, day, hour, minute, second, micros| Civil { year, month, day, hour, minute, second, micros };
+        assert_eq!(civil(b"2023-07-30T15:29:58.343415Z"), one(2023, 7, 30, 15, 29, 58, 343_415));
+        assert_eq!(civil(b"2024-12-31T23:59:59.999999Z"), one(2024, 12, 31, 23, 59, 59, 999_999));
+        assert_eq!(civil(b"1970-01-01T00:00:00.000000Z"), one(1970, 1, 1, 0, 0, 0, 0));
     }
 
     #[test]
