@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import tidelog
 from tests.conftest import missing
+from tests.simulated import Simulated
 from tests.system.anvil import Anvil, program
 from tidelog.runtime import SystemRuntime
+from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.store import open_store
 
 
@@ -50,4 +53,13 @@ def postgres_url(postgres_url: str) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
     address: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return address
+
+
+@pytest.fixture(scope="session")
+def few_blocks(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SQLite store of three blocks, for tests that change nothing of it."""
+    address = f"sqlite:///{tmp_path_factory.mktemp('stored')}/chain.db"
+    with Simulated(BlockTree(seed=1, blocks=2)) as node:
+        assert tidelog("chain", "sync", "--rpc", node.url, "--db", address).code == 0
     return address

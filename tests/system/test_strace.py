@@ -23,7 +23,7 @@ from tidelog.errors import StoreError
 from tidelog.sim.node.chain.tree import BlockTree
 
 CHAIN_ID = 1337
-EVERY = 47  # a prime: no rhythm of SQLite's is hit again and again
+EVERY = 23  # a prime: no rhythm of SQLite's is hit again and again
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def kill_a_sync(syncing: Syncing, every: int) -> int:
 
 def test_a_sync_killed_at_its_writes(syncing: Syncing) -> None:
     assert set(one_by_call(syncing.undisturbed.calls)) >= {"pwrite64", "fdatasync", "ftruncate", "unlink"}
-    assert kill_a_sync(syncing, EVERY) >= 4
+    assert kill_a_sync(syncing, EVERY) >= 7
 
 
 @pytest.mark.torture
@@ -150,7 +150,7 @@ def fail_a_sync(syncing: Syncing, every: int, errors: tuple[str, ...]) -> Counte
 
 
 def test_a_sync_whose_disk_fails_once(syncing: Syncing) -> None:
-    codes = fail_a_sync(syncing, 2 * EVERY, ("ENOSPC", "EIO"))
+    codes = fail_a_sync(syncing, 4 * EVERY, ("ENOSPC", "EIO"))
     assert codes[StoreError.exit_code] >= 4
 
 

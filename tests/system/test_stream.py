@@ -466,16 +466,6 @@ def test_read_prints_changes_from_a_place_on(tmp_path: Path, nats: NatsServer) -
             assert seqs[0] > 60
 
 
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store of a few blocks."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('stored')}/chain.db"
-    asyncio.run(make(url))
-    with Simulated(BlockTree(seed=1, blocks=2)) as node:
-        assert tidelog("chain", "sync", "--rpc", node.url, "--db", url).code == 0
-    return url
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -490,16 +480,16 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> str:
         (("--nats", "nats://127.0.0.1:1", "--user", "me"), "are for --kafka"),
     ],
 )
-def test_what_cannot_be_done_as_asked_is_one_sentence(db: str, arguments: tuple[str, ...], said: str) -> None:
-    done = tidelog("stream", "run", "--db", db, *arguments, timeout_s=UNTIL_S)
+def test_what_cannot_be_done_as_asked_is_one_sentence(few_blocks: str, arguments: tuple[str, ...], said: str) -> None:
+    done = tidelog("stream", "run", "--db", few_blocks, *arguments, timeout_s=UNTIL_S)
     assert done.code == 2, done.err
     assert said in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_stream_of_others_is_left_alone(db: str, nats: NatsServer) -> None:
+def test_a_stream_of_others_is_left_alone(few_blocks: str, nats: NatsServer) -> None:
     asyncio.run(make_streams(nats.url))
-    command = ("stream", "run", "--db", db, "--nats", nats.url, "--stream")
+    command = ("stream", "run", "--db", few_blocks, "--nats", nats.url, "--stream")
     done = tidelog(*command, "other", timeout_s=UNTIL_S)
     assert (done.code, "the stream other takes other.> instead of tidelog.chain.1337.>" in done.err) == (2, True)
     done = tidelog(*command, "foreign", timeout_s=UNTIL_S)

@@ -161,15 +161,6 @@ def test_what_is_refused_is_listed_and_sent_again(tmp_path: Path) -> None:
         until(lambda: not tidelog("stream", "aside", "--state", story.state).out, "it to be forgotten")
 
 
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store of a few blocks."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('stored')}/chain.db"
-    with Simulated(BlockTree(seed=1, blocks=2)) as node:
-        assert tidelog("chain", "sync", "--rpc", node.url, "--db", url).code == 0
-    return url
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -185,8 +176,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> str:
         ),
     ],
 )
-def test_what_cannot_be_done_as_asked_is_one_sentence(db: str, arguments: tuple[str, ...], said: str) -> None:
-    done = tidelog("stream", "run", "--db", db, *arguments, timeout_s=HANGS_S)
+def test_what_cannot_be_done_as_asked_is_one_sentence(few_blocks: str, arguments: tuple[str, ...], said: str) -> None:
+    done = tidelog("stream", "run", "--db", few_blocks, *arguments, timeout_s=HANGS_S)
     assert done.code == 2, done.err
     assert said in done.err
     assert not re.search("Traceback|canary", done.err)
