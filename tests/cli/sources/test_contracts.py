@@ -156,6 +156,25 @@ def test_children_are_shown_where_contracts_are(cli: Cli, tmp_path: Path) -> Non
     assert_one_sentence(stranger, "pool created by factory.PoolCreated.pool")
 
 
+def test_contracts_are_shown_with_how_each_block_is_known(cli: Cli, tmp_path: Path) -> None:
+    """Not with what their file asks for: what was asked is proven later."""
+    db = f"sqlite:///{tmp_path}/play.db"
+    tree = BlockTree(seed=1, shape=Shape(transactions=(6, 8), contracts=True), blocks=80, finalized_depth=20)
+    tide = f"0x{places.TIDE.hex()}"
+    file = written(tmp_path, table("tide", tide, '"erc20"', 'evidence = "asked"'))
+    with Simulated(tree) as node:
+        endpoint = ("--rpc", node.url, "--db", db)
+        assert cli("chain", "sync", *endpoint, "--jobs", "0", "--contracts", file).code == 0
+        [told] = [json.loads(line) for line in cli("chain", "contracts", "--db", db, "--json").out.splitlines()]
+        asked, proven = told["spans"]
+        assert (asked["first"], asked["evidence"], asked["endpoint"] is None) == (0, "asked", False)
+        assert (proven["first"], proven["last"], proven["evidence"]) == (asked["last"] + 1, 80, "proven")
+        held = f"blocks 0 to {asked['last']}, asked; blocks {asked['last'] + 1} to 80, proven"
+        assert f"tide         {tide}  filled: {held}\n" in cli("chain", "contracts", "--db", db).out
+        assert cli("chain", "prove", *endpoint).code == 0
+    assert f"tide         {tide}  filled: blocks 0 to 80, proven\n" in cli("chain", "contracts", "--db", db).out
+
+
 def test_a_sync_keeps_what_its_file_names(cli: Cli, tmp_path: Path) -> None:
     db = f"sqlite:///{tmp_path}/play.db"
     tree = BlockTree(seed=1, shape=Shape(transactions=(6, 8), contracts=True), blocks=40)

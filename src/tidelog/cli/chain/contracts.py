@@ -66,6 +66,7 @@ async def _facts(
         "evidence": contract.evidence,
         "state": "leaving" if registered.leaving else state,
         "covered": [spans[-1].first, spans[-1].last] if spans else None,
+        "spans": [msgspec.structs.asdict(span) for span in spans],
         "tables": {},
     }
     if tables.children is not None:
@@ -86,7 +87,7 @@ async def _facts(
 
 def _print_tables(found: Sequence[dict[str, Any]], form: Form) -> None:
     """Of all contracts, of all their tables, and of what has no place there."""
-    contracts = [{**each, **dict(zip(("first", "last"), each["covered"] or (), strict=False))} for each in found]
+    contracts = [{**each, **_held(each["spans"])} for each in found]
     rows = [
         {"contract": each["contract"], "table": name, "rows": count}
         for each in found
@@ -104,10 +105,19 @@ def _print_tables(found: Sequence[dict[str, Any]], form: Form) -> None:
             print_rows(further, columns, form)
 
 
+def _held(spans: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """From where to where, and how all of it is known; nothing where nothing is held."""
+    if not spans:
+        return {}
+    kinds = dict.fromkeys(span["evidence"] for span in spans)
+    return {"first": spans[0]["first"], "last": spans[-1]["last"], "evidence": ", ".join(kinds)}
+
+
 def _lines(facts: dict[str, Any]) -> list[str]:
-    covered = "no blocks" if facts["covered"] is None else "blocks {} to {}".format(*facts["covered"])
+    held = "; ".join("blocks {first} to {last}, {evidence}".format(**span) for span in facts["spans"])
+    held = held or f"no blocks, {facts['evidence']}"
     place = facts["address"] or f"created by {facts['created_by']}"
-    lines = [f"{facts['contract']:12} {place}  {facts['state']}: {covered}, {facts['evidence']}"]
+    lines = [f"{facts['contract']:12} {place}  {facts['state']}: {held}"]
     if "children_from" in facts:
         lines.append(f"  children are known of blocks from {facts['children_from']} on; they are looked for below")
     lines += [f"  {name:40} {rows:>10} rows" for name, rows in facts["tables"].items()]
