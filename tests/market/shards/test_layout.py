@@ -59,6 +59,7 @@ def test_a_recording_that_is_not_divided_has_no_layout(
     [
         (6, None, [], "6 shards of 5 symbols: give at most as many shards as symbols"),
         (SHARDS_MAX + 1, None, [], "65 shards: give 1 to 64"),
+        (0, None, [], "0 shards: give 1 to 64"),
         (2, None, [["BTC/USD"], ["ETH/USD"], ["SOL/USD"]], "3 lists of symbols for 2 shards: give one for a shard"),
         (2, None, [["BTC/USD", "XRP/USD"]], "a shard's list has XRP/USD, which is none of the symbols to record"),
         (2, None, [["BTC/USD"], ["xbt/usd"]], "BTC/USD is in the lists of shards twice: one shard records it"),

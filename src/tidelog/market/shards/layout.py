@@ -97,7 +97,9 @@ def layout_of(
     if shard is not None and shards not in (None, shard.of):
         raise ConfigError(f"shard {shard} is one of {shard.of}, and there are to be {shards}: say it once")
     symbols, lists = normal_symbols(symbols), [normal_symbols(each) for each in lists]
-    of = shards or (len(lists) or 1 if shard is None else shard.of)
+    of = shards
+    if of is None:
+        of = shard.of if shard is not None else len(lists) or 1
     if of == 1 and shard is None and len(lists) <= 1:
         return None
     if not 1 <= of <= SHARDS_MAX:
