@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tidelog.errors import ConfigError
 
 VARIABLE = "TIDELOG_CORE"
-CONTRACT = 22  # what this tidelog and its core have agreed on: arguments, results, columns
+CONTRACT = 23  # what this tidelog and its core have agreed on: arguments, results, columns
 
 
 class Core(NamedTuple):

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, repeat
 from zlib import crc32
 
@@ -40,6 +40,7 @@ class Paths:
         self.at_us = START_US
         self.seq = 0
         self.taken = self.left = 0
+        self.look: Callable[[Event], object] = lambda event: None  # at each event, before the next one is made
         self.asks = True  # the session behind all that came at once, which has it told of what is watched
         self.counts: Counter[str] = Counter()  # of what was taken
         self._wanted = [
@@ -76,7 +77,9 @@ class Paths:
                 events.append(entry.event)
                 self.left += 1
             else:
-                events += gathered.events
+                for event in gathered.events:
+                    self.look(event)
+                    events.append(event)
                 self.taken += gathered.frames
                 self.counts.update(gathered.counts._asdict())
                 taken = frames[begin : len(events)]
@@ -216,10 +219,15 @@ def play_again() -> Counter[str]:
     return paths.counts
 
 
-def gathered(feed: MadeUp, size: int) -> list[tuple[bytes, Event]]:
+def look_into(event: Event) -> object:
+    return getattr(event, "bids", None)
+
+
+def gathered(feed: MadeUp, size: int, look: Callable[[Event], object] | None = None) -> list[tuple[bytes, Event]]:
     """Frames of a feed, and what they say by a core that gathers; those of snapshots are left out."""
     frames = feed.frames(size)
     paths = Paths(feed.protocol, feed.depths, channels=TRADES_AND_TICKERS)
+    paths.look = look or paths.look
     first = len(feed.depths)  # snapshots
     paths.frames(frames[:first])
     found = []

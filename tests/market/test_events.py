@@ -1,9 +1,12 @@
-"""Events mean the same whoever made them: a codec, or the compiled core, whose fields are read when looked at."""
+"""Events mean the same whoever made them: a codec, or the compiled core, whose are made when they are looked at, and
+whole for who looks into each.
+"""
 
 import copy
 import gc
 import pickle
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.chain.native import needs_core
-from tests.market.gathers import Paths, gathered
+from tests.market.gathers import Paths, gathered, look_into
 from tests.market.stretches import SYMBOLS, MadeUp
 from tidelog.market.events import BookDelta, BookSnapshot, Event, EventId, Heartbeat, Tickers, Trades
 from tidelog.market.kraken import v1, v2
@@ -29,7 +32,9 @@ KEPT_BYTES_MAX = 100_000
 Made = tuple[Sequence[Event], Sequence[Event]]  # by a codec, and by the maker that is tested
 
 
-@pytest.fixture(params=["codec", pytest.param("core", marks=needs_core)])
+@pytest.fixture(
+    params=["codec", pytest.param("core", marks=needs_core), pytest.param("core, looked into", marks=needs_core)]
+)
 def maker(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -41,10 +46,17 @@ def made(request: pytest.FixtureRequest, maker: str) -> Made:
     frames = [frame for seed in SEEDS for frame in MadeUp(request.param, seed).frames(150)]
     if maker == "codec":
         return [decode(frame) for frame in frames], [decode(frame) for frame in frames]
-    found = [pair for seed in SEEDS for pair in gathered(MadeUp(request.param, seed), 150)]
-    by_core = {type(event).__name__ for _, event in found if type(event).__module__ == "tidelog_core"}
-    assert by_core >= {"BookDelta", "Trades", "Tickers"}
+    look = look_into if maker == "core, looked into" else None
+    found = [pair for seed in SEEDS for pair in gathered(MadeUp(request.param, seed), 150, look)]
+    by_core = Counter(type(event).__name__ for _, event in found if is_lazy(event))
+    assert by_core.keys() >= {"BookDelta", "Trades", "Tickers"}
+    updates = sum(isinstance(event, BookDelta) for _, event in found)
+    assert (by_core["BookDelta"] < updates / 2) == (look is not None)
     return [decode(frame) for frame, _ in found], [event for _, event in found]
+
+
+def is_lazy(event: object) -> bool:
+    return type(event).__module__ == "tidelog_core"
 
 
 def deltas(made: Made) -> list[tuple[BookDelta, BookDelta]]:
@@ -106,7 +118,7 @@ def test_a_snapshot_of_the_core_is_one() -> None:
     paths = Paths("v2", feed.depths)
     paths.frames([frame])
     (other,), one = paths.frames([frame]), v2.decode(frame)
-    assert type(other).__module__ == "tidelog_core"
+    assert is_lazy(other)
     assert isinstance(one, BookSnapshot)
     assert isinstance(other, BookSnapshot)
     assert not isinstance(other, BookDelta)
@@ -166,14 +178,34 @@ def test_a_new_one_is_made_by_its_class(made: Made) -> None:
 
 
 @needs_core
-@pytest.mark.parametrize("kept", ["event", "event that was looked at", "level"])
-def test_what_is_kept_of_an_event_keeps_its_own_frame_alone(kept: str) -> None:
+def test_updates_are_made_whole_for_who_looks_into_them_and_no_longer_than_that() -> None:
+    def lazily_made(looks: int) -> list[bool]:
+        """Of each update, where a consumer looks into so many of the first."""
+        left = iter(range(looks))
+
+        def look(event: Event) -> None:
+            if isinstance(event, BookDelta) and next(left, None) is not None:
+                look_into(event)
+
+        found = [event for _, event in gathered(MadeUp("v2", 1), 400, look)]
+        return [is_lazy(event) for event in found if isinstance(event, BookDelta)]
+
+    places = enumerate(zip(lazily_made(0), lazily_made(40), strict=True))
+    whole = [at for at, (lazily, by_look) in places if lazily and not by_look]
+    assert len(whole) > 20
+    assert whole[0] >= 1
+    assert 40 <= whole[-1] < 60
+
+
+@needs_core
+@pytest.mark.parametrize("kept", ["event", "event that was looked into", "level"])
+def test_what_is_kept_of_an_event_keeps_a_few_frames_at_most(kept: str) -> None:
     def found(count: int) -> Sequence[object]:
-        made = [event for _, event in gathered(MadeUp("v2", 1), count) if type(event).__module__ == "tidelog_core"]
-        events = [event for event in made if isinstance(event, BookDelta)]
+        events = [event for _, event in gathered(MadeUp("v2", 1), count) if isinstance(event, BookDelta)]
+        events = [event for event in events if is_lazy(event)]
         if kept == "level":
             return [level for event in events[::100] for level in (*event.bids, *event.asks)][:FEW]
-        if kept == "event that was looked at":
+        if kept == "event that was looked into":
             assert sum([len(event.bids) + len(event.asks) for event in events]) > count / 5
         return [*events[::100][:FEW]]
 
@@ -186,5 +218,5 @@ def test_what_is_kept_of_an_event_keeps_its_own_frame_alone(kept: str) -> None:
     finally:
         tracemalloc.stop()
     assert len(few) == FEW
-    assert {type(one).__module__ for one in few} == {"tidelog_core"}
+    assert all(map(is_lazy, few))
     assert held < KEPT_BYTES_MAX < most / 4

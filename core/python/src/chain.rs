@@ -16,7 +16,7 @@ use tidelog_pure::fault::guarded;
 use crate::rows::{Memo, Tables};
 
 /// What the Python side and this one have agreed on; raised when arguments, results or columns change.
-pub const CONTRACT: u32 = 22;
+pub const CONTRACT: u32 = 23;
 
 type RangeFields = (u64, Vec<String>, Vec<String>, Vec<String>, bool, bool, bool);
 

@@ -1,12 +1,14 @@
-//! Events of frames that the core has taken. They are made when they are looked at, and so are their fields.
+//! Events of frames that the core has taken. They are made when they are looked at: lazily, or whole for who looks into
+//! them.
 
 use crate::alike::named;
 use crate::levels::{Span, Spans, side};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDateTime, PyDict, PySlice, PyString, PyTuple, PyTzInfo};
+use pyo3::types::{PyBytes, PyDateTime, PyDict, PySlice, PyString, PyTzInfo};
 use std::sync::Arc;
 use tidelog_pure::market::books::{Kind, Messages};
 use tidelog_pure::market::scan::Level;
@@ -18,13 +20,9 @@ pub struct Contract {
     pub kinds: Kinds,
     pub decode: Py<PyAny>,    // a frame to an event
     pub heartbeat: Py<PyAny>, // the event of that name
-    pub level_is_text: bool,  // the class of levels is made of the numbers' texts; else they stay in the frame
+    pub level_is_text: bool,  // the class of levels is made of the numbers' texts
     pub messages: Messages,
 }
-
-const LEVELS_USUAL: usize = 8; // of an update
-
-type Sides = (Py<PyTuple>, Py<PyTuple>);
 
 /// Classes of `tidelog.market.events`.
 #[derive(FromPyObject)]
@@ -38,46 +36,43 @@ pub struct Kinds {
     pub scaled_level: Py<PyAny>,
 }
 
-/// What is made when it is first looked at, and then kept.
-struct Once<T>(PyOnceLock<T>);
+/// A message of a book, whose numbers are in its frame.
+#[derive(Clone, Copy)]
+struct Message {
+    place: usize, // of its book
+    checksum: u32,
+    is_stamped: bool,
+    spans: Spans,
+}
 
-impl<T> Once<T> {
-    fn new() -> Once<T> {
-        Once(PyOnceLock::new())
-    }
+const LEVELS_USUAL: usize = 8; // of an update
 
-    /// `PyOnceLock` itself lets go of the interpreter's lock to make it, which costs more than most of what is made.
-    fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
-        if self.0.get(py).is_none() {
-            let _ = self.0.set(py, make()?); // where another thread was first, what it made stays
+impl Message {
+    /// It as Python's own class has it.
+    fn whole<'py>(
+        &self,
+        contract: &Contract,
+        class: &Bound<'py, PyAny>,
+        symbol: &Py<PyString>,
+        frame: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, mut many) = (class.py(), Vec::new());
+        let (bids, asks) = match self.spans.sides() {
+            Some(sides) => sides,
+            None => {
+                let mut levels = Vec::with_capacity(LEVELS_USUAL);
+                let message = contract.messages.read(frame, &mut levels);
+                let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
+                many.extend(levels.iter().map(Span::of));
+                many.split_at(message.bids)
+            }
+        };
+        let (bids, asks) = (side(py, contract, frame, bids)?, side(py, contract, frame, asks)?);
+        match self.is_stamped.then(|| v2::stamp_text(frame)).flatten() {
+            Some(text) => class.call1((symbol, bids, asks, self.checksum, moment(py, &time::civil(text))?)),
+            None => class.call1((symbol, bids, asks, self.checksum)),
         }
-        self.0.get(py).ok_or_else(|| PyValueError::new_err("nothing was made"))
     }
-}
-
-/// What a frame says, read when it is looked at.
-struct Lazy {
-    contract: Py<Contract>,
-    frame: Py<PyBytes>,    // its own: nothing else is kept by an event that is kept
-    made: Once<Py<PyAny>>, // of Python's own class
-}
-
-impl Lazy {
-    fn made<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let made = self.made.get(py, || self.contract.get().decode.call1(py, (&self.frame,)))?;
-        Ok(made.bind(py))
-    }
-}
-
-/// The levels of a message that has many: bids and asks.
-fn sides(py: Python<'_>, lazy: &Lazy) -> PyResult<Sides> {
-    let (contract, frame) = (&lazy.contract, &lazy.frame);
-    let mut levels = Vec::with_capacity(LEVELS_USUAL);
-    let message = contract.get().messages.read(frame.as_bytes(py), &mut levels);
-    let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
-    let levels = levels.iter().map(Span::of).collect::<Vec<_>>();
-    let (bids, asks) = levels.split_at(message.bids);
-    Ok((side(py, contract, frame, bids, true)?, side(py, contract, frame, asks, false)?))
 }
 
 /// A time in Python's class.
@@ -86,10 +81,52 @@ fn moment<'py>(py: Python<'py>, at: &time::Civil) -> PyResult<Bound<'py, PyDateT
     PyDateTime::new(py, year, at.month, at.day, at.hour, at.minute, at.second, at.micros, Some(&utc))
 }
 
+const FEW_BYTES: usize = 4096;
+
+/// A few frames in a row, apart from all others: an event that is kept keeps no more than these.
+struct Few {
+    bytes: Py<PyBytes>,
+    begin: usize, // where these are among all
+    end: usize,
+}
+
+/// A frame, and the object of Python's own class that says the same, made when it is first asked for.
+struct Lazy {
+    contract: Py<Contract>,
+    bytes: Py<PyBytes>, // few frames, and where among them this one is
+    begin: usize,
+    end: usize,
+    made: PyOnceLock<Py<PyAny>>,
+}
+
+impl Lazy {
+    fn frame(&self, py: Python<'_>) -> &[u8] {
+        &self.bytes.as_bytes(py)[self.begin..self.end]
+    }
+
+    /// The frame as a codec reads it.
+    fn decoded<'py>(&self, py: Python<'py>, contract: &Contract) -> PyResult<Bound<'py, PyAny>> {
+        contract.decode.bind(py).call1((PyBytes::new(py, self.frame(py)),))
+    }
+
+    /// `PyOnceLock` itself lets go of the interpreter's lock to make it, which costs more than most of what is made.
+    fn made<'py>(
+        &self,
+        py: Python<'py>,
+        make: impl FnOnce(&Contract) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<&Bound<'py, PyAny>> {
+        if self.made.get(py).is_none() {
+            let _ = self.made.set(py, make(self.contract.get())?.unbind()); // where another was first, its object stays
+        }
+        let made = self.made.get(py).ok_or_else(|| PyValueError::new_err("nothing was made"))?;
+        Ok(made.bind(py))
+    }
+}
+
 /// An event that is one of Python's class to who asks for its class, and in all that it does. The class is a member: the
 /// interpreter reads it without a call, whenever it is asked what an event is.
 macro_rules! event {
-    ($(#[$doc:meta])* $name:ident { $($known:tt)* }, $fields:expr, { $($getters:tt)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($known:tt)* }, $fields:expr, $make:expr, { $($getters:tt)* }) => {
         $(#[$doc])*
         #[pyclass(frozen, module = "tidelog_core")]
         pub struct $name {
@@ -97,6 +134,13 @@ macro_rules! event {
             class: Py<PyAny>,
             lazy: Lazy,
             $($known)*
+        }
+
+        impl $name {
+            fn made<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+                let make: fn(&$name, Python<'py>, &Contract) -> PyResult<Bound<'py, PyAny>> = $make;
+                self.lazy.made(py, |contract| make(self, py, contract))
+            }
         }
 
         #[pymethods]
@@ -111,35 +155,35 @@ macro_rules! event {
             $($getters)*
 
             #[pyo3(name = "_made")]
-            fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-                self.lazy.made(py).cloned()
+            fn of_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.made(py).cloned()
             }
 
             fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
                 let py = other.py();
-                let made = self.lazy.made(py)?;
+                let made = self.made(py)?;
                 match other.cast::<$name>() {
-                    Ok(other) => made.rich_compare(other.get().lazy.made(py)?, op),
+                    Ok(other) => made.rich_compare(other.get().made(py)?, op),
                     Err(_) => made.rich_compare(other, op),
                 }
             }
 
             fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-                self.lazy.made(py)?.hash()
+                self.made(py)?.hash()
             }
 
             fn __repr__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-                self.lazy.made(py)?.repr()
+                self.made(py)?.repr()
             }
 
             fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-                self.lazy.made(py)?.call_method0("__reduce__")
+                self.made(py)?.call_method0("__reduce__")
             }
         }
     };
 }
 
-/// ... of a book, proven. A symbol is a member: the interpreter reads it without a call.
+/// ... of a book, proven. A symbol is a member, too: many consumers look at nothing else.
 macro_rules! book_event {
     ($(#[$doc:meta])* $name:ident) => {
         event! {
@@ -147,41 +191,31 @@ macro_rules! book_event {
             $name {
                 #[pyo3(get)]
                 symbol: Py<PyString>,
-                checksum: u32,
-                is_stamped: bool,
-                spans: Spans,
-                sides: Once<Sides>, // of many levels: few are made as quickly as they are kept
-            }, ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"], {
+                message: Message,
+            },
+            ["symbol", "bids", "asks", "checksum", "timestamp", "sequence"],
+            |event, py, contract| {
+                event.message.whole(contract, event.class.bind(py), &event.symbol, event.lazy.frame(py))
+            },
+            {
                 #[getter]
-                fn bids(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    match self.spans.of_side(true) {
-                        Some(bids) => side(py, &self.lazy.contract, &self.lazy.frame, bids, true),
-                        None => Ok(self.sides.get(py, || sides(py, &self.lazy))?.0.clone_ref(py)),
-                    }
+                fn bids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                    self.made(py)?.getattr(intern!(py, "bids"))
                 }
 
                 #[getter]
-                fn asks(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
-                    match self.spans.of_side(false) {
-                        Some(asks) => side(py, &self.lazy.contract, &self.lazy.frame, asks, false),
-                        None => Ok(self.sides.get(py, || sides(py, &self.lazy))?.1.clone_ref(py)),
-                    }
+                fn asks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                    self.made(py)?.getattr(intern!(py, "asks"))
                 }
 
                 #[getter]
                 fn checksum(&self) -> u32 {
-                    self.checksum
+                    self.message.checksum
                 }
 
                 #[getter]
-                fn timestamp<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-                    if !self.is_stamped {
-                        return Ok(None);
-                    }
-                    match v2::stamp_text(self.lazy.frame.as_bytes(py)) {
-                        Some(text) => Ok(Some(moment(py, &time::civil(text))?.into_any())),
-                        None => Ok(Some(self.lazy.made(py)?.getattr("timestamp")?)),
-                    }
+                fn timestamp<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                    self.made(py)?.getattr(intern!(py, "timestamp"))
                 }
             }
         }
@@ -200,42 +234,64 @@ book_event! {
 
 event! {
     /// The trades of a frame.
-    Trades {}, ["trades", "snapshot"], {}
+    Trades {}, ["trades", "snapshot"], |event, py, contract| event.lazy.decoded(py, contract), {}
 }
 
 event! {
     /// A ticker.
-    Tickers {}, ["tickers"], {}
+    Tickers {}, ["tickers"], |event, py, contract| event.lazy.decoded(py, contract), {}
 }
 
-/// The names of events' types, by what a frame was.
-fn name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Update { .. } => "BookDelta",
-        Kind::Snapshot { .. } => "BookSnapshot",
-        Kind::Heartbeat => "Heartbeat",
-        Kind::Trades => "Trades",
-        Kind::Ticker => "Tickers",
+/// What a frame was.
+#[derive(Clone, Copy)]
+enum What {
+    Heartbeat,
+    Update(Message),
+    Snapshot(Message),
+    Trades,
+    Ticker,
+}
+
+impl What {
+    /// The name of its event's class.
+    fn name(&self) -> &'static str {
+        match self {
+            What::Update(_) => "BookDelta",
+            What::Snapshot(_) => "BookSnapshot",
+            What::Heartbeat => "Heartbeat",
+            What::Trades => "Trades",
+            What::Ticker => "Tickers",
+        }
     }
 }
 
 /// A frame among others.
 #[derive(Clone, Copy)]
 pub struct Frame {
-    pub kind: Kind,
-    pub begin: usize,
-    pub end: usize,
-    spans: Spans,
+    what: What,
+    begin: usize,
+    end: usize,
 }
 
 impl Frame {
     /// `levels` are those of the message, where it is one of a book.
     pub fn new(kind: Kind, levels: &[Level], begin: usize, end: usize) -> Frame {
-        let spans = match kind {
-            Kind::Update { bids, .. } | Kind::Snapshot { bids, .. } => Spans::of(levels, bids),
-            Kind::Heartbeat | Kind::Trades | Kind::Ticker => Spans::Many,
+        let message = |place, bids, checksum, is_stamped| {
+            let spans = Spans::of(levels, bids);
+            Message { place, checksum, is_stamped, spans }
         };
-        Frame { kind, begin, end, spans }
+        let what = match kind {
+            Kind::Heartbeat => What::Heartbeat,
+            Kind::Update { place, bids, checksum, is_stamped } => {
+                What::Update(message(place, bids, checksum, is_stamped))
+            }
+            Kind::Snapshot { place, bids, checksum, is_stamped } => {
+                What::Snapshot(message(place, bids, checksum, is_stamped))
+            }
+            Kind::Trades => What::Trades,
+            Kind::Ticker => What::Ticker,
+        };
+        Frame { what, begin, end }
     }
 }
 
@@ -257,30 +313,65 @@ impl Events {
         Events { contract, symbols, packed, frames }
     }
 
-    fn event<'py>(&self, py: Python<'py>, frame: &Frame) -> PyResult<Bound<'py, PyAny>> {
-        let lazy = || Lazy {
-            contract: self.contract.clone_ref(py),
-            frame: PyBytes::new(py, &self.packed.as_bytes(py)[frame.begin..frame.end]).unbind(),
-            made: Once::new(),
-        };
-        let symbol = |place: usize| match self.symbols.get(place) {
-            Some(symbol) => Ok(symbol.clone_ref(py)),
-            None => Err(PyIndexError::new_err("a book without a name")),
-        };
-        let (contract, spans, sides) = (self.contract.get(), frame.spans, Once::new());
-        let (kinds, class) = (&contract.kinds, |kind: &Py<PyAny>| kind.clone_ref(py));
-        Ok(match frame.kind {
-            Kind::Heartbeat => contract.heartbeat.bind(py).clone(),
-            Kind::Update { place, checksum, is_stamped, .. } => {
-                let (class, lazy, symbol) = (class(&kinds.book_delta), lazy(), symbol(place)?);
-                Bound::new(py, BookDelta { class, lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
+    fn bytes(&self, py: Python<'_>, frame: &Frame) -> &[u8] {
+        &self.packed.as_bytes(py)[frame.begin..frame.end]
+    }
+
+    fn symbol(&self, message: &Message) -> PyResult<&Py<PyString>> {
+        self.symbols.get(message.place).ok_or_else(|| PyIndexError::new_err("a book without a name"))
+    }
+
+    /// A frame, and those of these behind it that are few with it.
+    fn few(&self, py: Python<'_>, frame: &Frame, behind: &[Frame]) -> Few {
+        let (begin, mut end) = (frame.begin, frame.end);
+        for next in behind.iter().take_while(|next| next.end - begin <= FEW_BYTES) {
+            end = next.end;
+        }
+        Few { bytes: PyBytes::new(py, &self.packed.as_bytes(py)[begin..end]).unbind(), begin, end }
+    }
+
+    fn lazy(&self, py: Python<'_>, frame: &Frame, few: &Few) -> Lazy {
+        let (contract, bytes) = (self.contract.clone_ref(py), few.bytes.clone_ref(py));
+        Lazy { contract, bytes, begin: frame.begin - few.begin, end: frame.end - few.begin, made: PyOnceLock::new() }
+    }
+
+    fn update<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Frame,
+        message: Message,
+        few: &Few,
+    ) -> PyResult<Bound<'py, BookDelta>> {
+        let class = self.contract.get().kinds.book_delta.clone_ref(py);
+        let symbol = self.symbol(&message)?.clone_ref(py);
+        Bound::new(py, BookDelta { class, lazy: self.lazy(py, frame, few), symbol, message })
+    }
+
+    /// An update as Python's own class has it.
+    fn whole_update<'py>(&self, py: Python<'py>, frame: &Frame, message: &Message) -> PyResult<Bound<'py, PyAny>> {
+        let contract = self.contract.get();
+        let class = contract.kinds.book_delta.bind(py);
+        message.whole(contract, class, self.symbol(message)?, self.bytes(py, frame))
+    }
+
+    fn event<'py>(&self, py: Python<'py>, frame: &Frame, few: &Few) -> PyResult<Bound<'py, PyAny>> {
+        let kinds = &self.contract.get().kinds;
+        Ok(match frame.what {
+            What::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),
+            What::Update(message) => self.update(py, frame, message, few)?.into_any(),
+            What::Snapshot(message) => {
+                let class = kinds.book_snapshot.clone_ref(py);
+                let symbol = self.symbol(&message)?.clone_ref(py);
+                Bound::new(py, BookSnapshot { class, lazy: self.lazy(py, frame, few), symbol, message })?.into_any()
             }
-            Kind::Snapshot { place, checksum, is_stamped, .. } => {
-                let (class, lazy, symbol) = (class(&kinds.book_snapshot), lazy(), symbol(place)?);
-                Bound::new(py, BookSnapshot { class, lazy, symbol, checksum, is_stamped, spans, sides })?.into_any()
+            What::Trades => {
+                let class = kinds.trades.clone_ref(py);
+                Bound::new(py, Trades { class, lazy: self.lazy(py, frame, few) })?.into_any()
             }
-            Kind::Trades => Bound::new(py, Trades { class: class(&kinds.trades), lazy: lazy() })?.into_any(),
-            Kind::Ticker => Bound::new(py, Tickers { class: class(&kinds.tickers), lazy: lazy() })?.into_any(),
+            What::Ticker => {
+                let class = kinds.tickers.clone_ref(py);
+                Bound::new(py, Tickers { class, lazy: self.lazy(py, frame, few) })?.into_any()
+            }
         })
     }
 
@@ -322,11 +413,11 @@ impl Events {
         let index: isize = index.extract()?;
         let at = if index < 0 { count.checked_add_signed(index) } else { usize::try_from(index).ok() };
         let frame = at.and_then(|at| self.frames.get(at)).ok_or_else(|| PyIndexError::new_err("no such event"))?;
-        self.event(py, frame)
+        self.event(py, frame, &self.few(py, frame, &[]))
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> EventsIterator {
-        EventsIterator { events: slf.into(), place: 0 }
+        EventsIterator { events: slf.into(), place: 0, few: None, last: None, whole: 0 }
     }
 
     fn __repr__(&self) -> String {
@@ -335,7 +426,7 @@ impl Events {
 
     /// Those of some types, by the names of these: which of all they are, a byte for each, and they; None: all.
     fn of_kinds<'py>(&self, py: Python<'py>, names: Vec<String>) -> Option<(Bound<'py, PyBytes>, Events)> {
-        let is_wanted = |frame: &Frame| names.iter().any(|wanted| wanted == name(frame.kind));
+        let is_wanted = |frame: &Frame| names.iter().any(|wanted| wanted == frame.what.name());
         let wanted: Vec<u8> = self.frames.iter().map(|frame| is_wanted(frame).into()).collect();
         if !wanted.contains(&0) {
             return None;
@@ -345,11 +436,17 @@ impl Events {
     }
 }
 
-/// Goes through events once.
+const WHOLE: u8 = 15; // updates in a row
+
+/// Goes through events once. Behind an update that was looked into, some are made whole: to who reads a field of each,
+/// this costs half of what it does to look into an event that is made lazily.
 #[pyclass(module = "tidelog_core")]
 pub struct EventsIterator {
     events: Py<Events>,
     place: usize,
+    few: Option<Few>,            // frames of which some are still to come
+    last: Option<Py<BookDelta>>, // the last update that was made lazily
+    whole: u8,                   // so many of the next are made whole
 }
 
 #[pymethods]
@@ -360,8 +457,26 @@ impl EventsIterator {
 
     fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let events = self.events.get();
-        let Some(frame) = events.frames.get(self.place) else { return Ok(None) };
+        let Some((frame, behind)) = events.frames.get(self.place..).and_then(<[Frame]>::split_first) else {
+            return Ok(None);
+        };
         self.place += 1;
-        events.event(py, frame).map(Some)
+        if let What::Update(message) = &frame.what {
+            if self.last.take().is_some_and(|last| last.get().lazy.made.get(py).is_some()) {
+                self.whole = WHOLE;
+            }
+            if self.whole > 0 {
+                self.whole -= 1;
+                return events.whole_update(py, frame, message).map(Some);
+            }
+        }
+        let few = match self.few.take().filter(|few| frame.end <= few.end) {
+            Some(few) => self.few.insert(few),
+            None => self.few.insert(events.few(py, frame, behind)),
+        };
+        let What::Update(message) = frame.what else { return events.event(py, frame, few).map(Some) };
+        let event = events.update(py, frame, message, few)?;
+        self.last = Some(event.clone().unbind());
+        Ok(Some(event.into_any()))
     }
 }

@@ -86,7 +86,8 @@ impl Frames {
     ///     decode: reads one frame, by itself.
     ///     heartbeat: the event of that name.
     ///     unset: the sequence of a message that has none.
-    ///     level_is_text: a level is made of the texts of its numbers; else it stays in its frame until it is looked at.
+    ///     level_is_text: the class of levels is made of the texts of its numbers; else by its `of_texts`, when that is
+    ///         asked for.
     #[new]
     #[pyo3(signature = (protocol, kinds, *, decode, heartbeat, unset, level_is_text))]
     #[allow(clippy::too_many_arguments)]
@@ -189,9 +190,9 @@ impl Frames {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let terms = Terms { run, first, floor_us: 0, purpose: Purpose::Events, encode };
         let source = Source::of(frames)?;
-        let (mut taken, mut kinds) = (Taken::default(), Vec::new());
-        let (mut size, mut next, mut many) = (0, begin, ONE_BY_ONE);
         let end = source.len().min(begin.saturating_add(frames_max));
+        let (mut taken, mut kinds) = (Taken::default(), Vec::with_capacity(end.saturating_sub(begin).min(DETACHED)));
+        let (mut size, mut next, mut many) = (0, begin, ONE_BY_ONE);
         let (books, mut packed) = (&mut books.0, std::mem::take(&mut self.packed));
         packed.clear();
         let fault = loop {

@@ -4,7 +4,7 @@ use crate::alike::named;
 use crate::events::Contract;
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use tidelog_pure::market::book::Levels;
 use tidelog_pure::market::scan::{self, Number};
 
@@ -60,22 +60,20 @@ impl Spans {
         Spans::Few { levels: few, count: levels.len() as u8, bids: bids as u8 }
     }
 
-    /// Those of a side; None: they have to be looked for.
-    pub fn of_side(&self, is_bid: bool) -> Option<&[Span]> {
+    /// Bids and asks; None: they have to be looked for.
+    pub fn sides(&self) -> Option<(&[Span], &[Span])> {
         let Spans::Few { levels, count, bids } = self else { return None };
-        let (bids, asks) = levels[..(*count).into()].split_at((*bids).into());
-        Some(if is_bid { bids } else { asks })
+        Some(levels[..(*count).into()].split_at((*bids).into()))
     }
 }
 
-/// A level as its frame has it. The protocol's class to who asks for its class, and in all that it does.
-#[pyclass(frozen, module = "tidelog_core")]
+/// A level by its numbers' texts. The protocol's class to who asks for its class, and in all that it does.
+#[pyclass(frozen, get_all, module = "tidelog_core")]
 pub struct Level {
-    contract: Py<Contract>,
-    frame: Py<PyBytes>,
-    span: Span,
-    is_bid: bool,
-    place: u32, // on its side
+    #[pyo3(name = "__class__")]
+    class: Py<PyAny>,
+    price_text: Py<PyString>,
+    qty_text: Py<PyString>,
 }
 
 #[pymethods]
@@ -87,25 +85,9 @@ impl Level {
         named(py, &["price", "qty"])
     }
 
-    #[getter(__class__)]
-    fn class(&self, py: Python<'_>) -> Py<PyAny> {
-        self.contract.get().kinds.level.clone_ref(py)
-    }
-
-    #[getter]
-    fn price_text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        self.span.price.read(py, self.frame.as_bytes(py))
-    }
-
-    #[getter]
-    fn qty_text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        self.span.qty.read(py, self.frame.as_bytes(py))
-    }
-
     #[pyo3(name = "_made")]
     fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let event = self.contract.get().decode.call1(py, (&self.frame,))?;
-        event.bind(py).getattr(if self.is_bid { "bids" } else { "asks" })?.get_item(self.place)
+        self.class.bind(py).call_method1("of_texts", (&self.price_text, &self.qty_text))
     }
 
     fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
@@ -129,29 +111,22 @@ impl Level {
     }
 }
 
-/// A side of an update, whose frame has these levels.
-pub fn side(
-    py: Python<'_>,
-    contract: &Py<Contract>,
-    frame: &Py<PyBytes>,
-    levels: &[Span],
-    is_bid: bool,
-) -> PyResult<Py<PyTuple>> {
-    let known = contract.get();
-    if known.level_is_text {
-        let (bytes, class) = (frame.as_bytes(py), known.kinds.level.bind(py));
-        let of_texts = |span: &Span| class.call1((span.price.read(py, bytes)?, span.qty.read(py, bytes)?));
-        let [level] = levels else {
-            let made = levels.iter().map(of_texts).collect::<PyResult<Vec<_>>>()?;
-            return Ok(PyTuple::new(py, made)?.unbind());
-        };
-        return Ok(PyTuple::new(py, [of_texts(level)?])?.unbind());
-    }
-    let in_frame = |(place, span): (usize, &Span)| {
-        let (contract, frame) = (contract.clone_ref(py), frame.clone_ref(py));
-        Level { contract, frame, span: *span, is_bid, place: place as u32 }
+/// A side of a message, whose frame has these levels.
+pub fn side<'py>(py: Python<'py>, contract: &Contract, frame: &[u8], levels: &[Span]) -> PyResult<Bound<'py, PyTuple>> {
+    let class = &contract.kinds.level;
+    let level = |span: &Span| {
+        let (price_text, qty_text) = (span.price.read(py, frame)?, span.qty.read(py, frame)?);
+        if contract.level_is_text {
+            return class.bind(py).call1((price_text, qty_text));
+        }
+        let (price_text, qty_text) = (price_text.unbind(), qty_text.unbind());
+        Ok(Bound::new(py, Level { class: class.clone_ref(py), price_text, qty_text })?.into_any())
     };
-    Ok(PyTuple::new(py, levels.iter().enumerate().map(in_frame))?.unbind())
+    match levels {
+        [] => Ok(PyTuple::empty(py)),
+        [one] => PyTuple::new(py, [level(one)?]),
+        _ => PyTuple::new(py, levels.iter().map(level).collect::<PyResult<Vec<_>>>()?),
+    }
 }
 
 const SHOWN_MAX: usize = 10; // levels of a side that are kept: from one look to the next, most are as they were

@@ -8,63 +8,103 @@ const CHECKED: usize = 10; // levels of each side that the checksum covers
 const NEAR: usize = 8; // most of what comes is about the best levels
 const DIGITS_MAX: usize = 40; // of a price and a quantity in 64 bits each
 
-/// A quantity, and the text under the checksum: the digits of the price, then those of the quantity.
+/// What a level has under the checksum: the digits of its price, then those of its quantity.
 #[derive(Clone, Copy)]
-struct Held {
+struct Digits {
     text: [u8; DIGITS_MAX],
-    length: u8,
-    price_digits: u8,
+    length: usize,
 }
 
-impl Held {
+impl Digits {
+    const NONE: Digits = Digits { text: [0; DIGITS_MAX], length: 0 };
+
     #[inline(always)]
-    fn new(price: u64, qty: u64) -> Held {
-        let mut text = [0; DIGITS_MAX];
-        let price_digits = digits::write(price, &mut text, 0);
-        let length = digits::write(qty, &mut text, price_digits);
-        Held { text, length: length as u8, price_digits: price_digits as u8 }
+    fn write(&mut self, price: u64, qty: u64) {
+        let price_digits = digits::write(price, &mut self.text, 0);
+        self.length = digits::write(qty, &mut self.text, price_digits);
+    }
+}
+
+/// The text of a side under the checksum, and the digits of each of its best levels, from which it is made. What is
+/// behind a side's levels means nothing.
+struct Text {
+    slots: [Digits; CHECKED],
+    order: [u8; CHECKED], // the slots by level
+    bytes: [u8; CHECKED * DIGITS_MAX],
+    ends: [usize; CHECKED + 1], // in the bytes: where a level begins, and the one before it ends
+    written: usize,             // so many levels stand in the bytes as they are
+    length: usize,
+}
+
+impl Text {
+    fn new() -> Text {
+        Text {
+            slots: [Digits::NONE; CHECKED],
+            order: std::array::from_fn(|at| at as u8),
+            bytes: [0; CHECKED * DIGITS_MAX],
+            ends: [0; CHECKED + 1],
+            written: 0,
+            length: 0,
+        }
     }
 
-    fn qty(&self) -> u64 {
-        let digits = &self.text[usize::from(self.price_digits)..usize::from(self.length)];
-        digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+    #[inline(always)]
+    fn slot(&mut self, at: usize) -> &mut Digits {
+        self.written = self.written.min(at);
+        &mut self.slots[usize::from(self.order[at])]
+    }
+
+    /// Make room for a level before the one at a place.
+    #[inline(always)]
+    fn insert(&mut self, at: usize) {
+        let last = self.order[CHECKED - 1];
+        self.order.copy_within(at..CHECKED - 1, at + 1);
+        self.order[at] = last;
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, at: usize) {
+        self.written = self.written.min(at);
+        let removed = self.order[at];
+        self.order.copy_within(at + 1.., at);
+        self.order[CHECKED - 1] = removed;
+    }
+
+    /// Let the bytes be those of so many levels.
+    #[inline(always)]
+    fn write(&mut self, levels: usize) {
+        for at in self.written..levels {
+            let (slot, begin) = (&self.slots[usize::from(self.order[at])], self.ends[at]);
+            // all of it, and the next one over what is too much: a copy whose size is known is a few instructions
+            self.bytes[begin..begin + DIGITS_MAX].copy_from_slice(&slot.text);
+            self.ends[at + 1] = begin + slot.length;
+        }
+        self.written = levels;
+        self.length = self.ends[levels];
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 
 /// What a message did to a side, so that it can be undone.
 enum Step {
     Inserted(usize),
-    Replaced(usize, Held),
-    Removed(usize, u64, Held),
-    Cut(u64, Held),
-}
-
-/// The best levels of a side, as the checksum covers them.
-struct Text {
-    bytes: [u8; CHECKED * DIGITS_MAX],
-    length: usize,
-}
-
-impl Default for Text {
-    fn default() -> Text {
-        Text { bytes: [0; CHECKED * DIGITS_MAX], length: 0 }
-    }
-}
-
-impl Text {
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
+    Replaced(usize, u64),
+    Removed(usize, u64, u64),
+    Cut(u64, u64),
 }
 
 /// One side, best level first. Keys ascend: a price for asks, its complement for bids.
-#[derive(Default)]
 struct Side {
+    mask: u64, // of a price to its key
     keys: VecDeque<u64>,
-    held: VecDeque<Held>, // in step with `keys`
-    text: Text,           // under the checksum
-    changed: bool,        // ... and not that of the levels any more
-    steps: Vec<Step>,     // of the message that is being taken
+    quantities: VecDeque<u64>, // in step with `keys`
+    text: Text,
+    is_told: bool,    // the text has the digits of all levels that it is made of
+    changed: bool,    // the levels under the checksum are not those of the text any more
+    steps: Vec<Step>, // of the message that is being taken
 }
 
 impl Side {
@@ -80,14 +120,14 @@ impl Side {
 
     /// Apply levels in order, then cut to the depth. Gives how many removals named no level; None: not by me.
     #[inline(always)]
-    fn put(&mut self, levels: &[Level], mask: u64, scales: (u8, u8), depth: usize) -> Option<u64> {
+    fn put(&mut self, levels: &[Level], scales: (u8, u8), depth: usize) -> Option<u64> {
         let mut misses = 0;
         for level in levels {
             let (price, qty) = (level.price.scaled(scales.0)?, level.qty.scaled(scales.1)?);
             if price == 0 {
                 return None;
             }
-            let key = price ^ mask;
+            let key = price ^ self.mask;
             let found = self.find(key);
             let (Ok(at) | Err(at)) = found;
             match (found, qty) {
@@ -96,26 +136,36 @@ impl Side {
                     continue;
                 }
                 (Err(_), _) => {
-                    let held = Held::new(price, qty); // first: nothing panics between a change and its step
                     self.keys.insert(at, key);
-                    self.held.insert(at, held);
+                    self.quantities.insert(at, qty);
                     self.steps.push(Step::Inserted(at));
+                    if at < CHECKED {
+                        self.text.insert(at);
+                        self.text.slot(at).write(price, qty);
+                    }
                 }
                 (Ok(_), 0) => {
                     self.keys.remove(at);
-                    let held = self.held.remove(at)?;
-                    self.steps.push(Step::Removed(at, key, held));
+                    let qty = self.quantities.remove(at)?;
+                    self.steps.push(Step::Removed(at, key, qty));
+                    if at < CHECKED {
+                        self.text.remove(at);
+                        self.tell(CHECKED - 1);
+                    }
                 }
                 (Ok(_), _) => {
-                    let held = std::mem::replace(&mut self.held[at], Held::new(price, qty));
-                    self.steps.push(Step::Replaced(at, held));
+                    let before = std::mem::replace(&mut self.quantities[at], qty);
+                    self.steps.push(Step::Replaced(at, before));
+                    if at < CHECKED {
+                        self.text.slot(at).write(price, qty);
+                    }
                 }
             }
             self.changed |= at < CHECKED;
         }
         while self.keys.len() > depth {
-            let (key, held) = (self.keys.pop_back()?, self.held.pop_back()?);
-            self.steps.push(Step::Cut(key, held));
+            let (key, qty) = (self.keys.pop_back()?, self.quantities.pop_back()?);
+            self.steps.push(Step::Cut(key, qty));
         }
         Some(misses)
     }
@@ -125,31 +175,36 @@ impl Side {
             match step {
                 Step::Inserted(at) => {
                     self.keys.remove(at);
-                    self.held.remove(at);
+                    self.quantities.remove(at);
                 }
-                Step::Replaced(at, held) => self.held[at] = held,
-                Step::Removed(at, key, held) => {
+                Step::Replaced(at, qty) => self.quantities[at] = qty,
+                Step::Removed(at, key, qty) => {
                     self.keys.insert(at, key);
-                    self.held.insert(at, held);
+                    self.quantities.insert(at, qty);
                 }
-                Step::Cut(key, held) => {
+                Step::Cut(key, qty) => {
                     self.keys.push_back(key);
-                    self.held.push_back(held);
+                    self.quantities.push_back(qty);
                 }
             }
-            self.changed = true;
+            (self.is_told, self.changed) = (false, true);
+        }
+    }
+
+    /// Write the digits of a level, if there is one.
+    fn tell(&mut self, at: usize) {
+        if let (Some(key), Some(qty)) = (self.keys.get(at), self.quantities.get(at)) {
+            self.text.slot(at).write(key ^ self.mask, *qty);
         }
     }
 
     #[inline(always)]
     fn write_text(&mut self) {
-        let mut length = 0;
-        for held in self.held.iter().take(CHECKED) {
-            // all of it, and the next one over what is too much: a copy whose size is known is a few instructions
-            self.text.bytes[length..length + DIGITS_MAX].copy_from_slice(&held.text);
-            length += usize::from(held.length);
+        if !self.is_told {
+            (0..CHECKED).for_each(|at| self.tell(at));
+            self.is_told = true;
         }
-        self.text.length = length;
+        self.text.write(self.keys.len().min(CHECKED));
         self.changed = false;
     }
 
@@ -157,8 +212,13 @@ impl Side {
         let keys: VecDeque<u64> = levels.iter().map(|(price, _)| price ^ mask).collect();
         let sound = levels.iter().all(|(price, qty)| *price > 0 && *qty > 0)
             && keys.iter().zip(keys.iter().skip(1)).all(|(one, next)| one < next);
-        let held = levels.iter().map(|(price, qty)| Held::new(*price, *qty)).collect();
-        sound.then(|| Side { keys, held, changed: true, ..Side::default() })
+        let (quantities, text, steps) = (levels.iter().map(|(_, qty)| *qty).collect(), Text::new(), Vec::new());
+        sound.then_some(Side { mask, keys, quantities, text, is_told: false, changed: true, steps })
+    }
+
+    fn top(&self, levels: usize) -> Levels {
+        let all = self.keys.iter().zip(&self.quantities);
+        all.take(levels).map(|(key, qty)| (key ^ self.mask, *qty)).collect()
     }
 }
 
@@ -211,11 +271,7 @@ impl Book {
 
     /// The best levels: bids and asks.
     pub fn top(&self, levels: usize) -> (Levels, Levels) {
-        let of = |side: &Side, mask: u64| {
-            let all = side.keys.iter().zip(&side.held);
-            all.take(levels).map(|(key, held)| (key ^ mask, held.qty())).collect()
-        };
-        (of(&self.bids, BIDS), of(&self.asks, ASKS))
+        (self.bids.top(levels), self.asks.top(levels))
     }
 
     pub fn content(&self) -> Content {
@@ -278,14 +334,13 @@ impl Book {
     pub fn is_sound(&self) -> bool {
         [&self.bids, &self.asks].iter().all(|side| {
             let ascends = side.keys.iter().zip(side.keys.iter().skip(1)).all(|(one, next)| one < next);
-            ascends && side.keys.len() == side.held.len() && side.steps.is_empty()
+            ascends && side.keys.len() == side.quantities.len() && side.steps.is_empty()
         })
     }
 
     #[inline(always)]
     fn apply(&mut self, bids: &[Level], asks: &[Level], checksum: u32) -> Option<u64> {
-        let misses =
-            self.bids.put(bids, BIDS, self.scales, self.depth)? + self.asks.put(asks, ASKS, self.scales, self.depth)?;
+        let misses = self.bids.put(bids, self.scales, self.depth)? + self.asks.put(asks, self.scales, self.depth)?;
         if self.asks.changed {
             self.asks.write_text();
             self.asks_crc = crc32fast::hash(self.asks.text.as_bytes());

@@ -1,32 +1,31 @@
 //! Times as the exchange writes them: `2023-07-30T15:30:01.604059Z`.
 
+use super::digits;
+
 pub const WRITTEN: usize = 27; // bytes
 
 const MICROS_AT: usize = 20;
+const NO_HUNDRED: u64 = u16::from_le_bytes(*b"00") as u64;
 const DAYS_OF_ERA: i64 = 146_097; // 400 years
 const EPOCH_DAY: i64 = 719_468; // days from 0000-03-01 to 1970-01-01
-
-/// The number of so many digits.
-#[inline(always)]
-fn number<const DIGITS: usize>(text: &[u8; WRITTEN], at: usize) -> Option<i64> {
-    let (mut value, mut is_number) = (0, true);
-    for byte in &text[at..at + DIGITS] {
-        let digit = byte.wrapping_sub(b'0');
-        is_number &= digit <= 9;
-        value = value * 10 + i64::from(digit);
-    }
-    is_number.then_some(value)
-}
 
 /// Unix time, µs; None if it is written otherwise, is no date, or lies before 1970.
 pub fn micros(text: &[u8]) -> Option<i64> {
     let text: &[u8; WRITTEN] = text.try_into().ok()?;
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (26, b'Z')];
-    if marks.iter().any(|&(at, mark)| text[at] != mark) {
+    let marks = [text[4], text[7], text[10], text[13], text[16], text[19], text[26]];
+    if marks != *b"--T::.Z" {
         return None;
     }
-    let (year, month, day) = (number::<4>(text, 0)?, number::<2>(text, 5)?, number::<2>(text, 8)?);
-    let (hour, minute, second) = (number::<2>(text, 11)?, number::<2>(text, 14)?, number::<2>(text, 17)?);
+    let pair = |at: usize| u64::from(u16::from_le_bytes([text[at], text[at + 1]]));
+    let eight = |pairs: [u64; 4]| {
+        let [first, second, third, fourth] = pairs;
+        digits::eight((first | second << 16 | third << 32 | fourth << 48).to_le_bytes())
+    };
+    let date = eight([pair(0), pair(2), pair(5), pair(8)])?; // year, month, day
+    let clock = eight([pair(11), pair(14), pair(17), pair(MICROS_AT)])?; // ... and two digits of the fraction
+    let rest = eight([NO_HUNDRED, NO_HUNDRED, pair(MICROS_AT + 2), pair(MICROS_AT + 4)])?;
+    let (year, month, day) = ((date / 10_000) as i64, date / 100 % 100, (date % 100) as i64);
+    let (hour, minute, second) = (clock / 1_000_000, clock / 10_000 % 100, clock / 100 % 100);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -40,10 +39,10 @@ pub fn micros(text: &[u8]) -> Option<i64> {
     // years begin in March here, so that the day of a leap year is their last
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_year = (153 * ((month as i64 + 9) % 12) + 2) / 5 + day - 1;
     let days = era * DAYS_OF_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_DAY;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    Some(seconds * 1_000_000 + number::<6>(text, MICROS_AT)?)
+    let seconds = days * 86_400 + ((hour * 60 + minute) * 60 + second) as i64;
+    Some(seconds * 1_000_000 + (clock % 100 * 10_000 + rest) as i64)
 }
 
 /// A time as an encoder writes it: without a fraction that is zero.

@@ -60,6 +60,11 @@ class Level(Struct, frozen=True, gc=False):
     price: Raw
     qty: Raw
 
+    @classmethod
+    def of_texts(cls, price_text: str, qty_text: str) -> "Level":
+        """A level of these numbers."""
+        return cls(Raw(price_text.encode()), Raw(qty_text.encode()))
+
     def __repr__(self) -> str:
         return f"Level({self.price_text}, {self.qty_text})"
 
