@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.chain.native import needs_core
 from tests.store.rows import SOURCE, Chain, block_rows
 from tests.system.sql import Sql
+from tidelog import compiled
 from tidelog.batch import Batch, Rollback, Row, Rows, Table, Value
 from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
-from tidelog.store.fingerprints import bucketed, fingerprint, parted, runs, segments_in
+from tidelog.store.fingerprints import bucketed, fingerprint, parted, parted_in_python, runs, segments_in
 from tidelog.store.limits import FingerprintLimits, PostgresLimits, SqliteLimits, StoreLimits
 from tidelog.store.merged import merged
 from tidelog.store.postgres.reader import SESSION
@@ -68,6 +72,17 @@ def test_what_segments_have_is_found_in_their_section_and_hardly_anything_else(s
             assert segment in given
             others += len(given) - 1
     assert others <= 10  # of 50,000 in 2^32
+
+
+@needs_core
+@given(st.lists(st.binary(min_size=4, max_size=4), max_size=50))
+def test_the_compiled_core_parts_them_equally(found: list[bytes]) -> None:
+    module = compiled.core().module
+    assert module is not None
+    twice = [*found, *found[::-1]]
+    assert module.parted(b"".join(twice)) == parted_in_python(b"".join(twice)) == parted(twice)
+    with pytest.raises(ValueError, match="four bytes"):
+        module.parted(b"".join(found) + b"x")
 
 
 def test_a_match_across_two_entries_is_none() -> None:

@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod copy;
 pub mod fault;
+pub mod fingerprints;
 pub mod market;
 pub mod packed;
 pub mod websocket;

@@ -5,6 +5,7 @@ mod chain;
 mod copy;
 mod envelopes;
 mod events;
+mod fingerprints;
 mod frames;
 mod levels;
 mod market;
@@ -47,5 +48,6 @@ fn tidelog_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(copy::copy_rows, module)?)?;
     module.add_function(wrap_pyfunction!(copy::copy_packed, module)?)?;
     module.add_function(wrap_pyfunction!(copy::read_copy, module)?)?;
+    module.add_function(wrap_pyfunction!(fingerprints::parted, module)?)?;
     module.add_function(wrap_pyfunction!(chain::lanes, module)?)
 }

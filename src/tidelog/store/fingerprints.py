@@ -31,6 +31,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
+from tidelog import compiled
 from tidelog.batch import Value
 from tidelog.store.limits import FingerprintLimits
 
@@ -44,6 +45,7 @@ __all__ = [
     "fingerprint",
     "overlooked",
     "parted",
+    "parted_in_python",
     "runs",
     "segments_in",
     "steps",
@@ -76,7 +78,16 @@ def fingerprint(table: str, column: str, value: Value) -> bytes | None:
 
 def parted(found: Iterable[bytes]) -> dict[int, bytes]:
     """Fingerprints, each once and in order, by their first byte."""
-    values = sorted(set(_numbers(b"".join(found))))
+    module, together = compiled.core().module, b"".join(found)
+    if module is None:
+        return parted_in_python(together)
+    parts: dict[int, bytes] = module.parted(together)
+    return parts
+
+
+def parted_in_python(found: bytes) -> dict[int, bytes]:
+    """The same without the compiled core, which takes an eighth of the time."""
+    values = sorted(set(_numbers(found)))
     cuts = [bisect_left(values, part << 24) for part in range(PARTS + 1)]
     packed = _packed(values)
     return {part: packed[4 * begin : 4 * end] for part, (begin, end) in enumerate(pairwise(cuts)) if begin < end}
