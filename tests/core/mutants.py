@@ -116,9 +116,9 @@ MUTANTS: dict[str, Patch] = {
     ),
     "removal_not_undone": Patch(
         "pure/src/market/book.rs",
-        "                    self.keys.insert(at, key);\n                    self.held.insert(at, held);\n"
+        "                    self.keys.insert(at, key);\n                    self.quantities.insert(at, qty);\n"
         "                }\n                Step::Cut",
-        "                    let _ = (at, key, held);\n                }\n                Step::Cut",
+        "                    let _ = (at, key, qty);\n                }\n                Step::Cut",
     ),
     "leap_day_declined": Patch(
         "pure/src/market/time.rs",

@@ -434,6 +434,44 @@ mod tests {
         assert_eq!(book.content(), before);
     }
 
+    /// What the checksum of these levels covers, best first.
+    fn checked(content: &Content) -> u32 {
+        let text = |levels: &[(u64, u64)]| {
+            levels.iter().take(super::CHECKED).map(|(price, qty)| format!("{price}{qty}")).collect::<String>()
+        };
+        crc32fast::hash((text(&content.asks) + &text(&content.bids)).as_bytes())
+    }
+
+    #[test]
+    fn every_change_of_a_deep_book_is_under_its_checksum() {
+        let side = |sign: i64| (1..=15).map(|n| ((1_000 + sign * 10 * n) as u64, n as u64)).collect();
+        let mut content = Content { depth: 16, scales: (0, 0), stamp_us: None, bids: side(-1), asks: side(1) };
+        let Some(mut book) = Book::new(&content) else { panic!("a sound book is taken") };
+        let mut random = 1_u64;
+        let mut below = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % bound
+        };
+        for step in 0..20_000 {
+            let (is_bid, ticks, qty) = (below(2) == 0, 1 + below(200), below(3) * (1 + below(5_000)));
+            let price = if is_bid { 1_000 - ticks } else { 1_000 + ticks };
+            let number = level(&price.to_string(), &qty.to_string());
+            let levels = if is_bid { &mut content.bids } else { &mut content.asks };
+            levels.retain(|(other, _)| *other != price);
+            if qty > 0 {
+                levels.push((price, qty));
+            }
+            levels.sort_by_key(|(other, _)| if is_bid { u64::MAX - other } else { *other });
+            levels.truncate(content.depth);
+            let (bids, asks) = if is_bid { ([number].to_vec(), vec![]) } else { (vec![], [number].to_vec()) };
+            if step % 7 == 0 {
+                assert!(!take(&mut book, &bids, &asks, checked(&content) ^ 1, None), "it proves another one");
+            }
+            assert!(take(&mut book, &bids, &asks, checked(&content), None), "step {step}");
+            assert_eq!(book.content(), content);
+        }
+    }
+
     #[test]
     fn a_book_that_is_not_in_order_is_not_taken_over() {
         let (content, _) = book();
