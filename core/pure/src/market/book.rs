@@ -48,6 +48,7 @@ impl Text {
         }
     }
 
+    /// The digits of a level, to be written anew.
     #[inline(always)]
     fn slot(&mut self, at: usize) -> &mut Digits {
         self.written = self.written.min(at);
@@ -62,6 +63,7 @@ impl Text {
         self.order[at] = last;
     }
 
+    /// Leave a level out: what stands for the last one now is not its own.
     #[inline(always)]
     fn remove(&mut self, at: usize) {
         self.written = self.written.min(at);
@@ -102,7 +104,7 @@ struct Side {
     keys: VecDeque<u64>,
     quantities: VecDeque<u64>, // in step with `keys`
     text: Text,
-    is_told: bool,    // the text has the digits of all levels that it is made of
+    has_digits: bool, // the text has the digits of all levels that it is made of
     changed: bool,    // the levels under the checksum are not those of the text any more
     steps: Vec<Step>, // of the message that is being taken
 }
@@ -150,7 +152,7 @@ impl Side {
                     self.steps.push(Step::Removed(at, key, qty));
                     if at < CHECKED {
                         self.text.remove(at);
-                        self.tell(CHECKED - 1);
+                        self.write_digits(CHECKED - 1);
                     }
                 }
                 (Ok(_), _) => {
@@ -187,12 +189,12 @@ impl Side {
                     self.quantities.push_back(qty);
                 }
             }
-            (self.is_told, self.changed) = (false, true);
+            (self.has_digits, self.changed) = (false, true);
         }
     }
 
     /// Write the digits of a level, if there is one.
-    fn tell(&mut self, at: usize) {
+    fn write_digits(&mut self, at: usize) {
         if let (Some(key), Some(qty)) = (self.keys.get(at), self.quantities.get(at)) {
             self.text.slot(at).write(key ^ self.mask, *qty);
         }
@@ -200,9 +202,9 @@ impl Side {
 
     #[inline(always)]
     fn write_text(&mut self) {
-        if !self.is_told {
-            (0..CHECKED).for_each(|at| self.tell(at));
-            self.is_told = true;
+        if !self.has_digits {
+            (0..CHECKED).for_each(|at| self.write_digits(at));
+            self.has_digits = true;
         }
         self.text.write(self.keys.len().min(CHECKED));
         self.changed = false;
@@ -213,7 +215,7 @@ impl Side {
         let sound = levels.iter().all(|(price, qty)| *price > 0 && *qty > 0)
             && keys.iter().zip(keys.iter().skip(1)).all(|(one, next)| one < next);
         let (quantities, text, steps) = (levels.iter().map(|(_, qty)| *qty).collect(), Text::new(), Vec::new());
-        sound.then_some(Side { mask, keys, quantities, text, is_told: false, changed: true, steps })
+        sound.then_some(Side { mask, keys, quantities, text, has_digits: false, changed: true, steps })
     }
 
     fn top(&self, levels: usize) -> Levels {
