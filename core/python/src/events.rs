@@ -62,17 +62,23 @@ impl Message {
             None => {
                 let mut levels = Vec::with_capacity(LEVELS_USUAL);
                 let message = contract.messages.read(frame, &mut levels);
-                let message = message.ok_or_else(|| PyValueError::new_err("an event whose frame cannot be read"))?;
+                let message = message.ok_or_else(unreadable)?;
                 many.extend(levels.iter().map(Span::of));
                 many.split_at(message.bids)
             }
         };
         let (bids, asks) = (side(py, contract, frame, bids)?, side(py, contract, frame, asks)?);
-        match self.is_stamped.then(|| v2::stamp_text(frame)).flatten() {
-            Some(text) => class.call1((symbol, bids, asks, self.checksum, moment(py, &time::civil(text))?)),
-            None => class.call1((symbol, bids, asks, self.checksum)),
+        if !self.is_stamped {
+            return class.call1((symbol, bids, asks, self.checksum));
         }
+        let stamp = time::civil(v2::stamp_text(frame).ok_or_else(unreadable)?);
+        class.call1((symbol, bids, asks, self.checksum, moment(py, &stamp)?))
     }
+}
+
+#[cold]
+fn unreadable() -> PyErr {
+    PyValueError::new_err("an event whose frame cannot be read")
 }
 
 /// A time in Python's class.
