@@ -14,6 +14,7 @@ import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,9 @@ def program() -> str | None:
     return shutil.which("tmux")
 
 
+_NUMBERS = count()
+
+
 class Terminal:
     """One window, in which one command runs."""
 
@@ -88,7 +92,9 @@ class Terminal:
     def start(self, command: Sequence[str], size: tuple[int, int], env: dict[str, str]) -> None:
         columns, rows = size
         given = [flag for name, value in env.items() for flag in ("-e", f"{name}={value}")]
-        self.do("new-session", "-d", "-s", "top", "-x", str(columns), "-y", str(rows), *given, *command)
+        new = ["new-session", "-d", "-s", "top", "-x", str(columns), "-y", str(rows), *given, *command]
+        begun = subprocess.run([*self._command, *new], capture_output=True, text=True, check=False)
+        assert begun.returncode == 0, begun.stderr
         self.do("set-option", "-t", "top", "remain-on-exit", "on")
 
     def press(self, *keys: str) -> None:
@@ -133,7 +139,8 @@ def terminal(
     tmux: str, folder: Path, *arguments: str, size: tuple[int, int] = (80, 24), env: dict[str, str] | None = None
 ) -> Iterator[Terminal]:
     """`tidelog` with these arguments in a terminal; whatever is left of it is killed afterwards."""
-    made = Terminal(tmux, folder / "tmux")
+    # a socket of its own: the server of one before may still be ending, and takes a new session with it
+    made = Terminal(tmux, folder / f"tmux{next(_NUMBERS)}")
     wanted = {"PYTHONPATH": environment()["PYTHONPATH"], "TERM": "screen-256color", "LANG": "C.UTF-8", **(env or {})}
     try:
         made.start([sys.executable, "-m", "tidelog", *arguments], size, wanted)
