@@ -134,7 +134,7 @@ class CompiledFrames(Struct, frozen=True):
     name_of: Callable[[str], str | None]  # a symbol as frames have it; None: they have no such symbol
     decode: Callable[[bytes], Event]  # reads one, which says all that it means by itself
     level: type[Level]  # the class of the levels in what that gives
-    level_is_text: bool  # ... is made of the texts of a price and a quantity
+    level_is_text: bool  # ... is made of the texts of a price and a quantity; else by its `of_texts`
 
 
 class Venue(Struct, frozen=True):

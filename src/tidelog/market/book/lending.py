@@ -205,7 +205,7 @@ class Lending:
             name_of: a symbol as frames have it; None: they have no such symbol.
             decode: reads one frame, by itself.
             level: the class of the levels in what it reads.
-            level_is_text: that class is made of the texts of a price and a quantity.
+            level_is_text: that class is made of the texts of a price and a quantity; else by its `of_texts`.
             on_fault: is told of each panic.
         """
         self._module = module
