@@ -85,15 +85,16 @@ class Terminal:
     def __init__(self, tmux: str, socket: Path) -> None:
         self._command = [tmux, "-S", str(socket), "-f", os.devnull]
 
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
+
     def do(self, *arguments: str) -> str:
-        done = subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
-        return done.stdout
+        return self._run(*arguments).stdout
 
     def start(self, command: Sequence[str], size: tuple[int, int], env: dict[str, str]) -> None:
         columns, rows = size
         given = [flag for name, value in env.items() for flag in ("-e", f"{name}={value}")]
-        new = ["new-session", "-d", "-s", "top", "-x", str(columns), "-y", str(rows), *given, *command]
-        begun = subprocess.run([*self._command, *new], capture_output=True, text=True, check=False)
+        begun = self._run("new-session", "-d", "-s", "top", "-x", str(columns), "-y", str(rows), *given, *command)
         assert begun.returncode == 0, begun.stderr
         self.do("set-option", "-t", "top", "remain-on-exit", "on")
 

@@ -319,10 +319,6 @@ impl Events {
         Events { contract, symbols, packed, frames }
     }
 
-    fn bytes(&self, py: Python<'_>, frame: &Frame) -> &[u8] {
-        &self.packed.as_bytes(py)[frame.begin..frame.end]
-    }
-
     fn symbol(&self, message: &Message) -> PyResult<&Py<PyString>> {
         self.symbols.get(message.place).ok_or_else(|| PyIndexError::new_err("a book without a name"))
     }
@@ -341,30 +337,22 @@ impl Events {
         Lazy { contract, bytes, begin: frame.begin - few.begin, end: frame.end - few.begin, made: PyOnceLock::new() }
     }
 
-    fn update<'py>(
-        &self,
-        py: Python<'py>,
-        frame: &Frame,
-        message: Message,
-        few: &Few,
-    ) -> PyResult<Bound<'py, BookDelta>> {
-        let class = self.contract.get().kinds.book_delta.clone_ref(py);
-        let symbol = self.symbol(&message)?.clone_ref(py);
-        Bound::new(py, BookDelta { class, lazy: self.lazy(py, frame, few), symbol, message })
-    }
-
     /// An update as Python's own class has it.
     fn whole_update<'py>(&self, py: Python<'py>, frame: &Frame, message: &Message) -> PyResult<Bound<'py, PyAny>> {
         let contract = self.contract.get();
         let class = contract.kinds.book_delta.bind(py);
-        message.whole(contract, class, self.symbol(message)?, self.bytes(py, frame))
+        message.whole(contract, class, self.symbol(message)?, &self.packed.as_bytes(py)[frame.begin..frame.end])
     }
 
     fn event<'py>(&self, py: Python<'py>, frame: &Frame, few: &Few) -> PyResult<Bound<'py, PyAny>> {
         let kinds = &self.contract.get().kinds;
         Ok(match frame.what {
             What::Heartbeat => self.contract.get().heartbeat.bind(py).clone(),
-            What::Update(message) => self.update(py, frame, message, few)?.into_any(),
+            What::Update(message) => {
+                let class = kinds.book_delta.clone_ref(py);
+                let symbol = self.symbol(&message)?.clone_ref(py);
+                Bound::new(py, BookDelta { class, lazy: self.lazy(py, frame, few), symbol, message })?.into_any()
+            }
             What::Snapshot(message) => {
                 let class = kinds.book_snapshot.clone_ref(py);
                 let symbol = self.symbol(&message)?.clone_ref(py);
@@ -444,14 +432,14 @@ impl Events {
 
 const WHOLE: u8 = 15; // updates in a row
 
-/// Goes through events once. Behind an update that was looked into, some are made whole: to who reads a field of each,
-/// this costs half of what it does to look into an event that is made lazily.
+/// Goes through events once. Behind an update that was looked into, some are made whole: who reads fields of each has
+/// them sooner from Python's own objects.
 #[pyclass(module = "tidelog_core")]
 pub struct EventsIterator {
     events: Py<Events>,
     place: usize,
     few: Option<Few>,            // frames of which some are still to come
-    last: Option<Py<BookDelta>>, // the last update that was made lazily
+    last: Option<Py<BookDelta>>, // the event before, if it is an update that was made lazily
     whole: u8,                   // so many of the next are made whole
 }
 
@@ -467,22 +455,19 @@ impl EventsIterator {
             return Ok(None);
         };
         self.place += 1;
-        if let What::Update(message) = &frame.what {
-            if self.last.take().is_some_and(|last| last.get().lazy.made.get(py).is_some()) {
-                self.whole = WHOLE;
-            }
-            if self.whole > 0 {
-                self.whole -= 1;
-                return events.whole_update(py, frame, message).map(Some);
-            }
+        if self.last.take().is_some_and(|last| last.get().lazy.made.get(py).is_some()) {
+            self.whole = WHOLE;
         }
-        let few = match self.few.take().filter(|few| frame.end <= few.end) {
-            Some(few) => self.few.insert(few),
-            None => self.few.insert(events.few(py, frame, behind)),
-        };
-        let What::Update(message) = frame.what else { return events.event(py, frame, few).map(Some) };
-        let event = events.update(py, frame, message, few)?;
-        self.last = Some(event.clone().unbind());
-        Ok(Some(event.into_any()))
+        if self.whole > 0
+            && let What::Update(message) = &frame.what
+        {
+            self.whole -= 1;
+            return events.whole_update(py, frame, message).map(Some);
+        }
+        self.few.take_if(|few| few.end < frame.end);
+        let few = self.few.get_or_insert_with(|| events.few(py, frame, behind));
+        let event = events.event(py, frame, few)?;
+        self.last = event.cast::<BookDelta>().ok().map(|update| update.clone().unbind());
+        Ok(Some(event))
     }
 }

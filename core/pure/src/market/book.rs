@@ -33,7 +33,6 @@ struct Text {
     bytes: [u8; CHECKED * DIGITS_MAX],
     ends: [usize; CHECKED + 1], // in the bytes: where a level begins, and the one before it ends
     written: usize,             // so many levels stand in the bytes as they are
-    length: usize,
 }
 
 impl Text {
@@ -44,7 +43,6 @@ impl Text {
             bytes: [0; CHECKED * DIGITS_MAX],
             ends: [0; CHECKED + 1],
             written: 0,
-            length: 0,
         }
     }
 
@@ -82,11 +80,10 @@ impl Text {
             self.ends[at + 1] = begin + slot.length;
         }
         self.written = levels;
-        self.length = self.ends[levels];
     }
 
     fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        &self.bytes[..self.ends[self.written]]
     }
 }
 
