@@ -5,7 +5,9 @@ refuses to run as root, so that a root user's server runs as `nobody`, with a co
 `nobody` cannot reach the virtual environment (a container's home has mode 0700).
 """
 
+import atexit
 import contextlib
+import functools
 import importlib.util
 import itertools
 import os
@@ -47,6 +49,33 @@ def _nobody() -> dict[str, Any]:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+LOCALE = "en_US.UTF-8"
+
+
+@functools.cache
+def _locale() -> tuple[str, dict[str, str]]:
+    """A locale that sorts text otherwise than by its bytes, as most servers have one, and the environment that has it.
+
+    It is made here where the machine lacks it; "C" where that cannot be done.
+    """
+    if LOCALE.replace("-", "").lower() in _said("locale", "-a").lower().replace("-", "").split():
+        return LOCALE, {}
+    folder = Path(tempfile.mkdtemp(prefix="tidelog-locales-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    language, _, encoding = LOCALE.partition(".")
+    _said("localedef", "-i", language, "-f", encoding, str(folder / LOCALE))
+    for path in (folder, *folder.rglob("*")):  # the server is another user's, see `_nobody`
+        path.chmod(0o755)
+    return (LOCALE, {"LOCPATH": str(folder)}) if (folder / LOCALE).is_dir() else ("C", {})
+
+
+def _said(*command: str) -> str:
+    """What a program says; nothing where it is not here."""
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return ""
 
 
 def _runs(programs: Path, as_user: dict[str, Any]) -> bool:
@@ -113,12 +142,15 @@ class PostgresServer:
         self.port = reserved_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._as_user = _nobody()
+        self._locale, environment = _locale()
+        self._environment = {**os.environ, **environment}
         if self._as_user:
             os.chown(self._folder, self._as_user["user"], self._as_user["group"])
         if self._data.exists():
             return
         if standby_of is None:
-            self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+            form = ("-E", "UTF8", f"--locale={self._locale}")
+            self._run("initdb", "-D", self._data, "-U", "tidelog", "-A", "trust", *form, "-N")
         else:  # a copy of its files, and where to get what follows
             self._run("pg_basebackup", "-D", self._data, "-R", "-c", "fast", "--no-sync", *standby_of._login)
         if also_at is not None:
@@ -134,7 +166,12 @@ class PostgresServer:
         deadline = time.monotonic() + HANGS_S
         while True:
             done = subprocess.run(
-                [self._programs / program, *arguments], capture_output=True, text=True, cwd="/", **self._as_user
+                [self._programs / program, *arguments],
+                capture_output=True,
+                text=True,
+                cwd="/",
+                env=self._environment,
+                **self._as_user,
             )
             if "the database system is" not in done.stderr or time.monotonic() > deadline:
                 break
@@ -185,6 +222,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                env=self._environment,
                 **self._as_user,
             )
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from tests.fixtures import schema3
 from tests.runtime import FakeRuntime
 from tests.store.test_store_conformance import rows_of
 from tests.store.test_views import asked
@@ -248,6 +249,34 @@ async def test_tables_that_an_earlier_release_created_get_segments(store: Store,
     indexes = await asyncio.to_thread(told, url, text)
     assert len(indexes) == 2
     assert all('("segment", (' in index or "(segment, " in index for (index,) in indexes)
+
+
+DEPENDENT = """
+SELECT its.relname FROM pg_index
+JOIN pg_class AS its ON its.oid = indexrelid
+JOIN pg_am ON pg_am.oid = its.relam AND amname = 'btree'
+CROSS JOIN LATERAL unnest(indcollation::oid[], indclass::oid[]) AS part (collation_oid, class_oid)
+JOIN pg_opclass ON pg_opclass.oid = class_oid
+WHERE its.relnamespace = 'public'::regnamespace AND collation_oid NOT IN (0, '"C"'::regcollation)
+AND opcname <> 'text_pattern_ops'
+"""
+BY_BYTES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND indexdef LIKE '%text_pattern_ops%'"
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+async def test_no_index_sorts_as_the_locale_of_its_database_does(postgres_url: str, earlier: bool) -> None:
+    """An upgrade of the system may change how a language sorts, and damage it; and each comparison costs more."""
+    if earlier:
+        schema3.postgres_store(postgres_url)
+    store = await open_store(postgres_url, FakeRuntime())
+    try:
+        await commit(store, create=(THINGS, IN_SEGMENTS), add=(Rows(THINGS, ROWS), Rows(IN_SEGMENTS, ROWS)))
+    finally:
+        await store.close()
+    assert await asyncio.to_thread(told, postgres_url, DEPENDENT) == []
+    by_bytes = {name for (name,) in await asyncio.to_thread(told, postgres_url, BY_BYTES)}
+    chain = {"transactions_hash", "transactions_from", "transactions_to", "logs_address", "logs_topic0"}
+    assert by_bytes >= chain | {f"{THINGS.name}__0", f"{IN_SEGMENTS.name}__0"}
 
 
 def told(url: str, text: str) -> list[tuple[Any, ...]]:

@@ -103,6 +103,9 @@ async def test_they_are_gathered_where_there_are_none_and_again_when_a_table_has
         assert set(PARTS) <= set(await gather_statistics(link))
         await client.execute("VACUUM")  # counts pages, and samples nothing
         assert await gather_statistics(link) == []
+        [text] = await client.fetchrow("SELECT pg_get_indexdef('logs_topic0'::regclass)") or ()
+        await client.execute(f"DROP INDEX logs_topic0; {text.replace(' ONLY ', ' ')}")  # as a migration does
+        assert await gather_statistics(link) == [PARTS[0]]
         before = await store.acquire("things")
         rows = [(1, number, *ROWS[0][2:-1], "x" * 100) for number in range(PAGES_MIN * 80)]
         await store.commit(Batch(before, before.advanced("1"), create=(THINGS,), add=(Rows(THINGS, rows),)))

@@ -32,6 +32,7 @@ class Dialect(Struct, frozen=True):
 
     types: Mapping[Kind, str]
     hexadecimal: str  # of a column of bytes
+    by_bytes: str  # behind a text in an index: it sorts by its bytes, whatever the database's locale
     time: str  # of a column of seconds
     ending: str  # of a table's definition
     plans: bool  # whether the planner believes what is written of a table, and knows nothing else
@@ -51,10 +52,11 @@ class Dialect(Struct, frozen=True):
         columns.append(f'CONSTRAINT "{table.name}{KEY_SUFFIX}" PRIMARY KEY ({column_list(table.key)})')
         made = [f'CREATE TABLE "{table.name}" ({", ".join(columns)}){self.ending}']
         for number, name in enumerate(table.searched):
-            shown = self._shown(table.columns[table.index(name)])
+            column = table.columns[table.index(name)]
+            found = f"({self._shown(column)}){self.by_bytes if column.kind is Kind.BYTES else ''}"
             behind = column_list(table.key[1:])  # rows of one scope: it tells nothing
             first = '"segment", ' if table.segmented else ""
-            made.append(f'CREATE INDEX "{table.name}__{number}" ON "{table.name}" ({first}({shown}), {behind})')
+            made.append(f'CREATE INDEX "{table.name}__{number}" ON "{table.name}" ({first}{found}, {behind})')
         if self.plans:
             indexes = [f"{table.name}__{number}" for number in range(len(table.searched))]
             likely = self.likely(table.name, indexes, segmented=bool(table.segmented))
@@ -125,6 +127,7 @@ SQLITE = Dialect(
         Kind.INT256: "BLOB",
     },
     hexadecimal="'0x' || lower(hex(\"{}\"))",
+    by_bytes="",
     time="strftime('%Y-%m-%dT%H:%M:%SZ', \"{}\", 'unixepoch')",
     ending=" STRICT, WITHOUT ROWID",
     plans=True,
@@ -151,6 +154,7 @@ POSTGRES = Dialect(
         Kind.INT256: "NUMERIC(78, 0)",
     },
     hexadecimal="'0x' || encode(\"{}\", 'hex')",
+    by_bytes=" text_pattern_ops",
     time=(
         'CASE WHEN "{0}" < 253402300800 THEN to_char(to_timestamp("{0}") AT TIME ZONE \'UTC\','
         ' \'YYYY-MM-DD"T"HH24:MI:SS"Z"\') END'

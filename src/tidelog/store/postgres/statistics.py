@@ -15,7 +15,8 @@ GROWTH = 2  # since the last time
 PAGES_PER_TARGET, TARGET_MIN = 200, 10  # the usual target of 100 from 160 MB on
 
 # Tables of the store's schema, partitions among them. An index on an expression has statistics of its own, which are
-# gathered with its table's. Pages are counted anew by VACUUM too, so a table may have a count and no statistics.
+# gathered with its table's, and lost where it is made anew. Pages are counted anew by VACUUM too, so a table may have a
+# count and no statistics.
 OUTDATED = f"""
 SELECT quote_ident(relname), least(
     current_setting('default_statistics_target')::bigint,
@@ -27,6 +28,13 @@ WHERE relkind = 'r' AND relnamespace = (SELECT relnamespace FROM pg_class WHERE 
     AND (
         pg_relation_size(oid) / current_setting('block_size')::bigint >= {GROWTH}::bigint * relpages
         OR NOT EXISTS (SELECT FROM pg_stats WHERE schemaname = relnamespace::regnamespace::text AND tablename = relname)
+        OR EXISTS (
+            SELECT FROM pg_index JOIN pg_class AS its ON its.oid = indexrelid
+            WHERE indrelid = relation.oid AND indexprs IS NOT NULL AND NOT EXISTS (
+                SELECT FROM pg_stats
+                WHERE schemaname = its.relnamespace::regnamespace::text AND tablename = its.relname
+            )
+        )
     )
     AND pg_has_role(relowner, 'USAGE')
 ORDER BY relname
