@@ -37,7 +37,7 @@ from tidelog.chain.forks.position import Position, decode_position, encode_posit
 from tidelog.chain.proof.known_chains import PROFILES
 from tidelog.chain.proof.spec import encode_spec
 from tidelog.chain.rows.tables import BLOCKS, CHAINS, LOGS, TRANSACTIONS, WITHDRAWALS
-from tidelog.runtime import SystemRuntime
+from tidelog.runtime import SystemRuntime, run
 from tidelog.store import Store, open_store
 from tidelog.store.limits import STORE_LIMITS, FingerprintLimits, PostgresLimits, SqliteLimits, StoreLimits
 
@@ -224,16 +224,16 @@ async def search_all(store: Store, url: str, blocks: int) -> None:
 def main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] == ["--segments"]:
-        asyncio.run(many(int(arguments[1])))
+        run(many(int(arguments[1])))
         return
     if arguments[:1] != ["--long"]:
-        asyncio.run(short(int(arguments[0]) if arguments else SHORT_BLOCKS))
+        run(short(int(arguments[0]) if arguments else SHORT_BLOCKS))
         return
     LONG_FOLDER.mkdir(parents=True, exist_ok=True)
     backends = [name for name in arguments if name in ("sqlite", "postgresql")]
     blocks = [int(text) for text in arguments if text.isdecimal()]
     for backend in backends or ("sqlite", "postgresql"):
-        asyncio.run(long(backend, blocks[0] if blocks else LONG_BLOCKS))
+        run(long(backend, blocks[0] if blocks else LONG_BLOCKS))
 
 
 if __name__ == "__main__":
