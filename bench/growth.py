@@ -13,7 +13,6 @@ the stores stay in `.bench/`, and are filled further when it is run again. Then 
 fingerprints: what a search pays in a chain of that size. The pages of the segments that it looks into are not in it.
 """
 
-import asyncio
 import os
 import sys
 import tempfile
