@@ -10,6 +10,7 @@ are never delayed: others behind a company's address would pay.
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from tidelog.api.http.asgi import Scope
@@ -20,6 +21,7 @@ __all__ = ["CLIENT", "Clients", "client_of", "key_of"]
 CLIENT = "tidelog.client"  # in a scope: the client's key
 CLIENTS_MAX = 10_000  # that are remembered: a megabyte or two; the longest unseen is forgotten first
 HOPS_MAX = 32  # addresses of a forwarded request that are looked at
+ADDRESS_CHARACTERS_MAX = 45  # of IPv6 with an IPv4 address at its end
 
 POINTS_FREE = 20.0  # a page that asks for twenty things that are not there is slowed by nothing
 POINTS_PER_S = 2.0  # which go away
@@ -28,6 +30,7 @@ POINTS_OF_TOKEN = 4.0  # five wrong ones
 FIRST_S = 0.05
 POINTS_DOUBLE = 4.0  # so many more double the wait
 
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Use = Literal["requests", "streams"]
 
@@ -120,9 +123,15 @@ def is_in(address: str, networks: Iterable[Network]) -> bool:
     return parsed is not None and any(parsed in network for network in networks)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(text: str) -> _Address | None:
+    address = text.partition("%")[0]
+    return _parsed(address) if len(address) <= ADDRESS_CHARACTERS_MAX else None
+
+
+@lru_cache(CLIENTS_MAX)
+def _parsed(text: str) -> _Address | None:
     try:
-        parsed = ipaddress.ip_address(text.partition("%")[0])
+        parsed = ipaddress.ip_address(text)
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

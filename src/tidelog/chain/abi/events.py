@@ -1,6 +1,7 @@
 """Logs, decoded: what an event's topics and data say, or why they do not fit it."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -68,6 +69,9 @@ class EventDecoder:
         return tuple([next(indexed if parameter.indexed else rest) for parameter in self.event.parameters])
 
 
+_decoder = lru_cache(256)(EventDecoder)  # of the latest events: one takes as long as to read a page of logs
+
+
 def _read_hash(topic: bytes) -> Value:
     if len(topic) != WORD:
         raise Refused("a topic is not 32 bytes long")
@@ -92,7 +96,7 @@ class LogDecoder:
         self._anonymous: list[EventDecoder] = []
         for event in self.events:
             group = self._anonymous if event.topic0 is None else self._named.setdefault(event.topic0, [])
-            group.append(EventDecoder(event))
+            group.append(_decoder(event))
 
     def decode(
         self, topic0: Topic, topic1: Topic, topic2: Topic, topic3: Topic, data: bytes

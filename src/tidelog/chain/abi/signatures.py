@@ -5,6 +5,7 @@ arguments (visibility, `returns (..)`) is read over.
 """
 
 import re
+from functools import lru_cache
 
 from tidelog.chain.abi.entries import Event, Function
 from tidelog.chain.abi.types import DEPTH_MAX, Parameter, Tuple, Type, array_of, elementary
@@ -13,6 +14,7 @@ from tidelog.errors import ConfigError
 __all__ = ["SIGNATURE_CHARACTERS_MAX", "arrays_of", "parse_event", "parse_function", "require_distinct"]
 
 SIGNATURE_CHARACTERS_MAX = 4096  # the longest of known contracts are some hundred
+_KEPT = 256  # signatures of events, of the latest that were asked for
 
 _TOKEN = re.compile(r"\s*([A-Za-z_$][A-Za-z0-9_$]*|\d+|[()\[\],;])")
 _WORD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
@@ -21,6 +23,7 @@ _ARRAYS = re.compile(r"(?:\[\d*\])*")
 _LOCATIONS = frozenset({"calldata", "memory", "storage"})
 
 
+@lru_cache(_KEPT)
 def parse_event(text: str) -> Event:
     """ConfigError: it is no event's signature, and why."""
     try:
