@@ -345,10 +345,21 @@ def again(frames: Sequence[bytes], first: Sequence[bytes] = ()) -> list[bytes]:
 
 
 def going_on(protocol: str, snapshot: bytes, updates: Sequence[bytes]) -> list[bytes]:
-    """A recorded book day after day: at the end of each, one made-up update brings it back to its snapshot.
+    """A recorded book day after day, as `brought_back` at the end of each.
 
     A connection has one snapshot, however long it lasts.
     """
+    return again([*updates, brought_back(protocol, snapshot, updates)], [snapshot])
+
+
+def parted(frames: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
+    """The snapshot of a recorded book, and its updates."""
+    snapshot = next(frame for frame in frames if b'"snapshot"' in frame or b'"as":' in frame)
+    return snapshot, [frame for frame in frames if b'"update"' in frame or b'"c":' in frame]
+
+
+def brought_back(protocol: str, snapshot: bytes, updates: Sequence[bytes]) -> bytes:
+    """A made-up update that brings a recorded book back to its snapshot."""
     decode = CODECS[protocol].decode
     book, begun, last = Book(SYMBOL, DEPTH, ChecksumProof), decode(snapshot), decode(updates[-1])
     assert isinstance(begun, BookSnapshot)
@@ -367,14 +378,12 @@ def going_on(protocol: str, snapshot: bytes, updates: Sequence[bytes]) -> list[b
     if protocol == "v2":
         bids, asks = (",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in side) for side in sides)
         stamp = re.findall(rb'"timestamp":"([^"]+)"', updates[-1])[-1].decode()
-        back = (
+        return (
             f'{{"channel":"book","type":"update","data":[{{"symbol":"{SYMBOL}","bids":[{bids}],"asks":[{asks}],'
             f'"checksum":{checksum},"timestamp":"{stamp}"}}]}}'
-        )
-    else:
-        bids, asks = (",".join(f'["{price}","{qty}","1.5"]' for price, qty in side) for side in sides)
-        back = f'[336,{{"a":[{asks}]}},{{"b":[{bids}],"c":"{checksum}"}},"book-10","XBT/USD"]'
-    return again([*updates, back.encode()], [snapshot])
+        ).encode()
+    bids, asks = (",".join(f'["{price}","{qty}","1.5"]' for price, qty in side) for side in sides)
+    return f'[336,{{"a":[{asks}]}},{{"b":[{bids}],"c":"{checksum}"}},"book-10","XBT/USD"]'.encode()
 
 
 def report_books(protocol: str, name: str, wanted: dict[str, str]) -> None:
@@ -382,8 +391,7 @@ def report_books(protocol: str, name: str, wanted: dict[str, str]) -> None:
     recorded = recording(name)
     if not recorded:
         return
-    snapshot = next(frame for frame in recorded if b'"snapshot"' in frame or b'"as":' in frame)
-    recorded_updates = [frame for frame in recorded if b'"update"' in frame or b'"c":' in frame]
+    snapshot, recorded_updates = parted(recorded)
     updates = again(recorded_updates)
     for what, look, look_by_core in (
         ("", count, leave),  # in Python it is the decoding that makes events

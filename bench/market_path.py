@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn
 
 import psutil
 
-from bench.market import RECORDINGS, SYMBOL, days_later, parse, quiet_feed, seconds
+from bench.market import RECORDINGS, SYMBOL, brought_back, days_later, parse, parted, quiet_feed, seconds
 from tidelog import compiled
 from tidelog.market.events import BookDelta, BookSnapshot, Event, Tickers, Trades, micros
 from tidelog.market.journal.writer import open_journal
@@ -224,21 +224,26 @@ def loads_us(frames: Sequence[bytes]) -> float:
     return statistics.median([seconds(parse, frames) for _ in range(LOADS_ROUNDS)]) / len(frames) * 1e6
 
 
-async def write_journal(path: Path, frames: Path) -> int:
-    """A journal as a feed would have written it for the frames, each day the same ones; how many."""
+async def write_journal(path: Path, frames: Path, protocol: str) -> int:
+    """A journal as a feed would have written it for a connection of many days, each with the same updates; how many.
+
+    What begins the connection comes once, the snapshot at its end.
+    """
     records = list(read_recording(str(frames)))
-    incoming = [record for record in records if record.kind is Kind.IN]
+    snapshot, updates = parted([record.payload for record in records if record.kind is Kind.IN])
+    begun = next(place for place, record in enumerate(records) if record.payload == snapshot) + 1
     journal = await open_journal(str(path), SystemRuntime())
-    for record in records:
-        if record.kind is not Kind.IN:
-            journal.append(record.kind, record.payload, records[0].at_us, restart=record.restart)
-    rounds = REPLAY_FRAMES // len(incoming)
+    for record in records[:begun]:
+        journal.append(record.kind, record.payload, record.at_us, restart=record.restart)
+    day = [*updates, brought_back(protocol, snapshot, updates)]
+    rounds = REPLAY_FRAMES // len(day)
     for number in range(rounds):
         await journal.wait_room()
-        for record in incoming:
-            journal.append(Kind.IN, days_later(record.payload, number), record.at_us + number * DAY_US)
+        for place, payload in enumerate(day):
+            at_us = records[-1].at_us + number * DAY_US + place
+            journal.append(Kind.IN, days_later(payload, number), at_us)
     await journal.close()
-    return rounds * len(incoming)
+    return rounds * len(day)
 
 
 @contextmanager
@@ -332,7 +337,7 @@ async def main() -> None:
         for protocol, recorded in (("v2", path), ("v1", RECORDED_V1)):
             if recorded.exists():
                 journal, played = folder / f"{protocol}.journal", recorded.read_bytes().splitlines()
-                total = await write_journal(journal, recorded)
+                total = await write_journal(journal, recorded, protocol)
                 await reading(protocol, journal, total, played)
                 await memory(journal, total, played)
 

@@ -17,11 +17,16 @@ import pytest
 from tests.chain.native import needs_core
 from tests.market.gathers import Paths, gathered, look_into
 from tests.market.stretches import SYMBOLS, MadeUp
+from tidelog.market.book.levels import Book
+from tidelog.market.core import lending_for
 from tidelog.market.events import BookDelta, BookSnapshot, Event, EventId, Heartbeat, Tickers, Trades
 from tidelog.market.kraken import v1, v2
+from tidelog.market.kraken.checksum import ChecksumProof
 from tidelog.market.live.batches import Item
 from tidelog.market.live.monitoring.figures import exchange_time
 from tidelog.market.live.pending import conflation_key
+from tidelog.market.replay.replay import tell_fault
+from tidelog.market.venues import venue_of
 from tidelog.market.written import written
 
 DECODE: dict[str, Callable[[bytes], Event]] = {"v1": v1.decode, "v2": v2.decode}
@@ -195,6 +200,27 @@ def test_updates_are_made_whole_for_who_looks_into_them_and_no_longer_than_that(
     assert len(whole) > 20
     assert whole[0] >= 1
     assert 40 <= whole[-1] < 60
+
+
+@needs_core
+def test_the_longer_each_update_is_looked_into_the_more_are_made_whole_in_a_row() -> None:
+    feed = MadeUp("v2", 1)
+    [symbol, *_] = feed.depths
+    snapshot, lending = DECODE["v2"](feed.frames(1)[0]), lending_for(venue_of("v2"), tell_fault)
+    assert isinstance(snapshot, BookSnapshot)
+    book = Book(symbol, feed.depths[symbol], ChecksumProof)
+    book.apply(snapshot)
+    lending.lend(book)
+    update = (
+        f'{{"channel":"book","type":"update","data":[{{"symbol":"{symbol}","bids":[{{"price":1.5,"qty":2.5}}],"asks":[],'
+        '"checksum":7,"timestamp":"2024-01-01T00:00:00.000000Z"}]}'
+    ).encode()
+    lazily_made = []
+    for at, event in enumerate(lending.read([update] * 500)):
+        look_into(event)
+        if is_lazy(event):
+            lazily_made.append(at)
+    assert lazily_made == [0, 16, 47, 108, 229, 470]  # 15, 30, 60, 120 and 240 between them
 
 
 @needs_core

@@ -411,7 +411,7 @@ impl Events {
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> EventsIterator {
-        EventsIterator { events: slf.into(), place: 0, few: None, last: None, whole: 0 }
+        EventsIterator { events: slf.into(), place: 0, few: None, last: None, whole: 0, row: 0 }
     }
 
     fn __repr__(&self) -> String {
@@ -430,10 +430,11 @@ impl Events {
     }
 }
 
-const WHOLE: u8 = 15; // updates in a row
+const WHOLE: u8 = 15; // updates in a row, at first
+const WHOLE_MAX: u8 = 240;
 
 /// Goes through events once. Behind an update that was looked into, some are made whole: who reads fields of each has
-/// them sooner from Python's own objects.
+/// them sooner from Python's own objects. If the next one behind these is looked into as well, twice as many are.
 #[pyclass(module = "tidelog_core")]
 pub struct EventsIterator {
     events: Py<Events>,
@@ -441,6 +442,7 @@ pub struct EventsIterator {
     few: Option<Few>,            // frames of which some are still to come
     last: Option<Py<BookDelta>>, // the event before, if it is an update that was made lazily
     whole: u8,                   // so many of the next are made whole
+    row: u8,                     // so many were, the last time
 }
 
 #[pymethods]
@@ -455,8 +457,10 @@ impl EventsIterator {
             return Ok(None);
         };
         self.place += 1;
-        if self.last.take().is_some_and(|last| last.get().lazy.made.get(py).is_some()) {
-            self.whole = WHOLE;
+        if let Some(last) = self.last.take() {
+            let is_seen = last.get().lazy.made.get(py).is_some();
+            self.row = if is_seen { self.row.saturating_mul(2).clamp(WHOLE, WHOLE_MAX) } else { 0 };
+            self.whole = self.row;
         }
         if self.whole > 0
             && let What::Update(message) = &frame.what
