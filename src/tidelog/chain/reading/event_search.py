@@ -21,7 +21,9 @@ from tidelog.store import Condition, Snapshot
 
 __all__ = ["EventSearch", "FoundEvent", "event_search", "select_events"]
 
-_FIRST, _DATA = LOGS.index("topic0"), LOGS.index("data")
+_NUMBER, _TX_INDEX, _LOG_INDEX, _ADDRESS, _FIRST, _DATA = (
+    LOGS.index(name) for name in ("block_number", "tx_index", "log_index", "address", "topic0", "data")
+)
 
 
 class EventSearch(Struct, frozen=True):
@@ -128,23 +130,22 @@ async def select_events(
 
 async def _told(snapshot: Snapshot, chain: int, found: Sequence[tuple[Row, Decoded]]) -> list[FoundEvent]:
     """With what other tables have: a block's time, a transaction's hash."""
-    number, index = LOGS.index("block_number"), LOGS.index("tx_index")
-    places: Any = {(row[number], row[index]) for row, _ in found}
+    places: Any = {(row[_NUMBER], row[_TX_INDEX]) for row, _ in found}
     facts = await block_facts(snapshot, chain, (number for number, _ in places))
     hashes = await transaction_hashes(snapshot, chain, places)
     joined = []
+    row: Any
     for row, decoded in found:
-        cells: Any = dict(zip(LOGS.names, row, strict=True))
-        place = cells["block_number"], cells["tx_index"]
+        place = row[_NUMBER], row[_TX_INDEX]
         if place[0] not in facts or place not in hashes:
             raise RowWithoutBlock(chain, place[0], "a log is there, and its block or transaction is not")
         joined.append(
             FoundEvent(
                 block_number=place[0],
-                log_index=cells["log_index"],
+                log_index=row[_LOG_INDEX],
                 transaction_hash=hashes[place],
                 timestamp=facts[place[0]].timestamp,
-                address=cells["address"],
+                address=row[_ADDRESS],
                 event=decoded.event.name,
                 args=_arguments(decoded),
             )
