@@ -69,7 +69,8 @@ class EventDecoder:
         return tuple([next(indexed if parameter.indexed else rest) for parameter in self.event.parameters])
 
 
-_decoder = lru_cache(256)(EventDecoder)  # of the latest events: one takes as long as to read a page of logs
+_KEPT = 256  # decoders, of the latest events: to make one takes as long as to read a page of logs
+_decoder = lru_cache(_KEPT)(EventDecoder)
 
 
 def _read_hash(topic: bytes) -> Value:

@@ -102,7 +102,7 @@ class SqliteStore:
 
         parts = await self._readers.call(lambda reader: reader.checked(integrity.parts, lambda _: []))
         of_parts = [sound(partial(integrity.part_is_sound, table=part)) for part in parts]
-        if parts and all(await asyncio.gather(*of_parts, sound(integrity.pages_are_sound))):  # what is short last
+        if parts and all(await asyncio.gather(*of_parts, sound(integrity.pages_are_sound))):  # the short one last
             return []
         return await self._readers.call(lambda reader: reader.integrity_messages())
 
