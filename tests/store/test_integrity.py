@@ -1,5 +1,7 @@
 """SQLite's check of its file in parts finds what its check of the whole finds, in the same words."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import apsw
 import pytest
 import pytest_asyncio
 
+from tests.patience import HANGS_S
 from tests.store.test_sqlite import edited, filled, opened
 from tidelog.store import Store
 from tidelog.store.sqlite import integrity
@@ -93,3 +96,24 @@ async def test_a_file_with_free_pages_is_checked_as_a_whole(store: tuple[Path, S
         content[32:36] = bytes(4)  # the first page of the list: https://sqlite.org/fileformat2.html#the_database_header
         path.write_bytes(content)
     assert (await reading.check_integrity() == []) == kept
+
+
+UNCOUNTED = """
+import sys
+import apsw
+from tidelog.store.sqlite.connection import leave_memory_uncounted
+
+path, is_open = sys.argv[1], sys.argv[2] == "True"
+connections = [apsw.Connection(path)] if is_open else []
+leave_memory_uncounted()
+connections.append(apsw.Connection(path))
+print([connection.pragma("integrity_check") for connection in connections], apsw.memory_used() > 0)
+"""
+
+
+@pytest.mark.parametrize(("is_open", "said"), [(False, "['ok'] False"), (True, "['ok', 'ok'] True")])
+def test_memory_is_left_uncounted_unless_a_connection_is_open(tmp_path: Path, is_open: bool, said: str) -> None:
+    """In a process of its own: it is for all of it."""
+    command = [sys.executable, "-c", UNCOUNTED, str(tmp_path / "some.db"), str(is_open)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANGS_S)
+    assert done.stdout.strip() == said

@@ -17,6 +17,7 @@ __all__ = [
     "connect",
     "extended_code",
     "identify",
+    "leave_memory_uncounted",
     "path_of",
     "pragma",
     "reading",
@@ -59,6 +60,18 @@ def refuse_stub(path: str) -> None:
     """ConfigError if the file is too short for SQLite's header and not empty: SQLite would overwrite it."""
     if os.path.isfile(path) and 0 < os.path.getsize(path) < HEADER_BYTES:
         raise ConfigError(f"{path} is not a SQLite file: give --db another path")
+
+
+def leave_memory_uncounted() -> None:
+    """Tell SQLite not to count the bytes that it holds: threads wait for each other at each allocation that is counted.
+
+    For a program, before it opens a store: it is for all of the process, whose `apsw.memory_used()` says 0 then. Where
+    a connection is open already, nothing changes.
+    """
+    with suppress(apsw.MisuseError):
+        apsw.shutdown()
+        apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)
+        apsw.initialize()
 
 
 def connect(path: str, flags: int, vfs: str | None = None) -> apsw.Connection:
