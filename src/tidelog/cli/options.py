@@ -72,7 +72,7 @@ class Form:
 
     as_json: Annotated[bool, Parameter(name="--json", help="One JSON object per line.")] = False
     wide: Annotated[bool, Parameter(help="On a terminal: every column and every value, not cut to the width.")] = False
-    full: Annotated[bool, Parameter(help="On a terminal: hashes and addresses with their middle.")] = False
+    full: Annotated[bool, Parameter(help="On a terminal: hashes and addresses in full, not shortened.")] = False
 
     @property
     def for_a_program(self) -> bool:

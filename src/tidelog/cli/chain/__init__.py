@@ -152,7 +152,7 @@ def status(*, db: Db = DEFAULT_DB, form: Form = FORM) -> None:
 
 @app.command
 def contracts(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, form: Form = FORM) -> None:
-    """Print the contracts whose events have tables, and of which blocks these have the rows."""
+    """Print the contracts whose events have tables, and for which blocks the tables have the rows."""
     from tidelog.cli.chain.contracts import print_contracts
 
     print_contracts(db, chain_id, form)
@@ -160,7 +160,7 @@ def contracts(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, form: Form = FOR
 
 @app.command
 def coverage(*, db: Db = DEFAULT_DB, chain_id: ChainId = None, form: Form = FORM) -> None:
-    """Print of which blocks a store has what a contract logged, and how that is known.
+    """Print for which blocks a store has a contract's logs, and with which evidence.
 
     whole: the blocks are stored whole. proven: their headers are stored, and what the contract logged was proven before
     the rest of the blocks was left out. asked: the endpoints that are named said so, by eth_getLogs.
@@ -206,7 +206,7 @@ def prove(
     log_level: LogLevel = "info",
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
-    """Prove what endpoints said that contracts logged, and print every log that one left out, made up or altered.
+    """Prove contract logs that endpoints gave by eth_getLogs; print each that one left out, made up or altered.
 
     From the newest block down, each stretch in one commit: the headers are linked to the blocks above, what their
     blooms do not exclude is fetched whole, and the rows become what is proven. You may stop or kill it at any moment:

@@ -27,7 +27,7 @@ from tidelog.market.kraken.urls import REST_URL
 
 app = cyclopts.App(
     name="market",
-    help="Exchanges: record, replay, follow, export, import, book; what was recorded, and whether it is so.",
+    help="Exchanges: record, replay, follow, export, import, book; what was recorded, and whether it is complete.",
 )
 
 Symbols = Annotated[str, Parameter(help="Such as BTC/USD,ETH/USD.")]
@@ -172,7 +172,7 @@ def follow(journal: str, *, from_start: bool = False) -> None:
 
 @app.command
 def export(journal: str, to: str) -> None:
-    """Write a journal as text: one JSON object a line, compressed. Frames with a token never had it in there.
+    """Write a journal as text: one JSON object a line, compressed. It contains no tokens.
 
     Args:
         journal: the file.
@@ -302,7 +302,7 @@ def coverage(
     """Say for which times books and trades are proven, and where something is missing.
 
     A book is proven where the exchange's checksum over its top 10 levels matched; trades are where their ids
-    follow each other. `closed` is when all that a gap had missed was there after all.
+    follow each other. `closed` is the time at which everything that was missing in a gap had arrived.
     """
     from tidelog.cli.market.queries import list_coverage
 

@@ -8,7 +8,9 @@ from cyclopts import Parameter
 ConfigFile = Annotated[str, Parameter(name=["--config", "-c"], help="The file.", env_var="TIDELOG_CONFIG")]
 DataDir = Annotated[
     str | None,
-    Parameter(help="What relative paths of the file are relative to; else $STATE_DIRECTORY, else its own folder."),
+    Parameter(
+        help="Base of relative paths in the file; else $TIDELOG_DATA_DIR, else $STATE_DIRECTORY, else its own folder."
+    ),
 ]
 DEFAULT_FILE = "tidelog.toml"
 
@@ -21,7 +23,7 @@ def surroundings(data_dir: str | None) -> dict[str, str]:
 
 
 def run(*, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None) -> None:
-    """Run everything that a file says: a process for each source and one for the API, started again when they fail.
+    """Run everything in a configuration file: a process for each source and one for the API, restarted when they fail.
 
     SIGTERM and Ctrl-C end it in order within run.stop_timeout, SIGHUP reads the file again.
     """

@@ -9,7 +9,7 @@ from tidelog.cli.run import DEFAULT_FILE, ConfigFile, DataDir
 def status(
     *, config: ConfigFile = DEFAULT_FILE, data_dir: DataDir = None, live: bool = False, form: Form = FORM
 ) -> None:
-    """Say whether everything of a file runs and has caught up; exit code 0 if so, else 3.
+    """Say whether everything in a configuration file runs and has caught up; exit code 0 if so, else 3.
 
     Args:
         live: only whether it runs: what has yet to catch up is no reason for another exit code.

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-app = cyclopts.App(name="sim", help="Peers to test and play against, and the engine under simulation.")
+app = cyclopts.App(name="sim", help="Simulated peers (an EVM node, an exchange), and the engine under simulation.")
 
 
 @app.command
@@ -169,7 +169,7 @@ def run(
     otherwise. One seed determines the whole scenario: the same seed gives the same trace, on any machine with the same
     version of Python. The schedule of faults is printed before the run, as one line of JSON; you can save it in a file,
     edit it and give it back. Runs of a chain recover senders: they need tidelog[senders]. Exit code 0: every promise
-    was kept; 1: one is broken; 2: not as asked.
+    was kept; 1: one is broken; 2: the request is not valid.
 
     Args:
         seed: which scenario.

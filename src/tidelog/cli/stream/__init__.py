@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tidelog.stream import Login
 
 app = cyclopts.App(
-    name="stream", help="Streams: a chain's changes and recordings to NATS JetStream or Kafka, and read from there."
+    name="stream", help="Publish a chain's changes or a recording to NATS JetStream, Kafka or a webhook; read streams."
 )
 
 Nats = Annotated[
@@ -51,13 +51,15 @@ class LoginFlags:
     ca: Annotated[str | None, Parameter(name="--tls-ca", help="A PEM file of authorities to trust.")] = None
     cert: Annotated[str | None, Parameter(name="--tls-cert", help="Our certificate, PEM.")] = None
     key: Annotated[str | None, Parameter(name="--tls-key", help="The certificate's key, PEM.")] = None
-    user: Annotated[str | None, Parameter(name="--user", help="Of Kafka.", env_var="TIDELOG_KAFKA_USER")] = None
+    user: Annotated[
+        str | None, Parameter(name="--user", help="User name at the Kafka brokers.", env_var="TIDELOG_KAFKA_USER")
+    ] = None
     password: Annotated[
         str | None, Parameter(name="--password", help="Of Kafka's user.", env_var="TIDELOG_KAFKA_PASSWORD")
     ] = None
     sasl: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
-        Parameter(name="--sasl", help="How Kafka's user is known."),
+        Parameter(name="--sasl", help="SASL mechanism for Kafka's user."),
     ] = "PLAIN"
     tls: Annotated[bool, Parameter(name="--tls", negative="", help="Kafka over TLS, without files too.")] = False
 
@@ -137,8 +139,8 @@ def run_stream(
         frames: of a recording, publish the records as they were journaled instead of its events.
         encoding: of messages. It may change: each message says its own. Frames are msgpack always.
         replicas: servers that keep the stream.
-        max_bytes: of the stream: then its oldest messages go.
-        max_age: seconds: then its oldest messages go.
+        max_bytes: size limit of the stream; beyond it the oldest messages are deleted.
+        max_age: seconds; messages that are older are deleted.
     """
     from tidelog.cli.stream.engines import Destination, receiver
     from tidelog.cli.stream.running import ChainPublishing, MarketPublishing, kinds_of, publish

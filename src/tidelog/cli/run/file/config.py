@@ -17,7 +17,7 @@ from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.config import shown
 from tidelog.errors import ConfigError
 
-app = cyclopts.App(name="config", help="The file of `tidelog run`: check, show.")
+app = cyclopts.App(name="config", help="The configuration file of `tidelog run`: check, show.")
 
 
 @app.command
@@ -80,7 +80,7 @@ def show(
 
 
 def init(path: str = DEFAULT_FILE, /) -> None:
-    """Write a file with every key, commented, to begin with. One that exists is left alone.
+    """Write a configuration file with every key, commented. A file that exists is left alone.
 
     Args:
         path: of the new file.

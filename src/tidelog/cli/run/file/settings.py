@@ -206,14 +206,15 @@ class ChainSettings(Struct, frozen=True, kw_only=True):
             "down, as `tidelog chain prove` does."
         ),
     ] = False
-    poll: Annotated[Pause, Meta(description="Between looks at the head.")] = Pause(POLL_S)
+    poll: Annotated[Pause, Meta(description="Interval between requests for the head.")] = Pause(POLL_S)
     reorg_patience: Annotated[
         Pause, Meta(description="Until a head that no endpoint knows any more is given up for a lower one.")
     ] = Pause(REORG_PATIENCE_S)
     jobs: Annotated[
         NotNegative | None,
         Meta(
-            description="Processes that decode and prove history beside the source's; one for each further core.",
+            description="How many workers decode and prove history: threads with the compiled core, processes without "
+            "it. If not given, one for each further core.",
             examples=[1],
         ),
     ] = None
@@ -273,7 +274,8 @@ class MarketSettings(Struct, frozen=True, kw_only=True):
     rest: Annotated[PeerUrl, Meta(description="Where tokens for private channels are had.")] = PeerUrl(REST_URL)
     journal: Annotated[FilePath, Meta(description="The file of raw frames.")] = FilePath("market.journal")
     journal_max: Annotated[
-        JournalSize | None, Meta(description="Drop the oldest where the journal is longer.", examples=["10GiB"])
+        JournalSize | None,
+        Meta(description="Size limit of the journal; beyond it the oldest records are dropped.", examples=["10GiB"]),
     ] = None
     keep_days: Annotated[
         Days | None,
@@ -333,9 +335,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     readers: Annotated[int, Meta(description="Reads of the store at once; half of them may be long ones.", ge=1)] = (
         _defaults.readers
     )
-    store_patience: Annotated[Pause, Meta(description="While the store is away: then the answer is 503.")] = Pause(
-        _defaults.store_patience_s
-    )
+    store_patience: Annotated[
+        Pause, Meta(description="How long a request waits for a store that is away, before it gets 503.")
+    ] = Pause(_defaults.store_patience_s)
     requests_max: Annotated[int, Meta(description="Requests at once.", ge=1)] = _defaults.requests_max
     connections_max: Annotated[int, Meta(description="Sockets at once.", ge=1)] = _defaults.connections_max
     streams_max: Annotated[int, Meta(description="Live streams at once.", ge=1)] = _defaults.streams_max
@@ -371,7 +373,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     health_port: Annotated[
         Port | None, Meta(description="A port of its own for /livez, /readyz and /metrics.", examples=[8421])
     ] = None
-    keep_alive: Annotated[Pause, Meta(description="An idle connection.")] = Pause(_defaults.keep_alive_s)
+    keep_alive: Annotated[Pause, Meta(description="Idle connections are closed after this.")] = Pause(
+        _defaults.keep_alive_s
+    )
     stop: Annotated[Pause, Meta(description="Between a signal and the end of open streams.")] = Pause(_defaults.stop_s)
     standby_lag_max: Annotated[
         Pause, Meta(description="That a PostgreSQL standby may lag behind its primary and count as ready.")

@@ -74,18 +74,21 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
     ] = "json"
     replicas: Annotated[int, Meta(description="Servers that keep the stream.", ge=1)] = 1
     max_bytes: Annotated[
-        Size | None, Meta(description="Of the stream: then its oldest messages go.", examples=["10GiB"])
+        Size | None,
+        Meta(description="Size limit of the stream; beyond it the oldest messages are deleted.", examples=["10GiB"]),
     ] = None
-    max_age: Annotated[Duration | None, Meta(description="Of messages: then they go.", examples=["7d"])] = None
+    max_age: Annotated[Duration | None, Meta(description="Messages that are older are deleted.", examples=["7d"])] = (
+        None
+    )
     creds: Annotated[FilePath | None, Meta(description="A .creds file.", examples=["/etc/tidelog/nats.creds"])] = None
     nkey: Annotated[
         FilePath | None, Meta(description="A file with the seed of an nkey.", examples=["/etc/tidelog/nats.nk"])
     ] = None
     token: Annotated[Secret | None, Meta(description="The server's token.", examples=["${NATS_TOKEN}"])] = None
-    user: Annotated[str | None, Meta(description="Of Kafka.", examples=["tidelog"])] = None
+    user: Annotated[str | None, Meta(description="User name at the Kafka brokers.", examples=["tidelog"])] = None
     password: Annotated[Secret | None, Meta(description="Of Kafka's user.", examples=["${KAFKA_PASSWORD}"])] = None
     sasl: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Meta(description="How Kafka's user is known.")
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Meta(description="SASL mechanism for Kafka's user.")
     ] = "PLAIN"
     tls: Annotated[bool, Meta(description="Kafka over TLS, without files too.")] = False
     tls_ca: Annotated[
