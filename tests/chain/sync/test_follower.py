@@ -22,7 +22,8 @@ from tidelog.chain.forks.choice import is_linked
 from tidelog.chain.forks.position import decode_position, source_of
 from tidelog.chain.reading.blocks import refs_between
 from tidelog.chain.rows.tables import BLOCKS, REORGS, TRANSACTIONS
-from tidelog.chain.sync.engine import Sync
+from tidelog.chain.sync.commits import WRITER_LIMITS, WriterLimits
+from tidelog.chain.sync.engine import Sync, SyncLimits
 from tidelog.errors import BelowFinality, Unreachable
 from tidelog.sim.node.node import SimNode
 
@@ -412,6 +413,17 @@ async def test_finality_by_depth_where_there_is_no_tag(tmp_path: Path) -> None:
         assert (await r.position()).finalized == 100 - 64
 
 
+async def test_finality_rises_where_it_lags_behind_the_references_that_are_held(tmp_path: Path) -> None:
+    """As on Arbitrum by depth: 20,000 blocks behind the head, where 16,384 references are held."""
+    limits = SyncLimits(writer=WriterLimits(held_max=10))
+    async with rig(tmp_path, a_node(60, finalized_depth=12), limits=limits) as r:
+        await r.once()
+        assert (await r.position()).finalized == 48
+        await r.follow_script(*[grow_now(r, 1)] * 20)
+        assert (await r.position()).finalized == 68
+        await r.assert_equals_node()
+
+
 @pytest.mark.parametrize("follow", [False, True])
 @pytest.mark.parametrize("extra", [1, 40])
 async def test_a_reorg_below_finality_stops_and_changes_nothing(tmp_path: Path, follow: bool, extra: int) -> None:
@@ -426,9 +438,10 @@ async def test_a_reorg_below_finality_stops_and_changes_nothing(tmp_path: Path, 
         assert await r.position() == position
 
 
-async def test_an_endpoint_that_contradicts_finality_is_quarantined_until_it_agrees(tmp_path: Path) -> None:
-    node = a_node(30, replicas=2)
-    async with rig(tmp_path, node, urls=replicas(2)) as r, polled(r):
+@pytest.mark.parametrize("held", [WRITER_LIMITS.held_max, 5], ids=["held", "below what is held"])
+async def test_an_endpoint_that_contradicts_finality_is_quarantined_until_it_agrees(tmp_path: Path, held: int) -> None:
+    node, limits = a_node(30, replicas=2), SyncLimits(writer=WriterLimits(held_max=held))
+    async with rig(tmp_path, node, urls=replicas(2), limits=limits) as r, polled(r):
         await r.once()
         node.replicas[0].tip = r.tree.extend(60, on=r.tree.canonical(10).hash)[-1].hash
         run = r.sync(follow=True)

@@ -155,8 +155,10 @@ class Quorum:
         if position is None or reported is None or started < self._finality_due:
             return False
         number = min(reported, position.head)
-        ours = self._writer.ref(number)
-        if ours is None or (position.finalized is not None and number <= position.finalized):
+        if position.finalized is not None and number <= position.finalized:
+            return False
+        ours = await self._writer.stored_ref(number)
+        if ours is None:
             return False
         answers = await self._pool.quorum_read(
             lambda endpoint: endpoint.header_by_number(number),
@@ -242,15 +244,17 @@ class Quorum:
         for header in heads:
             if await self._writer.holds(header):
                 return False
-        final = None if position.finalized is None else self._writer.ref(position.finalized)
+        final = None if position.finalized is None else await self._writer.stored_ref(position.finalized)
         if final is not None and heads[-1].number <= final.number:
             await self.settle_conflict(final)
         return True
 
-    def release(self) -> None:
-        """Let endpoints out of quarantine that agree with what is final again. Runs in the background."""
+    async def release(self) -> None:
+        """Let endpoints out of quarantine that agree with what is final again; they are asked in the background."""
         position = self._writer.position
-        final = None if position is None or position.finalized is None else self._writer.ref(position.finalized)
+        if position is None or position.finalized is None or not self._pool.quarantined:
+            return
+        final = await self._writer.stored_ref(position.finalized)
         if final is None:
             return
 

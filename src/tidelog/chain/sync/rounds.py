@@ -214,7 +214,7 @@ class Rounds:
         await self._pool.identify(self.writer.chain_id)
         if await self._rulebook.look_again():
             self._adopt_rules()
-        self._quorum.release()
+        await self._quorum.release()
         view = await self._quorum.look()
         if not view:
             raise self._pool.cause()

@@ -188,12 +188,21 @@ class ChainWriter:
         index = number - self._refs[0].number
         return self._refs[index] if 0 <= index < len(self._refs) else None
 
+    async def stored_ref(self, number: int) -> BlockRef | None:
+        """The reference of a stored block, wherever in the range: finality may lag behind the window."""
+        ref, position = self.ref(number), self._position
+        if ref is not None or position is None or not position.first <= number < self._refs[0].number:
+            return ref
+
+        async def read() -> BlockRef | None:
+            async with self._store.snapshot() as snapshot:
+                return next(iter(await refs_between(snapshot, self.chain_id, number, number)), None)
+
+        return await self.commits.patiently(read)
+
     async def holds(self, header: Header) -> bool:
         """Whether a header is that of a stored block, wherever in the range."""
-        ref = self.ref(header.number)
-        if ref is None and self._position is not None and header.number < self._refs[0].number:
-            async with self._store.snapshot() as snapshot:
-                ref = next(iter(await refs_between(snapshot, self.chain_id, header.number, header.number)), None)
+        ref = await self.stored_ref(header.number)
         return ref is not None and ref.hash == header.hash
 
     def _required(self) -> Position:
