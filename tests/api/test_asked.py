@@ -83,6 +83,11 @@ def test_blocks_and_transactions_that_were_asked_are_none_that_are_held(api: Ser
     log = asked_of(node, SALT_AT, TRANSFER, 0, HELD_FROM - 1)[0]
     for name in (log["blockHash"], str(int(log["blockNumber"], 16))):
         assert api.get(f"{CHAIN}/blocks/{name}").status == 404
+    number = int(log["blockNumber"], 16)
+    assert api.get(f"{CHAIN}/blocks", from_=number, to=number).data == []
+    for order in ("asc", "desc"):
+        listed = [block["number"] for block in api.get(f"{CHAIN}/blocks", order=order, limit=100).data]
+        assert sorted(listed) == [*range(HELD_FROM, HEAD + 1)]
     reply = api.get(f"{CHAIN}/transactions/{log['transactionHash']}")
     assert (reply.status, "than its hash" in reply.error) == (404, True)
 

@@ -77,9 +77,10 @@ async def list_blocks(
     descending = order == "desc"
     async with searching(request) as snapshot:
         state = await the_chain(snapshot, chain)
+        low = max(from_ or 0, state.position.first)  # below are rows of what was asked of contracts: no blocks
         high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
         rows = await snapshot.select(
-            BLOCKS, scope=chain, low=from_, high=high, after=page.after, descending=descending, limit=page.limit
+            BLOCKS, scope=chain, low=low, high=high, after=page.after, descending=descending, limit=page.limit
         )
     _without_holes(chain, rows)
     rows, following = page.cut(rows)
