@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.chain.oracle import held_position
-from tests.chain.rig import CHAIN_ID, Rig, a_node, replicas, rig
+from tests.chain.rig import CHAIN_ID, Calls, Rig, a_node, replicas, rig
 from tests.patience import HANGS_S
 from tests.sim.asking import ask
 from tidelog.chain.rows.tables import BLOCKS
@@ -31,7 +31,8 @@ ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie 
     CHAIN: (  # what it lies about is not believed, not needed, or can be had otherwise
         "zero_as_0x leading_zeros uppercase_hex heads_flap finalized_missing finalized_zero "
         "finalized_backwards finalized_conflict syncing new_heads_skip new_heads_stall new_heads_backwards "
-        "receipt_null indexing method_missing batch_reordered batch_short batch_doubled batch_refused "
+        "receipt_null indexing method_missing method_refused_whole "
+        "batch_reordered batch_short batch_doubled batch_refused "
         "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "
         "asked_logs_missing asked_logs_at_random asked_log_altered asked_log_doubled asked_logs_other_fork "
         "asked_range_refused asked_addresses_refused asked_logs_many asked_logs_slow "  # nobody asks eth_getLogs
@@ -169,3 +170,17 @@ async def test_a_sender_is_the_endpoints_word_unless_recovery_is_asked_for(tmp_p
         async with r.store.snapshot() as snapshot:
             proofs = {str(row[BLOCKS.index("proof")]).split()[-1] for row in await snapshot.select(BLOCKS)}
         assert proofs == {"senders-"}
+
+
+async def test_a_method_that_requests_are_refused_for_as_a_whole_costs_few_of_them(tmp_path: Path) -> None:
+    refused = 0
+
+    def count(_: str, calls: Calls) -> None:
+        nonlocal refused
+        refused += any(call["method"] == "eth_getBlockReceipts" for call in calls)
+
+    async with rig(tmp_path, liar("method_refused_whole")) as r:
+        r.http.before = count
+        await r.once()
+        await r.assert_equals_node()
+        assert 0 < refused <= 12, "its part of a request is halved down to one call, and then it is known to be missing"

@@ -250,7 +250,7 @@ def test_a_lie_about_uncles(name: str) -> None:
 
 
 def test_every_lie_is_in_one_of_the_tables() -> None:
-    tables = [*RESULTS, *UNCLES, *TRANSPORT, *BATCHES, *PUSHED]
+    tables = [*RESULTS, *UNCLES, *TRANSPORT, *BATCHES, *PUSHED, "method_refused_whole"]
     assert sorted(tables) == sorted(LIES)
 
 
@@ -286,6 +286,16 @@ def test_a_lie_about_a_batch(name: str) -> None:
     node.tell(name)
     assert ask(node, "eth_blockNumber") == HEAD, "a single call is answered as it should"
     assert BATCHES[name](reply(node, [call("eth_blockNumber", call_id=number) for number in (1, 2, 3)]))
+
+
+def test_a_method_that_a_request_is_refused_for_as_a_whole() -> None:
+    node = full_node()
+    node.tell("method_refused_whole")
+    calls = [call("eth_blockNumber"), call(*RECEIPTS)]
+    assert ask(node, "eth_blockNumber") == HEAD
+    for asked in (calls, calls[1]):
+        seen = node.handle("/", json.dumps(asked).encode())
+        assert (seen.status, one(seen)["error"]["message"]) == (400, "Unsupported method: eth_getBlockReceipts")
 
 
 @pytest.mark.parametrize("name", PUSHED)

@@ -45,6 +45,25 @@ class Asking:
         half = len(part) // 2
         self._parts.extendleft((part[half:], part[:half]))
 
+    def divide(self, part: Sequence[int]) -> None:
+        """These wait again: each method by itself, or, where they are of one, in two parts."""
+        by_method: dict[str, list[int]] = {}
+        for place in part:
+            by_method.setdefault(self.calls[place].method, []).append(place)
+        if len(by_method) > 1:
+            self._parts.extendleft(reversed(by_method.values()))
+        else:
+            self.halve(part)
+
+    def refuse_method(self, place: int, error: SourceError) -> None:
+        """What the call at a place was refused by, alone, is what has come for all of its method that still wait."""
+        waiting = [each for part in self._parts for each in part]
+        refused = {each for each in (place, *waiting) if self.calls[each].method == self.calls[place].method}
+        for each in refused:
+            self.found(each, error)
+        left = ([each for each in part if each not in refused] for part in self._parts)
+        self._parts = deque(part for part in left if part)
+
     def found(self, place: int, answer: bytes | SourceError) -> None:
         """What has come for the call at a place."""
         self.refusals = 0

@@ -176,7 +176,8 @@ _MEANINGS: tuple[tuple[type[SourceError], re.Pattern[str]], ...] = tuple(
         (Overloaded, r"timed? ?out|deadline exceeded|took too long"),
         (
             Unsupported,
-            r"method.{0,60}(not found|not supported|does not exist|unavailable|not available|not allowed)",
+            r"method.{0,60}(not found|not supported|does not exist|unavailable|not available|not allowed)"
+            r"|unsupported method",
         ),
     )
 )

@@ -369,6 +369,11 @@ class Endpoint:
                 asking.found(part[0], error)
             else:
                 asking.halve(part)
+        elif isinstance(error, Unsupported):  # some refuse a request as a whole for one of its methods
+            if alone:
+                asking.refuse_method(part[0], error)
+            else:
+                asking.divide(part)
         else:
             if isinstance(error, Unreachable):
                 self.budget.broken(now, sent_at)

@@ -178,7 +178,7 @@ class SimNode:
         for active in list(replica.active.values()):
             if active.lie.reply is None or not active.wants():
                 continue
-            changed = active.lie.reply(Exchange(path, now, active.rng), answer)
+            changed = active.lie.reply(Exchange(path, body, now, active.rng), answer)
             if changed != answer:
                 self._count(active)
                 answer = changed

@@ -34,9 +34,10 @@ class Asked(Struct, frozen=True):
 
 
 class Exchange(Struct, frozen=True):
-    """One HTTP request: its path, the moment in Unix seconds, the random source of the lie."""
+    """One HTTP request: its path and body, the moment in Unix seconds, the random source of the lie."""
 
     path: str
+    body: bytes
     now: float
     rng: random.Random
 

@@ -152,6 +152,15 @@ def batch_refused(exchange: Exchange, answer: Answer) -> Answer:
     return _rebatched(answer, lambda _: error)
 
 
+@on_reply
+def method_refused_whole(exchange: Exchange, answer: Answer) -> Answer:
+    """A request with eth_getBlockReceipts gets one error object and a 400, whatever else it asks for."""
+    if b'"eth_getBlockReceipts"' not in exchange.body:
+        return answer
+    error = {"code": -32600, "message": "Unsupported method: eth_getBlockReceipts"}
+    return Answer(400, msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": error}))
+
+
 def _throttled(retry_after: str | None) -> Answer:
     headers = _PLAIN if retry_after is None else (*_PLAIN, ("retry-after", retry_after))
     return Answer(429, b"too many requests", headers)
