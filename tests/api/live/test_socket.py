@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.api.live.feeds.test_changes import CHAIN, stored
+from tests.api.live.feeds.test_tail import damage
 from tests.api.live.feeds.test_trades import ready, served
 from tests.api.live.recorder import A, B, recording, source
 from tests.api.live.serving import USUAL, Served, serving
@@ -23,6 +25,7 @@ from tests.market.exchange import until
 from tests.patience import HANGS_S
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.options import ApiOptions
+from tidelog.api.live.feeds.messages import Messages, message
 
 
 class Client:
@@ -162,6 +165,42 @@ async def test_a_refused_command_ends_no_subscription(tmp_path: Path, said: str,
         assert await one.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
         await one.connection.send(said.encode())  # binary or text: it is the same
         assert sentence in (await one.hear())["error"]
+
+
+async def test_a_subscription_that_comes_to_a_damaged_block_is_ended(tmp_path: Path) -> None:
+    async with with_chain(tmp_path) as (_, server), client(server) as one:
+        damage(tmp_path / "chain.db", "UPDATE blocks SET extra = '{' WHERE number = 5")
+        with capture_logs() as logged:
+            await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN, after=0, blocks="header")
+            ended = {"op": "ended", "id": "a", "error": "the stream cannot continue: the server's log says why"}
+            assert await one.hear() == ended
+        (told,) = [entry for entry in logged if entry["event"] == "stream_failed"]
+        assert told["error"].startswith(f"block 5 of chain {CHAIN} is damaged in the store")
+        assert (await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN))["op"] == "subscribed"
+
+
+async def test_a_fault_of_ours_ends_its_subscription_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def faulty() -> Messages:
+        yield [message("apply", {"seq": 1})]
+        raise ZeroDivisionError
+
+    async def opened(topic: object) -> Messages:
+        return faulty()
+
+    async with with_chain(tmp_path) as (chain, server), client(server) as one:
+        await one.ask(op="subscribe", id="whole", channel="changes", chain=CHAIN)
+        with capture_logs() as logged, monkeypatch.context() as patched:
+            patched.setattr(server.live, "open", opened)
+            await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN)
+            await one.events("a", 1)
+            assert await one.hear() == {"op": "ended", "id": "a", "error": "a fault in tidelog: its log says more"}
+        (told,) = [entry for entry in logged if entry["event"] == "stream_failed"]
+        assert told["error"] == "ZeroDivisionError"
+        assert told["trace"].startswith("Traceback")
+        assert (await one.ask(op="subscribe", id="a", channel="changes", chain=CHAIN))["op"] == "subscribed"
+        chain.tree.extend(1)
+        await chain.once()
+        await one.events("whole", 1)
 
 
 async def test_subscriptions_are_limited(tmp_path: Path) -> None:

@@ -18,10 +18,21 @@ from tidelog.api.http.damage import DamagedBlock, sentence
 from tidelog.errors import Busy, ConfigError, StoreError, TimedOut
 from tidelog.telemetry import logger
 
-__all__ = ["EXCEPTION_HANDLERS", "Error", "ErrorAnswer", "Refused", "body_of", "problem", "read_body"]
+__all__ = [
+    "EXCEPTION_HANDLERS",
+    "FAULT",
+    "Error",
+    "ErrorAnswer",
+    "Refused",
+    "body_of",
+    "problem",
+    "read_body",
+    "trace_of",
+]
 
 T = TypeVar("T")
 
+FAULT = "a fault in tidelog: its log says more"
 CLOSE_OF_STATUS = 4_000  # what a WebSocket closes with, and the status: codes of applications begin there
 RETRY_AFTER_S = 1  # of a 503: a database that restarts is back within a few
 
@@ -188,9 +199,13 @@ def _too_deep(request: Request[Any, Any, Any], error: RecursionError) -> Respons
 
 def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorAnswer]:
     """A mistake of ours: the log has it, the client learns that it is one."""
-    trace = "".join(traceback.format_exception(error))  # as text: a renderer would show what variables hold
-    _log.error("request_failed", route=_route(request), error=type(error).__name__, trace=trace)
-    return problem(500, "a fault in tidelog: its log says more")
+    _log.error("request_failed", route=_route(request), error=type(error).__name__, trace=trace_of(error))
+    return problem(500, FAULT)
+
+
+def trace_of(error: Exception) -> str:
+    """For the log. As text: a renderer would show what variables hold."""
+    return "".join(traceback.format_exception(error))
 
 
 def _route(request: Request[Any, Any, Any]) -> str:

@@ -5,15 +5,15 @@ that does not read is one batch of each. A client that reads nothing for `send_s
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from litestar import WebSocket, websocket
 
-from tidelog.api.http.problems import Refused
+from tidelog.api.http.problems import FAULT, Refused, trace_of
 from tidelog.api.live.commands import Ping, Subscribe, Unsubscribe, answer, event, parse
-from tidelog.api.live.feeds.messages import Messages
+from tidelog.api.live.feeds.messages import Message, Messages
 from tidelog.api.live.heartbeat import with_heartbeats
 from tidelog.api.live.hub import Live
 from tidelog.errors import TidelogError
@@ -120,15 +120,25 @@ class _Connection:
         return id_
 
     async def _pump(self, id_: str, stream: Messages) -> None:
+        messages = with_heartbeats(stream, self._live.stopping, SILENCE_S)
+        while (batch := await self._next(id_, messages)) is not None:
+            for each in batch:  # what goes wrong here is that the client has left
+                await self._send(event(id_, each))
+            self._live.sent("websocket", batch)
+
+    async def _next(self, id_: str, messages: AsyncIterator[list[Message]]) -> list[Message] | None:
+        """What comes next. None: it has ended, or it failed, which the client has been told."""
         try:
-            async for batch in with_heartbeats(stream, self._live.stopping, SILENCE_S):
-                for each in batch:
-                    await self._send(event(id_, each))
-                self._live.sent("websocket", batch)
+            return await anext(messages, None)
         except TidelogError as error:
             _log.error("stream_failed", error=str(error))
-            self._tasks.pop(id_, None)
-            await self._send(answer("ended", id=id_, error="the stream cannot continue: the server's log says why"))
+            sentence = "the stream cannot continue: the server's log says why"
+        except Exception as error:  # a mistake of ours must not leave the client waiting
+            _log.error("stream_failed", error=type(error).__name__, trace=trace_of(error))
+            sentence = FAULT
+        self._tasks.pop(id_, None)
+        await self._send(answer("ended", id=id_, error=sentence))
+        return None
 
     async def _send(self, data: bytes) -> None:
         """One message, once the client reads."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
+from tidelog.api.http.damage import of_block
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.messages import RESET, WAIT, Message, Messages
@@ -106,16 +107,17 @@ def _messages(topic: Changes, page: Page, headers: dict[Any, Row] | None) -> lis
         found.append(make(WAIT, Wait(page.verdict.last)))
     elif isinstance(page.verdict, WentBack):
         found.append(make(RESET, reset_of(page.begun), place_text(page.begun)))
-    found += [_message(row, headers, place) for row, _, place in in_order(topic.chain, page)]
+    found += [_message(topic.chain, row, headers, place) for row, _, place in in_order(topic.chain, page)]
     return found
 
 
-def _message(row: Any, headers: dict[Any, Row] | None, place: Place) -> Message:
+def _message(chain: int, row: Any, headers: dict[Any, Row] | None, place: Place) -> Message:
     change = change_of(row)
     header: Block | UnsetType | None = UNSET
     if headers is not None:
         found = headers.get(row[_HASH]) if change.kind == APPLY else None
-        header = None if found is None else block_of(found)
+        with of_block(chain, change.number):
+            header = None if found is None else block_of(found)
     return make(
         change.kind,
         LiveChange(**structs.asdict(change), block=header, traceparent=traceparent_of(row)),

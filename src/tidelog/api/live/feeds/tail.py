@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tidelog.api.http.limits import LiveLimits
 from tidelog.api.http.options import JournalSource
+from tidelog.api.http.problems import FAULT
 from tidelog.api.live.feeds.signal import Signal
 from tidelog.api.live.feeds.topics import place_text
 from tidelog.api.live.feeds.traces import ReadBatches
@@ -295,7 +296,7 @@ def _sentence(error: Exception) -> str:
             return "the journal is damaged"
         case StoreError():
             return "the journal cannot be read now"
-    return "a fault in tidelog: its log says more"
+    return FAULT
 
 
 def _identity(path: str) -> tuple[int, int] | None:
