@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import ParseResult, SplitResult, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JetStream", "NatsLimits"]
 
-SCHEMES = ("nats", "tls", "ws", "wss")
+PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}  # by scheme, of a server whose address names none
 EXPECTED_LAST, EXPECTED_LAST_ID = "Nats-Expected-Last-Sequence", "Nats-Expected-Last-Msg-Id"
 EXPECTED_STREAM, STATUS = "Nats-Expected-Stream", "Status"
 EXPECTED_LAST_OF_SUBJECT = "Nats-Expected-Last-Subject-Sequence"
@@ -36,7 +36,6 @@ WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, 
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
 FOREVER = 0
-PORT = 4222  # of a server whose address names none
 
 
 class NatsLimits(Struct, frozen=True):
@@ -66,7 +65,7 @@ class JetStream:
         login: Login | None = None,
         limits: NatsLimits = LIMITS,
     ) -> None:
-        self._servers = [EndpointUrl(server, schemes=SCHEMES) for server in servers]
+        self._servers = [EndpointUrl(server, schemes=tuple(PORTS)) for server in servers]
         if not self._servers:
             raise ConfigError("no NATS server is given")
         self._connected: EndpointUrl | None = None  # the one that it talks to, or talked to last
@@ -129,14 +128,11 @@ class JetStream:
         return client
 
     def _named(self, client: "Client") -> EndpointUrl:
-        """Which of the servers the library has chosen, by chance."""
+        """Which of the servers the library has chosen, by chance. The first, where it is one that the cluster named."""
         url = client.connected_url
         assert url is not None
-        return next(
-            server
-            for server in self._servers
-            if (parts := urlsplit(server.reveal())).hostname == url.hostname and (parts.port or PORT) == url.port
-        )
+        chosen = _host_of(url)
+        return next((each for each in self._servers if _host_of(urlsplit(each.reveal())) == chosen), self._servers[0])
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -422,6 +418,11 @@ def _require(found: Any, wanted: StreamSettings) -> None:
         refuse(f"keeps {found.max_bytes} bytes instead of {bytes_max}", "let it keep more")
     if age_max_s is not None and 0 < (found.max_age or 0) < age_max_s:
         refuse(f"keeps messages for {found.max_age:g} s instead of {age_max_s}", "let it keep them longer")
+
+
+def _host_of(url: SplitResult | ParseResult) -> tuple[str | None, int | None]:
+    """The library gives a port to some addresses, not to a WebSocket's."""
+    return url.hostname, url.port or PORTS.get(url.scheme)
 
 
 def _client_library() -> None:
