@@ -24,3 +24,8 @@ from tidelog.stream.webhook.answers import Away, Gone, Refused, Taken, Verdict, 
 )
 def test_an_answer_is_one_of_four(status: int, headers: dict[str, str], verdict: Verdict) -> None:
     assert verdict_on(status, headers) == verdict
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, *range(520, 527), 530])
+def test_what_is_not_said_of_the_message_puts_none_aside(status: int) -> None:
+    assert verdict_on(status, {}) == Away(f"it answers {status}")

@@ -8,7 +8,12 @@ from msgspec import Struct
 __all__ = ["Away", "Gone", "Refused", "Taken", "Verdict", "verdict_on"]
 
 GONE = 410
-BUSY = (429, 502, 503, 504)  # said by a receiver that cannot now, or by a proxy before it
+BUSY = (  # said by a receiver that cannot now, or by a proxy before it
+    *(408, 425, 429, 502, 503, 504),  # RFC 9110, 8470 and 6585; 408 and 425: the request itself was not taken up
+    # Cloudflare's own, of a receiver that it cannot reach, or whose answer it does not get. 525 and 526 too: without
+    # TLS the receiver has not seen the message, and a certificate that we ourselves do not trust is no refusal either
+    *(520, 521, 522, 523, 524, 525, 526, 530),
+)
 RETRY_AFTER_S_MAX = 3_600.0
 
 
