@@ -249,12 +249,17 @@ def test_one_endpoint_says_how_all_shards_are(sqlite_url: str, tmp_path: Path) -
     market.judge()  # once the exchange stands still
 
 
-def changed(path: Path, number: int) -> tuple[str, str]:
-    """Change a bit of a block in the middle of the journal of a shard: its path, and the place of the block."""
+def changed(path: Path, number: int, since: int = 0) -> tuple[str, str]:
+    """Change a bit of a block in the middle of the journal of a shard: its path, and the place of the block.
+
+    Args:
+        since: the run from which on it is the middle.
+    """
     journal = Path(journal_of(str(path), number))
     with closing(sqlite3.connect(journal)) as file:
         assert file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
-        blocks = file.execute("SELECT run, first_seq, frames FROM blocks ORDER BY run, first_seq").fetchall()
+        query = "SELECT run, first_seq, frames FROM blocks WHERE run >= ? ORDER BY run, first_seq"
+        blocks = file.execute(query, (since,)).fetchall()
     run, seq, frames = blocks[len(blocks) // 2]
     content = bytearray(journal.read_bytes())
     at = content.index(frames[:64])
@@ -295,6 +300,36 @@ def test_damage_is_named_by_its_shard_and_place(sqlite_url: str, tmp_path: Path)
     assert findings[0] == f"market:{NAME} differs: {damage}"
     assert re.search(rows[0], findings[1]), "what the other journal makes is compared all the same"
     assert f"not looked at: the journal of shard 2 ({journal}: it is damaged)" in done.out.splitlines()[-1]
+
+
+def test_a_damaged_journal_of_a_shard_that_is_no_more_is_named_until_it_is_whole(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    lists, port = ("--shard-symbols", "BTC/USD,DOGE/USD;ETH/USD,SOL/USD,ETH/BTC"), reserved_port()
+    with Exchange(1, SYMBOLS, RATE) as served:
+        market = Market(sqlite_url, tmp_path, served)
+        second = Path(journal_of(str(market.journal), 2))
+        with market.running(*lists) as recording:
+            recording.until(lambda: len(market.owners()) == len(SYMBOLS), "each symbol is its shard's")
+            assert recording.interrupt() == 0
+        run, _ = market.ends()[second]
+        unloaded = [part for part in market.command("--shard", "2/2", *lists) if part not in ("--db", market.url)]
+        with Running(*unloaded, log=market.log) as recording:
+            recording.until(lambda: market.ends()[second] > (run + 1, 500), "frames that are not loaded")
+            assert recording.interrupt() == 0
+        sound = second.read_bytes()
+        journal, place = changed(market.journal, 2, run + 1)
+        damage = f"its journal is not loaded yet: {journal}: the block at {place} is damaged: its SHA-256 differs"
+        with market.running("--status", f"127.0.0.1:{port}") as recording:
+            reason = f"shard:{NAME}/2 is not run any more, and {damage}"
+            recording.until(lambda: reason in readiness(port)[1], "the damage is named")
+            assert "shard_left_behind" in market.log.read_text()
+            second.write_bytes(sound)
+            recording.until(lambda: set(market.owners().values()) == {1}, "the first one has all symbols")
+            recording.until(lambda: readiness(port)[0] == 200, "it is ready")
+            assert recording.interrupt() == 0
+        assert "never retrieved" not in market.log.read_text()
+    market.judge()  # once the exchange stands still
 
 
 def given_up(owners: dict[str, int]) -> bool:

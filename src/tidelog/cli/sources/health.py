@@ -21,12 +21,15 @@ class RecordingHealth:
         *,
         loading: bool,
         waits: Callable[[], str | None] = lambda: None,
+        left: Callable[[], str | None] = lambda: None,
     ) -> None:
         """
         Args:
             waits: for which other shard the loader waits, in a sentence.
+            left: why the journal of a shard that is not run any more is not loaded, in a sentence.
         """
         self._waits = waits
+        self._left = left
         self._feed = feed
         self._metrics = metrics
         self._runtime = runtime
@@ -60,5 +63,6 @@ class RecordingHealth:
             loading=self._loading,
             loader_lag_s=self._metrics.loader_lag_s,
             waits=self._waits(),
+            left=self._left(),
         )
         return readiness(facts, self._limits)

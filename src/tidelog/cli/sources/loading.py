@@ -43,11 +43,17 @@ class Loading:
         self._metrics = metrics
         self._wanted = wanted
         self._shard: ShardLoading | None = None
+        self._abandoned: Abandoned | None = None
 
     @property
     def waits(self) -> str | None:
         """For which other shard it waits, in a sentence."""
         return None if self._shard is None else self._shard.waits
+
+    @property
+    def left(self) -> str | None:
+        """Why the journal of a shard that is not run any more is not loaded, in a sentence."""
+        return None if self._abandoned is None else self._abandoned.reason
 
     def follow(self) -> None:
         """Other symbols are wanted from here on."""
@@ -80,16 +86,16 @@ class Loading:
             shard = SourceShard(1, 1, (1,), source.journal)  # it has had shards
         me = _claiming(source, shard)
         self._shard = self._sharded(store, me, lambda owned: self._opened(store, journal, owned), shard.base)
-        aside: asyncio.Task[None] | None = None
-        if shard.number == min(shard.active):
-            aside = asyncio.create_task(self._load_abandoned(store, me, shard))
         try:
-            await self._shard.run(live)
-        finally:
-            if aside is not None:
-                aside.cancel()
-                with suppress(asyncio.CancelledError):
-                    await aside
+            async with asyncio.TaskGroup() as group:
+                aside = None
+                if shard.number == min(shard.active):
+                    aside = group.create_task(self._load_abandoned(store, me, shard))
+                await self._shard.run(live)
+                if aside is not None:
+                    aside.cancel()
+        except BaseExceptionGroup as errors:  # whichever failed, the other one was ended
+            raise errors.exceptions[0] from None
 
     def _sharded(self, store: Store, me: Claiming, open_loader: OpenLoader, base: str) -> ShardLoading:
         return ShardLoading(
@@ -102,9 +108,9 @@ class Loading:
         )
 
     async def _load_abandoned(self, store: Store, me: Claiming, shard: SourceShard) -> None:
-        abandoned = Abandoned(self._runtime, me, lambda: journals_here(shard.base), shard.active)
+        self._abandoned = Abandoned(self._runtime, me, lambda: journals_here(shard.base), shard.active)
         with suppress(Fenced):  # the operator does it, or it was started again
-            await abandoned.run(lambda one: self.load_whole(store, one, shard.base))
+            await self._abandoned.run(lambda one: self.load_whole(store, one, shard.base))
 
     async def load_whole(self, store: Store, one: Claiming, base: str) -> None:
         """Load the journal of a shard that is not recorded any more, and let others have its symbols."""

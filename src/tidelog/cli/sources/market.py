@@ -120,7 +120,14 @@ async def record_market(
         await require_its_journal(source, source.db, runtime)
     try:
         feed = _feed(source, loaded, runtime, http, metrics)
-        health = RecordingHealth(feed, metrics, runtime, loading=source.db is not None, waits=lambda: loaded.waits)
+        health = RecordingHealth(
+            feed,
+            metrics,
+            runtime,
+            loading=source.db is not None,
+            waits=lambda: loaded.waits,
+            left=lambda: loaded.left,
+        )
         size = StoreSize(metrics.store_size, runtime, lambda: loaded.store)
         async with feed, status_served(status, metrics.registry, health.readiness, size):
             recording = Recording(feed, None if source.db is None else loaded, source.symbols)

@@ -189,7 +189,12 @@ class Abandoned:
         self._siblings = siblings
         self._active = active
         self._limits = limits
-        self._told: str | None = None
+        self._reasons: dict[int, str] = {}  # by the number of the shard, as the log was told
+
+    @property
+    def reason(self) -> str | None:
+        """Why journals of them are not loaded yet, in a sentence; None: none has failed to."""
+        return "; ".join(self._reasons.values()) or None
 
     async def run(self, load: Callable[[Claiming], Awaitable[None]]) -> None:
         """Until nothing is left of them.
@@ -206,15 +211,16 @@ class Abandoned:
                         if not lock.take():
                             raise ConfigError(f"process {lock.holder()} writes {path} still")
                         await load(one)
-                except (ConfigError, StoreError) as error:
-                    self._tell(f"{one.source} is not run any more, and its journal is not loaded yet: {error}")
+                except (ConfigError, StoreError, Corruption) as error:
+                    self._tell(number, f"{one.source} is not run any more, and its journal is not loaded yet: {error}")
                 else:
                     del left[number]
+                    self._reasons.pop(number, None)
                     _log.info("shard_given_up", source=one.source, journal=path)
             if left:
                 await self._runtime.sleep(self._limits.poll_s)
 
-    def _tell(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
+    def _tell(self, number: int, what: str) -> None:
+        if what != self._reasons.get(number):
+            self._reasons[number] = what
             _log.warning("shard_left_behind", reason=what)

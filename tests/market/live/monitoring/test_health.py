@@ -49,6 +49,11 @@ LIVE = ConnectionState.LIVE
             RecordingFacts(LIVE, 4, 4, loading=True, loader_lag_s=LOADER_LAG_S + 1),
             ("the store is 31 s behind the journal, and at most 30 s are allowed",),
         ),
+        (
+            RecordingFacts(LIVE, 4, 4, loading=True, waits="shard 1/1 waits for B", left="2.journal is damaged"),
+            ("2.journal is damaged", "shard 1/1 waits for B"),
+        ),
+        (RecordingFacts(LIVE, 4, 4, loading=True, loader_lag_s=0.0, left="it is damaged"), ("it is damaged",)),
     ],
 )
 def test_readiness(facts: RecordingFacts, reasons: tuple[str, ...]) -> None:

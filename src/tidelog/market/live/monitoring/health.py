@@ -34,6 +34,7 @@ class RecordingFacts(Struct, frozen=True):
     loading: bool = False  # into a store
     loader_lag_s: float | None = None  # None: nothing was loaded yet
     waits: str | None = None  # for which other shard the loader waits
+    left: str | None = None  # why the journal of a shard that is not run any more is not loaded
 
 
 class Unproven:
@@ -67,6 +68,8 @@ def readiness(facts: RecordingFacts, limits: ReadinessLimits) -> Readiness:
         reasons.append(f"for more than {limits.unproven_s:.0f} s no message has proven the book of {shown}")
     if facts.journal_stalled:
         reasons.append("the journal cannot commit, or is full of what waits for its disk")
+    if facts.left is not None:
+        reasons.append(facts.left)
     if facts.waits is not None:
         reasons.append(facts.waits)
     elif facts.loading and facts.loader_lag_s is None:
