@@ -8,12 +8,13 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import RawBody
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from tidelog.api.access.turns import turn
 from tidelog.api.chain.answers import ChainAnswer, ChainState, held_from, the_chain, unstored
 from tidelog.api.chain.blocks import find_block
 from tidelog.api.http.backend import Backend
-from tidelog.api.http.cursors import CURSOR_MAX
+from tidelog.api.http.cursors import CURSOR_MAX, foreign
 from tidelog.api.http.damage import each
 from tidelog.api.http.options import ApiOptions
 from tidelog.api.http.pagination import page_of
@@ -94,15 +95,20 @@ async def search_logs(
         *("logs", chain, data.from_block, data.to_block, data.block_hash, data.order),
         *(search.where, search.addresses, search.least),
     )
-    page = page_of(options, LOGS, identity, data.limit, data.cursor)
+    begun, cursor = _begun(data)
+    page = page_of(options, LOGS, (*identity, begun), data.limit, cursor)
 
     async def look(snapshot: Snapshot) -> Logs:
         state = await the_chain(snapshot, chain)
-        low, high = await _span(snapshot, state, data, options.block_range_max)
+        low, high = await _span(snapshot, state, data, begun, options.block_range_max)
+        begins = low if begun is None else begun
         if low <= high:
             low = await held_from(snapshot, state, search.addresses, search.where.get("topic0"), low, high)
         span = low, high
-        rows, following = page.cut(await _matching(snapshot, chain, search, span, page.after, page.limit))
+        listed = replace(page, identity=(*identity, begins)) if _moves(data) else page
+        rows, following = listed.cut(await _matching(snapshot, chain, search, span, page.after, page.limit))
+        if following is not None and _moves(data):
+            following = f"{begins}.{following}"
         found = await _told(snapshot, chain, rows, data.hashes)
         highest = span[1] if search.descending or following is None else found[-1].block_number
         return Logs(data=found, next=following, **state.envelope(highest))
@@ -131,8 +137,29 @@ def _alternatives(given: str | Sequence[str] | None, name: str, most: int) -> tu
     return tuple(sorted({from_hex(text) for text in texts}))
 
 
-async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: int) -> tuple[int, int]:
-    """The blocks that are searched, both ends included; Refused where there are none such, or too many."""
+def _moves(data: LogFilter) -> bool:
+    """Whether the list begins at a block that is another one by the next page."""
+    return data.block_hash is None and not isinstance(data.from_block, int)
+
+
+def _begun(data: LogFilter) -> tuple[int | None, str | None]:
+    """Where the list began, as its cursor says it for a list that moves, and the rest of the cursor."""
+    if data.cursor is None or not _moves(data):
+        return None, data.cursor
+    begun, point, cursor = data.cursor.partition(".")
+    if not (point and begun.isascii() and begun.isdecimal() and int(begun) <= INT_MAX):
+        raise foreign()
+    return int(begun), cursor
+
+
+async def _span(
+    snapshot: Snapshot, state: ChainState, data: LogFilter, begun: int | None, most: int
+) -> tuple[int, int]:
+    """The blocks that are searched, both ends included; Refused where there are none such, or too many.
+
+    Args:
+        begun: the lowest block of a list that goes on.
+    """
     if data.block_hash is not None:
         row = await find_block(snapshot, state, data.block_hash, data.at_most)
         if row is None:
@@ -144,7 +171,9 @@ async def _span(snapshot: Snapshot, state: ChainState, data: LogFilter, most: in
         state.bound(given or "latest") if given is None or isinstance(given, str) else given
         for given in (data.from_block, data.to_block)
     )
-    if low > high:
+    if begun is not None:
+        low = begun
+    elif low > high:
         raise Refused(400, f"from_block: {low} is above to_block, {high}")
     low, high = max(low, state.position.lowest), min(high, bound)
     if high - low >= most:

@@ -16,7 +16,7 @@ import msgspec
 from tidelog.api.http.problems import Refused
 from tidelog.batch import INT_MAX, NUMBER_MAX, UINT64_MAX, Kind, Row, Table, Value, decode_row, encode_row
 
-__all__ = ["CURSOR_MAX", "open_cursor", "seal"]
+__all__ = ["CURSOR_MAX", "foreign", "open_cursor", "seal"]
 
 VERSION = b"\x01"
 SEAL_BYTES = 8
@@ -43,17 +43,17 @@ def open_cursor(text: str | None, table: Table, identity: Sequence[object]) -> R
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except (ValueError, Base64Error):
-        raise _foreign() from None
+        raise foreign() from None
     version, mark, body = raw[:1], raw[1 : 1 + SEAL_BYTES], raw[1 + SEAL_BYTES :]
     # compared as text too: base64 has several spellings of the same bytes
     if version != VERSION or mark != _seal(table, identity, body) or _text(raw) != text:
-        raise _foreign()
+        raise foreign()
     try:
         key = decode_row(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise _foreign() from None
+        raise foreign() from None
     if len(key) != len(table.key) or not all(map(_fits, key, _kinds(table))):
-        raise _foreign()
+        raise foreign()
     return key
 
 
@@ -61,7 +61,8 @@ def _text(raw: bytes) -> str:
     return urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _foreign() -> Refused:
+def foreign() -> Refused:
+    """The refusal of what is no cursor of a list."""
     return Refused(400, "cursor: this is no cursor of this list with these filters; begin without one")
 
 

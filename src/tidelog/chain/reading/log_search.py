@@ -6,7 +6,7 @@ from typing import Any
 from tidelog.batch import Row
 from tidelog.chain.rows.tables import LOGS
 from tidelog.store import Condition, Snapshot
-from tidelog.store.merged import merged
+from tidelog.store.merged import ALTERNATIVES_MAX, merged
 
 __all__ = ["TOPICS", "select_logs"]
 
@@ -40,6 +40,9 @@ async def select_logs(
         column, values = "topic0", first
         del where["topic0"]
     order: dict[str, Any] = {"scope": chain, "low": low, "high": high, "after": after, "descending": descending}
+    if len(values) > ALTERNATIVES_MAX:
+        where[column] = tuple(values)
+        return await snapshot.select(LOGS, where=where, limit=limit, **order)
     if len(values) > 1:
         return await merged(snapshot, LOGS, column=column, values=values, where=where, limit=limit, **order)
     if values:
