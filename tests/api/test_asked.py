@@ -66,6 +66,7 @@ def test_logs_events_and_rows_go_down_to_what_was_asked(api: Served, node: SimNo
     signature = "Transfer(address indexed from, address indexed to, uint256 value)"
     events = api.get(f"{CHAIN}/events", signature=signature, address=SALT_AT, from_=0, limit=100).data
     rows = api.get(f"{CHAIN}/contracts/salt/transfer", from_=0, limit=100).data
+    assert api.get(f"{CHAIN}/contracts/salt/transfer", limit=100).data == rows
     for shown in (events, rows):
         assert [row["transaction_hash"] for row in shown] == [log["transactionHash"] for log in wanted]
 

@@ -19,7 +19,7 @@ from tidelog.chain.contracts.contract import CONTRACTS, NAME_BYTES_MAX, Register
 from tidelog.chain.contracts.event_tables import argument_columns, tables_of
 from tidelog.chain.reading.contract_rows import arguments_of, conditions, find_event, short_name
 from tidelog.chain.reading.contracts import contract_spans, stored_contracts, stored_coverage
-from tidelog.chain.select.coverage import Spans, gaps
+from tidelog.chain.select.coverage import Spans, gaps, merged
 from tidelog.errors import ConfigError
 from tidelog.store import Snapshot
 from tidelog.store.ddl import IDENTIFIER_MAX
@@ -309,11 +309,12 @@ def _held_from(registered: Registered, spans: Spans, state: ChainState, low: int
     """From where on up to `high` all rows are there; Refused where some that are asked for are not."""
     contract = registered.contract
     begins = max(contract.first_block, state.position.lowest, low or 0)
+    whole = merged(spans)
     if low is None:
-        begins = max([begins, *(span.first for span in spans if span.first <= high <= span.last)])
-    missing = gaps(spans, begins, high)
+        begins = max([begins, *(span.first for span in whole if span.first <= high <= span.last)])
+    missing = gaps(whole, begins, high)
     if missing:
-        held = " and ".join([f"{span.first} to {span.last}" for span in spans]) or "none"
+        held = " and ".join([f"{span.first} to {span.last}" for span in whole]) or "none"
         first, last = missing[0][0], missing[0][-1]
         raise Refused(
             404, f"contract {contract.name} has the rows of blocks {held} so far, and {first} to {last} are asked for"

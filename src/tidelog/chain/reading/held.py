@@ -5,10 +5,12 @@ The sentence of a refusal says what is held. Where a chain is held whole, nothin
 
 from collections.abc import Collection, Sequence
 
+from msgspec.structs import replace
+
 from tidelog.chain.contracts.contract import Contract, place_text
 from tidelog.chain.forks.position import Position
 from tidelog.chain.reading.contracts import stored_births, stored_contracts, stored_coverage
-from tidelog.chain.select.coverage import Span, Spans, gaps, joined
+from tidelog.chain.select.coverage import Span, gaps, merged
 from tidelog.errors import ConfigError
 from tidelog.store import Snapshot
 
@@ -74,12 +76,12 @@ async def covered_from(
             holding = [each for each in there if _holds(each, topic)]
             if not holding:
                 raise NotHeld(f"{text}: of {there[0].name} it has {_events(there)}: ask for a first topic of these")
-            spans: Spans = ()
+            parts: list[Span] = []
             for each in holding:
                 birth = named.get(each.name)  # of a child all is held from the block on in which it is named
-                for span in coverage.get(each.name, ()):
-                    first = span.first if birth is None else max(span.first, birth[0])
-                    spans = joined(spans, Span(first, span.last, "held"))
+                born = 0 if birth is None else birth[0]
+                parts += [replace(span, first=max(span.first, born)) for span in coverage.get(each.name, ())]
+            spans = merged(parts)
             if low is None:
                 begins = max(begins, *(span.first for span in spans if span.last >= high), begins)
             missing = gaps(spans, begins, high)

@@ -13,7 +13,18 @@ from msgspec.structs import replace
 from tidelog.batch import INT_MAX, Drop, Row, Rows, Table, int_column, text_column
 from tidelog.errors import Corruption
 
-__all__ = ["CONTRACT_COVERAGE", "Coverage", "Span", "Spans", "changed", "clipped", "gaps", "joined", "read_coverage"]
+__all__ = [
+    "CONTRACT_COVERAGE",
+    "Coverage",
+    "Span",
+    "Spans",
+    "changed",
+    "clipped",
+    "gaps",
+    "joined",
+    "merged",
+    "read_coverage",
+]
 
 CONTRACT_COVERAGE = Table(
     "contract_coverage",
@@ -29,6 +40,9 @@ CONTRACT_COVERAGE = Table(
     scope="chain_id",
     later=True,
 )
+
+
+HELD = "held"  # of `merged` spans: by whatever evidence
 
 
 class Span(Struct, frozen=True):
@@ -67,6 +81,14 @@ def joined(spans: Iterable[Span], new: Span) -> Spans:
         else:
             found.append(piece)
     return tuple(found)
+
+
+def merged(spans: Iterable[Span]) -> Spans:
+    """The blocks of all these spans, however each of them is known: neighbours are one."""
+    found: Spans = ()
+    for span in spans:
+        found = joined(found, Span(span.first, span.last, HELD))
+    return found
 
 
 def _known_alike(one: Span, other: Span) -> bool:
