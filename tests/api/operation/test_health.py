@@ -21,8 +21,10 @@ from tidelog.api.http.problems import Refused
 from tidelog.api.operation import health
 from tidelog.batch import Batch
 from tidelog.errors import StoreError
+from tidelog.market.events import NOTHING
 from tidelog.market.load.recorded import source_of
-from tidelog.market.projection.state import ProjectionState, encode_state
+from tidelog.market.projection.state import ProjectionState, SymbolState, encode_state
+from tidelog.market.shards.claims import Claimant, Claims, claims_source, encode_claims, shard_source
 from tidelog.net.status import StatusServer
 from tidelog.telemetry import ApiMetrics, ChainMetrics, Readiness, rendered
 
@@ -67,9 +69,13 @@ async def samples(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
     }
 
 
-async def loaded(r: Rig, state: ProjectionState) -> None:
-    before = await r.store.acquire(source_of("kraken"))
-    await r.store.commit(Batch(before, before.advanced(encode_state(state))))
+async def loaded(r: Rig, state: ProjectionState, shard: int = 1) -> None:
+    await committed(r, shard_source("kraken", shard), encode_state(state))
+
+
+async def committed(r: Rig, source: str, position: str) -> None:
+    before = await r.store.acquire(source)
+    await r.store.commit(Batch(before, before.advanced(position)))
 
 
 async def test_livez_answers(tmp_path: Path) -> None:
@@ -102,6 +108,37 @@ async def test_metrics_include_what_the_store_holds(tmp_path: Path) -> None:
         }
         assert {key: found[key] for key in expected} == expected
         assert found["tidelog_store_size_bytes", "api"] > 0
+
+
+async def test_metrics_show_a_recording_with_shards_as_one(tmp_path: Path) -> None:
+    names = ("run", "seq", "loaded_timestamp_seconds", "trades")
+
+    async def shown() -> dict[str, float]:
+        """What is told of the recording: by metric, or by symbol."""
+        found = await samples(client)
+        return {
+            key[-1] if name == "trades" else name: value
+            for key, value in found.items()
+            for name in names
+            if key[0] == f"tidelog_store_recording_{name}" and "kraken" in key
+        }
+
+    async with rig(tmp_path, NODE) as r, served(r) as client:
+        shards = {number: Claimant(1, 4, (), "here:/data", f"{number}.journal", 7) for number in (1, 2, 3, 4)}
+        claims = Claims(begun=True, shards=shards, idle={"D": SymbolState(trades=40)})
+        await committed(r, claims_source("kraken"), encode_claims(claims))
+        await r.store.acquire(source_of("kraken"))
+        assert await shown() == {"D": 40}  # nothing is loaded yet
+        for shard, run, seq, at_s, trades in (
+            (1, 2, 77, 1_700_000_100, {"A": 10}),
+            (2, 1_000_000_001, 5, 1_700_000_090, {"B": 20}),
+            (3, 2_000_000_001, 9, 1_600_000_000, {}),  # it has given all up
+            (4, *NOTHING, 0, {"C": 30}),  # it has just taken one over
+        ):
+            symbols = {symbol: SymbolState(trades=count) for symbol, count in trades.items()}
+            await loaded(r, ProjectionState(run=run, seq=seq, at_us=at_s * 1_000_000, symbols=symbols), shard)
+        expected = {"run": 2, "seq": 77, "loaded_timestamp_seconds": 1_700_000_090, "A": 10, "B": 20, "C": 30, "D": 40}
+        assert await shown() == expected
 
 
 async def test_metrics_of_all_processes_are_one_text(tmp_path: Path) -> None:

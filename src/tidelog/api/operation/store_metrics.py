@@ -5,7 +5,6 @@ All of it comes from checkpoints and the database's own figures; nothing here co
 
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,7 +15,8 @@ from tidelog.batch import Checkpoint
 from tidelog.chain.forks.position import SOURCE_PREFIX as CHAIN_PREFIX
 from tidelog.chain.forks.position import counts, decode_position
 from tidelog.errors import Corruption
-from tidelog.market.projection.state import decode_state
+from tidelog.market.events import NOTHING
+from tidelog.market.load.recorded import recorded_in
 from tidelog.store import Lag, Store, StoreInfo
 from tidelog.telemetry import rendered
 
@@ -98,24 +98,32 @@ class _Stored(Collector):
         yield from (first, indexed, finalized, blocks, transactions, logs, changes)
 
     def _recordings(self) -> Iterator[Metric]:
-        run = _recording_gauge("run", "The journal's run that is loaded.")
+        run = _recording_gauge("run", "The journal's run that is loaded; with shards, of the first one's.")
         seq = _recording_gauge("seq", "The last record of that run that is loaded.")
-        loaded = _recording_gauge("loaded_timestamp_seconds", "Time of the last record that is loaded, Unix time.")
+        loaded = _recording_gauge(
+            "loaded_timestamp_seconds",
+            "Time of the last record that is loaded, Unix time; with shards, of the one that is furthest behind.",
+        )
         trades = GaugeMetricFamily("tidelog_store_recording_trades", "Trades stored.", labels=["recording", "symbol"])
-        for checkpoint in self._reading.checkpoints:
-            if checkpoint.position is None or not checkpoint.source.startswith(MARKET_PREFIX):
+        checkpoints = {checkpoint.source: checkpoint for checkpoint in self._reading.checkpoints}
+        for source in checkpoints:
+            if not source.startswith(MARKET_PREFIX):
                 continue
+            name = source.removeprefix(MARKET_PREFIX)
             try:
-                state = decode_state(checkpoint.position)
-            except msgspec.DecodeError:
+                found = recorded_in(checkpoints, name)
+            except Corruption:  # as above
                 continue
-            label = [checkpoint.source.removeprefix(MARKET_PREFIX)]
-            for symbol, symbol_state in state.symbols.items():
+            if found is None:
+                continue
+            for symbol, symbol_state in found.state.symbols.items():
                 if symbol_state.trades is not None:
-                    trades.add_metric([*label, symbol], symbol_state.trades)
-            run.add_metric(label, state.run)
-            seq.add_metric(label, state.seq)
-            loaded.add_metric(label, state.at_us / 1e6)
+                    trades.add_metric([name, symbol], symbol_state.trades)
+            if found.state.id != NOTHING:
+                run.add_metric([name], found.state.run)
+                seq.add_metric([name], found.state.seq)
+            if found.loaded_us:
+                loaded.add_metric([name], found.loaded_us / 1e6)
         yield from (run, seq, loaded, trades)
 
 

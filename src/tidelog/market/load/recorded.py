@@ -1,6 +1,6 @@
 """What a store says of a recording: its checkpoint, or those of its shards, as one. Reads alone, without a loader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,7 @@ __all__ = [
     "claims_of",
     "connection_of",
     "recorded",
+    "recorded_in",
     "source_of",
     "state_of",
 ]
@@ -66,6 +67,14 @@ class Recorded(Struct, frozen=True):
         return shard is not None and id_ <= shard.id
 
     @property
+    def loaded_us(self) -> int:
+        """The time up to which every shard is loaded, of those that have symbols: one that has given all up stands
+        still. One that has loaded nothing yet does not count; 0: none has loaded anything.
+        """
+        begun = [state for state in self.shards.values() if state.symbols and state.id != NOTHING]
+        return min((state.at_us for state in begun), default=self.shards[1].at_us)
+
+    @property
     def undivided(self) -> EventId:
         """Up to where the first journal was loaded without shards."""
         return NOTHING if self.claims is None else self.claims.undivided
@@ -77,7 +86,17 @@ async def recorded(snapshot: Snapshot, name: str, decode: Decode = state_of) -> 
     Args:
         decode: reads the state of a checkpoint.
     """
-    claims, checkpoints = await claims_of(snapshot, name), await checkpoints_of(snapshot, name)
+    return _recorded(await claims_of(snapshot, name), await checkpoints_of(snapshot, name), decode)
+
+
+def recorded_in(checkpoints: Mapping[str, Checkpoint], name: str) -> Recorded | None:
+    """As `recorded`, from all checkpoints of a store, by their sources. Corruption: one cannot be read."""
+    claims = claims_in(checkpoints.get(claims_source(name)))
+    found = {number: checkpoints.get(shard_source(name, number)) for number in _numbers(claims)}
+    return _recorded(claims, _there(found), state_of)
+
+
+def _recorded(claims: Claims | None, checkpoints: dict[int, Checkpoint], decode: Decode) -> Recorded | None:
     if 1 not in checkpoints:
         return None
     shards = {number: decode(checkpoint) for number, checkpoint in checkpoints.items()}
@@ -89,9 +108,15 @@ async def recorded(snapshot: Snapshot, name: str, decode: Decode = state_of) -> 
 
 async def checkpoints_of(snapshot: Snapshot, name: str) -> dict[int, Checkpoint]:
     """Those of a recording's shards that have one, by their numbers; the first comes first."""
-    claims = await claims_of(snapshot, name)
-    numbers = sorted({1} if claims is None else {1, *claims.shards})
-    found = {number: await snapshot.checkpoint(shard_source(name, number)) for number in numbers}
+    numbers = _numbers(await claims_of(snapshot, name))
+    return _there({number: await snapshot.checkpoint(shard_source(name, number)) for number in numbers})
+
+
+def _numbers(claims: Claims | None) -> list[int]:
+    return sorted({1} if claims is None else {1, *claims.shards})
+
+
+def _there(found: Mapping[int, Checkpoint | None]) -> dict[int, Checkpoint]:
     return {number: checkpoint for number, checkpoint in found.items() if checkpoint is not None}
 
 
