@@ -240,6 +240,19 @@ async def test_a_second_endpoint_contradicts_one_that_hides_logs(lie: str, tmp_p
         assert await faults(r.store) == []
 
 
+async def test_a_second_endpoint_that_does_not_say_is_not_one_that_says_otherwise(tmp_path: Any) -> None:
+    """It gives no answer of more than 3 logs, and some blocks have more: these are fetched whole, nobody is named."""
+    node = a_node(60, shape=replace(SHAPE, transactions=(6, 8)), replicas=2)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:
+        r.urls = replicas(2)
+        node.tell("asked_logs_many", replica=1)
+        with capture_logs() as logged:
+            await r.once(cross_check=True)
+        assert node.told["asked_logs_many"] > 0
+        assert [entry for entry in logged if entry["event"] == "endpoint_failed"] == []
+        assert await event_rows(r.store) == await whole_rows(node, tmp_path, ALL)
+
+
 async def test_a_cross_check_needs_a_second_endpoint(tmp_path: Any) -> None:
     async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(30, shape=SHAPE)) as r:
         with pytest.raises(ConfigError, match="cross_check compares what two endpoints say, and there is one"):

@@ -59,6 +59,7 @@ class _Said(NamedTuple):
 
     endpoint: Endpoint
     low: int
+    high: int
     logs: list[AskedLog] | None  # None: it does not say, of one block
     blocks: list[BlockRows]
 
@@ -181,7 +182,7 @@ class Asker:
                 redact=endpoint.redact,
                 now_ms=int(self._runtime.now() * 1000),
             )
-            return _Said(endpoint, said.low, said.logs, await self._runtime.compute(judge))
+            return _Said(endpoint, said.low, high, said.logs, await self._runtime.compute(judge))
         except Rejected as error:
             raise Rejected(endpoint.redact(error.reason), endpoint=endpoint.name) from None
 
@@ -199,9 +200,7 @@ class Asker:
     ) -> tuple[list[BlockRows], list[Endpoint]]:
         """The blocks as two endpoints say, and who the others are. Who contradicts what is proven is named."""
         assert said.logs is not None
-        theirs: list[AskedLog] = []
-        others: list[Endpoint] = []
-        unsaid: list[int] = []
+        theirs: list[_Said] = []
         below = high
         while below >= said.low:
             span = range(said.low, below + 1)
@@ -213,14 +212,12 @@ class Asker:
                 raise Rejected(
                     "cross_check compares what two endpoints say, and no second one can be asked: give another --rpc"
                 ) from None
-            if other.endpoint not in others:
-                others.append(other.endpoint)
-            theirs += other.logs or []
-            if other.logs is None:
-                unsaid.append(below)
+            theirs.append(other)
             below = other.low - 1
-        mine, other_logs = set(said.logs), set(theirs)
-        differing = sorted({log.number for log in mine ^ other_logs}.union(unsaid))
+        others = [*dict.fromkeys(part.endpoint for part in theirs)]
+        unsaid = [part.low for part in theirs if part.logs is None]  # such a part is one block
+        other_logs = {log for part in theirs for log in part.logs or ()}
+        differing = sorted({log.number for log in {*said.logs} ^ other_logs}.union(unsaid))
         if not differing:
             return said.blocks, others
         if len(differing) > self._limits.differing:
@@ -229,30 +226,25 @@ class Asker:
                 f"{said.low} to {high}, such as {differing[0]}"
             )
         proven = await self._whole(differing, selection)
-        self._name(said, theirs, others, differing, proven)
+        self._name([said, *theirs], differing, proven)
         kept = [block for block in said.blocks if block.number not in differing]
         return sorted([*kept, *proven], key=lambda block: block.number), others
 
-    def _name(
-        self,
-        said: _Said,
-        theirs: Sequence[AskedLog],
-        others: Sequence[Endpoint],
-        differing: Sequence[int],
-        proven: Sequence[BlockRows],
-    ) -> None:
-        """Strike who said something else than what is so."""
-        so = {_content(row) for block in proven for row in block.logs}
-        for endpoints, logs in (([said.endpoint], said.logs or ()), (others, theirs)):
-            told = {_content(log.row(self._writer.chain_id)) for log in logs if log.number in differing}
-            if told == so:
+    def _name(self, parts: Sequence[_Said], differing: Sequence[int], proven: Sequence[BlockRows]) -> None:
+        """Strike who said something else than what is so. Who said nothing of a block is not named for it."""
+        so = [(block.number, _content(row)) for block in proven for row in block.logs]
+        for part in parts:
+            if part.logs is None:
                 continue
-            number = min(int(row[1] or 0) for row in told ^ so)
-            for endpoint in endpoints:
+            asked = [number for number in differing if part.low <= number <= part.high]
+            told = {(log.number, _content(log.row(self._writer.chain_id))) for log in part.logs if log.number in asked}
+            wrong = told.symmetric_difference(each for each in so if each[0] in asked)
+            if wrong:
+                number = min(number for number, _ in wrong)
                 error = Rejected(
-                    f"eth_getLogs says otherwise of block {number} than its receipts root", endpoint=endpoint.name
+                    f"eth_getLogs says otherwise of block {number} than its receipts root", endpoint=part.endpoint.name
                 )
-                self._pool.failed(endpoint, error, number=number)
+                self._pool.failed(part.endpoint, error, number=number)
 
     async def _whole(self, numbers: Sequence[int], selection: Selection) -> list[BlockRows]:
         """What contracts logged in blocks that are fetched whole and proven."""
