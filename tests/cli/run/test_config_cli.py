@@ -69,7 +69,10 @@ def test_the_file_of_init_has_every_key_with_a_valid_value(
                 continue
             assert re.search(rf"^(# )?{field.encode_name} = ", text, re.MULTILINE), field.encode_name
     every = re.sub(r"^# ([a-z_]+ = |\[\[)", r"\1", text, flags=re.MULTILINE)
-    elsewhere = r'^(kafka = |url = "https://example\.org/hooks/).*\n'  # a stream goes to one of three
+    elsewhere = (  # a stream goes to one of three, and has keys of that one
+        r'^(kafka = |user = "tidelog"|password = "\$\{KAFKA_|'
+        r'url = "https://example\.org/hooks/|secret = "\$\{WEBHOOK_|state = "/var/lib/tidelog/hook\.).*\n'
+    )
     Path(file).write_text(re.sub(elsewhere, "", every, flags=re.MULTILINE))
     monkeypatch.setenv("NATS_TOKEN", CANARY)
     monkeypatch.setenv("KAFKA_PASSWORD", CANARY)

@@ -24,6 +24,7 @@ from tidelog.sim.node.chain.tree import BlockTree
 from tidelog.stream import Change, changes, events
 
 CHAIN_ID = 1337
+WEBHOOK = f'url = "https://h/hooks"\nsecret = "{SECRET}"\nstate = "hook"'
 FILE = """
 [[chain]]
 name = "sim"
@@ -155,3 +156,42 @@ def test_a_stream_that_goes_nowhere_is_one_sentence(cli: Cli, tmp_path: Path, ke
     done = cli("config", "check", "-c", str(file))
     assert_one_sentence(done, f"stream.changes: {words}")
     assert "canary" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("source", "keys", "words"),
+    [
+        ("sim", 'nats = ["nats://h"]\nframes = true', "frames is for a recording, not for a chain: leave it out"),
+        ("sim", 'nats = ["nats://h"]\nevents = ["gap"]', "events is for a recording, not for a chain"),
+        ("kraken", 'kafka = "h:1"\ndetail = "logs"', "detail is for a chain, not for a recording"),
+        ("kraken", 'kafka = "h:1"\ntoken = "canary"', "token is for NATS, not for Kafka"),
+        ("sim", 'nats = ["nats://h"]\npassword = "canary"', "password is for Kafka, not for NATS"),
+        ("sim", 'nats = ["nats://h"]\nsecret = "canary"', "secret is for a webhook, not for NATS"),
+        ("sim", f'{WEBHOOK}\nmax_bytes = "1GiB"', "max_bytes is for NATS or Kafka, not for a webhook"),
+        ("kraken", f'{WEBHOOK}\ntls_ca = "f"', "tls_ca is for NATS or Kafka, not for a webhook"),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_refused(cli: Cli, tmp_path: Path, source: str, keys: str, words: str) -> None:
+    file = tmp_path / "t.toml"
+    whole = FILE.format(node="http://h", exchange="wss://h/v2", nats="nats://h")
+    file.write_text(whole.replace('source = "sim"\nnats = ["nats://h"]', f'source = "{source}"\n{keys}', 1))
+    done = cli("config", "check", "-c", str(file))
+    assert_one_sentence(done, f"stream.changes.{words}")
+    assert "canary" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("source", "keys"),
+    [
+        ("sim", 'nats = ["nats://h"]\ndetail = "logs"\ndelivery = "final"\nreplicas = 3\ntoken = "canary"'),
+        ("sim", f'{WEBHOOK}\ndetail = "logs"\nevents = ["trade", "book", "top", "candle", "proof", "gap"]'),
+        ("kraken", 'kafka = "h:1"\nframes = true\nmax_age = "7d"\ntls = true\nsasl = "PLAIN"'),
+        ("kraken", f'{WEBHOOK}\nevents = ["trade"]'),
+    ],
+)
+def test_a_key_that_does_something_is_taken(cli: Cli, tmp_path: Path, source: str, keys: str) -> None:
+    file = tmp_path / "t.toml"
+    whole = FILE.format(node="http://h", exchange="wss://h/v2", nats="nats://h")
+    file.write_text(whole.replace('source = "sim"\nnats = ["nats://h"]', f'source = "{source}"\n{keys}', 1))
+    done = cli("config", "check", "-c", str(file))
+    assert done.code == 0, done.err

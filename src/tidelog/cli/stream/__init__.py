@@ -3,14 +3,18 @@
 Only the commands' parameters and their help. What a command does is imported when it runs.
 """
 
+import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from inspect import signature
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
-from tidelog.cli.options import DEFAULT_DB, ChainId, Db, LogLevel, StatusAddress, at_least
+from tidelog.cli.options import DEFAULT_DB, ChainId, Db, LogLevel, StatusAddress, at_least, flag
+from tidelog.cli.stream.belonging import Destined, Source, refuse_foreign
 from tidelog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -100,6 +104,19 @@ NO_WEBHOOK = WebhookFlags()
 State = Annotated[str, Parameter(name="--state", help="The webhook's file.")]
 
 
+def _given(command: Callable[..., None], options: dict[str, Any], *several: LoginFlags | WebhookFlags) -> Iterator[str]:
+    """The options that differ from their defaults, by their names in the file."""
+    usual = signature(command).parameters
+    yield from (name for name, value in options.items() if value != usual[name].default)
+    for flags in several:
+        for field in fields(flags):
+            (parameter,) = field.type.__metadata__  # type: ignore[union-attr]
+            value = getattr(flags, field.name)
+            # what the environment has is for other commands too
+            if value != field.default and value not in map(os.environ.get, parameter.env_var):
+                yield parameter.name[0].removeprefix("--").replace("-", "_")
+
+
 @app.command(name="run")
 def run_stream(
     *,
@@ -147,9 +164,9 @@ def run_stream(
     from tidelog.stream.port import Limits
 
     at_least("--replicas", replicas, 1)
-    for flag, value in (("--max-bytes", max_bytes), ("--max-age", max_age)):
+    for limit, value in (("--max-bytes", max_bytes), ("--max-age", max_age)):
         if value is not None:
-            at_least(flag, value, 1)
+            at_least(limit, value, 1)
     limits = Limits(replicas, max_bytes, max_age)
     destination: Destination
     if webhook.url is None:
@@ -158,6 +175,11 @@ def run_stream(
         raise ConfigError("--webhook, --nats and --kafka: say one of them")
     else:
         destination = receiver(webhook.url, webhook.secret, webhook.state, encoding, frames)
+    destined: Destined = "a webhook" if webhook.url is not None else "NATS" if kafka is None else "Kafka"
+    source: Source = "a chain" if journal is None else "a recording"
+    said = {"recording": recording, "events": events, "frames": frames, "detail": detail, "delivery": delivery}
+    said |= {"stream": stream, "replicas": replicas, "max_bytes": max_bytes, "max_age": max_age}
+    refuse_foreign(_given(run_stream, said, login, webhook), source, destined, flag)
     publishing: ChainPublishing | MarketPublishing
     if journal is None:
         publishing = ChainPublishing(destination, stream, limits, db, chain_id, detail, delivery, encoding)
@@ -206,6 +228,9 @@ def read(
     if (chain_id is None) == (recording is None):
         raise ConfigError("say what to read: --chain-id, or --recording")
     engine = login.engine(nats, kafka)
+    given = _given(read, {"final": final, "frames": frames, "shard": shard}, login)
+    source: Source = "a recording" if chain_id is None else "a chain"
+    refuse_foreign(given, source, "NATS" if kafka is None else "Kafka", flag)
     if chain_id is not None:
         print_chain(engine, chain_id, final, stream, after, durable, count, log_level)
     elif recording is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a process of one kind of source does not load what the othe
     from tidelog.cli.run.file.streams import StreamSettings
     from tidelog.cli.sources.chain import ChainSource
     from tidelog.cli.sources.market import MarketSource
+    from tidelog.cli.stream.belonging import Destined, Source
     from tidelog.cli.stream.engines import Destination
     from tidelog.cli.stream.running import Publishing
 
@@ -146,6 +147,17 @@ def destination_of(stream: StreamSettings) -> Destination:
         raise ConfigError(f"stream.{stream.name}: {error}") from None
 
 
+def _refuse_foreign(stream: StreamSettings, published: Published) -> None:
+    """ConfigError: a key is for another source, or for another destination."""
+    from tidelog.cli.stream.belonging import refuse_foreign
+
+    keys = msgspec.structs.fields(stream)
+    given = [key.name for key in keys if not key.required and getattr(stream, key.name) != key.default]
+    destined: Destined = "a webhook" if stream.url is not None else "NATS" if stream.kafka is None else "Kafka"
+    source: Source = "a chain" if published.journal is None else "a recording"
+    refuse_foreign(given, source, destined, lambda key: f"stream.{stream.name}.{key}")
+
+
 def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:
     """The options of `serve`; what it scrapes are the sockets of the supervisor and these sources."""
     options = {
@@ -246,9 +258,11 @@ def _judge(settings: Settings) -> None:
         if name in names:
             raise ConfigError(f"a source is called {name}, which is a name of tidelog's own: give it another")
     for stream in settings.stream:
-        if published_of(settings, stream.source) is None:
+        published = published_of(settings, stream.source)
+        if published is None:
             raise ConfigError(f"stream.{stream.name}: there is no [[chain]] and no [[market]] called {stream.source}")
         destination_of(stream)
+        _refuse_foreign(stream, published)
     if not names and not settings.api.enabled:
         raise ConfigError("there is nothing to run: add a [[chain]] or a [[market]]")
     for market in settings.market:
