@@ -204,11 +204,11 @@ class JournalReader:
 
     def marks(self, since_us: int) -> Iterator[Record]:
         """Control records of that time and later, from blocks that have some: little is read."""
-        with _sound(self._path):
-            rows: list[Any] = self._connection.execute(
-                "SELECT run, first_seq FROM blocks WHERE marks > 0 AND last_us >= ? ORDER BY run, first_seq",
-                (since_us,),
-            ).fetchall()
+        query = "SELECT run, first_seq FROM blocks WHERE run = ? AND first_seq >= ? AND marks > 0 ORDER BY first_seq"
+        rows: list[Any] = []
+        with _sound(self._path), reading(self._connection):
+            for begin in self._since(since_us):
+                rows += self._connection.execute(query, begin)
         for run, first_seq in rows:
             with _sound(self._path):
                 block = self._records(self._read(run, first_seq))
@@ -276,14 +276,35 @@ class JournalReader:
 
         Behind the end of the journal it is the last record.
         """
-        with _sound(self._path):
-            row = self._connection.execute(
-                "SELECT run, first_seq - 1 FROM blocks WHERE last_us >= ? ORDER BY run, first_seq LIMIT 1", (at_us,)
-            ).get
-        if row is not None:
-            return EventId(*row)
+        with _sound(self._path), reading(self._connection):
+            found = next(self._since(at_us), None)
+        if found is not None:
+            return EventId(found.run, found.seq - 1)
         last = self.last_block()
         return BEGINNING if last is None else last[0]
+
+    def _since(self, at_us: int) -> Iterator[EventId]:
+        """Where each run that has records of that time or later has its first block that ends then or later.
+
+        Times never go back within a run, and may from one run to the next. No index has them: a block is found by
+        halving, of its run only.
+        """
+        query = "SELECT first_seq, last_us FROM blocks WHERE run = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1"
+        runs = self._connection.execute(
+            "SELECT run, first_seq, last_seq FROM runs WHERE last_seq >= first_seq ORDER BY run"
+        ).fetchall()
+        for run, low, high in msgspec.convert(runs, list[tuple[int, int, int]]):
+            found: int | None = None
+            while low <= high:  # blocks that begin before `low` are earlier
+                seq = high if found is None else (low + high) // 2
+                row = self._connection.execute(query, (run, seq)).get
+                block = msgspec.convert(row, tuple[int, int] | None)
+                if block is None or block[1] < at_us:
+                    low = seq + 1
+                else:
+                    found, high = block[0], block[0] - 1
+            if found is not None:
+                yield EventId(run, found)
 
     def begun_us(self) -> int | None:
         """The time of the first record that is here; None of an empty journal."""

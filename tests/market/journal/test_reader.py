@@ -1,0 +1,111 @@
+"""A journal's reader: what it finds by time, and how little of the file it reads for that."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tidelog.market.events import EventId
+from tidelog.market.journal.file import JournalWriter
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.journal.schema import Block
+from tidelog.market.records import BEGINNING, Kind
+
+MARKED_EVERY = 7  # blocks
+BLOCK_US = 10  # from one block's last record to the next one's
+
+
+def write_run(path: Path, blocks: int, begin_us: int) -> None:
+    """A run of blocks of three records, some of which have a control record in the middle."""
+    writer = JournalWriter(str(path))
+    written: list[Block] = []
+    for number in range(blocks):
+        block = Block(writer.run, number * 3 + 1)
+        for place in range(3):
+            marked = place == 1 and number % MARKED_EVERY == 0
+            at_us = begin_us + number * BLOCK_US + place
+            block.add(Kind.CONTROL if marked else Kind.IN, at_us, b"frame", 5)
+        written.append(block)
+    if written:
+        writer.commit(written)
+    writer.close()
+
+
+def before_of_all(blocks: list[tuple[int, int, int, int]], at_us: int) -> EventId:
+    """What precedes the first block that ends then or later."""
+    for run, first_seq, _, last_us in blocks:
+        if last_us >= at_us:
+            return EventId(run, first_seq - 1)
+    return EventId(blocks[-1][0], blocks[-1][1] + blocks[-1][2] - 1) if blocks else BEGINNING
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [],
+        [(0, 0)],
+        [(1, 1_000)],
+        [(20, 1_000)],
+        [(20, 1_000), (15, 1_400), (0, 0)],
+        [(20, 1_000), (0, 0), (1, 1_300), (30, 1_320)],
+        [(20, 1_000), (30, 900), (9, 1_100)],  # the clock was set back between runs
+    ],
+)
+def test_what_is_found_by_time_is_what_a_walk_through_everything_finds(
+    tmp_path: Path, runs: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "j"
+    JournalWriter(str(path)).close()
+    for blocks, begin_us in runs:
+        write_run(path, blocks, begin_us)
+    connection = apsw.Connection(str(path))
+    held = list(connection.execute("SELECT run, first_seq, count, last_us FROM blocks ORDER BY run, first_seq"))
+    connection.close()
+    reader = JournalReader(str(path))
+    marks = [each for each in reader.records() if each.kind is Kind.CONTROL]
+    for at_us in range(898, 1_640, 3):
+        assert list(reader.marks(at_us)) == [mark for mark in marks if mark.at_us >= at_us], at_us
+        assert reader.before(at_us) == before_of_all(held, at_us), at_us
+    reader.close()
+
+
+def steps_of(path: Path, ask: Callable[[JournalReader, int], object], at_us: int) -> int:
+    """How many steps SQLite takes to answer."""
+    steps = 0
+
+    def count() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    reader = JournalReader(str(path))
+    reader._connection.set_progress_handler(count, 1)
+    ask(reader, at_us)
+    reader.close()
+    return steps
+
+
+def list_marks(reader: JournalReader, at_us: int) -> object:
+    return list(reader.marks(at_us))
+
+
+@pytest.mark.parametrize("ask", [list_marks, JournalReader.before])
+def test_a_time_is_found_without_reading_what_is_older(
+    tmp_path: Path, ask: Callable[[JournalReader, int], object]
+) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    for path, blocks in ((small, 200), (large, 20_000)):
+        write_run(path, blocks, 0)
+        write_run(path, 100, 1_000_000)
+    for at_us in (1_000_500, 1_000_995, 2_000_000):
+        assert steps_of(large, ask, at_us) <= steps_of(small, ask, at_us)
+
+
+def test_a_time_within_a_run_is_found_by_halving(tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    for path, blocks in ((small, 200), (large, 20_000)):
+        write_run(path, blocks, 0)
+    for ask in (list_marks, JournalReader.before):
+        newest = [steps_of(path, ask, (blocks - 20) * BLOCK_US) for path, blocks in ((small, 200), (large, 20_000))]
+        assert newest[1] < 3 * newest[0]
