@@ -13,7 +13,7 @@ from tidelog.market.core import JournalEvent
 from tidelog.market.events import EventId
 from tidelog.market.journal.export import export_journal
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.journal.writer import follow as follow_records
+from tidelog.market.records import BEGINNING
 from tidelog.market.replay.position import follow_events
 from tidelog.market.replay.replay import Summary, replay_records, summarize
 from tidelog.market.replay.sources import Source
@@ -61,16 +61,23 @@ def print_followed(journal: str, *, from_start: bool) -> None:
 
 
 async def _follow(journal: str, from_start: bool) -> None:
-    after, shown = EventId(0, 0), sys.stdout.isatty()
-    runtime = SystemRuntime()
-    if not from_start:
-        async for records in follow_records(journal, runtime, ending=lambda: True):
-            after = records[-1].id
-    async for entries in follow_events(journal, runtime, after=after):
+    shown = sys.stdout.isatty()
+    after = BEGINNING if from_start else _end_of(journal)
+    async for entries in follow_events(journal, SystemRuntime(), after=after):
         for entry in entries:
             line = _line(entry)
             sys.stdout.buffer.write(printable_lines(line.decode()).encode() if shown else line)
         sys.stdout.buffer.flush()
+
+
+def _end_of(journal: str) -> EventId:
+    """The last record, by its place alone: a journal may be large."""
+    reader = JournalReader(journal)
+    try:
+        last = reader.last_block()
+    finally:
+        reader.close()
+    return BEGINNING if last is None else last[0]
 
 
 _encode = msgspec.json.Encoder().encode
