@@ -1,16 +1,19 @@
 """A journal's reader: what it finds by time, and how little of the file it reads for that."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
+from tidelog.errors import Corruption
 from tidelog.market.events import EventId
 from tidelog.market.journal.file import JournalWriter
+from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.schema import Block
-from tidelog.market.records import BEGINNING, Kind
+from tidelog.market.records import BEGINNING, Kind, Record
 
 MARKED_EVERY = 7  # blocks
 BLOCK_US = 10  # from one block's last record to the next one's
@@ -109,3 +112,56 @@ def test_a_time_within_a_run_is_found_by_halving(tmp_path: Path) -> None:
     for ask in (list_marks, JournalReader.before):
         newest = [steps_of(path, ask, (blocks - 20) * BLOCK_US) for path, blocks in ((small, 200), (large, 20_000))]
         assert newest[1] < 3 * newest[0]
+
+
+def marks_of(reader: JournalReader) -> Iterator[Record]:
+    return reader.marks(0)
+
+
+def controls_of(reader: JournalReader) -> Iterator[Record]:
+    return reader.controls(BEGINNING)
+
+
+def write_restarts(path: Path) -> JournalWriter:
+    """A run of forty blocks, each of which begins with a snapshot."""
+    writer, noise = JournalWriter(str(path)), random.Random(1)
+    for first_seq in range(1, 81, 2):
+        block = Block(writer.run, first_seq)
+        block.add(Kind.CONTROL, first_seq, b"state", 5, restart=True)
+        block.add(Kind.IN, first_seq, noise.randbytes(20_000), 20_000)
+        writer.commit([block])
+    return writer
+
+
+@pytest.mark.parametrize("controls", [marks_of, controls_of])
+def test_what_is_dropped_between_two_reads_is_left_out(
+    tmp_path: Path, controls: Callable[[JournalReader], Iterator[Record]]
+) -> None:
+    writer = write_restarts(tmp_path / "j")
+    reader = JournalReader(str(tmp_path / "j"))
+    found = controls(reader)
+    seen = [next(found).id.seq for _ in range(3)]
+    assert writer.prune(PruneLimits(bytes_max=writer.used_bytes // 2, at_all_costs=True)) > 10
+    assert writer.dropped is not None
+    seen += [record.id.seq for record in found]
+    assert seen == [1, 3, 5, *range(writer.dropped.id.seq + 1, 81, 2)]
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.parametrize("controls", [marks_of, controls_of])
+def test_a_block_that_is_missing_and_was_not_dropped_is_damage(
+    tmp_path: Path, controls: Callable[[JournalReader], Iterator[Record]]
+) -> None:
+    writer = write_restarts(tmp_path / "j")
+    writer.prune(PruneLimits(bytes_max=writer.used_bytes // 2, at_all_costs=True))
+    writer.close()
+    reader = JournalReader(str(tmp_path / "j"))
+    found = controls(reader)
+    next(found)
+    connection = apsw.Connection(str(tmp_path / "j"))
+    connection.execute("DELETE FROM blocks WHERE first_seq = 71")
+    connection.close()
+    with pytest.raises(Corruption, match=r"record 1\.71 is missing"):
+        list(found)
+    reader.close()

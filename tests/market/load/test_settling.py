@@ -4,8 +4,17 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from tidelog.market.events import EventId, Stream
+from tidelog.market.journal.file import JournalWriter
+from tidelog.market.journal.pruning import PruneLimits
+from tidelog.market.journal.reader import JournalReader
+from tidelog.market.journal.schema import Block
 from tidelog.market.load.recorded import claims_of
-from tidelog.market.load.settling import Claiming, SettleLimits, settle
+from tidelog.market.load.settling import Claiming, SettleLimits, segments, settle
+from tidelog.market.records import BEGINNING, Kind, PackedRecords
+from tidelog.market.session.controls import Wanted, encode_control
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -70,3 +79,38 @@ async def test_a_symbol_that_was_claimed_and_never_came_is_given_up_too(tmp_path
         assert claims.owners == {"A": 2}
     finally:
         await store.close()
+
+
+def test_runs_that_are_dropped_while_a_journal_is_read_are_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, noise = str(tmp_path / "j"), SystemRuntime().random("noise")
+    for symbol in ("A", "B", "C"):
+        writer = JournalWriter(path)
+        for first_seq in range(1, 21, 2):
+            block = Block(writer.run, first_seq)
+            wanted = encode_control(Wanted(Stream("trade"), (symbol,)))
+            block.add(Kind.CONTROL, writer.run * 1_000, wanted, 100, restart=True)
+            block.add(Kind.IN, writer.run * 1_000, noise.randbytes(20_000), 20_000)
+            writer.commit([block])
+        if symbol != "C":
+            writer.close()
+    reads, read = 0, JournalReader._read
+
+    def pruned(self: JournalReader, run: int, seq: int) -> PackedRecords:
+        nonlocal reads
+        reads += 1
+        if reads == 6:  # three begin a run, and two were read of the first
+            writer.prune(PruneLimits(bytes_max=writer.used_bytes // 2, at_all_costs=True))
+        return read(self, run, seq)
+
+    monkeypatch.setattr(JournalReader, "_read", pruned)
+    found = segments(path, BEGINNING, 0, ())
+    gone = writer.dropped
+    writer.close()
+    assert gone is not None
+    assert gone.id.run == 2
+    assert [(each.run, each.last, each.wanted) for each in found] == [
+        (2, EventId(2, 20), frozenset("B")),
+        (3, EventId(3, 20), frozenset("C")),
+    ]

@@ -209,10 +209,7 @@ class JournalReader:
         with _sound(self._path), reading(self._connection):
             for begin in self._since(since_us):
                 rows += self._connection.execute(query, begin)
-        for run, first_seq in rows:
-            with _sound(self._path):
-                block = self._records(self._read(run, first_seq))
-            yield from (record for record in block if record.kind is Kind.CONTROL and record.at_us >= since_us)
+        yield from (record for record in self._controls_in(rows) if record.at_us >= since_us)
 
     def controls(self, after: EventId) -> Iterator[Record]:
         """Control records after an id, from blocks that have some."""
@@ -221,10 +218,17 @@ class JournalReader:
         )
         with _sound(self._path):
             rows: list[Any] = self._connection.execute(query, after).fetchall()
-        for run, first_seq in rows:
-            with _sound(self._path):
+        yield from (record for record in self._controls_in(rows) if record.id > after)
+
+    def _controls_in(self, blocks: list[Any]) -> Iterator[Record]:
+        """Control records of these blocks, but for those that retention has dropped since they were looked up."""
+        for run, first_seq in blocks:
+            with _sound(self._path), reading(self._connection):  # one state: a pruner is another process, or thread
+                gone = dropped_of(self._connection)
+                if gone is not None and (run, first_seq) <= gone.id:
+                    continue
                 block = self._records(self._read(run, first_seq))
-            yield from (record for record in block if record.kind is Kind.CONTROL and record.id > after)
+            yield from (record for record in block if record.kind is Kind.CONTROL)
 
     def ends_of_runs(self, after: EventId) -> list[EventId]:
         """The last record of each run that has some after an id."""

@@ -291,9 +291,14 @@ def segments(path: str, after: EventId, entered: int, owned: Collection[str], vf
         for record in reader.controls(after):
             if record.id.run in wanted:
                 wanted[record.id.run].update(_wanted_in(record))
+        left = {end.run for end in reader.ends_of_runs(after)}  # retention may have dropped a run meanwhile
     finally:
         reader.close()
-    return [Segment(end.run, begins_us[end.run], end, frozenset(wanted[end.run]), end.run != after.run) for end in ends]
+    return [
+        Segment(end.run, begins_us[end.run], end, frozenset(wanted[end.run]), end.run != after.run)
+        for end in ends
+        if end.run in left
+    ]
 
 
 def _wanted_in(record: Record) -> list[str]:
