@@ -12,7 +12,7 @@ from tests.chain.native import either_path
 from tests.market.exchange import Script, Wire, serve, session_limits, until
 from tests.patience import HANGS_S
 from tests.sim.test_exchange_core import token_of
-from tidelog.errors import ConfigError, Fenced, StoreError, Throttled, Unreachable
+from tidelog.errors import ConfigError, Fenced, Full, StoreError, Throttled, Unreachable
 from tidelog.market.core import Core, JournalEvent
 from tidelog.market.events import (
     BookDelta,
@@ -379,6 +379,29 @@ async def test_a_stalled_journal_disconnects_on_purpose_and_comes_back(
         stuck[0] = False
         await until(proven(feed, "A/USD", "B/USD"))
     assert await digest_of(bench.records()) == feed.digest
+
+
+async def test_a_feed_whose_disk_is_full_ends_when_it_is_asked_to(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: JournalWriter, blocks: list[object]) -> None:
+        raise Full("no room is left on the disk")
+
+    feed = bench.feed(limits=FeedLimits(journal=JournalLimits(waiting_bytes_max=20_000, retry_s_max=0.25)))
+    await feed.__aenter__()
+    events = feed.events(kinds=[Disconnected])
+    await until(proven(feed, "A/USD", "B/USD"))
+    monkeypatch.setattr(JournalWriter, "commit", full)
+    for qty in range(3, 200):
+        bench.wire.push(bench.script.update("A/USD", qty))
+    assert (await first(events, Disconnected)).event == Disconnected("journal_stalled")
+    feed.subscribe(["C/USD"])  # what else wakes it makes no room
+    await asyncio.sleep(0.05)
+    assert (bench.wire.connects, feed.stalled) == (1, True)
+    async with asyncio.timeout(HANGS_S):
+        with pytest.raises(Full):
+            await feed.close()
+    assert feed.progress.state is ConnectionState.CLOSED
 
 
 async def test_a_journal_that_another_has_taken_over_ends_the_feed(bench: Bench) -> None:

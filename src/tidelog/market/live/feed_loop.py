@@ -208,7 +208,7 @@ class FeedLoop:
         """Do what is to be done by now, then wait for what comes next."""
         session = self._core.session
         if self._socket is None:
-            await self.journal.wait_room()
+            await self._wait_room()
         try:
             await self._follow_clock()
             while (decision := session.decide(self._parts.now_us(), self._rng)) is not None:
@@ -226,6 +226,18 @@ class FeedLoop:
             if self._socket is not None:
                 self._record(Drop("journal_stalled"))
                 await self._hang_up("journal_stalled")
+
+    async def _wait_room(self) -> None:
+        """Wait until the journal takes frames again, or until the end is wanted, which needs no room."""
+        while not self._core.session.session_state.closing:
+            try:
+                async with asyncio.timeout(None) as self._waiting:  # closing interrupts it
+                    await self.journal.wait_room()
+                return
+            except TimeoutError:
+                pass  # woken, and maybe for something else, which can wait
+            finally:
+                self._waiting = None
 
     async def _follow_clock(self) -> None:
         """Follow the wall clock where it was set, or has advanced while the machine slept."""
