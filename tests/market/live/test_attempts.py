@@ -1,12 +1,15 @@
 """Attempts to connect that processes share: never more than there are, whoever is killed."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tidelog.errors import ConfigError
 from tidelog.market.live.attempts import LATER_US, FileAttempts
@@ -68,3 +71,39 @@ async def test_a_lock_that_another_holds_is_waited_for_and_then_it_is_tried_late
 async def test_a_file_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be opened: No such file or directory"):
         await shared(tmp_path / "none" / "a").take(SECOND)
+
+
+@pytest.mark.parametrize("name", ["pwrite", "ftruncate"])
+async def test_a_disk_that_takes_no_time_is_told_once_and_tried_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    attempts, begun_us = shared(tmp_path / "a"), 12 * WINDOW
+    for at in range(12):
+        assert await attempts.take(at * WINDOW) == 0  # the next one lets old ones go
+
+    async def told(name: str, at_us: int) -> list[object]:
+        with monkeypatch.context() as full, capture_logs() as logs:
+            full.setattr(os, name, fails(errno.ENOSPC))
+            assert [await attempts.take(at_us) for _ in range(2)] == [at_us + LATER_US] * 2
+        return [(each["event"], each["error"]) for each in logs]
+
+    once = [("attempts_not_written", os.strerror(errno.ENOSPC))]
+    assert await told(name, begun_us) == once
+    assert await attempts.take(begun_us + SECOND) == 0
+    assert await told("pwrite", begun_us + WINDOW) == once, "it had worked meanwhile"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+async def test_a_file_that_cannot_be_locked_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", fails(number))
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'a'} cannot be locked: {os.strerror(number)}"):
+        await shared(tmp_path / "a").take(SECOND)
+
+
+def fails(number: int) -> Callable[..., None]:
+    def call(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tidelog.errors import ConfigError
 from tidelog.runtime import Runtime
+from tidelog.telemetry import logger
 
 __all__ = ["Attempts", "FileAttempts"]
 
@@ -20,6 +21,8 @@ LOCK_POLL_S = 0.01
 LATER_US = 1_000_000
 KEPT_FACTOR = 4  # times as many as count are in the file before old ones go
 _TIME = struct.Struct(">q")
+
+_log = logger("market")
 
 
 class Attempts(Protocol):
@@ -44,16 +47,17 @@ class FileAttempts:
         self._attempts_max = attempts_max
         self._window_us = window_us
         self._runtime = runtime
+        self._writable = True  # as far as the last attempt showed
 
     async def take(self, now_us: int) -> int:
-        """As `Attempts.take`. ConfigError: the file cannot be made or read."""
+        """As `Attempts.take`. ConfigError: the file cannot be made, opened or locked."""
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be opened: {error.strerror}") from None
         try:
             limit_s = self._runtime.monotonic() + LOCK_S
-            while not _locked(file):
+            while not self._locked(file):
                 if self._runtime.monotonic() > limit_s:
                     return now_us + LATER_US
                 await self._runtime.sleep(LOCK_POLL_S)
@@ -69,18 +73,30 @@ class FileAttempts:
             oldest: int = recent[-self._attempts_max]
             return oldest + self._window_us
         if len(times) >= KEPT_FACTOR * self._attempts_max:
-            # killed between the two, it has some twice: that counts too many, and never too few
-            kept = b"".join([_TIME.pack(time) for time in (*recent, now_us)])
-            os.pwrite(file, kept, 0)
-            os.ftruncate(file, len(kept))
+            kept, offset = b"".join([_TIME.pack(time) for time in (*recent, now_us)]), 0
         else:
-            os.pwrite(file, _TIME.pack(now_us), size)
-        return 0
+            kept, offset = _TIME.pack(now_us), size
+        return 0 if self._written(file, kept, offset) else now_us + LATER_US
 
+    def _written(self, file: int, times: bytes, offset: int) -> bool:
+        """Write times that end the file; False: the disk is full, or does not take them."""
+        try:
+            os.pwrite(file, times, offset)
+            # ended between the two, it has some twice: that counts too many, and never too few
+            os.ftruncate(file, offset + len(times))
+        except OSError as error:
+            if self._writable:
+                _log.warning("attempts_not_written", path=self._path, error=error.strerror)
+            self._writable = False
+            return False
+        self._writable = True
+        return True
 
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    def _locked(self, file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ConfigError(f"{self._path} cannot be locked: {error.strerror}") from None
+        return True
