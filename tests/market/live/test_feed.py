@@ -327,6 +327,29 @@ async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:
         assert bench.wire.connects == 1
 
 
+async def test_a_symbol_that_was_given_up_before_it_was_refused_is_no_subscription(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        asked: list[bytes] = []
+
+        def answer(frame: bytes) -> list[bytes]:
+            asked.append(frame)
+            return []
+
+        monkeypatch.setattr(bench.script, "answer", answer)
+        feed.subscribe(["C/USD"])
+        await until(lambda: len(asked) == 1)
+        feed.unsubscribe(["C/USD"])
+        assert (feed.progress.subscriptions, feed.progress.state) == (2, ConnectionState.LIVE)
+        refusal = (
+            '{"error":"Currency pair not supported","method":"subscribe","req_id":%d,"success":false,"symbol":"C/USD"}'
+        )
+        bench.wire.push((refusal % msgspec.json.decode(asked[0])["req_id"]).encode())
+        await until(lambda: feed.progress.subscriptions == feed.progress.held == 1)
+
+
 async def test_a_symbol_that_is_wanted_again_before_it_was_left_has_its_book_again(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         await until(proven(feed, "A/USD"))

@@ -812,6 +812,58 @@ def test_a_wish_that_comes_back_before_the_leave_is_answered() -> None:
     assert isinstance(again, Subscribe)
 
 
+@pytest.mark.parametrize("answer", ["refused", "timed out", "throttled"])
+def test_one_that_was_given_up_while_it_was_asked_for_is_not_asked_for_again(answer: str) -> None:
+    world = World("A", "B")
+    (request,) = world.connect()
+    assert isinstance(request, Subscribe)
+    world.acknowledge(Subscribe(BOOK, ("B",), request.req_id))
+    world.apply(Unwanted(BOOK, ("A",)))
+    assert world.is_in(ConnectionState.LIVE), "what is not wanted need not be acknowledged"
+    if answer == "refused":
+        world.hear(Rejection("Currency pair not supported A", "subscribe", "book", "A", request.req_id))
+    elif answer == "throttled":
+        world.hear(Rejection("Exceeded msg rate", "subscribe", None, None, None))
+    decided = [type(decision) for _, decision in world.until(25)]
+    assert decided == ([AckTimeout] if answer == "timed out" else [])
+    assert (world.phases(), world.session.state) == ({"A": "wanted", "B": "held"}, ConnectionState.LIVE)
+    assert world.folded_again() == world.session.session_state
+
+    world.apply(Wanted(BOOK, ("A",)))
+    assert world.is_in(ConnectionState.SUBSCRIBING)
+    ((_, again),) = world.until(1)
+    assert isinstance(again, Subscribe)
+    world.acknowledge(again)
+    assert (world.phases(), world.session.state) == ({"A": "held", "B": "held"}, ConnectionState.LIVE)
+
+
+def test_one_that_was_given_up_and_is_granted_late_is_left() -> None:
+    world = World("A")
+    (request,) = world.connect()
+    assert isinstance(request, Subscribe)
+    world.apply(Unwanted(BOOK, ("A",)))
+    assert [type(decision) for _, decision in world.until(15)] == [AckTimeout]
+    world.acknowledge(request)
+    ((_, leave),) = world.until(1)
+    assert isinstance(leave, Unsubscribe)
+    world.acknowledge(leave)
+    assert world.phases() == {}
+
+
+def test_journal_of_an_older_tidelog_that_asked_for_one_that_was_given_up_is_replayed() -> None:
+    world = World("A")
+    (request,) = world.connect()
+    assert isinstance(request, Subscribe)
+    world.apply(Unwanted(BOOK, ("A",)))
+    for req_id in (request.req_id, request.req_id + 1):
+        world.hear(Rejection("Currency pair not supported A", "subscribe", "book", "A", req_id))
+        world.now_us += 300 * SECOND
+        world.apply(Subscribe(BOOK, ("A",), req_id + 1))
+    world.acknowledge(Subscribe(BOOK, ("A",), request.req_id + 2))
+    assert world.phases() == {"A": "held"}
+    assert world.folded_again() == world.session.session_state
+
+
 def private_world() -> World:
     world = World(stream=Stream("executions"), started=Started("v2", private=True))
     world.decide()

@@ -198,6 +198,8 @@ class Look:
     def _waits(self, subscription: Subscription) -> bool:
         if subscription.phase is Phase.HELD:
             return subscription.unwanted
+        if subscription.is_over:
+            return False
         return subscription.phase in (Phase.WANTED, Phase.RESYNCING) and self._due(subscription.not_before_us)
 
 

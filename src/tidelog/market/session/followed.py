@@ -144,5 +144,5 @@ class Followed:
         self.deadline_us = 0
         if self._session_state.state in OPEN:
             # they are mostly acknowledged in order, so the latest tells soonest: thousands begin one after the other
-            settled = all(subscription.acked_us for subscription in reversed(self._session_state.subscriptions))
+            settled = all(one.acked_us or one.unwanted for one in reversed(self._session_state.subscriptions))
             self._move(Input.SETTLED if settled else Input.UNSETTLED)

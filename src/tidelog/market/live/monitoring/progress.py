@@ -35,7 +35,7 @@ class Progress(Struct, frozen=True):
 def progress_of(core: Core, metrics: FeedMetrics, journal: Journal | None) -> Progress:
     """`journal`: None before the feed has been started."""
     session = core.session
-    subscriptions = session.session_state.subscriptions
+    subscriptions = [one for one in session.session_state.subscriptions if not one.is_over]
     held = [one for one in subscriptions if one.phase is Phase.HELD and one.suspect_reason is None]
     return Progress(
         session.state,

@@ -48,7 +48,7 @@ class Subscription(Struct, rename=_STORED_SUBSCRIPTION):
     stream: Stream
     symbol: str | None
     phase: Phase = Phase.WANTED
-    unwanted: bool = False  # the user gave it up: it goes once it is unsubscribed
+    unwanted: bool = False  # the user gave it up: it goes once it is unsubscribed, or with the connection
     req_id: int = 0  # of the request under way
     asked_us: int = 0  # when that was sent
     not_before_us: int = 0  # nothing is asked for before
@@ -75,6 +75,11 @@ class Subscription(Struct, rename=_STORED_SUBSCRIPTION):
     def key(self) -> tuple[str, str | None, int | None]:
         """What no two subscriptions share. Not the depth: one symbol has one book."""
         return self.stream.channel, self.symbol, self.stream.interval
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was given up while it was asked for, and not granted: there is nothing to leave."""
+        return self.unwanted and self.phase is Phase.WANTED
 
 
 class SessionState(Struct, rename=_STORED_SESSION):
