@@ -237,6 +237,25 @@ async def test_append_never_waits_and_refuses_frames_beyond_its_bound(tmp_path: 
     assert [record.payload for record in read(tmp_path / "j")][-2:] == [b"stalled", b"again"]
 
 
+async def test_a_snapshot_that_is_larger_than_the_bound_takes_no_room_from_frames(tmp_path: Path) -> None:
+    runtime = SlowRuntime()
+    journal = await open_journal(str(tmp_path / "j"), runtime, limits=JournalLimits(waiting_bytes_max=1_000))
+    runtime.slow.gate.clear()
+    journal.append(Kind.CONTROL, b"s" * 5_000, 1, restart=True)
+    assert (journal.stalled, journal.room.size, journal.takes_snapshot) == (False, 1_000, False)
+    await journal.wait_room()
+    journal.append(Kind.IN, b"x" * 1_000, 2)
+    assert (journal.stalled, journal.room.size) == (True, 0)
+    with pytest.raises(JournalStalled, match="wait for the journal's disk"):
+        journal.append(Kind.IN, b"x", 3)
+    journal.append(Kind.CONTROL, b"stalled", 4)
+    runtime.slow.gate.set()
+    await journal.wait_durable(journal.last)
+    assert (journal.stalled, journal.room.size, journal.takes_snapshot) == (False, 1_000, True)
+    assert (journal.waiting_bytes, journal._waiting_control_bytes) == (0, 0)
+    await journal.close()
+
+
 def test_what_is_appended_is_durable_within_the_window(tmp_path: Path) -> None:
     """By the loop's clock: nothing else has to happen for it, and no append puts it off."""
 

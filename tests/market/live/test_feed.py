@@ -404,6 +404,43 @@ async def test_a_stalled_journal_disconnects_on_purpose_and_comes_back(
     assert await digest_of(bench.records()) == feed.digest
 
 
+async def test_snapshots_larger_than_what_may_wait_interrupt_nothing_and_one_at_a_time_waits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = FeedLimits(snapshot_every_us=50_000, journal=JournalLimits(waiting_bytes_max=16_000))
+    commit, stuck = JournalWriter.commit, [False]
+
+    def fails(self: JournalWriter, blocks: list[object]) -> None:
+        if stuck[0]:
+            raise StoreError("the disk does not answer")
+        commit(self, blocks)  # type: ignore[arg-type]
+
+    async def some_updates() -> None:
+        for qty in range(20):
+            bench.wire.push(bench.script.update("S1/USD", 3 + qty))
+            feed.subscribe(["S1/USD"])  # wakes it
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(JournalWriter, "commit", fails)
+    symbols = [f"S{number}/USD" for number in range(1, 21)]
+    async with bench.feed(*symbols, limits=limits) as feed:
+        await until(proven(feed, *symbols))
+        await some_updates()
+        stuck[0] = True
+        await until(lambda: feed.stalled)
+        first_seq = feed.progress.last.seq
+        await some_updates()
+        last_seq = feed.progress.last.seq
+        stuck[0] = False
+        await until(lambda: not feed.stalled)
+        await some_updates()
+        assert (bench.wire.connects, proven(feed, *symbols)()) == (1, True)
+    snapshots = [record for record in bench.records() if record.restart]
+    assert max(len(record.payload) for record in snapshots) > 16_000
+    assert sum(first_seq < record.id.seq <= last_seq for record in snapshots) <= 1
+    assert sum(record.id.seq > last_seq for record in snapshots) > 1
+
+
 async def test_a_feed_whose_disk_is_full_ends_when_it_is_asked_to(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

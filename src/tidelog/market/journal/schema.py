@@ -80,6 +80,7 @@ class Block(Struct):
     last_us: int = 0
     size: int = 0  # bytes, roughly
     marks: int = 0
+    mark_bytes: int = 0  # of `size`, what these are
     restart_seq: int | None = None
     parts: list[bytes] = []
 
@@ -92,6 +93,7 @@ class Block(Struct):
         seq = self.add_packed(encode_record((kind.value, at_us, payload)), 1, at_us, size)
         if kind is Kind.CONTROL:
             self.marks += 1
+            self.mark_bytes += size
         if restart:
             self.restart_seq = seq
         return seq

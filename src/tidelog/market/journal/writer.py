@@ -41,7 +41,7 @@ class JournalLimits(Struct, frozen=True):
 
     window_s: float = 0.05  # between commits: what a power cut may cost
     block_bytes: int = 1024 * 1024  # a group of this size is committed at once: it compresses well, unpacks quickly
-    waiting_bytes_max: int = 32 * 1024 * 1024  # that may wait for the disk: seconds of the busiest market
+    waiting_bytes_max: int = 32 * 1024 * 1024  # of frames that may wait for the disk: seconds of the busiest market
     retry_s_max: float = 5.0  # between attempts of a commit that fails
 
     @property
@@ -81,6 +81,7 @@ class Journal:
         self._listeners = [] if on_durable is None else [on_durable]
         self._on_commit = on_commit
         self._waiting_bytes = 0  # handed over and not committed
+        self._waiting_control_bytes = 0  # of those: a snapshot may be larger than what may wait, and holds up no frame
         self._filling = Block(self.run, 1)
         self._sealed: list[Block] = []  # full, and older than `_filling`
         self._wake = asyncio.Event()  # there is something to commit
@@ -105,9 +106,18 @@ class Journal:
         return self._waiting_bytes
 
     @property
+    def _waiting_frame_bytes(self) -> int:
+        return self._waiting_bytes - self._waiting_control_bytes
+
+    @property
     def stalled(self) -> bool:
         """Whether it takes no frame, or its last commit failed."""
-        return self.failure is not None or self._waiting_bytes >= self._limits.waiting_bytes_max
+        return self.failure is not None or self._waiting_frame_bytes >= self._limits.waiting_bytes_max
+
+    @property
+    def takes_snapshot(self) -> bool:
+        """Whether a snapshot that is due may be handed over: those that wait for the disk have a bound, too."""
+        return self._waiting_bytes < self._limits.waiting_bytes_max
 
     @property
     def used_bytes(self) -> int:
@@ -131,8 +141,8 @@ class Journal:
             restart: it is a snapshot, from which reading can begin; see `schema`.
 
         Raises:
-            JournalStalled: too much waits for the disk. Control records are accepted all the same: they are few, and
-                say why.
+            JournalStalled: too much waits for the disk. Control records are accepted all the same, and do not
+                count: they are few, and say why.
             Fenced, Displaced, Corruption: the journal takes nothing any more.
         """
         if kind is not Kind.CONTROL:
@@ -143,6 +153,8 @@ class Journal:
             self._seal()  # a block begins with its snapshot, so that pruning can cut there
         size = len(payload) + RECORD_BYTES
         seq = self._filling.add(kind, at_us, payload, size, restart=restart)
+        if kind is Kind.CONTROL:
+            self._waiting_control_bytes += size
         self._added(size)
         return EventId(self.run, seq)
 
@@ -161,10 +173,10 @@ class Journal:
         """
         if self._ended:
             raise self._over()
-        return Room(max(0, self._limits.waiting_bytes_max - self._waiting_bytes), RECORD_BYTES)
+        return Room(max(0, self._limits.waiting_bytes_max - self._waiting_frame_bytes), RECORD_BYTES)
 
     def _require_room(self) -> None:
-        if self._waiting_bytes >= self._limits.waiting_bytes_max:
+        if self._waiting_frame_bytes >= self._limits.waiting_bytes_max:
             raise JournalStalled(
                 f"{self._waiting_bytes} bytes wait for the journal's disk ({self.failure or 'it is slow'})"
             )
@@ -199,7 +211,7 @@ class Journal:
 
     async def wait_room(self) -> None:
         """Return once the disk has caught up enough for frames to be accepted again."""
-        while self._waiting_bytes > self._limits.waiting_bytes_low:
+        while self._waiting_frame_bytes > self._limits.waiting_bytes_low:
             if self._ended:
                 raise self._over()
             await self._moved.wait()
@@ -272,6 +284,7 @@ class Journal:
         self.commits.observe(self._runtime.monotonic() - started)
         self.committed_bytes += size
         self._waiting_bytes -= size
+        self._waiting_control_bytes -= sum(block.mark_bytes for block in blocks)
         self.durable_us = blocks[-1].last_us
         self.durable = EventId(self.run, blocks[-1].last_seq)
         if self._on_commit is not None:

@@ -217,7 +217,8 @@ class FeedLoop:
                 self._record(decision)
                 await self._carry_out(decision)
             if session.state is not ConnectionState.CLOSED:
-                if self._parts.now_us() - self._snapshot_us >= self._limits.snapshot_every_us:
+                due = self._parts.now_us() - self._snapshot_us >= self._limits.snapshot_every_us
+                if due and self.journal.takes_snapshot:
                     self._write_snapshot()
                 await self._wait()
         except JournalStalled as error:
