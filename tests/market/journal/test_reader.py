@@ -114,6 +114,23 @@ def test_a_time_within_a_run_is_found_by_halving(tmp_path: Path) -> None:
         assert newest[1] < 3 * newest[0]
 
 
+def test_controls_after_an_id_are_found_without_reading_what_is_older(tmp_path: Path) -> None:
+    """Steps grow with what is behind the id, and not with what is before it."""
+    steps = []
+    for blocks in (200, 20_000):
+        path = tmp_path / str(blocks)
+        write_run(path, blocks, 0)
+        write_run(path, 5, 1_000_000)
+        reader = JournalReader(str(path))
+        every = list(reader.controls(BEGINNING))
+        for seq in (0, 1, 2, 3, 4, blocks * 3 - 61, blocks * 3 - 60, blocks * 3, blocks * 3 + 1):
+            after = EventId(1, seq)
+            assert list(reader.controls(after)) == [record for record in every if record.id > after]
+        reader.close()
+        steps.append(steps_of(path, lambda reader, seq: list(reader.controls(EventId(1, seq))), blocks * 3 - 60))
+    assert steps[1] <= steps[0]
+
+
 def marks_of(reader: JournalReader) -> Iterator[Record]:
     return reader.marks(0)
 

@@ -213,8 +213,9 @@ class JournalReader:
 
     def controls(self, after: EventId) -> Iterator[Record]:
         """Control records after an id, from blocks that have some."""
-        query = (
-            "SELECT run, first_seq FROM blocks WHERE marks > 0 AND (run, first_seq + count - 1) > (?, ?) ORDER BY 1, 2"
+        query = (  # from the block that has the id, which the key finds, or a later one
+            "SELECT run, first_seq FROM blocks WHERE marks > 0 AND (run, first_seq) >= (?1,"
+            " coalesce((SELECT max(first_seq) FROM blocks WHERE run = ?1 AND first_seq <= ?2), 0)) ORDER BY 1, 2"
         )
         with _sound(self._path):
             rows: list[Any] = self._connection.execute(query, after).fetchall()
