@@ -130,7 +130,8 @@ class Watched:
         except Rejected:
             return  # it did not reach the book
         assert self.feed is not None
-        if isinstance(event, BookDelta | BookSnapshot):
+        # of another symbol, where one of its letters was changed on the way, it did not reach the book either
+        if isinstance(event, BookDelta | BookSnapshot) and event.symbol == top.symbol:
             view = self.feed.book(event.symbol, 10)
             if view is not None and view.proven:
                 assert (view.bids, view.asks) == (top.bids, top.asks), "a proven book is the exchange's"

@@ -96,7 +96,7 @@ async def search_logs(
         *(search.where, search.addresses, search.least),
     )
     begun, cursor = _begun(data)
-    page = page_of(options, LOGS, (*identity, begun), data.limit, cursor)
+    page = page_of(options, LOGS, identity if begun is None else (*identity, begun), data.limit, cursor)
 
     async def look(snapshot: Snapshot) -> Logs:
         state = await the_chain(snapshot, chain)

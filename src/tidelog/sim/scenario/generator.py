@@ -21,6 +21,7 @@ CHAIN_LEFT_OUT = {"pruned"}  # what a peer says of itself for good is believed f
 HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
 RECEIPTS_LIES = [
     "receipts_by_number_only", "receipts_crash", "receipts_doubled", "receipts_invalid_params", "receipts_with_nulls",
+    "method_refused_whole",
 ]  # fmt: skip
 ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
 HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
