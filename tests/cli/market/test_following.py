@@ -31,7 +31,7 @@ async def followed(writer: JournalWriter, path: Path, next_seq: int, capsys: pyt
     try:
         async with asyncio.timeout(HANGS_S):
             while not out:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # nothing says that it follows by now: records come until one is shown
                 writer.commit([block_of(writer.run, next_seq, STARTED if next_seq == 1 else ClockStepped(1))])
                 next_seq += 1
                 out = capsys.readouterr().out

@@ -419,7 +419,7 @@ async def test_snapshots_larger_than_what_may_wait_interrupt_nothing_and_one_at_
         for qty in range(20):
             bench.wire.push(bench.script.update("S1/USD", 3 + qty))
             feed.subscribe(["S1/USD"])  # wakes it
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the loop turns in between, and each turn might write a snapshot
 
     monkeypatch.setattr(JournalWriter, "commit", fails)
     symbols = [f"S{number}/USD" for number in range(1, 21)]
@@ -456,7 +456,7 @@ async def test_a_feed_whose_disk_is_full_ends_when_it_is_asked_to(
         bench.wire.push(bench.script.update("A/USD", qty))
     assert (await first(events, Disconnected)).event == Disconnected("journal_stalled")
     feed.subscribe(["C/USD"])  # what else wakes it makes no room
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # time in which it would connect again; that it does not has no sign to wait for
     assert (bench.wire.connects, feed.stalled) == (1, True)
     async with asyncio.timeout(HANGS_S):
         with pytest.raises(Full):

@@ -100,15 +100,17 @@ async def search_logs(
 
     async def look(snapshot: Snapshot) -> Logs:
         state = await the_chain(snapshot, chain)
-        low, high = await _span(snapshot, state, data, begun, options.block_range_max)
-        begins = low if begun is None else begun
+        begins, high = await _span(snapshot, state, data, begun, options.block_range_max)
+        low = begins
         if low <= high:
             low = await held_from(snapshot, state, search.addresses, search.where.get("topic0"), low, high)
         span = low, high
-        listed = replace(page, identity=(*identity, begins)) if _moves(data) else page
-        rows, following = listed.cut(await _matching(snapshot, chain, search, span, page.after, page.limit))
-        if following is not None and _moves(data):
-            following = f"{begins}.{following}"
+        rows = await _matching(snapshot, chain, search, span, page.after, page.limit)
+        if _moves(data):
+            rows, following = replace(page, identity=(*identity, begins)).cut(rows)
+            following = None if following is None else f"{begins}.{following}"
+        else:
+            rows, following = page.cut(rows)
         found = await _told(snapshot, chain, rows, data.hashes)
         highest = span[1] if search.descending or following is None else found[-1].block_number
         return Logs(data=found, next=following, **state.envelope(highest))

@@ -14,7 +14,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from tidelog.cli.options import DEFAULT_DB, ChainId, Db, LogLevel, StatusAddress, at_least, flag
-from tidelog.cli.stream.belonging import Destined, Source, refuse_foreign
+from tidelog.cli.stream.belonging import Source, destined_for, refuse_foreign
 from tidelog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -175,11 +175,10 @@ def run_stream(
         raise ConfigError("--webhook, --nats and --kafka: say one of them")
     else:
         destination = receiver(webhook.url, webhook.secret, webhook.state, encoding, frames)
-    destined: Destined = "a webhook" if webhook.url is not None else "NATS" if kafka is None else "Kafka"
     source: Source = "a chain" if journal is None else "a recording"
     said = {"recording": recording, "events": events, "frames": frames, "detail": detail, "delivery": delivery}
     said |= {"stream": stream, "replicas": replicas, "max_bytes": max_bytes, "max_age": max_age}
-    refuse_foreign(_given(run_stream, said, login, webhook), source, destined, flag)
+    refuse_foreign(_given(run_stream, said, login, webhook), source, destined_for(kafka, webhook.url), flag)
     publishing: ChainPublishing | MarketPublishing
     if journal is None:
         publishing = ChainPublishing(destination, stream, limits, db, chain_id, detail, delivery, encoding)
@@ -230,7 +229,7 @@ def read(
     engine = login.engine(nats, kafka)
     given = _given(read, {"final": final, "frames": frames, "shard": shard}, login)
     source: Source = "a recording" if chain_id is None else "a chain"
-    refuse_foreign(given, source, "NATS" if kafka is None else "Kafka", flag)
+    refuse_foreign(given, source, destined_for(kafka), flag)
     if chain_id is not None:
         print_chain(engine, chain_id, final, stream, after, durable, count, log_level)
     elif recording is not None:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from tidelog.errors import ConfigError
 
-__all__ = ["OWNERS", "Destined", "Source", "refuse_foreign"]
+__all__ = ["OWNERS", "Destined", "Source", "destined_for", "refuse_foreign"]
 
 Source: TypeAlias = Literal["a chain", "a recording"]
 Destined: TypeAlias = Literal["NATS", "Kafka", "a webhook"]
@@ -22,6 +22,13 @@ OWNERS: dict[str, tuple[Source | Destined, ...]] = {  # by the option's name in 
     **dict.fromkeys(("stream", "replicas", "max_bytes", "max_age", "tls_ca", "tls_cert", "tls_key"), _STREAM),
     **dict.fromkeys(("secret", "state"), ("a webhook",)),
 }
+
+
+def destined_for(kafka: object | None, webhook: object | None = None) -> Destined:
+    """Where messages go, by what is named; NATS where neither is."""
+    if webhook is not None:
+        return "a webhook"
+    return "NATS" if kafka is None else "Kafka"
 
 
 def refuse_foreign(given: Iterable[str], source: Source, destined: Destined, named: Callable[[str], str]) -> None:

@@ -283,10 +283,7 @@ class JournalReader:
         """
         with _sound(self._path), reading(self._connection):
             found = next(self._since(at_us), None)
-        if found is not None:
-            return EventId(found.run, found.seq - 1)
-        last = self.last_block()
-        return BEGINNING if last is None else last[0]
+        return self.end() if found is None else EventId(found.run, found.seq - 1)
 
     def _since(self, at_us: int) -> Iterator[EventId]:
         """Where each run that has records of that time or later has its first block that ends then or later.
@@ -326,6 +323,11 @@ class JournalReader:
                 "SELECT run, first_seq + count - 1, last_us FROM blocks ORDER BY run DESC, first_seq DESC LIMIT 1"
             ).get
         return None if row is None else (EventId(row[0], row[1]), row[2])
+
+    def end(self) -> EventId:
+        """The last record, without reading it; BEGINNING of an empty journal."""
+        last = self.last_block()
+        return BEGINNING if last is None else last[0]
 
     def last(self) -> Record | None:
         """The last record; None of an empty journal."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a process of one kind of source does not load what the othe
     from tidelog.cli.run.file.streams import StreamSettings
     from tidelog.cli.sources.chain import ChainSource
     from tidelog.cli.sources.market import MarketSource
-    from tidelog.cli.stream.belonging import Destined, Source
+    from tidelog.cli.stream.belonging import Source
     from tidelog.cli.stream.engines import Destination
     from tidelog.cli.stream.running import Publishing
 
@@ -149,13 +149,12 @@ def destination_of(stream: StreamSettings) -> Destination:
 
 def _refuse_foreign(stream: StreamSettings, published: Published) -> None:
     """ConfigError: a key is for another source, or for another destination."""
-    from tidelog.cli.stream.belonging import refuse_foreign
+    from tidelog.cli.stream.belonging import destined_for, refuse_foreign
 
     keys = msgspec.structs.fields(stream)
     given = [key.name for key in keys if not key.required and getattr(stream, key.name) != key.default]
-    destined: Destined = "a webhook" if stream.url is not None else "NATS" if stream.kafka is None else "Kafka"
     source: Source = "a chain" if published.journal is None else "a recording"
-    refuse_foreign(given, source, destined, lambda key: f"stream.{stream.name}.{key}")
+    refuse_foreign(given, source, destined_for(stream.kafka, stream.url), lambda key: f"stream.{stream.name}.{key}")
 
 
 def api_options_of(settings: Settings, sources: Sequence[str]) -> ApiOptions:
