@@ -41,6 +41,11 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         (f"run {TO_NATS} --events trade", "--events is for a recording, not for a chain"),
         (f"run {TO_NATS} --recording x", "--recording is for a recording, not for a chain"),
         (f"run {TO_NATS} --journal j --detail logs", "--detail is for a chain, not for a recording"),
+        (f"run {TO_NATS} --journal j --db d.db", "--db is for a chain, not for a recording"),
+        (
+            f"run {TO_NATS} --journal j --frames --events trade",
+            "--frames publishes every record as it is: leave --events out",
+        ),
         (f"run {TO_KAFKA} --journal j --delivery final", "--delivery is for a chain, not for a recording"),
         *(
             (f"run {TO_WEBHOOK} {option}", f"{option.split()[0]} is for NATS or Kafka, not for a webhook: leave it out")
@@ -97,6 +102,8 @@ def test_what_the_environment_has_is_for_other_commands_too(
 ) -> None:
     monkeypatch.setenv("TIDELOG_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("TIDELOG_NATS_TOKEN", "t")
+    monkeypatch.setenv("TIDELOG_DB", "sqlite:///other.db")
+    assert cli("stream", "run", "--journal", "j", *shlex.split(TO_NATS)).code == 0
     for destination in (TO_NATS, TO_KAFKA, TO_WEBHOOK):
         assert cli("stream", "run", *shlex.split(destination)).code == 0
     monkeypatch.setenv("TIDELOG_KAFKA_USER", "u")
@@ -107,5 +114,5 @@ def test_what_the_environment_has_is_for_other_commands_too(
 
 def test_each_option_of_the_table_is_one() -> None:
     keys = {field.name for field in msgspec.structs.fields(StreamSettings)}
-    assert set(OWNERS) - keys == {"recording", "final", "shard"}  # of the command line alone
+    assert set(OWNERS) - keys == {"db", "recording", "final", "shard"}  # of the command line alone
     assert keys - set(OWNERS) == {"name", "source", "nats", "kafka", "url", "encoding"}  # for all, or they say which

@@ -11,8 +11,9 @@ from typing import Any
 
 from litestar import WebSocket, websocket
 
-from tidelog.api.http.problems import FAULT, Refused, trace_of
+from tidelog.api.http.problems import Refused
 from tidelog.api.live.commands import Ping, Subscribe, Unsubscribe, answer, event, parse
+from tidelog.api.live.failure import log_failure
 from tidelog.api.live.feeds.messages import Message, Messages
 from tidelog.api.live.heartbeat import with_heartbeats
 from tidelog.api.live.hub import Live
@@ -130,12 +131,8 @@ class _Connection:
         """What comes next. None: it has ended, or it failed, which the client has been told."""
         try:
             return await anext(messages, None)
-        except TidelogError as error:
-            _log.error("stream_failed", error=str(error))
-            sentence = "the stream cannot continue: the server's log says why"
-        except Exception as error:  # a mistake of ours must not leave the client waiting
-            _log.error("stream_failed", error=type(error).__name__, trace=trace_of(error))
-            sentence = FAULT
+        except Exception as error:
+            sentence = log_failure(error)
         self._tasks.pop(id_, None)
         await self._send(answer("ended", id=id_, error=sentence))
         return None

@@ -5,6 +5,7 @@ when the server stops; a client that reads nothing for `send_s` is cut off. Both
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -15,11 +16,11 @@ from litestar.types import Receive, Scope, Send
 
 from tidelog.api.access.connections import abort
 from tidelog.api.http.parameters import Chain, Recording, Symbol
-from tidelog.api.live.feeds.messages import HEARTBEAT, Messages, as_events, error_message
+from tidelog.api.live.failure import log_failure
+from tidelog.api.live.feeds.messages import HEARTBEAT, Message, Messages, as_events, error_message
 from tidelog.api.live.feeds.topics import LEVELS_DEFAULT, LEVELS_MAX, Topic, book, candles, changes, trades
 from tidelog.api.live.heartbeat import with_heartbeats
 from tidelog.api.live.hub import Live
-from tidelog.errors import TidelogError
 from tidelog.telemetry import logger
 
 __all__ = ["ROUTES"]
@@ -79,16 +80,19 @@ class EventStream(ASGIResponse):
 
     async def _send(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-        try:
-            async for batch in with_heartbeats(self._stream, self._live.stopping, self._live.limits.heartbeat_s):
-                await self._in_time(send, as_events(batch) or HEARTBEAT)
-                self._live.sent("sse", batch)
-        except TidelogError as error:
-            _log.error("stream_failed", error=str(error))
-            await self._in_time(
-                send, as_events([error_message("the stream cannot continue: the server's log says why")])
-            )
+        messages = with_heartbeats(self._stream, self._live.stopping, self._live.limits.heartbeat_s)
+        while (batch := await self._next(send, messages)) is not None:
+            await self._in_time(send, as_events(batch) or HEARTBEAT)
+            self._live.sent("sse", batch)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self, send: Send, messages: AsyncIterator[list[Message]]) -> list[Message] | None:
+        """What comes next. None: it has ended, or it failed, which the client has been told."""
+        try:
+            return await anext(messages, None)
+        except Exception as error:
+            await self._in_time(send, as_events([error_message(log_failure(error))]))
+            return None
 
     async def _in_time(self, send: Send, body: bytes) -> None:
         """TimeoutError where the client reads nothing."""

@@ -3,13 +3,12 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 
 from tidelog.cli.sources.market import MarketSource, SourceShard
 from tidelog.cli.sources.shards import journals_here, place_of
 from tidelog.cli.stores import opened
-from tidelog.errors import Fenced
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import identity_at
 from tidelog.market.load.loader import Loader, Options, OwnedShard
@@ -109,8 +108,7 @@ class Loading:
 
     async def _load_abandoned(self, store: Store, me: Claiming, shard: SourceShard) -> None:
         self._abandoned = Abandoned(self._runtime, me, lambda: journals_here(shard.base), shard.active)
-        with suppress(Fenced):  # the operator does it, or it was started again
-            await self._abandoned.run(lambda one: self.load_whole(store, one, shard.base))
+        await self._abandoned.run(lambda one: self.load_whole(store, one, shard.base))
 
     async def load_whole(self, store: Store, one: Claiming, base: str) -> None:
         """Load the journal of a shard that is not recorded any more, and let others have its symbols."""

@@ -107,14 +107,21 @@ State = Annotated[str, Parameter(name="--state", help="The webhook's file.")]
 def _given(command: Callable[..., None], options: dict[str, Any], *several: LoginFlags | WebhookFlags) -> Iterator[str]:
     """The options that differ from their defaults, by their names in the file."""
     usual = signature(command).parameters
-    yield from (name for name, value in options.items() if value != usual[name].default)
+    for name, value in options.items():
+        if value != usual[name].default and not _of_environment(usual[name].annotation, value):
+            yield name
     for flags in several:
         for field in fields(flags):
-            (parameter,) = field.type.__metadata__  # type: ignore[union-attr]
             value = getattr(flags, field.name)
-            # what the environment has is for other commands too
-            if value != field.default and value not in map(os.environ.get, parameter.env_var):
+            if value != field.default and not _of_environment(field.type, value):
+                (parameter,) = field.type.__metadata__  # type: ignore[union-attr]
                 yield parameter.name[0].removeprefix("--").replace("-", "_")
+
+
+def _of_environment(annotation: Any, value: Any) -> bool:
+    """Whether the environment has it: it is for other commands too."""
+    variables = [each.env_var for each in getattr(annotation, "__metadata__", ()) if each.env_var]
+    return any(value in map(os.environ.get, names) for names in variables)
 
 
 @app.command(name="run")
@@ -177,7 +184,7 @@ def run_stream(
         destination = receiver(webhook.url, webhook.secret, webhook.state, encoding, frames)
     source: Source = "a chain" if journal is None else "a recording"
     said = {"recording": recording, "events": events, "frames": frames, "detail": detail, "delivery": delivery}
-    said |= {"stream": stream, "replicas": replicas, "max_bytes": max_bytes, "max_age": max_age}
+    said |= {"db": db, "stream": stream, "replicas": replicas, "max_bytes": max_bytes, "max_age": max_age}
     refuse_foreign(_given(run_stream, said, login, webhook), source, destined_for(kafka, webhook.url), flag)
     publishing: ChainPublishing | MarketPublishing
     if journal is None:

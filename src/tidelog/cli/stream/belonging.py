@@ -15,7 +15,7 @@ Destined: TypeAlias = Literal["NATS", "Kafka", "a webhook"]
 
 _STREAM: tuple[Destined, ...] = ("NATS", "Kafka")
 OWNERS: dict[str, tuple[Source | Destined, ...]] = {  # by the option's name in the file; what is not here is for all
-    **dict.fromkeys(("detail", "delivery", "final"), ("a chain",)),
+    **dict.fromkeys(("db", "detail", "delivery", "final"), ("a chain",)),
     **dict.fromkeys(("recording", "events", "frames", "shard"), ("a recording",)),
     **dict.fromkeys(("creds", "nkey", "token"), ("NATS",)),
     **dict.fromkeys(("user", "password", "sasl", "tls"), ("Kafka",)),
@@ -32,14 +32,17 @@ def destined_for(kafka: object | None, webhook: object | None = None) -> Destine
 
 
 def refuse_foreign(given: Iterable[str], source: Source, destined: Destined, named: Callable[[str], str]) -> None:
-    """ConfigError: an option is for another source, or for another destination.
+    """ConfigError: an option is for another source, or for another destination, or means nothing beside another one.
 
     Args:
         given: the options that differ from their defaults, by their names in the file.
         named: how the user calls one.
     """
-    for option in given:
+    options = tuple(given)
+    for option in options:
         owners = OWNERS.get(option, ())
         if owners and source not in owners and destined not in owners:
             here = source if owners[0] in ("a chain", "a recording") else destined
             raise ConfigError(f"{named(option)} is for {' or '.join(owners)}, not for {here}: leave it out")
+    if "frames" in options and "events" in options:
+        raise ConfigError(f"{named('frames')} publishes every record as it is: leave {named('events')} out")

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from tests.api.live.serving import USUAL, Event, listening, refusal, serving, take
 from tests.chain.rig import a_node, rig
 from tests.store.conftest import Opener
 from tests.store.rows import Chain
+from tidelog.api.live.feeds.messages import Messages, message
 from tidelog.chain.forks.position import Position, encode_position
 from tidelog.chain.rows.tables import CHANGES
+from tidelog.errors import Corruption
 from tidelog.store import Store
 
 CHAIN = 1337
@@ -145,6 +148,40 @@ async def test_rejects_positions_that_are_none_of_the_outbox(
         async with serving(chain_rig.store) as served:
             got, said = await refusal(served.url + path)
             assert (got, sentence in said) == (status, True), said
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "logged"),
+    [
+        (
+            Corruption("block 5 is damaged"),
+            "the stream cannot continue: the server's log says why",
+            "block 5 is damaged",
+        ),
+        (ZeroDivisionError(), "a fault in tidelog: its log says more", "ZeroDivisionError"),
+    ],
+)
+async def test_a_stream_that_fails_tells_its_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str, logged: str
+) -> None:
+    async def failing() -> Messages:
+        yield [message("apply", {"seq": 1})]
+        raise error
+
+    async def opened(topic: object) -> Messages:
+        return failing()
+
+    async with rig(tmp_path, a_node(blocks=5)) as chain_rig:
+        await chain_rig.once()
+        async with serving(chain_rig.store) as served:
+            monkeypatch.setattr(served.live, "open", opened)
+            with capture_logs() as entries:
+                async with listening(served.url + PATH) as stream:
+                    assert [(each.name, each.data) async for each in stream] == [
+                        ("apply", {"seq": 1}),
+                        ("error", {"message": sentence}),
+                    ]
+    assert [each["error"] for each in entries if each["event"] == "stream_failed"] == [logged]
 
 
 async def test_a_change_stream_is_gapless_while_the_store_commits(opener: Opener) -> None:
