@@ -60,6 +60,17 @@ _LACKING = "elif receipts is None or isinstance(receipts, SourceError) or receip
 _TRANSACTION_ENDS = 'self._connection.execute("COMMIT")\n{0}self._connection.execute("BEGIN IMMEDIATE")\n{0}'
 
 MUTANTS: dict[str, Mutant] = {
+    "finality_looked_for_in_memory_alone": Mutant(
+        "chain",
+        40,
+        (
+            Patch(
+                "tidelog.chain.sync.writer",
+                "        if ref is not None or position is None or not position.first <= number < self._refs[0].number:\n",
+                "        if True:\n",
+            ),
+        ),
+    ),
     "symbol_in_two_shards": Mutant(
         "market",
         40,

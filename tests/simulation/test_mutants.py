@@ -27,6 +27,7 @@ CHOICE = {  # by the seeds that are tried here
     "counters_keep_what_a_reorg_has_dropped": [1],
     "bloom_with_further_bits_said_to_be_proven": [5],
     "final_because_one_endpoint_has_it": [31],
+    "finality_looked_for_in_memory_alone": [15],
     "final_because_one_endpoint_says_so": [49],
     "longer_candle_of_the_new_parts_alone": [0],
     "resync_not_told_in_the_coverage": [24],

@@ -20,7 +20,9 @@ from tidelog.chain.endpoint.log_ranges import LogRangeLimits
 from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.new_heads import HeadsWatcher
 from tidelog.chain.source.pool import Pool
+from tidelog.chain.sync.commits import WRITER_LIMITS
 from tidelog.chain.sync.engine import Options, Sync
+from tidelog.chain.sync.options import SYNC_LIMITS, SyncLimits
 from tidelog.config import EndpointUrl
 from tidelog.errors import Busy
 from tidelog.sim.node.chain.block_builder import LONDON, PRAGUE, Fork, Shape
@@ -88,6 +90,7 @@ POOL = Contract(  # both in two of three, where history is asked in three of fou
 )
 BLOCK_S = 3.0  # between blocks
 FINALIZED_DEPTH = 12
+LAGGING = 10  # blocks that finality is below what is held, where it lags behind that
 KNOWN_DEPTH, UNKNOWN_DEPTH = 64, 256  # below the head that a block is final where a node has no tag for it
 MADE = "SELECT count(*) FROM pragma_table_info('changes') WHERE name = 'writer'"  # what the last migration adds
 PATIENCE_S = 10.0  # for a lower chain
@@ -123,14 +126,15 @@ class ChainRun:
     def __init__(self, world: World, schedule: plan.Schedule) -> None:
         self.world = world
         self.schedule = schedule
+        finalized_depth = schedule.held + LAGGING if schedule.held else FINALIZED_DEPTH
         self.tree = BlockTree(
             seed=schedule.seed,
             shape=_shape(schedule),
             chain_id=UNKNOWN_ID if schedule.oddity else CHAIN_ID,
             forks=_forks(schedule),
             blocks=schedule.blocks,
-            finalized_depth=FINALIZED_DEPTH,
-            safe_depth=FINALIZED_DEPTH // 2,
+            finalized_depth=finalized_depth,
+            safe_depth=finalized_depth // 2,
         )
         self.node = SimNode(self.tree, seed=schedule.seed, replicas=schedule.replicas)
         if schedule.limits:
@@ -218,10 +222,10 @@ class ChainRun:
             if self.schedule.hanging is not None:
                 await self._keep_up(self.schedule.hanging)
         elif not self.world.violations:
-            state = self._standing
-            at = "nothing" if state is None else f"block {state.head}"
+            state, tree = self._standing, self.tree
+            at = "nothing" if state is None else f"block {state.head}, final to {state.finalized}"
             self.world.violated(f"recovers by itself: after {QUIET_S:g} s without faults the store is at {at}, "
-                                f"the node at {self.tree.head.number}")  # fmt: skip
+                                f"the node at {tree.head.number}, final to {tree.finalized}")  # fmt: skip
 
     async def _publish_all(self) -> None:
         """The stream, and who follows it, get all that the store has."""
@@ -257,10 +261,16 @@ class ChainRun:
     def _caught_up(self) -> bool:
         return self._standing is not None and self._standing.head_hash == self.tree.head.hash
 
+    def _is_final(self) -> bool:
+        """Whether what the nodes call final is final in the store."""
+        return self._standing is not None and self._standing.finalized == self.tree.finalized
+
     def _settled(self) -> bool:
-        """Whether it has caught up, and of a selection has what was added and nothing of what has left."""
-        if not self._caught_up() or not self.schedule.selection:
-            return self._caught_up()
+        """Whether it has caught up, in finality too, and of a selection has what was added and nothing of what left."""
+        if not (self._caught_up() and self._is_final()):
+            return False
+        if not self.schedule.selection:
+            return True
         with closing(self._open()) as connection:
             return is_settled(connection, self.tree.head.number)
 
@@ -285,7 +295,8 @@ class ChainRun:
             self._lives += 1
             contracts = _contracts(self.schedule, self._lives)
             counting: Any = UncertainStore(store, self, process)
-            syncing = Sync(counting, pool, runtime, metrics, options, contracts=contracts)
+            limits = _limits(self.schedule)
+            syncing = Sync(counting, pool, runtime, metrics, options, contracts=contracts, limits=limits)
             self.syncing = syncing
             wire = NetworkWire(self.node, self.network, process, runtime)
             heads = HeadsWatcher(EndpointUrl("ws://replica-0", schemes=("ws",)), runtime, syncing.wake, wire)
@@ -500,6 +511,10 @@ def _contracts(schedule: plan.Schedule, life: int) -> tuple[Contract, ...] | Non
         evidence = "asked" if schedule.asked else "proven"
         return tuple([replace(each, evidence=evidence, keep_proof=True) for each in named])
     return tuple(named)
+
+
+def _limits(schedule: plan.Schedule) -> SyncLimits:
+    return replace(SYNC_LIMITS, writer=replace(WRITER_LIMITS, held_max=schedule.held)) if schedule.held else SYNC_LIMITS
 
 
 def _shape(schedule: plan.Schedule) -> Shape:

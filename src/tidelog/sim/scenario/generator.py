@@ -68,6 +68,9 @@ TROUBLED_CHANCE = 0.3
 UNCLES_CHANCE = 0.2
 RESTORES_CHANCE = 0.2
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
+LAGGING_CHANCE = 0.1
+HELD = (20, 30)  # blocks: more than several forks reach back
+LAGGING_BLOCKS = (50, 90)
 HANGING_CHANCE = 0.3
 HANGING_S = 90.0  # twice as long as an endpoint that was awaited without a deadline would cost, and more
 FRAMES_CHANCE = 0.3
@@ -124,6 +127,7 @@ def generate(
             chain = _selection(random.Random(f"{seed} {kind} selection"), chain)
         if asked:
             chain = _asked(random.Random(f"{seed} {kind} asked"), chain, faults=steps != 0)
+        chain = _lagging(random.Random(f"{seed} {kind} lagging"), chain)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
         if engine:
             chain = _published(chain, engine, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
@@ -328,6 +332,14 @@ def _uncles(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pla
     count = rng.randint(1, 4) if faults else 0
     added = [_event(rng, schedule.busy_s, draw, CHAIN_POINTS, "request") for _ in range(count)]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added), uncles=True)
+
+
+def _lagging(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps a chain whose finality lags behind what is held of it. No trouble: that would be with a final block."""
+    if rng.random() >= LAGGING_CHANCE:
+        return schedule
+    blocks = max(schedule.blocks, rng.randint(*LAGGING_BLOCKS))
+    return msgspec.structs.replace(schedule, blocks=blocks, held=rng.randint(*HELD), troubled=False)
 
 
 def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:

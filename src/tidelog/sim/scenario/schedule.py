@@ -272,6 +272,7 @@ class Schedule(Struct, frozen=True):
     blocks: int = 0  # that the chain has at the start
     grows_at_end: bool = True
     hanging: Lie | None = None  # told at the end, when all else is well: the sync has to keep up beside it
+    held: int = 0  # so many blocks are held in memory, and finality lags behind them; 0: as many as ever
     heads: bool = False  # a newHeads subscription wakes the sync, of replica 0
     oddity: str = ""  # of `block_builder.ODDITIES`: tidelog does not know the chain, which is odd in this way ...
     odd_from: int = 0  # ... from this block on
