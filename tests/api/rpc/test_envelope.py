@@ -67,6 +67,8 @@ WHOLES: tuple[tuple[bytes, int, str], ...] = (
     (b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), INVALID_REQUEST, "nested deeper than 16"),
     (b'{"a":' * 100 + b"1" + b"}" * 100, INVALID_REQUEST, "nested deeper than 16"),
     (b"[" * 990, INVALID_REQUEST, "nested deeper than 16"),
+    (b'{"a":"' + b"[" * 100, PARSE_ERROR, "not JSON"),  # in a string without an end
+    (b'{"a":"' + b"[" * 100 + b"\\", PARSE_ERROR, "not JSON"),
 )
 
 
@@ -76,6 +78,12 @@ def test_a_body_is_refused_as_a_whole(body: bytes, code: int, message: str) -> N
         read_requests(body, LIMITS)
     assert refused.value.code == code
     assert refused.value.message.startswith(message)
+
+
+def test_a_string_without_an_end_is_passed_over_once() -> None:
+    body = b"[]" * DEPTH_MAX + b'"' + b'\\"' * 120_000  # took minutes, and no other request was answered meanwhile
+    with pytest.raises(Refusal, match="not JSON"):
+        read_requests(body, RpcLimits())
 
 
 def test_brackets_in_text_nest_nothing() -> None:

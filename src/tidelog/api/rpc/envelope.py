@@ -79,7 +79,8 @@ _anything = msgspec.json.Decoder()
 _items = msgspec.json.Decoder(list[Raw])
 _object = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+# a string without an end goes to the end of the body: otherwise each quote in it is tried in turn, in quadratic time
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def read_requests(body: bytes, limits: RpcLimits) -> Requests:
