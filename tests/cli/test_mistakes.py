@@ -32,6 +32,11 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ('Unknown command "frob"', ("chain", "frob")),
     ("--frobnicate", (*SYNC, "--frobnicate")),
     ("Unused Tokens", (*SYNC, "--follow", "extra")),
+    (
+        "word 5 of the command is not UTF-8",
+        ("chain", "events", "N(string indexed n)", "--arg", "n=\udcff", "--db", "DB"),
+    ),
+    ("word 4 of the command is not UTF-8", ("chain", "blocks", "--db", "sqlite:///\udcff.db")),
     ("--rpc requires an argument", ("chain", "sync", "--db", "NEW")),
     ("--to requires an argument", ("chain", "rewind", "--db", "DB")),
     ("--limit: unable to convert", ("chain", "blocks", "--db", "DB", "--limit", "many")),
@@ -111,6 +116,13 @@ def test_a_mistake_is_one_sentence(
 ) -> None:
     known = {"NODE": node.url, "DB": db, "NEW": f"sqlite:///{tmp_path}/new.db"}
     assert_one_sentence(cli(*(known.get(word, word) for word in command)), words)
+
+
+def test_a_setting_of_the_environment_that_is_not_utf_8_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDELOG_DB", "postgresql://user:secret\udcff@host/name")
+    done = cli("chain", "blocks")
+    assert_one_sentence(done, "TIDELOG_DB is not UTF-8")
+    assert "secret" not in done.err
 
 
 def test_a_read_of_a_missing_file_does_not_make_it(cli: Cli, tmp_path: Path) -> None:

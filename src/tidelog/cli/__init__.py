@@ -1,11 +1,12 @@
 """The command line: `tidelog`, one module or folder per group of commands."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidelog.cli.front import ABOUT, COMMANDS, DRAWN, page, width
-from tidelog.errors import TidelogError
+from tidelog.errors import ConfigError, TidelogError
 from tidelog.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if words in FRONT_PAGE:
             _show(page(width()))
         else:
+            _require_text(words)
             _run(words)
     except TidelogError as error:
         _complain(str(error), code=error.exit_code)
@@ -53,6 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `tidelog chain logs | head` is no error
         sys.stdout = None
         sys.exit(0)
+
+
+def _require_text(words: Sequence[str]) -> None:
+    """ConfigError: a word, or a setting of the environment, is not UTF-8. It may have a secret, so it is not shown."""
+    said = {f"word {place} of the command": word for place, word in enumerate(words, 1)}
+    said |= {name: value for name, value in os.environ.items() if name.startswith("TIDELOG_")}
+    for what, text in said.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{what} is not UTF-8") from None
 
 
 def _show(text: str) -> None:
