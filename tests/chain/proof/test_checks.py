@@ -207,6 +207,17 @@ def test_a_transaction_of_a_type_that_nobody_knows_lowers_the_proof_and_is_kept(
     assert row["extra"] == '{"transaction":{"sauce":{"hot":[1,2]}}}'
 
 
+def test_a_block_of_many_transactions_of_an_unknown_type() -> None:
+    """Each was compared with all of them: it took half a minute."""
+    bundle = bundle_of(simulated("prague"))
+    tx, receipt = bundle.block.transactions[0], bundle.receipts[0]
+    many = range(20_000)
+    transactions = tuple([replace(tx, index=i, type=0x5F) for i in many])
+    receipts = tuple([replace(receipt, transaction_index=i, type=0x5F, logs=()) for i in many])
+    proof = prove(Bundle(replace(bundle.block, transactions=transactions), receipts), ChainSpec("x", ("transactions",)))
+    assert proof.results["transactions"] == Result(Outcome.NOT_COMPUTABLE, "type 0x5f")
+
+
 def test_receipts_of_an_unknown_type_pass_where_they_are_encoded_as_all_others() -> None:
     def strange(block: dict[str, Any], receipts: list[dict[str, Any]]) -> None:
         block["transactions"][0]["type"] = receipts[0]["type"] = "0x5f"
