@@ -30,6 +30,7 @@ def test_an_event_has_one_canonical_form(written: str, canonical: str) -> None:
 def test_names_indexed_arguments_and_hashes() -> None:
     event = parse_event("Transfer(address indexed from, address indexed, uint256 value)")
     assert event.names == ("from", "arg1", "value")
+    assert parse_event("E(uint256 arg1, uint256, uint256)").names == ("arg1", "arg1_", "arg2")
     assert [parameter.indexed for parameter in event.parameters] == [True, True, False]
     assert event.topic0 == bytes.fromhex(TRANSFER)
     assert parse_event("Transfer(address,address,uint256) anonymous").topic0 is None

@@ -78,6 +78,7 @@ JSON: list[tuple[str, Value, object]] = [
     ("string", "é", "é"),
     ("fixed168x10", Decimal("-1E-10"), "-0.0000000001"),
     ("(uint256 a, bool)[]", ((1, True), (2, False)), [{"a": "1", "arg1": True}, {"a": "2", "arg1": False}]),
+    ("(uint8 arg1, uint8)", (1, 2), {"arg1": 1, "arg1_": 2}),  # one of them was lost
 ]
 
 

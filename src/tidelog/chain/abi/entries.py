@@ -70,4 +70,12 @@ class Abi(Struct, frozen=True):
 
 
 def named(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
-    return tuple(parameter.name or f"arg{position}" for position, parameter in enumerate(parameters))
+    """A name for each, all different."""
+    given = {parameter.name for parameter in parameters}
+    found = []
+    for position, parameter in enumerate(parameters):
+        name = parameter.name or f"arg{position}"
+        while not parameter.name and name in given:  # another one is called so
+            name += "_"
+        found.append(name)
+    return tuple(found)
