@@ -72,12 +72,12 @@ class Found(Struct):
     block_number: int
     args: dict
 for form in (TableForm(wide=True), TableForm(as_csv=True), TableForm(as_json=True)):
-    print_decoded([Found(1, {{"name": {HOSTILE!r}}})], Found, [("name",)], form)
+    print_decoded([Found(1, {{{HOSTILE!r}: {HOSTILE!r}}})], Found, [({HOSTILE!r},)], form)
 """
     drawn = on_terminal("-c", code, python=True)
     assert drawn.code == 0, drawn.text
     harmless(drawn.text)
-    assert drawn.text.count(SHOWN) == 3
+    assert drawn.text.count(SHOWN) == 6  # the names of arguments are somebody's too
 
 
 def test_logs_for_people() -> None:

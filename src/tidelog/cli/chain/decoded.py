@@ -43,9 +43,10 @@ def print_decoded(
     head = [*place, *(names[0] if alike else ("args",))]
     lines = [[*(row[name] for name in place), *_cells(row["args"], alike)] for row in rows]
     if form.as_csv:
-        if sys.stdout.isatty():  # exact for a program; on a terminal nothing that a contract wrote may command it
-            lines = [[printable(str(cell)) for cell in line] for line in lines]
-        csv.writer(sys.stdout, lineterminator="\n").writerows([head, *lines])
+        written = [head, *lines]
+        if sys.stdout.isatty():  # exact for a program; what a contract or its ABI says commands no terminal
+            written = [[printable(str(cell)) for cell in line] for line in written]
+        csv.writer(sys.stdout, lineterminator="\n").writerows(written)
     elif lines and on_terminal(form):
         columns = [DECODED_COLUMNS.get(name, Column(name, weight=8)) for name in head]
         print_rows([dict(zip(head, line, strict=True)) for line in lines], columns, form)
