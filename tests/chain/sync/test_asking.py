@@ -203,6 +203,26 @@ async def test_ranges_adapt_to_what_an_endpoint_takes(lie: str, tmp_path: Any) -
         assert await event_rows(r.store) == await whole_rows(node, tmp_path, ALL)
 
 
+@pytest.mark.parametrize("oddity", ["odd_header_short", "odd_zero_for_absent"])
+async def test_a_header_in_other_words_is_read_as_its_hash_says(oddity: str, tmp_path: Any) -> None:
+    """As those of whole blocks are: the endpoint was refused, its header would not hash to its hash."""
+    node = a_node(60, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, asked(TIDE)) as r:
+        node.tell(oddity)
+        await r.once()
+        node.honest()
+        await assert_asked(r, (TIDE,))
+        assert await event_rows(r.store) == await whole_rows(node, tmp_path, (TIDE,))
+
+
+async def test_a_header_without_its_bloom_is_refused_in_words_that_say_so(tmp_path: Any) -> None:
+    node = a_node(60, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, asked(TIDE)) as r:
+        node.tell("odd_bloom_0x")
+        with pytest.raises(Rejected, match="without logsBloom, which it leaves out"):
+            await r.once()
+
+
 async def test_an_answer_of_another_branch_is_refused(tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)
     async with opened(f"sqlite:///{tmp_path}/chain.db", node) as r:

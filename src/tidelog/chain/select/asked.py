@@ -11,12 +11,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidelog.batch import Row
 from tidelog.chain import extra as own
-from tidelog.chain.blocks import Block, Bundle
+from tidelog.chain.blocks import Block, Bundle, Header
 from tidelog.chain.decode.strict import ReadHeader, decode_header
 from tidelog.chain.encoding import headers
+from tidelog.chain.encoding.items import keccak
+from tidelog.chain.encoding.rlp import EMPTY_LIST
 from tidelog.chain.endpoint.jsonrpc import misread
 from tidelog.chain.proof.outcome import CHECKS, PASSED, Outcome, Proof, Result
 from tidelog.chain.rows.layout import BlockRows, to_rows
@@ -32,6 +35,7 @@ __all__ = [
 ASKED_PARENT = Result(Outcome.NOT_COMPUTABLE, "asked")
 """Of a block whose header leads to no other: an endpoint has it under its number."""
 TOPICS_MAX = 4
+_NO_BLOOM, _NO_UNCLES = bytes(256), keccak(EMPTY_LIST)
 
 
 class LogQuery(Struct, frozen=True):
@@ -229,9 +233,21 @@ def held_header(answer: bytes, number: int, rules: Rules) -> ReadHeader:
     header = read.header
     if header.number != number:
         raise Rejected(f"block {header.number} where {number} was asked for")
-    if "hash" in rules.spec.at(number).checks and (read.oddities.absent or headers.hash_of(header) != header.hash):
-        raise Rejected(f"the header of block {number} does not hash to its hash")
+    if "hash" in rules.spec.at(number).checks:
+        hashed = headers.as_hashed(_completed(header))
+        if hashed is None:
+            left_out = ", ".join(read.oddities.absent)
+            without = f": without {left_out}, which it leaves out, nothing can be asked here" if left_out else ""
+            raise Rejected(f"the header of block {number} does not hash to its hash{without}")
+        read = read._replace(header=hashed)
     return read
+
+
+def _completed(header: Header) -> Header:
+    """With nothing in the place of what an answer left out."""
+    if header.logs_bloom and header.ommers_hash:
+        return header
+    return replace(header, logs_bloom=header.logs_bloom or _NO_BLOOM, ommers_hash=header.ommers_hash or _NO_UNCLES)
 
 
 def _listed(answer: bytes) -> list[str] | None:
