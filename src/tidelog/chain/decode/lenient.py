@@ -276,6 +276,11 @@ def _receipt(answer: Raw, path: str, oddities: Oddities) -> bytes:
     return receipt.encoded()
 
 
+def plain_logs(answer: bytes | Raw, oddities: Oddities) -> bytes:
+    """An eth_getLogs answer in plain words; ValueError if it is no list."""
+    return b"[" + b",".join([_log(item, f"$[{i}]", oddities) for i, item in enumerate(_items.decode(answer))]) + b"]"
+
+
 def _log(answer: Raw, path: str, oddities: Oddities) -> bytes:
     if not bytes(answer).startswith(b"{"):
         return bytes(answer)

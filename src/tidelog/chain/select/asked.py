@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from tidelog.batch import Row
 from tidelog.chain import extra as own
 from tidelog.chain.blocks import Block, Bundle, Header
+from tidelog.chain.decode.lenient import Oddities, plain_logs
 from tidelog.chain.decode.strict import ReadHeader, decode_header
 from tidelog.chain.encoding import headers
 from tidelog.chain.encoding.items import keccak
@@ -94,7 +95,7 @@ class _Wire(Struct, rename="camel"):
     transaction_hash: str
     transaction_index: str | int
     log_index: str | int
-    removed: bool = False
+    removed: bool | None = False
 
 
 class _Brief(Struct):
@@ -105,10 +106,19 @@ _wires = msgspec.json.Decoder(list[_Wire])
 _brief = msgspec.json.Decoder(_Brief)
 
 
-def decode_logs(answer: bytes, query: LogQuery, low: int, high: int) -> list[AskedLog]:
-    """An answer to eth_getLogs, by block and index. Rejected: it is of the wrong shape, or of something else."""
+def decode_logs(
+    answer: bytes, query: LogQuery, low: int, high: int, oddities: Oddities | None = None
+) -> list[AskedLog]:
+    """An answer to eth_getLogs, by block and index. Rejected: it is of the wrong shape, or of something else.
+
+    Args:
+        oddities: collects what was odd.
+    """
     try:
-        found = sorted(_log(wire, place) for place, wire in enumerate(_wires.decode(answer)))
+        try:
+            found = _logs(answer)
+        except ValueError:
+            found = _logs(plain_logs(answer, Oddities() if oddities is None else oddities))
     except (ValueError, RecursionError) as error:
         raise Rejected(misread("eth_getLogs", answer, error)) from None
     addresses, topics = frozenset(query.addresses), None if query.topics is None else frozenset(query.topics)
@@ -126,6 +136,10 @@ def decode_logs(answer: bytes, query: LogQuery, low: int, high: int) -> list[Ask
                 raise Rejected(f"{where} is of another transaction than its place says")
         last = log
     return found
+
+
+def _logs(answer: bytes) -> list[AskedLog]:
+    return sorted(_log(wire, place) for place, wire in enumerate(_wires.decode(answer)))
 
 
 def _log(wire: _Wire, place: int) -> AskedLog:
@@ -146,7 +160,7 @@ def _log(wire: _Wire, place: int) -> AskedLog:
 
 
 def _number(value: str | int, place: int, name: str) -> int:
-    number = value if isinstance(value, int) else int(value, 16) if value[:2] == "0x" else -1
+    number = value if isinstance(value, int) else int(value[2:] or "0", 16) if value[:2] == "0x" else -1
     if not 0 <= number < 2**63:
         raise ValueError(f"no number - at `$[{place}].{name}`")
     return number

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from tidelog.chain.decode.lenient import Oddities
 from tidelog.chain.endpoint.jsonrpc import Call
 from tidelog.chain.select.asked import AskedLog, LogFilter, LogQuery, decode_logs
 from tidelog.chain.source.client import Endpoint
@@ -92,10 +93,12 @@ async def _ask_range(
         width = high - first + 1
         (answer,) = await endpoint.request([Call("eth_getLogs", (query.params(first, high),))], rank=rank)
         if isinstance(answer, bytes):
+            oddities = Oddities()
             try:
-                logs = decode_logs(answer, query, first, high)
+                logs = decode_logs(answer, query, first, high, oddities)
             except Rejected as error:
                 raise Rejected(endpoint.redact(error.reason), endpoint=endpoint.name) from None
+            endpoint.notice(oddities, high)
             endpoint.log_ranges.served(width, len(logs), runtime.monotonic())
             return SaidLogs(first, logs)
         if isinstance(answer, TooManyAddresses) or not isinstance(answer, TooLarge | Overloaded):
