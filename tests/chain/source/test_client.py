@@ -185,6 +185,13 @@ async def test_refuses_a_chain_id_that_is_none(text: str) -> None:
         await one.chain_id()
 
 
+async def test_refuses_a_chain_id_that_is_two_numbers() -> None:
+    """1337 would be 4919, under which a whole chain would be stored."""
+    one, _ = endpoint(http(200, b'{"jsonrpc":"2.0","id":1,"result":"1337"}'))
+    with pytest.raises(Rejected, match="1337 without 0x, which is one number in hex and another in decimal"):
+        await one.chain_id()
+
+
 async def test_a_body_is_read_no_further_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
 

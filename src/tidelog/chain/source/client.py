@@ -118,9 +118,13 @@ class Endpoint:
         """The chain that the endpoint says it serves; Rejected if that is no number, or none that can be stored."""
         answer = await self._call(Call("eth_chainId"))
         try:
-            chain_id = int(msgspec.json.decode(answer, type=str), 16)
+            text = msgspec.json.decode(answer, type=str)
+            chain_id = int(text, 16)
         except (ValueError, RecursionError):
-            chain_id = -1
+            text, chain_id = "", -1
+        if len(text) > 1 and text.isdecimal():
+            said = f"{text[:20]} without 0x, which is one number in hex and another in decimal"
+            raise Rejected(f"eth_chainId answered {self.redact(said)}", endpoint=self.name)
         if chain_id < 0:
             raise Rejected("eth_chainId answered no hex number", endpoint=self.name)
         if chain_id > CHAIN_ID_MAX:  # never in decimal: Python refuses to write a number of many digits so
