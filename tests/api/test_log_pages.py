@@ -9,6 +9,7 @@ import pytest
 from tests.api.served import CHAIN, Served, fill, sqlite_url
 from tests.chain.rig import a_node
 from tests.sim.asking import ask, ledger_of
+from tidelog.api.chain import logs
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.node.chain.block_builder import Shape
 from tidelog.sim.node.node import SimNode
@@ -25,8 +26,8 @@ async def take_in(url: str, node: SimNode) -> None:
     await store.close()
 
 
-def keys(logs: Any) -> list[tuple[int, int]]:
-    return [(log["block_number"], log["log_index"]) for log in logs]
+def keys(found: Any) -> list[tuple[int, int]]:
+    return [(log["block_number"], log["log_index"]) for log in found]
 
 
 def of_node(node: SimNode, low: int, high: int) -> list[tuple[int, int]]:
@@ -58,6 +59,28 @@ def test_a_list_that_begins_at_a_tag_goes_on_where_it_began(
         first = api.post(LOGS, body).json["next"]
         for cursor in (first.partition(".")[2], "x." + first, f"9{first}"):
             assert "no cursor of this list" in api.post(LOGS, {**body, "cursor": cursor}).error
+
+
+@pytest.mark.parametrize("given", [{"from_block": 0, "to_block": HEAD}, {"from_block": "finalized"}], ids=str)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_an_answer_of_large_logs_ends_sooner_and_the_list_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, object], order: str
+) -> None:
+    """1,000 logs of 400 kB each took more than a gigabyte of the server's memory."""
+    monkeypatch.setattr(logs, "PORTION_LOGS", 3)
+    monkeypatch.setattr(logs, "DATA_BYTES_MAX", 1)
+    url, node = sqlite_url(tmp_path), a_node(HEAD, shape=SHAPE)
+    asyncio.run(take_in(url, node))
+    wanted = of_node(node, HEAD - 8 if given["from_block"] == "finalized" else 0, HEAD)
+    with Served(url) as api:
+        body = {**given, "order": order, "limit": 100}
+        reply = api.post(LOGS, body)
+        pages = [keys(reply.data)]
+        while (cursor := reply.json["next"]) is not None:
+            reply = api.post(LOGS, {**body, "cursor": cursor})
+            pages.append(keys(reply.data))
+    assert {len(page) for page in pages[:-1]} == {3}
+    assert [key for page in pages for key in page] == (wanted if order == "asc" else wanted[::-1])
 
 
 def test_a_filter_may_name_more_than_are_searched_one_by_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tests.api.stored import CHAIN_ID, HEAD, asked, fill, page_of, result, rows_of
 from tests.postgres import PostgresServer
 from tidelog import __version__
+from tidelog.api.rpc import logs as rpc_logs
 from tidelog.api.rpc.dispatch import METHODS, RpcLimits, answer
 from tidelog.chain.rows.columns import TransactionColumns
 from tidelog.errors import Busy, Corruption, TimedOut
@@ -285,6 +286,23 @@ async def test_too_many_logs_are_refused_until_the_hints_are_followed(whole: Sto
         low = high + 1
     assert found == logs
     assert refusals > 3
+
+
+async def test_large_logs_are_read_a_few_at_once(whole: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    portions: list[int] = []
+    read = rpc_logs._page
+
+    async def page(*arguments: Any) -> Any:
+        portions.append(arguments[-1])
+        return await read(*arguments)
+
+    monkeypatch.setattr(rpc_logs, "_page", page)
+    monkeypatch.setattr(rpc_logs, "PORTION_LOGS", 2)
+    code, _ = await result(whole, "eth_getLogs", span(0, HEAD), limits=RpcLimits(response_bytes_max=2_000))
+    assert (code, portions) == (-32005, [2, 4])
+    portions.clear()
+    assert len(await result(whole, "eth_getLogs", span(0, HEAD))) == len(await every_log(whole))
+    assert portions[:4] == [2, 4, 8, 16]
 
 
 def span(low: int, high: int) -> Any:

@@ -21,7 +21,7 @@ from tidelog.api.http.pagination import page_of
 from tidelog.api.http.parameters import ADDRESS, HASH, Chain, from_hex
 from tidelog.api.http.problems import Refused, read_body
 from tidelog.batch import INT_MAX, Row
-from tidelog.chain.reading.log_search import TOPICS, select_logs
+from tidelog.chain.reading.log_search import PORTION_LOGS, TOPICS, data_bytes, select_logs
 from tidelog.chain.reading.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.chain.rows.tables import BLOCKS, LOGS
 from tidelog.chain.written import Log, log_of
@@ -56,6 +56,7 @@ class LogFilter(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[CursorText | None, Meta(description="`next` of the answer before, as it was.")] = None
 
 
+DATA_BYTES_MAX = 16 * 1024 * 1024  # of an answer's logs, each byte two digits: there are logs of hundreds of kilobytes
 _NUMBER, _TX_INDEX = LOGS.index("block_number"), LOGS.index("tx_index")
 _FILTER = msgspec.json.Decoder(LogFilter)
 
@@ -87,7 +88,10 @@ class _Search(Struct, frozen=True):
 async def search_logs(
     request: Request[Any, Any, Any], backend: NamedDependency[Backend], chain: Chain, body: RawBody
 ) -> Response[Logs]:
-    """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise."""
+    """In the order of blocks and of logs within; the oldest first, unless `order` says otherwise.
+
+    An answer with `next` may have fewer logs than `limit`: then their data is large.
+    """
     options = backend.options
     data = read_body(body, _FILTER)
     search = _read(data, options)
@@ -105,12 +109,13 @@ async def search_logs(
         if low <= high:
             low = await held_from(snapshot, state, search.addresses, search.where.get("topic0"), low, high)
         span = low, high
-        rows = await _matching(snapshot, chain, search, span, page.after, page.limit)
-        if _moves(data):
-            rows, following = replace(page, identity=(*identity, begins)).cut(rows)
-            following = None if following is None else f"{begins}.{following}"
-        else:
-            rows, following = page.cut(rows)
+        rows, is_full = await _matching(snapshot, chain, search, span, page.after, page.limit)
+        listed = replace(page, identity=(*identity, begins)) if _moves(data) else page
+        rows, following = listed.cut(rows)
+        if is_full:
+            following = listed.sealed(key_of(LOGS, rows[-1]))
+        if _moves(data) and following is not None:
+            following = f"{begins}.{following}"
         found = await _told(snapshot, chain, rows, data.hashes)
         highest = span[1] if search.descending or following is None else found[-1].block_number
         return Logs(data=found, next=following, **state.envelope(highest))
@@ -186,13 +191,14 @@ async def _span(
 
 async def _matching(
     snapshot: Snapshot, chain: int, search: _Search, span: tuple[int, int], after: Row | None, limit: int
-) -> list[Row]:
-    """The first `limit` matching logs behind `after`."""
+) -> tuple[list[Row], bool]:
+    """The first `limit` matching logs behind `after`; and whether it is fewer because their data is so large."""
     if span[0] > span[1]:
-        return []
+        return [], False
     found: list[Row] = []
+    size, portion = 0, PORTION_LOGS
     while True:
-        wanted = limit - len(found)
+        wanted = min(portion, limit - len(found))
         rows = await select_logs(
             snapshot,
             chain,
@@ -204,10 +210,14 @@ async def _matching(
             after=after,
             descending=search.descending,
         )
-        found += [row for row in rows if search.least == 0 or row[LOGS.index(TOPICS[search.least - 1])] is not None]
+        fitting = [row for row in rows if search.least == 0 or row[LOGS.index(TOPICS[search.least - 1])] is not None]
+        found += fitting
+        size += sum(data_bytes(row) for row in fitting)
         if len(rows) < wanted or len(found) == limit:
-            return found
-        after = key_of(LOGS, rows[-1])
+            return found, False
+        if size > DATA_BYTES_MAX:
+            return found, True
+        after, portion = key_of(LOGS, rows[-1]), 2 * portion
 
 
 async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: bool) -> list[Log]:

@@ -9,6 +9,7 @@ from tidelog.api.rpc.params import LogFilter
 from tidelog.api.rpc.view import View
 from tidelog.batch import Row
 from tidelog.chain.reading.held import NotHeld, covered_from
+from tidelog.chain.reading.log_search import PORTION_LOGS
 from tidelog.chain.reading.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.chain.rows.columns import BlockColumns, LogColumns
 from tidelog.chain.rows.tables import LOGS
@@ -17,7 +18,7 @@ from tidelog.store import PRESENT, Condition
 from tidelog.store.merged import ALTERNATIVES_MAX, merged
 from tidelog.store.query import key_of
 
-PAGE_LOGS = 1_000  # read at once: a few MB of the widest, so that a limit of bytes can stop the reading
+PAGE_LOGS = 1_000  # read at once at most: few at first, so that a limit of bytes stops the reading of large ones
 # the words of the official tests (ethereum/execution-apis, tests/eth_getLogs), which clients look for
 BEYOND_HEAD = "block range extends beyond current head block"
 NO_RANGE = "invalid block range params"
@@ -105,25 +106,27 @@ async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[R
     """The rows that match. One block's are always given: there is no narrower range to ask for."""
     limits, where = view.limits, _conditions(asked)
     found: list[Row] = []
-    size, after = 0, None
+    size, after, portion = 0, None, PORTION_LOGS
     while True:
-        page = await _page(view, where, low, high, after)
+        page = await _page(view, where, low, high, after, portion)
         found += page
         size += sum(each(view.chain_id, page, _size))
         if low < high and (len(found) > limits.logs_max or size > limits.response_bytes_max):
             raise _too_many(found, limits.logs_max, limits.response_bytes_max, low)
-        if len(page) < PAGE_LOGS:
+        if len(page) < portion:
             return found
-        after = key_of(LOGS, page[-1])
+        after, portion = key_of(LOGS, page[-1]), min(2 * portion, PAGE_LOGS)
 
 
 def _size(row: Row) -> int:
     return LOG_BYTES + 2 * len(LogColumns._make(row).data)
 
 
-async def _page(view: View, where: Mapping[str, Condition], low: int, high: int, after: Row | None) -> list[Row]:
+async def _page(
+    view: View, where: Mapping[str, Condition], low: int, high: int, after: Row | None, limit: int
+) -> list[Row]:
     """The next logs, by an index of addresses or of first topics if the filter names one of these."""
-    scope, limit = view.chain_id, PAGE_LOGS
+    scope = view.chain_id
     indexed = "address" if "address" in where else "topic0"
     values = where.get(indexed)
     if not isinstance(values, tuple) or len(values) > ALTERNATIVES_MAX:
