@@ -207,15 +207,17 @@ def test_a_transaction_of_a_type_that_nobody_knows_lowers_the_proof_and_is_kept(
     assert row["extra"] == '{"transaction":{"sauce":{"hot":[1,2]}}}'
 
 
-def test_a_block_of_many_transactions_of_an_unknown_type() -> None:
-    """Each was compared with all of them: it took half a minute."""
+def test_transactions_of_an_unknown_type_are_not_compared_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each was looked for among all of them: a block of 40,000 took more than a minute."""
     bundle = bundle_of(simulated("prague"))
     tx, receipt = bundle.block.transactions[0], bundle.receipts[0]
-    many = range(20_000)
-    transactions = tuple([replace(tx, index=i, type=0x5F) for i in many])
-    receipts = tuple([replace(receipt, transaction_index=i, type=0x5F, logs=()) for i in many])
+    transactions = tuple([replace(tx, index=i, type=0x5F) for i in range(3)])
+    receipts = tuple([replace(receipt, transaction_index=i, type=0x5F, logs=()) for i in range(3)])
+    compared: list[object] = []
+    monkeypatch.setattr(Transaction, "__eq__", lambda one, other: compared.append(other))
     proof = prove(Bundle(replace(bundle.block, transactions=transactions), receipts), ChainSpec("x", ("transactions",)))
     assert proof.results["transactions"] == Result(Outcome.NOT_COMPUTABLE, "type 0x5f")
+    assert not compared
 
 
 def test_receipts_of_an_unknown_type_pass_where_they_are_encoded_as_all_others() -> None:
