@@ -807,6 +807,40 @@ async def test_feed_closes_while_it_connects(bench: Bench) -> None:
     assert feed.progress.state is ConnectionState.CLOSED
 
 
+async def test_what_is_wanted_while_it_connects_gives_up_no_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, may_open = bench.wire.connect, asyncio.Event()
+
+    async def slow(url: str, *, timeout_s: float) -> object:
+        socket = await connect(url, timeout_s=timeout_s)
+        await may_open.wait()
+        return socket
+
+    monkeypatch.setattr(bench.wire, "connect", slow)
+    async with bench.feed("A/USD") as feed:
+        await until(lambda: feed.progress.state is ConnectionState.CONNECTING)
+        feed.subscribe(["B/USD", "C/USD"])
+        feed.unsubscribe(["C/USD"])
+        await asyncio.sleep(0.01)
+        may_open.set()
+        await until(proven(feed, "A/USD", "B/USD"))
+        assert bench.wire.connects == 1
+
+
+async def test_feed_closes_while_it_waits_for_a_token(bench: Bench) -> None:
+    async def never() -> str:
+        return await asyncio.Future()
+
+    async with bench.feed(channels=("executions",), tokens=never) as feed:
+        await until(lambda: feed.progress.state is ConnectionState.AUTHENTICATING)
+        before_s = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - before_s < FeedLimits().token_s / 2
+    controls = [decode_control(record.payload) for record in bench.records() if record.kind is Kind.CONTROL]
+    assert [one.reason for one in controls if isinstance(one, Disconnected)] == ["closing"]
+    assert feed.progress.state is ConnectionState.CLOSED
+
+
 async def test_feed_over_a_real_socket(tmp_path: Path) -> None:
     script = Script()
     path = tmp_path / "journal"

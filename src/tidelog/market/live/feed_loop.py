@@ -54,6 +54,7 @@ __all__ = ["FeedLoop", "Parts", "start_loop"]
 Tokens = Callable[[], Awaitable[str]]
 
 _log = logger("market")
+_BEING_MADE = (ConnectionState.CONNECTING, ConnectionState.AUTHENTICATING)
 
 
 class Parts(Struct, frozen=True):
@@ -277,7 +278,13 @@ class FeedLoop:
             self._waiting = None
 
     def _wake(self) -> None:
-        """Let the task decide again. One whose wait has expired is about to, and cannot be rescheduled."""
+        """Let the task decide again. One whose wait has expired is about to, and cannot be rescheduled.
+
+        A connection that is being made is given up for nothing but the end: what else is wanted is asked for over it.
+        """
+        session = self._core.session
+        if session.state in _BEING_MADE and not session.session_state.closing:
+            return
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
@@ -325,12 +332,16 @@ class FeedLoop:
     async def _authorize(self, tokens: Tokens) -> None:
         limit_s = self._limits.token_s
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s) as self._waiting:  # closing interrupts it
                 self._token = await tokens()
         except (SourceError, TimeoutError) as error:
+            if self._core.session.session_state.closing:
+                return  # which is what is decided next
             self._record(Denied(str(error) or f"no token within {limit_s:g} s", self._patience_us(error)))
             await self._hang_up(self._metrics.notices.denied(error, limit_s))
             return
+        finally:
+            self._waiting = None
         self._metrics.notices.peer.authorized()
         self._record(Authorized())
 
