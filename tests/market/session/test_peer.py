@@ -29,6 +29,13 @@ def test_refusal_is_news_when_it_comes_and_when_it_is_another() -> None:
     assert len(peer.refused(other, BOOK)) == 1
 
 
+def test_refusal_of_what_is_refused_no_more_is_over() -> None:
+    peer = Peer()
+    peer.refused(Rejection("no such pair"), (*BOOK, ("trade", "XX/USD")))
+    peer.keep({("trade", "XX/USD"), ("book", "YY/USD")})
+    assert peer.refusals == [Refusal("trade", "XX/USD", "no such pair")]
+
+
 def test_refusal_that_names_nothing_is_news_once() -> None:
     peer = Peer()
     assert peer.refused(Rejection("Exceeded msg rate"), ()) == [Refusal(None, None, "Exceeded msg rate")]
@@ -96,6 +103,29 @@ async def test_feed_tells_a_refusal_once_and_holds_it_until_it_is_granted(tmp_pa
     async for _ in replay_records(read_source(path), SystemRuntime(), summary=summary):
         pass
     assert summary.digests[1].hexdigest() == feed.digest
+
+
+async def test_refusal_of_what_nobody_wants_any_more_is_over(tmp_path: Path) -> None:
+    script = Refusing()
+    with capture_logs() as logs:
+        async with Feed(["A/USD", "B/USD"], journal=str(tmp_path / "journal"), transport=Wire(script)) as feed:
+            await until(lambda: len(feed.peer.refusals) == 1)
+            assert feed.follow(["A/USD"]) == ((), ("B/USD",))
+            assert feed.peer.refusals == []
+            feed.subscribe(["B/USD"])
+            await until(lambda: len(feed.peer.refusals) == 1)
+    assert len(told(logs, "refused")) == 2
+
+
+async def test_refusal_of_what_is_held_though_its_ack_was_lost_is_over(tmp_path: Path) -> None:
+    script = Refusing()
+    wire = Wire(script)
+    limits = session_limits(refused_first_us=10_000)
+    async with Feed(["A/USD", "B/USD"], journal=str(tmp_path / "journal"), transport=wire, limits=limits) as feed:
+        await until(lambda: len(feed.peer.refusals) == 1)
+        script.words = "Already subscribed"
+        await until(lambda: feed.progress.held == 2)
+        assert feed.peer.refusals == []
 
 
 async def test_reason_why_there_is_no_token_is_told_once_and_ends_the_connection_with_it(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ class Feed:
     @property
     def peer(self) -> Peer:
         """What the exchange has said beside data."""
-        return self._metrics.notices.peer
+        return self._metrics.notices.peer_of(self._core.session)
 
     @property
     def unproven(self) -> list[str]:

@@ -174,6 +174,7 @@ class FeedLoop:
         """Want them no longer."""
         for stream in streams:
             self._record(Unwanted(stream, symbols if self._streams.has_symbols(stream) else ()))
+        self._metrics.notices.peer_of(self._core.session)  # a refusal of what is wanted again later is news
         self._wake()
 
     async def finished(self) -> None:

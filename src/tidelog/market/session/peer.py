@@ -4,7 +4,7 @@ Each cause is news once: a refusal that is repeated with every try is reported w
 it was different or over. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
@@ -61,6 +61,10 @@ class Peer:
     def accepted(self, channel: str, symbol: str | None) -> None:
         """Take in that a subscription was granted: what was refused of it is over."""
         self._refusals.pop((channel, symbol), None)
+
+    def keep(self, refused: Collection[tuple[str, str | None]]) -> None:
+        """Take in which subscriptions are still refused: what was refused of others is over."""
+        self._refusals = {key: words for key, words in self._refusals.items() if key in refused}
 
     def said(self, status: str) -> bool:
         """Take its state in; whether that is news."""

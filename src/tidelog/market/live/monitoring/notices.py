@@ -6,6 +6,7 @@ from tidelog.config import EndpointUrl
 from tidelog.errors import SourceError
 from tidelog.market.core import JournalEvent
 from tidelog.market.events import Ack, Event, Rejection, Status
+from tidelog.market.session.connection import Session
 from tidelog.market.session.peer import OTHER_STATUS, STATUSES, Peer, clipped
 from tidelog.telemetry import MarketMetrics, logger
 
@@ -17,7 +18,7 @@ _log = logger("market")
 
 
 class Notices:
-    """What an exchange says beside data, for one feed. `peer` is the present state of it."""
+    """What an exchange says beside data, for one feed. `peer` is the present state of it, but for `peer_of`."""
 
     def __init__(self, url: EndpointUrl, channels: Sequence[str], metrics: MarketMetrics) -> None:
         self.peer = Peer()
@@ -30,6 +31,13 @@ class Notices:
         """The exchange's state as a word of a fixed set; None: it has not said it."""
         status = self.peer.status
         return status if status is None or status in STATUSES else OTHER_STATUS
+
+    def peer_of(self, session: Session) -> Peer:
+        """The exchange as of its last word: without refusals of what nobody wants, or is held though no ack came."""
+        if self.peer.refusals:
+            wanted = [one for one in session.session_state.subscriptions if one.refusals and not one.unwanted]
+            self.peer.keep({(one.stream.channel, one.symbol) for one in wanted})
+        return self.peer
 
     def receive(self, entry: JournalEvent) -> None:
         """Receive an event of one of the kinds in `NOTICE_KINDS`."""

@@ -58,7 +58,7 @@ def unproven_of(core: Core) -> list[str]:
 
 def reading_of(core: Core, metrics: FeedMetrics, fanout: FanOut, journal: Journal | None, path: str) -> FeedReading:
     """All that a scrape shows of a feed. `path` is the journal's."""
-    progress, consumers = progress_of(core, metrics, journal), fanout.statistics
+    session, progress, consumers = core.session, progress_of(core, metrics, journal), fanout.statistics
     frames: defaultdict[str, int] = defaultdict(int)
     for kind, count in metrics.frames.items():
         frames[CHANNELS.get(kind, "unknown")] += count
@@ -69,7 +69,7 @@ def reading_of(core: Core, metrics: FeedMetrics, fanout: FanOut, journal: Journa
         held=progress.held,
         books=tuple(core.books.by_symbol),
         unproven=len(unproven_of(core)),
-        refused=len(metrics.notices.peer.refusals),
+        refused=len(metrics.notices.peer_of(session).refusals),
         status=metrics.notices.status,
         frames=frames,
         malformed=progress.malformed,
