@@ -408,6 +408,44 @@ def test_heartbeats_are_no_data(stream: Stream, snapshot: bool, reason: str) -> 
     assert resyncs[:1] == [reason]
 
 
+@pytest.mark.parametrize("stream", [TRADE, Stream("ohlc", interval=5)])
+def test_a_market_without_a_trade_is_asked_for_ever_more_rarely(stream: Stream) -> None:
+    world = World("A", stream=stream).live()
+    resyncs = 0
+    for _ in range(24 * 360):
+        for _, decision in world.until(10):
+            if isinstance(decision, Resync):
+                resyncs += 1
+            elif isinstance(decision, Subscribe | Unsubscribe):
+                world.acknowledge(decision, snapshot=False)
+    assert 8 <= resyncs <= 16
+
+
+def test_trades_that_are_heard_of_again_are_asked_for_at_once_again() -> None:
+    world = World("A", stream=TRADE).live()
+    for _ in range(2):
+        reasons = list[str]()
+        for _ in range(200):
+            for _, decision in world.until(1):
+                if isinstance(decision, Resync):
+                    reasons.append(decision.reason)
+                elif isinstance(decision, Subscribe | Unsubscribe):
+                    world.acknowledge(decision, snapshot=False)
+        assert reasons[:3] == ["acknowledged, and no data for 30 s"] * 3
+        while world.phases()["A"] != "held":
+            for _, decision in world.until(1):
+                if isinstance(decision, Subscribe | Unsubscribe):
+                    world.acknowledge(decision, snapshot=False)
+        world.hear(Trades((trade(1),), snapshot=True))
+        world.until(120)
+        world.hear(Trades((trade(5),)))
+        resync, leave = world.decide()
+        assert isinstance(resync, Resync)
+        world.acknowledge(leave)
+        ((_, again),) = world.until(1)
+        world.acknowledge(again)
+
+
 def test_trades_that_were_never_heard_of_are_asked_for_ever_more_rarely() -> None:
     world = World("A", stream=Stream("trade")).live()
     begun_us, resyncs = world.now_us, list[int]()

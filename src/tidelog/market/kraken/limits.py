@@ -33,6 +33,7 @@ LIMITS = SessionLimits(
     fills_shown=50,  # as the exchange says
     silence=SilenceLimits(
         first_data_us=first_data_us,
+        may_begin_empty=frozenset({"trade", "ohlc"}),  # the last trades, and candles of them: of a new market none
         stale_least_us={"book": 30 * SECOND, "trade": 60 * SECOND, "ticker": 120 * SECOND, "spread": 120 * SECOND},
     ),
 )

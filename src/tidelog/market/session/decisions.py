@@ -23,7 +23,7 @@ from tidelog.market.session.controls import (
 )
 from tidelog.market.session.limits import SECOND
 from tidelog.market.session.rules import SessionRules
-from tidelog.market.session.subscription.silence import doubled_us, is_stale, stale_limit_us
+from tidelog.market.session.subscription.silence import doubled_us, is_calm, is_stale, stale_limit_us
 from tidelog.market.session.subscription.subscriptions import ConnectionState, Phase, SessionState, Subscription
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class Look:
         silence = self._limits.silence
         first_us = silence.first_data_us(subscription.stream)
         if not subscription.data_us and first_us is not None:
+            first_us = self._first_limit_us(subscription, first_us)
             due = self._due(subscription.acked_us + first_us)
             return f"acknowledged, and no data for {first_us // SECOND} s" if due else None
         channel = subscription.stream.channel
@@ -146,6 +147,14 @@ class Look:
         elif channel == "book" and self._is_outpaced(subscription, least_us):
             reason = f"trades came, and no data for {(self._now_us - since_us) // SECOND} s"
         return reason if reason is not None and self._may_be_asked_again() else None
+
+    def _first_limit_us(self, subscription: Subscription, first_us: int) -> int:
+        """How long its first data may take: ever longer where there may be none to come."""
+        silence = self._limits.silence
+        if subscription.stream.channel not in silence.may_begin_empty:
+            return first_us
+        in_vain = max(0, subscription.resyncs - self._limits.resyncs_at_once)
+        return growing(first_us, in_vain, silence.stale_doubled_max_us)
 
     def _is_outpaced(self, book: Subscription, least_us: int) -> bool:
         """Whether trades of the symbol came that should have changed its book."""
@@ -169,7 +178,7 @@ class Look:
 
     def _resync(self, subscription: Subscription, reason: str) -> Resync:
         now_us = self._now_us
-        in_a_row = 0 if now_us - subscription.acked_us > self._limits.calm_us else subscription.resyncs
+        in_a_row = 0 if is_calm(subscription, now_us, self._limits.calm_us) else subscription.resyncs
         until_us = now_us
         if in_a_row >= self._limits.resyncs_at_once and not is_stale(subscription, self._limits.silence):
             ceiling_us = growing(

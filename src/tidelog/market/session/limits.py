@@ -4,7 +4,7 @@ Those without a default are the exchange's to say, see `kraken.limits`; the othe
 Times are in µs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
@@ -31,6 +31,7 @@ class SilenceLimits(Struct, frozen=True):
 
     first_data_us: Callable[[Stream], int | None]  # after the ack; None: nothing is promised at the start of a stream
     stale_least_us: Mapping[str, int]  # by channel, at any pace: a busy market pauses now and then
+    may_begin_empty: Collection[str] = ()  # channels whose first data do not come while a market is new
     stale_doubled_max_us: int = (
         4 * 3600 * SECOND
     )  # a dead subscription is found within this, however slow its market is
@@ -61,7 +62,7 @@ class SessionLimits(Struct, frozen=True):
     refused_first_us: int = 10 * SECOND  # until a refused subscription is asked for again; it may be listed again
     refused_max_us: int = 300 * SECOND
     resyncs_at_once: int = 3  # of one subscription; further ones wait, longer each time
-    calm_us: int = 60 * SECOND  # acknowledged for so long, and resyncs are counted from the beginning
+    calm_us: int = 60 * SECOND  # acknowledged for so long, with data, and resyncs are counted from the beginning
     resync_first_us: int = 5 * SECOND
     resync_max_us: int = 60 * SECOND
     at_once: int = 3  # failures after which a connection is tried again at once, as after a random drop

@@ -2,7 +2,7 @@
 
 from tidelog.market.session.decisions import growing
 from tidelog.market.session.limits import SessionLimits
-from tidelog.market.session.subscription.silence import is_stale
+from tidelog.market.session.subscription.silence import is_calm, is_stale
 from tidelog.market.session.subscription.subscriptions import Subscription
 
 
@@ -41,7 +41,7 @@ def suspect(subscription: Subscription, at_us: int, until_us: int, limits: Sessi
         subscription.stale_count += 1
         subscription.calm = 0
     else:
-        calm = at_us - subscription.acked_us > limits.calm_us
+        calm = is_calm(subscription, at_us, limits.calm_us)
         subscription.resyncs = 1 if calm else subscription.resyncs + 1
     subscription.suspect_reason = None
     subscription.not_before_us, subscription.data_us = until_us, 0

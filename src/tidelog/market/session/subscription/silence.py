@@ -115,3 +115,8 @@ def is_stale(subscription: Subscription, limits: SilenceLimits) -> bool:
     """Whether a resync is caused by silence where no data were promised, rather than by bad data."""
     silent = subscription.data_us > 0 or limits.first_data_us(subscription.stream) is None
     return subscription.suspect_reason is None and silent
+
+
+def is_calm(subscription: Subscription, at_us: int, calm_us: int) -> bool:
+    """Whether the resyncs before are none of a row any more: it had data, and was acknowledged for so long."""
+    return subscription.data_us > 0 and at_us - subscription.acked_us > calm_us
