@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from tidelog.errors import ConfigError
+from tidelog.errors import ConfigError, Corruption, StoreError
 from tidelog.market.events import EventId
+from tidelog.market.journal.file import JournalWriter
+from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.retention import SNAPSHOTS_PER_CAP, Pruner, Retention, size_of
 from tidelog.market.journal.writer import Journal, open_journal
@@ -102,6 +105,32 @@ async def test_cap_drops_nothing_that_a_reader_still_needs(tmp_path: Path) -> No
     assert journal.dropped is not None
     assert journal.dropped.reason == "journal_pruned"
     assert writing.largest < CAP_BYTES * 1.5
+
+
+@pytest.mark.parametrize("error", [Corruption("j is damaged"), StoreError("disk I/O error")])
+async def test_what_cannot_be_dropped_is_said_and_tried_again_with_the_next_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    prune, fails, calls = JournalWriter.prune, True, 0
+
+    def prune_or_fail(writer: JournalWriter, bounds: PruneLimits) -> int:
+        nonlocal calls
+        calls += 1
+        if fails:
+            raise error
+        return prune(writer, bounds)
+
+    monkeypatch.setattr(JournalWriter, "prune", prune_or_fail)
+    writing = Writing(tmp_path / "j")
+    with capture_logs() as logs:
+        journal = await writing.write(300)
+    assert journal.dropped is None
+    assert journal.used_bytes > CAP_BYTES
+    told = [entry["error"] for entry in logs if entry["event"] == "journal_prune_failed"]
+    assert told == [str(error)] * calls
+    assert 1 <= calls <= writing.states + 1
+    fails = False
+    assert (await writing.write(100)).used_bytes <= CAP_BYTES * 1.2
 
 
 async def test_large_snapshots_do_not_fill_the_journal(tmp_path: Path) -> None:

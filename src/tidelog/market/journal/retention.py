@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from tidelog.errors import ConfigError, StoreError
+from tidelog.errors import ConfigError, Corruption, StoreError
 from tidelog.market.events import EventId
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.writer import Journal
@@ -76,11 +76,13 @@ class Pruner:
         self._task: asyncio.Task[None] | None = None
         self._snapshot_at_bytes = 0  # how much was written with the last snapshot, about
         self._snapshot_bytes = 0  # of that
+        self._failed = False  # the last time; it is tried again with the next snapshot, not with each commit
         self._closed = False
 
     def snapshot_written(self, size: int) -> None:
         """The feed has written a snapshot of so many bytes: a moment to check age and size."""
         self._snapshot_at_bytes, self._snapshot_bytes = self._journal.written_bytes + size, size
+        self._failed = False
         self._begin()
 
     def committed(self) -> None:
@@ -92,7 +94,7 @@ class Pruner:
         step_bytes = max(min(cap_bytes // SNAPSHOTS_PER_CAP, SNAPSHOT_BYTES_MAX), self._snapshot_bytes)
         if self._journal.written_bytes - self._snapshot_at_bytes >= step_bytes:
             self._write_snapshot()
-        if self._journal.used_bytes > cap_bytes:
+        if self._journal.used_bytes > cap_bytes and not self._failed:
             self._begin()
 
     def _begin(self) -> None:
@@ -113,7 +115,8 @@ class Pruner:
                 gone = self._journal.dropped
                 if restart is not None and gone is not None and gone.id > restart:
                     _log.warning("journal_full", dropped=tuple(gone.id), read=tuple(restart), blocks=blocks)
-        except StoreError as error:
+        except (StoreError, Corruption) as error:  # old blocks may be damaged where new ones can be written
+            self._failed = True
             _log.warning("journal_prune_failed", error=str(error))
 
     async def close(self) -> None:
