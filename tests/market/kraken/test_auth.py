@@ -46,6 +46,13 @@ def test_nothing_that_prints_the_key_shows_it() -> None:
             leak(key)
 
 
+@pytest.mark.parametrize("key", ["the key\n", " the key", "the\rkey", "the\x00key", "ключ"])
+def test_a_key_that_no_header_can_have_is_refused_and_not_quoted(key: str) -> None:
+    with pytest.raises(ConfigError, match="the Kraken API key has a character that no key has") as caught:
+        ApiKey(key, SECRET)
+    assert key not in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize("secret", ["", "no base64!", "abc", SECRET[:-1], SECRET + "\n", "ключ"])
 def test_a_secret_that_is_none_is_refused_and_not_quoted(secret: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -37,7 +37,16 @@ class ApiKey:
     __slots__ = ("_secret", "key")
 
     def __init__(self, key: str, secret: str) -> None:
-        """`secret` as the exchange hands it out, in base64; ConfigError if it is not."""
+        """`secret` as the exchange hands it out, in base64.
+
+        Raises:
+            ConfigError: it is not, or no header can have `key`.
+        """
+        if not (key.isascii() and key.isprintable()) or key != key.strip():
+            raise ConfigError(
+                "the Kraken API key has a character that no key has, such as the end of a line: copy it as the "
+                "exchange shows it"
+            )
         try:
             self._secret = base64.b64decode(secret, validate=True)
         except (binascii.Error, ValueError):
