@@ -510,6 +510,17 @@ async def test_a_head_that_stands_still_is_noticed(tmp_path: Path) -> None:
         assert stalled == 0
 
 
+async def test_a_head_that_stands_still_behind_a_balancer_is_noticed(tmp_path: Path) -> None:
+    """Its nodes are not equally far, and take turns: no block is new."""
+    node = a_node(20)
+    async with rig(tmp_path, node) as r:
+        await r.once()
+        node.tell("heads_flap")
+        await r.follow(until=lambda run: r.runtime.clock > 8_000, poll_s=60.0)
+        stalled = r.metrics.registry.get_sample_value("tidelog_chain_head_stalled", {"chain": str(CHAIN_ID)})
+        assert stalled == 1
+
+
 async def test_a_new_head_wakes_the_sync_up(tmp_path: Path) -> None:
     """Set, the event ends the pause at once: the poll interval is longer than the test."""
     from tidelog.runtime import SystemRuntime

@@ -13,6 +13,8 @@ from tidelog.chain.verify import VerifiedBlock
 from tidelog.runtime import Runtime
 from tidelog.telemetry import ChainMetrics, logger
 
+HEADS_KEPT = 256  # that are recognised: further behind no node is that takes part in anything
+
 _log = logger("sync")
 
 
@@ -53,7 +55,8 @@ class Reporter:
         self._runtime = runtime
         self._metrics = metrics
         self._on_progress = on_progress
-        self._head_seen: tuple[int, float] | None = None  # since when it is the head
+        self._heads: dict[bytes, None] = {}  # hashes of the latest, each once, in the order in which they came
+        self._moved_at = 0.0  # when the last of them came, by the monotonic clock
         self._stalled = False
         for check in CHECKS:
             metrics.lowered.labels(writer.chain_id, check)  # there from the start, so that a first one shows
@@ -83,11 +86,15 @@ class Reporter:
         self.progress.highest = highest
         self._metrics.head.labels(chain).set(highest)
         self._metrics.head_seen.labels(chain).set(self._runtime.now())
-        if self._head_seen is None or self._head_seen[0] != highest:
-            self._head_seen, self._stalled = (highest, now), False
-        elif now - self._head_seen[1] > self._spec.stall_s and not self._stalled:
+        head = view.distinct()[0].hash
+        if head not in self._heads:  # one that is shown again has not moved: nodes behind a balancer take turns
+            self._heads[head] = None
+            if len(self._heads) > HEADS_KEPT:
+                del self._heads[next(iter(self._heads))]
+            self._moved_at, self._stalled = now, False
+        elif now - self._moved_at > self._spec.stall_s and not self._stalled:
             self._stalled = True
-            _log.warning("head_stalled", chain=chain, head=highest, seconds=round(now - self._head_seen[1]))
+            _log.warning("head_stalled", chain=chain, head=highest, seconds=round(now - self._moved_at))
         self._metrics.stalled.labels(chain).set(int(self._stalled))
 
     def report(self, goal: int | None, lowest: int | None = None) -> None:
