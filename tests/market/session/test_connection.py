@@ -27,6 +27,7 @@ from tidelog.market.events import (
     Rejection,
     Resync,
     Started,
+    Status,
     Stream,
     Trade,
     Trades,
@@ -306,6 +307,29 @@ def test_a_refusal_is_about_what_it_names(
     world.connect()
     world.hear(Rejection(error, "subscribe", None, symbol, req_id))
     assert world.phases() == phases
+
+
+def test_what_was_refused_is_asked_for_once_the_exchange_is_back() -> None:
+    world = World("A")
+    pending: list[Decision] = list(world.connect())
+    for _ in range(6):
+        (request,) = pending
+        assert isinstance(request, Subscribe)
+        world.hear(Rejection("EService:Market in maintenance", "subscribe", None, "A", request.req_id))
+        pending = []
+        while not pending:
+            pending = [decision for _, decision in world.until(1)]
+    (request,) = pending
+    assert isinstance(request, Subscribe)
+    world.hear(Rejection("EService:Market in maintenance", "subscribe", None, "A", request.req_id))
+    world.hear(Status("maintenance"))
+    assert world.until(2) == []
+    world.hear(Status("online"))
+    (again,) = world.decide()
+    assert isinstance(again, Subscribe)
+    world.acknowledge(again)
+    assert world.is_in(ConnectionState.LIVE)
+    assert world.folded_again() == world.session.session_state
 
 
 def test_what_is_refused_is_asked_for_ever_more_rarely_but_never_given_up() -> None:

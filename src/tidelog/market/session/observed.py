@@ -20,6 +20,7 @@ from tidelog.market.events import (
     Pong,
     Rejection,
     Spread,
+    Status,
     Tickers,
     Trades,
 )
@@ -32,6 +33,8 @@ from tidelog.market.session.subscription.subscriptions import Phase, Subscriptio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ONLINE = "online"  # how an exchange says that it is back; see `events.Status`
 
 _DOUBTFUL = {  # what a message may say about its book, and the reason for a resync
     Check.MISMATCHED: "checksum differs",
@@ -74,6 +77,9 @@ class Observer(Followed):
             case Pong():
                 self._session_state.answered_us = at_us
                 self.deadline_us = 0
+            case Status(system=system):
+                if system == ONLINE:
+                    self._ask_refused_again(at_us)
             case Executions() | Balances():
                 self._follow_sequence(event, at_us)
             case Trades():
@@ -186,6 +192,13 @@ class Observer(Followed):
             already = refusal is Refusal.ALREADY
             self._step(subscription, Happening.ALREADY if already else Happening.REFUSED, at_us)
         self.deadline_us = 0
+
+    def _ask_refused_again(self, at_us: int) -> None:
+        """What was refused while the exchange was under maintenance may be had now, whatever pause had come of that."""
+        for subscription in self._session_state.subscriptions:
+            if subscription.refusals and subscription.phase is Phase.WANTED:
+                subscription.not_before_us = min(subscription.not_before_us, at_us)
+                self.deadline_us = 0
 
     def refused_by(self, rejection: Rejection) -> tuple[tuple[str, str | None], ...]:
         """Channel and symbol of the subscriptions that a refusal keeps from us: to be asked before it is observed."""
