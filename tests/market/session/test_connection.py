@@ -673,6 +673,28 @@ def trade(number: int | None) -> Trade:
     return Trade("A", "buy", Decimal(1), Decimal(1), datetime(2024, 1, 1, tzinfo=UTC), "limit", number)
 
 
+def test_one_that_the_exchange_ends_again_and_again_keeps_nobody_from_being_asked_for() -> None:
+    world = World("A")
+    pending: list[Decision] = list(world.connect())
+    world.apply(Wanted(BOOK, ("B",)))
+    asked: dict[str, int] = {}
+    for _ in range(1_200):  # two minutes
+        for request in pending:
+            assert isinstance(request, Subscribe)
+            world.acknowledge(request, snapshot=False)
+            for symbol in request.symbols:
+                asked[symbol] = asked.get(symbol, 0) + 1
+                if symbol == "A":
+                    world.hear(Ack("unsubscribe", "book", "A", 10))
+                else:
+                    world.hear(BookSnapshot(symbol, (), (), 0), Check.MATCHED)
+        world.hear(Heartbeat())
+        pending = [decision for _, decision in world.until(0.1)]
+    assert asked["B"] == 1
+    assert 5 <= asked["A"] <= 9
+    assert world.phases()["B"] == "held"
+
+
 def test_trades_keep_their_subscription_alive() -> None:
     world = World("A", stream=TRADE).live()
     for number in range(1, 100):

@@ -106,7 +106,7 @@ class Followed:
                 hold(subscription, at_us, self._limits)
                 self._settle()
             case Action.RETURN:
-                self._return(subscription, at_us)
+                self._return(subscription, max(at_us, until_us))
             case Action.WAIT:
                 wait(subscription, until_us, self._limits)
             case Action.DELAY:
@@ -120,12 +120,12 @@ class Followed:
             case Action.ASK | Action.LEAVE | Action.SUSPECT | Action.NOTHING:
                 pass  # whoever applies the control record notes what it says
 
-    def _return(self, subscription: Subscription, at_us: int) -> None:
+    def _return(self, subscription: Subscription, until_us: int) -> None:
         if subscription.unwanted:
             self._forget(subscription)
         else:
             subscription.again = True
-            subscription.not_before_us = at_us
+            subscription.not_before_us = until_us
         self._settle()
 
     def _forget(self, subscription: Subscription) -> None:

@@ -27,6 +27,7 @@ from tidelog.market.events import (
 from tidelog.market.session.fills import apply_fills
 from tidelog.market.session.followed import UNDER_WAY, Followed
 from tidelog.market.session.rules import Refusal
+from tidelog.market.session.subscription.actions import ended
 from tidelog.market.session.subscription.silence import NEVER_US, alike_until_us, note_alike, watch_of
 from tidelog.market.session.subscription.subscription_phases import Happening
 from tidelog.market.session.subscription.subscriptions import Phase, Subscription
@@ -170,7 +171,12 @@ class Observer(Followed):
 
     def _acknowledge_one(self, subscription: Subscription, ack: Ack, at_us: int) -> None:
         if ack.method != "subscribe":
-            self._step(subscription, Happening.ENDED if ack.req_id is None else Happening.LEFT, at_us)
+            if ack.req_id is not None:
+                self._step(subscription, Happening.LEFT, at_us)
+                return
+            held = subscription.phase is Phase.HELD
+            until_us = ended(subscription, at_us, self._limits) if held else at_us
+            self._step(subscription, Happening.ENDED, at_us, until_us=until_us)
         elif ack.req_id in (None, subscription.req_id):
             if ack.req_id is None or ack.req_id >= subscription.acks_from:
                 self._step(subscription, Happening.ACKED, at_us)

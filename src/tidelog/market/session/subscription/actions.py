@@ -47,6 +47,13 @@ def suspect(subscription: Subscription, at_us: int, until_us: int, limits: Sessi
     subscription.not_before_us, subscription.data_us = until_us, 0
 
 
+def ended(subscription: Subscription, at_us: int, limits: SessionLimits) -> int:
+    """The exchange ends it at that time, unasked: when to ask again. As with resyncs, some times in a row at once."""
+    subscription.resyncs = 1 if is_calm(subscription, at_us, limits.calm_us) else subscription.resyncs + 1
+    beyond = subscription.resyncs - limits.resyncs_at_once - 1
+    return at_us if beyond < 0 else at_us + growing(limits.resync_first_us, beyond, limits.resync_max_us)
+
+
 def reset(subscription: Subscription) -> None:
     """The connection is lost: nothing is known of it, but for the market's pace."""
     subscription.suspect_reason = None
