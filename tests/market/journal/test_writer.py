@@ -542,7 +542,38 @@ async def test_a_cut_export_is_refused_and_leaves_nothing(tmp_path: Path, keep: 
     text.write_bytes(whole[: int(len(whole) * keep)])
     with pytest.raises(Corruption):
         import_journal(str(text), str(copy))
-    assert not copy.exists()
+    assert not list(tmp_path.glob("copy*"))
+
+
+def test_a_killed_import_leaves_no_journal_and_is_done_again(tmp_path: Path) -> None:
+    path, text, copy = tmp_path / "j", tmp_path / "j.jsonl.zst", tmp_path / "copy"
+    asyncio.run(write(path, 500))
+    reader = JournalReader(str(path))
+    export_journal(reader, str(text))
+    reader.close()
+    dies = (
+        "import os, sys\n"
+        "from tidelog.market.journal import export\n"
+        "export.IMPORT_BLOCK_BYTES = 1_000\n"
+        "written = export.JournalWriter.import_run\n"
+        "def import_run(self, blocks):\n"
+        "    written(self, blocks)\n"
+        "    if blocks[0].last_seq > 100: os.kill(os.getpid(), 9)\n"
+        "export.JournalWriter.import_run = import_run\n"
+        "export.import_journal(*sys.argv[1:])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", dies, str(text), str(copy)])
+    assert (done.returncode, copy.exists()) == (-signal.SIGKILL, False)
+    assert import_journal(str(text), str(copy)) == 500
+    assert [file.name for file in tmp_path.glob("copy*")] == ["copy"]
+    assert read(copy) == read(path)
+
+
+def test_a_record_that_no_journal_has_makes_an_export_damaged(tmp_path: Path) -> None:
+    text = tmp_path / "j.jsonl"
+    text.write_text('{"run":1,"seq":1,"at_us":1,"kind":"lost","text":""}\n{"records":1}\n')
+    with pytest.raises(Corruption, match="is damaged after record 1: 'lost'"):
+        import_journal(str(text), str(tmp_path / "copy"))
 
 
 def kill_once(path: Path, after_lines: int) -> EventId:

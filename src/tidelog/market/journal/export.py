@@ -14,15 +14,17 @@ import zstandard
 from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption
+from tidelog.filelock import FileLock
 from tidelog.market.events import EventId
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.frame_lines import read_lines
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.schema import Block
-from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.market.records import BEGINNING, JOURNALED, Kind, Record
 from tidelog.store.sqlite.connection import NEW_FILE_MODE
 
 IMPORT_BLOCK_BYTES = 1024 * 1024
+_KINDS = {kind.name.lower(): kind for kind in JOURNALED}
 _BEGINNINGS = (b'{"run":', b'{"records":')  # of the first line
 
 
@@ -82,7 +84,7 @@ def is_export(path: str) -> bool:
         line = _decode(first)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return line.records is not None or (line.run > 0 and line.kind.upper() in Kind.__members__)
+    return line.records is not None or (line.run > 0 and line.kind in _KINDS)
 
 
 def read_export(path: str, on_end: Callable[[bytes | None], None] = lambda journal: None) -> Iterator[Record]:
@@ -108,7 +110,7 @@ def read_export(path: str, on_end: Callable[[bytes | None], None] = lambda journ
                 raise Corruption(f"{path}: line {number} should not be there")
             count += 1
             payload = line.text.encode() if line.text is not None else base64.b64decode(line.base64 or "")
-            yield Record(EventId(line.run, line.seq), line.at_us, Kind[line.kind.upper()], payload, line.restart)
+            yield Record(EventId(line.run, line.seq), line.at_us, _KINDS[line.kind], payload, line.restart)
     except (msgspec.DecodeError, ValueError, KeyError) as error:
         raise Corruption(f"{path} is damaged after record {count}: {error}") from None
     for note in notes:
@@ -118,14 +120,34 @@ def read_export(path: str, on_end: Callable[[bytes | None], None] = lambda journ
 
 
 def import_journal(source: str, path: str) -> int:
-    """Make a new journal of an export; how many records. What is left of a failed try is no journal.
+    """Make a new journal of an export; how many records. It is at `path` once it is whole: a killed try leaves none.
 
     Raises:
-        ConfigError: there is something at `path` already.
+        ConfigError: there is something at `path` already, or another process imports there.
         Corruption: the export is damaged, cut short or has a hole.
     """
-    if Path(path).exists():
-        raise ConfigError(f"{path} exists: an import makes a new journal")
+    making = f"{path}.import"
+    with FileLock(f"{making}.lock", temporary=True) as lock:
+        if not lock.take():
+            raise ConfigError(f"process {lock.holder()} imports a journal to {path} already")
+        if Path(path).exists():
+            raise ConfigError(f"{path} exists: an import makes a new journal")
+        _remove(making)  # of one that was killed
+        try:
+            count = _import(source, making)
+        except BaseException:
+            _remove(making)
+            raise
+        os.rename(making, path)
+    return count
+
+
+def _remove(path: str) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(path + suffix).unlink(missing_ok=True)
+
+
+def _import(source: str, path: str) -> int:
     count = 0
     writer = JournalWriter(path)
     try:
@@ -146,10 +168,6 @@ def import_journal(source: str, path: str) -> int:
             count += 1
         if block is not None:
             writer.import_run([block])
-    except BaseException:
+    finally:
         writer.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(path + suffix).unlink(missing_ok=True)
-        raise
-    writer.close()
     return count
