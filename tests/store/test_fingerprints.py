@@ -338,6 +338,21 @@ async def test_fingerprints_that_lack_a_value_are_named(store: Store, url: str, 
     assert all(re.match(r"the fingerprints of segment \d+ of chain 1 lack \d+ values", each) for each in complaints)
 
 
+async def test_what_commits_move_meanwhile_is_not_missing(store: Store) -> None:
+    """`chain verify` beside a sync, whose commits make fingerprints and move them into sections."""
+    chain = Chain(await store.acquire(SOURCE))
+    await store.commit(chain.extend(39))
+
+    async def commits() -> None:
+        for _ in range(20):
+            await store.commit(chain.extend(3))
+
+    syncing = asyncio.create_task(commits())
+    while not syncing.done():
+        assert await store.check_integrity() == []
+    await syncing
+
+
 # -- plans -------------------------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ from tidelog.store import Store, open_store
 from tidelog.store.limits import PostgresLimits, StoreLimits
 from tidelog.store.migrations import shipped
 from tidelog.store.postgres import reader
-from tidelog.store.postgres.connection import Lost, address_of, connect
+from tidelog.store.postgres.connection import Link, Lost, address_of, connect
 from tidelog.store.postgres.partitions import PARTITION_BLOCKS, Partition, ensure_partitions, needed_partitions
 from tidelog.store.postgres.uint256 import NO_NUMBER, decode_numeric, encode_numeric, with_sign
 from tidelog.store.query import select_query
@@ -211,6 +211,21 @@ class TestLostAnswer:
         assert await again is Outcome.ALREADY
         await old.close()
         await watcher.close()
+
+
+class TestLongReads:
+    async def test_a_check_of_all_rows_takes_its_time(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No row is read while somebody has locked the table, as if there were so many of them."""
+        await store.commit(Chain(await store.acquire(SOURCE)).extend(2))
+        monkeypatch.setattr(Link.run, "__kwdefaults__", {"timeout_s": 1.0})  # that a call may take
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE logs")
+            checking = asyncio.create_task(store.check_integrity())
+            await asyncio.wait({checking}, timeout=2.0)
+            assert not checking.done()
+        assert await checking == []
 
 
 class TestLostConnection:

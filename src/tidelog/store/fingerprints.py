@@ -249,10 +249,8 @@ class FingerprintTexts:
         self.far_below = (
             f"SELECT last, segment, {at_end} {of_scope} AND first < {two} ORDER BY first DESC LIMIT 1 OFFSET {three}"
         )
-        self.with_any = (
-            f"SELECT scope, segment, first, last, fingerprints FROM segments WHERE fingerprints > {NONE}"
-            " ORDER BY scope, segment"
-        )
+        self.with_any = f"SELECT scope, segment FROM segments WHERE fingerprints > {NONE} ORDER BY scope, segment"
+        self.state_of = f"SELECT first, last, fingerprints {of_scope} AND segment = {two} AND fingerprints > {NONE}"
         self.own_of = f"SELECT part, fingerprints FROM segment_fingerprints WHERE scope = {one} AND segment = {two}"
         self.bucket_of = (
             "SELECT sections.first, found.fingerprints FROM sections CROSS JOIN section_fingerprints AS found"
@@ -325,14 +323,15 @@ def _move_part(texts: FingerprintTexts, scope: int, section_segments: int) -> St
     yield Ask(texts.moved, (scope, section, part + 1))
 
 
-def overlooked(mark: str) -> Generator[Ask, list[Any], list[str]]:
-    """Where searches would overlook a segment, a sentence each: those of which a fingerprint is missing.
+def overlooked(mark: str, scope: int, segment: int) -> Generator[Ask, list[Any], list[str]]:
+    """Whether searches would overlook a segment: a sentence if one of its fingerprints is missing.
 
-    Of a segment that has its own all values are compared, of one in a section those of its first block.
+    Of a segment that has its own all values are compared, of one in a section those of its first block. All of it has
+    to be asked of one state of the store: a commit moves fingerprints, and a reorg takes segments away.
     """
     texts = texts_for(mark)
     complaints: list[str] = []
-    for scope, segment, first, last, state in (yield Ask(texts.with_any, ())):
+    for first, last, state in (yield Ask(texts.state_of, (scope, segment))):
         high = last if state == 0 else first
         read: list[bytes] = []
         for text in texts.read:

@@ -16,7 +16,7 @@ from tidelog.store import Lag, ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch, writer_number
 from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
-from tidelog.store.postgres.connection import Address, Link, address_of
+from tidelog.store.postgres.connection import UNLIMITED_S, Address, Link, address_of, unlimited
 from tidelog.store.postgres.reader import ReaderPool
 from tidelog.store.postgres.segments import segment_faults
 from tidelog.store.postgres.statistics import gather_statistics
@@ -143,7 +143,7 @@ class PostgresStore:
         async with self._readers.connection() as link:
             [installed] = await link.fetch("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'")
             complaints = await _index_complaints(link) if installed[0] else []
-            return complaints + await _segment_faults(link)
+            return complaints + await segment_faults(link)
 
     async def close(self) -> None:
         if self._gathering is not None:
@@ -152,14 +152,6 @@ class PostgresStore:
         await self._readers.close()
         if self._writer is not None:
             await self._writer.close()
-
-
-async def _segment_faults(link: Link) -> list[str]:
-    try:
-        await link.begin(then="SET LOCAL statement_timeout = 0")  # it reads all rows
-        return await segment_faults(link)
-    finally:
-        await link.end_transaction()
 
 
 async def _index_complaints(link: Link) -> list[str]:
@@ -171,12 +163,10 @@ async def _index_complaints(link: Link) -> list[str]:
     complaints = []
     for (name,) in indexes:
         try:
-            await link.begin(then="SET LOCAL statement_timeout = 0")  # it reads every page of the index
-            await link.fetch("SELECT bt_index_check($1::text::regclass, true)", name)
+            async with unlimited(link):  # it reads every page of the index
+                await link.fetch("SELECT bt_index_check($1::text::regclass, true)", name, timeout_s=UNLIMITED_S)
         except Corruption as error:
             complaints.append(f"{name}: {error}")
-        finally:
-            await link.end_transaction()
     return complaints
 
 

@@ -10,8 +10,8 @@ settings are made at the begin of each one, statements have no names, and every 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -20,12 +20,24 @@ from tidelog.errors import Blocked, Busy, ConfigError, Corruption, Full, StoreEr
 from tidelog.store.postgres.address import Address, address_of
 from tidelog.store.postgres.uint256 import decode_numeric, encode_numeric
 
-__all__ = ["Address", "Link", "Lost", "ReadOnlyServer", "address_of", "connect", "translated"]
+__all__ = [
+    "SNAPSHOT",
+    "UNLIMITED_S",
+    "Address",
+    "Link",
+    "Lost",
+    "ReadOnlyServer",
+    "address_of",
+    "connect",
+    "translated",
+    "unlimited",
+]
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0  # a server far away takes one; a client that waits 10 s for an answer has to get the reason
 CALL_TIMEOUT_S = 330.0  # past the server's own limit for a statement: only a vanished server takes longer
+UNLIMITED_S = 86_400.0  # a statement over all rows of a table, which the server does not limit: it takes its hours
 UNWIND_TIMEOUT_S = 1.0  # for a call that is cancelled because its connection died
 
 # A peer whose host vanished says nothing more. Each side notices by itself, before whoever waits for a lock gives up.
@@ -47,6 +59,7 @@ SESSION = {
 }
 
 
+SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"  # of a transaction: all its statements see one state
 _OF_THE_SOCKET = "tcp_"  # behind a pooler that is its own
 
 
@@ -210,17 +223,19 @@ class Link:
         """Run a statement, or without values several. Behind a pooler one with values is in a transaction."""
         return await self._whole(lambda: self.connection.execute(text, *values), alone=not values)
 
-    async def fetch(self, text: str, *values: Any) -> "list[asyncpg.Record]":
+    async def fetch(self, text: str, *values: Any, timeout_s: float = CALL_TIMEOUT_S) -> "list[asyncpg.Record]":
         """The rows of a query."""
-        return await self._whole(lambda: self.connection.fetch(text, *values))
+        return await self._whole(lambda: self.connection.fetch(text, *values), timeout_s=timeout_s)
 
-    async def _whole(self, work: Callable[[], Coroutine[Any, Any, T]], *, alone: bool = False) -> T:
+    async def _whole(
+        self, work: Callable[[], Coroutine[Any, Any, T]], *, alone: bool = False, timeout_s: float = CALL_TIMEOUT_S
+    ) -> T:
         """A call, in a transaction of its own if the next message might go to another connection of the pooler's."""
         if alone or not self._pooled or self.connection.is_in_transaction():
-            return await self.run(work())
+            return await self.run(work(), timeout_s=timeout_s)
         await self.begin()
         try:
-            result = await self.run(work())
+            result = await self.run(work(), timeout_s=timeout_s)
         except BaseException:
             await self.end_transaction()
             raise
@@ -254,6 +269,16 @@ class Link:
         if self.is_open:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self.connection.close(timeout=UNWIND_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def unlimited(link: Link, modes: str = "") -> AsyncIterator[None]:
+    """A transaction that only reads, and whose statements may take as long as they need: see `UNLIMITED_S`."""
+    try:
+        await link.begin(modes, then="SET LOCAL statement_timeout = 0")
+        yield
+    finally:
+        await link.end_transaction()
 
 
 class _Connection(asyncpg.Connection):

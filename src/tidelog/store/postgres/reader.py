@@ -18,7 +18,7 @@ from tidelog.store import Lag, ReadLimits, migrations
 from tidelog.store.ddl import POSTGRES
 from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
-from tidelog.store.postgres.connection import Address, Link, connect
+from tidelog.store.postgres.connection import SNAPSHOT, Address, Link, connect
 from tidelog.store.postgres.copying import copied, copy_query
 from tidelog.store.postgres.uint256 import with_sign
 from tidelog.store.postgres.writer import applied_migrations, to_checkpoint
@@ -60,7 +60,6 @@ SELECT CASE
     CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END
 """
 LOOK_AGAIN_S = 0.05  # what has arrived in this moment seems as old as the commit before it
-SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 def _signed(row: Row, places: Sequence[int]) -> Row:

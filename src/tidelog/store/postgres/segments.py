@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from tidelog.batch import Rollback, Table
 from tidelog.store.ddl import POSTGRES
-from tidelog.store.fingerprints import Ask, Put, overlooked, steps
+from tidelog.store.fingerprints import Ask, Put, overlooked, steps, texts_for
 from tidelog.store.limits import FingerprintLimits
-from tidelog.store.postgres.connection import Link
+from tidelog.store.postgres.connection import SNAPSHOT, UNLIMITED_S, Link, unlimited
 from tidelog.store.query import count_query
 from tidelog.store.segments import (
     MISCOUNTED,
@@ -104,11 +104,17 @@ async def segment_faults(link: Link) -> list[str]:
     """What is wrong with rows and their segments, a sentence for each table; it reads all of them."""
     created = [name for (name,) in await link.fetch(POSTGRES.segmented)]
     texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
-    counts = {name: (await link.fetch(text))[0][0] for name, text in texts.items()}
-    counted = [miscounted(*row) for row in await link.fetch(MISCOUNTED)]
-    return (
-        [strayed(name, count) for name, count in counts.items() if count] + counted + await _run(link, overlooked("$"))
-    )
+    found: list[str] = []
+    for name, text in texts.items():
+        async with unlimited(link):
+            [(count,)] = await link.fetch(text, timeout_s=UNLIMITED_S)
+        found += [strayed(name, count)] if count else []
+    async with unlimited(link):
+        found += [miscounted(*row) for row in await link.fetch(MISCOUNTED, timeout_s=UNLIMITED_S)]
+    for scope, segment in await link.fetch(texts_for("$").with_any):
+        async with unlimited(link, modes=SNAPSHOT):  # one state for each segment
+            found += await _run(link, overlooked("$", scope, segment))
+    return found
 
 
 async def _put(link: Link, scope: int | str, segment: Segment) -> None:

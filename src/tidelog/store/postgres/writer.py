@@ -18,7 +18,7 @@ from tidelog.store import migrations
 from tidelog.store.ddl import POSTGRES
 from tidelog.store.fence import is_settled, key_taken
 from tidelog.store.limits import PostgresLimits
-from tidelog.store.postgres.connection import NO_WRITES, Address, Link, ReadOnlyServer, connect
+from tidelog.store.postgres.connection import NO_WRITES, UNLIMITED_S, Address, Link, ReadOnlyServer, connect
 from tidelog.store.postgres.copying import pieces, portions, streams
 from tidelog.store.postgres.partitions import (
     ADVISORY_LOCK,
@@ -34,8 +34,6 @@ from tidelog.telemetry import logger
 __all__ = ["Writer", "applied_migrations", "to_checkpoint"]
 
 _log = logger("store")
-
-MIGRATION_TIMEOUT_S = 86_400.0  # a new index of a whole chain's transactions takes its hours
 
 OWNER_COMMENT = "tidelog: migrations that were applied"  # tells our table from another program's
 MIGRATIONS_DDL = f"""
@@ -138,7 +136,7 @@ class Writer:
     async def _apply(self, link: Link, migration: migrations.Migration) -> None:
         await link.execute("SET LOCAL statement_timeout = 0")
         try:
-            await link.run(link.connection.execute(migration.sql), timeout_s=MIGRATION_TIMEOUT_S)
+            await link.run(link.connection.execute(migration.sql), timeout_s=UNLIMITED_S)
         except Exception as error:
             if isinstance(error.__cause__, asyncpg.DuplicateTableError):
                 raise ConfigError(

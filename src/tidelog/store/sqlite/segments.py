@@ -8,7 +8,7 @@ import apsw
 
 from tidelog.batch import Rollback, Table
 from tidelog.store.ddl import SQLITE
-from tidelog.store.fingerprints import Ask, Put, overlooked, steps
+from tidelog.store.fingerprints import Ask, Put, overlooked, steps, texts_for
 from tidelog.store.limits import FingerprintLimits
 from tidelog.store.query import count_query
 from tidelog.store.segments import (
@@ -23,6 +23,7 @@ from tidelog.store.segments import (
     strayed,
     strayed_query,
 )
+from tidelog.store.sqlite.connection import reading
 
 __all__ = ["add_fingerprints", "enter_segments", "segment_faults", "shortening", "take_places"]
 
@@ -97,10 +98,13 @@ def segment_faults(connection: apsw.Connection) -> list[str]:
     created = [name for (name,) in connection.execute(SQLITE.segmented)]
     texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
     counts = {name: connection.execute(text).get for name, text in texts.items()}
-    counted = [miscounted(*row) for row in connection.execute(MISCOUNTED)]
-    return (
-        [strayed(name, count) for name, count in counts.items() if count] + counted + _run(connection, overlooked("?"))
-    )
+    found = [strayed(name, count) for name, count in counts.items() if count]
+    found += [miscounted(*row) for row in connection.execute(MISCOUNTED)]
+    fingerprinted: list[Any] = connection.execute(texts_for("?").with_any).fetchall()
+    for scope, segment in fingerprinted:
+        with reading(connection):  # one state for each segment: a long one would keep the log from being used again
+            found += _run(connection, overlooked("?", scope, segment))
+    return found
 
 
 def enter_segments(connection: apsw.Connection) -> None:
