@@ -22,6 +22,7 @@ from tidelog.market.projection.tables import CANDLES, TRADES
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Snapshot, Store, open_store
 from tidelog.store.limits import SqliteLimits, StoreLimits
+from tidelog.store.migrations import shipped
 from tidelog.store.query import select_query
 from tidelog.store.sqlite import connection as connections
 from tidelog.store.sqlite import writer
@@ -352,6 +353,21 @@ class TestLog:
         await store.close()
         assert grown > 100 * writer.PAGE_BYTES
         assert max(sizes) < 200 * writer.PAGE_BYTES
+
+    async def test_what_migrations_write_does_not_add_up(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An index is made anew by each of many: a disk has to have room for the largest, not for all of them."""
+        with monkeypatch.context() as patch:
+            patch.setattr("tidelog.store.migrations.shipped", lambda package: shipped(package)[:9])
+            await (await opened(path)).close()
+        edited(
+            path,
+            "INSERT INTO logs (chain_id, block_number, log_index, tx_index, address, topic0, data, covered)"
+            " WITH RECURSIVE numbers (number) AS (VALUES (0) UNION ALL SELECT number + 1 FROM numbers LIMIT 10000)"
+            " SELECT 1, number, 0, 0, randomblob(20), randomblob(32), x'', 1 FROM numbers",
+        )
+        store = await opened(path, SqliteLimits(checkpoint_pages=10, wal_pages_max=20))
+        assert path.with_name("store.db-wal").stat().st_size < 20 * writer.PAGE_BYTES
+        await store.close()
 
 
 async def read_all(store: Store) -> None:

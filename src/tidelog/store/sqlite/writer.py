@@ -196,6 +196,8 @@ class Writer:
                         (migration.number, migration.name, migration.sha256),
                     )
                 numbers.append(migration.number)
+                with suppress(apsw.BusyError):  # or the log would have at the end what all of them have written
+                    self._bound_wal()
             # What a statement of many rows keeps until its end, some megabytes, goes into memory: not every machine has
             # a folder for it. Not before this: a migration sorts all rows of a table.
             pragma(self._connection, "temp_store", 2)
