@@ -429,6 +429,18 @@ class TestPartitions:
         async with store.snapshot() as snapshot:
             assert await snapshot.select(LOGS) == logs
 
+    async def test_partitions_that_a_failover_has_lost_are_made_again(
+        self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        """Each is made before the commit that needs it: a standby may lack it, and nothing else."""
+        chain = Chain(await store.acquire(SOURCE))
+        await store.commit(chain.extend(1))
+        await admin.execute(f"DROP TABLE logs_1_{PARTITION_BLOCKS}")
+        for pid in await backends(admin):
+            await admin.execute("SELECT pg_terminate_backend($1)", pid)
+        chain.head = PARTITION_BLOCKS
+        assert await store.commit(chain.extend(1)) is Outcome.COMMITTED
+
     async def test_partitions_are_attached_while_somebody_reads(self, store: Store) -> None:
         acquired = await store.acquire(SOURCE)
         async with store.snapshot() as snapshot:

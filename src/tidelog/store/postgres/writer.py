@@ -76,7 +76,7 @@ async def applied_migrations(link: Link, location: str) -> dict[int, migrations.
 class Writer:
     """Owns the writing connection.
 
-    `_lock` lets one call at a time use it; `_partitions` are those that are known to exist.
+    `_lock` lets one call at a time use it; `_partitions` are those that it has seen.
     """
 
     def __init__(self, address: Address, reached: Callable[[str], None], limits: PostgresLimits) -> None:
@@ -95,6 +95,7 @@ class Writer:
         async with self._lock:
             if self._link is None or not self._link.is_open:
                 self._link = await connect(self._address)
+                self._partitions.clear()  # a standby that took over may lack the last ones
             try:
                 yield self._link
             except ReadOnlyServer:
