@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.chain.native import needs_core
 from tests.store.rows import SOURCE, Chain, block_rows
@@ -253,21 +254,55 @@ async def test_a_repair_takes_a_segment_its_fingerprints_until_it_is_read_again(
     await assert_searches_find(store)
 
 
+def below(chain: Chain, first: int) -> Batch:
+    """Three blocks from this one on, below those that are there."""
+    made = [block_rows(number, random.Random(number)) for number in range(first, first + 3)]
+    add = tuple(
+        Rows(table, [row for block in made for row in block[table.name]])
+        for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
+    )
+    batch = Batch(chain.checkpoint, chain.checkpoint.advanced(str(first)), add=add)
+    chain.checkpoint = batch.after
+    return batch
+
+
 async def test_blocks_that_are_added_below(store: Store, url: str) -> None:
     chain = Chain(await store.acquire(SOURCE))
     chain.head = 99
     await store.commit(chain.extend(9))
     for first in range(97, 50, -3):
-        made = [block_rows(number, random.Random(number)) for number in range(first, first + 3)]
-        add = tuple(
-            Rows(table, [row for block in made for row in block[table.name]])
-            for table in (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)
-        )
-        batch = Batch(chain.checkpoint, chain.checkpoint.advanced(str(first)), add=add)
-        await store.commit(batch)
-        chain.checkpoint = batch.after
+        await store.commit(below(chain, first))
     assert max(await states(url)) >= 1
     await assert_searches_find(store)
+
+
+async def test_a_segment_of_a_whole_chain_gets_none(url: str) -> None:
+    """An earlier release left it, and blocks have come below: a commit would read all of its rows at once."""
+    store = await opened(url, FingerprintLimits(near_segments=1_000))
+    chain = Chain(await store.acquire(SOURCE))
+    chain.head = 99
+    await store.commit(chain.extend(60))
+
+    def join() -> None:
+        with Sql(url) as database:
+            database.fetch("DELETE FROM segments")
+            database.fetch("INSERT INTO segments (scope, first, last, segment, rows) VALUES (1, 100, 159, 0, 360)")
+            database.fetch("UPDATE transactions SET segment = 0")
+            database.fetch("UPDATE logs SET segment = 0")
+
+    await asyncio.to_thread(join)
+    await store.close()
+    store = await opened(url, replace(ALL_AT_ONCE, rows_max=100))
+    chain.checkpoint = await store.acquire(SOURCE)
+    for first in range(97, 50, -3):
+        await store.commit(below(chain, first))
+        await store.commit(chain.extend(3))
+    found = await states(url)
+    assert found[16] == -1  # the one in the middle
+    assert min(found[4:16] + found[17:-4]) >= 0
+    assert await store.check_integrity() == []
+    await assert_searches_find(store)
+    await store.close()
 
 
 async def test_chains_do_not_see_each_other(store: Store) -> None:

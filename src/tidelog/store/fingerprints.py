@@ -18,7 +18,8 @@ of its rows or says that it has none (`segments.fingerprints`: -1 none, 0 its ow
 adds rows to a segment, in whichever way, sets it to -1 in the same statement that counts them (`SegmentTexts.put`). A
 fingerprint is not removed while its segment says that it has some; it moves within a transaction. What a rollback
 leaves behind is of no use and does no harm. A store that an earlier release has made gets its fingerprints in the same
-steps, one segment with each commit.
+steps, one segment with each commit. It may have all of its blocks in one segment, which has none: searches look into
+it, as they do into the lowest one.
 
 Pure: `steps` yields statements, and is sent the rows of each; backends run them.
 """
@@ -199,6 +200,7 @@ class FingerprintTexts:
         self.without = (
             f"SELECT segment, first, last {of_scope} AND fingerprints = {NONE}"
             f" AND segment > {lowest} AND segment <= {newest} - {three} AND {newest} - {lowest} > {two}"
+            f" AND rows <= {four}"
             " ORDER BY segment DESC LIMIT 1"
         )
         self.with_own = f"SELECT segment {of_scope} AND fingerprints = 0 ORDER BY segment LIMIT {two}"
@@ -290,13 +292,14 @@ def steps(mark: str, places: Iterable[tuple[tuple[int, int], int]], limits: Fing
     """
     texts = texts_for(mark)
     for scope, _ in sorted({(scope, segment) for (scope, _), segment in places}):
-        yield from _fingerprint_one(texts, scope, limits.near_segments)
+        yield from _fingerprint_one(texts, scope, limits)
         for _ in range(limits.parts_at_once):
             yield from _move_part(texts, scope, limits.section_segments)
 
 
-def _fingerprint_one(texts: FingerprintTexts, scope: int, near_segments: int) -> Steps:
-    for segment, first, last in (yield Ask(texts.without, (scope, near_segments, min(near_segments, SETTLED)))):
+def _fingerprint_one(texts: FingerprintTexts, scope: int, limits: FingerprintLimits) -> Steps:
+    near = limits.near_segments
+    for segment, first, last in (yield Ask(texts.without, (scope, near, min(near, SETTLED), limits.rows_max))):
         found = []
         for text in texts.read:
             found += [packed for (packed,) in (yield Ask(text, (scope, first, last)))]

@@ -13,6 +13,8 @@ class FingerprintLimits(Struct, frozen=True):
 
     near_segments: int = 128  # that a search looks into before it asks: a millisecond. A store of fewer has none.
     section_segments: int = 512  # a search reads a row of each section, of a chain of 22 million blocks 117 of 4 kB
+    # of a segment that gets them: 50 MB in memory, and a second. An earlier release left a whole chain as one.
+    rows_max: int = 32 * SEGMENT_ROWS
     parts_at_once: int = 1  # that a commit moves: 240,000 fingerprints, some 0.1 s
 
 
