@@ -213,6 +213,32 @@ class TestLostAnswer:
         await watcher.close()
 
 
+class TestIntegrity:
+    async def test_indexes_are_checked_where_we_may(
+        self, store: Store, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        """Whoever installs amcheck says in which schema; its functions are for superusers, until they are granted.
+
+        The servers of the tests come without it: a function that finds everything wrong stands for it.
+        """
+        await admin.execute(
+            "CREATE SCHEMA checks; CREATE FUNCTION checks.bt_index_check(index regclass, heapallindexed boolean)"
+            " RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'wrong' USING ERRCODE = 'index_corrupted'; END $$;"
+            " REVOKE EXECUTE ON FUNCTION checks.bt_index_check FROM public; SET allow_system_table_mods = on;"
+            " INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)"
+            " SELECT 99999, 'amcheck', nspowner, oid, true, '1.4' FROM pg_namespace WHERE nspname = 'checks'"
+        )
+        complaints = await store.check_integrity()
+        assert any(re.match("segments_pkey: .* is damaged: wrong", each) for each in complaints)
+        await admin.execute("CREATE ROLE auditor LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor")
+        theirs = await open_store(postgres_url.replace("tidelog@", "auditor@"), SystemRuntime(), readonly=True)
+        try:
+            assert await theirs.check_integrity() == []
+        finally:
+            await theirs.close()
+            await admin.execute("DROP OWNED BY auditor; DROP ROLE auditor")
+
+
 class TestLongReads:
     async def test_a_check_of_all_rows_takes_its_time(
         self, store: Store, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch

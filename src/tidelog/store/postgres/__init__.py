@@ -31,6 +31,14 @@ _log = logger("store")
 
 SETTINGS = ("synchronous_commit", "fsync", "full_page_writes")
 
+# amcheck's function, in whichever schema it is, if we may call it: that is for superusers until somebody grants it
+AMCHECK = """
+SELECT quote_ident(nspname) || '.bt_index_check' FROM pg_extension
+JOIN pg_namespace AS its ON its.oid = extnamespace
+JOIN pg_proc AS function ON pronamespace = its.oid AND proname = 'bt_index_check' AND pronargs = 2
+WHERE extname = 'amcheck' AND has_schema_privilege(its.oid, 'USAGE') AND has_function_privilege(function.oid, 'EXECUTE')
+"""
+
 
 class PostgresStore:
     """`tidelog.store.Store` on a PostgreSQL database. Made by `open_postgres`."""
@@ -138,11 +146,12 @@ class PostgresStore:
     async def check_integrity(self) -> list[str]:
         """Rows in a wrong segment, and what `amcheck` finds wrong with the indexes of the store's tables.
 
-        Where that extension is not installed, the server has no check of its own.
+        Where that extension is not installed, or not for this user, the server has no check of its own.
         """
         async with self._readers.connection() as link:
-            [installed] = await link.fetch("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'")
-            complaints = await _index_complaints(link) if installed[0] else []
+            complaints = [
+                each for (check,) in await link.fetch(AMCHECK) for each in await _index_complaints(link, check)
+            ]
             return complaints + await segment_faults(link)
 
     async def close(self) -> None:
@@ -154,7 +163,7 @@ class PostgresStore:
             await self._writer.close()
 
 
-async def _index_complaints(link: Link) -> list[str]:
+async def _index_complaints(link: Link, check: str) -> list[str]:
     indexes = await link.fetch(
         "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
         " JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i'"
@@ -164,7 +173,7 @@ async def _index_complaints(link: Link) -> list[str]:
     for (name,) in indexes:
         try:
             async with unlimited(link):  # it reads every page of the index
-                await link.fetch("SELECT bt_index_check($1::text::regclass, true)", name, timeout_s=UNLIMITED_S)
+                await link.fetch(f"SELECT {check}($1::text::regclass, true)", name, timeout_s=UNLIMITED_S)
         except Corruption as error:
             complaints.append(f"{name}: {error}")
     return complaints
