@@ -363,6 +363,13 @@ class TestLostConnection:
         assert await store.commit(batch) is Outcome.COMMITTED
         await store.close()
 
+    @pytest.mark.parametrize("readonly", [True, False])
+    async def test_who_opens_a_store_without_a_server_learns_it_soon(self, *, readonly: bool) -> None:
+        runtime = FakeRuntime()
+        with pytest.raises(Lost):
+            await open_store("postgresql://tidelog@127.0.0.1:1/tidelog", runtime, readonly=readonly)
+        assert 2.5 <= runtime.clock <= 5.0
+
     async def test_a_snapshot_is_tried_for_as_long_as_its_reader_is_told(
         self, postgres_server: PostgresServer, postgres_url: str, store: Store
     ) -> None:

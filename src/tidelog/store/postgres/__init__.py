@@ -191,7 +191,7 @@ async def open_postgres(
     address = address_of(url)
     pool = ReaderPool(address, runtime, reads, limits)
     if readonly:
-        await pool.check_schema()
+        await pool.check_schema(limits.open_patience_s)
         return PostgresStore(address, runtime, pool, None, limits)
     store = PostgresStore(address, runtime, pool, Writer(address, runtime.reached, limits), limits)
     try:

@@ -205,9 +205,10 @@ class ReaderPool:
         return second if second is None or second.seconds < first.seconds else first
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Link]:
+    async def connection(self, patience_s: float | None = None) -> AsyncIterator[Link]:
         """A connection of its own, outside a transaction."""
-        link = await patiently(self._runtime, lambda: connect(self._address), patience_s=self._limits.read_patience_s)
+        patience_s = self._limits.read_patience_s if patience_s is None else patience_s
+        link = await patiently(self._runtime, lambda: connect(self._address), patience_s=patience_s)
         try:
             yield link
         finally:
@@ -228,10 +229,10 @@ class ReaderPool:
             for pid, user, program, state, seconds in rows
         )
 
-    async def check_schema(self) -> int:
+    async def check_schema(self, patience_s: float | None = None) -> int:
         """The schema's version; ConfigError if there is no tidelog store, or it is not up to date."""
         location = self._address.location
-        async with self.connection() as link:
+        async with self.connection(patience_s) as link:
             applied = await applied_migrations(link, location)
         if applied is None:
             raise ConfigError(f"{location} holds no store: none was created there yet")
