@@ -391,6 +391,17 @@ class TestDisk:
         assert len(complaints) <= 101
         await store.close()
 
+    async def test_a_damaged_text_is_corruption(self, path: Path) -> None:
+        """SQLite's own check does not look at it."""
+        await filled(path)
+        edited(path, "UPDATE blocks SET proof = CAST(x'ff' || CAST(proof AS BLOB) AS TEXT) WHERE number = 1")
+        store = await opened(path, readonly=True)
+        with pytest.raises(Corruption, match="damaged: a text in it is not UTF-8"):
+            await read_all(store)
+        with pytest.raises(Corruption, match="damaged: a text in it is not UTF-8"):
+            await store.read(lambda snapshot: snapshot.pieces(BLOCKS, scope=1, low=0, high=2))
+        await store.close()
+
     def test_a_full_disk_changes_nothing(self, path: Path) -> None:
         """The child may not make a file larger than 8 MB: it fills the store until that is `Full`."""
         child = subprocess.run(

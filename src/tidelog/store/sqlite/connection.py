@@ -157,6 +157,8 @@ def translated(path: str) -> Iterator[None]:
         raise StoreError(f"{path}: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise Corruption(f"{path} is damaged: {error}") from error
+    except UnicodeDecodeError as error:  # SQLite keeps texts as they are, and does not look at them
+        raise Corruption(f"{path} is damaged: a text in it is not UTF-8 ({error})") from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
         _check_writable(path, error)
         raise ConfigError(f"{path} cannot be opened: {_reason(path)}") from error
