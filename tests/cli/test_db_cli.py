@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import BLOCKS, Cli
 from tests.simulated import Simulated
+from tests.system.sql import Sql
 from tidelog.store.migrations import shipped
 from tidelog.tables import content_tables
 
@@ -55,6 +56,15 @@ def test_info_prints_what_the_store_is(empty: str, cli: Cli, node: Simulated) ->
         assert (told["journal_mode"], told["synchronous"]) == ("wal", "full")
     for_people = cli("db", "info", "--db", empty).out
     assert f"backend        {told['backend']}" in for_people.splitlines()
+
+
+def test_a_damaged_position_is_shown_as_it_is(empty: str, cli: Cli, node: Simulated) -> None:
+    """Who looks at a damaged store looks here first."""
+    assert cli("chain", "sync", "--rpc", node.url, "--db", empty).code == 0
+    with Sql(empty) as database:
+        database.fetch("UPDATE checkpoints SET position = '{\"head\": 1'")
+    (source,) = json.loads(cli("db", "info", "--db", empty, "--json").out)["sources"]
+    assert source["position"] == '{"head": 1'
 
 
 def test_the_digest_of_nothing_is_one_too(empty: str, cli: Cli) -> None:

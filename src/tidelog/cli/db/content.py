@@ -51,7 +51,7 @@ async def _info(db: str, form: Form) -> None:
                 "source": c.source,
                 "epoch": c.epoch,
                 "commits": c.commit_seq,
-                "position": json.loads(c.position or "null"),
+                "position": _position(c.position),
             }
             for c in checkpoints
         ]
@@ -66,6 +66,14 @@ async def _info(db: str, form: Form) -> None:
         form,
         lambda each: f"{each['source']:14} epoch {each['epoch']}, {each['commits']} commits, {each['position']}",
     )
+
+
+def _position(text: str | None) -> Any:
+    """A checkpoint's position; its text where a damaged store has something else than JSON."""
+    try:
+        return json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return text
 
 
 def print_digest(db: str, form: Form) -> None:
