@@ -22,6 +22,7 @@ from tidelog.batch import (
     NUMBER_MAX,
     Batch,
     Checkpoint,
+    Column,
     ContentDigest,
     Kind,
     Outcome,
@@ -29,6 +30,7 @@ from tidelog.batch import (
     Rows,
     Table,
     int256,
+    int_column,
     uint256,
 )
 from tidelog.chain.rows.tables import BLOCKS, CHANGES, LOGS, TRANSACTIONS
@@ -211,6 +213,24 @@ class TestLostAnswer:
         assert await again is Outcome.ALREADY
         await old.close()
         await watcher.close()
+
+
+class TestStatements:
+    async def test_a_table_that_was_made_anew_is_read_by_the_next_try(self, store: Store, postgres_url: str) -> None:
+        """The connection has a statement prepared for the old one, whose column was of another type."""
+        reading = await open_store(postgres_url, SystemRuntime(), readonly=True, readers=1)
+        old, new = (Table("e_t_e", (int_column("a"), Column("b", kind)), key=("a",)) for kind in (Kind.INT, Kind.BYTES))
+        first = await store.acquire(SOURCE)
+        second = first.advanced("x")
+        third = second.advanced("x")
+        await store.commit(Batch(first, second, create=(old,), add=(Rows(old, [(1, 7)]),)))
+        assert await reading.read(lambda snapshot: snapshot.select(old)) == [(1, 7)]
+        await store.commit(Batch(second, third, discard=(old,)))
+        await store.commit(Batch(third, third.advanced("x"), create=(new,), add=(Rows(new, [(1, b"x")]),)))
+        with pytest.raises(Busy, match="made anew"):
+            await reading.read(lambda snapshot: snapshot.select(new))
+        assert await reading.read(lambda snapshot: snapshot.select(new)) == [(1, b"x")]
+        await reading.close()
 
 
 class TestIntegrity:

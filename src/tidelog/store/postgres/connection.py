@@ -129,6 +129,9 @@ def translated(location: str) -> Iterator[None]:
         asyncpg.TooManyConnectionsError,
     ) as error:
         raise Busy(f"{location} is busy: {error}") from error
+    except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError) as error:
+        # asyncpg has forgotten its statements by now: the next try prepares them anew
+        raise Busy(f"{location}: a table was made anew while it was read, ask again") from error
     except asyncpg.ReadOnlySQLTransactionError:
         raise ReadOnlyServer(f"{location} {NO_WRITES}") from None
     except asyncpg.DependentObjectsStillExistError as error:
