@@ -273,6 +273,23 @@ class TestLongReads:
             assert not checking.done()
         assert await checking == []
 
+    async def test_a_rollback_takes_its_time(
+        self, postgres_url: str, admin: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A rewind deletes most of a chain by a statement for each table."""
+        url = f"{postgres_url}?statement_timeout=1s"
+        store = await open_store(url, SystemRuntime(), limits=_limits(write_patience_s=0.0))
+        chain = Chain(await store.acquire(SOURCE))
+        await store.commit(chain.extend(3))
+        monkeypatch.setattr(Link.run, "__kwdefaults__", {"timeout_s": 1.0})
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE logs IN EXCLUSIVE MODE")
+            rewinding = asyncio.create_task(store.commit(chain.extend(0, keep=0)))
+            await asyncio.wait({rewinding}, timeout=2.0)
+            assert not rewinding.done()
+        assert await rewinding is Outcome.COMMITTED
+        await store.close()
+
 
 class TestLostConnection:
     async def test_a_copy_that_is_stuck_comes_back(self, postgres_server: PostgresServer) -> None:

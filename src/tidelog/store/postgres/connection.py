@@ -48,7 +48,7 @@ SILENT_S = KEEPALIVE_IDLE_S + KEEPALIVE_COUNT * KEEPALIVE_INTERVAL_S  # also whe
 SESSION = {
     "application_name": "tidelog",
     "synchronous_commit": "on",  # a commit that was reported survives a crash of the server
-    "statement_timeout": "300s",  # a statement writes at most 8 MB, or deletes one reorg
+    "statement_timeout": "300s",  # a statement writes at most 8 MB; a rollback has no limit
     "lock_timeout": "30s",  # a row lock is taken for one commit; partitions and migrations take a second
     "idle_in_transaction_session_timeout": "120s",  # we never think for long within a transaction
     "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),

@@ -95,7 +95,7 @@ async def _count(link: Link, tables: Sequence[Table], scope: int | str, low: int
     count = 0
     for table in tables:
         text, values = count_query(table, mark="$", scope=scope, low=low, high=high)
-        [(found,)] = await link.fetch(text, *values)
+        [(found,)] = await link.fetch(text, *values, timeout_s=UNLIMITED_S)
         count += found
     return count
 

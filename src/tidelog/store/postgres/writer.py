@@ -220,15 +220,16 @@ class Writer:
             self._partitions |= missing
 
     async def _roll_back(self, link: Link, rollback: Rollback) -> None:
+        """However long it takes: a rewind may delete most of a chain."""
+        await link.execute("SET LOCAL statement_timeout = 0")
         async with shortening(link, rollback):
             for table in rollback.tables:
-                await link.execute(
+                text = (
                     f'DELETE FROM "{table.name}"'
-                    f' WHERE "{table.scope}" = $1 AND "{table.height}" > $2 AND "{table.height}" <= $3',
-                    rollback.scope,
-                    rollback.keep,
-                    rollback.last,
+                    f' WHERE "{table.scope}" = $1 AND "{table.height}" > $2 AND "{table.height}" <= $3'
                 )
+                work = link.connection.execute(text, rollback.scope, rollback.keep, rollback.last)
+                await link.run(work, timeout_s=UNLIMITED_S)
 
     async def _add_rows(self, link: Link, table: Table, rows: Iterable[Row], segment: int | None) -> None:
         # the column's default says it too, but is worked out for each row
