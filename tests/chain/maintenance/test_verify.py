@@ -183,6 +183,7 @@ A_LOG = "block_number = 12 AND log_index = (SELECT max(log_index) FROM logs WHER
         (f"UPDATE logs SET block_number = 13, log_index = 999 WHERE {A_LOG}", COMMITMENT),
         ("UPDATE transactions SET block_number = 9, tx_index = 9 WHERE block_number = 12 AND tx_index = 0", COMMITMENT),
         ("UPDATE withdrawals SET block_number = 13, position = 9 WHERE block_number = 12 AND position = 0", COMMITMENT),
+        ("UPDATE blocks SET hash = substr(hash, 1, 31) WHERE number = 12", COMMITMENT),
         ("UPDATE logs SET chain_id = 1 WHERE block_number = 12", COMMITMENT),
         ("UPDATE blocks SET chain_id = 1 WHERE number = 12", COMMITMENT),
         ("UPDATE blocks SET number = number + 100 WHERE number = 12", COMMITMENT),

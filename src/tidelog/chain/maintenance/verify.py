@@ -47,6 +47,7 @@ _LOWERED = re.compile(r"(\w+)\?")  # in the text of a proof
 
 ASKED_AT_ONCE = 2_000  # numbers, of which few have a block
 _ADDRESS = LOGS.index("address")
+HASH_BYTES = 32
 
 BLOCKS_AT_ONCE = 32  # read at once, and as many proven meanwhile: a short snapshot, and enough work for a thread
 
@@ -373,7 +374,11 @@ def _not_vouched_for(links: list[_Link], position: Position, spec: ChainSpec) ->
     above: list[native.Above] = []
     for link in links:
         begins = link.block.number == position.first
-        if link.below is None or (begins and link.block.ref.parent_hash != link.below.hash):
+        if (
+            link.below is None
+            or len(link.below.hash) != HASH_BYTES  # of a damaged block: the core takes no other as a parent
+            or (begins and link.block.ref.parent_hash != link.below.hash)
+        ):
             left.append(link)
         else:
             given.append(link)
