@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,7 +16,7 @@ from tidelog.runtime import SystemRuntime
 from tidelog.stream.backlog import Page
 from tidelog.stream.chain.messages import reset_message
 from tidelog.stream.envelope import part_of
-from tidelog.stream.port import Ends, Message, Stored
+from tidelog.stream.port import Ends, Message, Moved, Stored
 from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import StreamFigures, StreamMetrics
 
@@ -129,6 +129,59 @@ async def test_a_store_that_went_back_between_two_pages_is_told_behind_what_was_
     server = Server()
     await play(Pages(3, went_back=9), server, PublisherLimits(), 40, StreamFigures())
     assert [part_of(each).place.seq for each in server.stored] == [*range(1, 10), 8, *range(9, 41)]
+
+
+async def test_a_stream_whose_last_messages_are_gone_is_filled_again_behind_their_numbers() -> None:
+    class Lost(Server):
+        """Numbers go on where they were."""
+
+        async def ends(self) -> Ends:
+            return Ends(1, max(12, len(self.stored)))
+
+        async def get(self, sequence: int) -> Stored | None:  # type: ignore[override]
+            return next((each for each in self.stored if each.sequence >= sequence), None)
+
+        async def publish(self, messages: Sequence[Message], after: int) -> int:
+            assert after == max(12, self.stored[-1].sequence)
+            self.stored += [Stored(nth, each.headers, each.payload) for nth, each in enumerate(messages, after + 1)]
+            return self.stored[-1].sequence
+
+    server = Lost()
+    server.stored = [Stored(nth, each.headers, each.payload) for nth, each in enumerate(MESSAGES[:9], 1)]
+    await play(Pages(40), server, PublisherLimits(), 40, StreamFigures())
+    assert [part_of(each).place.seq for each in server.stored] == list(range(1, 41))
+    assert [each.sequence for each in server.stored] == [*range(1, 10), *range(13, 44)]
+
+
+@pytest.mark.parametrize("refusal", [Moved(), Unreachable("maximum bytes exceeded")], ids=["moved", "full"])
+async def test_a_server_that_refuses_is_asked_ever_more_rarely(refusal: Exception) -> None:
+    class Refusing(Server):
+        """NATS for two minutes after it was purged: it knows the ids."""
+
+        refused, enough = 0, asyncio.Event()
+
+        async def publish(self, messages: Sequence[Message], after: int) -> int:
+            self.refused += 1
+            if self.refused == 8:
+                self.enough.set()
+            raise refusal
+
+    class Slept(SystemRuntime):
+        waits: ClassVar[list[float]] = []
+
+        async def sleep(self, seconds: float) -> None:
+            self.waits.append(seconds)
+            await asyncio.sleep(0)
+
+    server, runtime = Refusing(), Slept()
+    runtime.waits.clear()
+    task = asyncio.create_task(Publisher(Pages(3), server, runtime).run())
+    await asyncio.wait_for(server.enough.wait(), HANGS_S)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    waits = [each for each in runtime.waits if each != PublisherLimits().look_s]
+    assert waits[6] >= 8
+    assert waits[:7] == sorted(waits[:7])
 
 
 async def test_a_time_is_published_once_it_is_acknowledged() -> None:

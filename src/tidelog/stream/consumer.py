@@ -19,6 +19,7 @@ from tidelog.market.events import micros
 from tidelog.runtime import Runtime
 from tidelog.stream.envelope import Language, Part, part_of
 from tidelog.stream.following import Astray, Following, is_same, said_of
+from tidelog.stream.newest import newest_message
 from tidelog.stream.port import Ends, StreamSession, StreamTransport
 from tidelog.telemetry import logger
 
@@ -104,9 +105,10 @@ async def _newest(session: StreamSession) -> tuple[Ends, Place] | None:
     ends = await session.ends()
     if ends is None or ends.last < ends.first:
         return None
-    part = await _part(session, ends.last)
-    if part is None:
+    stored = await newest_message(session, ends)
+    if stored is None:
         raise Unreachable("the stream's last message cannot be read")
+    part = part_of(stored)
     return ends, part.place if part.is_last else part.after
 
 

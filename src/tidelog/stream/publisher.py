@@ -16,6 +16,7 @@ from tidelog.errors import ConfigError, Rejected, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.stream.backlog import Backlog, Page, looked_at
 from tidelog.stream.envelope import part_of
+from tidelog.stream.newest import newest_message
 from tidelog.stream.port import Message, Moved, Stored, StreamSession, StreamTransport
 from tidelog.telemetry import StreamFigures, logger
 
@@ -65,6 +66,7 @@ class Publisher:
         self._limits = limits
         self._left: Place | None = None  # behind what this process published last
         self._waits = False  # for a backlog that ends before the stream does, and has said so
+        self._pauses = delays(runtime.random("stream"))  # until the next try, since something came of one
 
     async def run(self) -> NoReturn:
         """Publish what there is and what comes, until it is cancelled.
@@ -78,13 +80,11 @@ class Publisher:
         await looked_at(self._backlog, self._runtime, self._limits.look_s, self._run())
 
     async def _run(self) -> NoReturn:
-        pauses = delays(self._runtime.random("stream"))
         while True:
             try:
                 async with self._transport.connect() as session:
                     standing = await self._standing(session)
                     self._metrics.connected = True
-                    pauses = delays(self._runtime.random("stream"))
                     await self._publish(session, standing)
             except Unreachable as error:
                 if self._metrics.connected is not False:
@@ -92,7 +92,10 @@ class Publisher:
                         "stream_away", source=self._backlog.source, stream=self._transport.name, error=str(error)
                     )
                 self._metrics.connected = False
-            await self._runtime.sleep(next(pauses))
+            await self._pause()
+
+    async def _pause(self) -> None:
+        await self._runtime.sleep(next(self._pauses))
 
     async def _publish(self, session: StreamSession, standing: _Standing) -> NoReturn:
         """Publish behind what the stream has over one session, for as long as it answers."""
@@ -105,6 +108,7 @@ class Publisher:
             try:
                 if messages:
                     last = await self._deliver(session, messages, standing.last)
+                    self._pauses = delays(self._runtime.random("stream"))
                     standing = _Standing(last, page.place, None)
                     self._left = page.place
                     self._metrics.published_seq = page.place.seq
@@ -112,10 +116,12 @@ class Publisher:
                     if (ends := await session.ends()) is None or ends.last != standing.last:
                         raise Moved
                     looked = self._runtime.monotonic()
+                    self._pauses = delays(self._runtime.random("stream"))
             except Moved:
                 _log.warning(
                     "stream_moved", source=self._backlog.source, stream=self._transport.name, seq=standing.place.seq
                 )
+                await self._pause()  # a server that knows the ids of messages that it lost refuses them for a while
                 standing = await self._standing(session)
                 continue
             if page.until_us:
@@ -131,7 +137,7 @@ class Publisher:
         """
         await session.ensure()  # it may have been deleted
         ends = await session.ends()
-        stored = None if ends is None or ends.last < ends.first else await session.get(ends.last)
+        stored = None if ends is None else await newest_message(session, ends)
         if ends is None or (stored is None and ends.last >= ends.first):
             raise Unreachable("the stream's last message cannot be read")
         if stored is None:
