@@ -117,10 +117,22 @@ async def _part(session: StreamSession, sequence: int) -> Part | None:
     return None if stored is None else part_of(stored)
 
 
+def _begun(part: Part) -> Place:
+    """Where one can begin with a message: before it, or, where it is in the middle of a change, behind that."""
+    return part.after if part.number == 1 else part.place
+
+
 class _Found(Struct, Generic[T], frozen=True):
     """What has to be told before anything is read."""
 
     item: T
+
+
+class _Strayed(Struct, frozen=True):
+    """A message that did not continue the consumer's place."""
+
+    place: Place
+    part: Part
 
 
 class _Consumer(Generic[T]):
@@ -141,6 +153,7 @@ class _Consumer(Generic[T]):
         self._limits = limits
         self._at: int | None = None  # the number of the message whose end is our place, where that is known
         self._next = 0  # the number of the message that comes next
+        self._strayed: _Strayed | None = None  # the last time
 
     async def items(self, session: StreamSession, begun_us: int | None) -> AsyncGenerator[T, None]:
         """What comes over one session."""
@@ -159,12 +172,43 @@ class _Consumer(Generic[T]):
                     async for stored in reading:
                         if not stored and not await self._is_still_there(session):
                             break
-                        for one in stored:
-                            item = self._take(part_of(one))
+                        for part in map(part_of, stored):
+                            item = self._take(part)
                             if item is not None:
                                 yield item
             except Astray as error:
                 _log.warning("stream_astray", stream=self._transport.name, reason=str(error))
+                place = self._following.place
+                assert place is not None
+                for item in await self._missing(session, _Strayed(place, part)):
+                    yield item
+
+    async def _missing(self, session: StreamSession, strayed: _Strayed) -> list[T]:
+        """What has to be told of messages that were deleted, or lost, between others.
+
+        They were where the same message does not continue our place though we have looked for that again.
+        """
+        before, self._strayed = self._strayed, strayed
+        if strayed != before:
+            return []
+        place, part, told = strayed.place, strayed.part, list[T]()
+        stored = await session.get(self._next)
+        if stored is not None and stored.sequence == part.sequence:
+            begun = _begun(part)
+            said = said_of(place, begun)
+            if isinstance(said, Ahead):
+                said = said_of(place, part.place)
+            if isinstance(said, WentBack):  # the message that said so is among them
+                place = said.place
+                told.append(self._language.reset(place))
+            if not isinstance(said, Ahead) and begun.seq > place.seq:
+                told.append(self._language.gap(place, begun))
+        if told:
+            self._following.go_back(begun)
+            self._at = part.sequence  # what has our place may be before it too, where a store went back
+        else:
+            await self._runtime.sleep(self._limits.wait_s)
+        return told
 
     def _take(self, part: Part) -> T | None:
         item = self._following.take(part)
@@ -197,26 +241,34 @@ class _Consumer(Generic[T]):
         if isinstance(said, Ahead):  # a publisher fills the stream again, or did not come so far
             await self._runtime.sleep(self._limits.wait_s)
             return None
-        if isinstance(said, WentBack):
-            self._following.go_back(said.place)
-            return _Found(self._language.reset(said.place))
-        found = await self._find(session, ends, place)
+        # as many writers as a place names may have come since: then the stream itself says whether it has ours
+        is_unknown = isinstance(said, WentBack) and said.place == BEGIN and not last.whole
+        if isinstance(said, WentBack) and not is_unknown:
+            return self._reset(said.place)
+        found = await self._find(session, newest, place)
         if found is not None:
             self._following.go_back(place, found.after)  # parts of a change come again
             return found.sequence
         first = await _part(session, ends.first)
         if first is None:  # dropped meanwhile
             return None
-        begun = first.after if first.number == 1 else first.place
-        if begun.seq <= place.seq:
+        if is_unknown and not isinstance(said_of(place, first.place), Agreed):
+            return self._reset(BEGIN)
+        begun = _begun(first) if _begun(first).seq > place.seq else await self._above(session, ends, place)
+        if begun is None:
             raise Corruption(
                 f"{self._transport.name} has no message of change {place.seq}, and begins with {first.place.seq}"
             )
         self._following.go_back(begun)
         return _Found(self._language.gap(place, begun))
 
-    async def _find(self, session: StreamSession, ends: Ends, place: Place) -> "_Start | None":
+    def _reset(self, place: Place) -> _Found[T]:
+        self._following.go_back(place)
+        return _Found(self._language.reset(place))
+
+    async def _find(self, session: StreamSession, newest: tuple[Ends, Place], place: Place) -> "_Start | None":
         """Where to read on from a place; None: the stream has nothing that continues it."""
+        ends, last = newest
         if self._at is not None and ends.first <= self._at <= ends.last:
             part = await _part(session, self._at)
             if part is not None and (start := self._start(part, place)) is not None:
@@ -234,7 +286,27 @@ class _Consumer(Generic[T]):
                 low = part.sequence + 1
             else:
                 high = middle - 1
+        first = await _part(session, ends.first)
+        if first is not None and place.seq < first.after.seq:
+            # all that the stream has comes after it, unless its store went back so far: then these would not agree
+            said = said_of(first.after, last), said_of(place, first.after)
+            if any(isinstance(each, Agreed) for each in said):
+                return None
         return await self._search(session, ends, place)
+
+    async def _above(self, session: StreamSession, ends: Ends, place: Place) -> Place | None:
+        """Where the first change begins that comes after a place; None: none that agrees with it does."""
+        low, high, found = ends.first, ends.last, None
+        while low <= high:
+            middle = (low + high) // 2
+            part = await _part(session, middle)
+            if part is None or part.sequence > high:
+                high = middle - 1
+            elif _begun(part).seq > place.seq:
+                found, high = part, middle - 1
+            else:
+                low = part.sequence + 1
+        return None if found is None or not isinstance(said_of(place, found.place), Agreed) else _begun(found)
 
     async def _search(self, session: StreamSession, ends: Ends, place: Place) -> "_Start | None":
         """As `_find`, message by message: where a store went back, the numbers descend within the stream."""
