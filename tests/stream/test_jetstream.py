@@ -1,11 +1,15 @@
-"""Which server a publisher talks to, as it names it, whichever of them the library has chosen."""
+"""Which server a publisher talks to, as it names it; and which streams it takes that somebody else has made."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.js.api import StreamConfig
 
+from tests.nats_server import NatsServer
+from tidelog.errors import ConfigError
 from tidelog.stream.jetstream import JetStream
 from tidelog.stream.port import StreamSettings
 
@@ -41,3 +45,41 @@ async def test_a_server_is_named_as_it_was_given(
     stream = JetStream(servers, SETTINGS)
     async with stream.connect():
         assert stream.server == named
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"max_msgs_per_subject": 5}, "keeps 5 messages of a subject, and so drops some between others: lift that"),
+        ({"max_msgs": 10, "discard": "new"}, r"takes no more messages once it is full \(discard: new\)"),
+        ({"max_bytes": 10_000, "discard": "new"}, r"takes no more messages once it is full \(discard: new\)"),
+        ({"storage": "memory"}, "is kept in memory"),
+        ({"discard": "new"}, None),  # it is never full
+        ({"max_msgs": 10}, None),
+    ],
+)
+def test_a_stream_that_would_lose_messages_or_take_no_more_is_refused(
+    made: dict[str, Any], said: str | None, nats: NatsServer
+) -> None:
+    async def case() -> None:
+        async with JetStream([nats.url], SETTINGS).connect() as session:
+            await session._js.add_stream(StreamConfig(name=SETTINGS.name, subjects=["tidelog.chain.1.>"], **made))
+            if said is None:
+                await session.ensure()
+            else:
+                with pytest.raises(ConfigError, match=said):
+                    await session.ensure()
+
+    asyncio.run(case())
+
+
+def test_messages_are_no_larger_than_the_stream_takes(nats: NatsServer) -> None:
+    async def case() -> None:
+        async with JetStream([nats.url], SETTINGS).connect() as session:
+            config = StreamConfig(name=SETTINGS.name, subjects=["tidelog.chain.1.>"], max_msg_size=5_000)
+            await session._js.add_stream(config)
+            assert session.payload_max == 1_048_576
+            await session.ensure()
+            assert session.payload_max == 5_000
+
+    asyncio.run(case())

@@ -36,6 +36,7 @@ WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, 
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
 FOREVER = 0
+NO_LIMIT = -1
 
 
 class NatsLimits(Struct, frozen=True):
@@ -173,10 +174,12 @@ class JetStreamSession:
         self._js: JetStreamContext = client.jetstream(timeout=limits.answer_s)
         self._settings = settings
         self._limits = limits
+        self._message_max = NO_LIMIT  # of this stream, headers included; the server has its own
 
     @property
     def payload_max(self) -> int:
-        return self._client.max_payload
+        server = self._client.max_payload
+        return server if self._message_max <= NO_LIMIT else min(server, self._message_max)
 
     async def ensure(self) -> None:
         from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
@@ -195,13 +198,14 @@ class JetStreamSession:
                         storage=StorageType.FILE,
                         discard=DiscardPolicy.OLD,
                         num_replicas=wanted.limits.replicas,
-                        max_bytes=-1 if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
+                        max_bytes=NO_LIMIT if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
                         max_age=FOREVER if wanted.limits.age_max_s is None else wanted.limits.age_max_s,
                         allow_direct=False,  # what is read back has to be the leader's word
                     )
                 )
                 return
         _require(info.config, wanted)
+        self._message_max = info.config.max_msg_size or NO_LIMIT
 
     async def ends(self) -> Ends | None:
         from nats.js.errors import NotFoundError
@@ -411,6 +415,13 @@ def _require(found: Any, wanted: StreamSettings) -> None:
         refuse("is kept in memory", "make it one on files")
     if str(found.retention) != "limits":
         refuse(f"forgets messages by {found.retention}", "make it one with limits alone")
+    if (found.max_msgs_per_subject or NO_LIMIT) > NO_LIMIT:
+        refuse(
+            f"keeps {found.max_msgs_per_subject} messages of a subject, and so drops some between others", "lift that"
+        )
+    limits = (found.max_msgs, found.max_bytes)
+    if str(found.discard) == "new" and any((limit or NO_LIMIT) > NO_LIMIT for limit in limits):
+        refuse("takes no more messages once it is full (discard: new)", "let it drop the oldest (discard: old)")
     if (found.num_replicas or 1) < wanted.limits.replicas:
         refuse(f"is on {found.num_replicas} servers instead of {wanted.limits.replicas}", "give it more replicas")
     bytes_max, age_max_s = wanted.limits.bytes_max, wanted.limits.age_max_s

@@ -145,7 +145,7 @@ def messages_of(
     if (size := max(map(len, parts))) > room:
         raise ConfigError(
             f"block {change.number} needs a message of {size} bytes, and the server takes {payload_max}: "
-            "raise its max_payload, or publish headers alone"
+            "raise its max_payload, or the max_msg_size of the stream; or publish headers alone"
         )
     subject = f"{subjects or changes_subject(chain)}.{change.kind}"
     name = f"{change.writer}-{change.seq}"

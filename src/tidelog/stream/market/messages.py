@@ -314,7 +314,7 @@ def _payloads(
     if pieces is None:
         raise ConfigError(
             f"an event of record {id_.run}.{id_.seq} needs a message of {len(said)} bytes, and the server takes "
-            f"{room + HEADERS_BYTES}: raise its max_payload"
+            f"{room + HEADERS_BYTES}: raise its max_payload, or the max_msg_size of the stream"
         )
     for piece in pieces:
         yield from _payloads(recording, id_, received_us, place, piece, room, encode)
@@ -348,7 +348,7 @@ def frames_messages(
     if len(payload) > room:
         raise ConfigError(
             f"record {first.run}.{first.seq} needs a message of {len(payload)} bytes, and the server takes "
-            f"{room + HEADERS_BYTES}: raise its max_payload"
+            f"{room + HEADERS_BYTES}: raise its max_payload, or the max_msg_size of the stream"
         )
     contents = [(f"{frames_subject(recording, shard_of_run(first.run))}.journal", payload)]
     (found,) = envelopes(f"{place.seq}-{place.marks[0].writer}", after, place, contents, "msgpack")
