@@ -270,6 +270,22 @@ def test_a_stream_whose_folder_is_gone_is_not_there_and_begins_again(run_case: R
     run_case(case)
 
 
+def test_a_publisher_of_before_a_loss_is_not_taken_for_one_of_after_it(tmp_path: Path) -> None:
+    """Simulated brokers counted their publishers anew, and let both write: real ones know what each has sent."""
+
+    async def case(peer: Peer[StreamTransport]) -> None:
+        async with peer.transport.connect() as session, peer.transport.connect() as rival:
+            await session.ensure()
+            peer.forget()
+            await rival.ensure()
+            with pytest.raises((Moved, Fenced, Unreachable)):
+                await session.publish(messages(1, 3), 0)
+            await rival.publish(messages(1, 3), 0)
+            assert await told(rival) == [1, 2, 3]
+
+    simulated(case, str(tmp_path), simulated_kafka)
+
+
 def test_a_reader_is_given_what_comes_while_it_reads(run_case: Runner) -> None:
     async def case(peer: Peer[StreamTransport]) -> None:
         async with peer.transport.connect() as session:

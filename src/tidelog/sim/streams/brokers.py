@@ -51,6 +51,8 @@ class SimBrokers:
         self._now = now
         self._rng = rng
         self._epochs: dict[str, int] = {}  # by transactional id: of the publisher that began last
+        self._begun = 0  # publishers: two never have the same, whatever is lost: real ones are told apart by what they
+        # have sent too
         self._open_until: dict[str, float] = {}  # then they end its open transaction themselves
         self._copy: tuple[list[_Entry] | None, dict[str, int]] = None, {}
 
@@ -104,8 +106,9 @@ class SimBrokers:
     def begin(self, who: str) -> int:
         """A publisher of that transactional id begins; what it shows from now on."""
         self._end(who, committed=False)
-        self._epochs[who] = self._epochs.get(who, 0) + 1
-        return self._epochs[who]
+        self._begun += 1
+        self._epochs[who] = self._begun
+        return self._begun
 
     def admits(self, who: str, epoch: int) -> bool | None:
         """Whether it is the publisher that began last; None: they know of none."""
@@ -144,7 +147,8 @@ class SimBrokers:
         for who, until in list(self._open_until.items()):
             if self._now() >= until:
                 self._end(who, committed=False)
-                self._epochs[who] += 1  # whoever has slept is shut out
+                self._begun += 1
+                self._epochs[who] = self._begun  # whoever has slept is shut out
 
     def _end(self, who: str, *, committed: bool) -> None:
         """End its open transaction."""
