@@ -147,3 +147,8 @@ async def test_whoever_comes_too_late_is_told_at_once_however_much_there_is() ->
     found = await seen(server, 101, places[50])
     assert found == ["gap 51-100", "101"]
     assert server.reads == 1, "the stream is not read through"
+
+
+async def test_a_stretch_that_comes_twice_is_shown_once() -> None:
+    messages, _ = written(range(1, 10), [7] * 9)
+    assert await seen(Server([*messages[:6], *messages]), 9) == [str(seq) for seq in range(1, 10)]

@@ -186,7 +186,8 @@ class _Consumer(Generic[T]):
     async def _missing(self, session: StreamSession, strayed: _Strayed) -> list[T]:
         """What has to be told of messages that were deleted, or lost, between others.
 
-        They were where the same message does not continue our place though we have looked for that again.
+        They were where the same message does not continue our place though we have looked for that again. It may also
+        repeat what we have, as where a second publisher was not shut out: then our place is found again behind it.
         """
         before, self._strayed = self._strayed, strayed
         if strayed != before:
@@ -206,9 +207,18 @@ class _Consumer(Generic[T]):
         if told:
             self._following.go_back(begun)
             self._at = part.sequence  # what has our place may be before it too, where a store went back
-        else:
+        elif not await self._is_repeated(session, part, place):
             await self._runtime.sleep(self._limits.wait_s)
         return told
+
+    async def _is_repeated(self, session: StreamSession, part: Part, place: Place) -> bool:
+        """Whether our place comes again from a message on: there it is looked for next."""
+        ends = await session.ends()
+        found = None if ends is None else await self._search(session, Ends(part.sequence, ends.last), place)
+        if found is None or found.after != place:
+            return False
+        self._at = found.sequence - 1
+        return True
 
     def _take(self, part: Part) -> T | None:
         item = self._following.take(part)
