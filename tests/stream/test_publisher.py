@@ -153,6 +153,45 @@ async def test_a_stream_whose_last_messages_are_gone_is_filled_again_behind_thei
     assert [each.sequence for each in server.stored] == [*range(1, 10), *range(13, 44)]
 
 
+@pytest.mark.parametrize(("last", "again"), [(41, False), (0, True)], ids=["too old", "made anew"])
+async def test_what_was_published_is_so_once_though_it_has_grown_too_old_for_the_stream(last: int, again: bool) -> None:
+    class Forgetting(Server):
+        """As Kafka: the end of a transaction has a number too, and is not forgotten."""
+
+        sent, empty_looks = 0, 0
+        enough = asyncio.Event()
+
+        async def ends(self) -> Ends:
+            if not self.sent:
+                return Ends(1, 0)
+            if self.sent > 40:
+                return Ends(1, len(self.stored))
+            self.empty_looks += 1
+            if self.empty_looks == 5:
+                self.enough.set()
+            return Ends(last + 1, last)
+
+        async def get(self, sequence: int) -> Stored:
+            assert self.sent > 40
+            return self.stored[sequence - 1]
+
+        async def publish(self, messages: Sequence[Message], after: int) -> int:
+            self.sent += len(messages)
+            if self.sent > 40:
+                self.enough.set()
+            self.stored = [Stored(nth, each.headers, each.payload) for nth, each in enumerate(messages, after + 1)]
+            return after + len(messages)
+
+    server, figures = Forgetting(), StreamFigures()
+    limits = PublisherLimits(check_s=0.0, poll_s=0.01)
+    task = asyncio.create_task(Publisher(Pages(40), server, SystemRuntime(), metrics=figures, limits=limits).run())
+    async with asyncio.timeout(HANGS_S):
+        await server.enough.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert server.sent == (80 if again else 40)
+
+
 @pytest.mark.parametrize("refusal", [Moved(), Unreachable("maximum bytes exceeded")], ids=["moved", "full"])
 async def test_a_server_that_refuses_is_asked_ever_more_rarely(refusal: Exception) -> None:
     class Refusing(Server):

@@ -65,6 +65,7 @@ class Publisher:
         self._metrics = metrics or StreamFigures()
         self._limits = limits
         self._left: Place | None = None  # behind what this process published last
+        self._left_last = 0  # the number of its last message
         self._waits = False  # for a backlog that ends before the stream does, and has said so
         self._pauses = delays(runtime.random("stream"))  # until the next try, since something came of one
 
@@ -110,7 +111,7 @@ class Publisher:
                     last = await self._deliver(session, messages, standing.last)
                     self._pauses = delays(self._runtime.random("stream"))
                     standing = _Standing(last, page.place, None)
-                    self._left = page.place
+                    self._left, self._left_last = page.place, last
                     self._metrics.published_seq = page.place.seq
                 elif self._runtime.monotonic() >= looked + self._limits.check_s:
                     if (ends := await session.ends()) is None or ends.last != standing.last:
@@ -140,8 +141,9 @@ class Publisher:
         stored = None if ends is None else await newest_message(session, ends)
         if ends is None or (stored is None and ends.last >= ends.first):
             raise Unreachable("the stream's last message cannot be read")
-        if stored is None:
-            found = _Standing(ends.last, BEGIN, None)
+        if stored is None:  # where its numbers go on, what we left there is too old for its limits
+            left = BEGIN if self._left is None or ends.last < self._left_last else self._left
+            found = _Standing(ends.last, left, None)
         else:
             try:
                 part = part_of(stored)
