@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import apsw
@@ -237,3 +237,26 @@ async def test_an_error_of_loading_ends_the_recording() -> None:
 
     with pytest.raises(ConfigError, match="another one's"):
         await market.finished_loading(asyncio.create_task(refused()), 30.0)
+
+
+async def test_what_is_refused_makes_no_recording_and_displaces_no_writer(tmp_path: Path) -> None:
+    """A name of no recording was in the store afterwards, and each command asked for --name from then on."""
+    db, journal = f"--db=sqlite:///{tmp_path}/m.db", str(tmp_path / "j")
+
+    def checkpoints() -> list[tuple[object, ...]]:
+        with closing(apsw.Connection(str(tmp_path / "m.db"))) as store:
+            return store.execute("SELECT source, epoch FROM checkpoints ORDER BY source").fetchall()
+
+    async with recorded(Script(), f"--journal={journal}", db):
+        pass
+    before = checkpoints()
+    new = str(tmp_path / "new")
+    for words, command in (
+        ("the store holds no recording 'other'", ("new-journal", new, "--name=other")),
+        ("the store holds no shard 7 of recording 'kraken'", ("new-journal", new, "--shard=7")),
+        ("exists: move it away first", ("new-journal", journal)),
+        ("the store holds no recording 'other'", ("release", journal, "--name=other", "--shard=1")),
+    ):
+        assert words in await refused(*command, db)
+        assert checkpoints() == before
+    assert not (tmp_path / "new").exists()

@@ -9,10 +9,11 @@ from functools import partial
 from tidelog.cli.sources.market import MarketSource, SourceShard
 from tidelog.cli.sources.shards import journals_here, place_of
 from tidelog.cli.stores import opened
+from tidelog.errors import ConfigError
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import identity_at
 from tidelog.market.load.loader import Loader, Options, OwnedShard
-from tidelog.market.load.recorded import claims_of
+from tidelog.market.load.recorded import claims_of, recorded
 from tidelog.market.load.settling import Claiming
 from tidelog.market.load.sharded import Abandoned, Live, OpenLoader, ShardLoading
 from tidelog.market.projection.inputs import ProjectionInput
@@ -171,6 +172,9 @@ async def given_up(journal: str, runtime: Runtime, db: str, name: str, number: i
         shard=shard,
     )
     async with opened(db, readonly=False, existing=True, runtime=runtime) as store:
+        async with store.snapshot() as snapshot:
+            if await recorded(snapshot, name) is None:  # a name that is misspelled shall not get all of the journal
+                raise ConfigError(f"the store holds no recording {name!r}: give the --name that it was recorded by")
         await Loading(source, runtime, MarketMetrics(), tuple).load_whole(store, _claiming(source, shard), journal)
 
 

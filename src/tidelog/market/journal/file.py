@@ -26,7 +26,7 @@ from tidelog.market.journal.schema import (
 from tidelog.store.sqlite.connection import READ_WRITE, connect, pragma, refuse_stub, transaction, translated
 from tidelog.store.sqlite.opened import OpenedFiles
 
-__all__ = ["JournalWriter", "make_journal", "remove_log"]
+__all__ = ["JournalWriter", "make_journal", "refuse_existing", "remove_log"]
 
 CHECKPOINT_PAGES = 4_000  # 16 MB: at this size the log is copied into the file
 WAL_BYTES_KEPT = 64 * 1024 * 1024
@@ -203,11 +203,16 @@ class JournalWriter:
 
 def make_journal(path: str, first_run: int, vfs: str | None = None, *, new_id: bytes) -> bytes:
     """Make a new journal whose runs have higher numbers than `first_run`; its id. ConfigError: there is a file."""
-    if os.path.exists(path):
-        raise ConfigError(f"{path} exists: move it away first, or give the new journal another path")
+    refuse_existing(path)
     writer = JournalWriter(path, vfs, first_run=first_run, new_id=new_id)
     writer.close()
     return writer.id
+
+
+def refuse_existing(path: str) -> None:
+    """ConfigError: there is something at the path of a journal that is to be new."""
+    if os.path.exists(path):
+        raise ConfigError(f"{path} exists: move it away first, or give the new journal another path")
 
 
 def remove_log(path: str, vfs: str | None = None) -> None:

@@ -94,6 +94,19 @@ def require_journal(source: str, state: ProjectionState, journal: bytes | None) 
         )
 
 
+async def require_recorded(store: Store, name: str, shard: int = 1) -> None:
+    """ConfigError: nothing is recorded under that name, or by that shard. It only reads."""
+    async with store.snapshot() as snapshot:
+        checkpoint = await snapshot.checkpoint(shard_source(name, shard))
+    if checkpoint is None or state_of(checkpoint).id == NOTHING:
+        raise _not_recorded(name, shard)
+
+
+def _not_recorded(name: str, shard: int) -> ConfigError:
+    which = "" if shard == 1 else f"shard {shard} of "
+    return ConfigError(f"the store holds no {which}recording {name!r}: record it, and its journal is made")
+
+
 async def begin_journal(
     store: Store, runtime: Runtime, name: str, path: str, *, shard: int = 1, vfs: str | None = None
 ) -> EventId:
@@ -108,8 +121,7 @@ async def begin_journal(
     checkpoint = await store.acquire(shard_source(name, shard))
     last = state_of(checkpoint).id
     if last == NOTHING:
-        which = "" if shard == 1 else f"shard {shard} of "
-        raise ConfigError(f"the store holds no {which}recording {name!r}: record it, and its journal is made")
+        raise _not_recorded(name, shard)
     worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
     try:
         journal = await worker.call(lambda: make_journal(path, last.run + 1, vfs, new_id=new_id))
