@@ -93,7 +93,14 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
         )
     ),
     ("there is no folder", ("db", "migrate", "--db", "sqlite:////nowhere/at/all.db")),
-    ("it is a folder", ("db", "migrate", "--db", "sqlite:////tmp")),
+    ("/tmp cannot be opened: it is a folder", ("db", "migrate", "--db", "sqlite:////tmp")),
+    ("/tmp cannot be opened: it is a folder", ("chain", "status", "--db", "sqlite:////tmp")),
+    ("/tmp cannot be opened: it is a folder", ("market", "follow", "/tmp")),
+    *(
+        (f"{path!r} names no file: give a path", ("market", *command, path))
+        for path in ("", ":memory:")
+        for command in (("follow",), ("record", "--url=ws://127.0.0.1:1", "--symbols=A/USD", "--journal"))
+    ),
     # what is, and is not, in the store
     ("--to 101 is not in the store", ("chain", "rewind", "--db", "DB", "--to", "101")),
     ("--to -1 is not in the store", ("chain", "rewind", "--db", "DB", "--to", "-1")),

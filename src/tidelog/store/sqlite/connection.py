@@ -75,11 +75,24 @@ def leave_memory_uncounted() -> None:
 
 
 def connect(path: str, flags: int, vfs: str | None = None) -> apsw.Connection:
-    """Open a connection: the only place that does. A new file is its owner's alone; so is the log beside it."""
+    """Open a connection: the only place that does. A new file is its owner's alone; so is the log beside it.
+
+    ConfigError: the path is a folder's, or of something that SQLite keeps in no file.
+    """
+    if vfs is None:
+        _refuse_no_file(path)
     if vfs is None and flags & apsw.SQLITE_OPEN_CREATE:
         with suppress(OSError):  # it exists, or cannot be made, which SQLite says
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, NEW_FILE_MODE))
     return apsw.Connection(path, flags=flags, vfs=vfs)
+
+
+def _refuse_no_file(path: str) -> None:
+    """ConfigError for what SQLite takes, and is no file: read only, it opens a folder, and fails at its first read."""
+    if path in ("", ":memory:"):
+        raise ConfigError(f"{path!r} names no file: give a path")
+    if os.path.isdir(path):
+        raise ConfigError(f"{path} cannot be opened: it is a folder")
 
 
 def pragma(connection: apsw.Connection, name: str, value: int | str) -> None:
