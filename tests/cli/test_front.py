@@ -23,6 +23,17 @@ def test_the_front_page_fits_its_width() -> None:
     assert {len(line) for line in page(80).splitlines() if line.startswith(("│", "╭", "╰"))} == {80}
 
 
+@pytest.mark.parametrize("words", [[], ["chain", "--help"], ["run", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("columns", ["0", "1", "20"])
+def test_help_is_printed_however_narrow_the_terminal_says_it_is(
+    words: list[str], columns: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    done = cli(*words)
+    assert done.code == 0
+    assert "tidelog" in "".join(done.out.split())
+
+
 def test_the_front_page_is_printed_where_only_ascii_can_be() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tidelog"],

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tidelog.cli.front import ABOUT, COMMANDS, DRAWN, page, width
+from tidelog.cli.front import ABOUT, COMMANDS, DRAWN, WIDTH_LEAST, page, width
 from tidelog.errors import ConfigError, TidelogError
 from tidelog.interrupt import INTERRUPTED
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["application", "main"]
 
-FRONT_PAGE: tuple[list[str], ...] = ([], ["--help"], ["-h"])
+HELP = {"--help", "-h"}
+FRONT_PAGE: tuple[list[str], ...] = ([], *([word] for word in sorted(HELP)))
 
 
 def application(asked: str | None = None) -> "cyclopts.App":
@@ -42,6 +43,8 @@ def _version() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a mistake of the user's is one sentence on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if os.environ.get("COLUMNS") == "0":  # what a terminal without a size says, and in which no help can be drawn
+        del os.environ["COLUMNS"]
     try:
         if words in FRONT_PAGE:
             _show(page(width()))
@@ -78,6 +81,8 @@ def _show(text: str) -> None:
 def _run(words: list[str]) -> None:
     import cyclopts
 
+    if not HELP.isdisjoint(words) and width() < WIDTH_LEAST:
+        os.environ["COLUMNS"] = str(WIDTH_LEAST)  # in a column or two cyclopts never ends
     try:
         application(words[0])(words, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NamedTuple
 
-__all__ = ["ABOUT", "COMMANDS", "DRAWN", "Command", "page", "width"]
+__all__ = ["ABOUT", "COMMANDS", "DRAWN", "WIDTH_LEAST", "Command", "page", "width"]
 
 SUMMARY = "Crash-safe, provable ingestion of EVM chains and exchange feeds."
 EXIT_CODES = (
@@ -19,6 +19,7 @@ EXIT_CODES = (
 ABOUT = f"{SUMMARY}\n\n{EXIT_CODES}"
 DRAWN = str.maketrans("╭╮╰╯─│", "++++-|")  # where the lines cannot be printed
 WIDTH = 80  # of what is no terminal
+WIDTH_LEAST = 40  # help is no narrower: the names alone take half of that
 NAME_COLUMN = 22  # "--install-completion", and two spaces
 
 
@@ -54,9 +55,9 @@ FLAGS = (("--help (-h)", "Display this message and exit."), ("--version", "Displ
 
 
 def width() -> int:
-    """Columns to print in: $COLUMNS, the terminal's, or 80."""
+    """Columns to print in: $COLUMNS, the terminal's, or 80. A terminal without a size says 0."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal():
+    if columns.isdecimal() and int(columns):
         return int(columns)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         try:
@@ -68,6 +69,7 @@ def width() -> int:
 
 def page(columns: int) -> str:
     """What `tidelog --help` prints."""
+    columns = max(columns, WIDTH_LEAST)
     lines = ["Usage: tidelog COMMAND", ""]
     for paragraph in (SUMMARY, EXIT_CODES):
         lines += [*wrapped(paragraph, columns), ""]
