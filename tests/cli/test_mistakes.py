@@ -11,6 +11,7 @@ from tests.simulated import Simulated
 from tidelog.sim.node.chain.tree import BlockTree
 
 HUGE = "9" * 26  # beyond what a column holds
+MANY_DIGITS = "9" * 5_000  # beyond what Python reads
 OTHER_HASH = "0x" + "1" * 64
 
 
@@ -56,6 +57,12 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("--jobs 0: give 1 or more", ("chain", "verify", "--db", "DB", "--jobs", "0")),
     ("--findings 0: give 1 or more", ("chain", "verify", "--db", "DB", "--findings", "0")),
     (f"--from {HUGE}", ("chain", "blocks", "--db", "DB", "--from", HUGE)),
+    (f"--from '{MANY_DIGITS[:80]}': give a block number", (*SYNC, "--from", MANY_DIGITS)),
+    *(
+        (f"--keep-days {days}: give more than 0", ("market", "record", "--symbols=A/USD", f"--keep-days={days}"))
+        for days in ("0", "-1", "nan", "inf", "1e+12")
+    ),
+    ("trades are kept for inf days: give", ("market", "record", "--symbols=A/USD", "--keep-trades-days=inf")),
     (f"--to -{HUGE}", ("chain", "logs", "--db", "DB", "--to", f"-{HUGE}")),
     # hashes and addresses
     ("--anchor 'garbage': give a hash", (*SYNC, "--anchor", "garbage")),

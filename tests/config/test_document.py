@@ -81,6 +81,8 @@ MISTAKES = [  # the text, the sentence behind "/etc/x/t.toml"
     ("\n\ntitle 5", ", line 3, column 7: this is no TOML: Expected '=' after a key"),
     ("title = 1\ntitle = 2", ", at its end: this is no TOML: Cannot overwrite a value"),
     ("a = " + "[" * 5_000, " is nested too deep"),
+    ("title = " + "9" * 5_000, " is no TOML: a number in it has thousands of digits"),
+    ("title = " + "9" * 400, ": title: this number is too large"),
 ]
 
 

@@ -88,3 +88,9 @@ def test_a_variable_that_names_no_key_is_a_mistake(variables: dict[str, str], se
 def test_a_table_that_the_file_does_not_have_is_made() -> None:
     loaded = parse("", Root, file="t.toml", environ={"TIDELOG__SERVER__LIMITS__SIZE": "5"})
     assert loaded.value.server.limits.size == 5
+
+
+@pytest.mark.parametrize("variable", ["SERVER__PORT", "SOURCE__" + "1" * 5_000 + "__KEY"], ids=["value", "index"])
+def test_thousands_of_digits_are_a_mistake(variable: str) -> None:
+    with pytest.raises(ConfigError, match=r"SERVER__PORT: give a whole number|none in the file is called 11"):
+        read(**{variable: "1" * 5_000})

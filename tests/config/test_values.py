@@ -43,7 +43,12 @@ def test_values_are_read_as_people_write_them(
 NO_DURATIONS: list[object] = ["", "5 weeks", "-1s", "s", "1e3s", "5S", True, None, [], float("nan"), -1]
 NO_SIZES: list[object] = ["", "0", 0, -5, "1.5B", "5mib", "5 Ki", 0.5, True, "MiB", float("inf")]
 NO_NAMES: list[object] = ["", "A", "a--b", "a__b", "-a", "a-", "a b", "a/b", "é", "a" * 33, 5]
-KINDS: list[tuple[type[ConfigValue], list[object]]] = [(Duration, NO_DURATIONS), (Size, NO_SIZES), (Name, NO_NAMES)]
+TOO_LARGE: list[object] = [10**400, 1e308, "9" * 400, f"{'9' * 400}B", f"{'9' * 400}s", 2**63]
+KINDS: list[tuple[type[ConfigValue], list[object]]] = [
+    (Duration, [*NO_DURATIONS, *TOO_LARGE]),
+    (Size, [*NO_SIZES, *TOO_LARGE]),
+    (Name, NO_NAMES),
+]
 
 
 @pytest.mark.parametrize(("kind", "given"), [(kind, given) for kind, refused in KINDS for given in refused])

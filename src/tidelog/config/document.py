@@ -125,6 +125,8 @@ def _tree(text: str, file: str) -> dict[str, Any]:
         raise ConfigError(f"{file}, {where}: this is no TOML: {found[1]}") from None
     except RecursionError:
         raise ConfigError(f"{file} is nested too deep: it is no configuration") from None
+    except ValueError:  # of Python: it has more digits than can be read in bounded time
+        raise ConfigError(f"{file} is no TOML: a number in it has thousands of digits") from None
 
 
 def _leaves(tree: object, key: Key = ()) -> list[Key]:

@@ -16,6 +16,7 @@ from tidelog.config.values import Verbatim
 from tidelog.errors import ConfigError
 
 PREFIX = "TIDELOG__"
+NUMBER_CHARS_MAX = 20  # of 64 bits
 
 
 def override(tree: dict[str, Any], shape: StructType, environ: Mapping[str, str]) -> dict[Key, str]:
@@ -75,8 +76,9 @@ def _index(tables: list[Any], part: str, variable: str) -> int:
         raise ConfigError(f"{variable} may mean several: write the index instead of {part}")
     if matching:
         return matching[0]
-    if part.isascii() and part.isdecimal() and int(part) < len(tables) and isinstance(tables[int(part)], dict):
-        return int(part)
+    index = int(part) if part.isascii() and part.isdecimal() and len(part) <= NUMBER_CHARS_MAX else len(tables)
+    if index < len(tables) and isinstance(tables[index], dict):
+        return index
     raise ConfigError(f"{variable}: none in the file is called {part}; {nearest(part, filter(None, names))}")
 
 
@@ -102,7 +104,7 @@ def _value(text: str, shape: Type) -> Any:
         isinstance(kind, IntType) or (isinstance(kind, LiteralType) and isinstance(kind.values[0], int))
         for kind in kinds
     )
-    if numbers and text.isascii() and text.lstrip("-").isdecimal():
+    if numbers and text.isascii() and text.lstrip("-").isdecimal() and len(text) <= NUMBER_CHARS_MAX:
         return int(text)
     if any(isinstance(kind, FloatType) for kind in kinds):
         try:

@@ -20,6 +20,8 @@ from msgspec.inspect import (
 
 from tidelog.config.values import ConfigValue, Secret, Verbatim, refers
 
+INTEGER_MAX = 2**63  # TOML's have 64 bits: https://toml.io/en/v1.0.0#integer
+
 Path = tuple[str, ...]  # of a key: fields' names, and for one of a list its name, else its index
 Key = tuple[str | int, ...]  # the same as positions in the tree
 
@@ -92,7 +94,8 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
     """Where secrets stand in the open.
 
     Raises:
-        Wrong: a key is not known, a choice is none of those there are, or a reference is where none may be.
+        Wrong: a key is not known, a number has more than 64 bits, a choice is none of those there are, or a reference
+            is where none may be.
     """
     shape = plain(shape)
     exposed: list[Key] = []
@@ -107,6 +110,8 @@ def examine(tree: object, shape: Type, key: Key = ()) -> list[Key]:
             exposed += examine(value, each, (*key, index))
     elif isinstance(each, StructType) and isinstance(tree, dict):
         raise Wrong(key, f"write this table as [[{key[-1]}]]: there may be several")
+    elif isinstance(tree, int) and not -INTEGER_MAX <= tree < INTEGER_MAX:
+        raise Wrong(key, "this number is too large")
     elif isinstance(shape, LiteralType) and tree not in shape.values:
         raise Wrong(key, f"give one of {', '.join(map(str, shape.values))}")
     elif (cls := value_class(shape)) is not None and issubclass(cls, Secret):

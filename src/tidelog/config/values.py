@@ -4,6 +4,7 @@ Each reads itself from the file's value (`read`), and says how it is shown (`sho
 ValueError whose words fit behind "file: key: ".
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from tidelog.config.endpoint import EndpointUrl
 from tidelog.errors import ConfigError
 
 NAME_CHARS_MAX = 32  # names become parts of socket paths, of which the system takes 107 bytes
+
+AMOUNT_MAX = 2**63
 
 _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")  # no "__", which separates in variables
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
@@ -127,12 +130,15 @@ class Size(int, ConfigValue):
 
 
 def _amount(given: object, units: Mapping[str, float], default: str) -> float | None:
+    """Seconds or bytes; None: it is no amount, or one that no number of 64 bits holds."""
     if isinstance(given, int | float) and not isinstance(given, bool):
-        return given * units[default] if 0 <= given < float("inf") else None
-    found = _AMOUNT.fullmatch(given) if isinstance(given, str) else None
-    if found is None or (found[2] or default) not in units:
-        return None
-    return float(found[1]) * units[found[2] or default]
+        amount = given * units[default] if 0 <= given < AMOUNT_MAX else math.inf
+    else:
+        found = _AMOUNT.fullmatch(given) if isinstance(given, str) else None
+        if found is None or (found[2] or default) not in units:
+            return None
+        amount = float(found[1]) * units[found[2] or default]
+    return amount if amount < AMOUNT_MAX else None
 
 
 class Name(str, ConfigValue):

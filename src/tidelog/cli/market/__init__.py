@@ -100,10 +100,13 @@ def record(
     from tidelog.cli.market.recording import api_key, run_divided, run_record
     from tidelog.cli.sources.market import MarketSource, listed
     from tidelog.cli.sources.shards import divided
+    from tidelog.errors import ConfigError
     from tidelog.market.journal.retention import size_of
-    from tidelog.market.load.expiry import Keep
+    from tidelog.market.load.expiry import KEEP_DAYS_MAX, Keep
     from tidelog.market.shards.layout import Shard, layout_of
 
+    if keep_days is not None and not 0 < keep_days <= KEEP_DAYS_MAX:
+        raise ConfigError(f"--keep-days {keep_days:g}: give more than 0, and {KEEP_DAYS_MAX} at most")
     source = MarketSource(
         symbols=listed(symbols),
         channels=listed(channels),

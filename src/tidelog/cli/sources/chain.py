@@ -37,6 +37,7 @@ _log = logger("sync")
 
 STOP_GRACE_S = 2.0  # after Ctrl-C: what is on its way is still committed, what an endpoint holds back is not
 DAY_S = 86_400
+BLOCK_DIGITS_MAX = 18  # more than any chain has, and what a column holds
 RPC_RATE_MIN, RPC_RATE_MAX = 0.01, 1e6  # calls a second: one in two minutes, and more than any node answers
 
 
@@ -186,8 +187,8 @@ def _stop(syncing: Sync, running: asyncio.Future[Progress]) -> None:
 
 
 def _number(flag: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise ConfigError(f"{flag} {text!r}: give a block number, or latest")
+    if not (text.isascii() and text.isdecimal() and len(text) <= BLOCK_DIGITS_MAX):
+        raise ConfigError(f"{flag} {text[:80]!r}: give a block number, or latest")
     return int(text)
 
 

@@ -24,6 +24,7 @@ __all__ = ["Expired", "Expiry", "Keep"]
 
 DAY_S = 86_400
 KEEP_DAYS_MIN = 2  # the candle of a day is whole, or never will be, a day after its end
+KEEP_DAYS_MAX = 1_000_000  # microseconds of more are soon no number of 64 bits
 
 
 class ExpiryLimits(Struct, frozen=True):
@@ -49,6 +50,8 @@ class Keep(Struct, frozen=True):
             days = getattr(self, name)
             if days is not None and not days >= KEEP_DAYS_MIN:
                 raise ConfigError(f"{name} are kept for {days:g} days: give {KEEP_DAYS_MIN} or more")
+            if days is not None and days > KEEP_DAYS_MAX:
+                raise ConfigError(f"{name} are kept for {days:g} days: give {KEEP_DAYS_MAX} or less")
 
     @property
     def is_for_ever(self) -> bool:

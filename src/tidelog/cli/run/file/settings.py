@@ -17,7 +17,7 @@ from tidelog.cli.sources.contracts import CONTRACTS_MAX, ContractSettings
 from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
 from tidelog.config.values import Pause, SocketUrl
 from tidelog.market.kraken.urls import REST_URL
-from tidelog.market.load.expiry import KEEP_DAYS_MIN
+from tidelog.market.load.expiry import KEEP_DAYS_MAX, KEEP_DAYS_MIN
 from tidelog.market.shards.layout import SHARDS_MAX
 
 __all__ = ["API", "SUPERVISOR", "ApiSettings", "ChainSettings", "MarketSettings", "Settings", "StoreUrl"]
@@ -31,9 +31,9 @@ SOURCES_MAX = 64  # a process each, some 100 MB: more is a job for several machi
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 ShardCount = Annotated[int, Meta(ge=1, le=SHARDS_MAX)]
-Days = Annotated[float, Meta(gt=0)]
+Days = Annotated[float, Meta(gt=0, le=KEEP_DAYS_MAX)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-StoreDays = Annotated[float, Meta(ge=KEEP_DAYS_MIN)]
+StoreDays = Annotated[float, Meta(ge=KEEP_DAYS_MIN, le=KEEP_DAYS_MAX)]
 
 _SQLITE = "sqlite:///"
 _defaults = ApiOptions()
