@@ -1,7 +1,12 @@
 """Commands have one way to their user, on which nobody else's text commands the terminal."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 import tidelog.cli
 from tests.cli.conftest import Cli
@@ -26,3 +31,30 @@ def test_a_mistake_is_told_in_words_that_command_nothing(cli: Cli) -> None:
     assert done.code == 2
     assert "\x1b" not in done.err
     assert "\\u001b]0;owned" in done.err
+
+
+COMMANDS = [["--help"], ["chain", "--help"], ["chain", "status", "--db", "DB"], ["db", "digest", "--db", "DB"]]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_an_output_that_takes_nothing_is_a_sentence(command: list[str], unbuffered: str, db: str) -> None:
+    words = [db if word == "DB" else word for word in command]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tidelog", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.stderr == "tidelog: standard output cannot be written: No space left on device\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_closed_output_is_no_place_for_what_is_opened(command: list[str], db: str) -> None:
+    words = [db if word == "DB" else word for word in command]
+    shell = '"$0" -m tidelog "$@" >&- <&-'
+    done = subprocess.run(["sh", "-c", shell, sys.executable, *words], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

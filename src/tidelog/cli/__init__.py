@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tidelog.cli.front import ABOUT, COMMANDS, DRAWN, WIDTH_LEAST, page, width
@@ -43,14 +44,20 @@ def _version() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a mistake of the user's is one sentence on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_standard_streams()
     if os.environ.get("COLUMNS") == "0":  # what a terminal without a size says, and in which no help can be drawn
         del os.environ["COLUMNS"]
     try:
-        if words in FRONT_PAGE:
-            _show(page(width()))
-        else:
-            _require_text(words)
-            _run(words)
+        try:
+            if words in FRONT_PAGE:
+                _show(page(width()))
+            else:
+                _require_text(words)
+                _run(words)
+        except SystemExit:
+            sys.stdout.flush()  # here, where it is said what went wrong
+            raise
+        sys.stdout.flush()
     except TidelogError as error:
         _complain(str(error), code=error.exit_code)
     except KeyboardInterrupt:
@@ -58,6 +65,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `tidelog chain logs | head` is no error
         sys.stdout = None
         sys.exit(0)
+    except OSError as error:
+        if _can_print():
+            raise
+        with suppress(OSError):
+            sys.stdout.close()  # else it tries again at the end, and Python says so
+        sys.stdout = None
+        _complain(f"standard output cannot be written: {error.strerror}", code=ConfigError.exit_code)
+
+
+def _open_standard_streams() -> None:
+    """Let nothing else take the places of those that are closed (`>&-`): what is printed would go there."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None and not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _can_print() -> bool:
+    """Whether standard output takes a byte, so that it was something else that could not be written."""
+    try:
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError:
+        return False
+    return True
 
 
 def _require_text(words: Sequence[str]) -> None:
