@@ -1,5 +1,6 @@
 """A user's mistake is one sentence on standard error that begins with "tidelog: ", exit code 2, and no trace."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from tests.cli.conftest import BLOCKS, Cli
 from tests.command import Finished
 from tests.simulated import Simulated
+from tidelog.market.journal import export
+from tidelog.market.journal.file import JournalWriter
 from tidelog.sim.node.chain.tree import BlockTree
 
 HUGE = "9" * 26  # beyond what a column holds
@@ -137,6 +140,26 @@ def test_a_setting_of_the_environment_that_is_not_utf_8_is_named(cli: Cli, monke
     done = cli("chain", "blocks")
     assert_one_sentence(done, "TIDELOG_DB is not UTF-8")
     assert "secret" not in done.err
+
+
+def test_an_export_that_cannot_be_written_leaves_no_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, to = str(tmp_path / "journal"), tmp_path / "export"
+    JournalWriter(journal).close()
+    missing = f"{tmp_path}/nowhere/export"
+    assert_one_sentence(
+        cli("market", "export", journal, missing), f"{missing} cannot be made: No such file or directory"
+    )
+
+    def full(path: str, flags: int) -> int:
+        to.touch()
+        return os.open("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(export, "_private", full)
+    words = f"{to} could not be written: No space left on device"
+    assert_one_sentence(cli("market", "export", journal, str(to)), words, code=5)
+    assert not to.exists()
 
 
 def test_a_read_of_a_missing_file_does_not_make_it(cli: Cli, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import base64
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import zstandard
 from msgspec import Struct
 
-from tidelog.errors import ConfigError, Corruption
+from tidelog.errors import ConfigError, Corruption, Full
 from tidelog.filelock import FileLock
 from tidelog.market.events import EventId
 from tidelog.market.journal.file import JournalWriter
@@ -45,10 +46,29 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNING) -> int:
-    """Write every record after an id to a new file; how many."""
+    """Write every record after an id to a new file; how many. What is left of a failed try is no file.
+
+    Raises:
+        ConfigError: the file cannot be made there.
+        Full: no room is left for it.
+    """
+    try:
+        file = open(path, "xb", opener=_private)  # noqa: SIM115 - `_exported` closes it
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be made: {error.strerror}") from None
+    try:
+        return _exported(reader, file, after)
+    except BaseException as error:
+        Path(path).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise Full(f"{path} could not be written: {error.strerror}") from None
+        raise
+
+
+def _exported(reader: JournalReader, to: BinaryIO, after: EventId) -> int:
     count = 0
     with (
-        open(path, "xb", opener=_private) as file,
+        to as file,
         zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out,
     ):
         for record in reader.records(after):
