@@ -142,6 +142,13 @@ def test_a_setting_of_the_environment_that_is_not_utf_8_is_named(cli: Cli, monke
     assert "secret" not in done.err
 
 
+def test_a_store_that_holds_nothing_is_not_asked_by_name(cli: Cli, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    assert cli("db", "migrate", "--db", url).code == 0
+    assert_one_sentence(cli("chain", "blocks", "--db", url), "the store holds no chain yet")
+    assert_one_sentence(cli("market", "trades", "A/USD", "--db", url), "the store holds no recording yet")
+
+
 def test_an_export_that_cannot_be_written_leaves_no_file(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

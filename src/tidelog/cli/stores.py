@@ -44,6 +44,8 @@ async def the_chain(store: Store, chain_id: int | None) -> int:
         if chain_id not in chains:
             raise ConfigError(f"the store holds no chain {chain_id}; it holds {_listed(chains)}")
         return chain_id
+    if not chains:
+        raise ConfigError("the store holds no chain yet")
     if len(chains) != 1:
         raise ConfigError(f"say which chain by --chain-id: the store holds {_listed(chains)}")
     return chains[0]

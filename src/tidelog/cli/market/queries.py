@@ -218,6 +218,8 @@ async def the_source(store: Store, name: str | None) -> str:
     listed = ", ".join(names) or "none"
     if name is not None and name not in names:
         raise ConfigError(f"the store holds no recording {name!r}; it holds {listed}")
+    if name is None and not names:
+        raise ConfigError("the store holds no recording yet")
     if name is None and len(names) != 1:
         raise ConfigError(f"say which recording by --name: the store holds {listed}")
     return SOURCE_PREFIX + (names[0] if name is None else name)
