@@ -66,6 +66,7 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
     from tidelog.cli.sources.market import MarketSource
     from tidelog.cli.sources.shards import divided
     from tidelog.market.kraken.auth import ApiKey
+    from tidelog.market.live.config import feed_config
     from tidelog.market.load.expiry import Keep
     from tidelog.market.symbols import normal_symbols
 
@@ -94,6 +95,15 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
         key=None if key is None or secret is None else ApiKey(key.reveal(), secret.reveal()),
     )
     try:
+        feed_config(
+            symbols,
+            source.channels,
+            protocol=source.protocol,
+            depth=source.depth,
+            interval=source.interval,
+            url=source.url,
+            has_tokens=source.key is not None,
+        )
         layout, here = layout_for(market), shards_here(market)
         return source if layout is None else divided(source, layout, here[name])[here[name].number]
     except ConfigError as error:
