@@ -13,6 +13,7 @@ from tests.chain.rig import Rig, a_node
 from tests.chain.sync.test_contracts import ALL, BOARD, GAUGE, SHAPE, SHELLS, TIDE
 from tests.postgres import PostgresServer
 from tests.runtime import FakeRuntime
+from tidelog.api.http import pagination
 from tidelog.chain.sync.contracts import ContractKeeper, ContractLimits
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.runtime import SystemRuntime
@@ -114,6 +115,18 @@ def test_rows_are_what_the_logs_say(name: str, event: str, signature: str, table
         assert row.pop("tx_index") >= 0
         del each["event"]
         assert row == each
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_an_answer_of_large_rows_ends_sooner_and_the_list_goes_on(
+    tables: Served, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    path = f"{CONTRACTS}/tide/transfer"
+    rows = tables.all(path, order=order)
+    monkeypatch.setattr(pagination, "PAGE_BYTES_MAX", 1)
+    pages = tables.pages(path, order=order)
+    assert {len(page) for page in pages} == {1}
+    assert [row for page in pages for row in page] == rows
 
 
 def test_columns_ranges_and_order_choose(tables: Served) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.api.served import CHAIN, Filled, Served
 from tests.sim.asking import ask
+from tidelog.api.chain import events
 
 EVENTS = f"{CHAIN}/events"
 ODD = "Odd(bytes32 indexed a, address indexed b, bytes32 indexed c, uint256 value) anonymous"
@@ -59,6 +60,18 @@ def test_events_are_the_nodes_logs_decoded_page_by_page(api: Served, full: Fille
     block = ask(full.node, "eth_getBlockByNumber", right[0]["blockNumber"], False)
     assert found[0]["timestamp"] == int(block["timestamp"], 16)
     assert (found[0]["event"], found[0]["address"]) == ("Odd", address)
+
+
+def test_an_answer_of_large_logs_ends_sooner_and_the_list_goes_on(
+    api: Served, full: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logs count that do not fit, too: they were read."""
+    address, logs = logs_of(full)
+    wanted = api.all(EVENTS, signature=ODD, address=address)
+    monkeypatch.setattr(events, "PAGE_BYTES_MAX", 1)
+    pages = api.pages(EVENTS, signature=ODD, address=address)
+    assert [len(page) for page in pages] == [int(is_odd(log)) for log in logs]
+    assert [event for page in pages for event in page] == wanted
 
 
 def test_an_argument_and_a_range_choose(api: Served, full: Filled) -> None:

@@ -9,11 +9,11 @@ import pytest
 from tests.api.served import CHAIN, Served, fill, sqlite_url
 from tests.chain.rig import a_node
 from tests.sim.asking import ask, ledger_of
-from tidelog.api.chain import logs
+from tidelog.api.http import pagination
 from tidelog.runtime import SystemRuntime
 from tidelog.sim.node.chain.block_builder import Shape
 from tidelog.sim.node.node import SimNode
-from tidelog.store import open_store
+from tidelog.store import open_store, portions
 
 LOGS = f"{CHAIN}/logs"
 SHAPE = Shape(transactions=(2, 3), logs=(3, 4))  # of each block several pages of two logs
@@ -67,8 +67,8 @@ def test_an_answer_of_large_logs_ends_sooner_and_the_list_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, object], order: str
 ) -> None:
     """1,000 logs of 400 kB each took more than a gigabyte of the server's memory."""
-    monkeypatch.setattr(logs, "PORTION_LOGS", 3)
-    monkeypatch.setattr(logs, "DATA_BYTES_MAX", 1)
+    monkeypatch.setattr(portions, "PORTION_ROWS", 3)
+    monkeypatch.setattr(pagination, "PAGE_BYTES_MAX", 1)
     url, node = sqlite_url(tmp_path), a_node(HEAD, shape=SHAPE)
     asyncio.run(take_in(url, node))
     wanted = of_node(node, HEAD - 8 if given["from_block"] == "finalized" else 0, HEAD)
@@ -79,7 +79,7 @@ def test_an_answer_of_large_logs_ends_sooner_and_the_list_goes_on(
         while (cursor := reply.json["next"]) is not None:
             reply = api.post(LOGS, {**body, "cursor": cursor})
             pages.append(keys(reply.data))
-    assert {len(page) for page in pages[:-1]} == {3}
+    assert {len(page) for page in pages} == {1}
     assert [key for page in pages for key in page] == (wanted if order == "asc" else wanted[::-1])
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.api.served import CHAIN, Served
+from tests.api.served import CHAIN, Filled, Served
+from tests.sim.asking import ask
+from tidelog.api.http import pagination
 from tidelog.api.http.cursors import seal
 from tidelog.api.http.options import ApiOptions
 from tidelog.api.http.pagination import Page, page_of
@@ -40,6 +42,21 @@ def test_too_much_and_a_strange_cursor_are_refused() -> None:
         page_of(options, BLOCKS, LIST, 6, None)
     with pytest.raises(Refused, match="no cursor of this list"):
         page_of(options, BLOCKS, LIST, None, seal(BLOCKS, ("other",), (1, 7)))
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_an_answer_of_large_rows_ends_sooner_and_the_list_goes_on(
+    api: Served, full: Filled, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """1,000 transactions of 128 kB each took hundreds of megabytes of the server's memory."""
+    block = ask(full.node, "eth_getBlockByNumber", "latest", True)
+    path = f"{CHAIN}/addresses/{block['transactions'][0]['from']}/transactions"
+    wanted = api.all(path, order=order)
+    assert len(wanted) > 1
+    monkeypatch.setattr(pagination, "PAGE_BYTES_MAX", 1)
+    pages = api.pages(path, order=order)
+    assert {len(page) for page in pages} == {1}
+    assert [row for page in pages for row in page] == wanted
 
 
 SYMBOL = "/v1/markets/BTC-USD"

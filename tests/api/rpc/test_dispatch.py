@@ -297,7 +297,7 @@ async def test_large_logs_are_read_a_few_at_once(whole: Store, monkeypatch: pyte
         return await read(*arguments)
 
     monkeypatch.setattr(rpc_logs, "_page", page)
-    monkeypatch.setattr(rpc_logs, "PORTION_LOGS", 2)
+    monkeypatch.setattr(rpc_logs, "PORTION_ROWS", 2)
     code, _ = await result(whole, "eth_getLogs", span(0, HEAD), limits=RpcLimits(response_bytes_max=2_000))
     assert (code, portions) == (-32005, [2, 4])
     portions.clear()

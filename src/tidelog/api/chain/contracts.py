@@ -1,5 +1,6 @@
 """`/v1/chains/{chain}/contracts`: the contracts whose events have tables, and the rows of these."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, get
@@ -244,7 +245,8 @@ async def list_event_rows(
 ) -> Response[EventRows]:
     """`arg.COLUMN=VALUE` searches by a column, such as `arg.to=0x..`: an address, a number, true or false, bytes as 0x
     hex, a text; of an indexed string its text, of an indexed tuple or array the hash that the log has. Columns that are
-    not indexed are searched within a range of blocks, as logs are.
+    not indexed are searched within a range of blocks, as logs are. An answer with `next` may have fewer rows than
+    `limit`: then they are large.
     """
     options = backend.options
     given = {key: request.query_params[key] for key in sorted(request.query_params) if key.startswith(ARGUMENT)}
@@ -264,19 +266,20 @@ async def list_event_rows(
                 f"from, to: blocks {low} to {high} are {high - low + 1}, and {others} is not indexed: at most "
                 f"{options.block_range_max} go in one search",
             )
-        rows: list[Row] = []
-        if low <= high:
-            rows = await snapshot.select(
+
+        def read(limit: int, after: Row | None) -> Awaitable[list[Row]]:
+            return snapshot.select(
                 table,
                 scope=chain,
                 low=low,
                 high=high,
                 where=where,
-                after=page.after,
+                after=after,
                 descending=order == "desc",
-                limit=page.limit,
+                limit=limit,
             )
-    shown, following = page.cut(rows)
+
+        shown, following = ([], None) if low > high else await page.read(read)
     data = [_row(wanted, table, row) for row in shown]
     highest = high if order == "desc" or following is None else data[-1].block_number
     return unstored(EventRows(data=data, next=following, **state.envelope(highest)))

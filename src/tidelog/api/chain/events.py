@@ -11,7 +11,7 @@ from tidelog.api.access.turns import turn
 from tidelog.api.chain.answers import ChainAnswer, held_from, the_chain, unstored
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.damage import DamagedBlock
-from tidelog.api.http.pagination import page_of
+from tidelog.api.http.pagination import PAGE_BYTES_MAX, page_of
 from tidelog.api.http.parameters import ADDRESS, ARGUMENT, AtMost, Chain, Cursor, From, Limit, To, from_hex
 from tidelog.api.http.problems import Refused
 from tidelog.chain.abi.signatures import SIGNATURE_CHARACTERS_MAX, parse_event
@@ -84,7 +84,7 @@ async def list_events(
 
     `arg.NAME=VALUE` searches by an indexed argument, such as `arg.to=0x..`: an address, a number, true or false, bytes
     as 0x hex; of an indexed string its text, of an indexed tuple or array the hash that the log has. An answer with
-    `next` may have fewer events than `limit`, or none: then many logs did not fit.
+    `next` may have fewer events than `limit`, or none: then many logs did not fit, or are large.
     """
     options = backend.options
     given = {name: request.query_params[name] for name in sorted(request.query_params) if name.startswith(ARGUMENT)}
@@ -101,7 +101,15 @@ async def list_events(
             raise Refused(400, f"from, to: {span}, at most {options.block_range_max} go in one search")
         try:
             decoded = await select_events(
-                snapshot, chain, search, low=low, high=high, limit=page.size, after=page.after, passed_max=PASSED_MAX
+                snapshot,
+                chain,
+                search,
+                low=low,
+                high=high,
+                limit=page.size,
+                after=page.after,
+                passed_max=PASSED_MAX,
+                bytes_max=PAGE_BYTES_MAX,
             )
         except RowWithoutBlock as error:
             raise DamagedBlock(chain, error.number, str(error)) from error

@@ -1,6 +1,6 @@
 """`POST /v1/chains/{chain}/logs`: logs by block range or block, addresses and topics, as eth_getLogs means them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -21,12 +21,11 @@ from tidelog.api.http.pagination import page_of
 from tidelog.api.http.parameters import ADDRESS, HASH, Chain, from_hex
 from tidelog.api.http.problems import Refused, read_body
 from tidelog.batch import INT_MAX, Row
-from tidelog.chain.reading.log_search import PORTION_LOGS, TOPICS, data_bytes, select_logs
+from tidelog.chain.reading.log_search import TOPICS, select_logs
 from tidelog.chain.reading.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.chain.rows.tables import BLOCKS, LOGS
 from tidelog.chain.written import Log, log_of
-from tidelog.store import Condition, Snapshot
-from tidelog.store.query import key_of
+from tidelog.store import PRESENT, Condition, Snapshot
 
 __all__ = ["ROUTES"]
 
@@ -56,7 +55,6 @@ class LogFilter(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[CursorText | None, Meta(description="`next` of the answer before, as it was.")] = None
 
 
-DATA_BYTES_MAX = 16 * 1024 * 1024  # of an answer's logs, each byte two digits: there are logs of hundreds of kilobytes
 _NUMBER, _TX_INDEX = LOGS.index("block_number"), LOGS.index("tx_index")
 _FILTER = msgspec.json.Decoder(LogFilter)
 
@@ -75,6 +73,11 @@ class _Search(Struct, frozen=True):
     where: dict[str, Condition]
     least: int  # topics that a log must have: `[A, null]` is no log of one topic
     descending: bool
+
+    def conditions(self) -> dict[str, Condition]:
+        """On topics; one on the last that a log must have, if it is any at all."""
+        last = TOPICS[self.least - 1 : self.least]
+        return {**dict.fromkeys(last, PRESENT), **self.where}
 
 
 @post(
@@ -108,16 +111,26 @@ async def search_logs(
         low = begins
         if low <= high:
             low = await held_from(snapshot, state, search.addresses, search.where.get("topic0"), low, high)
-        span = low, high
-        rows, is_full = await _matching(snapshot, chain, search, span, page.after, page.limit)
+
+        def read(limit: int, after: Row | None) -> Awaitable[list[Row]]:
+            return select_logs(
+                snapshot,
+                chain,
+                addresses=search.addresses,
+                topics=search.conditions(),
+                low=low,
+                high=high,
+                limit=limit,
+                after=after,
+                descending=search.descending,
+            )
+
         listed = replace(page, identity=(*identity, begins)) if _moves(data) else page
-        rows, following = listed.cut(rows)
-        if is_full:
-            following = listed.sealed(key_of(LOGS, rows[-1]))
+        rows, following = ([], None) if low > high else await listed.read(read)
         if _moves(data) and following is not None:
             following = f"{begins}.{following}"
         found = await _told(snapshot, chain, rows, data.hashes)
-        highest = span[1] if search.descending or following is None else found[-1].block_number
+        highest = high if search.descending or following is None else found[-1].block_number
         return Logs(data=found, next=following, **state.envelope(highest))
 
     async with turn(request):
@@ -187,37 +200,6 @@ async def _span(
         given = f"blocks {low} to {high} are {high - low + 1}"
         raise Refused(400, f"to_block: {given}, at most {most} go in one search")
     return low, high
-
-
-async def _matching(
-    snapshot: Snapshot, chain: int, search: _Search, span: tuple[int, int], after: Row | None, limit: int
-) -> tuple[list[Row], bool]:
-    """The first `limit` matching logs behind `after`; and whether it is fewer because their data is so large."""
-    if span[0] > span[1]:
-        return [], False
-    found: list[Row] = []
-    size, portion = 0, PORTION_LOGS
-    while True:
-        wanted = min(portion, limit - len(found))
-        rows = await select_logs(
-            snapshot,
-            chain,
-            addresses=search.addresses,
-            topics=search.where,
-            low=span[0],
-            high=span[1],
-            limit=wanted,
-            after=after,
-            descending=search.descending,
-        )
-        fitting = [row for row in rows if search.least == 0 or row[LOGS.index(TOPICS[search.least - 1])] is not None]
-        found += fitting
-        size += sum(data_bytes(row) for row in fitting)
-        if len(rows) < wanted or len(found) == limit:
-            return found, False
-        if size > DATA_BYTES_MAX:
-            return found, True
-        after, portion = key_of(LOGS, rows[-1]), 2 * portion
 
 
 async def _told(snapshot: Snapshot, chain: int, rows: Sequence[Row], hashes: bool) -> list[Log]:

@@ -1,5 +1,6 @@
 """Transactions: one by its hash, with receipt and logs; those of an address, in order."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
@@ -148,7 +149,8 @@ async def list_address_transactions(
 ) -> Response[Transactions]:
     """Sent from it or to it, or creating it; the newest first, unless `order` says otherwise.
 
-    Calls from contract to contract are in no list of a block's, and in none here.
+    Calls from contract to contract are in no list of a block's, and in none here. An answer with `next` may have fewer
+    transactions than `limit`: then they are large.
     """
     identity = ("address", chain, address.lower(), from_, to, order)
     page = page_of(backend.options, TRANSACTIONS, identity, limit, cursor)
@@ -158,19 +160,22 @@ async def list_address_transactions(
         state = await the_chain(snapshot, chain)
         require_whole(state, "all transactions of an address")
         high = state.bound(at_most) if to is None else min(to, state.bound(at_most))
-        rows = await merged(
-            snapshot,
-            TRANSACTIONS,
-            column=PARTIES,
-            values=[from_hex(address)],
-            limit=page.limit,
-            scope=chain,
-            low=from_,
-            high=high,
-            after=page.after,
-            descending=descending,
-        )
-        rows, following = page.cut(rows)
+
+        def read(limit: int, after: Row | None) -> Awaitable[list[Row]]:
+            return merged(
+                snapshot,
+                TRANSACTIONS,
+                column=PARTIES,
+                values=[from_hex(address)],
+                limit=limit,
+                scope=chain,
+                low=from_,
+                high=high,
+                after=after,
+                descending=descending,
+            )
+
+        rows, following = await page.read(read)
         highest = high if descending or following is None else _int(rows[-1], _NUMBER)
         found = each(chain, rows, transaction_of)
         return Transactions(data=found, next=following, **state.envelope(highest)), high

@@ -1,6 +1,7 @@
 """Keyset pagination: the size of a page, the key after which it begins, and the cursor of the next one.
 
-A route reads one row more than it shows: that row says whether there is a next page.
+A route reads one row more than it shows: that row says whether there is a next page. Where rows can be large, it has
+`Page.read` read them, which ends a page sooner.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,12 @@ from tidelog.api.http.cursors import open_cursor, seal
 from tidelog.api.http.options import ApiOptions
 from tidelog.api.http.problems import Refused
 from tidelog.batch import Row, Table
+from tidelog.store.portions import Read, take_rows
 from tidelog.store.query import key_of
 
-__all__ = ["Page", "page_of"]
+__all__ = ["PAGE_BYTES_MAX", "Page", "page_of"]
+
+PAGE_BYTES_MAX = 16 * 1024 * 1024  # of an answer's rows, as stored: each byte is two digits in the answer
 
 
 class Page(Struct, frozen=True):
@@ -35,6 +39,17 @@ class Page(Struct, frozen=True):
             return rows, None
         shown = rows[: self.size]
         return shown, seal(self.table, self.identity, key_of(self.table, shown[-1]))
+
+    async def read(self, read: Read) -> tuple[list[Row], str | None]:
+        """The rows that are shown, and `next`; fewer than its size where they are large (PAGE_BYTES_MAX)."""
+        shown: list[Row] = []
+
+        def take(row: Row) -> bool:
+            shown.append(row)
+            return True
+
+        last = await take_rows(self.table, read, take, limit=self.size, after=self.after, bytes_max=PAGE_BYTES_MAX)
+        return shown, None if last is None else self.sealed(last)
 
     def sealed(self, key: Row) -> str:
         """The cursor after this key, where a list continues behind what is shown."""

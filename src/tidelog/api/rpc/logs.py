@@ -9,16 +9,15 @@ from tidelog.api.rpc.params import LogFilter
 from tidelog.api.rpc.view import View
 from tidelog.batch import Row
 from tidelog.chain.reading.held import NotHeld, covered_from
-from tidelog.chain.reading.log_search import PORTION_LOGS
 from tidelog.chain.reading.places import BlockFacts, block_facts, transaction_hashes
 from tidelog.chain.rows.columns import BlockColumns, LogColumns
 from tidelog.chain.rows.tables import LOGS
 from tidelog.errors import TimedOut
 from tidelog.store import PRESENT, Condition
 from tidelog.store.merged import ALTERNATIVES_MAX, merged
+from tidelog.store.portions import PORTION_ROWS, PORTION_ROWS_MAX
 from tidelog.store.query import key_of
 
-PAGE_LOGS = 1_000  # read at once at most: few at first, so that a limit of bytes stops the reading of large ones
 # the words of the official tests (ethereum/execution-apis, tests/eth_getLogs), which clients look for
 BEYOND_HEAD = "block range extends beyond current head block"
 NO_RANGE = "invalid block range params"
@@ -106,7 +105,7 @@ async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[R
     """The rows that match. One block's are always given: there is no narrower range to ask for."""
     limits, where = view.limits, _conditions(asked)
     found: list[Row] = []
-    size, after, portion = 0, None, PORTION_LOGS
+    size, after, portion = 0, None, PORTION_ROWS
     while True:
         page = await _page(view, where, low, high, after, portion)
         found += page
@@ -115,7 +114,7 @@ async def _matching(view: View, asked: LogFilter, low: int, high: int) -> list[R
             raise _too_many(found, limits.logs_max, limits.response_bytes_max, low)
         if len(page) < portion:
             return found
-        after, portion = key_of(LOGS, page[-1]), min(2 * portion, PAGE_LOGS)
+        after, portion = key_of(LOGS, page[-1]), min(2 * portion, PORTION_ROWS_MAX)
 
 
 def _size(row: Row) -> int:

@@ -102,10 +102,12 @@ async def select_events(
     limit: int,
     after: Row | None = None,
     passed_max: int = PASSED_MAX,
+    bytes_max: int | None = None,
 ) -> DecodedPage[FoundEvent]:
     """The first `limit` events of blocks `low` to `high`, in the order of the chain.
 
-    Fewer where so many logs do not fit that it is enough; `last` says from where on it is to be continued.
+    Fewer where so many logs do not fit, or are so large, that it is enough; `last` says from where on it is to be
+    continued.
     """
 
     def read(wanted: int, behind: Row | None) -> Awaitable[list[Row]]:
@@ -124,7 +126,7 @@ async def select_events(
         log: Any = (*row[_FIRST : _FIRST + len(TOPICS)], row[_DATA])
         return search.decoder.decode(*log)
 
-    rows = await decoded_rows(LOGS, read, decode, limit=limit, after=after, passed_max=passed_max)
+    rows = await decoded_rows(LOGS, read, decode, limit=limit, after=after, passed_max=passed_max, bytes_max=bytes_max)
     return DecodedPage(await _told(snapshot, chain, rows.found), rows.misfits, rows.last)
 
 

@@ -8,17 +8,9 @@ from tidelog.chain.rows.tables import LOGS
 from tidelog.store import Condition, Snapshot
 from tidelog.store.merged import ALTERNATIVES_MAX, merged
 
-__all__ = ["PORTION_LOGS", "TOPICS", "data_bytes", "select_logs"]
+__all__ = ["TOPICS", "select_logs"]
 
 TOPICS = ("topic0", "topic1", "topic2", "topic3")
-PORTION_LOGS = 50  # read at once, to begin with, where bytes are limited: a log can have megabytes
-_DATA = LOGS.index("data")
-
-
-def data_bytes(row: Row) -> int:
-    """How much data a log has."""
-    data = row[_DATA]
-    return len(data) if isinstance(data, bytes) else 0
 
 
 async def select_logs(
