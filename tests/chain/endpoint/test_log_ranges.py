@@ -50,6 +50,9 @@ REFUSALS = [
     (-32000, "query returns too many logs 30000", None, None, None),
     (-32602, "query exceeds max results 20000, retry with the range 24383075-24383096", None, None, 24_383_096),
     (-32005, "query exceeds max block range 10000", None, 10_000, None),
+    (-32005, "block range too large, rate limited", None, None, None),
+    (-32000, "you exceeded the eth_getLogs limit", None, None, None),
+    (-32000, "eth_getLogs requests limited to 1,000 blocks", None, 1_000, None),
 ]
 
 
@@ -83,6 +86,10 @@ def test_so_does_one_that_comes_with_a_status_of_http(status: int, code: int, me
         (-32602, "block range extends beyond current head block", SourceError),
         (-32005, "rate limit exceeded", Throttled),
         (-32005, "daily request count exceeded, request rate limited", Throttled),
+        (-32005, "eth_getLogs rate limit exceeded", Throttled),
+        (-32000, "eth_getLogs is limited to 5 requests per second", Throttled),
+        (-32000, "eth_getLogs: request limit reached", Throttled),
+        (-32000, "block range queries: rate limit exceeded", Throttled),
         (-32000, "request timed out", Overloaded),
         (-32602, "invalid argument 0: hex string without 0x prefix", SourceError),
         (-32000, "batch limit 100 exceeded", Rejected),

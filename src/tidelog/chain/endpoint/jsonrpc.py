@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tidelog import compiled
-from tidelog.chain.endpoint.log_ranges import too_many_addresses, too_wide
+from tidelog.chain.endpoint.log_ranges import OF_A_RATE, too_many_addresses, too_wide
 from tidelog.errors import (
     Overloaded,
     Pruned,
@@ -169,10 +169,7 @@ _MEANINGS: tuple[tuple[type[SourceError], re.Pattern[str]], ...] = tuple(
             r"response (size|is) .*(exceed|large|big|limit)|too (large|big)|batch.{0,40}(limit|large|big|exceed|many"
             r"|maximum|more than|size|supported)|size (limit|exceed)|more than \d+ results",
         ),
-        (
-            Throttled,
-            r"rate.?limit|too many requests|throttl|capacity|compute units|request limit|quota|limited to \d+/",
-        ),
+        (Throttled, rf"{OF_A_RATE.pattern}|capacity|compute units"),
         (Overloaded, r"timed? ?out|deadline exceeded|took too long"),
         (
             Unsupported,

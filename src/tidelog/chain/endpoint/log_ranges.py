@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tidelog.errors import TooManyAddresses, TooWide
 
-__all__ = ["LOG_RANGE_LIMITS", "LogRangeLimits", "LogRanges", "too_many_addresses", "too_wide"]
+__all__ = ["LOG_RANGE_LIMITS", "OF_A_RATE", "LogRangeLimits", "LogRanges", "too_many_addresses", "too_wide"]
 
 
 class LogRangeLimits(Struct, frozen=True):
@@ -46,9 +46,14 @@ _BLOCKS = tuple(
 _WIDE = re.compile(
     r"block range (?:is |was )?(?:too|larger|exceed)|range \d+ (?:exceeds|is (?:bigger|larger|greater))"
     r"|(?:exceeds?|bigger than|larger than|over|maximum|max)\b.{0,24}\brange"
-    r"|range.{0,40}(?:limit|too (?:large|wide|big))"
+    r"|range.{0,40}too (?:large|wide|big)"
     r"|to an? [\d,_k]+(?: block)? range|returned more than \d+|max(?:imum)? results|too many logs"
-    r"|log response size exceeded|getlogs.{0,40}(?:limited|limit)|blocks? distance|span.{0,20}\bblocks",
+    r"|log response size exceeded|blocks? distance|span.{0,20}\bblocks",
+    re.IGNORECASE,
+)
+_LIMITED = re.compile(r"(?:range|getlogs).{0,40}limit", re.IGNORECASE)  # of blocks, unless it is one of a rate
+OF_A_RATE = re.compile(
+    r"rate.?limit|too many requests|throttl|requests? limit|quota|limited to \d+/|(?:requests?|calls)(?: per |/)s",
     re.IGNORECASE,
 )
 _ADDRESSES = re.compile(
@@ -72,14 +77,15 @@ def too_wide(text: str, words: str) -> TooWide | None:
         text: what is logged of it.
         words: all of it.
     """
-    if _OF_THE_HEAD.search(words) or not _WIDE.search(words):
+    blocks = next((_number(found[1]) for pattern in _BLOCKS if (found := pattern.search(words))), None)
+    is_limited = _LIMITED.search(words) and (blocks is not None or not OF_A_RATE.search(words))
+    if _OF_THE_HEAD.search(words) or not (is_limited or _WIDE.search(words)):
         return None
     through = None
     if found := _HEX_RANGE.search(words):
         through = int(found[2], 16)
     elif found := _RANGE.search(words):
         through = int(found[2])
-    blocks = next((_number(found[1]) for pattern in _BLOCKS if (found := pattern.search(words))), None)
     return TooWide(text, blocks=blocks, through=through)
 
 
