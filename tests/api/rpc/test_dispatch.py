@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,8 +17,9 @@ from tests.postgres import PostgresServer
 from tidelog import __version__
 from tidelog.api.rpc import logs as rpc_logs
 from tidelog.api.rpc.dispatch import METHODS, RpcLimits, answer
+from tidelog.chain.endpoint import jsonrpc
 from tidelog.chain.rows.columns import TransactionColumns
-from tidelog.errors import Busy, Corruption, TimedOut
+from tidelog.errors import Busy, Corruption, Overloaded, TimedOut
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 
@@ -416,6 +418,22 @@ async def test_a_search_that_takes_too_long_names_half_of_its_range(whole: Store
     failing: Any = Failing(whole, TimedOut("slow"))
     expected = "query takes longer than it may. Try with this block range [0x0, 0x6]."
     assert await result(failing, "eth_getLogs", {"fromBlock": "0x0"}) == (-32005, expected)
+
+
+async def test_a_client_that_follows_the_halves_is_not_led_to_one_block_for_ever(whole: Store) -> None:
+    failing: Any = Failing(whole, TimedOut("slow"))
+    high = 6
+    refusals: list[int] = []
+    while len(refusals) < 10:
+        code, message = await result(failing, "eth_getLogs", span(0, high))
+        refusals.append(code)
+        hint = re.search(r"\[0x0, (0x[0-9a-f]+)\]", message)
+        if hint is None:
+            break
+        high = int(hint[1], 16)
+    assert refusals == [-32005] * 4  # of 7 blocks, 4, 2 and 1
+    assert message == "query of block 0 alone timed out: there is no narrower range; name addresses, or topics"
+    assert isinstance(jsonrpc.meaning(code, message), Overloaded)
 
 
 async def test_a_view_that_timed_out_ends_the_batch(whole: Store) -> None:

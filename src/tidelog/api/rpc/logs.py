@@ -40,6 +40,9 @@ async def logs(view: View, asked: LogFilter) -> bytes:
         hashes = await transaction_hashes(view.snapshot, view.chain_id, positions)
         return _told(view.chain_id, found, facts, hashes)
     except TimedOut:
+        if low == high:
+            said = f"query of block {low} alone timed out: there is no narrower range; name addresses, or topics"
+            raise Refusal(LIMIT_EXCEEDED, said, ends_view=True) from None
         half = low + (high - low) // 2
         raise _narrower("query takes longer than it may", low, half, ends_view=True) from None
 
