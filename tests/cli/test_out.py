@@ -58,3 +58,20 @@ def test_a_closed_output_is_no_place_for_what_is_opened(command: list[str], db: 
     shell = '"$0" -m tidelog "$@" >&- <&-'
     done = subprocess.run(["sh", "-c", shell, sys.executable, *words], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [["--version"], *COMMANDS], ids=" ".join)
+def test_an_output_that_nobody_reads_any_more_is_no_error(command: list[str], unbuffered: str, db: str) -> None:
+    words = [db if word == "DB" else word for word in command]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "tidelog", *words],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert (done.returncode, done.stderr) == (0, "")

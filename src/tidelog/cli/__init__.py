@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             else:
                 _require_text(words)
                 _run(words)
-        except SystemExit:
+        except SystemExit as ended:
+            if isinstance(ended.__context__, BrokenPipeError):  # of which rich makes an end with code 1
+                raise ended.__context__ from None
             sys.stdout.flush()  # here, where it is said what went wrong
             raise
         sys.stdout.flush()
