@@ -9,7 +9,9 @@ import pytest
 from tests.api.served import Filled, Reply, Served, a_recording, sqlite_url
 from tidelog.api.market.books import BookView
 from tidelog.api.market.fields import Level
+from tidelog.market.events import Disconnected
 from tidelog.market.load.loader import Loader
+from tidelog.market.load.settling import Claiming, settle
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -109,6 +111,30 @@ class TestCoverage:
         assert [(gap["scope"], gap["first"], gap["last"]) for gap in reply.json["gaps"]] == [("trades:BTC/USD", 4, 99)]
         assert api.all(f"{BTC}/coverage", limit=1) == reply.data
         assert [gap["scope"] for gap in api.all(f"{BTC}/gaps", limit=1)] == ["connection", "trades:BTC/USD"]
+
+    def test_gaps_of_the_shards_in_which_a_symbol_was_are_told_too(self, tmp_path: Path) -> None:
+        recording = a_recording()
+        recording.note(Disconnected("went away"))
+
+        async def load() -> None:
+            runtime = SystemRuntime()
+            store = await open_store(sqlite_url(tmp_path), runtime)
+            try:
+                shards = [Claiming("kraken", number, 2, "here:/", f"{number}.journal", 7) for number in (1, 2)]
+                first = await settle(store, runtime, shards[0], ["BTC/USD", "ETH/USD"], entering=1)
+                await (await Loader.open(store, runtime, "kraken", shard=first)).load(recording.events)
+                await settle(store, runtime, shards[0], [], entering=2)
+                await settle(store, runtime, shards[1], ["BTC/USD"], entering=1_000_000_001)
+            finally:
+                await store.close()
+
+        asyncio.run(load())
+        with Served(sqlite_url(tmp_path)) as api:
+            for symbol, missing in (("BTC-USD", ["trades:BTC/USD"]), ("ETH-USD", [])):
+                of_connection = ["connection", "connection"]
+                assert [gap["scope"] for gap in api.all(f"/v1/markets/{symbol}/gaps")] == [*of_connection, *missing]
+                still = api.get(f"/v1/markets/{symbol}/coverage").json["gaps"]
+                assert [gap["scope"] for gap in still] == ["connection", *missing]
 
     def test_from_shows_what_reaches_into_the_time(self, api: Served) -> None:
         whole = api.get(f"{BTC}/coverage").data

@@ -210,7 +210,10 @@ async def list_gaps(
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response[Gaps]:
-    """Times without a connection, and ranges of missing trade ids; closed ones too."""
+    """Times without a connection, and ranges of missing trade ids; closed ones too.
+
+    Of a symbol that moved between shards, the connections of all of them.
+    """
     page = page_of(backend.options, GAPS, ("gaps", recording, symbol, order), limit, cursor)
     async with searching(request) as snapshot:
         view, name = await the_market(snapshot, recording, symbol)

@@ -17,6 +17,7 @@ from tidelog.json_values import Time, time_text
 from tidelog.market.load.recorded import connection_of, recorded, source_of
 from tidelog.market.projection.state import ProjectionState, decode_state
 from tidelog.market.projection.tables import INSTRUMENTS
+from tidelog.market.shards.claims import Claims
 from tidelog.market.symbols import spelled
 from tidelog.store import Snapshot
 
@@ -50,15 +51,16 @@ class MarketState(Struct, frozen=True):
     source: str
     commits: int
     state: ProjectionState  # over all of its shards
-    owners: dict[str, int] = {}  # the shard of each symbol, where there are several
+    claims: Claims | None = None  # None: it has no shards, and never had
 
     @property
     def recording(self) -> str:
         return recording_of(self.source)
 
     def gap_scopes(self, symbol: str) -> tuple[str, ...]:
-        """Of the gaps that concern a symbol: those of the connection over which it comes, and of its trades."""
-        return (connection_of(self.owners.get(symbol, 1)), f"trades:{symbol}")
+        """Of the gaps that concern a symbol: those of connections over which it ever came, and of its trades."""
+        shards = (1,) if self.claims is None else self.claims.shards_of(symbol)
+        return (*map(connection_of, shards), f"trades:{symbol}")
 
     def envelope(self) -> dict[str, Any]:
         """The fields of `MarketAnswer`."""
@@ -101,7 +103,7 @@ async def the_market(snapshot: Snapshot, recording: str | None, symbol: str) -> 
 
 async def _state(snapshot: Snapshot, recording: str) -> MarketState | None:
     found = await recorded(snapshot, recording, _of)
-    return None if found is None else MarketState(source_of(recording), found.commits, found.state, found.owners)
+    return None if found is None else MarketState(source_of(recording), found.commits, found.state, found.claims)
 
 
 def _of(checkpoint: Checkpoint) -> ProjectionState:

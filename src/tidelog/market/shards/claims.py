@@ -61,6 +61,11 @@ class Claims(Struct, omit_defaults=True):
     had: dict[str, tuple[int, ...]] = {}  # the shards that a symbol has ever been in: whose journals tell its past
     idle: dict[str, SymbolState] = {}  # symbols that were given up, and that nobody has taken over yet
 
+    def shards_of(self, symbol: str) -> tuple[int, ...]:
+        """The shards in which a symbol is, or ever was."""
+        had, owner = self.had.get(symbol, ()), self.owners.get(symbol)
+        return tuple(sorted({*had, *(() if owner is None else (owner,))})) or (1,)
+
 
 class Claimed(Struct, frozen=True):
     """What came of a claim."""

@@ -209,7 +209,9 @@ def _gap_lines(scene: Scene, gaps: Gaps) -> list[Line]:
     if not gaps.data:
         return [line(("no gaps", "dim"))]
     gap = gaps.data[0]
-    what = "no connection" if gap.scope == "connection" else f"{scene.says(gap.scope)} {gap.first} to {gap.last}"
+    what = f"{scene.says(gap.scope)} {gap.first} to {gap.last}"
+    if gap.scope.partition(":")[0] == "connection":  # or that of a shard
+        what = "no connection"
     closed = ("it came after all", "good") if gap.closed_at else ("still missing", "bad")
     opened = scene.says((gap.opened_at or "")[11:19])
     return [line(("last gap ", "title"), f"{opened} ", closed, f": {what} ({scene.says(gap.reason)})")]
