@@ -19,6 +19,7 @@ from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.records import Kind, Record
+from tidelog.market.replay.position import resume
 from tidelog.market.session.controls import encode_control
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.backlog import Page
@@ -191,6 +192,32 @@ def test_what_the_journal_has_dropped_is_a_gap(journal: Path, tmp_path: Path) ->
     assert [each.payload for each in later[:20]] == [
         each.payload for each, place in zip(before, places, strict=True) if place.seq > late.seq
     ][:20]
+
+
+def test_what_is_dropped_on_the_way_to_a_place_is_a_gap(
+    journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core was begun with a state that is gone before the records behind it are read."""
+    path, copy = (Path(shutil.copy(journal, tmp_path / name)) for name in ("journal", "copy"))
+    places = [part_of(each).place for each in stored(messages(path))]
+    pruned(copy)
+    left = records_of(copy)
+    first = next(record.id for record in left if record.restart)
+    place = next(place for place in places if left[0].id < id_of(place.seq) < first)
+    begun = list[EventId]()
+
+    def slowly(reader: JournalReader, at: EventId) -> tuple[Core, EventId]:
+        core, start = resume(reader, at)
+        if not begun:
+            pruned(path)
+        begun.append(start)
+        return core, start
+
+    monkeypatch.setattr("tidelog.stream.market.journal.resume", slowly)
+    result = folded(messages(path, place), place)
+    assert begun[0] < left[0].id
+    assert [gap.reason for gap in result.gaps][:1] == ["journal_pruned"]
+    result.equals(core_of(path))
 
 
 def records_of(path: Path) -> list[Record]:

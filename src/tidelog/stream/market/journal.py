@@ -205,10 +205,12 @@ class _Reading:
                 subject = events_subject if self._kinds else frames_subject
                 subjects = subject(self._recording, self._shard)
                 messages.append(reset_message(self._recording, subjects, place, begun, self._encoding, self._shard))
-            begun, gap = self._begin(begun, ends, payload_max)
+            begun, gap, is_there = self._begin(begun, ends, payload_max)
             messages += gap
+            if not is_there:
+                return Page(said, begun, messages, more=True)
         records = self._open.block(self._at)
-        if records and records[0].kind is Kind.LOST:  # it was dropped meanwhile
+        if _is_lost(records):
             self._place = None
             return Page(said, begun, messages, more=True)
         for found, message in self._messages(begun, records, payload_max):
@@ -290,8 +292,11 @@ class _Reading:
             return Ahead(number_of(ends.last))  # an older copy, to which nobody has written: it may be one that lags
         return said
 
-    def _begin(self, place: Place, ends: Ends, payload_max: int) -> tuple[Place, list[Message]]:
-        """Go to a place, or, where what comes next is gone, to the journal's beginning; a gap, then."""
+    def _begin(self, place: Place, ends: Ends, payload_max: int) -> tuple[Place, list[Message], bool]:
+        """Go to a place, or, where what comes next is gone, to the journal's beginning; a gap, then.
+
+        Gives also whether it came there: else what leads there was dropped meanwhile, and it has to be tried again.
+        """
         at, first = self._id_of(place), self._first(ends)
         dropped = self._open.dropped()
         messages: list[Message] = []
@@ -307,14 +312,17 @@ class _Reading:
         if self._kinds:
             core, start = resume(self._open, at)
             self._teller = self._told_up_to(core, start, at)
-        return place, messages
+            return place, messages, self._teller is not None
+        return place, messages, True
 
-    def _told_up_to(self, core: Core, start: EventId, at: EventId) -> Teller:
-        """A teller that has passed all records up to one."""
+    def _told_up_to(self, core: Core, start: EventId, at: EventId) -> Teller | None:
+        """A teller that has passed all records up to one; None: some of them were dropped meanwhile."""
         teller = Teller(core, self._kinds)
         while start < at:
             records = self._open.block(start)
-            if not records or records[0].kind is Kind.LOST:
+            if _is_lost(records):
+                return None
+            if not records:
                 break
             for record in records:
                 if record.id <= at:
@@ -349,6 +357,11 @@ class _Reading:
                 begun_us = control.begun_us
             self._begun[run] = begun_us
         return self._begun[run]
+
+
+def _is_lost(records: list[Record]) -> bool:
+    """Whether what would come next was dropped meanwhile."""
+    return bool(records) and records[0].kind is Kind.LOST
 
 
 def _identity(path: str) -> tuple[int, int] | None:
