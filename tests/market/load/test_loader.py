@@ -14,7 +14,7 @@ import pytest
 from tests.chain.native import either_path
 from tests.market.conftest import Recording as Frames
 from tests.market.loader_child import BATCH, given, journal
-from tests.market.recorded import START_US, SYMBOL, Recording
+from tests.market.recorded import START_US, SYMBOL, Recording, trade
 from tests.patience import HANGS_S
 from tests.postgres import PostgresServer
 from tests.store.conftest import Opener
@@ -26,6 +26,7 @@ from tidelog.market.journal.reader import identity_at
 from tidelog.market.kraken import v1
 from tidelog.market.load.loader import INTERVALS_S, Loader, LoaderLimits, Options, begin_journal
 from tidelog.market.load.recorded import source_of
+from tidelog.market.maintenance.verify import verify_market
 from tidelog.market.projection.candles import bars, bucket
 from tidelog.market.projection.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.market.projection.state import decode_state, encode_state
@@ -232,6 +233,37 @@ class TestCandles:
         assert changed == {(interval_s, bucket(time_us, interval_s * 1_000_000)) for interval_s in INTERVALS_S}
         counts = {row[2]: bar_of_row(row).trades for key, row in after.items() if key[2:] in changed}
         assert (counts[60], counts[86_400]) == (2, 3)
+
+    @pytest.mark.parametrize("first", [False, True])
+    @pytest.mark.parametrize("size", [1, 100])
+    async def test_a_candle_that_cannot_be_held_is_in_no_longer_one_either(
+        self, store: Store, size: int, first: bool
+    ) -> None:
+        """In any order, and however often a commit is made: what is there is made of all trades of its time."""
+        at_us = bucket(START_US, 86_400_000_000) + 86_400_000_000 - START_US  # of a day
+        minute_us = 60_000_000
+        sound = [trade(1, at_us), trade(2, at_us + 7 * minute_us), trade(4, at_us + 23 * minute_us)]
+        sound.append(trade(5, at_us + 1_440 * minute_us))  # of the next day
+        absurd = trade(3, at_us + 8 * minute_us, price="1" + "0" * 30, qty="1" + "0" * 30)
+        same = trade(6, at_us + 8 * minute_us + 1, qty="0.12345678901234567891")
+        made = Recording()
+        for one in [absurd, *sound, same] if first else [*sound, same, absurd]:
+            made.note(Trades((one,)))
+        made.note(Trades((trade(7, at_us + 9 * minute_us),)))
+        loader = await Loader.open(store, RUNTIME, "test")
+        for at in range(0, len(made.events), size):
+            await loader.load(made.events[at : at + size])
+        stored_rows = await contents(store)
+        assert len(stored_rows["trades"]) == 7
+        ticks = [tick_of_row(row) for row in stored_rows["trades"]]
+        wanted = [
+            candle_row(SOURCE, SYMBOL, interval_s, bar)
+            for interval_s in INTERVALS_S
+            for bar in bars(ticks, interval_s * 1_000_000)
+        ]
+        assert None in wanted
+        assert stored_rows["candles"] == [row for row in wanted if row is not None]
+        assert (await verify_market(store, RUNTIME, "test")).findings == []
 
     @pytest.mark.parametrize("intervals_s", [(60, 90), (300, 60), (60, 60), (0, 60), (-60, 60)])
     def test_intervals_have_to_divide_each_other(self, intervals_s: tuple[int, ...]) -> None:

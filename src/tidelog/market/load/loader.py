@@ -7,7 +7,7 @@ comes. All decisions are in `projection`, the candles' arithmetic in `candles`; 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -20,20 +20,20 @@ from tidelog.market.book.lending import Fault, Stretch
 from tidelog.market.events import NOTHING, EventId
 from tidelog.market.journal.file import make_journal
 from tidelog.market.journal.identity import ID_BYTES
+from tidelog.market.load.candle_rows import CandleRows, made_candles, stretches
 from tidelog.market.load.expiry import LIMITS as EXPIRY_LIMITS
 from tidelog.market.load.expiry import Expired, Expiry, ExpiryLimits, Keep
 from tidelog.market.load.recorded import connection_of, source_of, state_of
-from tidelog.market.projection.candles import Bar, bars, bucket, coarser
+from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.changes import Changes
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.projection.projection import CONNECTION, Projection
-from tidelog.market.projection.rows import bar_of_row, candle_row, tick_of_row
 from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.projection.tables import CANDLES, GAPS, TRADES
 from tidelog.market.shards.claims import shard_source
 from tidelog.market.tracing import LoadTraces
 from tidelog.runtime import Runtime
-from tidelog.store import Condition, Snapshot, Store
+from tidelog.store import Snapshot, Store
 from tidelog.store.patience import patiently
 from tidelog.telemetry import MarketMetrics, logger
 
@@ -291,11 +291,11 @@ class Loader:
         for symbol, count in added.items():
             state.symbols[symbol].trades = (state.symbols[symbol].trades or 0) + count
         # what is noted of a candle was read before this commit, and a candle that this one changes is noted later
-        made = {row[: len(CANDLES.key)] for row in candles}
+        made = {*candles.dropped, *[row[: len(CANDLES.key)] for row in candles.rows]}
         noted = [row for row in expired.candles if row[: len(CANDLES.key)] not in made]
-        put = (*changes.replaced, *[Rows(CANDLES, rows) for rows in (candles, noted) if rows])
+        put = (*changes.replaced, *[Rows(CANDLES, rows) for rows in (candles.rows, noted) if rows])
         after = self._checkpoint.advanced(encode_state(state))
-        batch = Batch(self._checkpoint, after, changes.add, put, drop=tuple(expired.drop))
+        batch = Batch(self._checkpoint, after, changes.add, put, drop=(*expired.drop, *candles.drop))
         self._runtime.reached("loader.before_commit")
         commit_s = self._runtime.monotonic()
         await self._patiently(lambda: self._store.commit(batch))
@@ -320,7 +320,7 @@ class Loader:
             if rows.table is GAPS:
                 metrics.gaps += sum(1 for row in rows.rows if row[_CLOSED_AT] is None)
 
-    async def _candles(self, changes: Changes) -> tuple[list[Row], dict[str, int]]:
+    async def _candles(self, changes: Changes) -> tuple[CandleRows, dict[str, int]]:
         """The candles that the trades touch, made of all their trades: those stored, and these.
 
         And, by symbol, how many of these are not stored yet.
@@ -328,8 +328,7 @@ class Loader:
         by_symbol: dict[str, list[Row]] = {}
         for row in changes.trades:
             by_symbol.setdefault(str(row[TRADES.index("symbol")]), []).append(row)
-        rows: list[Row] = []
-        added: dict[str, int] = {}
+        made, added = CandleRows(), dict[str, int]()
         if by_symbol:
             finest_us = min(self._options.intervals_s, default=1) * 1_000_000
             async with self._store.snapshot() as snapshot:
@@ -338,39 +337,16 @@ class Loader:
                     stored = len(by_key)
                     by_key.update((row[: len(TRADES.key)], row) for row in trades)
                     added[symbol] = len(by_key) - stored
-                    rows += await self._candles_of(snapshot, symbol, by_key.values())
-        return rows, added
-
-    async def _candles_of(self, snapshot: Snapshot, symbol: str, trades: Collection[Row]) -> list[Row]:
-        source = self._source
-        made: dict[int, Bar] = {}  # of the interval before
-        rows: list[Row] = []
-        for before_s, interval_s in zip((None, *self._options.intervals_s), self._options.intervals_s, strict=False):
-            interval_us = interval_s * 1_000_000
-            if before_s is None:
-                made = {bar.begin_us: bar for bar in bars(map(tick_of_row, trades), interval_us)}
-            else:
-                touched = {bucket(begin, interval_us) for begin in made}
-                parts: dict[int, Bar] = {}
-                for low, high in _stretches(touched, interval_us):
-                    where: dict[str, Condition] = {"symbol": symbol, "interval_s": before_s}
-                    stored_rows = await snapshot.select(CANDLES, scope=source, low=low, high=high, where=where)
-                    parts.update((bar.begin_us, bar) for bar in map(bar_of_row, stored_rows))
-                made = {bar.begin_us: bar for bar in coarser((parts | made).values(), interval_us)}
-            for bar in made.values():
-                row = candle_row(source, symbol, interval_s, bar)
-                if row is None:
-                    _log.warning("candle_refused", source=source, symbol=symbol, begin_us=bar.begin_us)
-                else:
-                    rows.append(row)
-        return rows
+                    intervals_s = self._options.intervals_s
+                    await made_candles(snapshot, self._source, symbol, intervals_s, by_key.values(), made)
+        return made, added
 
     async def _stored(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[Row, Row]:
         """The stored trades, by key, of the intervals in which these lie."""
         times = [row[TRADES.index("time_us")] for row in trades]
         touched = {bucket(time_us, interval_us) for time_us in times if isinstance(time_us, int)}
         by_key: dict[Row, Row] = {}
-        for low, high in _stretches(touched, interval_us):
+        for low, high in stretches(touched, interval_us):
             where = {"symbol": symbol}
             stored_rows = await snapshot.select(TRADES, scope=self._source, low=low, high=high, where=where)
             by_key.update((row[: len(TRADES.key)], row) for row in stored_rows)
@@ -395,17 +371,6 @@ async def _count_once(store: Store, source: str, state: ProjectionState) -> None
             found.update([row[symbol] for row in rows])
     for name, symbol_state in state.symbols.items():
         symbol_state.trades = found[name]
-
-
-def _stretches(begins: Iterable[int], interval_us: int) -> list[tuple[int, int]]:
-    """The intervals that begin there, joined where they touch: first and last microsecond of each stretch."""
-    found: list[tuple[int, int]] = []
-    for begin in sorted(begins):
-        if found and found[-1][1] + 1 == begin:
-            found[-1] = (found[-1][0], begin + interval_us - 1)
-        else:
-            found.append((begin, begin + interval_us - 1))
-    return found
 
 
 class _Pending:

@@ -209,9 +209,11 @@ async def _candles(
 ) -> AsyncIterator[str]:
     """Each interval's candles against those of the one before, the shortest one's against the trades.
 
-    What retention has dropped is made of nothing any more: candles from before what is left are not looked at.
+    What retention has dropped is made of nothing any more: candles from before what is left are not looked at. One
+    that cannot be held has no row, nor has any that it is a part of (`market/load/candle_rows.py`).
     """
     before_s: int | None = None
+    unheld = set[int]()  # when those begin, of the interval before
     for interval_s in state.intervals_s:
         interval_us = interval_s * 1_000_000
         made = (
@@ -220,6 +222,14 @@ async def _candles(
             else _made_of_bars(_bars(snapshot, source, symbol, before_s), interval_us)
         )
         expected, first, seen = await anext(made, None), True, False
+        unheld = {bucket(begin_us, interval_us) for begin_us in unheld}
+
+        def fresh(bar: Bar, interval_s: int = interval_s, unheld: set[int] = unheld) -> Row | None:
+            row = None if bar.begin_us in unheld else candle_row(source, symbol, interval_s, bar)
+            if row is None:
+                unheld.add(bar.begin_us)
+            return row
+
         where: dict[str, Condition] = {"symbol": symbol, "interval_s": interval_s}
         async for row in rows_of(snapshot, CANDLES, source, where):
             stored = bar_of_row(row)
@@ -227,7 +237,8 @@ async def _candles(
             if row[-1] not in (None, 0, 1):
                 yield f"{name} is neither complete nor not"
             while expected is not None and expected.begin_us < stored.begin_us:
-                if seen or not may_be_gone(state, expected.begin_us):
+                gone = not seen and may_be_gone(state, expected.begin_us)
+                if fresh(expected) is not None and not gone:
                     yield f"there is no candle of {interval_s} s of {symbol} at {expected.begin_us}, and trades are"
                 expected, first = await anext(made, None), False
             seen = True
@@ -236,13 +247,13 @@ async def _candles(
                 if not left and stored.begin_us >= symbol_state.from_us:
                     yield f"{name} is of a time without trades"
                 continue
-            fresh = candle_row(source, symbol, interval_s, expected)
-            if fresh is not None and fresh[:-1] != row[:-1] and not left:
+            wanted = fresh(expected)
+            if (wanted is None or wanted[:-1] != row[:-1]) and not left:
                 yield f"{name} is not what its trades make of it"
             expected, first = await anext(made, None), False
         while expected is not None:
             gone = not seen and may_be_gone(state, expected.begin_us)
-            if not gone and candle_row(source, symbol, interval_s, expected) is not None:
+            if fresh(expected) is not None and not gone:
                 yield f"there is no candle of {interval_s} s of {symbol} at {expected.begin_us}, and trades are"
             expected = await anext(made, None)
         before_s = interval_s
