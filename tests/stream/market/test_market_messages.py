@@ -86,12 +86,29 @@ def test_a_book_that_is_divided_means_the_same(levels: int, payload_max: int) ->
     assert len({each.headers["Nats-Msg-Id"] for each in messages}) == len(messages)
     whole = joined(messages)
     assert isinstance(whole, Recorded)
-    one, other = Folded(), Folded()
-    one.hear(event)
-    for piece in whole.events:
-        other.hear(piece)
-    assert one.books == other.books
-    assert [piece.proven for piece in whole.events if isinstance(piece, BookChange)][-1]
+    assert whole.events == [event]
+    more = [json.loads(each.payload).get("more") for each in messages]
+    assert more == [*[True] * (len(messages) - 1), None]
+
+
+@pytest.mark.parametrize("payload_max", [2_600, 3_000])
+def test_levels_that_leave_the_depth_with_one_piece_are_there_after_all(payload_max: int) -> None:
+    """Better ones come and go within one change: a book is cut to its depth once all of it is there."""
+    bids = [Level(f"{1000 - n}.00", "1.0") for n in range(1, 11)]
+    book = BookChange(symbol="BTC/USD", snapshot=True, depth=10, bids=bids, asks=[], proven=True)
+    moved = [*[Level(f"{1000 + n}.00", "1.0") for n in range(5)], *[Level(f"{1000 + n}.00", "0.0") for n in range(5)]]
+    change = BookChange(symbol="BTC/USD", snapshot=False, depth=10, bids=moved, asks=[], proven=True)
+    trades = [RecordedTrade(BEGUN_US, n, n, "buy", "limit", "1.5", "2.0") for n in range(1, 31)]
+    events: list[MarketEvent] = [book, change, TradesMade(symbol="BTC/USD", trades=trades)]
+    messages = messages_of(NAME, FIRST, NEXT, 0, events, payload_max)
+    assert len(messages) > 5
+    whole = joined(messages)
+    assert isinstance(whole, Recorded)
+    folded = Folded()
+    for event in whole.events:
+        folded.hear(event)
+    assert [str(price) for price in folded.books["BTC/USD"][0]] == [level.price for level in bids]
+    assert whole.events == events
 
 
 def test_an_event_that_cannot_be_divided_is_refused_with_what_to_do() -> None:

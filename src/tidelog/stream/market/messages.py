@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from tidelog.chain.forks.bookmarks import Place, place_text
 from tidelog.errors import ConfigError, Rejected
@@ -194,13 +194,18 @@ MarketItem: TypeAlias = Recorded | Frames | MarketReset
 
 
 class _Payload(Struct, frozen=True, kw_only=True):
-    """A message: where its event is from, and the event."""
+    """A message: where its event is from, and the event.
+
+    `more`: the event goes on in the next message, and means what it says as a whole alone: levels that leave a book's
+    depth with the first of two pieces may be in it again with the second.
+    """
 
     recording: str
     run: int
     seq: int
     received_us: int
     place: str
+    more: Literal[True] | UnsetType = UNSET
     event: MarketEvent
 
 
@@ -275,8 +280,8 @@ def messages_of(
 
     Args:
         place: behind the record.
-        payload_max: bytes of a message, headers included. What is larger is divided, so that its pieces, one after
-            the other, mean the same.
+        payload_max: bytes of a message, headers included. What is larger is divided, so that its pieces, taken
+            together, mean the same.
 
     Raises:
         ConfigError: not even a piece fits.
@@ -303,9 +308,11 @@ def _payloads(
     event: MarketEvent,
     room: int,
     encode: Callable[[Any], bytes],
+    more: Literal[True] | UnsetType = UNSET,
 ) -> Iterator[bytes]:
+    run, seq = id_
     said = encode(
-        _Payload(recording=recording, run=id_.run, seq=id_.seq, received_us=received_us, place=place, event=event)
+        _Payload(recording=recording, run=run, seq=seq, received_us=received_us, place=place, more=more, event=event)
     )
     if len(said) <= room:
         yield said
@@ -316,12 +323,13 @@ def _payloads(
             f"an event of record {id_.run}.{id_.seq} needs a message of {len(said)} bytes, and the server takes "
             f"{room + HEADERS_BYTES}: raise its max_payload, or the max_msg_size of the stream"
         )
-    for piece in pieces:
-        yield from _payloads(recording, id_, received_us, place, piece, room, encode)
+    first, last = pieces
+    yield from _payloads(recording, id_, received_us, place, first, room, encode, True)
+    yield from _payloads(recording, id_, received_us, place, last, room, encode, more)
 
 
 def _halves(event: MarketEvent) -> tuple[MarketEvent, MarketEvent] | None:
-    """Two events that mean the same as one; None: there are none."""
+    """Two events that `_whole` makes one again; None: there are none."""
     if isinstance(event, TradesMade) and len(event.trades) > 1:
         middle = len(event.trades) // 2
         return (
@@ -335,6 +343,30 @@ def _halves(event: MarketEvent) -> tuple[MarketEvent, MarketEvent] | None:
             structs.replace(event, snapshot=False, bids=event.bids[bids:], asks=event.asks[asks:]),
         )
     return None
+
+
+def _whole(said: Sequence[_Payload]) -> Iterator[MarketEvent]:
+    """The events of a record, from all of its messages."""
+    pieces: list[MarketEvent] = []
+    for each in said:
+        pieces.append(each.event)
+        if each.more is UNSET:
+            yield pieces[0] if len(pieces) == 1 else _joined(pieces)
+            pieces = []
+    yield from pieces
+
+
+def _joined(pieces: Sequence[MarketEvent]) -> MarketEvent:
+    first, last = pieces[0], pieces[-1]
+    if isinstance(first, TradesMade) and isinstance(last, TradesMade):
+        trades = [trade for piece in pieces if isinstance(piece, TradesMade) for trade in piece.trades]
+        return structs.replace(last, trades=trades)
+    if isinstance(first, BookChange) and isinstance(last, BookChange):
+        changes = [piece for piece in pieces if isinstance(piece, BookChange)]
+        bids = [level for each in changes for level in each.bids]
+        asks = [level for each in changes for level in each.asks]
+        return structs.replace(last, snapshot=first.snapshot, bids=bids, asks=asks)
+    return last
 
 
 def frames_messages(
@@ -385,7 +417,7 @@ class MarketLanguage(Struct, frozen=True):
             seq=head.seq,
             received_us=head.received_us,
             place=head.place,
-            events=[each.event for each in said],
+            events=list(_whole(said)),
         )
 
     def _frames(self, part: Part, have: int) -> Frames:
