@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.patience import HANGS_S
@@ -17,7 +18,7 @@ from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.backlog import Page
 from tidelog.stream.envelope import envelopes
-from tidelog.stream.webhook.kept import Kept
+from tidelog.stream.webhook.kept import Aside, Kept
 from tidelog.stream.webhook.publisher import WebhookLimits, WebhookPublisher
 from tidelog.stream.webhook.signing import key_of, signed_headers
 from tidelog.telemetry import StreamMetrics
@@ -220,6 +221,31 @@ def test_a_state_belongs_to_one_source_and_one_publisher(tmp_path: Path) -> None
         Kept(path, "chain 2")
     with Kept(path) as kept, pytest.raises(ConfigError, match="'no-such' was not put aside"):
         kept.send_again(["no-such"])
+
+
+def test_a_look_at_what_is_to_be_sent_again_reads_nothing_else(tmp_path: Path) -> None:
+    """Of a file that an earlier tidelog has made, too: the publisher looks at each page, on its event loop."""
+    path = str(tmp_path / "hook.state")
+    (message,) = envelopes("1", place(0), place(1), [("a", b"x" * 20_000)], "json")
+    with Kept(path, "chain 1") as kept:
+        for number in range(1_000):
+            kept.put_aside(Aside(str(number), message, 1, 3, "it answers 400", False), None)
+    earlier = apsw.Connection(path)
+    earlier.execute("DROP INDEX IF EXISTS aside_due")
+    earlier.close()
+    with Kept(path, "chain 1") as kept:
+        assert kept.send_again(["7", "900"]) == 2
+        found, pages = measured(kept, lambda: [aside.id for aside in kept.due()])
+        assert found == ["7", "900"]
+        assert pages < 1_000
+
+
+def measured(kept: Kept, work: Callable[[], object]) -> tuple[object, int]:
+    """What it gives, and the pages of the file that it looked at."""
+    file, kinds = kept._file, (apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS)
+    before = sum(file.status(kind)[0] for kind in kinds)
+    found = work()
+    return found, sum(file.status(kind)[0] for kind in kinds) - before
 
 
 def test_what_is_no_state_is_one_sentence(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Each step is one transaction that is on the disk when it returns. Commands read 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +32,9 @@ CREATE TABLE aside (
     due INTEGER NOT NULL
 ) STRICT;
 """
+# a publisher looks at each page: without it a look reads past each payload. Files of this version may lack it
+_INDEX = "CREATE INDEX IF NOT EXISTS aside_due ON aside (nth) WHERE due"
+_ASIDES = "SELECT id, subject, headers, payload, at_us, failures, reason, due FROM aside"
 
 
 class Aside(Struct, frozen=True):
@@ -92,6 +95,8 @@ class Kept:
             elif found != APPLICATION_ID or file.pragma("user_version") != VERSION:
                 raise ConfigError(f"{self._path} is no state of webhooks of this version: give --state another path")
             self.source = str(file.execute("SELECT source FROM publisher").get)
+            if source == self.source:
+                file.execute(_INDEX)
         if source is not None and self.source != source:
             raise ConfigError(f"{self._path} is the state of {self.source}, not of {source}: give --state another path")
 
@@ -151,15 +156,21 @@ class Kept:
         with translated(self._path), transaction(self._file):
             self._file.execute("DELETE FROM aside WHERE id = ?", (identity,))
 
-    def asides(self, *, due: bool = False) -> list[Aside]:
-        """What was put aside, in its order; or of these what is to be sent again."""
+    def asides(self) -> list[Aside]:
+        """What was put aside, in its order."""
         with translated(self._path):
-            rows = self._file.execute(
-                "SELECT id, subject, headers, payload, at_us, failures, reason, due FROM aside"
-                " WHERE due OR NOT ? ORDER BY nth",
-                (due,),
-            ).fetchall()
+            rows = self._file.execute(f"{_ASIDES} ORDER BY nth").fetchall()
         return [_aside_of(*row) for row in rows]
+
+    def due(self) -> Iterator[Aside]:
+        """Those of them that are to be sent again by now, each read when its turn comes."""
+        with translated(self._path):
+            nths = [nth for (nth,) in self._file.execute("SELECT nth FROM aside WHERE due ORDER BY nth")]
+        for nth in nths:
+            with translated(self._path):
+                rows = self._file.execute(f"{_ASIDES} WHERE nth = ?", (nth,)).fetchall()
+            for row in rows:
+                yield _aside_of(*row)
 
     def count(self) -> int:
         """Of messages that were put aside."""

@@ -89,7 +89,7 @@ class WebhookPublisher:
         metrics.published_seq, metrics.put_aside, metrics.connected = place.seq, self._kept.count(), True
         _log.info("webhook_publishing", source=self._backlog.source, receiver=self._url.name, after=place.seq)
         while True:
-            for aside in self._kept.asides(due=True):
+            for aside in self._kept.due():
                 await self._send_again(aside)
             page = await self._backlog.next(place, self._limits.payload_bytes)
             self._tell_waiting(isinstance(page.verdict, Ahead), place.seq)
