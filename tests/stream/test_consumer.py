@@ -120,6 +120,20 @@ async def test_a_reset_that_is_gone_is_told_by_what_comes_after_it() -> None:
     assert await seen(Server(messages, [7, 8]), 7) == [*first, *again, "reset 4", "gap 5-5", "6", "7"]
 
 
+@pytest.mark.parametrize("between", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 5, 6])
+async def test_a_reset_that_is_gone_before_another_one(between: int, after: int) -> None:
+    """What comes before both is found in the stream's beginning too, and leads to the hole again."""
+    before, places = written(range(1, 7), [7] * 6)
+    back, further = (Place(seq, (Mark(seq, 7),), True) for seq in (5, 2))
+    middle, behind = written(range(6, 6 + between), [8] * between, back)
+    later, _ = written(range(3, 17), [9] * 14, further)
+    resets = [reset_message(CHAIN, places[6], back), reset_message(CHAIN, behind[-1], further)]
+    found = await seen(Server([*before, resets[0], *middle, resets[1], *later], [7]), 16, places[after])
+    assert found[-15:] == ["reset 2", *[str(seq) for seq in range(3, 17)]]
+    assert len(found) < 40
+
+
 async def test_a_last_message_that_is_gone_is_waited_for_behind_its_number() -> None:
     messages, places = written(range(1, 6), [7] * 5)
     server = Server(messages[:4], last=5)

@@ -122,6 +122,11 @@ def _begun(part: Part) -> Place:
     return part.after if part.number == 1 else part.place
 
 
+def _is_reset(part: Part) -> bool:
+    """Whether a message says that the store or journal went back: all others lead on."""
+    return part.place.seq < part.after.seq
+
+
 class _Found(Struct, Generic[T], frozen=True):
     """What has to be told before anything is read."""
 
@@ -154,12 +159,16 @@ class _Consumer(Generic[T]):
         self._at: int | None = None  # the number of the message whose end is our place, where that is known
         self._next = 0  # the number of the message that comes next
         self._strayed: _Strayed | None = None  # the last time
+        self._behind_hole = False  # what comes next is behind messages that are gone: our place is not looked for
 
     async def items(self, session: StreamSession, begun_us: int | None) -> AsyncGenerator[T, None]:
         """What comes over one session."""
+        self._behind_hole = False
         while True:
             if self._following.place is None and begun_us is not None:
                 self._next = await session.since(begun_us)
+            elif self._behind_hole:
+                self._behind_hole = False
             else:
                 found = await self._locate(session)
                 if isinstance(found, _Found):
@@ -193,9 +202,9 @@ class _Consumer(Generic[T]):
         if strayed != before:
             return []
         place, part, told = strayed.place, strayed.part, list[T]()
+        begun = _begun(part)
         stored = await session.get(self._next)
         if stored is not None and stored.sequence == part.sequence:
-            begun = _begun(part)
             said = said_of(place, begun)
             if isinstance(said, Ahead):
                 said = said_of(place, part.place)
@@ -204,11 +213,17 @@ class _Consumer(Generic[T]):
                 told.append(self._language.reset(place))
             if not isinstance(said, Ahead) and begun.seq > place.seq:
                 told.append(self._language.gap(place, begun))
-        if told:
-            self._following.go_back(begun)
-            self._at = part.sequence  # what has our place may be before it too, where a store went back
-        elif not await self._is_repeated(session, part, place):
-            await self._runtime.sleep(self._limits.wait_s)
+        if not told:
+            if await self._is_repeated(session, part, place):
+                return []
+            if not _is_reset(part) or not isinstance(said_of(place, part.place), Ahead):
+                await self._runtime.sleep(self._limits.wait_s)
+                return []
+            begun = part.place  # it goes back before our place, and so did one before it, which is gone
+            told.append(self._language.reset(begun))
+        self._following.go_back(begun)
+        self._at = self._next = part.sequence  # what has our place may be before it too, where a store went back
+        self._behind_hole = True
         return told
 
     async def _is_repeated(self, session: StreamSession, part: Part, place: Place) -> bool:
