@@ -3,19 +3,22 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 from tests.market.load.test_loader import loaded
 from tests.market.recorded import START_US, SYMBOL, Recording, trade
+from tidelog.batch import Table, Value
 from tidelog.market.events import Disconnected, Trades
 from tidelog.market.load.completeness import Evidence, with_completeness
 from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.candles import bucket
-from tidelog.market.projection.tables import CANDLES
+from tidelog.market.projection.tables import CANDLES, TRADES
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
+from tidelog.store.query import select_query
 
 MINUTE_US = 60_000_000
 BEGIN_US = bucket(START_US, MINUTE_US) + MINUTE_US  # of minute 0
@@ -135,6 +138,27 @@ def test_a_gap_makes_every_candle_it_reaches_incomplete() -> None:
     cases = {(0, 10): False, (10, 20): True, (20, 30): True, (20, 31): False, (40, 45): False, (50, 60): False}
     cases |= {(51, 60): True, (90, 100): True, (90, 101): False, (5, 10): False}
     assert {span: evidence.is_complete(*span) for span in cases} == cases
+
+
+async def test_the_edges_of_gaps_are_looked_for_by_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many trades there are: SQLite does not take the index of ids for a list of them."""
+    made = Stored(f"sqlite:///{tmp_path}/completeness.db")
+    made.trades("1@0 2@1 5@3 9@4")
+    await made.load()
+    asked: list[tuple[str, list[Value]]] = []
+
+    def noted(table: Table, **how: Any) -> tuple[str, list[Value]]:
+        found = select_query(table, **how)
+        asked.extend([found] if table is TRADES and "trade_id" in (how["where"] or {}) else [])
+        return found
+
+    monkeypatch.setattr("tidelog.store.query.select_query", noted)
+    await made.complete()
+    assert asked
+    with closing(sqlite3.connect(tmp_path / "completeness.db")) as client:
+        for text, values in asked:
+            plan = client.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
+            assert "trade_id=?" in str(plan), plan
 
 
 async def test_completeness_noted_in_a_row_is_kept(stored: Stored) -> None:

@@ -20,6 +20,7 @@ from tidelog.store import Condition, Snapshot
 __all__ = ["Evidence", "evidence_of", "with_completeness"]
 
 IDS_AT_ONCE = 5_000  # trades that one query looks for by their ids
+IDS_APART = 64  # so many are looked for one by one: for two at once SQLite reads all trades of the symbol instead
 
 _SYMBOL, _INTERVAL, _BEGIN = (CANDLES.index(name) for name in ("symbol", "interval_s", "time_us"))
 _COMPLETE = CANDLES.index("complete")
@@ -87,8 +88,13 @@ async def evidence_of(snapshot: Snapshot, source: str, symbol: str) -> Evidence 
 async def _times(snapshot: Snapshot, source: str, symbol: str, numbers: Sequence[int]) -> Mapping[int, int]:
     """When the trades of these ids were; those that are not stored are left out."""
     found: dict[int, int] = {}
-    for at in range(0, len(numbers), IDS_AT_ONCE):
-        where: dict[str, Condition] = {"symbol": symbol, "trade_id": numbers[at : at + IDS_AT_ONCE]}
+    numbers = sorted(set(numbers))
+    step = 1 if len(numbers) <= IDS_APART else IDS_AT_ONCE
+    for at in range(0, len(numbers), step):
+        where: dict[str, Condition] = {
+            "symbol": symbol,
+            "trade_id": numbers[at] if step == 1 else numbers[at : at + step],
+        }
         rows = await snapshot.select(TRADES, scope=source, where=where, columns=("trade_id", "time_us"))
         found.update((_int(number), _int(time_us)) for number, time_us in rows)
     return found
