@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.tui.hearing import NOW_S, drawn, heard, scripted
-from tests.tui.scripts import ANSWERS, BOOK, COVERAGE, METRICS, NOW_US, TOKEN, covered, standing
+from tests.tui.scripts import ANSWERS, BOOK, COVERAGE, GAP, METRICS, NOW_US, TOKEN, covered, standing
 from tidelog.tui.lines import ASCII, STYLES, UNICODE, Glyphs, wide
 from tidelog.tui.place import Place, Target, View
 from tidelog.tui.screen import screen
@@ -112,6 +112,13 @@ def test_a_book_that_is_not_proven_says_so_and_why() -> None:
     worth = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/book": book}), place, NOW_US)[1]
     assert "NOT PROVEN: mismatched" in worth
     assert not re.search(r"(?<!NOT )PROVEN", worth)
+
+
+def test_the_last_gap_is_the_one_that_was_opened_last() -> None:
+    away = {**GAP, "scope": "connection", "reason": "closed: 1006", "opened_at": "2023-11-14T22:11:30.000000Z"}
+    place = at("market")
+    text = drawn(world_of(place, ANSWERS | {"/v1/markets/ETH%2FUSD/gaps": {"data": [GAP, away]}}), place, NOW_US)
+    assert any(line.startswith("last gap 22:11:30 still missing: no connection (closed: 1006)") for line in text)
 
 
 def test_why_something_is_not_proven_now_is_told_in_the_exchanges_words() -> None:

@@ -107,4 +107,4 @@ def coverage(recording: str, symbol: str, begin: str | None) -> Question:
 
 
 def gaps(recording: str, symbol: str) -> Question:
-    return question(of_market(symbol, "gaps"), answers.Gaps, recording=recording, order="desc", limit=10)
+    return question(of_market(symbol, "gaps"), answers.Gaps, recording=recording, order="desc", limit=ROWS_MAX)

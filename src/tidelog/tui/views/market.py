@@ -208,7 +208,7 @@ def _gap_lines(scene: Scene, gaps: Gaps) -> list[Line]:
     """The last one: what is missing, and whether it came after all."""
     if not gaps.data:
         return [line(("no gaps", "dim"))]
-    gap = gaps.data[0]
+    gap = max(gaps.data, key=lambda gap: gap.opened_at or "")  # they come by what they are gaps of
     what = f"{scene.says(gap.scope)} {gap.first} to {gap.last}"
     if gap.scope.partition(":")[0] == "connection":  # or that of a shard
         what = "no connection"
