@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -36,20 +37,33 @@ def test_a_mistake_is_told_in_words_that_command_nothing(cli: Cli) -> None:
 COMMANDS = [["--help"], ["chain", "--help"], ["chain", "status", "--db", "DB"], ["db", "digest", "--db", "DB"]]
 
 
+def printed_to(out: IO[str], command: list[str], db: str, unbuffered: str) -> tuple[int, str]:
+    """The exit code and standard error of a command that prints there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tidelog", *(db if word == "DB" else word for word in command)],
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    return done.returncode, done.stderr
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_an_output_that_takes_nothing_is_a_sentence(command: list[str], unbuffered: str, db: str) -> None:
-    words = [db if word == "DB" else word for word in command]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "tidelog", *words],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-        )
-    assert done.stderr == "tidelog: standard output cannot be written: No space left on device\n"
-    assert done.returncode == 2
+        told = printed_to(full, command, db, unbuffered)
+    assert told == (2, "tidelog: standard output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [["--version"], *COMMANDS], ids=" ".join)
+def test_an_output_that_nobody_reads_any_more_is_no_error(command: list[str], unbuffered: str, db: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        assert printed_to(nobody, command, db, unbuffered) == (0, "")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -57,21 +71,4 @@ def test_a_closed_output_is_no_place_for_what_is_opened(command: list[str], db: 
     words = [db if word == "DB" else word for word in command]
     shell = '"$0" -m tidelog "$@" >&- <&-'
     done = subprocess.run(["sh", "-c", shell, sys.executable, *words], stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("command", [["--version"], *COMMANDS], ids=" ".join)
-def test_an_output_that_nobody_reads_any_more_is_no_error(command: list[str], unbuffered: str, db: str) -> None:
-    words = [db if word == "DB" else word for word in command]
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "w") as nobody:
-        done = subprocess.run(
-            [sys.executable, "-m", "tidelog", *words],
-            stdout=nobody,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-        )
     assert (done.returncode, done.stderr) == (0, "")
