@@ -45,6 +45,9 @@ def test_a_position_reads_as_it_was_written() -> None:
         json.dumps(GOOD | {"finalized_hash": HASH}),
         json.dumps(GOOD | {"finalized": 6, "finalized_hash": "0x"}),
         json.dumps(GOOD | {"changes": -1}),
+        json.dumps(GOOD | {"head": 2**63 - 1}),  # the next one would fit no column
+        json.dumps(GOOD | {"finalized": 2**63 - 1, "finalized_hash": HASH}),
+        json.dumps(GOOD | {"changes": 2**63}),
         json.dumps({name: value for name, value in GOOD.items() if name != "head_hash"}),
     ],
 )

@@ -125,6 +125,7 @@ async def store(url: str) -> AsyncIterator[Store]:
         await opened.close()
 
 
+FAR = 9_000_000_000_000_000_000  # a number that fits, and of which no memory has one bit each
 SOURCE = source_of(CHAIN_ID)
 OTHER_HASH = "0x" + "ab" * 32
 
@@ -157,6 +158,13 @@ async def test_an_audit_finds_each_changed_figure_of_the_checkpoint(store: Store
         ({"head_hash": OTHER_HASH}, "the checkpoint names it head with the hash"),
         ({"head": head + 1}, "is missing"),
         ({"head": head - 1}, "lie outside of every range"),
+        ({"head": FAR}, f"block {head + 1} differs from the chain's commitment: the block is missing"),
+        ({"first": FAR, "head": FAR}, f"block {FAR} differs from the chain's commitment: the block is missing"),
+        # nothing is held of what was asked for, down from there
+        (
+            {"asked_from": head + 1, "first": FAR, "head": FAR, "selection": True},
+            f"block {FAR} differs from the chain's commitment: the block is missing",
+        ),
         ({"first": FIRST + 1}, "its parent"),
         ({"first": FIRST - 1}, "is missing"),
         ({"first_parent_hash": OTHER_HASH}, "its parent"),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from tidelog.batch import Checkpoint, Row
+from tidelog.batch import INT_MAX, Checkpoint, Row
 from tidelog.chain.blocks import BlockRef
 from tidelog.chain.rows.tables import BLOCKS
 from tidelog.errors import Corruption
@@ -120,6 +120,8 @@ def _check(position: Position) -> None:
         raise ValueError("a hash is not 32 bytes of 0x-prefixed hex")
     if not 0 <= position.first <= position.head + 1 or position.changes < 0:
         raise ValueError("its numbers contradict each other")
+    if max(position.head, position.finalized or 0, position.changes) >= INT_MAX:  # also the next one has to fit
+        raise ValueError("a number of it is beyond 64 bits")
     if position.asked_from is not None and not 0 <= position.asked_from < position.first:
         raise ValueError("what was asked does not lie below its blocks")
     if (position.finalized is None) != (position.finalized_hash is None):

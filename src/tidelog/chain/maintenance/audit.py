@@ -3,7 +3,9 @@
 Each function says what differs, one sentence each. Reads one snapshot; proves no block.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from tidelog.batch import Row, Table
@@ -21,6 +23,7 @@ from tidelog.store.query import key_of
 
 __all__ = ["Difference", "audit"]
 
+PAGE_BLOCKS = 65_536
 COUNTED = (BLOCKS, TRANSACTIONS, LOGS, WITHDRAWALS)  # in the order of `Counts`
 
 
@@ -55,7 +58,7 @@ async def _rows(snapshot: Snapshot, chain_id: int, position: Position) -> list[D
         there = decode_position(checkpoint)
         if there is None:
             continue
-        if not number.isdecimal() or int(number) not in known:
+        if number not in map(str, known):
             found.append(Difference(None, f"the checkpoint {checkpoint.source} is of a chain that no row describes"))
             continue
         positions[int(number)] = there
@@ -213,11 +216,15 @@ async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str 
 
 
 class _Fold:
-    """The outbox, folded from its end: one bit a block, and the reverts whose apply has not come yet."""
+    """The outbox, folded from its end: a byte for each block, and the reverts whose apply has not come yet.
+
+    `_applied` has pages, by number, of those blocks alone that have changes: the checkpoint may say any head.
+    """
 
     def __init__(self, position: Position) -> None:
         self._first = position.first
-        self._applied = bytearray(position.head - position.first + 1)
+        self._blocks = position.head - position.first + 1
+        self._applied: defaultdict[int, bytearray] = defaultdict(partial(bytearray, PAGE_BLOCKS))
         self._reverted: dict[int, BlockRef] = {}
 
     def takes(self, kind: str, ref: BlockRef, stored: BlockRef | None) -> bool:
@@ -228,18 +235,24 @@ class _Fold:
         if kind == REVERT:
             self._reverted[ref.number] = ref
             return True
-        if kind != APPLY or not 0 <= at < len(self._applied) or self._applied[at]:
+        if kind != APPLY or not 0 <= at < self._blocks:
             return False
-        self._applied[at] = 1
+        page, place = divmod(at, PAGE_BLOCKS)
+        applied = self._applied[page]
+        if applied[place]:
+            return False
+        applied[place] = 1
         return ref == stored
 
     def missing(self) -> str | None:
         """What never came, at the beginning of the outbox."""
         if self._reverted:
             return f"the outbox reverts block {min(self._reverted)}, which it never applied"
-        if not all(self._applied):
-            return f"the outbox never applied block {self._applied.index(0) + self._first}"
-        return None
+        page = place = 0
+        while page in self._applied and (place := self._applied[page].find(0)) < 0:
+            page, place = page + 1, 0
+        at = page * PAGE_BLOCKS + place
+        return f"the outbox never applied block {self._first + at}" if at < self._blocks else None
 
 
 # -- the record of reorgs --------------------------------------------------------------------------------------------

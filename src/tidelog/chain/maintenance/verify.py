@@ -8,6 +8,7 @@ digest that was stored with them, though no commitment covers what changed.
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog import compiled
+from tidelog.batch import INT_MAX, Table
 from tidelog.chain import native
 from tidelog.chain.blocks import BlockRef
 from tidelog.chain.contracts.births import Births
@@ -135,14 +137,14 @@ async def verify_range(
     report = Report(chain_id, first, last, findings=[], lowered=set(), unfilled=set())
     if first < position.first:
         report.asked = f"{first} to {min(last, position.first - 1)}"
-    spans = _spans(position, first, last, blocks_at_once)
-    ahead = asyncio.create_task(_read_part(store, chain_id, spans[0]))
+    part: _Part | None = None
+    ahead = asyncio.create_task(_read_part(store, chain_id, first, last, blocks_at_once))
     try:
-        for following in (*spans[1:], None):
+        while part is None or part.following <= last:
             part = await ahead
-            if following is not None:  # read while this part is proven
-                ahead = asyncio.create_task(_read_part(store, chain_id, following))
-            report.findings += await runtime.compute(partial(_prove_all, *part))
+            if part.following <= last:  # read while this part is proven
+                ahead = asyncio.create_task(_read_part(store, chain_id, part.following, last, blocks_at_once))
+            report.findings += await runtime.compute(partial(_prove_all, part))
             report.selection = part.position.selection
             if part.position.selection and part.start >= part.position.first:
                 report.left_out += sum(
@@ -176,25 +178,21 @@ class _Part(NamedTuple):
     spec: ChainSpec
     events: list[StoredEvents]
     selected: Selected  # of a selection
+    following: int  # where the next part begins
 
 
-def _spans(position: Position, first: int, last: int, blocks_at_once: int) -> list[range]:
-    """The range in parts, none of which has blocks that are held and others that were asked for."""
-    bound, numbers = min(last + 1, position.first), range(first, last + 1)
-    below = [range(start, min(bound, start + ASKED_AT_ONCE)) for start in range(first, bound, ASKED_AT_ONCE)]
-    starts = range(max(first, bound), last + 1, blocks_at_once)
-    return below + [range(start, min(numbers.stop, start + blocks_at_once)) for start in starts]
-
-
-async def _read_part(store: Store, chain_id: int, span: range) -> _Part:
+async def _read_part(store: Store, chain_id: int, start: int, last: int, blocks_at_once: int) -> _Part:
     """One view for each part: a sync may reorganise between two."""
-    return await store.read(lambda snapshot: _part_of(snapshot, chain_id, span))
+    return await store.read(lambda snapshot: _part_of(snapshot, chain_id, start, last, blocks_at_once))
 
 
-async def _part_of(snapshot: Snapshot, chain_id: int, span: range) -> _Part:
-    start = span[0]
+async def _part_of(snapshot: Snapshot, chain_id: int, start: int, last: int, blocks_at_once: int) -> _Part:
+    """The next blocks of a range: either such that are held, or such that were asked for."""
     position, spec = await _stored(snapshot, chain_id)
-    end = min(span[-1], position.head)
+    is_asked = start < position.first
+    bound, at_once = (position.first - 1, ASKED_AT_ONCE) if is_asked else (last, blocks_at_once)
+    following = min(last, bound, start + at_once - 1) + 1
+    end = min(following - 1, position.head)
     below = await _below(snapshot, chain_id, position, start)
     blocks = await read_blocks(snapshot, chain_id, start, end)
     contracts = await stored_contracts(snapshot, chain_id)
@@ -216,7 +214,19 @@ async def _part_of(snapshot: Snapshot, chain_id: int, span: range) -> _Part:
         proofs = await snapshot.select(MERKLE_PROOFS, scope=chain_id, low=start, high=end)
     by_place = {(proof.block_number, proof.tx_index): proof for proof in map(MerkleProof._make, proofs)}
     selected = Selected(staying, coverage, leaving=not settled, births=births, proofs=by_place)
-    return _Part(blocks, start, end, below, position, spec, events, selected)
+    if is_asked and not blocks and not any(each.numbers for each in events):
+        tables = [BLOCKS, *(each for one in events for each in one.tables)]
+        following = min(position.first, await _next_height(snapshot, chain_id, tables, following))
+    return _Part(blocks, start, end, below, position, spec, events, selected, following)
+
+
+async def _next_height(snapshot: Snapshot, chain_id: int, tables: Sequence[Table], low: int) -> int:
+    """The lowest height from this one on of which one of the tables has a row, so that a gap costs one question."""
+    found = [INT_MAX]
+    for table in tables:
+        rows: list[Any] = await snapshot.select(table, scope=chain_id, low=low, limit=1, columns=(str(table.height),))
+        found += [height for (height,) in rows]
+    return min(found)
 
 
 async def verify_jobs(
@@ -321,16 +331,8 @@ class _Link(NamedTuple):
     below: BlockRef | None
 
 
-def _prove_all(
-    blocks: list[BlockRows],
-    start: int,
-    end: int,
-    below: BlockRef | None,
-    position: Position,
-    spec: ChainSpec,
-    events: list[StoredEvents],
-    selected: Selected,
-) -> list[Finding]:
+def _prove_all(part: _Part) -> list[Finding]:
+    blocks, start, end, below, position, spec, events, selected, _ = part
     findings: list[Finding] = []
     by_number = {block.number: block for block in blocks}
     links: list[_Link] = []

@@ -38,6 +38,11 @@ class StoredEvents(NamedTuple):
         return self.registered.contract.name
 
     @property
+    def tables(self) -> list[Table]:
+        """The contract's tables that are there."""
+        return [table for table in tables_of(self.registered.contract).tables if table.name not in self.missing]
+
+    @property
     def numbers(self) -> set[int]:
         """Of the blocks that have rows."""
         return {int(row[1] or 0) for rows in self.rows.values() for row in rows}
