@@ -34,7 +34,7 @@ from tidelog.batch import (
     uint256,
 )
 from tidelog.chain.rows.tables import BLOCKS, CHANGES, LOGS, TRANSACTIONS
-from tidelog.errors import Busy, ConfigError, Corruption
+from tidelog.errors import Busy, ConfigError, Corruption, TimedOut
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 from tidelog.store.limits import PostgresLimits, StoreLimits
@@ -457,6 +457,30 @@ class TestLostConnection:
                 await store.commit(batch)
         assert await store.commit(batch) is Outcome.COMMITTED
         await store.close()
+
+    async def test_a_count_takes_as_long_as_it_needs(
+        self,
+        postgres_url: str,
+        store: Store,
+        admin: "asyncpg.Connection[asyncpg.Record]",
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """It stands for a table so large that the server's limit for a statement is over before it is counted."""
+        await store.commit(Chain(await store.acquire(SOURCE)).extend(2))
+        monkeypatch.setitem(_session(), "statement_timeout", "100ms")
+        asked = await open_store(postgres_url, SystemRuntime(), readonly=True)
+        async with asked.snapshot() as snapshot:
+            async with admin.transaction():
+                await admin.execute(f"LOCK TABLE {BLOCKS.name}")
+                counting = asyncio.create_task(snapshot.count(BLOCKS))
+                await asyncio.sleep(0.5)
+                assert not counting.done()
+            assert await counting == 2
+            async with admin.transaction():
+                await admin.execute(f"LOCK TABLE {LOGS.name}")
+                with pytest.raises(TimedOut):  # any other read is limited, as before
+                    await snapshot.select(LOGS)
+        await asked.close()
 
 
 def _limits(*, write_patience_s: float) -> StoreLimits:

@@ -245,7 +245,7 @@ async def open_store(
 
     Args:
         statement_timeout_s: how long one read of a snapshot may take; None: as long as it needs (SQLite), or
-            the five minutes that any statement has (PostgreSQL).
+            the five minutes that any statement has (PostgreSQL), and a count as long as it needs.
         readers: how many snapshots may be open at once; None: a few, see `limits`.
         patience_s: for how long a snapshot is tried again while the store is away or locked, before it is `Busy`;
             None: for some seconds, see `limits`.

@@ -245,7 +245,7 @@ class Link:
         await self.run(self.connection.execute("COMMIT"))
         return result
 
-    async def read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
+    async def read(self, text: str, *values: Any, timeout_s: float = CALL_TIMEOUT_S) -> "list[asyncpg.Record]":
         """The rows of a query in a reader's transaction, by the short way.
 
         No COPY is under way, so asyncpg notices by itself that the connection has died. A caller that is
@@ -253,7 +253,7 @@ class Link:
         that.
         """
         with translated(self._location):
-            return await self.connection.fetch(text, *values, timeout=CALL_TIMEOUT_S)
+            return await self.connection.fetch(text, *values, timeout=timeout_s)
 
     async def end_transaction(self) -> None:
         """Roll back what is open; a connection that cannot is abandoned."""

@@ -5,7 +5,7 @@ short; the server ends one that is idle for too long (see `SESSION`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -14,11 +14,11 @@ import asyncpg
 from tidelog.batch import Checkpoint, Pieces, Row, Table, Value
 from tidelog.errors import Busy, ConfigError, TimedOut
 from tidelog.runtime import Runtime
-from tidelog.store import Lag, ReadLimits, migrations
+from tidelog.store import Condition, Lag, ReadLimits, migrations
 from tidelog.store.ddl import POSTGRES
 from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
-from tidelog.store.postgres.connection import SNAPSHOT, Address, Link, connect
+from tidelog.store.postgres.connection import CALL_TIMEOUT_S, SNAPSHOT, UNLIMITED_S, Address, Link, connect
 from tidelog.store.postgres.copying import copied, copy_query
 from tidelog.store.postgres.uint256 import with_sign
 from tidelog.store.postgres.writer import applied_migrations, to_checkpoint
@@ -59,6 +59,12 @@ SELECT CASE
     END::float8,
     CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END
 """
+# the limit of a transaction's next statements is taken away; what it was
+UNLIMIT = """
+SELECT statement_timeout, set_config('statement_timeout', '0', true)
+FROM (SELECT current_setting('statement_timeout') AS statement_timeout OFFSET 0) AS before
+"""
+LIMIT_AGAIN = "SELECT set_config('statement_timeout', $1, true)"
 LOOK_AGAIN_S = 0.05  # what has arrived in this moment seems as old as the commit before it
 
 
@@ -80,15 +86,20 @@ def _in_time() -> Iterator[None]:
 
 
 class _Snapshot(QuerySnapshot):
-    """`tidelog.store.Snapshot` on a connection that is in a read-only transaction."""
+    """`tidelog.store.Snapshot` on a connection that is in a read-only transaction.
+
+    `_limited` says whether somebody has said how long a read may take; `_timeout_s` is our own limit for the next one.
+    """
 
     mark = "$"
     relations_text = POSTGRES.relations
     any_of_max = 8  # each of them is planned
 
-    def __init__(self, link: Link, near_segments: int) -> None:
+    def __init__(self, link: Link, near_segments: int, *, limited: bool) -> None:
         self._link = link
         self.near_segments = near_segments
+        self._limited = limited
+        self._timeout_s = CALL_TIMEOUT_S
 
     async def _fetch(
         self, text: str, values: list[Value], wide: Sequence[int] = (), signed: Sequence[int] = ()
@@ -113,9 +124,30 @@ class _Snapshot(QuerySnapshot):
             await self._link.run(self._link.connection.copy_from_query(query, output=take, format="binary"))
         return bytes(stream)
 
+    async def count(
+        self,
+        table: Table,
+        *,
+        scope: int | str | None = None,
+        low: int | None = None,
+        high: int | None = None,
+        where: Mapping[str, Condition] | None = None,
+    ) -> int:
+        """See `Snapshot.count`: it may read all of a table, for as long as it takes."""
+        if self._limited:
+            return await super().count(table, scope=scope, low=low, high=high, where=where)
+        [(limit, _)] = await self._read(UNLIMIT)
+        self._timeout_s = UNLIMITED_S
+        try:
+            found = await super().count(table, scope=scope, low=low, high=high, where=where)
+        finally:
+            self._timeout_s = CALL_TIMEOUT_S
+        await self._read(LIMIT_AGAIN, limit)
+        return found
+
     async def _read(self, text: str, *values: Any) -> "list[asyncpg.Record]":
         with _in_time():
-            return await self._link.read(text, *values)
+            return await self._link.read(text, *values, timeout_s=self._timeout_s)
 
     async def checkpoint(self, source: str) -> Checkpoint | None:
         rows = await self._read(f"SELECT {CHECKPOINT_COLUMNS} FROM checkpoints WHERE source = $1", source)
@@ -144,6 +176,7 @@ class ReaderPool:
         self._runtime = runtime
         self._patience_s = limits.read_patience_s if reads.patience_s is None else reads.patience_s
         self._settings = dict(SESSION)
+        self._limited = reads.statement_timeout_s is not None
         if reads.statement_timeout_s is not None:
             self._settings["statement_timeout"] = f"{max(1, round(reads.statement_timeout_s * 1000))}ms"
         self._idle: list[Link] = []
@@ -175,7 +208,7 @@ class ReaderPool:
     async def snapshot(self) -> AsyncIterator[_Snapshot]:
         link = await patiently(self._runtime, self._begin, patience_s=self._patience_s)
         try:
-            yield _Snapshot(link, self._limits.fingerprints.near_segments)
+            yield _Snapshot(link, self._limits.fingerprints.near_segments, limited=self._limited)
         finally:
             # Whoever had the connection has its rows, or was cancelled, and need not wait for this.
             ending = asyncio.ensure_future(self._release(link))
