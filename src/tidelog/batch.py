@@ -160,12 +160,17 @@ class Rows(Struct, frozen=True):
 
 
 class Rollback(Struct, frozen=True):
-    """Delete, in `tables` order, every row of `scope` whose height is above `keep`, up to `through`."""
+    """Delete, in `tables` order, every row of `scope` whose height is above `keep`, up to `through`.
+
+    `counted` says of one height as how many rows of counted tables its segment has it, whatever is left of them. None:
+    the store counts what is left of the segments, which takes its time.
+    """
 
     tables: tuple[Table, ...]
     scope: int | str
     keep: int
     through: int | None = None  # None: without an end
+    counted: int | None = None
 
     @property
     def last(self) -> int:

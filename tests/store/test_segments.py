@@ -16,8 +16,10 @@ from tidelog.chain.rows.tables import BLOCK_TABLES, LOGS, TRANSACTIONS
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 from tidelog.store.limits import PostgresLimits, SqliteLimits, StoreLimits
+from tidelog.store.postgres import segments as postgres_segments
 from tidelog.store.postgres.partitions import needed_partitions
-from tidelog.store.segments import Segment, assigned, heights_of, parts, shortened
+from tidelog.store.segments import REMEDY, Segment, assigned, heights_of, parts, shortened
+from tidelog.store.sqlite import segments as sqlite_segments
 
 ROOT = Path(__file__).parents[2]
 A, B, C = Segment(0, 10, 19, 100), Segment(1, 20, 29, 100), Segment(2, 30, 39, 50)
@@ -123,7 +125,7 @@ async def test_the_same_blocks_make_the_same_segments(small: Store, url: str) ->
         repair = Batch(
             held,
             held.advanced("repaired"),
-            rollback=Rollback(BLOCK_TABLES, 3, number - 1, number),
+            rollback=Rollback(BLOCK_TABLES, 3, number - 1, number, counted=6 if number % 2 else None),
             add=(Rows(TRANSACTIONS, rows[TRANSACTIONS.name]), Rows(LOGS, rows[LOGS.name])),
         )
         await small.commit(repair)
@@ -134,6 +136,23 @@ async def test_the_same_blocks_make_the_same_segments(small: Store, url: str) ->
     assert found == [(scope, *segment) for scope in range(4) for segment in once]
     await small.commit(chains[0].extend(0, keep=-1))
     assert [row for row in await asyncio.to_thread(bounds, url) if row[0] == 0] == []
+
+
+async def test_a_repair_counts_no_whole_segment(small: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that an old store holds is one segment, and a commit that counts it takes minutes."""
+    chain = Chain(await small.acquire(SOURCE))
+    await small.commit(chain.extend(3))
+    before, held = await asyncio.to_thread(bounds, url), chain.checkpoint
+    await asyncio.to_thread(run_sql, url, "DELETE FROM logs WHERE block_number = 1")
+    assert await small.check_integrity() == [f"segment 0 of chain 1 counts 18 rows and has 14: {REMEDY}"]
+    for backend in (postgres_segments, sqlite_segments):
+        monkeypatch.delattr(backend, "_count")
+    rows = block_rows(1, random.Random(1))
+    add = (Rows(TRANSACTIONS, rows[TRANSACTIONS.name]), Rows(LOGS, rows[LOGS.name]))
+    rollback = Rollback((LOGS, TRANSACTIONS), 1, 0, 1, counted=6)
+    await small.commit(Batch(held, held.advanced("repaired"), rollback=rollback, add=add))
+    assert await small.check_integrity() == []
+    assert await asyncio.to_thread(bounds, url) == before
 
 
 async def test_blocks_below_the_first_make_segments_downward(small: Store, url: str) -> None:

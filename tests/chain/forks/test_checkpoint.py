@@ -210,7 +210,7 @@ def test_finality_is_a_commit_without_rows() -> None:
 def test_a_repair_replaces_one_block_s_rows_and_nothing_else() -> None:
     (first, before), refs = started()
     batch, position = repair(CHAIN, first.after, block_of(refs[1]))
-    assert batch.rollback == Rollback(BLOCK_TABLES, CHAIN, 5, 6)
+    assert batch.rollback == Rollback(BLOCK_TABLES, CHAIN, 5, 6, counted=0)
     assert position == before
     assert batch.after.commit_seq == first.after.commit_seq + 1
     assert rows_of(batch, BLOCKS) == [block_of(refs[1]).block]

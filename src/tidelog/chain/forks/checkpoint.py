@@ -278,12 +278,14 @@ def repair(
     """
     number, position = block.number, _required(before)
     rows = block_rows([block])
+    dropped = _added(rows) if gone is None else gone
+    counted = dropped.transactions + dropped.logs
     return _transition(
         before,
         position,
-        rollback=Rollback(_undone(projections), chain_id, number - 1, number),
+        rollback=Rollback(_undone(projections), chain_id, number - 1, number, counted),
         add=(*rows, *_derived(projections, _step(chain_id, before, position, [block]))),
-        dropped=_added(rows) if gone is None else gone,
+        dropped=dropped,
     )
 
 

@@ -55,13 +55,16 @@ async def shortening(link: Link, rollback: Rollback) -> AsyncIterator[None]:
     tables = [table for table in rollback.tables if table.counted]
     touched = [Segment(*row) for row in await link.fetch(_TEXTS.overlapping, scope, keep, high)] if tables else []
     gone = [
-        await _count(link, tables, scope, max(keep + 1, segment.first), min(high, segment.last)) for segment in touched
+        await _count(link, tables, scope, max(keep + 1, segment.first), min(high, segment.last))
+        if rollback.counted is None
+        else rollback.counted
+        for segment in touched
     ]
     yield
     ends = rollback.through is None
     for segment, count in zip(touched, gone, strict=True):
         [(highest,)] = await link.fetch(_TEXTS.highest, scope, segment.first, segment.last)
-        if not ends:  # a repair: rows may have been missing, or too many
+        if not ends and rollback.counted is None:  # rows may have been missing, or too many
             count = segment.rows - await _count(link, tables, scope, segment.first, segment.last)
         left = shortened(segment, gone=count, ends=ends, highest=highest)
         if left is None:

@@ -52,13 +52,16 @@ def shortening(connection: apsw.Connection, rollback: Rollback) -> Iterator[None
     tables = [table for table in rollback.tables if table.counted]
     touched = [Segment(*row) for row in connection.execute(_TEXTS.overlapping, (scope, keep, high))] if tables else []
     gone = [
-        _count(connection, tables, scope, max(keep + 1, segment.first), min(high, segment.last)) for segment in touched
+        _count(connection, tables, scope, max(keep + 1, segment.first), min(high, segment.last))
+        if rollback.counted is None
+        else rollback.counted
+        for segment in touched
     ]
     yield
     ends = rollback.through is None
     for segment, count in zip(touched, gone, strict=True):
         highest = connection.execute(_TEXTS.highest, (scope, segment.first, segment.last)).get
-        if not ends:  # a repair: rows may have been missing, or too many
+        if not ends and rollback.counted is None:  # rows may have been missing, or too many
             count = segment.rows - _count(connection, tables, scope, segment.first, segment.last)
         left = shortened(segment, gone=count, ends=ends, highest=highest)
         if left is None:
