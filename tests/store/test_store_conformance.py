@@ -40,11 +40,11 @@ from tidelog.batch import (
 )
 from tidelog.chain.contracts.contract import CONTRACTS
 from tidelog.chain.rows.tables import BLOCK_TABLES, BLOCKS, CHAINS, CHANGES, LOGS, TRANSACTIONS, WITHDRAWALS
-from tidelog.errors import ConfigError, Corruption, Fenced, TimedOut
+from tidelog.errors import Busy, ConfigError, Corruption, Fenced, TimedOut
 from tidelog.market.projection.tables import COVERAGE, GAPS, TRADES
 from tidelog.runtime import SystemRuntime
 from tidelog.store import SCAN_ROWS, Condition, Snapshot, Store, open_store
-from tidelog.store.migrations import shipped
+from tidelog.store.migrations import pending, shipped
 from tidelog.store.query import key_of
 from tidelog.tables import TABLES
 
@@ -905,6 +905,23 @@ class TestOpening:
         assert await first.migrate() == STEPS
         assert await second.migrate() == []
         assert (await second.info()).schema_version == STEPS[-1]
+
+    async def test_migrations_of_a_try_that_was_not_the_last_are_told_too(
+        self, opener: Opener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tries = 0
+
+        def busy_once(*args: Any, **words: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            if tries == 4:
+                raise Busy("somebody else has the lock")
+            return pending(*args, **words)
+
+        monkeypatch.setattr("tidelog.store.migrations.pending", busy_once)
+        store = await opener()
+        assert tries == len(STEPS) + 2
+        assert await store.migrate() == STEPS
 
     async def test_an_older_store_is_brought_up_to_date_and_keeps_its_rows(
         self, url: str, monkeypatch: pytest.MonkeyPatch

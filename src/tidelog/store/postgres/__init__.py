@@ -56,7 +56,6 @@ class PostgresStore:
         self._runtime = runtime
         self._readers = readers
         self._writer = writer
-        self._migrated: list[int] = []
         self._unseen = 0  # rows that were committed since the last look at statistics
         self._gathering: asyncio.Task[None] | None = None
         self.trouble: str | None = None  # why a write waits, in the server's words; None: none waits
@@ -101,8 +100,7 @@ class PostgresStore:
             await asyncio.sleep(self._limits.waiting_every_s)
 
     async def migrate(self) -> list[int]:
-        self._migrated += await self._write(Writer.migrate, self._limits.open_patience_s)
-        return list(self._migrated)
+        return await self._write(Writer.migrate, self._limits.open_patience_s)
 
     async def acquire(self, source: str) -> Checkpoint:
         number = writer_number(self._runtime)

@@ -88,6 +88,7 @@ class Writer:
         self._partitions: set[Partition] = set()
         self._put: dict[str, str] = {}  # by table, each made when it is needed
         self._shipped = migrations.shipped("tidelog.store.postgres")
+        self._migrated: set[int] = set()
 
     @asynccontextmanager
     async def _linked(self) -> AsyncIterator[Link]:
@@ -105,8 +106,7 @@ class Writer:
                 await self._link.end_transaction()
 
     async def migrate(self) -> list[int]:
-        """Apply what is missing, each migration in its transaction."""
-        numbers: list[int] = []
+        """Apply what is missing, each migration in its transaction; what was applied by this and earlier tries."""
         is_new = False
         async with self._linked() as link:
             [row] = await link.fetch(
@@ -125,14 +125,14 @@ class Writer:
                     await link.execute(MIGRATIONS_DDL)
                 missing = migrations.pending(applied or {}, self._shipped, location=self._address.location)
                 if not missing:
-                    return numbers
+                    return sorted(self._migrated)
                 is_new = is_new or missing[0].number == 1
                 if not is_new:  # with rows in it, which takes its time
                     step = missing[0]
                     _log.info("store_migrating", step=step.number, name=step.name, store=self._address.location)
                 await self._apply(link, missing[0])
+                self._migrated.add(missing[0].number)  # whether or not the server's answer comes through
                 await link.execute("COMMIT")
-                numbers.append(missing[0].number)
 
     async def _apply(self, link: Link, migration: migrations.Migration) -> None:
         await link.execute("SET LOCAL statement_timeout = 0")

@@ -45,7 +45,6 @@ class SqliteStore:
         self._readers = readers
         self._writing = writing
         self._limits = limits
-        self._migrated: list[int] = []
 
     async def _write(self, function: Callable[[Writer], T]) -> T:
         if self._writing is None:
@@ -56,8 +55,7 @@ class SqliteStore:
         )
 
     async def migrate(self) -> list[int]:
-        self._migrated += await self._write(Writer.migrate)
-        return list(self._migrated)
+        return await self._write(Writer.migrate)
 
     async def acquire(self, source: str) -> Checkpoint:
         number = writer_number(self._runtime)

@@ -122,6 +122,7 @@ class Writer:
         self._files: OpenedFiles | None = None
         self._statements: dict[str, tuple[int | None, _Statements]] = {}  # by table: of the segment written last
         self._shipped = migrations.shipped("tidelog.store.sqlite")
+        self._migrated: list[int] = []
         self._wal_pages = 0
         self._cut_pages = self._limits.wal_pages_max
         with translated(path):
@@ -170,8 +171,7 @@ class Writer:
             self._files.check()
 
     def migrate(self) -> list[int]:
-        """Apply what is missing, each migration in its transaction."""
-        numbers: list[int] = []
+        """Apply what is missing, each migration in its transaction; what was applied by this and earlier tries."""
         is_new = False
         with translated(self._path):
             while True:
@@ -195,13 +195,13 @@ class Writer:
                         "INSERT INTO migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
                         (migration.number, migration.name, migration.sha256),
                     )
-                numbers.append(migration.number)
+                self._migrated.append(migration.number)
                 with suppress(apsw.BusyError):  # or the log would have at the end what all of them have written
                     self._bound_wal()
             # What a statement of many rows keeps until its end, some megabytes, goes into memory: not every machine has
             # a folder for it. Not before this: a migration sorts all rows of a table.
             pragma(self._connection, "temp_store", 2)
-        return numbers
+        return list(self._migrated)
 
     def acquire(self, source: str, number: int) -> Checkpoint:
         with translated(self._path), self._transaction():
