@@ -1,7 +1,10 @@
 """Tables that a commit makes and removes: with their indexes and views, in that commit or not at all."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pkgutil import resolve_name
 from typing import Any
 
 import apsw
@@ -208,6 +211,43 @@ async def test_a_segmented_table_is_read_segment_by_segment(store: Store, url: s
     assert await asked(url, query) == [{"block_number": "3"}]
 
 
+AMCHECK = (  # the servers of the tests come without it
+    "CREATE FUNCTION bt_index_check(index regclass, heapallindexed boolean) RETURNS void LANGUAGE sql AS ''",
+    "SET allow_system_table_mods = on",
+    "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)"
+    " SELECT 99999, 'amcheck', nspowner, oid, true, '1.4' FROM pg_namespace WHERE nspname = 'public'",
+)
+
+
+@pytest.mark.parametrize(
+    ("sqlite", "postgres"),
+    [
+        ("sqlite.segments.strayed_query", "postgres.segments.strayed_query"),
+        ("sqlite.integrity.part_is_sound", "postgres.unlimited"),
+    ],
+    ids=["segments", "files"],
+)
+async def test_a_table_that_is_discarded_while_the_store_is_checked_is_no_damage(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch, sqlite: str, postgres: str
+) -> None:
+    """It goes when the check has listed it, and has not come to it."""
+    await commit(store, create=(IN_SEGMENTS,), add=(Rows(IN_SEGMENTS, ROWS),))
+    if not url.startswith("sqlite"):
+        await asyncio.to_thread(told, url, *AMCHECK)
+    place = f"tidelog.store.{sqlite if url.startswith('sqlite') else postgres}"
+    checked, gone = resolve_name(place), threading.Lock()
+
+    def after_it_is_gone(*args: Any, **words: Any) -> Any:
+        if gone.acquire(blocking=False):
+            with ThreadPoolExecutor(1) as other:
+                other.submit(told, url, f"DROP VIEW {IN_SEGMENTS.view}", f"DROP TABLE {IN_SEGMENTS.name}").result()
+        return checked(*args, **words)
+
+    monkeypatch.setattr(place, after_it_is_gone)
+    assert await store.check_integrity() == []
+    assert gone.locked()
+
+
 async def test_tables_that_an_earlier_release_created_get_segments(store: Store, url: str) -> None:
     """Those of which an index begins with the value. A view of somebody's over one has the rows that it had."""
     await commit(store, create=(THINGS,), add=(Rows(THINGS, ROWS),))
@@ -279,6 +319,6 @@ async def test_no_index_sorts_as_the_locale_of_its_database_does(postgres_url: s
     assert by_bytes >= chain | {f"{THINGS.name}__0", f"{IN_SEGMENTS.name}__0"}
 
 
-def told(url: str, text: str) -> list[tuple[Any, ...]]:
+def told(url: str, *texts: str) -> list[tuple[Any, ...]]:
     with Sql(url) as database:
-        return [tuple(row) for row in database.fetch(text)]
+        return [tuple(row) for text in texts for row in database.fetch(text)]

@@ -10,13 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from tidelog.batch import Batch, Checkpoint, Outcome
-from tidelog.errors import Busy, ConfigError, Corruption, TidelogError
+from tidelog.errors import Busy, ConfigError, Corruption, StoreError, TidelogError
 from tidelog.runtime import Runtime
 from tidelog.store import Lag, ReadLimits, Snapshot, StoreInfo
 from tidelog.store.fence import check_batch, writer_number
 from tidelog.store.limits import PostgresLimits
 from tidelog.store.patience import patiently
-from tidelog.store.postgres.connection import UNLIMITED_S, Address, Link, address_of, unlimited
+from tidelog.store.postgres.connection import UNLIMITED_S, Address, Link, address_of, is_there, unlimited
 from tidelog.store.postgres.reader import ReaderPool
 from tidelog.store.postgres.segments import segment_faults
 from tidelog.store.postgres.statistics import gather_statistics
@@ -174,6 +174,9 @@ async def _index_complaints(link: Link, check: str) -> list[str]:
                 await link.fetch(f"SELECT {check}($1::text::regclass, true)", name, timeout_s=UNLIMITED_S)
         except Corruption as error:
             complaints.append(f"{name}: {error}")
+        except StoreError:
+            if await is_there(link, name):
+                raise
     return complaints
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "ReadOnlyServer",
     "address_of",
     "connect",
+    "is_there",
     "translated",
     "unlimited",
 ]
@@ -282,6 +283,16 @@ async def unlimited(link: Link, modes: str = "") -> AsyncIterator[None]:
         yield
     finally:
         await link.end_transaction()
+
+
+async def is_there(link: Link, relation: str) -> bool:
+    """Whether a table or an index is there still: what a batch has made, another one may discard at any moment.
+
+    Args:
+        relation: its name, quoted where SQL wants that.
+    """
+    [(found,)] = await link.fetch("SELECT to_regclass($1) IS NOT NULL", relation)
+    return bool(found)
 
 
 class _Connection(asyncpg.Connection):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tidelog.batch import INT_MAX, Pieces, Rows, Table
-from tidelog.store.postgres.connection import Link
+from tidelog.store.postgres.connection import Link, is_there
 
 __all__ = ["Partition", "ensure_partitions", "needed_partitions"]
 
@@ -77,7 +77,7 @@ async def ensure_partitions(link: Link, partitions: Iterable[Partition]) -> None
     await link.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
     for partition in sorted(partitions, key=lambda each: (each.table.name, each.scope, each.low)):
         table = partition.table
-        if not await _exists(link, partition.parent):
+        if not await is_there(link, f'"{partition.parent}"'):
             await _attach(
                 link,
                 partition.parent,
@@ -86,16 +86,12 @@ async def ensure_partitions(link: Link, partitions: Iterable[Partition]) -> None
                 f"IN ({partition.scope})",
                 f' PARTITION BY RANGE ("{table.height}")',
             )
-        if not await _exists(link, partition.name):
+        if not await is_there(link, f'"{partition.name}"'):
             condition, high = f'"{table.height}" >= {partition.low}', "MAXVALUE"
             if partition.high is not None:
                 condition, high = f'{condition} AND "{table.height}" < {partition.high}', str(partition.high)
             await _attach(link, partition.name, partition.parent, condition, f"FROM ({partition.low}) TO ({high})", "")
     await link.execute("COMMIT")
-
-
-async def _exists(link: Link, name: str) -> bool:
-    return bool((await link.fetch("SELECT to_regclass($1) IS NOT NULL", f'"{name}"'))[0][0])
 
 
 async def _attach(link: Link, name: str, parent: str, condition: str, bounds: str, divided: str) -> None:

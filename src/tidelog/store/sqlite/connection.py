@@ -17,6 +17,7 @@ __all__ = [
     "connect",
     "extended_code",
     "identify",
+    "is_there",
     "leave_memory_uncounted",
     "path_of",
     "pragma",
@@ -150,6 +151,13 @@ def reading(connection: apsw.Connection) -> Iterator[None]:
     finally:
         with suppress(apsw.Error):  # SQLite may have ended it meanwhile
             connection.execute("ROLLBACK")
+
+
+def is_there(connection: apsw.Connection, table: str) -> bool:
+    """Whether a table is there still: what a batch has made, another one may discard, but for within a transaction."""
+    return bool(
+        connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).get
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ the check of the whole file looks at, but not at pages that belong to two tables
 
 import apsw
 
-from tidelog.store.sqlite.connection import reading
+from tidelog.store.sqlite.connection import is_there, reading
 
 __all__ = ["messages", "pages_are_sound", "part_is_sound", "parts"]
 
@@ -31,9 +31,12 @@ def parts(connection: apsw.Connection) -> list[str]:
 
 
 def part_is_sound(connection: apsw.Connection, table: str) -> bool:
-    """Whether SQLite finds nothing wrong with a table and its indexes."""
+    """Whether SQLite finds nothing wrong with a table and its indexes, if it is there still."""
     quoted = table.replace('"', '""')
-    return connection.execute(f'PRAGMA integrity_check("{quoted}")').fetchall() == [("ok",)]
+    with reading(connection):
+        if table != SCHEMA and not is_there(connection, table):
+            return True
+        return connection.execute(f'PRAGMA integrity_check("{quoted}")').fetchall() == [("ok",)]
 
 
 def pages_are_sound(connection: apsw.Connection) -> bool:

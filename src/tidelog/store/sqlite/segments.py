@@ -23,7 +23,7 @@ from tidelog.store.segments import (
     strayed,
     strayed_query,
 )
-from tidelog.store.sqlite.connection import reading
+from tidelog.store.sqlite.connection import is_there, reading
 
 __all__ = ["add_fingerprints", "enter_segments", "segment_faults", "shortening", "take_places"]
 
@@ -100,8 +100,11 @@ def segment_faults(connection: apsw.Connection) -> list[str]:
     """What is wrong with rows and their segments, a sentence for each table; it reads all of them."""
     created = [name for (name,) in connection.execute(SQLITE.segmented)]
     texts = _TEXTS.strayed | {name: strayed_query(name) for name in created}
-    counts = {name: connection.execute(text).get for name, text in texts.items()}
-    found = [strayed(name, count) for name, count in counts.items() if count]
+    found: list[str] = []
+    for name, text in texts.items():
+        with reading(connection):
+            count = connection.execute(text).get if name not in created or is_there(connection, name) else 0
+        found += [strayed(name, count)] if count else []
     found += [miscounted(*row) for row in connection.execute(MISCOUNTED)]
     fingerprinted: list[Any] = connection.execute(texts_for("?").with_any).fetchall()
     for scope, segment in fingerprinted:
