@@ -4,8 +4,9 @@ A small chain of every fork and transaction type, with a reorg behind it, is dam
 column of each kind of row, then whole rows.
 """
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,41 @@ async def test_verify_in_several_processes(tmp_path: Path) -> None:
         finally:
             changed.close()
             await store.close()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+async def test_verify_while_a_sync_shortens_the_chain(tmp_path: Path, jobs: int) -> None:
+    """What is to be verified was divided before; of the last part nothing is left."""
+    node = a_node(70, finalized_depth=50)
+    async with rig(tmp_path, node) as r:
+        await r.once()
+        url, read_part = f"sqlite:///{tmp_path}/chain.db", r.store.snapshot
+        runtime, asked = SystemRuntime(), 0
+
+        @asynccontextmanager
+        async def snapshot() -> AsyncIterator[Any]:
+            nonlocal asked
+            asked += 1
+            if asked == 2:  # the first one shows the range, and what holds it together
+                await shorten()
+            async with read_part() as found:
+                yield found
+
+        async def shorten() -> None:
+            r.tree.reorg(40, 2)
+            r.store.snapshot = read_part  # type: ignore[method-assign]
+            await r.once()
+            assert (await r.position()).head == 32
+
+        async def processes(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+            await shorten()
+            return [await asyncio.to_thread(call) for call in calls]
+
+        if jobs == 1:
+            r.store.snapshot = snapshot  # type: ignore[method-assign]
+        runtime.processes = processes  # type: ignore[method-assign]
+        report = await verify_jobs(url, r.store, runtime, CHAIN_ID, low=None, high=None, jobs=jobs, findings_max=9)
+        assert (report.findings, report.blocks) == ([], 33)
 
 
 async def test_verify_while_a_sync_reorganises(tmp_path: Path) -> None:

@@ -127,13 +127,31 @@ async def verify_range(
     Args:
         findings_max: stop after so many findings.
         blocks_at_once: how many one snapshot reads.
+
+    Raises:
+        ConfigError: they are not in the store. What a sync drops meanwhile is passed over.
     """
+    async with store.snapshot() as snapshot:
+        position, _ = await _stored(snapshot, chain_id)
+    _check_range(position, first, last)
+    return await _verify(store, runtime, chain_id, first, last, findings_max, blocks_at_once)
+
+
+async def _verify(
+    store: Store,
+    runtime: Runtime,
+    chain_id: int,
+    first: int,
+    last: int,
+    findings_max: int,
+    blocks_at_once: int = BLOCKS_AT_ONCE,
+) -> Report:
+    """Those of the blocks that are in the store: by now a sync may have made the chain a shorter one."""
     async with store.snapshot() as snapshot:
         position, _ = await _stored(snapshot, chain_id)
         births = Births()
         if position.selection:
             births = await stored_births(snapshot, chain_id, await stored_contracts(snapshot, chain_id))
-    _check_range(position, first, last)
     report = Report(chain_id, first, last, findings=[], lowered=set(), unfilled=set())
     if first < position.first:
         report.asked = f"{first} to {min(last, position.first - 1)}"
@@ -191,7 +209,7 @@ async def _part_of(snapshot: Snapshot, chain_id: int, start: int, last: int, blo
     position, spec = await _stored(snapshot, chain_id)
     is_asked = start < position.first
     bound, at_once = (position.first - 1, ASKED_AT_ONCE) if is_asked else (last, blocks_at_once)
-    following = min(last, bound, start + at_once - 1) + 1
+    following = min(last, bound, start + at_once - 1) + 1 if start <= position.head else last + 1
     end = min(following - 1, position.head)
     below = await _below(snapshot, chain_id, position, start)
     blocks = await read_blocks(snapshot, chain_id, start, end)
@@ -256,7 +274,7 @@ async def verify_jobs(
         size = max(BLOCKS_AT_ONCE, -(-(last - first + 1) // jobs))
         parts = [(start, min(last, start + size - 1)) for start in range(first, last + 1, size)]
         if len(parts) == 1:
-            reports = [await verify_range(store, runtime, chain_id, first, last, findings_max=findings_max)]
+            reports = [await _verify(store, runtime, chain_id, first, last, findings_max)]
         else:
             calls = [partial(_verify_part, url, chain_id, start, end, findings_max) for start, end in parts]
             reports = await runtime.processes(calls)
@@ -293,7 +311,7 @@ def _verify_part(url: str, chain_id: int, low: int, high: int, findings_max: int
         runtime = SystemRuntime()
         store = await open_store(url, runtime, readonly=True)
         try:
-            return await verify_range(store, runtime, chain_id, low, high, findings_max=findings_max)
+            return await _verify(store, runtime, chain_id, low, high, findings_max)
         finally:
             await store.close()
 
