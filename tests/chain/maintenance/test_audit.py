@@ -19,12 +19,14 @@ import pytest_asyncio
 from tests.chain.rig import CHAIN_ID, Rig, a_node
 from tests.runtime import FakeRuntime
 from tests.system.sql import Sql
+from tidelog.chain.blocks import BlockRef
 from tidelog.chain.forks.position import Position, source_of
 from tidelog.chain.maintenance.verify import COMMITMENT, INGESTED, Report, verify_jobs, verify_range
+from tidelog.chain.reading.blocks import refs_between
 from tidelog.chain.rows.tables import REORGS, UNCLES
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.sim.node.chain.block_builder import BERLIN, FRONTIER, LONDON, Shape
-from tidelog.store import open_store
+from tidelog.store import Snapshot, open_store
 from tidelog.telemetry import ChainMetrics
 
 FORKS = ((0, FRONTIER), (2, BERLIN), (20, LONDON))
@@ -141,6 +143,26 @@ async def test_an_audit_finds_nothing_in_a_sound_store(store: Store) -> None:
     assert part.not_looked_at.startswith(
         "not looked at: other blocks, checkpoint, outbox and reorgs (a range was given)"
     )
+
+
+async def test_an_audit_reads_the_blocks_of_the_outbox_and_not_all_between_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks come far below others while these go on: of a long chain all that lies between would fill the memory."""
+    monkeypatch.setattr("tidelog.chain.maintenance.audit.SCAN_ROWS", 2)
+    read: list[int] = []
+
+    async def watched(snapshot: Snapshot, chain_id: int, low: int, high: int) -> list[BlockRef]:
+        found = await refs_between(snapshot, chain_id, low, high)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr("tidelog.chain.maintenance.audit.refs_between", watched)
+    assert (await store.verified()).findings == []
+    assert 0 < max(read) <= 4
+    position = await store.rig.position()
+    said = await store.found_of("changes", f"seq = {position.changes}", "number", FIRST)
+    assert said.endswith(f"change {position.changes} of the outbox does not lead to what is stored of block {FIRST}")
 
 
 async def test_an_audit_finds_each_changed_figure_of_the_checkpoint(store: Store) -> None:

@@ -4,7 +4,7 @@ Each function says what differs, one sentence each. Reads one snapshot; proves n
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -195,9 +195,8 @@ async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str 
     writer, others = None, set[int]()
     while rows := await snapshot.select(CHANGES, scope=chain_id, after=after, descending=True, limit=SCAN_ROWS):
         found = [_change(row) for row in rows]
-        numbers = [change.ref.number for change in found]
-        low, high = max(min(numbers), position.first), min(max(numbers), position.head)
-        stored = {ref.number: ref for ref in await refs_between(snapshot, chain_id, low, high)}
+        numbers = {change.ref.number for change in found if position.first <= change.ref.number <= position.head}
+        stored = {ref.number: ref for ref in await _refs_of(snapshot, chain_id, numbers)}
         for change in found:
             if change.seq != expected:
                 return f"change {expected} is missing from the outbox"
@@ -213,6 +212,19 @@ async def _outbox(snapshot: Snapshot, chain_id: int, position: Position) -> str 
     if expected:
         return f"change {expected} is missing from the outbox"
     return fold.missing()
+
+
+async def _refs_of(snapshot: Snapshot, chain_id: int, numbers: Collection[int]) -> list[BlockRef]:
+    """The references of these blocks, and not of all between them: some may have come far below others meanwhile."""
+    if not numbers:
+        return []
+    low, high = min(numbers), max(numbers)
+    if high - low < 2 * SCAN_ROWS:
+        return await refs_between(snapshot, chain_id, low, high)
+    keys = [(number,) for number in numbers]
+    columns = ("number", "hash", "parent_hash")
+    rows: list[Any] = await snapshot.lookup(BLOCKS, scope=chain_id, keys=keys, columns=columns)
+    return [BlockRef(*row) for row in rows]
 
 
 class _Fold:
