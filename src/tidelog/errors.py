@@ -11,7 +11,7 @@
     │       │   ├── TooWide  a range of blocks, or what is logged in it: ask for fewer blocks
     │       │   └── TooManyAddresses  a filter of logs: ask for those of fewer contracts at once
     │       ├── Unsupported  the peer does not offer this method: use the other one
-    │       └── Pruned       this peer never will have it: ask another, for good
+    │       └── Pruned       this peer says that it never will have it: ask another, and this one ever more rarely
     ├── ProofFailure         the data contradicts its own commitment: strike, never store
     │   └── NewerNeeded      its header has a field that this version does not know: tell the user, exit 2
     ├── StoreError           the database
@@ -159,7 +159,7 @@ class Unsupported(Rejected):
 
 
 class Pruned(Rejected):
-    """The peer does not hold this part of history and never will."""
+    """The peer says that it does not hold this part of history. A balancer's next node may."""
 
 
 class ProofFailure(TidelogError):

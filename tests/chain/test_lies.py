@@ -184,3 +184,14 @@ async def test_a_method_that_requests_are_refused_for_as_a_whole_costs_few_of_th
         await r.once()
         await r.assert_equals_node()
         assert 0 < refused <= 12, "its part of a request is halved down to one call, and then it is known to be missing"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_balancer_some_of_whose_nodes_have_no_history_gives_all_of_it(tmp_path: Path, seed: int) -> None:
+    node = a_node(60, seed=seed)
+    async with rig(tmp_path, node, rpc=limits()) as r:
+        node.tell("pruned", probability=0.05)
+        assert await outcome(r) == CHAIN
+        assert node.told["pruned"] > 3
+        node.honest()
+        await r.assert_equals_node()

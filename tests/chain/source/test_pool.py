@@ -3,6 +3,7 @@
 Endpoints answer by a script: each entry is a value, or an error to raise. The clock moves only by sleeps.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import pairwise
 from typing import Any
@@ -163,15 +164,48 @@ async def test_the_less_busy_of_two_equals_is_asked() -> None:
     assert bench.names == "b"
 
 
-async def test_what_an_endpoint_has_pruned_it_is_never_asked_for_again() -> None:
+async def test_what_an_endpoint_has_pruned_it_is_asked_for_ever_more_rarely() -> None:
+    bench = await Bench("a", "b").identified()
+    script: Script = {"a": [Pruned("gone")], "b": ["b"]}
+    for _ in range(7_200):
+        assert await bench.pool.ask(bench.work(script), number=100) == "b"
+        await bench.runtime.sleep(1.0)
+    moments = [moment for name, moment in bench.asked if name == "a"]
+    pauses = [round(b - a) for a, b in pairwise(moments)]
+    assert pauses[:12] == [1, 1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert set(pauses[12:]) == {600}
+
+
+async def test_what_an_endpoint_has_pruned_is_what_lies_below() -> None:
     bench = await Bench("a", "b").identified()
     script: Script = {"a": [Pruned("gone"), "a"], "b": ["b"]}
-    assert await bench.pool.ask(bench.work(script), number=100) == "b"
-    await bench.runtime.sleep(3_600)
-    for number in (0, 50, 100):
+    for number in (100, 0, 50, 100):
         assert await bench.pool.ask(bench.work(script), number=number) == "b"
     assert await bench.pool.ask(bench.work(script), number=101) == "a"
     assert await bench.pool.ask(bench.work(script)) == "a"
+
+
+async def test_what_one_of_a_balancers_nodes_has_pruned_another_one_has() -> None:
+    bench = await Bench("a").identified()
+    script: Script = {"a": [*[Pruned("gone")] * 3, "yes", Pruned("gone"), "yes"]}
+    for pause_s in (0.25, 0.5, 1.0):
+        with pytest.raises(Pruned, match="no endpoint holds block 5"):
+            await bench.pool.ask(bench.work(script), number=5)
+        await bench.runtime.sleep(pause_s)
+    assert await bench.pool.ask(bench.work(script), number=5) == "yes"
+    with pytest.raises(Pruned):
+        await bench.pool.ask(bench.work(script), number=4)
+    await bench.runtime.sleep(0.25)  # as at first, since it has answered
+    assert await bench.pool.ask(bench.work(script), number=4) == "yes"
+
+
+async def test_questions_under_way_together_are_refused_as_pruned_once() -> None:
+    bench = await Bench("a").identified()
+    script: Script = {"a": [*[Pruned("gone")] * 8, "yes"]}
+    asked = [bench.pool.ask(bench.work(script), number=5) for _ in range(8)]
+    assert all(isinstance(error, Pruned) for error in await asyncio.gather(*asked, return_exceptions=True))
+    await bench.runtime.sleep(0.25)
+    assert await bench.pool.ask(bench.work(script), number=5) == "yes"
 
 
 async def test_what_all_have_pruned_is_said_so() -> None:

@@ -14,6 +14,8 @@ class HealthLimits(Struct, frozen=True):
     backoff_first_s: float = 0.25  # after a first failure; it doubles with each
     backoff_max_s: float = 30.0
     throttled_wait_s: float = 1.0  # where a 429 does not say how long
+    pruned_first_s: float = 0.25  # it has said that it has pruned a block: a balancer's next node may hold it ...
+    pruned_max_s: float = 600.0  # ... and to a pruned node a question that comes so rarely is no burden
 
 
 HEALTH_LIMITS = HealthLimits()
@@ -36,13 +38,17 @@ class Health:
         self.late = False  # put aside: it did not answer in time, and has not answered since
         self.quarantined = False  # it contradicts what is final
         self.off_branch = False  # history is on another branch than its blocks
-        self.pruned_below = -1  # it has said that it does not hold blocks up to here
+        self._pruned_below = -1  # it has said that it does not hold blocks up to here ...
+        self._pruned_until = 0.0  # ... and is believed until then
+        self._pruned_times = 0  # in a row that it has said so when it was asked again
         self.silent_since: float | None = since  # its first failure since it last answered; at first the pool's start
         self.error: SourceError | ProofFailure | None = None  # the last failure, until it answers
         self.last_failure: tuple[float, str] | None = None  # when it failed last, and how, also after it has answered
 
-    def answered(self) -> None:
-        """It gave a good answer."""
+    def answered(self, number: int | None = None) -> None:
+        """It gave a good answer, with the whole block `number` if that is given."""
+        if number is not None and number <= self._pruned_below:
+            self._pruned_below, self._pruned_until, self._pruned_times = -1, 0.0, 0
         self.failures = 0
         self.left_alone_until = 0.0
         self.late = False
@@ -50,11 +56,11 @@ class Health:
         self.error = None
 
     def failed(self, error: SourceError | ProofFailure, now: float, *, number: int | None = None) -> None:
-        """Note a failure: a growing time alone, a wait that it asked for, or the end of what it holds."""
+        """Note a failure: a growing time alone, a wait that it asked for, or what it does not hold."""
         self.silent_since = now if self.silent_since is None else self.silent_since
         self._note(error, now)
         if isinstance(error, Pruned) and number is not None:
-            self.pruned_below = max(self.pruned_below, number)
+            self._believe_pruned(number, now)
         elif about_block(error) and number is not None:
             self.failures += 1  # it answers: others are preferred, and it is not left alone for other questions
             self.silent_since = None
@@ -63,6 +69,15 @@ class Health:
             self.left_alone_until = max(self.left_alone_until, now + wait)
         else:
             self._leave_alone(now)
+
+    def _believe_pruned(self, number: int, now: float) -> None:
+        if number > self._pruned_below:  # what lies between may have come from it
+            self._pruned_below, self._pruned_until, self._pruned_times = number, 0.0, 0
+        if now < self._pruned_until:
+            return  # questions that were under way together
+        limits = self._limits
+        self._pruned_until = now + min(limits.pruned_max_s, limits.pruned_first_s * 2.0 ** min(self._pruned_times, 16))
+        self._pruned_times += 1
 
     def put_aside(self, error: SourceError, now: float) -> None:
         """It has not answered in time."""
@@ -83,9 +98,13 @@ class Health:
             self._limits.backoff_max_s, self._limits.backoff_first_s * 2.0 ** (min(self.failures, 16) - 1)
         )
 
-    def usable(self, number: int | None) -> bool:
+    def lacks(self, number: int, now: float) -> bool:
+        """Whether it is believed that it has pruned the block."""
+        return number <= self._pruned_below and now < self._pruned_until
+
+    def usable(self, number: int | None, now: float) -> bool:
         """Whether it may be asked at all, for the whole block `number` if that is given."""
-        has_it = number is None or (number > self.pruned_below and not self.off_branch)
+        has_it = number is None or not (self.off_branch or self.lacks(number, now))
         return self.identified and not self.quarantined and has_it
 
     def ready(self, now: float) -> bool:

@@ -22,7 +22,7 @@ from tidelog.chain.endpoint.pulse import LATE_S
 from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.questions import QuorumRead, cancelled, guarded
 from tidelog.chain.source.standing import POOL_LIMITS, PoolLimits, Standing
-from tidelog.errors import ProofFailure, Rejected, SourceError, Throttled, Unreachable
+from tidelog.errors import ProofFailure, Pruned, Rejected, SourceError, Throttled, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.telemetry import ChainMetrics, logger
 
@@ -78,7 +78,7 @@ class Pool(Standing):
         """Run `work` against an endpoint, and against others after failures or where it takes unusually long.
 
         Args:
-            number: the whole block that is asked for: endpoints that have pruned it are left out.
+            number: the whole block that is asked for: endpoints that have pruned it are left out for a while.
             blocks: how many whole blocks are asked for; 0 for headers.
             without: these are not asked.
 
@@ -105,7 +105,7 @@ class Pool(Standing):
                     if number is not None and isinstance(failure, SourceError):
                         failure.reason = f"block {number}: {failure.reason}"
                     raise
-                if number is not None and about_block(failure):
+                if number is not None and about_block(failure) and not isinstance(failure, Pruned):
                     await self._rest(endpoint, number, without, failures)
 
     async def _rest(self, refused: Endpoint, number: int, without: Collection[Endpoint], failures: int) -> None:
@@ -124,7 +124,7 @@ class Pool(Standing):
         while True:
             self.tend()
             now = self._runtime.monotonic()
-            usable = [endpoint for endpoint in self.endpoints if self._health[endpoint.name].usable(number)]
+            usable = [endpoint for endpoint in self.endpoints if self._health[endpoint.name].usable(number, now)]
             if usable and without:
                 usable = [endpoint for endpoint in usable if endpoint not in without]
                 if not usable:
@@ -160,7 +160,7 @@ class Pool(Standing):
         Raises:
             SourceError, ProofFailure: `first` failed. Of the other one's failure note is taken here.
         """
-        running = {asyncio.create_task(self._answer(first, work)): first}
+        running = {asyncio.create_task(self._answer(first, work, number)): first}
         started = asyncio.get_running_loop().time()
         bound_s = first.pulse.bound_s(blocks) if len(self.endpoints) > 1 else inf
         failure: SourceError | ProofFailure | None = None
@@ -179,7 +179,7 @@ class Pool(Standing):
                     bound_s = self._limits.look_s
                     if second is not None:
                         self._put_aside(first, taken_s, blocks)
-                        running[asyncio.create_task(self._answer(second, work))] = second
+                        running[asyncio.create_task(self._answer(second, work, number))] = second
                         bound_s = inf
                 for task in done:
                     endpoint = running.pop(task)
@@ -207,15 +207,17 @@ class Pool(Standing):
             for endpoint in self.endpoints
             if endpoint is not first
             and endpoint not in without
-            and self._health[endpoint.name].usable(number)
+            and self._health[endpoint.name].usable(number, now)
             and self._health[endpoint.name].ready(now)
         ]
         return min(others, key=lambda endpoint: self._preference(endpoint, None), default=None)
 
-    async def _answer(self, endpoint: Endpoint, work: Callable[[Endpoint], Awaitable[T]]) -> T:
+    async def _answer(
+        self, endpoint: Endpoint, work: Callable[[Endpoint], Awaitable[T]], number: int | None = None
+    ) -> T:
         """The answer; note is taken that the endpoint lives."""
         answer = await guarded(endpoint, work)
-        self._health[endpoint.name].answered()
+        self._health[endpoint.name].answered(number)
         return answer
 
     # -- one question to all endpoints ---------------------------------------------------------------------
@@ -240,7 +242,7 @@ class Pool(Standing):
         """
         self.tend()
         now = self._runtime.monotonic()
-        usable = [endpoint for endpoint in self.endpoints if self._health[endpoint.name].usable(None)]
+        usable = [endpoint for endpoint in self.endpoints if self._health[endpoint.name].usable(None, now)]
         asked = [e for e in usable if self._health[e.name].ready(now) and e.name not in self._aside]
         enough = enough or (lambda answers: len(answers) * 2 > self.voters)
         answers = await self._collected(asked, work, enough, grace_s=grace_s, blocks=blocks)
@@ -310,7 +312,7 @@ class Pool(Standing):
         """Whether one that is not asked now could be."""
         now = self._runtime.monotonic()
         return any(
-            endpoint not in asked and health.usable(None) and health.ready(now) and health.failures == 0
+            endpoint not in asked and health.usable(None, now) and health.ready(now) and health.failures == 0
             for endpoint in self.endpoints
             for health in (self._health[endpoint.name],)
         )

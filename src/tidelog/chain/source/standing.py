@@ -97,10 +97,10 @@ class Standing:
 
     def serves(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint has named this chain, and does not contradict what is final."""
-        return self._health[endpoint.name].usable(None)
+        return self._health[endpoint.name].usable(None, self._runtime.monotonic())
 
     def failed(self, endpoint: Endpoint, error: SourceError | ProofFailure, *, number: int | None = None) -> None:
-        """Note a failure: a growing time alone, a wait that was asked for, or the end of what the endpoint holds."""
+        """Note a failure: a growing time alone, a wait that was asked for, or what the endpoint does not hold."""
         if error.endpoint is None:
             error.endpoint = endpoint.name
         self._health[endpoint.name].failed(error, self._runtime.monotonic(), number=number)
@@ -140,8 +140,8 @@ class Standing:
         return Rejected(text) if refused else Unreachable(text)
 
     def _none_usable(self, number: int | None) -> SourceError | ProofFailure:
-        healths = list(self._health.values())
-        if number is not None and any(number <= health.pruned_below for health in healths):
+        healths, now = list(self._health.values()), self._runtime.monotonic()
+        if number is not None and any(health.lacks(number, now) for health in healths):
             return Pruned(f"no endpoint holds block {number}: give one with the full history by --rpc")
         if any(health.quarantined for health in healths):
             return Rejected("every endpoint contradicts the finalized chain, or cannot be reached")

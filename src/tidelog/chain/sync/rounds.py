@@ -30,7 +30,7 @@ from tidelog.chain.sync.rulebook import Rulebook
 from tidelog.chain.sync.selecting import SelectingPrefetcher
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.chain.verify import Rules
-from tidelog.errors import ConfigError, ProofFailure, Pruned, Rejected, SourceError, TooLarge, Unreachable
+from tidelog.errors import ConfigError, ProofFailure, Rejected, SourceError, TooLarge, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
@@ -199,7 +199,7 @@ class Rounds:
         refused = isinstance(failure, Rejected) and not isinstance(failure, TooLarge)
         self._refused = self._refused + 1 if refused else 0
         hopeless = self._refused >= self._limits.refused_rounds and waited_s >= self._limits.refused_s
-        if isinstance(failure, ProofFailure | Pruned):
+        if isinstance(failure, ProofFailure):
             raise failure
         if failure is not None and (hopeless or waited_s >= self._options.give_up_s):
             raise failure

@@ -17,7 +17,6 @@ EVENTS = (4, 14)
 BUSY_S = (30.0, 70.0)
 BLOCKS = (0, 25)
 
-CHAIN_LEFT_OUT = {"pruned"}  # what a peer says of itself for good is believed for good
 HEADS_LIES = sorted(name for name, lie in LIES.items() if lie.push is not None)
 RECEIPTS_LIES = [
     "receipts_by_number_only", "receipts_crash", "receipts_doubled", "receipts_invalid_params", "receipts_with_nulls",
@@ -25,7 +24,7 @@ RECEIPTS_LIES = [
 ]  # fmt: skip
 ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
 HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
-LATER_LIES = ("chain_id_huge", "stall_body", "trickle")  # drawn apart, so that older seeds keep their meaning
+LATER_LIES = ("chain_id_huge", "stall_body", "trickle", "pruned")  # drawn apart, so that older seeds keep their meaning
 UNCLE_LIES = ("uncle_altered", "uncle_hash_wrong", "uncle_null", "uncle_unsupported", "uncles_missing")
 HIDING_ALIKE = ("logs_at_random", "receipt_logs_missing")  # what proves it as well
 ASKED_LIES = sorted(
@@ -33,7 +32,7 @@ ASKED_LIES = sorted(
 )  # where that is asked
 HIDING_LIES = ("asked_log_altered", "asked_log_doubled", "asked_logs_at_random", "asked_logs_missing")
 APART_LIES = {*HEADS_LIES, *RECEIPTS_LIES, *ODDITIES, *LATER_LIES, *UNCLE_LIES, *ASKED_LIES}
-CHAIN_LIES = sorted(LIES.keys() - CHAIN_LEFT_OUT - APART_LIES)
+CHAIN_LIES = sorted(LIES.keys() - APART_LIES)
 ASKED_BLOCKS = (40, 90)  # that a chain has at the start: what is final of them is asked about
 CHAIN_POINTS = ("ledger.before_commit", "store.rolled_back", "store.written", "store.committed", "ledger.after_commit")
 
@@ -67,6 +66,7 @@ LIMITS_CHANCE = 0.4
 TROUBLED_CHANCE = 0.3
 UNCLES_CHANCE = 0.2
 RESTORES_CHANCE = 0.2
+PRUNED_CHANCE = 0.2
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 LAGGING_CHANCE = 0.1
 HELD = (20, 30)  # blocks: more than several forks reach back
@@ -129,6 +129,7 @@ def generate(
             chain = _asked(random.Random(f"{seed} {kind} asked"), chain, faults=steps != 0)
         chain = _lagging(random.Random(f"{seed} {kind} lagging"), chain)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
+        chain = _pruned(random.Random(f"{seed} {kind} pruned"), chain, faults=steps != 0)
         if engine:
             chain = _published(chain, engine, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
         return chain
@@ -351,6 +352,16 @@ def _restores(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
         copied_s, restored_s = sorted(round(rng.uniform(0.0, schedule.busy_s), 3) for _ in range(2))
         added += [plan.Event(plan.Time(copied_s), plan.Copy()), plan.Event(plan.Time(restored_s), plan.Restore())]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _pruned(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps a balancer, some of whose nodes have no history. No trouble: that would keep blocks from it as well."""
+    if not faults or rng.random() >= PRUNED_CHANCE or schedule.troubled:
+        return schedule
+    replica = 0 if schedule.oddity else _replica(rng, schedule.replicas)
+    lie = plan.Lie("pruned", replica, rng.choice((0.1, 0.3, 1.0)), rng.choice((_span(rng), schedule.busy_s)))
+    event = plan.Event(plan.Time(round(rng.uniform(0.0, 5.0), 3)), lie)
+    return msgspec.structs.replace(schedule, events=(*schedule.events, event))
 
 
 def _published(
