@@ -1,6 +1,7 @@
 """The feed: a frame is journaled, applied, then published; a decision is journaled, applied, then carried out."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from tidelog.market.live.monitoring.loop_watch import LoopWatchLimits
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay.position import events_to_load
 from tidelog.market.replay.replay import Summary, replay_records
-from tidelog.market.session.controls import CoreSnapshot, decode_control
+from tidelog.market.session.controls import CoreSnapshot, Drop, decode_control
 from tidelog.market.session.subscription.subscriptions import ConnectionState
 from tidelog.net.websocket import WebSocketLimits
 from tidelog.runtime import SystemRuntime
@@ -311,6 +312,24 @@ async def test_a_wall_clock_that_is_set_back_costs_no_time_and_no_connection(ben
     assert steps
     assert max(steps) < 0
     assert not any(isinstance(one.event, Missed) for one in journal_events)
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["frames wait in the socket", "nothing has come"])
+async def test_an_event_loop_that_was_held_is_no_silence_of_the_exchange(bench: Bench, waits: bool) -> None:
+    loop = asyncio.get_running_loop()
+    limits = session_limits(ping_after_us=250_000, silent_us=500_000)
+    limits = msgspec.structs.replace(limits, late_s=0.2, catch_up_us=100_000)
+    async with bench.feed("A/USD", limits=limits) as feed:
+        await until(proven(feed, "A/USD"))
+        loop.call_later(0.02, time.sleep, 1.0)
+        if waits:  # a socket that is ready is read in the turn of the loop in which timers that are due are, and before
+            loop.call_later(0.03, bench.wire.push, bench.script.update("A/USD", 7))
+        await asyncio.sleep(0.1)
+        await until(lambda: bench.wire.connects == (1 if waits else 2) and feed.progress.state is ConnectionState.LIVE)
+        await until(proven(feed, "A/USD"))
+    reasons = [control.reason for record in bench.records() if record.kind is Kind.CONTROL
+               and isinstance(control := decode_control(record.payload), Drop)]  # fmt: skip
+    assert reasons[0] == ("closing" if waits else "nothing came for 0 s")
 
 
 async def test_symbols_come_and_go_while_it_runs(bench: Bench) -> None:

@@ -153,6 +153,7 @@ class FeedLoop:
         self._applied = 0  # ... of which so many are journaled and applied
         self._token: str | None = None  # of this connection
         self._waiting: asyncio.Timeout | None = None  # of what the task waits for
+        self._heard_s = 0.0  # until when it is known what has come, by the event loop's time
         self._snapshot_us = now_us  # when the last one was written
         self._pruner = (
             None if parts.retention is None else Pruner(parts.retention, journal, parts.now_us, self._write_snapshot)
@@ -213,6 +214,9 @@ class FeedLoop:
             await self._wait_room()
         try:
             await self._follow_clock()
+            if self._was_held():
+                session.deadline_us = self._parts.now_us() + self._limits.catch_up_us
+                await self._wait()
             while (decision := session.decide(self._parts.now_us(), self._rng)) is not None:
                 if isinstance(decision, Connect) and self._parts.attempts is not None:
                     decision = await self._attempt(decision, self._parts.attempts)
@@ -255,23 +259,35 @@ class FeedLoop:
         if by_us > self._limits.clock_step_us and self._socket is not None:
             await self._hang_up("clock")
 
+    def _was_held(self) -> bool:
+        """Whether nobody has looked into the socket for so long that its silence would be judged.
+
+        A suspended machine or a blocking disk holds the event loop, and what came meanwhile waits in the socket.
+        """
+        silence_us = (asyncio.get_running_loop().time() - self._heard_s) * 1_000_000
+        return self._socket is not None and silence_us >= self._core.session.rules.limits.ping_after_us
+
     async def _wait(self) -> None:
         """Receive frames, or just wait, until the session wants to decide."""
         session, socket = self._core.session, self._socket
         loop = asyncio.get_running_loop()
         pause_s = min(max(0.0, (session.deadline_us - self._parts.now_us()) / 1_000_000), self._limits.wait_s_max)
+        timeout = asyncio.timeout_at(loop.time() + pause_s)
         try:
-            async with asyncio.timeout_at(loop.time() + pause_s) as self._waiting:
+            async with timeout as self._waiting:
                 if socket is None:
                     await loop.create_future()
                     return
                 while session.deadline_us:
                     if self._applied == len(self._received):
                         self._received, self._applied = await socket.receive_all(self._limits.received_at_once), 0
+                        self._heard_s = loop.time()
                     if not self._apply_received():
                         await self._runtime.sleep(0)
         except TimeoutError:
-            pass
+            ended_s = timeout.when() or 0.0
+            if pause_s > 0 and loop.time() - ended_s <= self._limits.late_s:
+                self._heard_s = ended_s
         except SourceError as error:
             reason = self._config.url.redact(error.reason)
             await self._hang_up(reason)
@@ -327,6 +343,7 @@ class FeedLoop:
         finally:
             self._waiting = None
         self._record(Connected())
+        self._heard_s = asyncio.get_running_loop().time()
         if self._config.private and self._tokens is not None:
             await self._authorize(self._tokens)
 

@@ -25,6 +25,8 @@ class FeedLimits(Struct, frozen=True):
     clock_step_us: int = (
         5_000_000  # after a longer step of the clock the connection's data are too old to continue with
     )
+    late_s: float = 1.0  # that a wait may end after its time before it means that the event loop was held
+    catch_up_us: int = 1_000_000  # then, to take what waits in the socket: its silence was ours
     journal: JournalLimits = JOURNAL_LIMITS
     loop_watch: LoopWatchLimits = LOOP_WATCH_LIMITS
     session: SessionLimits | None = None  # None: the exchange's own
