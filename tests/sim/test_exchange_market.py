@@ -3,9 +3,10 @@
 import pytest
 
 from tidelog.sim.exchange.core import START_US
-from tidelog.sim.exchange.markets.book import Side
+from tidelog.sim.exchange.markets.book import Side, checksum
 from tidelog.sim.exchange.markets.market import INTERVALS, MINUTE_US, TRADES_BEFORE, Market, Step
-from tidelog.sim.exchange.markets.pairs import PAIRS
+from tidelog.sim.exchange.markets.natures import ODD_MARKETS
+from tidelog.sim.exchange.markets.pairs import PAIRS, number
 
 STEP_US = 50_000
 
@@ -87,3 +88,49 @@ def test_candles_are_those_of_the_trades(interval: int) -> None:
 
 def sides(market: Market) -> tuple[Side, Side]:
     return market.book.bids, market.book.asks
+
+
+def an_odd(name: str) -> tuple[Market, list[Step]]:
+    pair, nature = ODD_MARKETS[name]
+    market = Market(pair, seed=1, start_us=START_US, levels=30, nature=nature)
+    return market, steps(market, 800)
+
+
+@pytest.mark.parametrize("name", ["new", "unshown"])
+def test_in_a_new_market_nobody_trades(name: str) -> None:
+    market, taken = an_odd(name)
+    assert not market.trades
+    assert not any(step.trades for step in taken)
+    assert not market.quoted
+    assert any(step.changes["bids"] for step in taken)
+
+
+@pytest.mark.parametrize("name", ["empty", "vacant"])
+def test_a_book_that_gets_empty_comes_back_as_whoever_follows_it_is_told(name: str) -> None:
+    pair, nature = ODD_MARKETS[name]
+    market = Market(pair, seed=1, start_us=START_US, levels=30, nature=nature)
+    assert (market.book.bids.keys == []) is nature.begins_empty
+    followed = {side.name: {level.price: level.qty for level in side.best(10)} for side in sides(market)}
+    seen = set()
+    for nth in range(1, 800):
+        step = market.step(START_US + nth * STEP_US)
+        for side in sides(market):
+            levels = followed[side.name] | {level.price: level.qty for level in step.told(side.name, 10)}
+            best = sorted(
+                ((price, qty) for price, qty in levels.items() if qty), key=lambda level: level[0] * side.sign
+            )
+            followed[side.name] = dict(best[:10])
+            assert list(followed[side.name].items()) == [(level.price, level.qty) for level in side.best(10)]
+        seen.add((bool(market.book.bids.keys), bool(market.book.asks.keys)))
+    assert seen == {(True, True), (True, False), (False, True), (False, False)}
+
+
+def test_an_empty_book_has_the_checksum_of_nothing() -> None:
+    assert checksum((), ()) == 0
+
+
+def test_prices_of_odd_markets_have_leading_zeros_and_their_books_few_levels() -> None:
+    market, _ = an_odd("tiny")
+    assert number(market.book.bids.best(1)[0].price, market.pair.price_precision).startswith("0.00000")
+    market, _ = an_odd("thin")
+    assert max(len(side.keys) for side in sides(market)) <= 4

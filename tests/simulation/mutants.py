@@ -657,6 +657,17 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
+    "trades_of_a_new_market_asked_for_for_ever": Mutant(
+        "market",
+        40,
+        (
+            Patch(
+                "tidelog.market.session.decisions",
+                "if subscription.stream.channel not in silence.may_begin_empty:",
+                "if True:",
+            ),
+        ),
+    ),
     "name_normalised_on_one_way_only": Mutant(  # events say BTC/USD, requests what the user wrote
         "market",
         10,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chain.native import needs_core, use_python
 from tests.patience import HANGS_S
-from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange import FAULTS, ODD_MARKETS
 from tidelog.sim.node.lies import LIES
 from tidelog.sim.node.limits import PLANS
 from tidelog.sim.runs.play import generate, play, shrunk
@@ -140,6 +140,10 @@ def test_every_fault_is_drawn() -> None:
         if isinstance(event.do, plan.Fault)
     }
     assert drawn_faults == FAULTS.keys() - MARKET_LEFT_OUT
+
+
+def test_every_odd_market_is_drawn() -> None:
+    assert {name for seed in range(400) for name in generate(plan.MARKET, seed).odd_markets} == ODD_MARKETS.keys()
 
 
 def test_every_lie_is_drawn() -> None:

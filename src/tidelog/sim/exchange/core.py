@@ -16,6 +16,7 @@ from tidelog.sim.exchange.delivery import Frame
 from tidelog.sim.exchange.faults import FAULTS
 from tidelog.sim.exchange.markets.book import DEPTHS, TrueTop
 from tidelog.sim.exchange.markets.market import Market, Step
+from tidelog.sim.exchange.markets.natures import Nature
 from tidelog.sim.exchange.markets.pairs import PAIRS, Pair
 from tidelog.sim.exchange.markets.rhythm import Rhythm, Timetable
 from tidelog.sim.exchange.markets.truth import REMEMBERED
@@ -49,6 +50,7 @@ class SimExchange(ExchangeState):
         recording: Recording | None = None,
         schedule: Sequence[tuple[int, Action]] = (),
         remembered: int = REMEMBERED,
+        natures: Mapping[str, Nature] | None = None,
     ) -> None:
         """
         Args:
@@ -59,6 +61,7 @@ class SimExchange(ExchangeState):
             start_us: Unix time in microseconds at which it begins.
             schedule: what happens by itself, as (microseconds after the start, action), in any order.
             remembered: frames whose truth is kept, for `truth`.
+            natures: of markets that are not as most, by symbol.
         """
         super().__init__(
             seed=seed,
@@ -68,6 +71,7 @@ class SimExchange(ExchangeState):
             start_us=start_us,
             recording=recording,
             remembered=remembered,
+            natures=natures or {},
         )
         self.missed: Counter[str] = Counter()  # updates of a book that nobody followed then, who had followed it before
         self._followed: set[str] = set()  # symbols of books that somebody has followed
@@ -105,6 +109,10 @@ class SimExchange(ExchangeState):
                 self._next_step_us += self._period_us
                 self._step()
         self.now_us = max(self.now_us, now_us)
+
+    def slow_down(self, times: int) -> None:
+        """From now on something happens so many times more rarely."""
+        self._period_us *= times
 
     def advance(self, us: int) -> None:
         """Let so many microseconds pass."""
@@ -312,12 +320,12 @@ class _Rendered:
             top = market.book.top(pair, dialect.price_precision(pair), time_us)
             return (dialect.book(pair, parameter, bids, asks, top.checksum, time_us, "update"),), top
         if channel == "spread":
-            return ((dialect.spread(market, time_us),) if step.touch_moved else ()), None
+            return ((dialect.spread(market, time_us),) if step.touch_moved and market.quoted else ()), None
         if not step.trades:
             return (), None
         if channel == "trade":
             return (dialect.trades(pair, step.trades, "update"),), None
-        if channel == "ticker":
+        if channel == "ticker" and market.quoted:
             return (dialect.ticker(market, time_us, "update"),), None
         if channel == "ohlc" and parameter is not None:
             running = (market.candles[parameter][-1],)

@@ -288,13 +288,14 @@ class Session:
                 self.send(subscription, data, "snapshot", top)
             case "trade":
                 last = list(market.trades)[-TRADES_SHOWN:]
-                self.send(subscription, dialect.trades(market.pair, last, "snapshot"), "snapshot")
-            case "ticker":
+                if last or not market.nature.shows_no_trades:
+                    self.send(subscription, dialect.trades(market.pair, last, "snapshot"), "snapshot")
+            case "ticker" if market.quoted:
                 self.send(subscription, dialect.ticker(market, now_us, "snapshot"), "snapshot")
             case "ohlc":
                 interval = key.parameter or INTERVALS[0]
                 candles = market.candles[interval]
                 for data in dialect.candles(market.pair, interval, list(candles), now_us, "snapshot"):
                     self.send(subscription, data, "snapshot")
-            case "spread":
+            case "spread" if market.quoted:
                 self.send(subscription, dialect.spread(market, now_us), "snapshot")

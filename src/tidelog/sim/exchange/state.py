@@ -9,6 +9,7 @@ from tidelog.sim.exchange.faults.content import HUGE_BYTES
 from tidelog.sim.exchange.markets.account import Account
 from tidelog.sim.exchange.markets.book import TrueTop
 from tidelog.sim.exchange.markets.market import Market
+from tidelog.sim.exchange.markets.natures import ORDINARY, Nature
 from tidelog.sim.exchange.markets.pairs import Pair
 from tidelog.sim.exchange.markets.truth import Truth
 from tidelog.sim.exchange.protocol import v1, v2
@@ -44,6 +45,7 @@ class ExchangeState:
         start_us: int,
         recording: Recording | None,
         remembered: int,
+        natures: Mapping[str, Nature],
     ) -> None:
         """See `SimExchange`."""
         self.now_us = start_us
@@ -56,6 +58,7 @@ class ExchangeState:
                 seed=seed,
                 start_us=start_us,
                 levels=levels if isinstance(levels, int) else levels[pair.symbol],
+                nature=natures.get(pair.symbol, ORDINARY),
             )
             for pair in pairs
         }

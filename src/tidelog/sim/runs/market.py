@@ -17,7 +17,7 @@ from tidelog.market.live.feed import Feed
 from tidelog.market.load.recorded import source_of
 from tidelog.market.replay.position import events_to_load
 from tidelog.market.views import BookView
-from tidelog.sim.exchange import PAIRS, SimExchange, control, listing
+from tidelog.sim.exchange import ODD_MARKETS, PAIRS, SimExchange, control, listing
 from tidelog.sim.exchange.control import Disconnect
 from tidelog.sim.oracle.apart import raw_journal
 from tidelog.sim.oracle.apart.market_fold import Folding
@@ -46,7 +46,7 @@ from tidelog.sim.scenario.faults import Faults
 from tidelog.sim.scenario.generator import SYMBOLS
 from tidelog.sim.scenario.harness import run_script, until
 from tidelog.sim.scenario.journal_loss import JournalLoss
-from tidelog.sim.scenario.quiet import Calm, has_begun, spelled
+from tidelog.sim.scenario.quiet import Calm, asked_again_rarely, has_begun, spelled
 from tidelog.sim.world.disk import Mount
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.supervisor import Supervisor
@@ -63,6 +63,9 @@ TICK_S = 0.25
 QUIET_S = 300.0
 PROVEN_AGAIN = 15  # frames of each book, after all is back
 ROUNDS = 4  # of these, until one is without a mismatch
+SETTLED_S = 900.0  # in which what is asked for ever more rarely is asked for a few times
+SETTLED_PACE = 8  # times as slowly as before, so that there is less to judge
+AGAIN_MAX = 8  # times, of each subscription: where it is doubled it is seven
 END_S = 60.0  # for the program to end in order
 CLOCK_S = 2.0  # that the journal's time may be behind: what is no step, and a look at the clock
 OVER_BYTES = 32 * 1024  # that may wait beyond the hand-off's bound and its last message: markers
@@ -80,13 +83,17 @@ class MarketRun:
         self.schedule = schedule
         listed = listing(schedule.markets, seed=schedule.seed, fastest_us=FASTEST_US) if schedule.markets else None
         pairs = [PAIRS[symbol] for symbol in SYMBOLS] if listed is None else listed.pairs
+        odd = [ODD_MARKETS[name] for name in schedule.odd_markets]
+        pairs = [*pairs, *(one.pair for one in odd)]
         self.symbols = [pair.symbol for pair in pairs]
+        self.untraded = [one.pair.symbol for one in odd if one.nature.untraded]
         self.busy = self.symbols  # those that are proven again and again in the quiet phase
         if listed is not None:
             self.busy = [symbol for symbol, rhythm in listed.rhythms.items() if rhythm.every_us <= BUSY_US]
         self.asked = [spelled(symbol) for symbol in self.symbols] if schedule.spelled else self.symbols
         self.channels = ["book", "trade", *(["instrument"] if schedule.instruments else [])]
         self.calm: Calm | None = None
+        self.settled_us = (0, 0)  # when it was watched, by the program's clock
         self.exchange = SimExchange(
             seed=schedule.seed,
             pairs=pairs,
@@ -95,6 +102,7 @@ class MarketRun:
             rhythms=None if listed is None else listed.rhythms,
             limits=EXCHANGE,
             start_us=int(START_S * SECOND),
+            natures={one.pair.symbol: one.nature for one in odd},
         )
         session = session_limits(schedule)
         self.limits = feed_limits(schedule, session)
@@ -168,6 +176,8 @@ class MarketRun:
         else:
             self.world.violated("the books of an honest exchange match their checksums")
         self._judge_clock()
+        if self.untraded:
+            await self._stay_settled()
         if self.schedule.calm_s:
             await self._stay_calm(calm)
         for supervisor in self.supervisors:
@@ -201,6 +211,15 @@ class MarketRun:
         if self.exchange.exceeded > exceeded:
             self.world.violated("requests keep the exchange's pace")
 
+    async def _stay_settled(self) -> None:
+        """Of what does not come, because there is none, nothing is asked for again and again for ever."""
+        feed = self.feed
+        assert feed is not None
+        since_us = feed.now_us
+        self.exchange.slow_down(SETTLED_PACE)
+        await until(self.world, lambda: False, SETTLED_S)
+        self.settled_us = (since_us, feed.now_us)
+
     @property
     def _mismatches(self) -> int:
         return 0 if self.feed is None else self.feed.progress.mismatches
@@ -218,7 +237,7 @@ class MarketRun:
         progress = self.feed.progress
         if not progress.subscriptions == progress.held == 2 * len(self.symbols) + self.schedule.instruments:
             return False
-        if not has_begun(self.feed):
+        if not has_begun(self.feed, self.untraded):
             return False
         served = [
             one
@@ -474,6 +493,7 @@ class MarketRun:
                 self.private.transport.judge_attempts()
         if self.calm is not None:
             self.calm.judge(self._journal_path, self._observer.name, len(self.symbols))
+        asked_again_rarely(self._journal_path, self._observer.name, self.settled_us, AGAIN_MAX)
         if self.private is not None:
             self.private.judge(self._observer.name, bits_flip="corrupt" in names)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tidelog.sim.exchange import FAULTS
+from tidelog.sim.exchange import FAULTS, ODD_MARKETS
 from tidelog.sim.exchange.wire.rest import DENIALS
 from tidelog.sim.node.lies import LIES
 from tidelog.sim.node.limits import PLANS
@@ -80,6 +80,7 @@ ODD_CHANCE = 0.3
 STATUSES = ("cancel_only", "post_only", "limit_only", "maintenance")
 SPELLED_CHANCE = 0.3
 INSTRUMENTS_CHANCE = 0.15
+ODD_MARKETS_CHANCE = 0.2
 MARKETS_CHANCE = 0.03  # such a run takes several times as long as the others
 MARKETS = (6, 12)
 CALM_S = (300.0, 600.0)
@@ -143,6 +144,7 @@ def generate(
     schedule = _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
     schedule = _many(random.Random(f"{seed} {kind} calm"), schedule)
     schedule = _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
+    schedule = _odd_markets(random.Random(f"{seed} {kind} odd markets"), schedule)
     if engine:
         if engine != plan.NATS:  # of a lost journal a gap comes: these are judged without
             kept = tuple([each for each in schedule.events if not isinstance(each.do, plan.LoseJournal)])
@@ -487,6 +489,14 @@ def _instruments(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
     if rng.random() >= INSTRUMENTS_CHANCE or schedule.protocol == "v1" or schedule.markets:
         return schedule
     return msgspec.structs.replace(schedule, instruments=True)
+
+
+def _odd_markets(rng: random.Random, schedule: plan.Schedule) -> plan.Schedule:
+    """Perhaps markets that are new, thin, empty at times, or whose prices are tiny."""
+    if rng.random() >= ODD_MARKETS_CHANCE or schedule.markets:
+        return schedule
+    names = rng.sample(sorted(ODD_MARKETS), rng.randint(1, 4))
+    return msgspec.structs.replace(schedule, odd_markets=tuple(sorted(names)))
 
 
 def _forwards(event: plan.Event) -> plan.Event:

@@ -1,7 +1,7 @@
 """What a recording of many markets adds to a run: names as users write them, and a time in which nothing goes wrong."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tidelog.market.events import Resync
 from tidelog.market.journal.reader import JournalReader
@@ -17,16 +17,39 @@ _WRITTEN = {"BTC": "XBT", "DOGE": "xdg"}
 
 
 def spelled(symbol: str) -> str:
-    """The symbol as somebody might write it."""
+    """The symbol as somebody might write it; names with small letters are written as they are."""
+    if not symbol.isupper():
+        return symbol
     base, _, quote = symbol.partition("/")
     return f"{_WRITTEN.get(base, base.lower())}-{quote.lower()}"
 
 
-def has_begun(feed: Feed) -> bool:
-    """Whether what is promised at the start of each subscription has come: a snapshot that was lost is asked for."""
+def has_begun(feed: Feed, untraded: Collection[str] = ()) -> bool:
+    """Whether what is promised at the start of each subscription has come: a snapshot that was lost is asked for.
+
+    Of trades in markets that are `untraded` nothing comes, or an empty list that names no market.
+    """
     session = feed._core.session
     first_data_us = session.rules.limits.silence.first_data_us
-    return all(one.data_us or first_data_us(one.stream) is None for one in session.session_state.subscriptions)
+    return all(
+        one.data_us or first_data_us(one.stream) is None or (one.stream.channel == "trade" and one.symbol in untraded)
+        for one in session.session_state.subscriptions
+    )
+
+
+def asked_again_rarely(journal: str, vfs: str, within_us: tuple[int, int], times_max: int) -> None:
+    """Judge what a journal says of a time. Violation: data that do not come were asked for more often than that."""
+    begun_us, ended_us = within_us
+    if begun_us == ended_us:
+        return
+    reader = JournalReader(journal, vfs)
+    try:
+        said = [decode_control(one.payload) for one in reader.marks(begun_us) if one.at_us <= ended_us]
+    finally:
+        reader.close()
+    again = Counter((one.channel, one.symbol) for one in said if isinstance(one, Resync))
+    for (channel, symbol), times in again.items():
+        require(times <= times_max, f"{channel} of {symbol} is asked for ever more rarely, and was {times} times")
 
 
 class Calm:

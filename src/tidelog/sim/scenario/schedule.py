@@ -287,6 +287,7 @@ class Schedule(Struct, frozen=True):
     spelled: bool = False  # the user writes symbols in another form than events do
     instruments: bool = False  # the channel of that name is followed as well
     markets: int = 0  # so many, at paces of their own, some of them quiet; 0: two that are always busy
+    odd_markets: tuple[str, ...] = ()  # of `natures.ODD_MARKETS`, beside these two
     calm_s: float = 0.0  # after what goes wrong: a time in which nothing may be lost
     limits: str = ""  # the plan of every replica, by its name in `limits.PLANS`, also in the quiet phase
     troubled: bool = False  # before the quiet phase a block cannot be had: what is before it has to be stored

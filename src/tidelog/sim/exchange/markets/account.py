@@ -93,7 +93,7 @@ class Account:
     def _order(self, market: Market) -> Order:
         side: TradeSide = "buy" if self._rng.random() < 0.5 else "sell"
         book_side = market.book.bids if side == "buy" else market.book.asks
-        price = book_side.levels[book_side.keys[0]].price
+        price = book_side.levels[book_side.keys[0]].price if book_side.keys else market.pair.price
         return Order(self._name("O"), market.pair, side, price, self._rng.randrange(1, market.pair.qty))
 
     def _book(self, fill: Fill) -> tuple[Entry, ...]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.sim.exchange.markets.book import DEPTHS, Change, Side, SideName, TrueBook
+from tidelog.sim.exchange.markets.natures import ORDINARY, Nature
 from tidelog.sim.exchange.markets.pairs import Pair
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)  # minutes
@@ -24,6 +25,7 @@ LEVELS_MIN = 3  # per side, below which nothing is taken
 PRECISION_MAX = 12  # decimals of a price, beyond which it does not become finer
 RANK_TYPICAL = 6  # from the top, of the level that something happens to
 MINUTE_US = 60_000_000
+VACANT = (1, 12)  # moments for which a side is empty
 
 TradeSide = Literal["buy", "sell"]
 
@@ -78,24 +80,28 @@ class Step(Struct, frozen=True):
 class Market:
     """The truth about one symbol. `levels` is how many a side has, where the trade allows."""
 
-    def __init__(self, pair: Pair, *, seed: int, start_us: int, levels: int) -> None:
+    def __init__(self, pair: Pair, *, seed: int, start_us: int, levels: int, nature: Nature = ORDINARY) -> None:
         self.pair = pair
+        self.nature = nature
         self.book = TrueBook()
         self.trades: deque[TrueTrade] = deque(maxlen=TRADES_KEPT)
         self.candles: dict[int, deque[TrueCandle]] = {each: deque(maxlen=CANDLES_KEPT) for each in INTERVALS}
         self.next_trade_id = 1
         self.status = "online"  # as the instrument channel says it
         self._finer = False  # the next step begins with one more decimal
-        self._levels = levels
+        self._levels = levels if nature.levels is None else nature.levels
+        self._vacant: dict[SideName, int] = {}  # empty sides, each for so many moments
         self._rng = random.Random(f"{seed} market {pair.symbol}")
         self._time_us = start_us
         self._changes: dict[SideName, list[Change]] = {"bids": [], "asks": []}
         self._made: list[TrueTrade] = []
-        for side, offset in ((self.book.bids, 0), (self.book.asks, 1)):
-            self.put(side.name, pair.price + offset, self.some_qty())
-            self._refill(side, levels)
+        for side in (self.book.bids, self.book.asks):
+            if nature.begins_empty:
+                self._vacant[side.name] = self._rng.randint(*VACANT)
+            else:
+                self._fill(side, pair.price if side is self.book.bids else pair.price + 1)
         self.day = TrueCandle(start_us, pair.price, pair.price, pair.price, pair.price)
-        for nth in range(TRADES_BEFORE, 0, -1):
+        for nth in range(0 if nature.begins_empty else TRADES_BEFORE, 0, -1):
             self._time_us = start_us - nth * 1_000_000
             self._trade()
 
@@ -108,6 +114,9 @@ class Market:
         sides = (self.book.bids, self.book.asks)
         edges = {(side.name, depth): side.edge(depth) for side in sides for depth in DEPTHS}
         tops = [side.best(1) for side in sides]
+        if self._lacks_a_side():
+            moved = tops != [side.best(1) for side in sides]
+            return Step(self, time_us, self._changes, (), edges, moved)
         self._uncross()
         for _ in range(2 if self._rng.random() < 0.25 else 1):
             self._act()
@@ -131,6 +140,38 @@ class Market:
     def republish(self, level: Change) -> None:
         """Tell of a level to which nothing happened."""
         self._changes[level.side].append(level._replace(republished=True))
+
+    @property
+    def quoted(self) -> bool:
+        """Whether there is a price to buy, one to sell, and one at which somebody did."""
+        return bool(self.book.bids.keys and self.book.asks.keys and self.trades)
+
+    def _lacks_a_side(self) -> bool:
+        """Let empty sides come back in time, empty some now and then, and change what is left meanwhile."""
+        vacancy = self.nature.vacancy
+        if not self._vacant and vacancy and self._rng.random() < vacancy:
+            for side in self._rng.choice(((self.book.bids,), (self.book.asks,), (self.book.bids, self.book.asks))):
+                self._vacant[side.name] = self._rng.randint(*VACANT)
+                for level in side.best(len(side.keys)):
+                    self.put(side.name, level.price, 0)
+            return True
+        for name, moments in list(self._vacant.items()):
+            self._vacant[name] = moments - 1
+            if moments == 0:
+                del self._vacant[name]
+                self._come_back(self.book.side(name))
+        for side in (self.book.bids, self.book.asks):
+            if self._vacant and side.keys:
+                self.put(side.name, self._some_level(side).price, self.some_qty())
+        return bool(self._vacant)
+
+    def _come_back(self, side: Side) -> None:
+        other = self.book.asks if side is self.book.bids else self.book.bids
+        self._fill(side, self.pair.price if not other.keys else other.levels[other.keys[0]].price + side.sign)
+
+    def _fill(self, side: Side, price: int) -> None:
+        self.put(side.name, price, self.some_qty())
+        self._refill(side, self._levels)
 
     def refine(self) -> None:
         """From the next step on prices have one more decimal. Nothing is sent because of it."""
@@ -201,6 +242,8 @@ class Market:
 
     def _trade(self) -> None:
         """A taker eats from the top, in one to three bites, which may reach the next level."""
+        if self.nature.untraded:
+            return
         taker: TradeSide = "buy" if self._rng.random() < 0.5 else "sell"
         side = self.book.asks if taker == "buy" else self.book.bids
         kind: Literal["limit", "market"] = "market" if self._rng.random() < 0.4 else "limit"
