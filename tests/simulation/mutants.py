@@ -830,7 +830,9 @@ MUTANTS: dict[str, Mutant] = {
         "market", 5, (Patch("tidelog.market.projection.candles", "close=prices[-1],", "close=prices[0],"),)
     ),
     "longer_candle_of_the_new_parts_alone": Mutant(
-        "market", 10, (Patch("tidelog.market.load.loader", "coarser((parts | made).values()", "coarser(made.values()"),)
+        "market",
+        10,
+        (Patch("tidelog.market.load.candle_rows", "coarser((whole | made).values()", "coarser(made.values()"),),
     ),
     "coverage_proven_until_a_failure_is_noticed": Mutant(
         "market",

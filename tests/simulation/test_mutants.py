@@ -19,7 +19,7 @@ CHOICE = {  # by the seeds that are tried here
     "fence_removed": [7],
     "uncles_believed": [2],
     "a_follower_is_sent_back_by_numbers_alone": [1],
-    "loader_position_outside_the_commit": [4],
+    "loader_position_outside_the_commit": [0],
     "new_heads_relied_on": [24],
     "private_sequence_not_followed": [2],
     "no_new_token_where_one_is_refused": [12],
