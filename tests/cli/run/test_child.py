@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,18 @@ async def test_exit_codes_decide_what_becomes_of_a_child(program: str, down: str
         assert made.trouble == trouble
     await stop(made, hurry=True)
     assert not made.up
+
+
+async def test_each_end_has_its_own_reason(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    made = child(
+        f"first = {str(first)!r}\nif not os.path.exists(first):\n"
+        "    open(first, 'w').close(); say(failed='nobody answers'); sys.exit(3)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    await until(lambda: made.restarts >= 2)
+    assert made.trouble == "it ended with SIGKILL"
+    await stop(made, hurry=True)
 
 
 async def test_a_child_gets_its_configuration_and_orders_and_says_that_it_runs() -> None:

@@ -44,6 +44,7 @@ class Child:
         self.running = False  # it has said so, and lives
         self.down: str | None = None  # why it stays down
         self.trouble: str | None = None  # why it ended last, until it runs again
+        self._said: str | None = None  # why this run of it fails, in its words
         self._command = command
         self._environ = dict(environ)
         self._runtime = runtime
@@ -104,7 +105,7 @@ class Child:
             if self._stopping.is_set():
                 _log.info("child_ended", child=self.name, code=code)
                 return
-            self.trouble = self.trouble or f"it ended with {_ending(code)}"
+            self.trouble = self._said or f"it ended with {_ending(code)}"
             what = verdict(code, lived_s, self.stable_s)
             facts = {"child": self.name, "code": code, "lived_s": round(lived_s, 1), "reason": self.trouble}
             if what is Verdict.DOWN:
@@ -123,6 +124,7 @@ class Child:
 
     async def _once(self) -> int:
         """Start it, and wait for its end; its exit code."""
+        self._said = None
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -133,7 +135,7 @@ class Child:
                 limit=LINE_BYTES_MAX,
             )
         except OSError as error:
-            self.trouble = f"it could not be started: {error.strerror}"
+            self._said = f"it could not be started: {error.strerror}"
             return TidelogError.exit_code
         self._process = process
         _log.info("child_started", child=self.name, pid=process.pid)
@@ -171,7 +173,7 @@ class Child:
         if report.running:
             self.running, self.trouble = True, None
         if report.failed is not None:
-            self.trouble = report.failed
+            self.trouble = self._said = report.failed
 
 
 def _ending(code: int) -> str:
