@@ -49,7 +49,7 @@ class ChainMetrics(Collector):
         self.head = self._gauge("head_block", "Highest block that the endpoints report.")
         self.indexed = self._gauge("indexed_block", "Highest block stored.")
         self.finalized = self._gauge("finalized_block", "Highest block stored as final.")
-        self.behind = self._gauge("blocks_behind", "Head minus indexed block.")
+        self.behind = self._gauge("blocks_behind", "Blocks missing up to where it may go.")
         self.stalled = self._gauge("head_stalled", "1 while the head has not moved for too long.")
         self.head_seen = self._gauge("head_seen_timestamp_seconds", "When an endpoint last reported a head, Unix time.")
         self.blocks = Counter("tidelog_chain_blocks", "Blocks committed.", chain, registry=self.registry)

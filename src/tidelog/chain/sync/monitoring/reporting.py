@@ -104,7 +104,6 @@ class Reporter:
         if position is not None:
             progress.first, progress.head, progress.finalized = position.first, position.head, position.finalized
             progress.below = 0 if lowest is None else max(0, position.first - lowest)
-            if progress.highest is not None:
-                behind = max(0, progress.highest - position.head)
-                self._metrics.behind.labels(progress.chain_id).set(behind)
+            if goal is not None:
+                self._metrics.behind.labels(progress.chain_id).set(max(0, goal - position.head))
         self._on_progress(progress)
