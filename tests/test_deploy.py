@@ -157,6 +157,7 @@ def test_every_area_of_the_issue_has_an_alert() -> None:
         "up",
         "tidelog_chain_blocks_behind",
         "tidelog_chain_head_stalled",
+        "tidelog_rpc_endpoint_identified",  # all that there is of a chain before an endpoint has answered
         "tidelog_chain_proof_failures_total",
         "tidelog_rpc_endpoint_quarantined",
         "tidelog_market_checksum_mismatches_total",
