@@ -220,12 +220,13 @@ class Supervisor:
         again = [name for name in found.same if self._children[name].down is not None]
         told_so = [name for name in found.changed if self._tell_symbols(name, what[name])]
         _log.info("reloaded", **msgspec.structs.asdict(found), again=again, told=told_so)
-        restarted = [name for name in found.changed if name not in told_so]
-        await self._end((*found.removed, *restarted, *again), new.run.stop_timeout)
+        ending = {*found.removed, *found.changed, *again} - {*told_so}
         for name, child in self._children.items():
-            child.config, child.stable_s = self._handed(new, name), new.run.stable
-            if new.logs.level != old.logs.level:
-                child.tell(Order(level=new.logs.level))
+            if name not in ending:  # before others are waited for: one that dies meanwhile starts as the new file says
+                child.config, child.stable_s = self._handed(new, name), new.run.stable
+                if new.logs.level != old.logs.level:
+                    child.tell(Order(level=new.logs.level))
+        await self._end([name for name in self._children if name in ending], new.run.stop_timeout)
         for name in what:
             if name not in self._children and not self._stop.is_set():
                 self._start(name, what[name])
