@@ -5,6 +5,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.command import tidelog
 from tests.terminal import on_terminal
+from tidelog.cli.top.watching import _shown_api
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,8 @@ from tests.terminal import on_terminal
         ((), "draws on a terminal, and this is none"),
         (("--journal", "x"), "--journal goes with --db"),
         (("--api", "localhost:8420"), "give an address such as http://127.0.0.1:8420"),
+        (("--api", "http://"), "give an address such as http://127.0.0.1:8420"),
+        (("--api", "http://[::1"), "give an address such as http://127.0.0.1:8420"),
         (("--mean", "1"), "--mean 1: give 2 to 200"),
         (("--speed", "10"), "--speed, --from and a second word go with a journal: give a journal's file"),
         (("gone.journal", "--from", "12:00"), "there is no file 'gone.journal'"),
@@ -24,6 +27,27 @@ def test_what_cannot_be_meant(arguments: tuple[str, ...], words: str, cli: Cli) 
     done = cli("top", *arguments)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("token", "api", "words"),
+    [
+        ("tl_a\nb", "http://127.0.0.1:1", "TIDELOG_TOKEN is no token: no header can have it"),
+        ("tl_a", "http://me:tl_b@127.0.0.1:1", "an API is shown one of them, not both"),
+        ("tl_a\n", "http://127.0.0.1:1", "draws on a terminal"),  # as a file ends
+        ("", "http://me:tl_b@127.0.0.1:1", "draws on a terminal"),
+    ],
+)
+def test_a_token_that_cannot_be_shown(
+    token: str, api: str, words: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDELOG_TOKEN", token)
+    done = cli("top", "--api", api)
+    assert (done.code, words in done.err) == (2, True)
+
+
+def test_a_password_is_not_drawn() -> None:
+    assert _shown_api("http://me:tl_b@host:8420/x", "") == "http://host:8420/x"
 
 
 def test_a_store_that_is_not_there_is_told_on_the_terminal() -> None:

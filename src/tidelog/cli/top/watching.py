@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tidelog.cli.serve import the_journal
 from tidelog.errors import ConfigError
@@ -52,8 +53,8 @@ def watch(
             "--journal goes with --db: an API follows the journals that it was started with; to watch a journal alone, "
             "give its file without a flag"
         )
-    if not api.startswith(("http://", "https://")):
-        raise ConfigError(f"--api {api[:80]!r}: give an address such as http://127.0.0.1:8420")
+    token = os.environ.get("TIDELOG_TOKEN", "").strip() if alone is None and db is None else ""
+    shown = _shown_api(api, token)
     if not 2 <= mean <= 200:
         raise ConfigError(f"--mean {mean}: give 2 to 200")
     factor = None if speed is None else _speed(speed)
@@ -61,7 +62,7 @@ def watch(
     from tidelog.tui.app import Settings
 
     glyphs = ASCII if ascii_only or not _has_unicode() else UNICODE
-    source = alone or (api if db is None else _shown(db))
+    source = alone or (shown if db is None else _shown(db))
     opening = search if alone is not None else what
     settings = Settings(source, glyphs, mean, large_qty, large_value, opening)
     if alone is not None:
@@ -69,7 +70,7 @@ def watch(
     elif db is not None:
         _draw(_watch_store(settings, db, tuple(the_journal(each) for each in journals)))
     else:
-        _draw(_watch_api(settings, api))
+        _draw(_watch_api(settings, api, token))
 
 
 def watch_book(symbol: str, *, depth: int, journal: str | None, protocol: str, url: str | None) -> None:
@@ -118,10 +119,10 @@ def _has_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-async def _watch_api(settings: "Settings", api: str) -> None:
+async def _watch_api(settings: "Settings", api: str, token: str) -> None:
     from tidelog.cli.top.answers import HttpAnswers
 
-    answers = HttpAnswers(api, os.environ.get("TIDELOG_TOKEN"))
+    answers = HttpAnswers(api, token)
     try:
         await _show(answers, SystemRuntime(), settings)
     finally:
@@ -178,9 +179,22 @@ async def _show(
     await TopApp(answers, runtime, settings, playback).run_async(mouse=False)
 
 
+def _shown_api(api: str, token: str) -> str:
+    """The address without a password. ConfigError: it is none, or not one that can be asked with this token."""
+    try:
+        name, _, host = urlsplit(api).netloc.rpartition("@")
+    except ValueError:
+        host = ""
+    if not (host and api.startswith(("http://", "https://"))):
+        raise ConfigError(f"--api {api[:80]!r}: give an address such as http://127.0.0.1:8420")
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError("TIDELOG_TOKEN is no token: no header can have it; `tidelog token create` prints one")
+    if token and name:
+        raise ConfigError("--api has a user's name, and TIDELOG_TOKEN is set: an API is shown one of them, not both")
+    return api.replace(f"{name}@", "", 1) if name else api
+
+
 def _shown(db: str) -> str:
     """Without a password."""
-    from urllib.parse import urlsplit
-
     parts = urlsplit(db)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.scheme.startswith("postgres") else db
