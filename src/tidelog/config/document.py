@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tidelog.config.overrides import override
 from tidelog.config.shape import Key, Path, Wrong, examine, fill, named, shape_of
-from tidelog.config.values import ConfigValue, Reading
+from tidelog.config.values import ConfigValue, Reading, Verbatim
 from tidelog.errors import ConfigError
 
 DATA_DIR = "TIDELOG_DATA_DIR"
@@ -143,7 +143,8 @@ def _converted(tree: object, kind: type[T], reading: Reading) -> T:
         return cls.read(given, reading)
 
     try:
-        return msgspec.convert(tree, kind, dec_hook=hook)
+        converted: T = _without_marks(msgspec.convert(tree, kind, dec_hook=hook))
+        return converted
     except msgspec.ValidationError as error:
         words, _, where = str(error).rstrip("`").partition(" - at `$")
         key: Key = tuple(int(index) if index else name for name, index in _STEP.findall(where))
@@ -151,6 +152,20 @@ def _converted(tree: object, kind: type[T], reading: Reading) -> T:
         if missing is not None:
             raise Wrong((*key, missing[1]), "this key is missing") from None
         raise Wrong(key, _sentence(words)) from None
+
+
+def _without_marks(value: Any) -> Any:
+    """The same with plain texts: msgspec takes a `Verbatim` over as it is, and cannot encode it."""
+    if isinstance(value, Verbatim):
+        return str(value)
+    if isinstance(value, tuple):
+        return tuple([_without_marks(item) for item in value])
+    if isinstance(value, Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        plain = {name: _without_marks(item) for name, item in fields.items()}
+        changed = {name: item for name, item in plain.items() if item is not fields[name]}
+        return msgspec.structs.replace(value, **changed) if changed else value
+    return value
 
 
 def _sentence(words: str) -> str:

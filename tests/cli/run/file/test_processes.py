@@ -60,6 +60,26 @@ def test_every_option_is_a_key_with_its_default(command: Any, schema: Any) -> No
             assert (default.reveal() if isinstance(default, Secret) else default) == given, name
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "name"),
+    [
+        ("TIDELOG__API__HOST", "0.0.0.0", "api"),
+        ("TIDELOG__API__ALLOW_HOST", "tidelog.example,other.example", "api"),
+        ("TIDELOG__API__CORS", "https://page.example", "api"),
+        ("TIDELOG__CHAIN__MAIN__FROM", "latest", "main"),
+        ("TIDELOG__CHAIN__MAIN__FINALITY", "finalized", "main"),
+        ("TIDELOG__CHAIN__MAIN__ANCHOR", "0x" + "ab" * 32, "main"),
+        ("TIDELOG__MARKET__KRAKEN__SYMBOLS", "BTC/USD,ETH/USD", "kraken"),
+        ("TIDELOG__MARKET__KRAKEN__CHANNELS", "book", "kraken"),
+        ("TIDELOG__RUN__DIRECTORY", "/run/tidelog", "main"),
+        ("TIDELOG__LOGS__LEVEL", "debug", "main"),
+    ],
+)
+def test_what_a_variable_sets_goes_to_its_process(variable: str, text: str, name: str) -> None:
+    part = part_of(settings(CHAIN + MARKET, **{variable: text}), name)
+    assert taken(handed(part), Part) == part
+
+
 def test_every_option_of_the_api_is_a_key_with_its_default() -> None:
     made = settings(CHAIN)
     options = api_options_of(made, made.sources)
