@@ -20,7 +20,7 @@ from tidelog.api.http.options import ApiOptions
 from tidelog.api.http.problems import Refused
 from tidelog.api.operation import health
 from tidelog.batch import Batch
-from tidelog.errors import StoreError
+from tidelog.errors import Corruption, StoreError
 from tidelog.market.events import NOTHING
 from tidelog.market.load.recorded import source_of
 from tidelog.market.projection.state import ProjectionState, SymbolState, encode_state
@@ -221,9 +221,17 @@ def away() -> Any:
     raise StoreError("postgresql://secret@host is away")
 
 
+def damaged() -> Any:
+    raise Corruption("/secret/tidelog.db is damaged")
+
+
 @pytest.mark.parametrize(
     ("snapshot", "reason"),
-    [(away, "api: the store cannot be read"), (silent, "api: the store has not answered within 0.05 s")],
+    [
+        (away, "api: the store cannot be read"),
+        (damaged, "api: the store is damaged"),
+        (silent, "api: the store has not answered within 0.05 s"),
+    ],
 )
 async def test_a_store_that_cannot_be_read_is_a_reason_and_no_fault(
     snapshot: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -233,7 +241,7 @@ async def test_a_store_that_cannot_be_read_is_a_reason_and_no_fault(
         monkeypatch.setattr(r.store, "snapshot", snapshot)
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["reasons"]) == (503, [])  # who asks is not known
-        assert (await client.get("/metrics")).status_code == 503
+        assert (await client.get("/metrics")).status_code == (500 if snapshot is damaged else 503)
         monkeypatch.undo()
         server: Any = client._transport
         await server.app.state.tokens.current()  # the tokens are known from now on

@@ -24,7 +24,7 @@ from litestar.handlers import BaseRouteHandler
 
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.problems import CLOSE_OF_STATUS, Refused
-from tidelog.errors import Busy, StoreError
+from tidelog.errors import Busy, Corruption, StoreError
 from tidelog.store.tokens import Token, check, listed
 
 __all__ = ["DEFAULT_SCOPE", "METRICS", "READ", "TokenList", "authorize", "guard", "scope_of"]
@@ -81,7 +81,7 @@ class TokenList:
         self._read_s = begun_s
 
     async def known(self) -> Sequence[Token]:
-        """The same; while the store is away the tokens that were read last, since revoking one needs the store too.
+        """The same; while the store is away, or is damaged, the tokens that were read last: revoking one needs it too.
 
         For routes that need no store: metrics are needed most while it is away.
         """
@@ -89,8 +89,8 @@ class TokenList:
             async with asyncio.timeout(self._backend.limits.looks.tokens_s):
                 return await self.current()
         except TimeoutError:
-            error: StoreError = Busy("the store has not given its tokens in time")
-        except StoreError as away:
+            error: StoreError | Corruption = Busy("the store has not given its tokens in time")
+        except (StoreError, Corruption) as away:
             error = away
         if self._read_s is None:
             raise error

@@ -17,7 +17,7 @@ from tidelog.api.http.backend import Backend
 from tidelog.api.http.limits import LookLimits
 from tidelog.api.http.problems import Refused
 from tidelog.api.operation.store_metrics import of_reading, read_store
-from tidelog.errors import ConfigError, SourceError, StoreError
+from tidelog.errors import ConfigError, Corruption, SourceError, StoreError
 from tidelog.net.status import ask, scrape
 from tidelog.store import Lag
 from tidelog.telemetry import CONTENT_TYPE, Readiness, merged, rendered
@@ -86,7 +86,7 @@ async def _own_metrics(backend: Backend) -> bytes:
     try:
         async with asyncio.timeout(backend.limits.looks.store_s):
             return text + of_reading(await read_store(backend.store))
-    except (StoreError, TimeoutError):
+    except (StoreError, Corruption, TimeoutError):
         return text  # what the store would tell is missing, which an alert can see
 
 
@@ -129,7 +129,7 @@ async def _own_readiness(backend: Backend) -> Readiness:
 async def _may_see(request: Request[Any, Any, Any]) -> bool:
     try:
         await authorize(request, metrics)
-    except (Refused, StoreError):  # fails closed
+    except (Refused, StoreError, Corruption):  # fails closed
         return False
     return True
 
@@ -145,6 +145,8 @@ async def _own_reasons(backend: Backend) -> list[str]:
         return [f"{OWN}: the store has not answered within {store_s:g} s"]
     except StoreError:
         return [f"{OWN}: the store cannot be read"]
+    except Corruption:
+        return [f"{OWN}: the store is damaged"]
     return _lagging(lag, backend.options.standby_lag_max_s)
 
 
