@@ -44,6 +44,31 @@ def test_a_collector_without_a_scheme_is_refused_without_its_path() -> None:
     assert "KEY" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://["),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_refused_in_a_sentence(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", URL)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match="OTEL_"), traced("test"):
+        pass
+
+
+def test_a_queue_may_be_smaller_than_what_goes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", URL)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "256")
+    with traced("test"):
+        assert tracing.active() is not None
+
+
 def test_variables_without_the_extra_are_one_warning_and_nothing_else(
     lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
 FLUSH_MS = 1_500  # at the end, for spans that were not sent yet, unless OTEL_BSP_EXPORT_TIMEOUT says otherwise
 LOST_EVERY_S = 60.0  # between lines about spans that are lost
 QUEUE_SPANS = 2_048  # that may wait, unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise: the SDK's own default
+BATCH_SPANS = 512  # that go at once, unless OTEL_BSP_MAX_EXPORT_BATCH_SIZE says otherwise: the SDK's own default
 EXTRA = "opentelemetry.exporter.otlp.proto.http"
 TRUE = ("true", "1")
 
@@ -53,9 +54,17 @@ def wanted(environment: Mapping[str, str]) -> bool:
     if protocol != "http/protobuf":
         raise ConfigError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol[:40]!r}: traces are sent by http/protobuf")
     url = next((environment[name] for name in ENDPOINTS if environment.get(name)), "http://localhost")
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not _is_url(url):
         raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT is no URL: give one such as http://localhost:4318")
     return True
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket of an IPv6 address without its other one
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 @contextmanager
@@ -75,7 +84,10 @@ def traced(process: str) -> Iterator[None]:
         _log.warning("traces_off", reason="OTEL_ variables ask for traces: install tidelog[otel], or unset them")
         yield
         return
-    tracer = OtelTracer(process)
+    try:
+        tracer = OtelTracer(process)
+    except ValueError as error:  # so the SDK refuses a limit that cannot be
+        raise ConfigError(f"an OTEL_ variable has a value that OpenTelemetry does not take: {error}") from None
     tracing.install(tracer)
     try:
         yield
@@ -98,7 +110,11 @@ class OtelTracer:
         from opentelemetry import trace
         from opentelemetry.context import Context
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.environment_variables import OTEL_BSP_EXPORT_TIMEOUT, OTEL_BSP_MAX_QUEUE_SIZE
+        from opentelemetry.sdk.environment_variables import (
+            OTEL_BSP_EXPORT_TIMEOUT,
+            OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
+            OTEL_BSP_MAX_QUEUE_SIZE,
+        )
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -116,12 +132,14 @@ class OtelTracer:
         self._provider = TracerProvider(
             resource=own.merge(OTELResourceDetector().detect()), id_generator=self._ids, shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(cast("SpanExporter", self._exporter)))
+        self._room = _whole_number(OTEL_BSP_MAX_QUEUE_SIZE, QUEUE_SPANS)
+        at_once = min(_whole_number(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, BATCH_SPANS), self._room)
+        sending = BatchSpanProcessor(cast("SpanExporter", self._exporter), max_export_batch_size=at_once)
+        self._provider.add_span_processor(sending)
         self._tracer = self._provider.get_tracer("tidelog", tidelog.__version__)
         self._empty = Context()
         self._api = trace
         self._sampled = (Decision.RECORD_AND_SAMPLE,)
-        self._room = _whole_number(OTEL_BSP_MAX_QUEUE_SIZE, QUEUE_SPANS)
         self._flush_ms = _whole_number(OTEL_BSP_EXPORT_TIMEOUT, FLUSH_MS)
 
     def wants(self, trace: Trace) -> bool:
