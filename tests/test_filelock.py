@@ -1,13 +1,17 @@
 """A lock has one holder, and none once that is gone."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from tidelog.errors import ConfigError
+from tidelog.errors import ConfigError, Full
 from tidelog.filelock import FileLock
 
 
@@ -40,6 +44,32 @@ def hold_and_die(path: str) -> None:
 def test_where_it_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be made"):
         FileLock(str(tmp_path / "none" / "lock")).take()
+
+
+def fails(code: int) -> Callable[..., NoReturn]:
+    def call(*arguments: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
+def test_a_disk_that_is_full_is_said_and_the_lock_is_free_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fails(errno.ENOSPC))  # the file itself can be made where its content has no room
+        with pytest.raises(Full, match="No space left on device"):
+            FileLock(str(path), temporary=True).take()
+    assert not path.exists()
+    with FileLock(str(path)) as lock:
+        assert lock.take()
+
+
+def test_a_file_system_without_locks_is_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", fails(errno.ENOLCK))
+    with pytest.raises(ConfigError, match="cannot be locked: No locks available"):
+        FileLock(str(tmp_path / "lock")).take()
 
 
 def test_a_temporary_one_is_gone_when_released_and_never_takes_another_with_it(tmp_path: Path) -> None:

@@ -27,28 +27,38 @@ class FileLock:
 
         Raises:
             Full: the file cannot be made now: no room, or the file system has turned read-only.
-            ConfigError: it cannot be made there.
+            ConfigError: it cannot be made there, or its file system has no locks.
         """
         while True:
             try:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except OSError as error:
-                if error.errno == errno.EROFS:
-                    raise Full(f"{self._path} could not be made: its file system is read only") from None
-                kind = Full if error.errno in (errno.ENOSPC, errno.EDQUOT) else ConfigError
-                raise kind(f"{self._path} cannot be made: {error.strerror}") from None
+                raise self._unmade(error) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 os.close(file)
                 return False
+            except OSError as error:  # a network's file system without a lock manager
+                os.close(file)
+                raise ConfigError(f"{self._path} cannot be locked: {error.strerror}") from None
             if self._is_at_path(file):
                 break
             os.close(file)  # its holder has removed it between our two calls
-        os.ftruncate(file, 0)
-        os.write(file, b"%d\n" % os.getpid())
         self._file = file
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, b"%d\n" % os.getpid())
+        except OSError as error:  # a file without content has room where content has none
+            self.release()
+            raise self._unmade(error) from None
         return True
+
+    def _unmade(self, error: OSError) -> Full | ConfigError:
+        if error.errno == errno.EROFS:
+            return Full(f"{self._path} could not be made: its file system is read only")
+        kind = Full if error.errno in (errno.ENOSPC, errno.EDQUOT) else ConfigError
+        return kind(f"{self._path} cannot be made: {error.strerror}")
 
     def _is_at_path(self, file: int) -> bool:
         try:
