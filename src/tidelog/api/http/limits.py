@@ -31,6 +31,7 @@ class LiveLimits(Struct, frozen=True, kw_only=True):
     trades_batch_events: int = 100  # sent at once: what is taken out of the fan-out is not bounded by it any more
     place_s: float = 15.0  # idle seconds between position heartbeats, so that a client resumes from a recent id
     missed_records_max: int = 500_000  # read for one listener: a minute of the busiest market; seconds to read
+    missed_bytes: int = 256 * 1024  # of messages that are read at once for one listener: it may take them slowly
     resumes_at_once: int = 4  # journals read for listeners that resume: each is a thread; a restart brings them all
 
 

@@ -223,6 +223,27 @@ async def test_a_trade_that_comes_as_the_idle_timeout_ends_is_sent(tmp_path: Pat
     assert "trades" in [message.event for message in told]
 
 
+@pytest.mark.parametrize("missed_bytes", [1, 1_000, 1_000_000])
+async def test_a_listener_that_takes_slowly_what_it_missed_holds_up_no_other(tmp_path: Path, missed_bytes: int) -> None:
+    path = tmp_path / "journal"
+    async with recording(path) as recorder:
+        for _ in range(5):
+            await recorder.trade(3)
+        tail = await stood_still(path, recorder, replace(USUAL, missed_bytes=missed_bytes))
+        one_at_once = asyncio.Semaphore(1)
+        slow, other = [
+            await trades_module.trade_stream(tail, SystemRuntime(), one_at_once, topic_after("0-0")) for _ in range(2)
+        ]
+        told = await anext(slow)  # and then it asks for nothing more
+        async with asyncio.timeout(HANGS_S):
+            ids = [message.id for message in [message async for message in until_place(other)]]
+        told += [message async for message in until_place(slow)]
+        await slow.aclose()
+        await other.aclose()
+    assert [message.id for message in told] == ids
+    assert len(ids) == len(set(ids)) == 15 + 1  # the place
+
+
 class TestWhatIsLost:
     async def test_a_position_of_another_journal_is_reset(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"

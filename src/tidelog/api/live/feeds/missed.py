@@ -3,7 +3,7 @@
 Frames are read again; no book is built. It ends sooner where too much was missed, and says where records are gone.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ class Found(Struct, frozen=True):
 
     trades: list[tuple[EventId, Trades]]
     through: EventId
+    read: int  # records until now
     overlap: Trades | None = None
 
 
@@ -54,9 +55,13 @@ class _Block(NamedTuple):
 
 
 async def missed_trades(
-    path: str, runtime: Runtime, symbol: str, after: EventId, records_max: int
-) -> AsyncIterator[Found | Gone]:
-    """The trades after a record, of about `records_max` records. What this raises, the journal's reader raises."""
+    path: str, runtime: Runtime, symbol: str, after: EventId, records_max: int, read: int = 0
+) -> AsyncGenerator[Found | Gone, None]:
+    """The trades after a record, of about `records_max` records. What this raises, the journal's reader raises.
+
+    Args:
+        read: how many of them were read before.
+    """
     worker = runtime.worker("journal-reader")
     reading: _Reading | None = None
     try:
@@ -65,7 +70,7 @@ async def missed_trades(
             end = place_text(reading.beyond_end)
             yield Gone(f"the journal ends at {end}: {place_text(after)} is not of this one", ends=True, elsewhere=True)
             return
-        count, at = 0, after
+        at = after
         place = EventId(after.run, after.seq - 1)  # the record itself comes again, for its trades
         while block := await worker.call(partial(reading.next, place)):
             if block.lost or (block.first > at and not follows(at, block.first)):
@@ -75,10 +80,10 @@ async def missed_trades(
                 if block.lost:
                     continue
             overlap = next((trades for id_, trades in block.trades if id_ == after), None)
-            yield Found([(id_, trades) for id_, trades in block.trades if id_ > after], block.last, overlap)
+            read += block.size
+            yield Found([(id_, trades) for id_, trades in block.trades if id_ > after], block.last, read, overlap)
             place = at = block.last
-            count += block.size
-            if count >= records_max:
+            if read >= records_max:
                 reason = f"more than {records_max} records were missed: those after {place_text(at)} are left out"
                 yield Gone(reason, ends=True)
                 return

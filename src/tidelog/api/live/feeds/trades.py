@@ -5,6 +5,7 @@ an exchange repeats after it was reconnected (a snapshot of the last trades) is 
 """
 
 import asyncio
+from contextlib import aclosing
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -43,7 +44,8 @@ async def trade_stream(tail: JournalTail, runtime: Runtime, resumes: asyncio.Sem
     """The trades after a place, or from now on.
 
     Args:
-        resumes: locked while a journal is read for a listener: each is a thread, and all may come back at once.
+        resumes: locked while a journal is read for a listener: each is a thread, and all may come back at once. It is
+            not while a listener takes what was read.
 
     Raises:
         Refused: no such trades are recorded, or the journal is not followed now.
@@ -95,25 +97,44 @@ class _Stream:
                 subscription.close()
 
     async def _missed(self, after: EventId) -> Messages:
-        """What the journal has after a record; then `at` is its end, or None if some of it cannot be had."""
-        async with self._resumes:
-            try:
-                most = self._limits.missed_records_max
-                async for found in missed_trades(self._tail.path, self._runtime, self._symbol, after, most):
+        """What the journal has after a record; then `at` is its end, or None if some of it cannot be had.
+
+        It is read in portions: while the listener takes one, however slowly, others read.
+        """
+        place: EventId | None = after
+        read = 0
+        while place is not None:
+            async with self._resumes:
+                portion, place, read = await self._portion(place, read)
+            for messages in portion:
+                yield messages
+
+    async def _portion(self, after: EventId, read: int) -> tuple[list[list[Message]], EventId | None, int]:
+        """The next messages, what is read on after (None: nothing is), and how many records were read until now."""
+        portion: list[list[Message]] = []
+        size, most = 0, self._limits.missed_records_max
+        found_all = missed_trades(self._tail.path, self._runtime, self._symbol, after, most, read)
+        try:
+            async with aclosing(found_all):
+                async for found in found_all:
                     if isinstance(found, Gone):
                         self._at = None if found.ends else self._at
                         self._told_through = BEGINNING if found.elsewhere else self._told_through
-                        yield [reset(found.reason) if found.elsewhere else lagged(None, found.reason)]
+                        portion.append([reset(found.reason) if found.elsewhere else lagged(None, found.reason)])
                         continue
                     if found.overlap is not None:
                         self._fresh(found.overlap)
                     messages = [made for id_, trades in found.trades if (made := self._message(id_, trades))]
                     self._at = self._told_through = found.through
                     if messages:
-                        yield messages
-            except TidelogError:  # the tail reads the same file, and says what is wrong with it
-                self._at = None
-                yield [lagged(None, "the journal could not be read")]
+                        portion.append(messages)
+                        size += sum([len(each.data) for each in messages])
+                    if size >= self._limits.missed_bytes and found.read < most:
+                        return portion, found.through, found.read
+        except TidelogError:  # the tail reads the same file, and says what is wrong with it
+            self._at = None
+            portion.append([lagged(None, "the journal could not be read")])
+        return portion, None, read
 
     async def _live(self, subscription: Subscription) -> Messages:
         """What comes, until the tail has to begin again."""
