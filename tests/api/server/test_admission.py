@@ -5,6 +5,7 @@ import gzip
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -18,8 +19,10 @@ from tests.api.served import CHAIN, Filled, Reply, Served
 from tests.command import until
 from tests.patience import HANGS_S
 from tidelog.api.app import create_app
+from tidelog.api.http.asgi import Message
 from tidelog.api.http.backend import Backend
 from tidelog.api.http.options import ApiOptions
+from tidelog.api.server import compression
 from tidelog.api.server.admission import allowed_hosts
 from tidelog.api.server.compression import chosen
 from tidelog.errors import Busy, Corruption, TimedOut
@@ -303,6 +306,32 @@ class TestCompression:
     )
     def test_the_coding(self, accepted: str, coding: str | None) -> None:
         assert chosen(accepted) == coding
+
+    @pytest.mark.parametrize("coding", ["gzip", "zstd"])
+    @pytest.mark.parametrize(("size", "is_apart"), [(100_000, False), (10_000_000, True)])
+    async def test_a_large_answer_does_not_hold_the_event_loop(
+        self, monkeypatch: pytest.MonkeyPatch, coding: str, size: int, is_apart: bool
+    ) -> None:
+        threads: list[int] = []
+        compress = compression._compress
+
+        def noted(coding: str, body: bytes) -> bytes:
+            threads.append(threading.get_ident())
+            return compress(coding, body)
+
+        monkeypatch.setattr(compression, "_compress", noted)
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"headers": [(b"accept-encoding", coding.encode())]}
+        answer = compression.Compressed(scope, send, SystemRuntime())
+        await answer({"type": "http.response.start", "headers": [(b"content-type", b"application/json")]})
+        await answer({"type": "http.response.body", "body": b" " * size})
+        assert (threads != [threading.get_ident()]) == is_apart
+        start, body = sent
+        assert (b"content-length", str(len(body["body"])).encode()) in start["headers"]
 
     def test_an_answer_is_the_same_in_each(self, own: Served) -> None:
         def read(accepted: str) -> Reply:

@@ -107,7 +107,7 @@ class AdmissionMiddleware:
             scope = {**scope, "method": "GET"}
         try:
             async with asyncio.timeout(self._options.request_timeout_s) as answer.clock:
-                await self._app(scope, answer.receive, Compressed(scope, answer.send))
+                await self._app(scope, answer.receive, Compressed(scope, answer.send, self._backend.runtime))
         except TimeoutError:
             if answer.clock is None or not answer.clock.expired():
                 raise
