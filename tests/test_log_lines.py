@@ -4,6 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+from typing import TextIO
+
+import pytest
 
 LINES = 20
 PROGRAM = f"""
@@ -26,3 +29,36 @@ def test_a_line_is_one_write_also_where_python_does_not_buffer() -> None:
         assert child.wait() == 0
     assert len(writes) == LINES
     assert all(write.startswith(b"{") and write.endswith(b"}\n") for write in writes)
+
+
+TOLD_ANYWAY = """
+from tidelog.telemetry import configure_logs, logger
+for configure in (lambda: None, lambda: configure_logs(form="json"), lambda: configure_logs(form="human")):
+    configure()
+    for _ in range(1_000):
+        logger("test").warning("told")
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("target", ["full", "left"])
+def test_a_line_that_cannot_be_written_ends_nothing(target: str, unbuffered: str) -> None:
+    with log_to(target) as log:
+        ended = subprocess.run(
+            [sys.executable, "-c", TOLD_ANYWAY],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert ended.stdout == b"went on\n"
+
+
+def log_to(target: str) -> TextIO:
+    """A disk that is full, or a pipe whose reader has left."""
+    if target == "full":
+        return open("/dev/full", "w")
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w")

@@ -9,7 +9,7 @@ structlog is imported by the first event: it brings a terminal's whole library, 
 import logging
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 from tidelog.printable import printable_lines
@@ -21,6 +21,7 @@ def configure_logs(
     """Human-readable lines on a terminal, one JSON object a line otherwise; to standard error by default.
 
     Each line is one write, its end included: processes share a log, also where Python does not buffer what it writes.
+    A line that cannot be written is lost.
 
     Args:
         form: human or json, for any stream.
@@ -29,6 +30,7 @@ def configure_logs(
     import structlog
 
     target = stream if stream is not None else sys.stderr
+    lines = _STANDARD_ERROR if stream is None else _Target(stream)
 
     def named(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return event if process is None else {"process": process, **event}
@@ -36,19 +38,31 @@ def configure_logs(
     structlog.configure(
         processors=[named, *_processors(target, form)],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(target if stream is not None else cast(TextIO, _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, lines)),
         cache_logger_on_first_use=False,
     )
 
 
-class _StandardError:
-    """Standard error as it is at each line: a live display puts itself in its place, so that lines go above it."""
+class _Target:
+    """Where lines go. One that cannot be written, on a full disk or to a reader that has left, is lost: nothing ends.
+
+    None is standard error as it is at each line: a live display puts itself in its place, so that lines go above it.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with suppress(OSError):
+            (self._stream or sys.stderr).write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError):
+            (self._stream or sys.stderr).flush()
+
+
+_STANDARD_ERROR = _Target(None)  # one: structlog keeps a lock for each target for ever
 
 
 @contextmanager
@@ -123,7 +137,7 @@ class Logger:
         if structlog.is_configured():
             return structlog.get_logger(component=self._component)
         return structlog.wrap_logger(
-            structlog.WriteLogger(sys.stderr),
+            structlog.WriteLogger(cast(TextIO, _STANDARD_ERROR)),
             processors=_processors(sys.stderr),
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
             component=self._component,
