@@ -9,8 +9,8 @@ import pytest
 from tests.cli.conftest import BLOCKS, Cli
 from tests.command import Running
 from tests.simulated import Simulated
-from tidelog.cli.sources.status import SIZE_S, StoreSize
-from tidelog.errors import Busy, Unreachable
+from tidelog.cli.sources.status import SIZE_S, StoreSize, status_served
+from tidelog.errors import Busy, Corruption, Unreachable
 from tidelog.net.status import Answer, ask
 from tidelog.telemetry import ChainMetrics, Readiness
 
@@ -98,3 +98,24 @@ async def test_the_size_of_the_store_is_looked_at_now_and_then() -> None:
         seen.append(metrics.registry.get_sample_value("tidelog_store_size_bytes"))
         sized[:] = [store]
     assert seen == [0, 10, 10, 30, 30]
+
+
+class Failing:
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    async def info(self) -> Sized:
+        if self.error is None:
+            await asyncio.Event().wait()
+        assert self.error is not None
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [Busy("the server is away"), Corruption("the file is damaged"), None])
+async def test_the_other_metrics_are_there_whatever_a_store_does(error: Exception | None, tmp_path: Path) -> None:
+    metrics, address, store = ChainMetrics(), f"unix:{tmp_path}/s.sock", Failing(error)
+    size = StoreSize(metrics.store_size, Clock(), lambda: store, look_s=0.05)  # type: ignore[arg-type, return-value]
+    async with status_served(address, metrics.registry, lambda: Readiness.of([]), size):
+        answer = await ask(address, "/metrics")
+    assert answer.status == 200
+    assert b"tidelog_chain_head_block" in answer.body
