@@ -1,14 +1,16 @@
 """A stream with heartbeats: its messages, and an empty list after each silence; it ends when the server stops."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from tidelog.api.live.feeds.messages import Message, Messages
 
 __all__ = ["with_heartbeats"]
 
 
-async def with_heartbeats(stream: Messages, stopping: asyncio.Event, every_s: float) -> AsyncIterator[list[Message]]:
+async def with_heartbeats(
+    stream: Messages, stopping: asyncio.Event, every_s: float
+) -> AsyncGenerator[list[Message], None]:
     """The stream's messages, and an empty list whenever it was silent for `every_s`. Closes the stream."""
     stop = asyncio.create_task(stopping.wait())
     coming: asyncio.Task[list[Message]] | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -14,11 +14,12 @@ from tidelog.api.http.problems import Refused
 from tidelog.api.live.feeds.books import book_stream, levels_of
 from tidelog.api.live.feeds.candles import candle_stream
 from tidelog.api.live.feeds.changes import change_stream
-from tidelog.api.live.feeds.messages import LAGGED, Message, Messages
+from tidelog.api.live.feeds.messages import LAGGED, PLACE, Message, Messages
 from tidelog.api.live.feeds.tail import JournalTail
 from tidelog.api.live.feeds.topics import Book, Candles, Changes, Topic, Trades
 from tidelog.api.live.feeds.trades import trade_stream
 from tidelog.api.live.feeds.watch import Watches
+from tidelog.api.live.heartbeat import with_heartbeats
 from tidelog.api.market.books import BookView
 from tidelog.api.market.view import SOURCE_PREFIX
 from tidelog.errors import TidelogError
@@ -146,14 +147,31 @@ class Live:
             case Changes():
                 return await change_stream(backend.store, backend.runtime, self._watches, topic, self.limits)
             case Trades():
-                return await trade_stream(
-                    self.tail(topic.recording, "trade", topic.symbol), backend.runtime, self._resumes, topic
-                )
+                tail = self.tail(topic.recording, "trade", topic.symbol)
+                stream = await trade_stream(tail, backend.runtime, self._resumes, topic)
+                return self._until_moved(stream, tail, "trade", topic.symbol)
             case Book():
-                return await book_stream(self.tail(topic.recording, "book", topic.symbol), topic)
+                tail = self.tail(topic.recording, "book", topic.symbol)
+                return self._until_moved(await book_stream(tail, topic), tail, "book", topic.symbol)
             case Candles():
                 recording = await self._stored(topic.recording)
                 return await candle_stream(backend.store, backend.runtime, self._watches, recording, topic, self.limits)
+
+    def _until_moved(self, stream: Messages, tail: JournalTail, channel: str, symbol: str) -> Messages:
+        """A stream of a shard, until another one has its symbol and nothing is left of it here."""
+        tails = self._shards[tail.name]
+        return stream if len(tails) == 1 else self._followed(stream, tails, tail, channel, symbol)
+
+    async def _followed(
+        self, stream: Messages, tails: Sequence[JournalTail], tail: JournalTail, channel: str, symbol: str
+    ) -> Messages:
+        async with aclosing(with_heartbeats(stream, self.stopping, self.limits.place_s)) as messages:
+            async for batch in messages:
+                if batch:
+                    yield batch
+                is_quiet = all(message.event == PLACE for message in batch)
+                if is_quiet and _has_moved(tails, tail, channel, symbol):
+                    raise Refused(503, f"{symbol} is recorded by another shard now: connect again")
 
     async def _stored(self, recording: str | None) -> str:
         """A recording in the store, or the only one."""
@@ -168,6 +186,13 @@ class Live:
 def _recording(tails: Sequence[JournalTail], channel: str, symbol: str) -> JournalTail:
     """The one that records a symbol; of several that did, the one that has the latest records."""
     return max(tails, key=lambda tail: (tail.records(channel, symbol), tail.at_us))
+
+
+def _has_moved(tails: Sequence[JournalTail], tail: JournalTail, channel: str, symbol: str) -> bool:
+    """Whether another one records a symbol now, and this one does not, or stands still."""
+    best = _recording(tails, channel, symbol)
+    is_here = tail.records(channel, symbol) and tail.health.ready
+    return best is not tail and best.ready and best.records(channel, symbol) and not is_here
 
 
 def _the_one(recording: str | None, there: Iterable[str], has: str, what: str) -> str:

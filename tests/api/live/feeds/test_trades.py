@@ -330,6 +330,40 @@ class TestWhatIsLost:
             await stream.aclose()
 
 
+@pytest.mark.parametrize("channel", ["trades", "book"])
+async def test_a_stream_whose_symbol_moves_to_another_shard_ends(tmp_path: Path, channel: str) -> None:
+    """With a reason; who connects again gets what the other one records."""
+    first, second = tmp_path / "1" / "journal", tmp_path / "2" / "journal"
+    first.parent.mkdir()
+    second.parent.mkdir()
+    url = f"/v1/markets/A-USD/live/{channel}"
+    async with (
+        recording(first) as before,
+        recording(second) as after,
+        served(tmp_path, first, second, limits=replace(USUAL, place_s=0.05)) as server,
+    ):
+        one, other = server.live.tails.values()
+        after.feed.unsubscribe([A])
+        await ready(server)
+        await until(lambda: one.records("trade", A) and not other.records("trade", A))
+        async with listening(server.url + url) as stream:
+            await anext(stream)
+            before.feed.unsubscribe([A])
+            await until(lambda: not one.records("trade", A))
+            after.feed.subscribe([A])
+            async with asyncio.timeout(HANGS_S):
+                *_, last = [event async for event in stream]
+        assert last.name == "error"
+        assert "another shard" in last.data["message"]
+        async with listening(server.url + url) as stream:
+            await anext(stream)
+            await after.trade(1) if channel == "trades" else await after.update(5)
+            async with asyncio.timeout(HANGS_S):
+                while (event := await anext(stream)).name == "place":
+                    pass
+            assert event.name == channel
+
+
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [

@@ -12,6 +12,7 @@ from msgspec import Struct
 __all__ = [
     "HEARTBEAT",
     "LAGGED",
+    "PLACE",
     "RESET",
     "WAIT",
     "Message",
