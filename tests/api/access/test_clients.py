@@ -175,6 +175,15 @@ def test_when_full_the_client_with_the_most_connections_loses_its_longest_idle_o
     assert not other.gone.is_set()
 
 
+def test_when_full_and_all_of_that_client_are_busy_another_s_idle_one_goes(room: Room) -> None:
+    for _ in range(3):
+        room.come("a", busy=True)
+    idle = room.come("b")
+    room.clock.now_s += IDLE_S
+    assert room.come("c").refusal is None
+    assert room.dropped == [idle]
+
+
 def test_spare_connections_answer_health_checks_when_all_are_busy(room: Room) -> None:
     for client in "aaab":
         room.come(client, busy=True)

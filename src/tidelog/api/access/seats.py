@@ -1,8 +1,8 @@
 """Connection limits of one listener, in total and per client, and which idle connection is evicted for a new one.
 
 A seat is one connection's slot. An idle connection keeps it until the limit is reached: then the longest idle one of
-the client with the most connections is evicted. When every connection is busy a few spare slots serve health checks
-alone, so that monitoring is never refused for load.
+the client with the most connections is evicted; if all of those are busy, one of the client with the next most. When
+every connection is busy a few spare slots serve health checks alone, so that monitoring is never refused for load.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class Seats:
         if client is not None and len(own) >= self._most_of_client and not _freed(own, self.now()):
             raise NoSeat(429, f"{self._most_of_client} connections of your address are open, which is the limit")
         refusal = self._refusal
-        if self._count >= self._most and not _freed(max(self._taken.values(), key=len), self.now()):
+        if self._count >= self._most and not self._free_any():
             if self._count >= self._most + SPARE:
                 raise NoSeat(*FULL)
             refusal = refusal or FULL
@@ -107,6 +107,11 @@ class Seats:
         self._taken.setdefault(client, set()).add(seat)
         self._count += 1
         return seat
+
+    def _free_any(self) -> bool:
+        """Free an idle seat of the client that has the most, or else of one that has fewer; False if all are busy."""
+        now_s = self.now()
+        return any(_freed(own, now_s) for own in sorted(self._taken.values(), key=len, reverse=True))
 
     def left(self, seat: Seat) -> None:
         own = self._taken.get(seat.client, set())
