@@ -101,12 +101,20 @@ def client_of(scope: Scope, trusted: Iterable[Network]) -> str:
         return key_of(peer)
     forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
     for hop in reversed(forwarded.rsplit(",", HOPS_MAX)):
-        if _address(hop.strip()) is None:
+        address = _without_port(hop.strip())
+        if _address(address) is None:
             break
-        peer = hop.strip()
+        peer = address
         if not is_in(peer, trusted):
             break
     return key_of(peer)
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write the client's port too: 203.0.113.9:49152, [2001:db8::9]:49152."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def key_of(address: str) -> str:
