@@ -19,8 +19,10 @@ from tidelog.api.live.feeds.messages import Message, Messages
 from tidelog.api.live.feeds.tail import JournalTail
 from tidelog.api.live.feeds.topics import Trades as Topic
 from tidelog.api.live.feeds.topics import place_of
+from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.records import Record
+from tidelog.market.shards.layout import first_run
 from tidelog.runtime import SystemRuntime
 from tidelog.store import open_store
 
@@ -257,6 +259,23 @@ class TestWhatIsLost:
                 assert place.name == "place"
                 await recorder.trade(1)
                 assert numbers(await take(stream, 1)) == [2]
+
+    async def test_a_position_in_another_shard_s_journal_is_reset(self, tmp_path: Path) -> None:
+        """That shard's trades behind the position are not in this one, though nothing has come before its first."""
+        path = tmp_path / "journal"
+        JournalWriter(str(path), first_run=first_run(2)).close()
+        async with recording(path) as recorder, served(tmp_path, path) as server:
+            await recorder.trade(2)
+            await until(lambda: server.live.tails["journal"].at == recorder.feed.progress.last)
+            async with listening(server.url + PATH, after="0-0") as stream:
+                assert numbers(await until_number(stream, 2)) == [1, 2]
+            async with listening(server.url + PATH, after="1-1200") as stream:
+                said, place = await take(stream, 2)
+                assert said.name == "reset"
+                assert "1-1200 is not of this one" in said.data["reason"]
+                assert place.name == "place"
+                await recorder.trade(1)
+                assert numbers(await take(stream, 1)) == [3]
 
     async def test_too_many_missed_records_are_reported_as_lagged(self, tmp_path: Path) -> None:
         path = tmp_path / "journal"

@@ -14,8 +14,9 @@ from tidelog.api.live.feeds.topics import place_text
 from tidelog.errors import Rejected
 from tidelog.market.events import Connected, EventId, Started, Trades
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.records import Kind, Record
+from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.session.controls import CoreSnapshot, decode_control
+from tidelog.market.shards.layout import shard_of_run
 from tidelog.market.venue import Venue
 from tidelog.market.venues import DEFAULT, VENUES, venue_of
 from tidelog.runtime import Runtime
@@ -66,8 +67,8 @@ async def missed_trades(
     reading: _Reading | None = None
     try:
         reading = await worker.call(lambda: _Reading(path, symbol, after))
-        if reading.beyond_end is not None:
-            end = place_text(reading.beyond_end)
+        if reading.end_without is not None:
+            end = place_text(reading.end_without)
             yield Gone(f"the journal ends at {end}: {place_text(after)} is not of this one", ends=True, elsewhere=True)
             return
         at = after
@@ -93,6 +94,11 @@ async def missed_trades(
         await worker.close()
 
 
+def _may_have(last: EventId, id_: EventId) -> bool:
+    """Whether a journal with this last record has, or had, another one; each has what comes before all records."""
+    return id_ <= BEGINNING or (id_ <= last and shard_of_run(id_.run) == shard_of_run(last.run))
+
+
 class _Reading:
     """A reader, and what it needs to know to read frames. Lives on one thread."""
 
@@ -102,7 +108,8 @@ class _Reading:
         self._reader = JournalReader(path)
         try:
             ends = self._reader.ends()
-            self.beyond_end = ends.last if ends is not None and ends.last < after else None
+            # where the journal ends that the place is not of; None: it is, or it holds nothing
+            self.end_without = None if ends is None or _may_have(ends.last, after) else ends.last
             start = self._reader.last_snapshot(after)
             if start is not None:
                 self._speak(self._reader.block(EventId(start.run, start.seq - 1))[0])
