@@ -18,7 +18,7 @@ from tidelog.sim.world.loop import SimLoop
 from tidelog.sim.world.runtime import SimRuntime
 from tidelog.sim.world.world import Process, World
 from tidelog.stream.chain.messages import ChainLanguage, Change, Reset, messages_of, reset_message
-from tidelog.stream.durable import consume_durably
+from tidelog.stream.durable import Kept, consume_durably
 from tidelog.stream.port import Message
 
 MESSAGES = published(12)
@@ -117,6 +117,24 @@ def test_the_later_of_two_readers_has_the_name(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="another process reads the simulated stream by the durable name billing"):
             await rig.read(9, each=another)
         assert later == [2, 3, 4]
+
+    played(case, tmp_path)
+
+
+def test_a_place_that_goes_while_it_is_claimed_holds_nobody_up(tmp_path: Path) -> None:
+    async def case(rig: Rig) -> None:
+        rig.publish(MESSAGES)
+        assert await rig.read(3) == [1, 2, 3]
+        keep = rig.server.keep
+
+        def forgetful(name: str, kept: Kept) -> int:
+            rig.server.places.clear()  # after it was read, and before it is put
+            rig.server.keep = keep  # type: ignore[method-assign]
+            return keep(name, kept)
+
+        rig.server.keep = forgetful  # type: ignore[method-assign]
+        async with asyncio.timeout(600):
+            assert await rig.read(2, after="5") == [6, 7], "as if there had been none"
 
     played(case, tmp_path)
 

@@ -144,8 +144,7 @@ class _Keeper:
             try:
                 async with self._transport.connect() as session:
                     found = await session.kept(self._name)
-                    if found is not None:
-                        self._latest, self._revision = found.place, found.revision
+                    self._latest, self._revision = ("", 0) if found is None else (found.place, found.revision)
                     await self._put(session)
                     return self._latest
             except Moved:  # two at once: the later one has it
