@@ -41,6 +41,7 @@ POOL = Contract(
     known_abi("uniswap_v3_pool").events,
     created_by=Creation.read("factory.PoolCreated.pool"),
 )
+TRADER = Contract("trader", b"", POOL.events, created_by=Creation.read("pool.Swap.recipient"))  # third generation
 BOTH = (FACTORY, POOL)
 WITH_TIDE = (FACTORY, POOL, TIDE)
 LINKED = ["whole", "proven"]
@@ -176,6 +177,21 @@ async def test_added_later_they_are_filled_in_in_order(url: str, evidence: str, 
         await r.once(first=0)
         await assert_follows(r, evidence, WITH_TIDE)
         await assert_same(r, evidence, WITH_TIDE, tmp_path)
+
+
+@pytest.mark.parametrize("evidence", EVIDENCES)
+async def test_what_children_create_before_they_are_known_is_found_too(url: str, evidence: str, tmp_path: Any) -> None:
+    """Blocks come above those in which the creators of the creators are still looked for."""
+    node = a_node(60, shape=SHAPE)
+    async with opened(url, node, held((FACTORY,), evidence)) as r:
+        await r.once(to=30)
+        r.contracts = held((FACTORY, POOL, TRADER), evidence)
+        await r.once()
+        await r.once()
+        traders = [row for row in (await event_rows(r.store))["e_trader__children"] if int(row[1] or 0) > 30]
+        assert traders
+        assert (await verified(r)).findings == []
+        await assert_same(r, evidence, (FACTORY, POOL, TRADER), tmp_path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCES)

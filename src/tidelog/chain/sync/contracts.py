@@ -340,11 +340,22 @@ class ContractKeeper:
             filled_from = contract.first_block if self._writer.selects else position.head + 1
             named = replace(registered, named_from=0, filled_from=max(filled_from, contract.first_block))
         await self._writer.keep_contracts(
-            [named if each is registered else each for each in self._holdings.contracts],
+            [
+                named if each is registered else self._behind(each, contract) if named.is_named else each
+                for each in self._holdings.contracts
+            ],
             add=[Rows(tables.children, rows)] if rows else [],
             rollback=Rollback((tables.children,), chain_id, low - 1, top) if top >= bottom else None,
         )
         return True
+
+    def _behind(self, each: Registered, named: Contract) -> Registered:
+        """The same; one that `named` creates, however far, is looked for in all blocks: none was read for that yet."""
+        if each.leaving or each.is_named or not self._holdings.descends(each.contract.name, {named.name}):
+            return each
+        position = self._writer.position
+        assert position is not None
+        return replace(each, named_from=position.head + 1)
 
     # -- filling ---------------------------------------------------------------------------------------------------
 
