@@ -58,7 +58,8 @@ def test_the_table_goes_from_one_coverage_to_another(first: list[Span], second: 
     change = changed(CHAIN_ID, before, after)
     for drop in change.drop:
         assert drop.table is CONTRACT_COVERAGE
-        rows.clear()
+        first_is = dict(drop.where).get("first")
+        rows = {key: row for key, row in rows.items() if key[1] > drop.through or first_is not in (None, key[1])}
     for put in change.put:
         new: list[Any] = list(put.rows)
         rows |= {(name, low): Span(low, high, said, who) for _, name, low, high, said, who in new}
@@ -73,6 +74,20 @@ def test_growing_at_the_head_is_one_row() -> None:
     change = changed(1, {"a": (Span(0, 9, "proven"),)}, {"a": (Span(0, 10, "proven"),)})
     assert (change.drop, [list(each.rows) for each in change.put]) == ((), [[(1, "a", 0, 10, "proven", None)]])
     assert changed(1, {"a": (Span(0, 9, "proven"),)}, {"a": (Span(0, 9, "proven"),)}).put == ()
+
+
+def test_what_a_commit_writes_does_not_grow_with_what_endpoints_said_in_turn() -> None:
+    """The head grows by a block, and what is asked by a range that the endpoint of the lowest one answers too."""
+    spans = tuple([Span(10 * at, 10 * at + 9, "asked", ("one", "other")[at % 2]) for at in range(100, 1_100)])
+    spans = (*spans, Span(11_000, 11_000, "proven"))
+    higher = joined(spans, Span(11_001, 11_001, "proven"))
+    assert all(one is other for one, other in zip(spans[:-1], higher[:-1], strict=True))
+    change = changed(1, {"a": spans}, {"a": higher})
+    assert (change.drop, [list(each.rows) for each in change.put]) == ((), [[(1, "a", 11_000, 11_001, "proven", None)]])
+    lower = joined(spans, Span(990, 999, "asked", "one"))
+    change = changed(1, {"a": spans}, {"a": lower})
+    assert [list(each.rows) for each in change.put] == [[(1, "a", 990, 1_009, "asked", "one")]]
+    assert [(drop.where, drop.through) for drop in change.drop] == [((("contract", "a"), ("first", 1_000)), 1_000)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ A contract's spans ascend, neither touch nor overlap if they have the same evide
 chain that is held whole has no rows here: there each block has everything.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -59,12 +60,18 @@ Coverage: TypeAlias = Mapping[str, Spans]
 """By the contract's name."""
 
 
-def joined(spans: Iterable[Span], new: Span) -> Spans:
-    """The spans and a new one, which decides where it overlaps an old one. A span without blocks changes nothing."""
+def joined(spans: Sequence[Span], new: Span) -> Spans:
+    """The spans and a new one, which decides where it overlaps an old one. A span without blocks changes nothing.
+
+    Those that it does not touch stay the same objects, however many they are: endpoints that answer in turn leave some
+    thousand behind, and each block that comes adds one.
+    """
     if new.first > new.last:
         return tuple(spans)
+    begin = bisect_left(spans, new.first - 1, key=lambda each: each.last)
+    end = bisect_right(spans, new.last + 1, begin, key=lambda each: each.first)
     pieces: list[Span] = [new]
-    for old in spans:
+    for old in spans[begin:end]:
         pieces += [
             piece
             for piece in (
@@ -80,7 +87,7 @@ def joined(spans: Iterable[Span], new: Span) -> Spans:
             found[-1] = replace(below, last=piece.last)
         else:
             found.append(piece)
-    return tuple(found)
+    return (*spans[:begin], *found, *spans[end:])
 
 
 def merged(spans: Iterable[Span]) -> Spans:
@@ -124,21 +131,40 @@ class Changed(Struct, frozen=True):
 
 
 def changed(chain_id: int, before: Coverage, after: Coverage) -> Changed:
-    """From one coverage to another. A span that only grows or shrinks at its end is one row."""
+    """From one coverage to another. What a commit writes does not grow with the spans that stay as they were."""
     rows: list[Row] = []
     drop: list[Drop] = []
     for name in sorted({*before, *after}):
-        old = {each.first: each for each in before.get(name, ())}
-        new = {each.first: each for each in after.get(name, ())}
-        if old.keys() - new.keys():
+        old, new = _differing(before.get(name, ()), after.get(name, ()))
+        there = {each.first: each for each in old}
+        gone = there.keys() - {each.first for each in new}
+        if len(gone) > len(after.get(name, ())):
             drop.append(Drop(CONTRACT_COVERAGE, chain_id, (("contract", name),), INT_MAX))
-            old = {}
+            there, new = {}, after.get(name, ())
+        else:
+            drop += [
+                Drop(CONTRACT_COVERAGE, chain_id, (("contract", name), ("first", first)), first)
+                for first in sorted(gone)
+            ]
         rows += [
             (chain_id, name, each.first, each.last, each.evidence, each.endpoint)
-            for first, each in new.items()
-            if old.get(first) != each
+            for each in new
+            if there.get(each.first) != each
         ]
     return Changed((Rows(CONTRACT_COVERAGE, rows),) if rows else (), tuple(drop))
+
+
+def _differing(old: Spans, new: Spans) -> tuple[Spans, Spans]:
+    """Both without the spans at their beginning and at their end that are the same."""
+    if old is new:
+        return (), ()
+    begin, shorter = 0, min(len(old), len(new))
+    while begin < shorter and old[begin] == new[begin]:
+        begin += 1
+    end = 0
+    while end < shorter - begin and old[-1 - end] == new[-1 - end]:
+        end += 1
+    return old[begin : len(old) - end], new[begin : len(new) - end]
 
 
 def read_coverage(rows: Sequence[Row]) -> dict[str, Spans]:
