@@ -7,6 +7,7 @@ is there. Pure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from tidelog.errors import Rejected
 
 __all__ = [
     "ASKED_PARENT", "AskedLog", "LogFilter", "LogQuery", "asked_blocks", "decode_logs", "held_header", "is_asked",
+    "require_apart",
 ]  # fmt: skip
 
 ASKED_PARENT = Result(Outcome.NOT_COMPUTABLE, "asked")
@@ -122,20 +124,25 @@ def decode_logs(
     except (ValueError, RecursionError) as error:
         raise Rejected(misread("eth_getLogs", answer, error)) from None
     addresses, topics = frozenset(query.addresses), None if query.topics is None else frozenset(query.topics)
-    last: AskedLog | None = None
     for log in found:
         where = f"eth_getLogs: log {log.index} of block {log.number}"
         if not low <= log.number <= high:
             raise Rejected(f"{where}, where blocks {low} to {high} were asked for")
         if log.address not in addresses or (topics is not None and log.topics[:1] not in {(each,) for each in topics}):
             raise Rejected(f"{where} is none of those that were asked for")
-        if last is not None and last.number == log.number:
+    require_apart(found)
+    return found
+
+
+def require_apart(logs: Sequence[AskedLog]) -> None:
+    """Rejected: of these logs, by block and index, two have one place, or a place in a block two transactions."""
+    for last, log in pairwise(logs):
+        if last.number == log.number:
+            where = f"eth_getLogs: log {log.index} of block {log.number}"
             if last.index == log.index:
                 raise Rejected(f"{where} comes twice")
             if last.tx_index > log.tx_index or (last.tx_index == log.tx_index) != (last.tx_hash == log.tx_hash):
                 raise Rejected(f"{where} is of another transaction than its place says")
-        last = log
-    return found
 
 
 def _logs(answer: bytes) -> list[AskedLog]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tidelog.chain.decode.lenient import Oddities
 from tidelog.chain.endpoint.jsonrpc import Call
-from tidelog.chain.select.asked import AskedLog, LogFilter, LogQuery, decode_logs
+from tidelog.chain.select.asked import AskedLog, LogFilter, LogQuery, decode_logs, require_apart
 from tidelog.chain.source.client import Endpoint
 from tidelog.errors import Overloaded, Rejected, SourceError, TooLarge, TooManyAddresses, TooWide
 from tidelog.runtime import Runtime
@@ -81,7 +81,12 @@ async def ask_logs(
             continue
         endpoint.log_ranges.took(count)
         place += count
-    return SaidLogs(lowest, sorted([log for log in found if log.number >= lowest]))
+    logs = sorted([log for log in found if log.number >= lowest])
+    try:
+        require_apart(logs)  # those of one part are; each part is an answer of its own
+    except Rejected as error:
+        raise Rejected(error.reason, endpoint=endpoint.name) from None
+    return SaidLogs(lowest, logs)
 
 
 async def _ask_range(
