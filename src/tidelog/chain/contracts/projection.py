@@ -1,5 +1,6 @@
 """The rows of contracts' events as a projection: in the commit of their blocks, and gone with them."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from tidelog.chain.rows.layout import BlockRows
 from tidelog.chain.rows.tables import BLOCKS, TRANSACTIONS
 
 __all__ = ["ContractEvents"]
+
+ROWS_KEPT = 60_000  # of a staged branch: as many as a commit of history has; beyond it, each table has them made again
 
 _TIMESTAMP = BLOCKS.index("timestamp")
 _PLACE, _HASH = TRANSACTIONS.index("tx_index"), TRANSACTIONS.index("hash")
@@ -43,7 +46,8 @@ class ContractEvents:
             return []
         through = INT_MAX if step.reorg is None else step.reorg.fork_number
         if not isinstance(step.blocks, list | tuple):
-            return [Rows(table, _Only(self, table, step.blocks, through)) for table in self.undone]
+            derived = _Derived(self, step.blocks, through)
+            return [Rows(table, _Only(derived, table)) for table in self.undone]
         found: dict[str, list[Row]] = {}
         for table, row in self.of_blocks(step.blocks, through):
             found.setdefault(table.name, []).append(row)
@@ -79,21 +83,53 @@ class ContractEvents:
                 yield children, (LogColumns._make(told.row).chain_id, *child.birth, child.address)
 
 
-class _Only(Collection[Row]):
-    """The rows of one table alone, made again at each walk: for blocks that are too many to hold."""
+class _Derived:
+    """What blocks that are too many to hold have in all tables: gone through once, and kept unless it is much."""
 
-    def __init__(self, events: ContractEvents, table: Table, blocks: Iterable[BlockRows], through: int) -> None:
-        self._events, self._table, self._blocks, self._through = events, table, blocks, through
-        self._count: int | None = None
+    def __init__(self, events: ContractEvents, blocks: Iterable[BlockRows], through: int) -> None:
+        self._events, self._blocks, self._through = events, blocks, through
+        self._counts: Counter[str] | None = None  # by table; None until they are gone through
+        self._kept: dict[str, list[Row]] | None = {}  # None: too many
+
+    def count(self, table: Table) -> int:
+        """How many rows a table gets."""
+        if self._counts is None:
+            self._counts = self._gone_through()
+        return self._counts[table.name]
+
+    def rows(self, table: Table) -> Iterable[Row]:
+        """They themselves."""
+        if not self.count(table):
+            return ()
+        if self._kept is not None:
+            return self._kept[table.name]
+        found = self._events.of_blocks(self._blocks, self._through)
+        return (row for given, row in found if given is table)
+
+    def _gone_through(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        kept = 0
+        for table, row in self._events.of_blocks(self._blocks, self._through):
+            counts[table.name] += 1
+            if self._kept is not None:
+                self._kept.setdefault(table.name, []).append(row)
+                kept += 1
+                if kept > ROWS_KEPT:
+                    self._kept = None
+        return counts
+
+
+class _Only(Collection[Row]):
+    """The rows of one table alone."""
+
+    def __init__(self, derived: _Derived, table: Table) -> None:
+        self._derived, self._table = derived, table
 
     def __iter__(self) -> Iterator[Row]:
-        found = self._events.of_blocks(self._blocks, self._through)
-        return (row for table, row in found if table is self._table)
+        return iter(self._derived.rows(self._table))
 
     def __len__(self) -> int:
-        if self._count is None:
-            self._count = sum(1 for _ in self)
-        return self._count
+        return self._derived.count(self._table)
 
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)
