@@ -29,6 +29,8 @@ from tidelog.chain.maintenance.repair import repair_block
 from tidelog.chain.reading.contracts import stored_coverage
 from tidelog.chain.rows.tables import BLOCKS, LOGS, TRANSACTIONS, WITHDRAWALS
 from tidelog.chain.select.coverage import Span
+from tidelog.chain.sync import leaving
+from tidelog.chain.sync.contracts import ContractKeeper, ContractLimits
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.cli.db.content import content_digests
 from tidelog.errors import ConfigError, ProofFailure
@@ -171,6 +173,36 @@ async def test_a_contract_that_is_removed_takes_what_only_it_selected(url: str, 
         await r.once()
         await assert_selected(r, ALL)
         assert await content_digests(r.store) == await undisturbed(node, tmp_path, SELECTED)
+
+
+async def test_each_log_is_looked_at_once_for_a_contract_that_is_removed_whose_logs_another_one_wants(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was renamed: its tables are emptied in many steps, none of which looks at all of its logs again."""
+    node = a_node(60, shape=SHAPE)
+    (renamed,) = proven(replace(TIDE, name="ebb"))
+    looked: list[Any] = []
+    is_wanted = leaving._is_wanted
+
+    def looking(selection: Any, row: Any) -> bool:
+        looked.append(row)
+        return is_wanted(selection, row)
+
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, proven(TIDE, renamed)) as r:
+        await r.once()
+        async with r.store.snapshot() as snapshot:
+            logs = await snapshot.select(LOGS)
+        writer = await ChainWriter.open(r.store, r.runtime, r.metrics, r.tree.chain_id)
+        keeper = ContractKeeper(writer, r.store, r.runtime, ContractLimits(rows=3, logs=5))
+        await keeper.begin([renamed])
+        monkeypatch.setattr(leaving, "_is_wanted", looking)
+        while await keeper.step():
+            pass
+        assert looked == logs
+        assert len(logs) > 20
+        r.contracts = (renamed,)
+        await r.once()
+        await assert_selected(r, (renamed,))
 
 
 async def test_rewind_and_repair_keep_to_the_selection(url: str, tmp_path: Any) -> None:

@@ -20,7 +20,7 @@ from tidelog.chain.reading.places import RowWithoutBlock, block_facts, transacti
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.chain.rows.tables import LOGS
 from tidelog.chain.select.coverage import gaps
-from tidelog.chain.sync.leaving import leave_out, logs_of
+from tidelog.chain.sync.leaving import Leaving, logs_of
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import Blocked, ConfigError
 from tidelog.runtime import Runtime
@@ -54,6 +54,7 @@ class ContractKeeper:
         self._store = store
         self._runtime = runtime
         self._limits = limits
+        self._leaving = Leaving(writer, store)
         self._blocked: dict[str, float] = {}  # contracts whose tables something else needs: when to try again
 
     async def begin(self, wanted: Sequence[Contract]) -> None:
@@ -268,8 +269,8 @@ class ContractKeeper:
         return True
 
     async def _remove_rows(self, contract: Contract) -> bool:
-        """Delete some of its rows; False: there are none."""
-        if self._writer.selects and await leave_out(self._writer, self._store, contract, self._limits.logs):
+        """Delete some of its rows, or look for them; False: there are none."""
+        if self._writer.selects and await self._leaving.step(contract, self._limits.logs):
             return True
         async with self._store.snapshot() as snapshot:
             relations = await snapshot.relations()
