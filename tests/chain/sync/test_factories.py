@@ -442,6 +442,37 @@ async def test_a_child_that_was_made_up_goes_with_all_that_it_logged(url: str, t
         await assert_same(r, "asked", younger, tmp_path)
 
 
+def hiding(node: SimNode) -> Any:
+    """What answers as the node does, and with none of the logs of the factory where these are asked for."""
+    handle: Any = node.handle
+
+    def handling(path: str, body: bytes, **more: Any) -> Any:
+        answer = handle(path, body, **more)
+        if b"eth_getLogs" not in body or places.FACTORY.hex().encode() not in body:
+            return answer
+        replies = msgspec.json.decode(answer.body)
+        for reply in replies if isinstance(replies, list) else [replies]:
+            reply["result"] = []
+        return replace(answer, body=msgspec.json.encode(replies))
+
+    return handling
+
+
+async def test_what_the_proof_finds_created_is_not_missed_in_blocks_that_were_on_their_way(tmp_path: Any) -> None:
+    """The store is far behind: blocks above were fetched, and looked at, before the children were known."""
+    node = a_node(60, shape=SHAPE)
+    async with opened(f"sqlite:///{tmp_path}/chain.db", node, held(BOTH, "asked")) as r:
+        handle: Any = node.handle
+        node.handle = hiding(node)  # type: ignore[method-assign]
+        await r.once()
+        node.handle = handle  # type: ignore[method-assign]
+        r.tree.extend(150)
+        r.sync_limits = replace(SYNC_LIMITS, commit=CommitLimits(blocks=4))
+        await r.once(prove=True)
+        await r.once()
+        await assert_same(r, "asked", BOTH, tmp_path)
+
+
 async def test_a_contract_is_no_better_known_than_what_creates_it(tmp_path: Any) -> None:
     mixed = held((FACTORY,), "asked") + held((POOL,), "proven")
     async with opened(f"sqlite:///{tmp_path}/chain.db", a_node(5, shape=SHAPE), mixed) as r:
@@ -459,15 +490,6 @@ async def test_each_block_is_fetched_twice_at_most_however_many_creations_the_pr
     handle: Any = node.handle
     fetched: Counter[str] = Counter()
 
-    def hiding(path: str, body: bytes, **more: Any) -> Any:
-        answer = handle(path, body, **more)
-        if b"eth_getLogs" not in body or places.FACTORY.hex().encode() not in body:
-            return answer
-        replies = msgspec.json.decode(answer.body)
-        for reply in replies if isinstance(replies, list) else [replies]:
-            reply["result"] = []
-        return replace(answer, body=msgspec.json.encode(replies))
-
     def counting(path: str, body: bytes, **more: Any) -> Any:
         calls = msgspec.json.decode(body)
         for call in calls if isinstance(calls, list) else [calls]:
@@ -476,7 +498,7 @@ async def test_each_block_is_fetched_twice_at_most_however_many_creations_the_pr
         return handle(path, body, **more)
 
     async with opened(f"sqlite:///{tmp_path}/chain.db", node, held(BOTH, "asked")) as r:
-        node.handle = hiding  # type: ignore[method-assign]
+        node.handle = hiding(node)  # type: ignore[method-assign]
         await r.once()
         assert not (await event_rows(r.store))["e_pool__children"]
         node.handle = counting  # type: ignore[method-assign]

@@ -72,7 +72,11 @@ class Rounds:
             self._prefetcher = SelectingPrefetcher(
                 pool, runtime, rules, lambda: writer.holdings.selection, metrics, limits.prefetch
             )
-        prover = Prover(writer, self._prefetcher, down_to=options.prove_down_to) if options.prove else None
+        prover: Prover | None = None
+        if options.prove:
+            prover = Prover(
+                writer, self._prefetcher, down_to=options.prove_down_to, between=lambda: self.beside.between
+            )
         filler = Filler(writer, store, self._whole, names_more=lambda: prover is not None and prover.goes_on)
         asker = Asker(writer, store, pool, self._whole, runtime, cross_check=options.cross_check)
         works: list[Prepare] = [filler.prepare, asker.prepare]
@@ -262,7 +266,7 @@ class Rounds:
         if await self._contracts.step(between=between):
             return True
         try:
-            return await self.beside.step()
+            return await self.beside.step(between=between)
         except (SourceError, ProofFailure) as error:
             if not self._options.follow:
                 raise

@@ -275,8 +275,15 @@ class ChainWriter:
             reason=reason,
         )
 
-    async def prepend(self, blocks: Sequence[BlockRows]) -> None:
-        """Commit blocks below the first one, which they lead up to."""
+    async def prepend(self, blocks: Sequence[BlockRows], *, between: bool = True) -> bool:
+        """Commit blocks below the first one, which they lead up to.
+
+        Args:
+            between: no blocks are on their way that come above, and were selected by the children that are known.
+
+        Returns:
+            False: these name other children, and have to wait until there are none.
+        """
         position = self._required()
         async with self._store.snapshot() as snapshot:
             first = await read_block(snapshot, self.chain_id, position.first)
@@ -302,11 +309,14 @@ class ChainWriter:
             projections=self._projections,
         )
         named, gone = self.holdings.family(move.batch, refs[0].number, position.first - 1)
+        if (named or gone) and self.selects and not between:
+            return False
         again = partial(self.holdings.again, named=named, gone=gone, above=position.head + 1, selects=self.selects)
         await self._commit_again(move, self._covered(refs), {*named, *gone}, again, low=refs[0].number)
         self._metrics.blocks.labels(self.chain_id).inc(len(blocks))
         for fault in faults:
             _log.warning("log_fault", **dict(zip(LOG_FAULTS.names, fault, strict=True)))
+        return True
 
     async def _commit_again(
         self,

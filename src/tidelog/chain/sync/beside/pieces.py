@@ -16,8 +16,8 @@ __all__ = ["BESIDE", "Beside", "Prepare", "Prepared"]
 
 BESIDE = 1 << 40  # the rank of its requests: behind heads and history, however much of that there was
 
-Prepared: TypeAlias = Callable[[], Awaitable[bool]]
-"""Commits what was fetched; False: it does not fit any more."""
+Prepared: TypeAlias = Callable[[], Awaitable[bool | None]]
+"""Commits what was fetched; False: it does not fit any more; None: not while blocks are on their way."""
 Prepare: TypeAlias = Callable[[], Awaitable[Prepared | None]]
 """Fetches the next piece; None: there is none."""
 
@@ -27,6 +27,9 @@ class Beside:
 
     Args:
         wake: called when something was fetched, or failed.
+
+    Attributes:
+        between: whether no blocks are on their way, while a piece is committed.
     """
 
     def __init__(self, works: Sequence[Prepare], runtime: Runtime, wake: Callable[[], None]) -> None:
@@ -36,14 +39,19 @@ class Beside:
         self._task: asyncio.Task[Prepared | None] | None = None
         self._pauses = delays(runtime.random("beside"), max_s=30.0)
         self._again_at = 0.0  # when the next piece is fetched after a failure
+        self.between = True
+        self._waiting = False  # the piece that has come is not committed while blocks are on their way
 
     @property
     def busy(self) -> bool:
         """Whether something is being fetched, or waits to be committed."""
         return self._task is not None
 
-    async def step(self) -> bool:
+    async def step(self, *, between: bool = True) -> bool:
         """Commit what has come, and let the next piece be fetched; never waits for an endpoint.
+
+        Args:
+            between: no blocks are on their way.
 
         Returns:
             Whether something was committed.
@@ -55,15 +63,18 @@ class Beside:
         if task is None:
             self._begin()
             return False
-        if not task.done():
+        if not task.done() or (self._waiting and not between):
             return False
-        self._task = None
+        self._task, self._waiting, self.between = None, False, between
         try:
             prepared = await task
             committed = prepared is not None and await prepared()
         except (SourceError, ProofFailure):
             self._again_at = self._runtime.monotonic() + next(self._pauses)
             raise
+        if committed is None:
+            self._task, self._waiting = task, True
+            return False
         if committed:
             self._pauses = delays(self._runtime.random("beside"), max_s=30.0)
         if prepared is not None:

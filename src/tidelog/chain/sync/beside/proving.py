@@ -5,7 +5,7 @@ each log that an endpoint had left out, made up or altered is a row of `log_faul
 piece at most, and no block is said to be proven that was not read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -43,6 +43,7 @@ class Prover:
     Args:
         prefetcher: gives the chain's blocks with what is selected of them, proven.
         down_to: the lowest block that is to be proven; None: all that was asked.
+        between: whether no blocks are on their way, which were selected by the children that are known.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Prover:
         *,
         down_to: int | None = None,
         limits: ProvingLimits = PROVING_LIMITS,
+        between: Callable[[], bool] = lambda: True,
     ) -> None:
         self._writer = writer
         self._holdings = writer.holdings
         self._prefetcher = prefetcher
         self._down_to = down_to
         self._limits = limits
+        self._between = between
         self._failed = False
 
     @property
@@ -107,14 +110,18 @@ class Prover:
                     break
         return partial(self._commit, found[::-1], contracts)
 
-    async def _commit(self, blocks: Sequence[VerifiedBlock], contracts: frozenset[Contract]) -> bool:
-        """False: what they lead up to is another block by now, or a contract has come that they were not read for."""
+    async def _commit(self, blocks: Sequence[VerifiedBlock], contracts: frozenset[Contract]) -> bool | None:
+        """False: what they lead up to is another block by now, or a contract has come that they were not read for.
+
+        None: they name other children than are known, and blocks are on their way.
+        """
         position = self._writer.position
         if position is None or position.asked_from is None or position.base.hash != blocks[-1].ref.hash:
             return False
         if not contracts.issuperset(self._holdings.selection.contracts):
             return False
         rows = [self._holdings.selection.of(block.rows) for block in blocks]
-        await self._writer.prepend(rows)
+        if not await self._writer.prepend(rows, between=self._between()):
+            return None
         _log.info("asked_proven", chain=self._writer.chain_id, first=blocks[0].ref.number, last=blocks[-1].ref.number)
         return True
