@@ -9,7 +9,7 @@ from tidelog.chain.contracts.births import Births, Child
 from tidelog.chain.contracts.contract import Contract
 from tidelog.chain.contracts.creation import Creation
 from tidelog.chain.contracts.kinship import Kin, ancestors, by_descent, require_creator
-from tidelog.chain.encoding.blooms import Bloom
+from tidelog.chain.encoding.blooms import Bloom, BloomIndex
 from tidelog.chain.encoding.items import items_bloom
 from tidelog.chain.rows.columns import LogColumns
 from tidelog.errors import ConfigError
@@ -73,6 +73,32 @@ def test_a_branch_that_is_not_committed_sees_what_is_below_its_fork_and_what_it_
     assert stored.birth("branch", B) == (5, 1)
 
 
+def test_a_reorg_that_takes_a_few_of_many_children_does_not_go_through_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    births, added = Births(), 0
+    for number in range(300):
+        births.add(Child("branch", number.to_bytes(20, "big"), (number, 0)))
+    add = BloomIndex.add
+
+    def adding(index: BloomIndex, address: bytes, number: int) -> None:
+        nonlocal added
+        added += 1
+        add(index, address, number)
+
+    def may_have(number: int) -> bool:
+        bloom = items_bloom([number.to_bytes(20, "big")]).to_bytes(256, "big")
+        return births.may_have("branch", number, Bloom(bloom))
+
+    monkeypatch.setattr(BloomIndex, "add", adding)
+    for low in range(299, 209, -1):  # and one that is never found again leaves less than that many behind
+        births.drop("branch", low, low)
+        assert births.birth("branch", low.to_bytes(20, "big")) is None
+    assert added == 0
+    assert all(may_have(number) for number in range(210))
+    births.drop("branch", 100, 299)
+    assert added == 100
+    assert [number for number in range(300) if may_have(number)] == [*range(100)]
+
+
 def test_lines_of_descent() -> None:
     given = (LEAF, BRANCH, ROOT)
     assert ancestors(LEAF, given) == [BRANCH, ROOT]
@@ -81,6 +107,11 @@ def test_lines_of_descent() -> None:
         require_creator(each, given)
     with pytest.raises(ConfigError, match="there is no contract 'root'"):
         require_creator(BRANCH, (BRANCH,))
+
+
+def test_of_one_that_nobody_creates_no_other_is_looked_at() -> None:
+    """After each commit the line of each contract is asked for."""
+    assert ancestors(ROOT, (pytest.fail("looked at") for _ in range(1))) == []
 
 
 @pytest.mark.parametrize("text", ["", "a", "a.b", "a..c", ".b.c", "a.b."])

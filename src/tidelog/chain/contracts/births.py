@@ -1,5 +1,6 @@
 """Which addresses were named so far as those of contracts that others create, and from where on. No I/O."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -30,7 +31,8 @@ class Births:
         self._below = below
         self._through = through
         self._own: dict[str, dict[bytes, Birth]] = {}
-        self._blooms: dict[str, BloomIndex] = {}  # of each of them
+        self._blooms: dict[str, BloomIndex] = {}  # of each of them, and of some that are gone
+        self._gone: Counter[str] = Counter()  # how many these are, at most
         self.added: list[Child] = []  # here, in order; where there is no `below` nobody asks
 
     def over(self, through: int = INT_MAX) -> "Births":
@@ -59,12 +61,18 @@ class Births:
             self.added.append(child)
 
     def drop(self, contract: str, low: int, high: int) -> None:
-        """Forget what was named in these blocks: it goes, or is to be added anew."""
+        """Forget what was named in these blocks: it goes, or is to be added anew.
+
+        A bloom that is compared with one too many excludes a block less. So the others are put into an index of their
+        own only where they are not many more: a reorg takes a few of a hundred thousand, which would take a second.
+        """
         own = self._own.get(contract, {})
         gone = [address for address, birth in own.items() if low <= birth[0] <= high]
         for address in gone:
             del own[address]
-        if gone:
+        self._gone[contract] += len(gone)
+        if 2 * self._gone[contract] > len(own):
+            self._gone[contract] = 0
             index = BloomIndex()
             for address, birth in own.items():
                 index.add(address, birth[0])
@@ -74,6 +82,7 @@ class Births:
         """Forget all of a contract's."""
         self._own.pop(contract, None)
         self._blooms.pop(contract, None)
+        self._gone.pop(contract, None)
 
     def may_have(self, contract: str, number: int, bloom: Bloom) -> bool:
         """Whether a block of this number and bloom may have a log of one that was named by then."""

@@ -146,9 +146,11 @@ def require_creator(contract: Contract, contracts: Iterable[Contract]) -> None:
 
 def ancestors(contract: Contract, contracts: Iterable[Contract]) -> list[Contract]:
     """The one that creates it, the one that creates that one, and so on."""
+    creation = contract.created_by
+    if creation is None:  # nearly all, and each commit asks of each of them
+        return []
     by_name = {each.name: each for each in contracts}
     found: list[Contract] = []
-    creation = contract.created_by
     while creation is not None and creation.contract in by_name:
         creator = by_name.pop(creation.contract)
         found.append(creator)
