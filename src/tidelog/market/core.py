@@ -78,6 +78,7 @@ class JournalEvent(Struct, frozen=True, gc=False):
     refused: tuple[tuple[str, str | None], ...] = ()  # channel and symbol of what a refusal keeps from us
     protocol: str = DEFAULT  # of its run, where it has the snapshot of a book
     answered: tuple[str, ...] = ()  # symbols of the request that an ack is of, where it does not name them
+    depths: tuple[int | None, ...] = ()  # `depth` of a `BookUpdates`, one for each of its parts
 
 
 _encode = msgspec.json.Encoder().encode
@@ -332,7 +333,9 @@ class Core:
                 checks = tuple([self.books.apply(part) for part in parts])
                 for part, each in zip(parts, checks, strict=True):
                     self.session.observe(part, each, at_us)
-                return JournalEvent(record.id, at_us, event, None, checks, protocol=self.venue.protocol)
+                books = [self.books.but_levels(part.symbol) for part in parts]
+                depths = tuple([None if book is None else book.depth for book in books])
+                return JournalEvent(record.id, at_us, event, None, checks, protocol=self.venue.protocol, depths=depths)
             case Rejection():
                 refused = self.session.refused_by(event)
                 self.session.observe(event, None, at_us)

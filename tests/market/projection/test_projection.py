@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.market.ladder import snapshot
 from tests.market.recorded import START_US, SYMBOL, Recording, levels, trade
-from tests.market.stretches import raise_fault
+from tests.market.stretches import raise_fault, records_of
 from tidelog.batch import Row, Table
 from tidelog.errors import ConfigError
 from tidelog.market.book.proof import Check
-from tidelog.market.core import JournalEvent
+from tidelog.market.core import Core, JournalEvent
 from tidelog.market.events import (
     BookDelta,
     BookUpdates,
@@ -384,7 +384,7 @@ class TestBooks:
         made = self.started()
         parts = (BookDelta(SYMBOL, (), (), None), BookDelta("ETH/USD", (), (), None))
         made.note(BookUpdates(parts))
-        made.events[-1] = msgspec.structs.replace(made.events[-1], checks=(Check.UNCHECKED, None))
+        made.events[-1] = msgspec.structs.replace(made.events[-1], checks=(Check.UNCHECKED, None), depths=(10, None))
         rows = projected(made.events)
         assert rows.shown(COVERAGE, "symbol", "state", "reason") == [
             "BTC/USD proven None",
@@ -397,6 +397,14 @@ class TestBooks:
         made.book(levels([99]), levels([101]), whole=True)
         made.events[-1] = msgspec.structs.replace(made.events[-1], depth=25)
         assert projected(made.events).shown(BOOK_SNAPSHOTS, "depth") == ["25"]
+
+    def test_of_one_frame_have_the_depths_that_were_subscribed(self) -> None:
+        depths = {SYMBOL: 25, "ETH/USD": 100}
+        book = ',"bids":[{"price":99,"qty":1}],"asks":[{"price":101,"qty":1}],"checksum":1}'
+        books = ",".join(f'{{"symbol":"{symbol}"{book}' for symbol in depths)
+        frame = f'{{"channel":"book","type":"snapshot","data":[{books}]}}'.encode()
+        events = filter(None, map(Core().apply, records_of("v2", [frame], depths)))
+        assert projected([*events]).shown(BOOK_SNAPSHOTS, "symbol", "depth") == ["BTC/USD 25", "ETH/USD 100"]
 
     def test_a_disconnect_ends_proven_coverage(self) -> None:
         made = self.started()

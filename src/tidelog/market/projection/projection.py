@@ -128,11 +128,11 @@ class Projection:
         match event:
             case BookSnapshot() | BookDelta():
                 if self._admits(event.symbol):
-                    self._apply_book(entry, event, entry.check, at_us)
+                    self._apply_book(entry, event, entry.check, entry.depth, at_us)
             case BookUpdates(parts):
-                for part, check in zip(parts, entry.checks, strict=True):
+                for part, check, depth in zip(parts, entry.checks, entry.depths, strict=True):
                     if self._admits(part.symbol):
-                        self._apply_book(entry, part, check, at_us)
+                        self._apply_book(entry, part, check, depth, at_us)
             case Trades():
                 by_symbol: dict[str, list[Trade]] = {}
                 for trade in event.trades:
@@ -371,14 +371,19 @@ class Projection:
             self._account.transition(symbol, BOOK, UNPROVEN, at_us, MALFORMED)
 
     def _apply_book(
-        self, entry: JournalEvent, event: BookSnapshot | BookDelta, check: Check | None, at_us: int
+        self,
+        entry: JournalEvent,
+        event: BookSnapshot | BookDelta,
+        check: Check | None,
+        depth: int | None,
+        at_us: int,
     ) -> None:
         symbol_state = self._account.symbol(event.symbol)
         if isinstance(event, BookSnapshot):
             size = max(len(event.bids), len(event.asks))
             depths = venue_of(entry.protocol).streams.depths
             guess = next((depth for depth in depths if depth >= size), depths[-1])
-            symbol_state.depth = entry.depth or symbol_state.acked_depth or guess
+            symbol_state.depth = depth or symbol_state.acked_depth or guess
         book = self._book(event, symbol_state.depth, entry.protocol)
         if check in (None, Check.REFUSED):
             book.clear()  # as the reader's copy, which is all that a projection that begins here can know
