@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,7 @@ from tidelog.market.events import (
     Missed,
     Resync,
     Started,
+    Trade,
     Trades,
 )
 from tidelog.market.journal.file import JournalWriter
@@ -647,6 +648,15 @@ async def test_unknown_policy_is_refused(bench: Bench, policy: str) -> None:
     async with bench.feed("A/USD") as feed:
         with pytest.raises(ConfigError, match="choose drop_oldest or conflate"):
             feed.events(policy)
+
+
+@pytest.mark.parametrize("kinds", [["Trades"], [Trade], [Event], [BookDelta | Trades], "Trades", [[1]], [Trades, None]])
+async def test_kinds_that_no_event_is_of_are_refused(bench: Bench, kinds: Iterable[type[Event]]) -> None:
+    async with bench.feed("A/USD") as feed:
+        for subscribe in (feed.events, feed.batches):
+            with pytest.raises(ConfigError, match="is no type of event"):
+                subscribe(kinds=kinds)
+        await until(proven(feed, "A/USD"))
 
 
 async def test_consumer_that_is_behind_lets_the_feed_run_and_is_told_what_it_missed(bench: Bench) -> None:

@@ -9,6 +9,7 @@
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import Any, get_args
 
 from tidelog.errors import ConfigError
 from tidelog.market.clock import Clock
@@ -32,6 +33,8 @@ from tidelog.telemetry import MarketMetrics
 
 __all__ = ["Feed"]
 
+EVENTS = get_args(Event)
+KIND_SHOWN = 60  # characters of what is no type of event
 TOP_LEVELS = 10  # of each side that `Feed.book` gives: those that can be proven
 
 
@@ -168,11 +171,11 @@ class Feed:
             kinds: events of these types alone, so that others take no room.
 
         Raises:
-            ConfigError: there is no such policy.
+            ConfigError: there is no such policy, or one of `kinds` is no type of event.
             ValueError: `pending_max` is less than 1.
         """
         subscription = self._fanout.subscribe(
-            _policy(policy), pending_max=pending_max, durable_only=durable_only, kinds=kinds
+            _policy(policy), pending_max=pending_max, durable_only=durable_only, kinds=_kinds(kinds)
         )
         self._watch_loop()
         return subscription
@@ -191,7 +194,7 @@ class Feed:
         taking them one by one. Bounds and counts are in events, as in `events`, and so are arguments and errors.
         """
         subscription = self._fanout.subscribe_batches(
-            _policy(policy), pending_max=pending_max, durable_only=durable_only, kinds=kinds
+            _policy(policy), pending_max=pending_max, durable_only=durable_only, kinds=_kinds(kinds)
         )
         self._watch_loop()
         return subscription
@@ -308,3 +311,15 @@ def _policy(named: Policy | str) -> Policy:
     if chosen is None:
         raise ConfigError(f"policy {named!r}: choose drop_oldest or conflate")
     return chosen
+
+
+def _kinds(kinds: object) -> frozenset[type[Event]] | None:
+    """ConfigError: one of them is no type of event. Nothing would ever be of it."""
+    if kinds is None:
+        return None
+    named: list[Any] = [*kinds] if isinstance(kinds, Iterable) and not isinstance(kinds, str) else [kinds]
+    for kind in named:
+        if not any(kind is event for event in EVENTS):
+            shown = getattr(kind, "__name__", None) or repr(kind)
+            raise ConfigError(f"kinds: {shown[:KIND_SHOWN]} is no type of event: give a list of such, as [Trades]")
+    return frozenset(named)
