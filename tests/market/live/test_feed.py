@@ -659,6 +659,14 @@ async def test_kinds_that_no_event_is_of_are_refused(bench: Bench, kinds: Iterab
         await until(proven(feed, "A/USD"))
 
 
+async def test_channels_that_come_over_another_connection_are_refused(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        with pytest.raises(ConfigError, match="two connections"):
+            feed.subscribe(["A/USD"], ["executions"])
+        await until(proven(feed, "A/USD"))
+    assert all(request["params"]["channel"] == "book" for request in bench.script.requests)
+
+
 async def test_consumer_that_is_behind_lets_the_feed_run_and_is_told_what_it_missed(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         events = feed.events(pending_max=200)

@@ -13,6 +13,8 @@ from tidelog.market.venues import venue_of
 
 __all__ = ["FeedConfig", "feed_config"]
 
+MIXED = "public and private channels come over two connections: use two feeds, two journals"
+
 
 class FeedConfig(Struct, frozen=True):
     """One connection's worth: all channels are public, or all are private."""
@@ -26,9 +28,12 @@ class FeedConfig(Struct, frozen=True):
     url: EndpointUrl
 
     def streams(self, channels: Sequence[str] | None = None) -> list[Stream]:
-        """The streams of these channels, or of the feed's own. ConfigError: one of them is no channel."""
+        """The streams of these channels, or of the feed's own. ConfigError: one of them is none of the connection's."""
         names = self.channels if channels is None else listed("channels", channels, "book")
-        return [self.venue.streams.stream(name, depth=self.depth, interval=self.interval) for name in names]
+        streams = [self.venue.streams.stream(name, depth=self.depth, interval=self.interval) for name in names]
+        if any(self.venue.streams.is_private(stream) != self.private for stream in streams):
+            raise ConfigError(MIXED)
+        return streams
 
     def require_symbols(self, symbols: Sequence[str]) -> None:
         """ConfigError if there are none, and a channel of the feed's needs some."""
@@ -58,7 +63,7 @@ def feed_config(
     streams = [venue.streams.stream(name, depth=depth, interval=interval) for name in names]
     private = any(venue.streams.is_private(stream) for stream in streams)
     if private and not all(venue.streams.is_private(stream) for stream in streams):
-        raise ConfigError("public and private channels come over two connections: use two feeds, two journals")
+        raise ConfigError(MIXED)
     if private and not has_tokens:
         raise ConfigError(f"{', '.join(names)}: private channels need an API key")
     own_url = venue.private_url if private else venue.url

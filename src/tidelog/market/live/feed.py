@@ -231,7 +231,8 @@ class Feed:
         """Follow more symbols, on the feed's channels or on others; it takes effect as soon as it can.
 
         Raises:
-            ConfigError: one of them is no symbol or no channel; nothing has changed.
+            ConfigError: one of them is no symbol or no channel, or no channel of a public feed, or of a private one;
+                nothing has changed.
         """
         names = normal_symbols(symbols)
         self._loop.follow(self._config.streams(channels), names)
