@@ -667,6 +667,18 @@ async def test_channels_that_come_over_another_connection_are_refused(bench: Ben
     assert all(request["params"]["channel"] == "book" for request in bench.script.requests)
 
 
+async def test_a_feed_is_entered_once_and_may_be_closed_again(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        with pytest.raises(RuntimeError, match="entered before"):
+            await feed.__aenter__()
+        await asyncio.gather(feed.close(), feed.close())
+        assert feed.progress.state is ConnectionState.CLOSED
+    with pytest.raises(RuntimeError, match="entered before"):
+        await feed.__aenter__()
+    await feed.close()
+
+
 async def test_consumer_that_is_behind_lets_the_feed_run_and_is_told_what_it_missed(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         events = feed.events(pending_max=200)

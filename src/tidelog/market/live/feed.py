@@ -126,6 +126,8 @@ class Feed:
         )
 
     async def __aenter__(self) -> "Feed":
+        if self._started is not None:
+            raise RuntimeError("the feed was entered before: a run has a Feed of its own, make another one")
         self._started = await start_loop(self._parts, self._path, self._vfs)
         if self._fanout.subscribers:
             self._watch.start()
@@ -137,7 +139,7 @@ class Feed:
         await self.close()
 
     async def close(self) -> None:
-        """End in order, as leaving the context does.
+        """End in order, as leaving the context does. One that has ended stays so.
 
         Cancelling it leaves the journal as a crash would: whole up to its last commit.
         """

@@ -155,6 +155,8 @@ class FeedLoop:
         self._waiting: asyncio.Timeout | None = None  # of what the task waits for
         self._heard_s = 0.0  # until when it is known what has come, by the event loop's time
         self._snapshot_us = now_us  # when the last one was written
+        self._ending = asyncio.Lock()
+        self._ended = False
         self._pruner = (
             None if parts.retention is None else Pruner(parts.retention, journal, parts.now_us, self._write_snapshot)
         )
@@ -184,6 +186,14 @@ class FeedLoop:
 
     async def close(self) -> None:
         """End in order: close the socket, journal everything that came, let consumers read what is pending."""
+        async with self._ending:  # who asks meanwhile waits for that
+            if not self._ended:
+                try:
+                    await self._end()
+                finally:
+                    self._ended = True
+
+    async def _end(self) -> None:
         try:
             self._record(Closing())
             self._wake()
