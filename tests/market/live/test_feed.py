@@ -659,6 +659,14 @@ async def test_kinds_that_no_event_is_of_are_refused(bench: Bench, kinds: Iterab
         await until(proven(feed, "A/USD"))
 
 
+async def test_levels_below_none_are_refused_and_more_than_any_book_has_are_all(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        with pytest.raises(ValueError, match="-1 levels"):
+            feed.book("A/USD", -1)
+        assert feed.book("A/USD", 10**30) == feed.book("A/USD", None)
+
+
 async def test_channels_that_come_over_another_connection_are_refused(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         with pytest.raises(ConfigError, match="two connections"):

@@ -446,7 +446,7 @@ class Lending:
         if place is None:
             return None
         top: tuple[tuple[ScaledLevel, ...], tuple[ScaledLevel, ...]] = self._frames.top(
-            self._native, place, LEVELS_ALL if levels is None else levels
+            self._native, place, LEVELS_ALL if levels is None else min(levels, LEVELS_ALL)
         )
         return top
 

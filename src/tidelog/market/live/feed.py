@@ -211,7 +211,13 @@ class Feed:
 
         Args:
             levels: of each side, best first; None: all, which at a depth of 1000 takes a hundred times as long.
+
+        Raises:
+            ConfigError: it is no symbol.
+            ValueError: `levels` is less than 0.
         """
+        if levels is not None and levels < 0:
+            raise ValueError(f"{levels} levels of a book: give 0 or more, or None for all")
         known = symbol in self._core.books.by_symbol
         return view_of(self._core, symbol if known else normal_symbol(symbol), levels)
 
