@@ -1,6 +1,8 @@
 """The feed: a frame is journaled, applied, then published; a decision is journaled, applied, then carried out."""
 
 import asyncio
+import copy
+import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -685,6 +687,22 @@ async def test_a_feed_is_entered_once_and_may_be_closed_again(bench: Bench) -> N
     with pytest.raises(RuntimeError, match="entered before"):
         await feed.__aenter__()
     await feed.close()
+
+
+async def test_a_batch_can_be_pickled_copied_and_indexed(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        batches = feed.batches()
+        await until(proven(feed, "A/USD"))
+        bench.wire.push(*[bench.script.update("A/USD", qty) for qty in range(3, 60)])
+        await until(lambda: batches.statistics.pending > 50)
+        batch = await anext(batches)
+    assert isinstance(batch, EventBatch)
+    assert pickle.loads(pickle.dumps(batch)) == copy.deepcopy(batch) == batch
+    items = [*batch]
+    assert [batch[place] for place in range(-len(items), len(items))] == items * 2
+    for beyond in (len(items), -len(items) - 1):
+        with pytest.raises(IndexError):
+            batch[beyond]
 
 
 async def test_consumer_that_is_behind_lets_the_feed_run_and_is_told_what_it_missed(bench: Bench) -> None:

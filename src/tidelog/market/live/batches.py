@@ -110,14 +110,24 @@ class EventBatch(Sequence[Item]):
     def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
         if isinstance(index, slice):
             return tuple(self)[index]
-        id_ = self.ids[index]
-        return Item(id_, self.events[index], id_ <= self.durable_through)
+        at = index if index >= 0 else index + len(self)
+        for part in self._parts:
+            if 0 <= at < len(part):
+                id_ = EventId(part.run, part.seqs[at])
+                return Item(id_, part.events[at], id_ <= self.durable_through)
+            at -= len(part)
+        raise IndexError("no item of the batch has that index")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EventBatch) and tuple(self) == tuple(other)
 
     def __hash__(self) -> int:
         return hash(self.ids)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """The compiled core's events, many in one object, are pickled one by one."""
+        parts = [Published(part.run, [*part.seqs], (*part.events,), part.ahead) for part in self._parts]
+        return EventBatch, (parts, self.durable_through)
 
     def __repr__(self) -> str:
         return f"EventBatch({list(self)!r})"
