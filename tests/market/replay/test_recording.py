@@ -6,16 +6,18 @@ import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from tests.market.exchange import Script, Wire, until
+from tests.market.kraken.frames import V1, V2
 from tests.market.paths import cores_on_either_path
 from tidelog.errors import ConfigError, Corruption
 from tidelog.market.core import Core
-from tidelog.market.events import Started
+from tidelog.market.events import Started, micros
 from tidelog.market.journal.export import export_journal
 from tidelog.market.journal.frame_lines import frames_of, time_in
 from tidelog.market.journal.reader import JournalReader
@@ -252,6 +254,22 @@ def test_times_beside_frames_are_read_in_any_unit() -> None:
     for text in (*numbers, "2025-08-29T20:40:01.25Z"):
         assert time_in(f"< {text}: ") == right, text
     assert time_in("recv: ") == 0
+
+
+@pytest.mark.parametrize(
+    ("candle", "time"),
+    [
+        (V1["ohlc"], "2018-11-12T21:15:14.748456Z"),
+        (V2["ohlc"], "2023-10-04T16:25:00Z"),
+        (V2["ohlc"].replace(b'"data"', b'"timestamp":"2023-10-04T16:26:30.000000000Z","data"'), "2023-10-04T16:26:30Z"),
+        (V1["open orders"].replace(b'"status":"open"', b'"expiretm":"1760516023.000000"'), "1970-01-01T00:00:00Z"),
+    ],
+)
+def test_times_that_are_still_to_come_are_not_those_of_frames(tmp_path: Path, candle: bytes, time: str) -> None:
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(candle)
+    *_, record = Recording(str(path)).records()
+    assert record.at_us == micros(datetime.fromisoformat(time))
 
 
 def test_memory_stays_flat_however_long_the_file(shared: Path, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from tidelog.market.events import micros
 
-_TIME_V1 = re.compile(rb'"(\d{10}\.\d{6})"')
-_TIME_V2 = re.compile(rb'"timestamp":"([^"]{20,32})"')
+_TIME_V1 = re.compile(rb'(?<!"expiretm":)(?<!"starttm":)"(\d{10}\.\d{6})"')
+_TIME_V2 = re.compile(rb'"timestamp"\s*:\s*"([^"]{20,32})"')
+_BEGIN_V2 = re.compile(rb'"interval_begin"\s*:\s*"([^"]{20,32})"')
+_CANDLES = re.compile(rb'"channel"\s*:\s*"ohlc"|"ohlc-\d+"')
 _V2_KEYS = re.compile(rb'\{\s*"(channel|method)"')
 _DEPTH_V1 = re.compile(rb'"book-(\d+)"\s*,\s*"[^"]*"\s*\]\s*\Z')
 _SYMBOL_V2 = re.compile(rb'"symbol"\s*:\s*"([^"\\]+)"')
@@ -26,10 +28,13 @@ class KrakenFrames(Struct, frozen=True):
         return _protocol_of(frame) == self.protocol
 
     def time_us(self, frame: bytes) -> int:
-        latest = 0
-        for found in _TIME_V1.findall(frame):
+        latest, numbered, written = 0, _TIME_V1.findall(frame), _TIME_V2.findall(frame)
+        if (numbered or written) and _CANDLES.search(frame):  # whose second time is the end, which is still to come
+            numbered = numbered[:1]
+            written = _TIME_V2.findall(frame.partition(b'"data"')[0]) + _BEGIN_V2.findall(frame)
+        for found in numbered:
             latest = max(latest, int(found.replace(b".", b"")))
-        for found in _TIME_V2.findall(frame):
+        for found in written:
             try:
                 latest = max(latest, micros(datetime.fromisoformat(found.decode())))
             except (ValueError, TypeError, UnicodeDecodeError):
