@@ -601,6 +601,7 @@ async def test_a_token_that_cannot_be_had_is_tried_for_again(bench: Bench) -> No
     ("symbols", "channels", "options", "told"),
     [
         ((), ("book",), {}, "no symbols"),
+        (("A/USD",), (), {}, "no channels"),
         ("BTC/USD", ("book",), {}, "symbols 'BTC/USD' is one text where a list is meant"),
         (("A/USD",), "book", {}, "channels 'book' is one text where a list is meant"),
         (("BTCUSD",), ("book",), {}, "'BTCUSD' is no symbol: give base and quote as BTC/USD"),

@@ -55,10 +55,12 @@ def feed_config(
 
     Raises:
         ConfigError: there is no such protocol, channel, depth or interval; a symbol cannot be read, or is missing;
-            channels are mixed, or are private and there is nothing to get tokens from.
+            channels are missing or mixed, or are private and there is nothing to get tokens from.
     """
     venue = venue_of(protocol)
     names = tuple(listed("channels", channels, "book"))
+    if not names:
+        raise ConfigError("no channels: say which, as book")
     markets = normal_symbols(symbols)
     streams = [venue.streams.stream(name, depth=depth, interval=interval) for name in names]
     private = any(venue.streams.is_private(stream) for stream in streams)
