@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,15 @@ async def journaled(path: Path) -> list[Record]:
     records = list(reader.records())
     reader.close()
     return records
+
+
+@pytest.mark.parametrize(
+    ("records", "speed", "why"),
+    [([], 0, "speed 0"), ([], -1, "speed -1"), ([], float("nan"), "speed nan"), ("a.journal", None, "is a path")],
+)
+async def test_what_cannot_be_replayed_so_is_refused(records: Any, speed: float | None, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        await anext(replay_records(records, SystemRuntime(), speed=speed))
 
 
 @pytest.mark.parametrize(("name", "protocol", "expected"), RECORDED)

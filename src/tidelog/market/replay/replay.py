@@ -1,7 +1,9 @@
 """Replay: records through the core that the live feed uses, at a pace, for people. Sleeps; opens nothing itself."""
 
+import os
 from collections.abc import AsyncIterator, Iterable
 
+from tidelog.errors import ConfigError
 from tidelog.market.book.lending import Fault, Stretch
 from tidelog.market.book.proof import Check
 from tidelog.market.core import Core, EventDigest, JournalEvent
@@ -104,8 +106,13 @@ async def replay_records(
         summary: is filled in on the way; its digests are those of the live runs.
 
     Raises:
+        ConfigError: `speed` is no factor, or `records` is the name of a file.
         Corruption: the records contradict each other. What `records` raises propagates.
     """
+    if isinstance(records, str | os.PathLike):
+        raise ConfigError(f"records {str(records)!r} is a path: give what read_source reads there")
+    if speed is not None and not speed > 0:
+        raise ConfigError(f"speed {speed}: give a factor above 0, or None for as fast as it goes")
     core = Core(digest=summary is not None)
     run, begun_us, begun_s = 0, 0, 0.0
     for record in records:
