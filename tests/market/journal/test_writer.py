@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import pytest
@@ -179,6 +179,30 @@ async def test_a_copy_without_its_log_says_so(tmp_path: Path, said: io.StringIO)
     assert read(alone) == []
     assert "journal_log_missing" in said.getvalue()
     assert f"{alone}-wal is not here: a copy needs both" in said.getvalue()
+
+
+async def test_a_journal_whose_opening_is_cancelled_while_it_is_made_is_ended_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make(path: str, vfs: str | None, **rest: Any) -> JournalWriter:
+        begun.set()
+        assert go_on.wait(HANGS_S)
+        return JournalWriter(path, vfs, **rest)
+
+    monkeypatch.setattr("tidelog.market.journal.writer.JournalWriter", make)
+    path = str(tmp_path / "journal")
+    opening = asyncio.create_task(open_journal(path, SystemRuntime()))
+    assert await asyncio.to_thread(begun.wait, HANGS_S)
+    opening.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    reader = JournalReader(path)
+    assert (reader.identity is not None, getattr(reader.identity, "open_run", 0)) == (True, None)
+    reader.close()
 
 
 def test_an_empty_file_whose_log_is_missing_is_refused(tmp_path: Path) -> None:

@@ -322,12 +322,27 @@ async def open_journal(
             f"{path} is written by process {lock.holder()} already: stop that one first, or give another --journal"
         )
     worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
+    made: list[JournalWriter] = []
+
+    def make() -> JournalWriter:
+        made.append(JournalWriter(path, vfs, first_run=first_run, new_id=new_id))
+        return made[0]
+
+    def end() -> None:
+        for writer in made:
+            with suppress(StoreError, Corruption):
+                writer.close()
+
     try:
-        writer = await worker.call(lambda: JournalWriter(path, vfs, first_run=first_run, new_id=new_id))
-    except BaseException:
-        await worker.close()
-        if lock is not None:
-            lock.release()
+        writer = await worker.call(make)
+    except BaseException as error:
+        try:
+            if isinstance(error, asyncio.CancelledError):  # what was begun is made all the same
+                await worker.call(end)
+            await worker.close()
+        finally:
+            if lock is not None:
+                lock.release()
         raise
     return Journal(runtime, worker, writer, lock, on_durable, on_commit, limits)
 
