@@ -806,6 +806,28 @@ async def test_own_fills_of_an_outage_come_with_the_snapshot_or_are_doubted(
     assert ([*heard] == true, bool(told)) == (not doubted, doubted)
 
 
+async def test_a_feed_that_follows_other_symbols_leaves_no_channel_that_has_none(bench: Bench) -> None:
+    async with bench.feed("A/USD", "B/USD", channels=("book", "instrument")) as feed:
+        await until(lambda: feed.progress.subscriptions == 3 and proven(feed, "A/USD", "B/USD")())
+        feed.follow(["A/USD"])
+        await until(lambda: feed.progress.subscriptions == 2)
+        feed.unsubscribe(["A/USD"])
+        await until(lambda: feed.progress.subscriptions == 1)
+        feed.unsubscribe([], ["instrument"])
+        await until(lambda: feed.progress.subscriptions == 0)
+
+
+async def test_a_feed_follows_on_its_channels_whatever_a_symbol_was_followed_on_besides(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        feed.subscribe(["C/USD"], ["trade"])
+        await until(lambda: feed.progress.held == 2)
+        assert feed.follow(["A/USD", "C/USD"]) == (("C/USD",), ())
+        await until(proven(feed, "A/USD", "C/USD"))
+        assert feed.follow(["A/USD"]) == ((), ("C/USD",))
+        await until(lambda: feed.progress.subscriptions == 1)
+
+
 async def test_a_feed_follows_other_symbols_and_those_that_stay_notice_nothing(bench: Bench) -> None:
     async with bench.feed("A/USD", "B/USD") as feed:
         await until(proven(feed, "A/USD", "B/USD"))

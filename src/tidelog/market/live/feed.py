@@ -246,12 +246,15 @@ class Feed:
         self._loop.follow(self._config.streams(channels), names)
 
     def unsubscribe(self, symbols: Sequence[str], channels: Sequence[str] | None = None) -> None:
-        """Follow these no longer; see `subscribe`."""
+        """Follow these no longer; see `subscribe`. A channel that has no symbols is left where it is named alone."""
         names = normal_symbols(symbols)
-        self._loop.leave(self._config.streams(channels), names)
+        streams = self._config.streams(channels)
+        if channels is None:
+            streams = [*filter(self._config.venue.streams.has_symbols, streams)]
+        self._loop.leave(streams, names)
 
     def follow(self, symbols: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Follow these symbols on the feed's channels, and no others; those that stay are not interrupted.
+        """Follow these symbols on the feed's channels, and no others on any; those that stay are not interrupted.
 
         Returns:
             Those that were added, and those that were left.
@@ -261,14 +264,18 @@ class Feed:
         """
         names = normal_symbols(symbols)
         self._config.require_symbols(names)
-        subscriptions = self._core.session.session_state.subscriptions
-        known = [one.symbol for one in subscriptions if one.symbol is not None and not one.unwanted]
-        left = tuple([symbol for symbol in dict.fromkeys(known) if symbol not in names])
-        added = tuple([symbol for symbol in names if symbol not in known])
+        followed: dict[str, set[str]] = {}  # channels, by symbol
+        for one in self._core.session.session_state.subscriptions:
+            if one.symbol is not None and not one.unwanted:
+                followed.setdefault(one.symbol, set()).add(one.stream.channel)
+        own = {stream.channel for stream in filter(self._config.venue.streams.has_symbols, self._config.streams())}
+        left = tuple([symbol for symbol in followed if symbol not in names])
+        added = tuple([symbol for symbol in names if not own <= followed.get(symbol, set())])
         if added:
             self.subscribe(added)
         if left:
-            self.unsubscribe(left)
+            channels = own.union(*[followed[symbol] for symbol in left])
+            self.unsubscribe(left, sorted(channels))
         return added, left
 
     # -- how it is --------------------------------------------------------------------------------------------
