@@ -262,8 +262,8 @@ class ChainRun:
         return self._standing is not None and self._standing.head_hash == self.tree.head.hash
 
     def _is_final(self) -> bool:
-        """Whether what the nodes call final is final in the store."""
-        return self._standing is not None and self._standing.finalized == self.tree.finalized
+        """Whether what nodes call final is so in the store. Those that know of nothing final say genesis."""
+        return self._standing is not None and (self._standing.finalized or 0) == (self.tree.finalized or 0)
 
     def _settled(self) -> bool:
         """Whether it has caught up, in finality too, and of a selection has what was added and nothing of what left."""
