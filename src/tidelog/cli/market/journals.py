@@ -112,12 +112,8 @@ def print_begun(journal: str, db: str, name: str, shard: int) -> None:
 
 
 async def _new_journal(journal: str, db: str, name: str, shard: int) -> EventId:
-    from tidelog.market.journal.file import refuse_existing
-    from tidelog.market.load.loader import begin_journal, require_recorded
+    from tidelog.market.load.loader import begin_journal
 
     runtime = SystemRuntime()
     async with opened(db, readonly=False, existing=True, runtime=runtime) as store:
-        # a writer that begins is written down, and displaces the one there is: what is refused shall change nothing
-        await require_recorded(store, name, shard)
-        refuse_existing(journal)
         return await begin_journal(store, runtime, name, journal, shard=shard)

@@ -18,7 +18,7 @@ from tidelog.batch import Batch, Checkpoint, Row, Rows, Value
 from tidelog.errors import Busy, ConfigError
 from tidelog.market.book.lending import Fault, Stretch
 from tidelog.market.events import NOTHING, EventId
-from tidelog.market.journal.file import make_journal
+from tidelog.market.journal.file import make_journal, refuse_existing
 from tidelog.market.journal.identity import ID_BYTES
 from tidelog.market.load.candle_rows import CandleRows, made_candles, stretches
 from tidelog.market.load.expiry import LIMITS as EXPIRY_LIMITS
@@ -94,19 +94,6 @@ def require_journal(source: str, state: ProjectionState, journal: bytes | None) 
         )
 
 
-async def require_recorded(store: Store, name: str, shard: int = 1) -> None:
-    """ConfigError: nothing is recorded under that name, or by that shard. It only reads."""
-    async with store.snapshot() as snapshot:
-        checkpoint = await snapshot.checkpoint(shard_source(name, shard))
-    if checkpoint is None or state_of(checkpoint).id == NOTHING:
-        raise _not_recorded(name, shard)
-
-
-def _not_recorded(name: str, shard: int) -> ConfigError:
-    which = "" if shard == 1 else f"shard {shard} of "
-    return ConfigError(f"the store holds no {which}recording {name!r}: record it, and its journal is made")
-
-
 async def begin_journal(
     store: Store, runtime: Runtime, name: str, path: str, *, shard: int = 1, vfs: str | None = None
 ) -> EventId:
@@ -116,12 +103,18 @@ async def begin_journal(
         The id of the last event of the lost journal that the store has.
 
     Raises:
-        ConfigError: nothing is recorded under that name, or there is a file at `path`.
+        ConfigError: nothing is recorded under that name, or there is a file at `path`; nothing has changed then.
     """
-    checkpoint = await store.acquire(shard_source(name, shard))
+    source = shard_source(name, shard)
+    async with store.snapshot() as snapshot:
+        stored = await snapshot.checkpoint(source)
+    if stored is None or state_of(stored).id == NOTHING:
+        which = "" if shard == 1 else f"shard {shard} of "
+        raise ConfigError(f"the store holds no {which}recording {name!r}: record it, and its journal is made")
+    refuse_existing(path)
+    # from here on, for a writer that begins is written down, and displaces the one there is
+    checkpoint = await store.acquire(source)
     last = state_of(checkpoint).id
-    if last == NOTHING:
-        raise _not_recorded(name, shard)
     worker, new_id = runtime.worker("journal"), runtime.random("journal id").randbytes(ID_BYTES)
     try:
         journal = await worker.call(lambda: make_journal(path, last.run + 1, vfs, new_id=new_id))
