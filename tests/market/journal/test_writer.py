@@ -196,7 +196,7 @@ async def test_a_journal_whose_opening_is_cancelled_while_it_is_made_is_ended_in
     opening = asyncio.create_task(open_journal(path, SystemRuntime()))
     assert await asyncio.to_thread(begun.wait, HANGS_S)
     opening.cancel()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop, in which it is told so
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await opening

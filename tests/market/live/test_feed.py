@@ -327,7 +327,7 @@ async def test_an_event_loop_that_was_held_is_no_silence_of_the_exchange(bench: 
         loop.call_later(0.02, time.sleep, 1.0)
         if waits:  # a socket that is ready is read in the turn of the loop in which timers that are due are, and before
             loop.call_later(0.03, bench.wire.push, bench.script.update("A/USD", 7))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the loop is held within it, so that it ends a second later
         await until(lambda: bench.wire.connects == (1 if waits else 2) and feed.progress.state is ConnectionState.LIVE)
         await until(proven(feed, "A/USD"))
     reasons = [control.reason for record in bench.records() if record.kind is Kind.CONTROL
@@ -920,7 +920,7 @@ async def test_what_is_wanted_while_it_connects_gives_up_no_connection(
         await until(lambda: feed.progress.state is ConnectionState.CONNECTING)
         feed.subscribe(["B/USD", "C/USD"])
         feed.unsubscribe(["C/USD"])
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # in which the connection must not be given up: nothing shows that it is not
         may_open.set()
         await until(proven(feed, "A/USD", "B/USD"))
         assert bench.wire.connects == 1
