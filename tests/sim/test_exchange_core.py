@@ -72,6 +72,7 @@ def test_the_truth_is_bounded_and_can_be_asked_by_checksum() -> None:
     sent = frames(session)
     known = [exchange.truth.top10(session.connection_id, index) for index in range(len(sent))]
     assert [top is not None for top in known] == [False] * (len(sent) - 20) + [True] * 20
+    assert exchange.truth.tops() == known[-20:]
     for frame, top in list(zip(sent, known, strict=True))[-20:]:
         assert top is not None
         assert b'"checksum":%d,' % top.checksum in frame.data

@@ -48,8 +48,8 @@ class Exchange:
         start_us = int(runtime.now() * 1_000_000)
         # a recording that is killed without end would be banned, and rightly so
         limits = Limits(attempts=1_000_000)
-        self.exchange = SimExchange(seed=seed, pairs=pairs, rate=rate, levels=LEVELS, start_us=start_us, limits=limits)
-        self._server = ExchangeServer(self.exchange, runtime=runtime)
+        self._exchange = SimExchange(seed=seed, pairs=pairs, rate=rate, levels=LEVELS, start_us=start_us, limits=limits)
+        self._server = ExchangeServer(self._exchange, runtime=runtime)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="exchange")
 
@@ -71,6 +71,12 @@ class Exchange:
     @property
     def url(self) -> str:
         return self._server.url("v2")
+
+    @property
+    def exchange(self) -> SimExchange:
+        """What was true, once it stands still: while it is served, it changes under who reads it."""
+        assert not self._thread.is_alive(), "the exchange is still served"
+        return self._exchange
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS_S)

@@ -132,7 +132,7 @@ class Market:
             assert rows[symbol].keys() == ids.keys(), f"of {symbol} the store has what its journals have"
             assert all((row["run"], row["seq"]) in self.places(row["run"]) for row in rows[symbol].values())
         judge_trades(stored, self.served.exchange)
-        tops = {(top.symbol, top.bids, top.asks) for top in self.served.exchange.truth._by_frame.values()}
+        tops = {(top.symbol, top.bids, top.asks) for top in self.served.exchange.truth.tops()}
         books = [row for row in stored[BOOK_SNAPSHOTS.name] if row[BOOK_SNAPSHOTS.index("proven_depth")]]
         assert books
         for book in books:

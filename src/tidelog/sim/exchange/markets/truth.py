@@ -29,6 +29,10 @@ class Truth:
         """The truth behind a client's `index`-th message; None: it was no book frame, or is forgotten."""
         return self._by_frame.get((connection, index))
 
+    def tops(self) -> list[TrueTop]:
+        """All that are remembered, by the time they were sent."""
+        return list(self._by_frame.values())
+
     def with_checksum(self, symbol: str, checksum: int) -> TrueTop | None:
         """The last true top 10 that had this checksum."""
         return self._by_checksum.get((symbol, checksum))
