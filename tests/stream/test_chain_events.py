@@ -13,8 +13,8 @@ from eth_abi.abi import decode as decode_abi
 from tests.chain.rig import Rig, a_node
 from tests.chain.sync.test_contracts import BOARD, CHAIN_ID, SHAPE, SHELLS, TIDE, run_sql
 from tests.chain.sync.test_factories import FACTORY, POOL, held, opened
-from tidelog.chain.forks.bookmarks import BEGIN, Place
-from tidelog.errors import Corruption
+from tidelog.chain.forks.bookmarks import BEGIN, Place, parse_place
+from tidelog.errors import ConfigError, Corruption
 from tidelog.sim.node.contracts import world as places
 from tidelog.stream import ContractEvent, MisfitLog
 from tidelog.stream.chain.final import FinalBlocks
@@ -26,6 +26,7 @@ from tidelog.stream.port import Stored
 
 ALL = (TIDE, BOARD, SHELLS, FACTORY, POOL)
 PAYLOAD_MAX = 6_000  # many a block's events need several messages
+PARTED = 5_000  # ... most of them do
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -44,6 +45,7 @@ class Reading:
         self.place: Place = BEGIN
         self.blocks: dict[int, Change] = {}
         self.messages = 0
+        self.newest = list[Part]()  # of the last change
 
     async def read(self) -> None:
         """All that there is."""
@@ -56,7 +58,7 @@ class Reading:
                 parts.append(part_of(Stored(self.messages, message.headers, message.payload)))
                 if parts[-1].is_last:
                     self.take(ChainLanguage(CHAIN_ID).joined(parts, self.place.seq))
-                    parts = []
+                    self.newest, parts = parts, []
             self.place = page.place
             if not page.more:
                 return
@@ -173,6 +175,30 @@ async def test_final_blocks_have_their_events(url: str) -> None:
         await reading.read()
         assert sorted(reading.blocks) == list(range((await r.position()).finalized + 1))  # type: ignore[operator]
         assert_told(r, reading.blocks)
+
+
+async def test_final_blocks_of_another_chain_do_not_follow(tmp_path: Path) -> None:
+    """A chain that is begun anew by its id, as one for development is: its numbers go on, its blocks do not."""
+    async with opened(f"sqlite:///{tmp_path}/one.db", a_node(50, shape=SHAPE), ALL) as r:
+        await r.once()
+        reading = Reading(backlog(r, FinalBlocks), PARTED)
+        await reading.read()
+        last = reading.place.seq - 1
+        assert len(reading.newest) > 1, "the last block needs several messages"
+        before = reading.blocks[last - 1].place
+        r.tree.extend(5)
+        await r.once()
+        for newest, place in ((reading.newest[-1], reading.place), (reading.newest[0], parse_place(before))):
+            again = backlog(r, FinalBlocks)
+            again.follow_on(newest)
+            assert (await again.next(place, PARTED)).place.seq == last + 6, "of this chain it goes on"
+    async with opened(f"sqlite:///{tmp_path}/other.db", a_node(55, shape=SHAPE, seed=1), ALL) as r:
+        await r.once()
+        for newest, place in ((reading.newest[-1], reading.place), (reading.newest[0], parse_place(before))):
+            other = backlog(r, FinalBlocks)
+            other.follow_on(newest)
+            with pytest.raises(ConfigError, match=f"has block {last} as 0x.*the chain was begun anew"):
+                await other.next(place, PARTED)
 
 
 async def test_a_selection_has_the_same_events(tmp_path: Path) -> None:

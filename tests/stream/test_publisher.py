@@ -15,7 +15,7 @@ from tidelog.errors import Busy, Unreachable
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.backlog import Page
 from tidelog.stream.chain.messages import reset_message
-from tidelog.stream.envelope import part_of
+from tidelog.stream.envelope import Part, part_of
 from tidelog.stream.port import Ends, Message, Moved, Stored
 from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.telemetry import StreamFigures, StreamMetrics
@@ -51,6 +51,8 @@ class Pages:
             messages = [reset_message(CHAIN, place, PLACES[place.seq - 1]), *MESSAGES[place.seq - 1 : place.seq]]
             end = place
         return Page(verdict, end, messages, more=bool(messages), until_us=end.seq * 1_000)
+
+    def follow_on(self, newest: Part) -> None: ...
 
     async def look(self) -> None:
         self.looked += 1

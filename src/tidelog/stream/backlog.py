@@ -10,6 +10,7 @@ from msgspec import Struct
 from tidelog.chain.forks.bookmarks import Place, Verdict
 from tidelog.errors import TidelogError
 from tidelog.runtime import Runtime
+from tidelog.stream.envelope import Part
 from tidelog.stream.port import Message
 
 __all__ = ["Backlog", "Page", "looked_at"]
@@ -45,6 +46,14 @@ class Backlog(Protocol):
         """How far it is, by the last look, in the numbers of its places."""
         ...
 
+    def follow_on(self, newest: Part) -> None:
+        """The stream ends with this: what comes behind it has to fit to it, where messages say what they follow on.
+
+        Raises:
+            Rejected: it cannot be read.
+        """
+        ...
+
     async def next(self, place: Place, payload_max: int) -> Page:
         """What comes behind a place.
 
@@ -52,7 +61,7 @@ class Backlog(Protocol):
             payload_max: bytes of a message, headers included.
 
         Raises:
-            ConfigError: something does not fit into a message.
+            ConfigError: something does not fit into a message, or does not follow on what the stream ends with.
             StoreError: it cannot be read, or not for longer than the limit.
             Corruption: it has a hole.
         """

@@ -147,6 +147,7 @@ class Publisher:
         else:
             try:
                 part = part_of(stored)
+                self._backlog.follow_on(part)
             except Rejected as error:
                 raise ConfigError(f"{self._transport.name}: {error}: give it a stream of its own") from None
             found = _Standing(ends.last, part.place if part.is_last else part.after, None if part.is_last else stored)

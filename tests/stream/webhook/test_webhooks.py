@@ -17,7 +17,7 @@ from tidelog.errors import ConfigError
 from tidelog.net.http import AioHttp
 from tidelog.runtime import SystemRuntime
 from tidelog.stream.backlog import Page
-from tidelog.stream.envelope import envelopes
+from tidelog.stream.envelope import Part, envelopes
 from tidelog.stream.webhook.kept import Aside, Kept
 from tidelog.stream.webhook.publisher import WebhookLimits, WebhookPublisher
 from tidelog.stream.webhook.signing import key_of, signed_headers
@@ -46,6 +46,8 @@ class Changes:
         parts = [("tidelog.chain.1.apply", b'{"seq":%d}' % seq)] * (2 if seq % 3 == 0 else 1)
         messages = envelopes(f"c-{seq}", place(seq - 1), place(seq), parts, "json")
         return Page(Agreed(), place(seq), messages, True, until_us=seq * 1_000_000)
+
+    def follow_on(self, newest: Part) -> None: ...
 
     async def look(self) -> None: ...
 

@@ -19,6 +19,7 @@ from tidelog.stream.backlog import Page
 from tidelog.stream.bodies import Encoding
 from tidelog.stream.chain.events import block_events
 from tidelog.stream.chain.messages import Content, Detail
+from tidelog.stream.envelope import Part
 from tidelog.telemetry import StreamFigures
 
 __all__ = ["LIMITS", "ChainLimits", "StoredBacklog"]
@@ -65,6 +66,10 @@ class StoredBacklog(ABC):
     def source(self) -> str:
         """See `Backlog`."""
         return f"chain {self._chain}"
+
+    def follow_on(self, newest: Part) -> None:
+        """See `Backlog`. Nothing has to: a place names the writers of the changes before it."""
+        return
 
     async def next(self, place: Place, payload_max: int) -> Page:
         """See `Backlog`."""

@@ -24,7 +24,7 @@ from tidelog.runtime import Runtime, Worker
 from tidelog.store.patience import patiently
 from tidelog.stream.backlog import Page
 from tidelog.stream.bodies import Encoding
-from tidelog.stream.envelope import HEADERS_BYTES
+from tidelog.stream.envelope import HEADERS_BYTES, Part
 from tidelog.stream.market.messages import (
     KINDS_OF_EVENTS,
     EventKind,
@@ -91,6 +91,10 @@ class JournalBacklog:
         self._reading = _Reading(path, recording, kinds, encoding, shard, limits, vfs)
         self._is_file = vfs is None
         self._looked = runtime.monotonic()
+
+    def follow_on(self, newest: Part) -> None:
+        """See `Backlog`. Nothing has to: a record's number is the journal's own."""
+        return
 
     async def next(self, place: Place, payload_max: int) -> Page:
         """See `Backlog`.
