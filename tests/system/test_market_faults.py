@@ -70,6 +70,7 @@ CASES = {
 }  # fmt: skip
 del CASES["sequence_gap"]  # of private channels, below
 STALLED_S = 0.5  # after which a handshake is given up; one that is slow because the machine is, is begun again
+STALLED_BOOK_S = 300.0  # by the exchange's clock; by the market's own pace alone it would be found after an hour
 V2_ALONE = {"side_absent"}  # an update of v1 has no empty side that could be left out
 
 
@@ -95,7 +96,11 @@ async def alone(label: str, case: Case, hurry: Hurried, tmp_path: Path) -> None:
         if case.reconnecting:
             exchange.act(Disconnect(1012))
         await running.until(lambda: exchange.told[name] >= case.shown, f"{name} to be shown")
+        shown_us = exchange.now_us
         await running.recovers()
+        if name == "stall":
+            took_s = (exchange.now_us - shown_us) / 1_000_000
+            assert took_s < STALLED_BOOK_S, "a book that says nothing of its trades is dead, however little is known"
     await judge(running, tmp_path, bits_flip=name == "corrupt")
     if label == "drop of trades" and case.protocol == "v2":  # most are closed again by the next snapshot
         gaps = named(GAPS, await contents(running.url))

@@ -605,6 +605,52 @@ def test_a_book_that_says_nothing_of_its_trades_is_found_however_slow_the_market
     assert 29 <= quiet.resyncs[0][0] - traded <= 32
 
 
+def trading(quiet: Quiet, seconds: int) -> None:
+    """A trade each second, of which the book says nothing."""
+    for _ in range(seconds):
+        quiet.world.hear(Trades((trade(None),)))
+        quiet.pass_second()
+
+
+def test_a_book_that_says_nothing_of_its_trades_is_found_while_they_go_on() -> None:
+    world = World("A")
+    world.apply(Wanted(TRADE, ("A",)))
+    quiet = Quiet(world.live())
+    world.hear(Trades((trade(None),), snapshot=True))
+    quiet.pass_time(5, every=1)
+    trading(quiet, 60)
+    assert [symbol for _, symbol in quiet.resyncs[:1]] == ["A"]
+    waited = 7  # for the first of them: so much later they may have begun, by all that is known
+    assert 5 + 29 <= quiet.resyncs[0][0] <= 5 + 32 + waited
+
+
+def test_the_first_trades_of_a_connection_are_no_reason_to_doubt_the_book() -> None:
+    world = World("A")
+    world.apply(Wanted(TRADE, ("A",)))
+    quiet = Quiet(world.live())
+    world.hear(Trades((trade(None),), snapshot=True))
+    for _ in range(20):  # a trade each second, on the connection before
+        world.hear(Trades((trade(None),)))
+        quiet.move("A")
+        quiet.pass_second()
+    world.apply(Disconnected("reset"))
+    while world.session.state is not ConnectionState.CONNECTING:
+        world.until(0.1)
+    world.apply(Connected())
+    for request in [*world.decide(), *[request for _, request in world.until(1)]]:
+        world.acknowledge(request)
+    world.hear(BookSnapshot("A", (), (), quiet.crc["A"]), Check.MATCHED)
+    world.hear(Trades((trade(None),), snapshot=True))
+    quiet.pass_time(100)
+    for _ in range(3):  # at once, after a long while: what the book says of them is still on its way
+        world.hear(Trades((trade(None),)))
+        assert world.until(0.1) == []
+    quiet.move("A")
+    quiet.pass_time(20)
+    assert quiet.resyncs == []
+    assert world.folded_again() == world.session.session_state
+
+
 def test_when_hundreds_fall_silent_few_at_a_time_are_asked_for_again() -> None:
     symbols = [f"S{number}" for number in range(100)]
     quiet = Quiet(World(*symbols).live())

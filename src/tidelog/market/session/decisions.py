@@ -23,6 +23,7 @@ from tidelog.market.session.controls import (
 )
 from tidelog.market.session.limits import SECOND
 from tidelog.market.session.rules import SessionRules
+from tidelog.market.session.subscription.pace import first_by_us
 from tidelog.market.session.subscription.silence import doubled_us, is_calm, is_stale, stale_limit_us
 from tidelog.market.session.subscription.subscriptions import ConnectionState, Phase, SessionState, Subscription
 
@@ -157,16 +158,18 @@ class Look:
         return growing(first_us, in_vain, silence.stale_doubled_max_us)
 
     def _is_outpaced(self, book: Subscription, least_us: int) -> bool:
-        """Whether trades of the symbol came that should have changed its book."""
-        traded_us = self._traded_us.get(book.symbol, 0)
-        if not book.data_us or traded_us <= book.data_us + self._limits.silence.trade_moves_us:
+        """Whether trades of the symbol came that should have changed its book, the first of them long enough ago."""
+        silence = self._limits.silence
+        trades, since_us = self._trades.get(book.symbol), book.data_us + silence.trade_moves_us
+        if not book.data_us or trades is None or trades.moved_us <= since_us:
             return False
-        return self._due(traded_us + doubled_us(least_us, book, self._limits.silence))
+        first_us = first_by_us(trades.pace, since_us, trades.moved_us)
+        return self._due(first_us + doubled_us(least_us, book, silence))
 
     @cached_property
-    def _traded_us(self) -> dict[str | None, int]:
-        """When trades came last, by symbol."""
-        return {one.symbol: one.moved_us for one in self._session_state.subscriptions if one.stream.channel == "trade"}
+    def _trades(self) -> dict[str | None, Subscription]:
+        """The subscriptions to trades, by symbol."""
+        return {one.symbol: one for one in self._session_state.subscriptions if one.stream.channel == "trade"}
 
     def _may_be_asked_again(self) -> bool:
         """Whether one more may be given up because of silence."""

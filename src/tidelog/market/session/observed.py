@@ -28,6 +28,7 @@ from tidelog.market.session.fills import apply_fills
 from tidelog.market.session.followed import UNDER_WAY, Followed
 from tidelog.market.session.rules import Refusal
 from tidelog.market.session.subscription.actions import ended
+from tidelog.market.session.subscription.pace import waited
 from tidelog.market.session.subscription.silence import NEVER_US, alike_until_us, note_alike, watch_of
 from tidelog.market.session.subscription.subscription_phases import Happening
 from tidelog.market.session.subscription.subscriptions import Phase, Subscription
@@ -268,6 +269,8 @@ class Observer(Followed):
         seen = subscription.sequence or None
         # v1 begins with trades that were before, and does not say so
         moved = not snapshot and (seen is not None or subscription.data_us > 0)
+        if moved and not subscription.moved_us:
+            subscription.pace = waited(subscription.pace, at_us - subscription.acked_us, at_us)
         self._note_data(subscription, at_us, moved=moved, seen=seen)
         if moved:  # by then its book has to have said something too
             self.deadline_us = min(self.deadline_us, at_us + self._limits.silence.stale_least_us["book"])

@@ -30,6 +30,18 @@ def paused(pace: Pace, pause_us: int, pauses: int, at_us: int, limits: PaceLimit
     return Pace(at_us, 0, longest_us)
 
 
+def waited(pace: Pace, pause_us: int, at_us: int) -> Pace:
+    """The pace after the first datum of a connection, for which it was waited so long: the market paused no less."""
+    return Pace(pace.since_us or at_us, max(pace.longest_us, pause_us), pace.before_us)
+
+
+def first_by_us(pace: Pace, since_us: int, last_us: int) -> int:
+    """By when at the latest the first of the data after a time came, if the last of them came at `last_us`."""
+    if not pace.since_us:
+        return last_us
+    return min(last_us, since_us + max(pace.longest_us, pace.before_us))
+
+
 def stale_after_us(pace: Pace, pauses: int, least_us: int, limits: PaceLimits) -> int:
     """How long data may stay away, µs: `least_us` at least.
 
