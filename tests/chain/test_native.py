@@ -473,6 +473,18 @@ def test_many_fields_of_the_endpoints_own_are_declined_where_the_python_path_cut
         assert_taken_where_nothing_is_dropped(mutant)
 
 
+@pytest.mark.parametrize("part", ["block", "receipts"])
+def test_very_many_fields_of_the_endpoints_own_are_declined(part: str) -> None:
+    """Each is compared with all before it: 40,000 of them took nine seconds."""
+    for count in (60, 70):
+        answers = simulated("prague")
+        for n in range(count):
+            answers = _with(answers, () if part == "block" else (0,), f"own{n}", n, part)
+        (outcome,) = both([raw_of(answers)], [3], rules_of(answers))
+        assert isinstance(outcome, VerifiedBlock) is (count == 60)
+        assert isinstance(outcome, VerifiedBlock) or outcome.reason == "extra"
+
+
 def test_a_text_with_a_key_is_declined() -> None:
     answers = _with(simulated("prague"), ("transactions", 1), "own", "see https://node/SECRET")
     for redact, reason in ((str, None), (lambda text: text.replace("SECRET", "***"), "extra")):

@@ -5,7 +5,7 @@
 use super::blocks::{Address, Bundle, CELO, DEPOSIT, Form, Header, Log, Receipt, Span, Transaction, Withdrawal};
 use super::decline::{Outcome, Reason, declined};
 use super::hex::{Digits, Words};
-use super::json::{Habit, Last, Scanner, UNKNOWN, optional, uint256_of};
+use super::json::{Habit, Last, NAMES_MAX, Scanner, UNKNOWN, optional, uint256_of};
 use super::keccak::Lanes;
 use super::rlp;
 use pulp::NullaryFnOnce;
@@ -113,6 +113,9 @@ impl<'a> Extra<'a> {
     fn add(&mut self, name: &'a [u8], text: Vec<u8>) -> Outcome<()> {
         if self.fields.iter().any(|(other, _)| *other == name) {
             return declined(Reason::Json, "a field twice");
+        }
+        if self.fields.len() == NAMES_MAX {
+            return declined(Reason::Extra, "very many fields of the endpoint's own");
         }
         self.fields.push((name, text));
         Ok(())

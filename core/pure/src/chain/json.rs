@@ -4,7 +4,7 @@ use super::decline::{Outcome, Reason, declined};
 use super::hex::{self, Digits, Words};
 
 const DEPTH_MAX: u32 = 16; // of values that are only kept as text
-const NAMES_MAX: usize = 64; // of one such object: each is compared with all before it
+pub(super) const NAMES_MAX: usize = 64; // of one such object: each is compared with all before it
 const DIGITS_MAX: usize = 18; // of a plain number: what surely is below 2^60
 
 /// The field that a name is none of.
