@@ -1,9 +1,10 @@
 """What an endpoint adds to a block, a transaction or a receipt: JSON text, kept apart, read back, and bounded.
 
-No commitment covers most of it. What one does on some chain (see `variants` and `headers`) is kept without limits.
+No commitment covers most of it. What one does on some chain (see `variants` and `headers`) is never dropped, unless it
+is larger than any such field.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Any
 
@@ -16,15 +17,22 @@ KEPT_RAW_BYTES_MAX = (
 )  # of a type that cannot be read, which has no other record: a transaction's largest size
 BLOCK_BYTES = 16 * 1024  # of all objects of a block together, and for each transaction
 TRANSACTION_BYTES = 1024  # this much more: no node is known to add more to most transactions of a block
-EXTRAS_CACHED = 1 << 10  # texts of extra fields, parsed several times for each block
+COMMITTED_BYTES_MAX = 1024  # of a field that a commitment covers on some chain: a signature, the largest, takes 134
+EXTRAS_CACHED = 1 << 10  # texts of extra fields, parsed several times for each block; larger ones are not remembered
 
 _raw_fields = msgspec.json.Decoder(dict[str, Raw])
 
 
-@lru_cache(maxsize=EXTRAS_CACHED)
 def own_fields(text: str | None) -> Mapping[str, Any]:
     """The fields of a text of extra fields; none where it is none."""
-    value = {} if text is None else msgspec.json.decode(text)
+    if text is None:
+        return {}
+    return _parsed(text) if len(text) <= OBJECT_BYTES_MAX else _parsed.__wrapped__(text)
+
+
+@lru_cache(maxsize=EXTRAS_CACHED)
+def _parsed(text: str) -> Mapping[str, Any]:
+    value = msgspec.json.decode(text)
     return value if isinstance(value, dict) else {}
 
 
@@ -49,18 +57,21 @@ def octets_of(value: object, size: int | None = None) -> bytes | None:
     return octets if size is None or len(octets) == size else None
 
 
-def bounded(text: str, limit: int, committed: Collection[str]) -> tuple[str | None, tuple[str, ...]]:
+def bounded(text: str, limit: int, committed: Set[str]) -> tuple[str | None, tuple[str, ...]]:
     """As much of a text of extra fields as `limit` bytes hold, and the names of the fields dropped.
 
-    The smallest fields stay, so that one huge field does not cost the others; those of `committed` always do.
+    The smallest fields stay, so that one huge field does not cost the others; those of `committed` do in any case, if
+    they can be what a commitment covers.
     """
     if len(text) * 4 <= limit or len(text.encode()) <= limit:
         return text, ()
     fields = _raw_fields.decode(text)
+    sizes = {name: len(bytes(value)) for name, value in fields.items()}
+    always = {name for name in committed & fields.keys() if sizes[name] <= COMMITTED_BYTES_MAX}
     size, kept = 2, {}
-    for name in sorted(fields, key=lambda name: (name not in committed, len(bytes(fields[name])), name)):
-        cost = len(name.encode()) + len(bytes(fields[name])) + 4
-        if name in committed or size + cost <= limit:
+    for name in sorted(fields, key=lambda name: (name not in always, sizes[name], name)):
+        cost = len(name.encode()) + sizes[name] + 4
+        if name in always or size + cost <= limit:
             kept[name] = fields[name]
             size += cost
     dropped = tuple(sorted(fields.keys() - kept.keys()))

@@ -268,6 +268,33 @@ def test_own_fields_of_a_whole_block_are_bounded() -> None:
     assert size > own.OBJECT_BYTES_MAX / 2
 
 
+def test_a_field_that_some_chain_hashes_is_kept_where_it_can_be_one() -> None:
+    """Megabytes under the name of one were stored with every block."""
+    for size, is_kept in ((1_000, True), (5_000, False)):
+
+        def add(block: dict[str, Any], receipts: list[dict[str, Any]], size: int = size) -> None:
+            block["signature"] = "0x" + "ab" * (size // 2)
+            block["big"] = "x" * own.OBJECT_BYTES_MAX
+            block["others"] = "y" * (own.OBJECT_BYTES_MAX - 500)
+            block["transactions"][0]["queueIndex"] = receipts[0]["baseFee"] = "0x" + "0" * 8 * own.OBJECT_BYTES_MAX
+
+        found = Oddities()
+        answers = changed("prague", add)
+        bundle = read_bundle(answers.block, answers.receipts, found)
+        assert own.own_fields(bundle.block.extra).keys() == {"size", "signature" if is_kept else "others"}
+        assert bundle.block.transactions[0].extra is bundle.receipts[0].extra is None
+
+
+def test_what_is_remembered_of_own_fields_is_bounded() -> None:
+    """A node that adds megabytes to each block filled the memory with the last thousand of them."""
+    before = own._parsed.cache_info().misses
+    for size, remembered in ((8, 1), (own.OBJECT_BYTES_MAX, 0)):
+        text = json.dumps({"step": "x" * size, "of": "the test of what is remembered"})
+        assert own.own_fields(text)["step"] == "x" * size
+        assert own._parsed.cache_info().misses - before == remembered
+        before = own._parsed.cache_info().misses
+
+
 def test_own_fields_of_usual_size_are_all_kept(shared: Any) -> None:
     for chain, number in (("arbitrum", 150000000), ("polygon", 50000000), ("cronos", 68215)):
         answers = recorded(shared, chain, number)

@@ -17,7 +17,7 @@ from tidelog.chain.header_fields import APPENDED
 
 PUBKEY_BYTES = 48  # BLS12-381
 COMMITTED = frozenset({"parentProposerPubkey", "auraStep", "step", "auraSeal", "signature"})
-"""Fields in a block's `extra` that its hash is over on some chain: they are never dropped."""
+"""Fields in a block's `extra` that its hash is over on some chain: they are not dropped."""
 
 UNKNOWN_TRIED_MAX = 6  # unknown fields that are tried as part of a hash, by two at most: 36 hashes
 _NEVER_HASHED = frozenset({"size", "totalDifficulty"})  # of Ethereum's own clients, beside the header

@@ -32,7 +32,7 @@ FORM_TYPES: Mapping[int, frozenset[str]] = {
 """By transaction type, the forms that it has on one chain or another."""
 
 COMMITTED = frozenset({"queueIndex", "feeCurrency", "baseFee"})
-"""Fields in `extra` of a transaction or receipt that a hash is over: they are never dropped."""
+"""Fields in `extra` of a transaction or receipt that a hash is over: they are not dropped."""
 
 
 def form_of(tx: Transaction) -> str | None:
