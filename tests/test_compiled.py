@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -42,6 +44,22 @@ def test_without_a_core_python_does_the_work_and_says_why(monkeypatch: pytest.Mo
     assert found({}).said.startswith("python (tidelog-core ")
     with pytest.raises(ConfigError, match="TIDELOG_CORE=native, but tidelog-core"):
         found({"TIDELOG_CORE": "native"})
+
+
+@pytest.mark.parametrize("has_part", [False, True])
+def test_half_a_core_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_part: bool) -> None:
+    """A folder that was left behind; and a package whose compiled part is of another Python."""
+    (tmp_path / "tidelog_core").mkdir()
+    if has_part:
+        (tmp_path / "tidelog_core" / "__init__.py").write_text("from .tidelog_core import *")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])  # and not what an editable installation puts before it
+    absent(monkeypatch)  # so that it is put back as it was
+    for name in [name for name in sys.modules if name.startswith("tidelog_core")]:
+        monkeypatch.delitem(sys.modules, name)
+    module, said = found({})
+    assert module is None
+    assert said.startswith("python (tidelog-core cannot be loaded" if has_part else "python (tidelog-core is not inst")
 
 
 def test_a_core_of_another_tidelog_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,10 +52,11 @@ def found(environment: Mapping[str, str]) -> Core:
 def _imported() -> tuple[ModuleType | None, str]:
     try:
         module = importlib.import_module("tidelog_core")
-    except ModuleNotFoundError:
+    except ImportError as error:  # it, or its compiled part: built for another system, or another Python
+        is_here = not isinstance(error, ModuleNotFoundError) or error.name != "tidelog_core"
+        return None, f"tidelog-core cannot be loaded: {error}" if is_here else "tidelog-core is not installed"
+    if not hasattr(module, "__version__"):  # a folder of its name, which Python takes for a package
         return None, "tidelog-core is not installed"
-    except ImportError as error:  # built for another system
-        return None, f"tidelog-core cannot be loaded: {error}"
     if getattr(module, "CONTRACT", None) != CONTRACT:
         found = f"tidelog-core {module.__version__}"
         return None, f"{found} belongs to another version of tidelog and has to be installed again"
