@@ -4,6 +4,7 @@ No commitment covers most of it. What one does on some chain (see `variants` and
 is larger than any such field.
 """
 
+import re
 from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Any
@@ -18,9 +19,12 @@ KEPT_RAW_BYTES_MAX = (
 BLOCK_BYTES = 16 * 1024  # of all objects of a block together, and for each transaction
 TRANSACTION_BYTES = 1024  # this much more: no node is known to add more to most transactions of a block
 COMMITTED_BYTES_MAX = 1024  # of a field that a commitment covers on some chain: a signature, the largest, takes 134
+NESTED_MAX = 32  # objects and lists within each other: who reads them back may have little room on its stack
 EXTRAS_CACHED = 1 << 10  # texts of extra fields, parsed several times for each block; larger ones are not remembered
 
 _raw_fields = msgspec.json.Decoder(dict[str, Raw])
+_strings = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_brackets = re.compile(r"[][{}]")
 
 
 def own_fields(text: str | None) -> Mapping[str, Any]:
@@ -61,15 +65,16 @@ def bounded(text: str, limit: int, committed: Set[str]) -> tuple[str | None, tup
     """As much of a text of extra fields as `limit` bytes hold, and the names of the fields dropped.
 
     The smallest fields stay, so that one huge field does not cost the others; those of `committed` do in any case, if
-    they can be what a commitment covers.
+    they can be what a commitment covers. What is nested deeply never does.
     """
-    if len(text) * 4 <= limit or len(text.encode()) <= limit:
+    if (len(text) * 4 <= limit or len(text.encode()) <= limit) and not _is_deep(text):
         return text, ()
     fields = _raw_fields.decode(text)
-    sizes = {name: len(bytes(value)) for name, value in fields.items()}
-    always = {name for name in committed & fields.keys() if sizes[name] <= COMMITTED_BYTES_MAX}
+    shallow = {name: bytes(value) for name, value in fields.items() if not _is_deep(bytes(value).decode())}
+    sizes = {name: len(value) for name, value in shallow.items()}
+    always = {name for name in committed & sizes.keys() if sizes[name] <= COMMITTED_BYTES_MAX}
     size, kept = 2, {}
-    for name in sorted(fields, key=lambda name: (name not in always, sizes[name], name)):
+    for name in sorted(sizes, key=lambda name: (name not in always, sizes[name], name)):
         cost = len(name.encode()) + sizes[name] + 4
         if name in always or size + cost <= limit:
             kept[name] = fields[name]
@@ -77,3 +82,15 @@ def bounded(text: str, limit: int, committed: Set[str]) -> tuple[str | None, tup
     dropped = tuple(sorted(fields.keys() - kept.keys()))
     text = msgspec.json.encode(dict(sorted(kept.items()))).decode()
     return (text if kept else None), dropped
+
+
+def _is_deep(text: str) -> bool:
+    """Whether JSON is nested deeper than `NESTED_MAX`."""
+    if text.count("[") + text.count("{") <= NESTED_MAX:
+        return False
+    depth = 0
+    for bracket in _brackets.finditer(_strings.sub("", text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > NESTED_MAX:
+            return True
+    return False

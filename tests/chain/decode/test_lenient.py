@@ -285,6 +285,25 @@ def test_a_field_that_some_chain_hashes_is_kept_where_it_can_be_one() -> None:
         assert bundle.block.transactions[0].extra is bundle.receipts[0].extra is None
 
 
+@pytest.mark.parametrize("name", ["own", "step"])
+def test_own_fields_that_are_nested_deeply_are_not_kept(name: str) -> None:
+    """They were, as deep as the stack of who took them in allowed; who had less of it could not read the block."""
+
+    def add(block: dict[str, Any], receipts: list[dict[str, Any]]) -> None:
+        block["flat"] = block["transactions"][0]["flat"] = [['"[{\\'] for _ in range(100)]
+        block[name] = block["transactions"][0][name] = receipts[0][name] = "DEEP"
+
+    for depth, is_kept in ((30, True), (200, False)):
+        block, receipts, _ = changed("prague", add)
+        nested = b"[" * depth + b"]" * depth
+        found = Oddities()
+        bundle = read_bundle(block.replace(b'"DEEP"', nested), receipts.replace(b'"DEEP"', nested), found)
+        of_block = own.own_fields(bundle.block.extra).keys() - {"size"}
+        assert of_block == own.own_fields(bundle.block.transactions[0].extra).keys() == {"flat", *[name] * is_kept}
+        assert (bundle.receipts[0].extra is not None) == is_kept
+        assert found.found == ({} if is_kept else {"extra_dropped": f"$.{name}"})
+
+
 def test_what_is_remembered_of_own_fields_is_bounded() -> None:
     """A node that adds megabytes to each block filled the memory with the last thousand of them."""
     before = own._parsed.cache_info().misses

@@ -243,6 +243,7 @@ def test_every_row_that_is_missing_doubled_or_elsewhere_is_noticed(fork: str) ->
         (BLOCKS, "difficulty", bytes(33), "33 bytes where 32"),
         (BLOCKS, "uncles", bytes(33), "no list of hashes"),
         (BLOCKS, "extra", b"{}", "where text belongs"),
+        (BLOCKS, "extra", '{"step":' + "[" * 2_000 + "]" * 2_000 + "}", "recursion"),
         (BLOCKS, "transaction_count", 999, "transaction_count is 999"),
         (BLOCKS, "log_count", None, "log_count is None"),
         (BLOCKS, "withdrawal_count", 0, "withdrawal_count is 0"),

@@ -41,7 +41,7 @@ def to_bundle(rows: BlockRows) -> Bundle:
     """
     try:
         return _bundle(rows)
-    except (Corruption, ValueError, TypeError, OverflowError) as error:
+    except (Corruption, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Corruption(
             f"block {rows.block[BLOCKS.index('number')]!r}: its rows cannot be read as a block: {error}"
         ) from None
