@@ -26,8 +26,19 @@ os._exit(3)
 """
 DEAF = """
 import os, signal, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda number, frame: open(os.path.join(sys.argv[1], "heard"), "w").close())
 open(os.path.join(sys.argv[1], "deaf"), "w").close()
+while True:
+    time.sleep(1)
+"""
+# says that it was asked to end, and ends
+ENDS = """
+import os, signal, sys, time
+def end(number, frame):
+    open(os.path.join(sys.argv[1], "asked"), "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+open(os.path.join(sys.argv[1], "begun"), "w").close()
 while True:
     time.sleep(1)
 """
@@ -72,3 +83,31 @@ async def test_a_recording_that_dies_while_another_process_ends_has_the_symbols_
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
         await running
+
+
+async def test_a_stop_while_a_new_file_waits_for_the_end_of_a_process_asks_the_others_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tidelog.toml"
+    patient = FILE.replace('"3s"', '"1h"')
+    file.write_text(patient)
+    programs = {"kraken": ENDS, "sim": DEAF}
+    monkeypatch.setattr(
+        module, "command_of", lambda name, file: [sys.executable, "-c", programs[name], os.path.dirname(file)]
+    )
+    running = asyncio.create_task(
+        Supervisor(str(file), checked(str(file), os.environ), os.environ, SystemRuntime()).run()
+    )
+    try:
+        await until(tmp_path / "begun", 0)
+        await until(tmp_path / "deaf", 0)
+        (tmp_path / "deaf").unlink()
+        file.write_text(patient.replace(":1", ":2"))  # the process that ends by force alone has to end for it
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(tmp_path / "heard", 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(tmp_path / "asked", 0)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)  # at once: the other one does not end in order
+        await running
+    assert not (tmp_path / "deaf").exists()  # it was not started again

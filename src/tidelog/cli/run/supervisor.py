@@ -81,6 +81,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reload = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None  # of the file, that was last begun
         self._notifier = Notifier(environ, os.getpid())
         self._metrics = RunMetrics()
 
@@ -131,9 +132,14 @@ class Supervisor:
             await self._until_stopped()
         finally:
             self._notifier.stopping()
-            await self._end(tuple(self._children), self._settings.run.stop_timeout)
+            works = [asyncio.create_task(self._end(tuple(self._children), self._settings.run.stop_timeout))]
+            if self._reading is not None:  # what a new file ends had its time before: the others do not wait for it
+                works.append(self._reading)
+            await asyncio.wait(works)
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
+            for work in works:
+                work.result()
         _log.info("run_stopped")
 
     def _on_signals(self) -> None:
@@ -156,7 +162,10 @@ class Supervisor:
                 wanted.cancel()
                 if self._reload.is_set() and not self._stop.is_set():
                     self._reload.clear()
-                    await self._read_again()
+                    self._reading = asyncio.create_task(self._read_again())
+                    await asyncio.wait((stopped, self._reading), return_when=asyncio.FIRST_COMPLETED)
+                    if self._reading.done():
+                        self._reading.result()
         finally:
             stopped.cancel()
 
@@ -196,6 +205,8 @@ class Supervisor:
 
     async def _read_again(self) -> None:
         """Follow the file, if it is good."""
+        if self._stop.is_set():
+            return
         if self._file is None:
             _log.error("reload_refused", reason="there is no file to read: start it again with other options")
             return
@@ -206,7 +217,8 @@ class Supervisor:
             _log.error("reload_refused", reason=str(error))
         else:
             await self._follow(loaded)
-        self._notifier.ready(self._summary())
+        if not self._stop.is_set():
+            self._notifier.ready(self._summary())
 
     async def _follow(self, loaded: Loaded[Settings]) -> None:
         old, new = self._settings, loaded.value
