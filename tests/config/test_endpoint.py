@@ -131,6 +131,12 @@ def test_the_name_is_scheme_host_and_port(text: str, name: str) -> None:
         (f"https://node:port/{KEY}", ("http", "https"), "host or port is not valid"),
         (f"https://node:99999/{KEY}", ("http", "https"), "host or port is not valid"),
         (f"https://[node/{KEY}", ("http", "https"), "host or port is not valid"),
+        (f"https://[::g]/{KEY}", ("http", "https"), "host or port is not valid"),
+        (f"https://node..example/{KEY}", ("http", "https"), "host or port is not valid"),
+        (f"https://my node/{KEY}", ("http", "https"), "host or port is not valid"),
+        (f"https://node\0/{KEY}", ("http", "https"), "host or port is not valid"),
+        (f"https://{'n' * 64}/{KEY}", ("http", "https"), "host or port is not valid"),
+        (f"https://127.0.0.999/{KEY}", ("http", "https"), "host or port is not valid"),
         (f"{KEY}{KEY}://node", ("http", "https"), "no scheme"),
     ],
 )

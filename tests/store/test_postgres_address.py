@@ -247,6 +247,7 @@ async def test_whoever_holds_the_lock_is_named(
     [
         ("postgresql://me:s%40cret@db-1,db-2:5433/x?password=y", "postgresql://me@db-1,db-2:5433/x"),
         ("postgresql://me@[::1]:5433/x", "postgresql://me@[::1]:5433/x"),
+        ("postgresql://%2Frun%2Fpg/x", "postgresql://%2Frun%2Fpg/x"),
         ("postgresql:///x?host=/run/pg&user=me&sslpassword=y", "postgresql:///x?host=/run/pg&user=me"),
         ("postgres://h/x?search_path=a,B", "postgresql://h/x?search_path=a,%20%22B%22"),
     ],
@@ -256,7 +257,12 @@ def test_the_location_shows_no_secret(url: str, location: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://h:x/d", "postgresql://me:a/b@h/d", "postgresql://h/d?x", "postgresql://[/d"]
+    "url",
+    [
+        *("postgresql://h:x/d", "postgresql://me:a/b@h/d", "postgresql://h/d?x", "postgresql://[/d"),
+        *("postgresql://h,h..x/d", "postgresql://h:65536/d", f"postgresql://{'h' * 64}/d", "postgresql://h h/d"),
+        *("postgresql://h\0/d", "postgresql://[::g]/d", "postgresql://1.2.3.4.5/d"),
+    ],
 )
 def test_a_url_that_is_no_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigError, match="--db is not a PostgreSQL URL: write") as caught:

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from tidelog.config.hosts import is_host
 from tidelog.errors import ConfigError
 
 _NUMBER = 3  # a query's value this short (`?v=2`) is no key, and redacting it would garble other text
@@ -30,6 +31,8 @@ class EndpointUrl:
         if parts.scheme not in schemes or not parts.hostname:
             wanted = " or ".join(f"{scheme}://host" for scheme in schemes)
             raise ConfigError(f"an endpoint URL must look like {wanted}, this one {_start(url)}")
+        if not is_host(parts.hostname):
+            raise ConfigError("an endpoint URL cannot be read: its host or port is not valid")
         self._url = url
         self._secrets = _secrets(parts)
         self._spellings = [_spelling(secret) for secret in self._secrets]

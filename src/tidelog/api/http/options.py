@@ -31,6 +31,7 @@ from tidelog.api.http.defaults import (
     TOKENS_S,
     TOPICS_MAX,
 )
+from tidelog.config import is_host
 from tidelog.errors import ConfigError
 
 
@@ -86,6 +87,9 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
         for port in (self.port, self.health_port or 0):
             if not 0 <= port <= 65_535:
                 raise ConfigError(f"port {port}: give 0 (any free one) to 65535")
+        for option, name in (("host", self.host), *(("allow_host", name) for name in self.hosts)):
+            if not is_host(name.strip("[]") if option == "allow_host" else name):
+                raise ConfigError(f"{option} {name[:80]!r}: give a name or an address alone, such as tidelog.example")
         if self.health_port and self.health_port == self.port:
             raise ConfigError(f"port {self.port} is the API's: health needs one of its own")
         if self.tls_key is not None and self.tls_cert is None:

@@ -16,6 +16,7 @@ from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.cli.sources.contracts import CONTRACTS_MAX, ContractSettings
 from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
 from tidelog.config.values import Pause, SocketUrl
+from tidelog.errors import ConfigError
 from tidelog.market.kraken.urls import REST_URL
 from tidelog.market.load.expiry import KEEP_DAYS_MAX, KEEP_DAYS_MIN
 from tidelog.market.shards.layout import SHARDS_MAX
@@ -50,8 +51,16 @@ class StoreUrl(Secret):
         scheme, separator, _ = text.partition("://")
         if not separator or scheme not in ("sqlite", "postgresql", "postgres"):
             raise ValueError(f"give {cls.wanted}")
-        if text.startswith(_SQLITE) and text != _SQLITE:
-            return _SQLITE + os.path.join(reading.folder, text.removeprefix(_SQLITE))
+        try:
+            if scheme == "sqlite":
+                from tidelog.store.sqlite.connection import path_of
+
+                return _SQLITE + os.path.join(reading.folder, path_of(text))
+            from tidelog.store.postgres.address import refuse_bad_hosts
+
+            refuse_bad_hosts(text)
+        except ConfigError:
+            raise ValueError(f"give {cls.wanted}") from None
         return text
 
     @classmethod
