@@ -1,6 +1,7 @@
 """Serving: a socket, uvicorn on it inside our own event loop, and an end in order. No routes in here."""
 
 import asyncio
+import errno
 import gc
 import logging
 import socket
@@ -23,7 +24,7 @@ from tidelog.api.server.tls import Certificate, SecureListener
 from tidelog.errors import ConfigError
 from tidelog.telemetry import logger
 
-__all__ = ["ApiServer", "settled"]
+__all__ = ["ApiServer", "PortTaken", "settled"]
 
 BACKLOG = 256  # connections that wait to be accepted: a burst of a browser's, or a restart's
 WS_MESSAGE_BYTES_MAX = 64 * 1024  # what a client asks of a live stream is a few hundred bytes
@@ -31,6 +32,10 @@ WS_MESSAGE_BYTES_MAX = 64 * 1024  # what a client asks of a live stream is a few
 HEALTH_ALONE = (404, "this port answers /livez, /readyz and /metrics alone")
 
 _log = logger("api")
+
+
+class PortTaken(ConfigError):
+    """Another process has the port: it may let it go."""
 
 
 def settled() -> None:
@@ -49,18 +54,16 @@ class ApiServer:
         self._runtime = backend.runtime
         options = backend.options
         self.app = create_app(backend)
-        self._socket = listening(options)
-        host, port = self._socket.getsockname()[:2]
-        self.host, self.port = str(host), int(port)
-        self._sockets = [self._socket]
         self._certificate = None if options.tls_cert is None else Certificate(options.tls_cert, options.tls_key)
+        self._sockets = _sockets(options)
+        host, port = self._sockets[0].getsockname()[:2]
+        self.host, self.port = str(host), int(port)
         clients: Clients = self.app.state.clients
         monotonic = backend.runtime.monotonic
         self.seats = Seats(options.connections_max, options.client_connections_max, monotonic)
         seats = {self.port: self.seats}
         self.health_port = None
         if options.health_port is not None:
-            self._sockets.append(listening(options, options.health_port))
             self.health_port = int(self._sockets[-1].getsockname()[1])
             most = HEALTH_CONNECTIONS_MAX
             seats[self.health_port] = Seats(most, most, monotonic, refusal=HEALTH_ALONE)
@@ -178,6 +181,18 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _sockets(options: ApiOptions) -> list[socket.socket]:
+    """That of the API, and where health has a port of its own that one; ConfigError: one cannot be had, and none is."""
+    first = listening(options)
+    if options.health_port is None:
+        return [first]
+    try:
+        return [first, listening(options, options.health_port)]
+    except ConfigError:
+        first.close()
+        raise
+
+
 def listening(options: ApiOptions, port: int | None = None) -> socket.socket:
     """A socket that listens where the options say, or on another port; ConfigError where that cannot be."""
     port = options.port if port is None else port
@@ -195,7 +210,8 @@ def listening(options: ApiOptions, port: int | None = None) -> socket.socket:
         made.setblocking(False)
     except OSError as error:
         made.close()
-        raise ConfigError(
+        kind = PortTaken if error.errno == errno.EADDRINUSE else ConfigError
+        raise kind(
             f"{options.host}:{port} cannot be listened on: {_reason(error)}; give another host or port"
         ) from None
     return made
