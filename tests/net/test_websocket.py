@@ -4,6 +4,8 @@ import asyncio
 import base64
 import hashlib
 import logging
+import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ import pytest
 from tests.chain.native import needs_core, use
 from tests.patience import HANGS_S
 from tidelog.errors import Rejected, SourceError, Throttled, Unreachable
+from tidelog.net import websocket
 from tidelog.net.reader import Reader
 from tidelog.net.websocket import LIMITS, PicoWebSocket, WebSocket, WebSocketLimits
 
@@ -363,6 +366,26 @@ async def test_connecting_where_nobody_listens_is_unreachable() -> None:
         await PicoWebSocket().connect(f"ws://127.0.0.1:9/{KEY}", timeout_s=HANGS_S)
     with pytest.raises(Unreachable, match="no WebSocket"):
         await PicoWebSocket().connect(f"nonsense://{KEY}", timeout_s=HANGS_S)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (socket.gaierror(-3, f"{KEY}: temporary failure"), "no WebSocket (the host name does not resolve)"),
+        (ssl.SSLCertVerificationError(1, f"{KEY}: self-signed"), "no WebSocket (the TLS certificate is not trusted)"),
+        (ConnectionRefusedError(111, KEY), "no WebSocket (ConnectionRefusedError)"),
+    ],
+)
+async def test_why_there_is_no_connection_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    async def fails(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(websocket, "ws_connect", fails)
+    with pytest.raises(Unreachable) as failure:
+        await PicoWebSocket().connect("wss://peer", timeout_s=HANGS_S)
+    assert str(failure.value) == words
 
 
 async def test_nothing_of_the_url_is_logged(caplog: pytest.LogCaptureFixture) -> None:

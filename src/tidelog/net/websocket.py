@@ -6,6 +6,8 @@
 import asyncio
 import logging
 import os
+import socket
+import ssl
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -299,10 +301,19 @@ class PicoWebSocket:
         except ProxyError as error:
             raise Unreachable(f"no WebSocket{through} ({str(error)[:WORDS_MAX]})") from None
         except (WSError, OSError, ValueError) as error:
-            raise Unreachable(f"no WebSocket{through} ({type(error).__name__})") from None
+            raise Unreachable(f"no WebSocket{through} ({_cause(error)})") from None
         if not isinstance(listener, Listener):  # what picows gives when the peer leaves during the handshake
             raise Unreachable(f"no WebSocket{through} (the peer left during the handshake)")
         return _PicoSocket(transport, listener)
+
+
+def _cause(error: Exception) -> str:
+    """In words where a person can do something about it; its own text may have the URL."""
+    if isinstance(error, socket.gaierror):
+        return "the host name does not resolve"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "the TLS certificate is not trusted"
+    return type(error).__name__
 
 
 def _refusal(error: WSInvalidStatusError) -> SourceError:
