@@ -31,6 +31,7 @@ from tidelog.market.symbols import normal_symbols
 from tidelog.market.venues import venue_of
 from tidelog.net.http import AioHttp
 from tidelog.runtime import Runtime, SystemRuntime
+from tidelog.store.sqlite.connection import path_of
 from tidelog.telemetry import MarketMetrics, logger
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ class SourceShard(Struct, frozen=True):
 
 
 class MarketSource(Struct, frozen=True, kw_only=True):
-    """One recording: into a journal, and from there into a store if one is given."""
+    """One recording: into a journal, and from there into a store if one is given.
+
+    Raises:
+        ConfigError: both are one file.
+    """
 
     symbols: list[str]
     channels: list[str]
@@ -76,6 +81,12 @@ class MarketSource(Struct, frozen=True, kw_only=True):
     key: ApiKey | None = None  # for private channels
     shard: SourceShard | None = None  # None: it is all of the recording
     limits: RecordLimits = RecordLimits()
+
+    def __post_init__(self) -> None:
+        if self.db is None or not self.db.startswith("sqlite:"):
+            return
+        if os.path.realpath(path_of(self.db)) == os.path.realpath(self.journal):
+            raise ConfigError(f"{self.journal} is the store's file: the journal needs another")
 
 
 class Recording:

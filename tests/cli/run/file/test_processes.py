@@ -253,6 +253,7 @@ MISTAKES = [
     (CHAIN + "chain_id = 1\n" + OTHER + "chain_id = 1\n", "two sources are chain 1"),
     (MARKET + MARKET.replace("kraken", "other"), "two recordings write /x/market.journal"),
     (MARKET + MARKET.replace("kraken", "other") + 'journal = "y/../market.journal"', "two recordings write"),
+    (MARKET + 'journal = "y/../tidelog.db"', "/x/y/../tidelog.db is the store's file: the journal needs another"),
     (MARKET + 'journal_max = "1000KiB"\n', "market.kraken.journal_max: give a size of 1MiB or more"),
     (MARKET + 'channels = ["books"]\n', "market.kraken: protocol v2 has no channel 'books'; it has book, trade"),
     (MARKET + 'channels = ["ohlc"]\ninterval = 7\n', "market.kraken: candles of 7 minutes: the exchange has 1, 5"),
