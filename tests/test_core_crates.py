@@ -106,3 +106,8 @@ def test_what_is_committed_names_no_registry() -> None:
     assert "Cargo.lock" not in tracked
     for path in (CORE / name for name in tracked):
         assert "://" not in path.read_text(), path
+
+
+def test_the_core_s_own_distributions_have_the_licence_s_text() -> None:
+    """maturin takes it from the project's folder into what it builds, and into no wheel from the folder above."""
+    assert (CORE / "LICENSE").read_bytes() == (CORE.parent / "LICENSE").read_bytes()
