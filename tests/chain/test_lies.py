@@ -30,7 +30,7 @@ CHAIN = "the whole chain"
 ENDS: dict[object, str] = {  # how a run ends whose only endpoint tells the lie always
     CHAIN: (  # what it lies about is not believed, not needed, or can be had otherwise
         "zero_as_0x leading_zeros uppercase_hex heads_flap finalized_missing finalized_zero "
-        "finalized_backwards finalized_conflict syncing new_heads_skip new_heads_stall new_heads_backwards "
+        "finalized_backwards finalized_conflict block_stale syncing new_heads_skip new_heads_stall new_heads_backwards "
         "receipt_null indexing method_missing method_refused_whole "
         "batch_reordered batch_short batch_doubled batch_refused "
         "receipts_empty receipts_missing receipts_null receipts_other_fork receipts_doubled receipts_with_nulls "

@@ -826,6 +826,17 @@ MUTANTS: dict[str, Mutant] = {
             ),
         ),
     ),
+    "final_whatever_block_the_tag_names": Mutant(
+        "chain",
+        20,
+        (
+            Patch(
+                "tidelog.chain.sync.quorum",
+                "    if tagged is None or tagged.number < number:\n",
+                "    if True:\n",
+            ),
+        ),
+    ),
     "candle_closes_with_its_first_trade": Mutant(
         "market", 5, (Patch("tidelog.market.projection.candles", "close=prices[-1],", "close=prices[0],"),)
     ),

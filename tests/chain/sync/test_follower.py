@@ -407,6 +407,34 @@ async def test_a_tag_that_is_missing_for_a_moment_is_not_guessed(tmp_path: Path)
         assert (await r.position()).finalized == 5
 
 
+async def test_a_block_is_not_final_where_the_tag_names_another_one(tmp_path: Path) -> None:
+    async with rig(tmp_path, a_node(30)) as r:
+        r.node.tell("finalized_conflict")
+        await r.once()
+        finalized = (await r.position()).finalized
+        assert r.tree.finalized == 22
+        assert finalized is None or finalized < 22
+        r.node.honest()
+        await r.once()
+        assert (await r.position()).finalized == 22
+
+
+async def test_a_block_is_not_final_because_a_stale_cache_has_it(tmp_path: Path) -> None:
+    """For a number the endpoint gives what was dropped; its tags and hashes are of the branch that is."""
+    async with rig(tmp_path, a_node(20)) as r:
+        await r.once()
+        r.tree.reorg(3)
+        r.node.tell("block_stale")
+        r.tree.extend(10)
+        with pytest.raises(Unreachable):
+            await r.once(give_up_s=5.0)
+        assert r.tree.finalized == 23
+        assert ((await r.position()).finalized or 0) <= 17, "what both branches have"
+        r.node.honest()
+        await r.once()
+        await r.assert_equals_node()
+
+
 async def test_finality_by_depth_where_there_is_no_tag(tmp_path: Path) -> None:
     async with rig(tmp_path, a_node(100, finalized_depth=None)) as r:
         await r.once()

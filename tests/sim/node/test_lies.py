@@ -250,8 +250,21 @@ def test_a_lie_about_uncles(name: str) -> None:
 
 
 def test_every_lie_is_in_one_of_the_tables() -> None:
-    tables = [*RESULTS, *UNCLES, *TRANSPORT, *BATCHES, *PUSHED, "method_refused_whole"]
+    tables = [*RESULTS, *UNCLES, *TRANSPORT, *BATCHES, *PUSHED, "method_refused_whole", "block_stale"]
     assert sorted(tables) == sorted(LIES)
+
+
+def test_a_stale_block_is_one_that_was_dropped() -> None:
+    node = full_node()
+    dropped = ask(node, *FULL)
+    ledger_of(node).reorg(8)
+    truth, tagged = ask(node, *FULL), ask(node, *FINALIZED)
+    node.tell("block_stale")
+    assert dropped != truth
+    assert ask(node, *FULL) == dropped
+    assert ask(node, "eth_getBlockByHash", truth["hash"], True) == truth
+    assert ask(node, *FINALIZED) == tagged
+    assert node.told["block_stale"] == 1
 
 
 @pytest.mark.parametrize("name", RESULTS)

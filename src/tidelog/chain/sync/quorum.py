@@ -53,6 +53,11 @@ class View(dict[Endpoint, Heads]):
         numbers = self._final_numbers(spec, tag)
         return agreed_number([*numbers, *[None] * (self._voters - len(numbers))])
 
+    def final_of(self, endpoint: Endpoint) -> Header | None:
+        """The block that the endpoint calls final by its tag; None where it has not said."""
+        heads = self._lately.get(endpoint)
+        return None if heads is None else heads.finalized
+
     def likely_final(self, spec: ChainSpec) -> int | None:
         """The same over those that are heard of: up to where history is fetched, which does not make it final."""
         return agreed_number(self._final_numbers(spec, "finalized"))
@@ -149,7 +154,10 @@ class Quorum:
     # -- finality -------------------------------------------------------------------------------------------
 
     async def settle_finality(self, view: View) -> bool:
-        """Raise finality as far as more than half of the voters agree with what we hold; True if it moved."""
+        """Raise finality as far as more than half of the voters agree with what we hold; True if it moved.
+
+        What an endpoint gives for a number alone is no agreement where it contradicts itself: see `_final_at`.
+        """
         position, started = self._writer.position, self._runtime.monotonic()
         reported = view.final_number(self._spec)
         if position is None or reported is None or started < self._finality_due:
@@ -161,7 +169,7 @@ class Quorum:
         if ours is None:
             return False
         answers = await self._pool.quorum_read(
-            lambda endpoint: endpoint.header_by_number(number),
+            lambda endpoint: _final_at(number, endpoint, view.final_of(endpoint)),
             enough=lambda found: self._more_than_half(found, [ours.hash]),
             grace_s=0.0,
         )
@@ -265,3 +273,22 @@ class Quorum:
 
         for endpoint in self._pool.quarantined:
             self._pool.aside(endpoint, agrees)
+
+
+async def _final_at(number: int, endpoint: Endpoint, tagged: Header | None) -> Header | None:
+    """What an endpoint has at a height that it calls final; None where it has nothing, or says two things.
+
+    A stale cache, or a balancer with a node on another branch, may give for a number a block that is not of the branch
+    whose block the same endpoint calls final: the tag names another one there, or the next block has another parent.
+
+    Args:
+        tagged: the block that it called final last, if any.
+    """
+    if tagged is None or tagged.number < number:
+        return await endpoint.header_by_number(number)
+    if tagged.number == number:
+        header = await endpoint.header_by_number(number)
+        return header if header is not None and header.hash == tagged.hash else None
+    header, child = await endpoint.headers_by_number(number, number + 1)
+    contradicted = header is not None and child is not None and child.parent_hash != header.hash
+    return None if contradicted else header

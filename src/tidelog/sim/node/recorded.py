@@ -87,6 +87,9 @@ class RecordedChain:
     def rival(self, block: Held) -> None:
         """Nobody recorded the branches that lost."""
 
+    def dropped(self, number: int) -> None:
+        """Alike."""
+
 
 def _read(path: Path) -> RecordedBlock:
     receipts = path.with_name("receipts.json")

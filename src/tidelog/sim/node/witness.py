@@ -59,6 +59,7 @@ class Witness:
         self._since_s = since_s
         self._answered_s: dict[int, list[float]] = {}  # by replica: good answers
         self._final: dict[int, int] = {}  # by replica: the highest block that it ever named as final
+        self._tagged: dict[tuple[int, int], set[str]] = {}  # by replica and number: what it ever named as final there
         self._head: dict[int, int] = {}
         self._named: dict[int, dict[int, str]] = {}  # by replica and number: the hash, as said last
         self._ever: set[tuple[int, int, str]] = set()  # replica, number, hash
@@ -68,6 +69,7 @@ class Witness:
         for each in statement.said:
             if each.asked == FINALIZED:
                 self._final[replica] = max(self._final.get(replica, 0), each.number)
+                self._tagged.setdefault((replica, each.number), set()).add(each.hash)
                 continue
             if each.asked == LATEST:
                 self._head[replica] = max(self._head.get(replica, 0), each.number)
@@ -80,10 +82,18 @@ class Witness:
         """Those that have named this block."""
         return {replica for replica, at, named in self._ever if (at, named) == (number, block_hash)}
 
-    def who_called_final(self, number: int, depth: int) -> set[int]:
-        """Those by whom the block of that number is final: by the tag, or as deep as `depth` below their head."""
+    def who_called_final(self, number: int, block_hash: str, depth: int) -> set[int]:
+        """Those by whom that block is final: by the tag, or as deep as `depth` below their head.
+
+        One that has named nothing higher, and of that number only other blocks, is none of them.
+        """
         final = {replica for replica, highest in self._final.items() if highest >= number}
-        return final | {replica for replica, head in self._head.items() if head - depth >= number}
+        final |= {replica for replica, head in self._head.items() if head - depth >= number}
+        return {
+            replica
+            for replica in final
+            if self._final.get(replica) != number or block_hash in self._tagged[replica, number]
+        }
 
     def voters(self, stored: Mapping[int, str], from_s: float, to_s: float, away_s: float) -> Collection[int]:
         """Those that have to be counted: there all of that time, and of the chain that is stored.

@@ -159,7 +159,7 @@ def finality_was_voted(
         return
     voters = witness.voters(stored, at_s - SURVEYED_S, at_s, away_s)
     said = (
-        ("call it final", witness.who_called_final(number, depth)),
+        ("call it final", witness.who_called_final(number, stored[number], depth)),
         ("have named it", witness.who_named(number, stored[number])),
     )
     for what, those in said:

@@ -24,7 +24,13 @@ RECEIPTS_LIES = [
 ]  # fmt: skip
 ODDITIES = sorted(name for name, lie in LIES.items() if lie.harmless)
 HANGING_LIES = ("stall", "stall_body", "trickle")  # in which an endpoint accepts a request and does not answer it
-LATER_LIES = ("chain_id_huge", "stall_body", "trickle", "pruned")  # drawn apart, so that older seeds keep their meaning
+LATER_LIES = (
+    "chain_id_huge",
+    "stall_body",
+    "trickle",
+    "pruned",
+    "block_stale",
+)  # drawn apart, so that older seeds keep their meaning
 UNCLE_LIES = ("uncle_altered", "uncle_hash_wrong", "uncle_null", "uncle_unsupported", "uncles_missing")
 HIDING_ALIKE = ("logs_at_random", "receipt_logs_missing")  # what proves it as well
 ASKED_LIES = sorted(
@@ -67,6 +73,7 @@ TROUBLED_CHANCE = 0.3
 UNCLES_CHANCE = 0.2
 RESTORES_CHANCE = 0.2
 PRUNED_CHANCE = 0.2
+STALE_CHANCE = 0.2
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 LAGGING_CHANCE = 0.1
 HELD = (20, 30)  # blocks: more than several forks reach back
@@ -131,6 +138,7 @@ def generate(
         chain = _lagging(random.Random(f"{seed} {kind} lagging"), chain)
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
         chain = _pruned(random.Random(f"{seed} {kind} pruned"), chain, faults=steps != 0)
+        chain = _stale(random.Random(f"{seed} {kind} stale"), chain, faults=steps != 0)
         if engine:
             chain = _published(chain, engine, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
         return chain
@@ -364,6 +372,19 @@ def _pruned(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> pla
     lie = plan.Lie("pruned", replica, rng.choice((0.1, 0.3, 1.0)), rng.choice((_span(rng), schedule.busy_s)))
     event = plan.Event(plan.Time(round(rng.uniform(0.0, 5.0), 3)), lie)
     return msgspec.structs.replace(schedule, events=(*schedule.events, event))
+
+
+def _stale(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps an endpoint that gives by number what reorgs have dropped, and such reorgs, until these are final."""
+    if not faults or rng.random() >= STALE_CHANCE:
+        return schedule
+    replica = 0 if schedule.oddity else _replica(rng, schedule.replicas)
+    events = [plan.Event(plan.Time(0.0), plan.Lie("block_stale", replica, rng.choice((0.5, 1.0, 1.0)), DAYS_S))]
+    for _ in range(rng.randint(1, 2)):
+        depth = rng.randint(1, 6)
+        time = plan.Time(round(rng.uniform(1.0, schedule.busy_s / 2), 3))
+        events.append(plan.Event(time, plan.Fork(depth, depth + rng.randint(0, 1))))
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *events))
 
 
 def _published(

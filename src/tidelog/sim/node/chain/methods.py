@@ -65,6 +65,10 @@ class Chain(Protocol):
         """Another block on the same parent, as a node on another fork would hold it, if there can be one."""
         ...
 
+    def dropped(self, number: int) -> Held | None:
+        """The block of that number that the last reorg there has dropped, if there was one."""
+        ...
+
 
 class Result(Struct, frozen=True):
     """A `result` as encoded JSON, and the block that it speaks of, if it is one."""

@@ -52,6 +52,7 @@ class BlockTree:
         self._blocks = {genesis.hash: genesis}
         self._children: dict[bytes, int] = {}  # how many each block ever had, dropped ones included
         self._places: dict[bytes, list[bytes]] = {}  # transaction hash -> hashes of the blocks that hold it
+        self._dropped: dict[int, Block] = {}  # by number: what the last reorg there has dropped
         self._finalized: int | None = None if finalized_depth is None else 0
         self.null_rounds = "null"
         self.watchers: list[Callable[[], None]] = []  # called after each change of the canonical chain
@@ -168,6 +169,10 @@ class BlockTree:
         parent = self._blocks.get(block.parent_hash)
         return None if parent is None else self._builder.child(parent, RIVAL)
 
+    def dropped(self, number: int) -> Block | None:
+        """The block of that number that the last reorg there has dropped, if there was one."""
+        return self._dropped.get(number)
+
     def _grow(self, parent: Block, count: int, pending: tuple[Transaction, ...]) -> list[Block]:
         made: list[Block] = []
         for _ in range(count):
@@ -189,6 +194,7 @@ class BlockTree:
         del self._canonical[keep + 1 :]
         while self._canonical[-1] is None:
             self._canonical.pop()
+        self._dropped.update((block.number, block) for block in dropped)
         return dropped
 
     def _append(self, blocks: Sequence[Block]) -> None:

@@ -51,6 +51,17 @@ def block_other(asked: Asked) -> Any:
     return msgspec.json.decode(parent.page.full if asked.question.flag(1) else parent.page.brief)
 
 
+@on_call("eth_getBlockByNumber")
+def block_stale(asked: Asked) -> Any:
+    """A block asked for by its number is one that a reorg has dropped: a cache that nobody has cleared."""
+    if asked.block is None or not str(asked.question.params[0]).startswith("0x"):  # tags are answered by another node
+        return asked.result
+    stale = asked.question.chain.dropped(asked.block.number)
+    if stale is None or stale.hash == asked.block.hash:
+        return asked.result
+    return msgspec.json.decode(stale.page.full if asked.question.flag(1) else stale.page.brief)
+
+
 @on_call(*BLOCK)
 def block_null(asked: Asked) -> Any:
     """The head is null just after eth_blockNumber named it."""
