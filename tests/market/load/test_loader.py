@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -121,6 +122,25 @@ class TestCounts:
         ]
         await loaded(store, again)
         assert await counted(store) == before
+
+    async def test_a_second_trade_of_a_number_is_told(self, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+        recording = Recording()
+        recording.trades(1, 2, 3)
+        await loaded(store, recording.events)
+        recording.trades(2, 3, 4, snapshot=True)  # as they were
+        finer = Decimal("100.000")  # ... and as the market writes them since
+        recording.note(Trades((msgspec.structs.replace(trade(3, 3_000_000), price=finer),)))
+        recording.trades(4, 4)
+        before = capfd.readouterr().err
+        await loaded(store, recording.events)
+        assert "trade_contradicted" not in before + capfd.readouterr().err
+        recording.note(Trades((trade(3, 9_000_000), trade(5, 10_000_000))))
+        await loaded(store, recording.events)
+        told = [line for line in capfd.readouterr().err.splitlines() if "trade_contradicted" in line]
+        assert len(told) == 1
+        assert '"trade_id": 3' in told[0]
+        rows = (await contents(store))["trades"]
+        assert [row[TRADES.index("trade_id")] for row in rows] == [1, 2, 3, 4, 5], "the first of number 3 is stored"
 
     async def test_trades_of_an_older_tidelog_are_counted_once(self, store: Store) -> None:
         entries = journal(11, 120)

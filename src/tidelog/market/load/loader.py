@@ -28,6 +28,7 @@ from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.changes import Changes
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.projection.projection import CONNECTION, Projection
+from tidelog.market.projection.rows import said_by
 from tidelog.market.projection.state import ProjectionState, encode_state
 from tidelog.market.projection.tables import CANDLES, GAPS, TRADES
 from tidelog.market.shards.claims import shard_source
@@ -43,6 +44,7 @@ SAMPLE_S = 10  # a book a day is 8,640 rows
 INTERVALS_S = (60, 300, 900, 3_600, 14_400, 86_400)
 
 _CLOSED_AT = GAPS.index("closed_at")
+_SYMBOL, _TIME_US = TRADES.index("symbol"), TRADES.index("time_us")
 
 _log = logger("loader")
 
@@ -54,6 +56,7 @@ class LoaderLimits(Struct, frozen=True):
     batch_age_s: float = 1.0  # the longest that an event waits for others to be committed with
     stretch_share: int = 8  # events that the compiled core took, for one that Python decoded: what they keep in memory
     turn_events: int = 200  # projected without a pause: some 5 ms, then the event loop's other tasks have their turn
+    repeats_max: int = 2_000  # stored trades that those which come again are compared with: a snapshot repeats fifty
     store_patience_s: float = 86_400.0  # that a database may be away: the journal runs out first, and says so
     expiry: ExpiryLimits = EXPIRY_LIMITS
 
@@ -278,6 +281,9 @@ class Loader:
         if self._projection.refused > refused:
             _log.warning("rows_refused", source=self._checkpoint.source, rows=self._projection.refused - refused)
         changes = self._projection.drain()
+        for symbol, row in (await self._patiently(lambda: self._contradicted(changes))).items():
+            number = row[TRADES.index("trade_id")]
+            _log.warning("trade_contradicted", source=self._checkpoint.source, symbol=symbol, trade_id=number)
         candles, added = await self._patiently(lambda: self._candles(changes))
         expired = await self._patiently(self._expired)
         expired.note_in(state)
@@ -333,6 +339,36 @@ class Loader:
                     intervals_s = self._options.intervals_s
                     await made_candles(snapshot, self._source, symbol, intervals_s, by_key.values(), made)
         return made, added
+
+    async def _contradicted(self, changes: Changes) -> dict[str, Row]:
+        """By symbol, the first trade that came with the number of another one: that one is stored, and this is not."""
+        by_symbol: dict[str, list[Row]] = {}
+        for row in changes.repeated:
+            by_symbol.setdefault(str(row[_SYMBOL]), []).append(row)
+        found: dict[str, Row] = {}
+        if not by_symbol:
+            return found
+        known = {said_by(row) for row in changes.numbered}
+        async with self._store.snapshot() as snapshot:
+            for symbol, rows in by_symbol.items():
+                left = [row for row in rows if said_by(row) not in known]
+                times = [time_us for row in left if isinstance(time_us := row[_TIME_US], int)]
+                if not times:
+                    continue
+                stored = await snapshot.select(
+                    TRADES,
+                    scope=self._source,
+                    low=min(times),
+                    high=max(times),
+                    where={"symbol": symbol},
+                    limit=self._limits.repeats_max,
+                )
+                if len(stored) < self._limits.repeats_max:
+                    there = {said_by(row) for row in stored}
+                    others = [row for row in left if said_by(row) not in there]
+                    if others:
+                        found[symbol] = others[0]
+        return found
 
     async def _stored(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[Row, Row]:
         """The stored trades, by key, of the intervals in which these lie."""

@@ -11,6 +11,7 @@ class Changes:
 
     def __init__(self) -> None:
         self.numbered: list[Row] = []  # trades with ids, each once for ever
+        self.repeated: list[Row] = []  # that came with an id which has a row already: dropped, and mostly the same
         self._rows: dict[str, dict[Row, Row]] = {}  # by table
 
     def put(self, table: Table, row: Row | None) -> bool:

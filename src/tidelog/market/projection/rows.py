@@ -4,18 +4,19 @@ What 256 bits or 36 decimals cannot hold has no row: the functions say so with N
 what that is worth.
 """
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
-from tidelog.batch import INT_MAX, NUMBER_MAX, UINT64_MAX, Row, uint256
+from tidelog.batch import INT_MAX, NUMBER_MAX, UINT64_MAX, Row, Value, uint256
 from tidelog.market.book.levels import Book, ScaledLevel
 from tidelog.market.events import EventId, Instrument, Trade, decimals, micros, scaled_int
 from tidelog.market.projection.candles import Bar, Tick
 from tidelog.market.projection.tables import BOOK_SNAPSHOTS, CANDLES, TRADES
 
 SCALE_USUAL = 15  # decimals, and 64 bits: a number beyond either loses its trailing zeros, down to these
+EXACT = Context(prec=100)  # digits: more than any number of a row has
 SCALE_MAX = 36  # decimals: twice those of the tokens with the most, and a candle's sums have room in 256 bits
 SAMPLED_LEVELS = 25  # of each side in a book snapshot: the ten that can be proven, and as much again below
 
@@ -66,6 +67,18 @@ def trade_row(source: str, trade: Trade, ordinal: int, id_: EventId, received_us
         id_.seq,
         received_us,
     )
+
+
+_SAID = [TRADES.index(name) for name in ("symbol", "trade_id", "time_us", "side")]
+_NUMBERS = [(TRADES.index(name), TRADES.index(f"{name}_scale")) for name in ("price", "qty")]
+
+
+def said_by(row: Row) -> tuple[Value | Decimal, ...]:
+    """What a row of `trades` says of a trade, with however many decimals."""
+    numbers = [
+        Decimal(str(row[value])).scaleb(-int(str(row[scale])), EXACT).normalize(EXACT) for value, scale in _NUMBERS
+    ]
+    return (*[row[at] for at in _SAID], *numbers)
 
 
 _TICK = [TRADES.index(name) for name in ("time_us", "ordinal", "price", "price_scale", "qty", "qty_scale")]

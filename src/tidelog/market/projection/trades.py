@@ -88,13 +88,14 @@ class TradeRows:
 
     def _apply_numbered(self, symbol: str, trades: list[Trade], id_: EventId, at_us: int) -> None:
         rows: dict[int, Row] = {}
+        again: list[Row] = []
         for trade in trades:
             number = trade.trade_id
             row = trade_row(self._account.source, trade, 0, id_, at_us)
             if row is None or number is None or not 0 <= number <= INT_MAX:
                 self._account.refused += 1  # its id is missing then, and the gap says so
-            else:
-                rows.setdefault(number, row)
+            elif rows.setdefault(number, row) is not row:
+                again.append(row)
         if not rows:
             return
         known = self._account.symbol(symbol)
@@ -103,6 +104,8 @@ class TradeRows:
         self._account.changes.numbered += [
             rows[number] for number in sorted(added.new) if _time_us(rows[number]) >= known.from_us
         ]
+        again += [row for number, row in rows.items() if number not in added.new]
+        self._account.changes.repeated += [row for row in again if _time_us(row) >= known.from_us]
         for gap in added.missing:
             self._account.put_missing(symbol, gap)
         for gap in added.filled:
