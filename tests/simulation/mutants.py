@@ -888,6 +888,17 @@ MUTANTS: dict[str, Mutant] = {
         5,
         (Patch("tidelog.market.projection.rows", "sides = book.top(SAMPLED_LEVELS)", "sides = book.top(9)"),),
     ),
+    "trades_that_ended_go_on": Mutant(
+        "market",
+        60,
+        (
+            Patch(
+                "tidelog.market.projection.projection",
+                "        if ack.channel == TRADE:  # once",
+                '        if ack.channel == TRADE and ack.method == "subscribe":  # once',
+            ),
+        ),
+    ),
     "snapshot_of_trades_numbered_from_its_own_beginning": Mutant(
         "market",
         20,

@@ -6,6 +6,13 @@ from tidelog.sim.runs.play import play
 from tidelog.sim.scenario import schedule as plan
 
 FOUND = {
+    # Trades without ids whose subscription the exchange had ended came with a snapshot once they were asked for again.
+    # As the acknowledgement was lost, it was taken for news, and stored once more.
+    "trades whose subscription was ended": (
+        '{"kind":"market","seed":48,"busy_s":17.4,"protocol":"v1","odd_markets":["thin","tiny","vacant"],"events":['
+        '{"at":{"type":"time","s":16.138},"do":{"type":"fault","name":"ack_lost","probability":0.5,"for_s":14.9}},'
+        '{"at":{"type":"time","s":5.489},"do":{"type":"fault","name":"subscription_ended","probability":0.5,"for_s":13.3}}]}'
+    ),
     # The simulated node itself fell over a lie about an answer that another lie had cut.
     "two lies about one answer": (
         '{"kind":"chain","seed":35,"busy_s":15.0,"blocks":5,"events":['

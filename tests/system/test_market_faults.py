@@ -48,7 +48,7 @@ CASES = {
     **dict.fromkeys(FAULTS, Case()),
     **dict.fromkeys(
         (
-            "snapshot_partial", "snapshot_twice", "snapshot_lost", "ack_lost", "ack_late",
+            "snapshot_partial", "snapshot_twice", "snapshot_lost", "ack_lost", "ack_late", "ack_misnumbered",
             "refused_429", "refused_503", "refused_reset", "handshake_stalled", "rate_exceeded",
         ),
         Case(probability=1.0, shown=2, reconnecting=True),
@@ -71,7 +71,10 @@ CASES = {
 del CASES["sequence_gap"]  # of private channels, below
 STALLED_S = 0.5  # after which a handshake is given up; one that is slow because the machine is, is begun again
 STALLED_BOOK_S = 300.0  # by the exchange's clock; by the market's own pace alone it would be found after an hour
-V2_ALONE = {"side_absent"}  # an update of v1 has no empty side that could be left out
+V2_ALONE = {  # an update of v1 has no empty side that could be left out, and no time
+    "side_absent",
+    "time_ahead",
+}
 
 
 @pytest.mark.parametrize("label", CASES)

@@ -244,6 +244,16 @@ class TestNumberedTrades:
 
 
 class TestUnnumberedTrades:
+    def test_come_again_once_their_subscription_has_ended(self) -> None:
+        """With the snapshot of a new one, whose acknowledgement may be lost."""
+        made = Recording()
+        frame = Trades((trade(None, 5), trade(None, 6)))
+        made.note(frame)
+        made.ack("trade", method="unsubscribe")
+        made.note(frame)
+        made.note(Trades((trade(None, 6),)))  # news again
+        assert projected(made.events).shown(TRADES, "time_us", "ordinal") == ["0.005 0", "0.006 0", "0.006 1"]
+
     def test_are_told_apart_by_their_content_and_place(self) -> None:
         made = Recording()
         frame = Trades((trade(None, 5), trade(None, 5), trade(None, 5, price="100.1"), trade(None, 6)))

@@ -235,11 +235,11 @@ class Projection:
             return
         self._forget()
         symbol_state = self._account.symbol(symbol)
+        if ack.channel == TRADE:  # once it has ended too: the next trades are a snapshot's, even if its ack is lost
+            symbol_state.repeats = symbol_state.unnumbered
         if ack.method == "subscribe":
             if ack.channel == BOOK and _is_offered(ack.depth):
                 symbol_state.acked_depth = ack.depth
-            elif ack.channel == TRADE:
-                symbol_state.repeats = symbol_state.unnumbered
         elif (symbol_state.book if ack.channel == BOOK else symbol_state.trade) is not None:
             self._account.transition(symbol, ack.channel, GAP, at_us, "unsubscribed")
 

@@ -53,6 +53,12 @@ class Stall(Struct, frozen=True):
     frame: Frame
 
 
+class End(Struct, frozen=True):
+    """The frame, and after it the exchange ends its subscription and says so, though nobody has asked for that."""
+
+    frame: Frame
+
+
 class Again(Struct, frozen=True):
     """The frame, and after it the snapshot that its channel and symbol began with, as it was then."""
 
@@ -64,4 +70,4 @@ class HalfOpen(Struct, frozen=True):
 
 
 Delivery: TypeAlias = Message | Close
-Effect: TypeAlias = Message | Close | Hold | Stall | Again | HalfOpen
+Effect: TypeAlias = Message | Close | Hold | Stall | End | Again | HalfOpen

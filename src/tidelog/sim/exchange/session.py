@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tidelog.sim.exchange.delivery import Again, Close, Delivery, Frame, HalfOpen, Hold, Message, Stall
+from tidelog.sim.exchange.delivery import Again, Close, Delivery, End, Frame, HalfOpen, Hold, Message, Stall
 from tidelog.sim.exchange.faults.connections import EXCEEDED
 from tidelog.sim.exchange.markets.book import DEPTHS, TrueTop
 from tidelog.sim.exchange.markets.market import INTERVALS
@@ -158,6 +158,8 @@ class Session:
                     self._hold(kept)
                 case Stall(of):
                     self._stall(of)
+                case End(last):
+                    self._end(last)
                 case Again(now):
                     self._repeat(now)
                 case HalfOpen():
@@ -202,6 +204,16 @@ class Session:
         for subscription in self.subscriptions.values():
             if (subscription.key.channel, subscription.key.symbol) == (frame.channel, frame.symbol):
                 subscription.stalled = True
+
+    def _end(self, last: Frame) -> None:
+        self._hand_over(Message(last))
+        for key in [key for key in self.subscriptions if (key.channel, key.symbol) == (last.channel, last.symbol)]:
+            self._by_symbol[key.symbol].remove(self.subscriptions.pop(key))
+            name = None if key.symbol is None else self.dialect.name_of(self._exchange.markets[key.symbol].pair)
+            depth, interval = (key.parameter if key.channel == each else None for each in ("book", "ohlc"))
+            ended = Asked("unsubscribe", key.channel, depth=depth, interval=interval)
+            said = self.dialect.accepted(ended, name, self._exchange.now_us)
+            self._hand_over(Message(Frame(said, "ack", key.channel, key.symbol)))
 
     def _too_fast(self) -> bool:
         now_us = self._exchange.now_us

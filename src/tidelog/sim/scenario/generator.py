@@ -48,6 +48,7 @@ SYMBOLS = ("BTC/USD", "ETH/USD")  # that every recording has
 # real thing is in tests/net/test_websocket.py and tests/sim/test_exchange_server.py. What is drawn apart is below.
 MARKET_LEFT_OUT = {"trickle"}
 DRAWN_APART = {"sequence_gap", "huge", "nesting", "fragments", "precision_change", "reserved_bits"}
+SAID = ("ack_misnumbered", "subscription_ended", "time_ahead")
 TOLD = (
     "checksum_absent",
     "fills_alike",
@@ -57,7 +58,7 @@ TOLD = (
     "trades_apart",
     "trades_backwards",
 )
-MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART - set(TOLD))
+MARKET_FAULTS = sorted(FAULTS.keys() - MARKET_LEFT_OUT - DRAWN_APART - {*TOLD, *SAID})
 MARKET_POINTS = (
     "journal.before_commit", "journal.after_commit", "loader.before_commit", "loader.after_commit",
     "store.written", "store.committed",
@@ -93,6 +94,7 @@ MARKETS = (6, 12)
 CALM_S = (300.0, 600.0)
 ODD_FAULTS = ("precision_change", "reserved_bits")
 TOLD_CHANCE = 0.4
+SAID_CHANCE = 0.3
 BLOOMLESS_CHANCE = 0.3
 LOSS_CHANCE = 0.15
 PRIVATE_CHANCE = 0.3
@@ -149,6 +151,7 @@ def generate(
     schedule = _private(random.Random(f"{seed} {kind} private"), schedule, faults=steps != 0)
     schedule = _odd(random.Random(f"{seed} {kind} odd"), schedule, faults=steps != 0)
     schedule = _told(random.Random(f"{seed} {kind} told"), schedule, faults=steps != 0)
+    schedule = _said(random.Random(f"{seed} {kind} said"), schedule, faults=steps != 0)
     schedule = _losses(random.Random(f"{seed} {kind} losses"), schedule, faults=steps != 0)
     schedule = _many(random.Random(f"{seed} {kind} calm"), schedule)
     schedule = _instruments(random.Random(f"{seed} {kind} instruments"), schedule)
@@ -451,6 +454,17 @@ def _told(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.
         (1, lambda: plan.Fault(rng.choice(TOLD), rng.choice((0.1, 0.5, 1.0)), _span(rng))),
     ]
     added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 4))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
+def _said(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """Perhaps subscriptions that the exchange ends, answers to nothing that was asked, and its clock that is wrong."""
+    if not faults or rng.random() >= SAID_CHANCE:
+        return schedule
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(SAID), rng.choice((0.02, 0.1, 0.5)), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 3))]
     return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
 
 

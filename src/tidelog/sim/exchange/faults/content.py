@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ DEEP_BRACKETS = 100_000  # beyond the recursion of any parser
 _CHECKSUM = re.compile(rb'("(?:checksum|c)":"?)(\d+)')
 _CHECKSUM_WHOLE = re.compile(rb',"(?:checksum|c)":"?\d+"?')
 _SIDE_EMPTY = re.compile(rb'"(?:bids|asks|as|bs)":\[\],?')
+_TIME = re.compile(rb'("timestamp":")([0-9T:.-]+)')  # v2's; v1 gives each level its own
 _UPDATE = frozenset({"update"})
 _LEVELS_V2 = re.compile(rb'("(?:bids|asks)":\[)([^\]]*)(\])')
 _LEVELS_V1 = re.compile(rb'("(?:as|bs)":\[)(.*?\])(\](?=[,}]))')
@@ -50,6 +52,17 @@ def checksum_wrong(frame: Frame, rng: random.Random) -> Sequence[Effect]:
         return found[1] + b"%d" % ((int(found[2]) + rng.randrange(1, 2**32)) % 2**32)
 
     return _changed(frame, _CHECKSUM.sub(other, frame.data, count=1))
+
+
+@on_frame("book", kinds=_UPDATE)
+def time_ahead(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A book's update is an hour ahead of its time, with a right checksum: those after it seem to be of the past."""
+
+    def ahead(found: re.Match[bytes]) -> bytes:
+        time = datetime.fromisoformat(found[2].decode()) + timedelta(hours=1)
+        return found[1] + time.strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
+
+    return _changed(frame, _TIME.sub(ahead, frame.data))
 
 
 @on_frame("book", kinds=_UPDATE)

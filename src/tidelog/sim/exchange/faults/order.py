@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from tidelog.sim.exchange.delivery import Again, Effect, Frame, Hold, Message, Stall
+from tidelog.sim.exchange.delivery import Again, Effect, End, Frame, Hold, Message, Stall
 from tidelog.sim.exchange.faults.fault import on_frame
 
 _ACK = frozenset({"ack"})
 _TRADES = re.compile(rb'(.*?(?:"data":\[|^\[\d+,\[))([{\[].*[}\]])(\].*)', re.DOTALL)  # before, the trades, behind
+_REQUEST = re.compile(rb'("req_?id":)\d+')
 _UPDATE = frozenset({"update"})
 _SNAPSHOT = frozenset({"snapshot"})
 
@@ -37,6 +38,18 @@ def reorder(frame: Frame, rng: random.Random) -> Sequence[Effect]:
 def stall(frame: Frame, rng: random.Random) -> Sequence[Effect]:
     """A subscription goes silent for good, while acks, heartbeats and the others continue."""
     return (Stall(frame),)
+
+
+@on_frame("book", "trade", "ticker", kinds=_UPDATE)
+def subscription_ended(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """A subscription is ended by the exchange, which says so, though nobody asked for that."""
+    return (End(frame),)
+
+
+@on_frame(kinds=_ACK)
+def ack_misnumbered(frame: Frame, rng: random.Random) -> Sequence[Effect]:
+    """An acknowledgement has the number of no request."""
+    return (Message(replace(frame, data=_REQUEST.sub(rb"\g<1>999999999", frame.data))),)
 
 
 @on_frame(kinds=_SNAPSHOT)

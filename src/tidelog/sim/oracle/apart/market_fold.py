@@ -346,12 +346,12 @@ class Folding:
         key = answer.channel, answer.symbol
         phase, _ = self._phases.get(key, ("", None))
         symbol = self.symbol(answer.symbol)
+        if answer.channel == TRADE:
+            symbol.repeats = symbol.unnumbered
         if answer.method == "subscribe":
             if phase == "asked":
                 self._phases[key] = ("held", None)
-            if answer.channel == TRADE:
-                symbol.repeats = symbol.unnumbered
-            elif answer.depth is not None:
+            if answer.channel == BOOK and answer.depth is not None:
                 symbol.acked_depth = answer.depth
             return
         if phase == "leaving" or (phase == "held" and answer.req_id is None):
