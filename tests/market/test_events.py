@@ -3,8 +3,10 @@ whole for who looks into each.
 """
 
 import copy
+import dataclasses
 import gc
 import pickle
+import pprint
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -170,8 +172,27 @@ def test_copies_pickles_and_json(made: Made) -> None:
         assert pickle.loads(pickle.dumps(other)) == one
         assert copy.copy(other) == one
         assert copy.deepcopy(other) == one
-        assert msgspec.json.encode(other) == msgspec.json.encode(one)
+        for order in (None, "deterministic", "sorted"):  # the last one uses each field after it has let go of it
+            assert msgspec.json.encode(other, order=order) == msgspec.json.encode(one, order=order)
+            assert msgspec.msgpack.encode(other, order=order) == msgspec.msgpack.encode(one, order=order)
         assert msgspec.json.encode([written(other)]) == msgspec.json.encode([written(one)])
+
+
+def test_none_is_a_dataclass_and_all_are_printed(made: Made) -> None:
+    by_class = {one.__class__: (one, other) for one, other in zip(*made, strict=True)}
+    pairs: list[tuple[object, object]] = [*by_class.values(), *deltas(made)[:20]]
+    pairs += [levels for one, other in deltas(made)[:10] for levels in zip(one.bids, other.bids, strict=True)]
+    for one, other in pairs:
+        assert not dataclasses.is_dataclass(other)
+        assert pprint.pformat([other], width=40) == pprint.pformat([one], width=40)
+
+
+def test_a_copy_is_of_pythons_own_class(made: Made) -> None:
+    for one, other in deltas(made):
+        copied = copy.copy(other)
+        assert type(copied) is BookDelta
+        assert msgspec.structs.astuple(copied) == msgspec.structs.astuple(one)
+        assert msgspec.structs.replace(copied, checksum=7) == msgspec.structs.replace(one, checksum=7)
 
 
 def test_a_new_one_is_made_by_its_class(made: Made) -> None:

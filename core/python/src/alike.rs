@@ -1,16 +1,50 @@
 //! What makes a class of the core pass for one of Python's, beside the fields that it gives itself.
 
-use pyo3::exceptions::PyAttributeError;
+use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
-/// What msgspec looks for in a class whose instances have these fields.
-pub fn named(py: Python<'_>, names: &[&str]) -> PyResult<Py<PyDict>> {
-    let fields = PyDict::new(py);
-    for name in names {
-        fields.set_item(name, py.None())?;
+/// What msgspec looks for in an object that has these fields. Where it sorts them, it uses what a field gave after it has
+/// let go of that: so the object has to hold what its fields give.
+///
+/// Instances alone have it: a class that has it passes for a dataclass, to `pprint` for one, and lacks the rest of that.
+#[pyclass(frozen, module = "tidelog_core")]
+pub struct Fields(Py<PyDict>);
+
+impl Fields {
+    pub fn named(py: Python<'_>, names: &[&str]) -> PyResult<Fields> {
+        let fields = PyDict::new(py);
+        for name in names {
+            fields.set_item(name, py.None())?;
+        }
+        Ok(Fields(fields.unbind()))
     }
-    Ok(fields.unbind())
+}
+
+#[pymethods]
+impl Fields {
+    fn __get__(&self, instance: &Bound<'_, PyAny>, _owner: &Bound<'_, PyAny>) -> PyResult<Py<PyDict>> {
+        match instance.is_none() {
+            true => Err(PyAttributeError::new_err("it is no dataclass")),
+            false => Ok(self.0.clone_ref(instance.py())),
+        }
+    }
+}
+
+/// What is made when it is first asked for, and stays.
+///
+/// `PyOnceLock` itself lets go of the interpreter's lock to make it, which costs more than most of what is made.
+pub fn made_once<'a, 'py>(
+    py: Python<'py>,
+    made: &'a PyOnceLock<Py<PyAny>>,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<&'a Bound<'py, PyAny>> {
+    if made.get(py).is_none() {
+        let _ = made.set(py, make()?.unbind()); // where another was first, its object stays
+    }
+    let made = made.get(py).ok_or_else(|| PyValueError::new_err("nothing was made"))?;
+    Ok(made.bind(py))
 }
 
 /// An attribute that Python's object has and ours leaves to it.

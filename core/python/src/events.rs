@@ -1,14 +1,14 @@
 //! Events of frames that the core has taken. They are made when they are looked at: lazily, or whole for who looks into
 //! them.
 
-use crate::alike::named;
+use crate::alike::{Fields, made_once};
 use crate::levels::{Span, Spans, side};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDateTime, PyDict, PySlice, PyString, PyTzInfo};
+use pyo3::types::{PyBytes, PyDateTime, PySlice, PyString, PyTzInfo};
 use std::sync::Arc;
 use tidelog_pure::market::books::{Kind, Messages};
 use tidelog_pure::market::scan::Level;
@@ -114,19 +114,6 @@ impl Lazy {
     fn decoded<'py>(&self, py: Python<'py>, contract: &Contract) -> PyResult<Bound<'py, PyAny>> {
         contract.decode.bind(py).call1((PyBytes::new(py, self.frame(py)),))
     }
-
-    /// `PyOnceLock` itself lets go of the interpreter's lock to make it, which costs more than most of what is made.
-    fn made<'py>(
-        &self,
-        py: Python<'py>,
-        make: impl FnOnce(&Contract) -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<&Bound<'py, PyAny>> {
-        if self.made.get(py).is_none() {
-            let _ = self.made.set(py, make(self.contract.get())?.unbind()); // where another was first, its object stays
-        }
-        let made = self.made.get(py).ok_or_else(|| PyValueError::new_err("nothing was made"))?;
-        Ok(made.bind(py))
-    }
 }
 
 /// An event that is one of Python's class to who asks for its class, and in all that it does. The class is a member: the
@@ -145,7 +132,7 @@ macro_rules! event {
         impl $name {
             fn made<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
                 let make: fn(&$name, Python<'py>, &Contract) -> PyResult<Bound<'py, PyAny>> = $make;
-                self.lazy.made(py, |contract| make(self, py, contract))
+                made_once(py, &self.lazy.made, || make(self, py, self.lazy.contract.get()))
             }
         }
 
@@ -154,8 +141,8 @@ macro_rules! event {
             /// For msgspec, which encodes these fields by their names.
             #[classattr]
             #[pyo3(name = "__dataclass_fields__")]
-            fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
-                named(py, &$fields)
+            fn fields(py: Python<'_>) -> PyResult<Fields> {
+                Fields::named(py, &$fields)
             }
 
             $($getters)*
@@ -215,8 +202,11 @@ macro_rules! book_event {
                 }
 
                 #[getter]
-                fn checksum(&self) -> u32 {
-                    self.message.checksum
+                fn checksum<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                    match self.lazy.made.get(py) {
+                        Some(made) => made.bind(py).getattr(intern!(py, "checksum")), // which it holds, see `Fields`
+                        None => Ok(self.message.checksum.into_pyobject(py)?.into_any()),
+                    }
                 }
 
                 #[getter]

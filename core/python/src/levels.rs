@@ -1,10 +1,11 @@
 //! Levels of books: those of an update, as its frame has them, and the best of a book, as it is looked at.
 
-use crate::alike::named;
+use crate::alike::{Fields, made_once};
 use crate::events::Contract;
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyTuple};
 use tidelog_pure::market::book::Levels;
 use tidelog_pure::market::scan::{self, Number};
 
@@ -68,12 +69,21 @@ impl Spans {
 }
 
 /// A level by its numbers' texts. The protocol's class to who asks for its class, and in all that it does.
-#[pyclass(frozen, get_all, module = "tidelog_core")]
+#[pyclass(frozen, module = "tidelog_core")]
 pub struct Level {
-    #[pyo3(name = "__class__")]
+    #[pyo3(get, name = "__class__")]
     class: Py<PyAny>,
+    #[pyo3(get)]
     price_text: Py<PyString>,
+    #[pyo3(get)]
     qty_text: Py<PyString>,
+    made: PyOnceLock<Py<PyAny>>, // Python's own, when it is first asked for
+}
+
+impl Level {
+    fn made<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        made_once(py, &self.made, || self.class.bind(py).call_method1("of_texts", (&self.price_text, &self.qty_text)))
+    }
 }
 
 #[pymethods]
@@ -81,13 +91,13 @@ impl Level {
     /// For msgspec, which encodes these fields by their names.
     #[classattr]
     #[pyo3(name = "__dataclass_fields__")]
-    fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
-        named(py, &["price", "qty"])
+    fn fields(py: Python<'_>) -> PyResult<Fields> {
+        Fields::named(py, &["price", "qty"])
     }
 
     #[pyo3(name = "_made")]
-    fn made<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.class.bind(py).call_method1("of_texts", (&self.price_text, &self.qty_text))
+    fn of_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.made(py).cloned()
     }
 
     fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
@@ -120,7 +130,8 @@ pub fn side<'py>(py: Python<'py>, contract: &Contract, frame: &[u8], levels: &[S
             return class.bind(py).call1((price_text, qty_text));
         }
         let (price_text, qty_text) = (price_text.unbind(), qty_text.unbind());
-        Ok(Bound::new(py, Level { class: class.clone_ref(py), price_text, qty_text })?.into_any())
+        let class = class.clone_ref(py);
+        Ok(Bound::new(py, Level { class, price_text, qty_text, made: PyOnceLock::new() })?.into_any())
     };
     match levels {
         [] => Ok(PyTuple::empty(py)),

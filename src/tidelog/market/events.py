@@ -5,8 +5,8 @@ v2 API, which the v2 codec therefore decodes into these very structs; v1 is brou
 
 Numbers are `Decimal`, exactly as the exchange wrote them, trailing zeros included. Decimal *arithmetic*
 rounds to a precision that any code in the thread may change: compute with integers, by `scaled_int`.
-The class of an event is `event.__class__`, as `isinstance` and `match` take it. `type` is another one of updates that
-the compiled core has read, whose fields become objects when they are looked at; in all else they are the same.
+The class of an event is `event.__class__`, as `isinstance` and `match` take it. `type` is another one of events that
+the compiled core has read, whose fields become objects when they are looked at: docs/stability.md says what takes them.
 The levels of a book message keep their text, because a `Book` is the only one to read them, and making
 numbers of them before that is known would cost more than the rest of the decoding.
 """
