@@ -1,33 +1,47 @@
 //! What makes a class of the core pass for one of Python's, beside the fields that it gives itself.
 
 use pyo3::exceptions::{PyAttributeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
-/// What msgspec looks for in an object that has these fields. Where it sorts them, it uses what a field gave after it has
-/// let go of that: so the object has to hold what its fields give.
-///
-/// Instances alone have it: a class that has it passes for a dataclass, to `pprint` for one, and lacks the rest of that.
-#[pyclass(frozen, module = "tidelog_core")]
-pub struct Fields(Py<PyDict>);
+/// What msgspec looks for in a class whose instances have these fields: `Fielded` shows it.
+pub fn named(py: Python<'_>, names: &[&str]) -> PyResult<Py<PyDict>> {
+    let fields = PyDict::new(py);
+    for name in names {
+        fields.set_item(name, py.None())?;
+    }
+    Ok(fields.unbind())
+}
 
-impl Fields {
-    pub fn named(py: Python<'_>, names: &[&str]) -> PyResult<Fields> {
-        let fields = PyDict::new(py);
-        for name in names {
-            fields.set_item(name, py.None())?;
-        }
-        Ok(Fields(fields.unbind()))
+/// An object whose fields msgspec encodes, by the names in `_fields_shown` of its class. Where msgspec sorts them, it uses
+/// what a field gave after it has let go of that: so the object has to hold what its fields give.
+///
+/// It looks for them in instances as it would for those of a dataclass. A class that shows them passes for one, to `pprint`
+/// for example; and where its own dictionary has them, orjson takes them for whole and crashes.
+#[pyclass(frozen, subclass, module = "tidelog_core")]
+pub struct Fielded;
+
+#[pymethods]
+impl Fielded {
+    #[classattr]
+    #[pyo3(name = "__dataclass_fields__")]
+    fn fields() -> OfInstances {
+        OfInstances
     }
 }
 
+/// The attribute, of instances alone.
+#[pyclass(frozen, module = "tidelog_core")]
+struct OfInstances;
+
 #[pymethods]
-impl Fields {
-    fn __get__(&self, instance: &Bound<'_, PyAny>, _owner: &Bound<'_, PyAny>) -> PyResult<Py<PyDict>> {
+impl OfInstances {
+    fn __get__<'py>(&self, instance: &Bound<'py, PyAny>, _owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match instance.is_none() {
             true => Err(PyAttributeError::new_err("it is no dataclass")),
-            false => Ok(self.0.clone_ref(instance.py())),
+            false => instance.getattr(intern!(instance.py(), "_fields_shown")),
         }
     }
 }

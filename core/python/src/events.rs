@@ -1,14 +1,14 @@
 //! Events of frames that the core has taken. They are made when they are looked at: lazily, or whole for who looks into
 //! them.
 
-use crate::alike::{Fields, made_once};
+use crate::alike::{Fielded, made_once, named};
 use crate::levels::{Span, Spans, side};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDateTime, PySlice, PyString, PyTzInfo};
+use pyo3::types::{PyBytes, PyDateTime, PyDict, PySlice, PyString, PyTzInfo};
 use std::sync::Arc;
 use tidelog_pure::market::books::{Kind, Messages};
 use tidelog_pure::market::scan::Level;
@@ -121,7 +121,7 @@ impl Lazy {
 macro_rules! event {
     ($(#[$doc:meta])* $name:ident { $($known:tt)* }, $fields:expr, $make:expr, { $($getters:tt)* }) => {
         $(#[$doc])*
-        #[pyclass(frozen, module = "tidelog_core")]
+        #[pyclass(frozen, extends = Fielded, module = "tidelog_core")]
         pub struct $name {
             #[pyo3(get, name = "__class__")]
             class: Py<PyAny>,
@@ -140,9 +140,9 @@ macro_rules! event {
         impl $name {
             /// For msgspec, which encodes these fields by their names.
             #[classattr]
-            #[pyo3(name = "__dataclass_fields__")]
-            fn fields(py: Python<'_>) -> PyResult<Fields> {
-                Fields::named(py, &$fields)
+            #[pyo3(name = "_fields_shown")]
+            fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
+                named(py, &$fields)
             }
 
             $($getters)*
@@ -204,7 +204,7 @@ macro_rules! book_event {
                 #[getter]
                 fn checksum<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
                     match self.lazy.made.get(py) {
-                        Some(made) => made.bind(py).getattr(intern!(py, "checksum")), // which it holds, see `Fields`
+                        Some(made) => made.bind(py).getattr(intern!(py, "checksum")), // which it holds, see `Fielded`
                         None => Ok(self.message.checksum.into_pyobject(py)?.into_any()),
                     }
                 }
@@ -341,20 +341,22 @@ impl Events {
             What::Update(message) => {
                 let class = kinds.book_delta.clone_ref(py);
                 let symbol = self.symbol(&message)?.clone_ref(py);
-                Bound::new(py, BookDelta { class, lazy: self.lazy(py, frame, few), symbol, message })?.into_any()
+                Bound::new(py, (BookDelta { class, lazy: self.lazy(py, frame, few), symbol, message }, Fielded))?
+                    .into_any()
             }
             What::Snapshot(message) => {
                 let class = kinds.book_snapshot.clone_ref(py);
                 let symbol = self.symbol(&message)?.clone_ref(py);
-                Bound::new(py, BookSnapshot { class, lazy: self.lazy(py, frame, few), symbol, message })?.into_any()
+                Bound::new(py, (BookSnapshot { class, lazy: self.lazy(py, frame, few), symbol, message }, Fielded))?
+                    .into_any()
             }
             What::Trades => {
                 let class = kinds.trades.clone_ref(py);
-                Bound::new(py, Trades { class, lazy: self.lazy(py, frame, few) })?.into_any()
+                Bound::new(py, (Trades { class, lazy: self.lazy(py, frame, few) }, Fielded))?.into_any()
             }
             What::Ticker => {
                 let class = kinds.tickers.clone_ref(py);
-                Bound::new(py, Tickers { class, lazy: self.lazy(py, frame, few) })?.into_any()
+                Bound::new(py, (Tickers { class, lazy: self.lazy(py, frame, few) }, Fielded))?.into_any()
             }
         })
     }

@@ -1,11 +1,11 @@
 //! Levels of books: those of an update, as its frame has them, and the best of a book, as it is looked at.
 
-use crate::alike::{Fields, made_once};
+use crate::alike::{Fielded, made_once, named};
 use crate::events::Contract;
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use tidelog_pure::market::book::Levels;
 use tidelog_pure::market::scan::{self, Number};
 
@@ -69,7 +69,7 @@ impl Spans {
 }
 
 /// A level by its numbers' texts. The protocol's class to who asks for its class, and in all that it does.
-#[pyclass(frozen, module = "tidelog_core")]
+#[pyclass(frozen, extends = Fielded, module = "tidelog_core")]
 pub struct Level {
     #[pyo3(get, name = "__class__")]
     class: Py<PyAny>,
@@ -90,9 +90,9 @@ impl Level {
 impl Level {
     /// For msgspec, which encodes these fields by their names.
     #[classattr]
-    #[pyo3(name = "__dataclass_fields__")]
-    fn fields(py: Python<'_>) -> PyResult<Fields> {
-        Fields::named(py, &["price", "qty"])
+    #[pyo3(name = "_fields_shown")]
+    fn fields(py: Python<'_>) -> PyResult<Py<PyDict>> {
+        named(py, &["price", "qty"])
     }
 
     #[pyo3(name = "_made")]
@@ -131,7 +131,8 @@ pub fn side<'py>(py: Python<'py>, contract: &Contract, frame: &[u8], levels: &[S
         }
         let (price_text, qty_text) = (price_text.unbind(), qty_text.unbind());
         let class = class.clone_ref(py);
-        Ok(Bound::new(py, Level { class, price_text, qty_text, made: PyOnceLock::new() })?.into_any())
+        let level = Level { class, price_text, qty_text, made: PyOnceLock::new() };
+        Ok(Bound::new(py, (level, Fielded))?.into_any())
     };
     match levels {
         [] => Ok(PyTuple::empty(py)),
