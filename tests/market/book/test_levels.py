@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tests.market.conftest import Recording
 from tests.market.ladder import Pairs, crc, delta, snapshot
 from tests.market.paths import books_on_either_path
+from tidelog.market.book import levels
 from tidelog.market.book.levels import Book, Precision, ScaledLevel, _Side
 from tidelog.market.book.proof import Check
 from tidelog.market.events import BookDelta, BookSnapshot
@@ -313,6 +314,40 @@ def test_a_snapshot_that_is_put_at_once_is_as_level_by_level(
     assert at_once.state == one_by_one.state
 
 
+@given(st.lists(st.tuples(WRITTEN_SIDE, WRITTEN_SIDE), min_size=1, max_size=5))
+def test_many_levels_that_are_put_together_are_as_one_by_one(messages: list[tuple[Pairs, Pairs]]) -> None:
+    together, one_by_one = (Book("BTC/USD", 3, ChecksumProof, Precision(1, 1)) for _ in range(2))
+    for book in (together, one_by_one):
+        book.apply(snapshot([("5.0", "1.0"), ("4.0", "1.0")], [("6.0", "1.0")]))
+    for message in messages:
+        check = one_by_one.apply(delta(*message, crc([], [])))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(levels, "ONE_BY_ONE_MAX", 0)
+            assert together.apply(delta(*message, crc([], []))) is check
+        assert together.state == one_by_one.state
+
+
+class Moving(list[Any]):
+    """Counts how many of it insertions have moved."""
+
+    moved = 0
+
+    def insert(self, at: Any, value: Any) -> None:
+        self.moved += len(self) - at
+        super().insert(at, value)
+
+
+def test_a_message_of_very_many_levels_does_not_move_them_again_and_again() -> None:
+    book = Book("BTC/USD", 10, ChecksumProof)
+    book.apply(snapshot([("1.0", "1.0")], []))
+    keys = book._bids.keys = Moving(book._bids.keys)
+    bids = [(f"{price}.0", "1.0") for price in range(2, 20_002)]
+    best = bids[::-1][:10]
+    assert book.apply(delta(bids, [], crc([], best))) is Check.MATCHED
+    assert book.bids == tuple([ScaledLevel(price * 10, 10) for price in range(20_001, 19_991, -1)])
+    assert keys.moved < len(bids)
+
+
 @settings(max_examples=200)
 @given(st.sampled_from([1, 3, 10, 25]), SIDES, SIDES, st.lists(st.tuples(SIDES, SIDES), max_size=12))
 def test_a_book_equals_its_model(
@@ -324,8 +359,8 @@ def test_a_book_equals_its_model(
     book = Book("BTC/USD", depth, ChecksumProof, Precision(1, 2))
     held: list[dict[str, str]] = [{}, {}]
     for index, sides in enumerate([(bids, asks), *updates]):
-        for position, levels in enumerate(sides):
-            held[position] |= dict(levels)  # the last of a price wins
+        for position, pairs in enumerate(sides):
+            held[position] |= dict(pairs)  # the last of a price wins
             for price in [price for price, qty in held[position].items() if qty == "0.00"]:
                 del held[position][price]
             ranked = sorted(held[position], key=Decimal, reverse=position == 0)[:depth]

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 const CHECKED: usize = 10; // levels of each side that the checksum covers
 const NEAR: usize = 8; // most of what comes is about the best levels
 const DIGITS_MAX: usize = 40; // of a price and a quantity in 64 bits each
+const ONE_BY_ONE_MAX: usize = 4096; // levels of a side: each insertion moves others; Python takes more at once
 
 /// What a level has under the checksum: the digits of its price, then those of its quantity.
 #[derive(Clone, Copy)]
@@ -121,6 +122,9 @@ impl Side {
     #[inline(always)]
     fn put(&mut self, levels: &[Level], scales: (u8, u8), depth: usize) -> Option<u64> {
         let mut misses = 0;
+        if levels.len() > ONE_BY_ONE_MAX {
+            return None;
+        }
         for level in levels {
             let (price, qty) = (level.price.scaled(scales.0)?, level.qty.scaled(scales.1)?);
             if price == 0 {
@@ -391,6 +395,17 @@ mod tests {
         assert!(take(&mut book, &[], asks, crc, Some(6)));
         assert_eq!(book.content().asks, [(100, 7), (101, 1), (102, 2)]);
         assert_eq!((book.unknown_removals, book.content().stamp_us), (1, Some(6)));
+    }
+
+    #[test]
+    fn a_message_of_very_many_levels_is_declined() {
+        let (before, mut book) = book();
+        let mut bids = vec![level("9.9", "1"); super::ONE_BY_ONE_MAX];
+        let crc = crc32fast::hash(b"101110221033991982973");
+        assert!(take(&mut book, &bids, &[], crc, None));
+        bids.push(level("9.9", "1"));
+        assert!(!take(&mut book, &bids, &[], crc, None));
+        assert_eq!(book.content(), before);
     }
 
     #[test]
