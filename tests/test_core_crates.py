@@ -104,7 +104,7 @@ def test_the_crate_with_unsafe_code_is_small_and_gives_a_reason_for_each_piece()
 def test_what_is_committed_names_no_registry() -> None:
     tracked = subprocess.run(["git", "ls-files", "."], cwd=CORE, capture_output=True, text=True).stdout.split()
     assert "Cargo.lock" not in tracked
-    for path in (CORE / name for name in tracked):
+    for path in (CORE / name for name in tracked if name != "LICENSE"):  # that of Apache has its own address
         assert "://" not in path.read_text(), path
 
 
