@@ -4,7 +4,8 @@ In virtual time, over the whole engine and the simulated node.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tidelog.chain.source.pool import Pool
 from tidelog.chain.sync.engine import Sync
 from tidelog.config import EndpointUrl
 from tidelog.errors import Rejected, SourceError, Unreachable
+from tidelog.net.http import HttpResponse
 from tidelog.sim.node.node import SimNode
 from tidelog.sim.scenario.generator import HANGING_LIES
 from tidelog.store import open_store
@@ -159,6 +161,31 @@ def test_a_slow_endpoint_is_heard_where_its_vote_decides() -> None:
         await pool.close()
 
     virtually(main())
+
+
+def test_finality_rises_where_one_endpoint_is_always_slower_than_the_other(tmp_path: Path) -> None:
+    """By more than it is waited for at a look: its answer to that has yet to come when its vote is asked for."""
+    node = a_node(30, replicas=2)
+
+    async def main(r: Rig) -> None:
+        post = r.http.post
+
+        @asynccontextmanager
+        async def slow(url: str, *given: Any, **more: Any) -> AsyncIterator[HttpResponse]:
+            if url.endswith("replica-1"):
+                await asyncio.sleep(0.5)
+            async with post(url, *given, **more) as response:
+                yield response
+
+        r.http.post = slow  # type: ignore[method-assign]
+        run = r.sync(follow=True)
+        task = asyncio.ensure_future(run.run())
+        await asyncio.sleep(60)
+        run.stop()
+        await task
+        assert (await r.position()).finalized == r.tree.head.number - 8
+
+    virtually(with_rig(tmp_path, node, 2, main))
 
 
 def test_who_hangs_counts_in_a_vote_for_as_long_as_patience() -> None:

@@ -373,6 +373,14 @@ class Pool(Standing):
         if endpoint.name not in self._aside and not alone:
             self._beside(endpoint, self._attempted(endpoint, work))
 
+    async def linger(self) -> None:
+        """Wait for endpoints that are left to answer beside, so that they can be asked; not for one that is silent."""
+        waited = [
+            self._aside[e.name] for e in self.endpoints if e.name in self._aside and not self._health[e.name].late
+        ]
+        if waited:
+            await asyncio.wait(waited, timeout=self._limits.linger_s)
+
     def _beside(self, endpoint: Endpoint, work: Coroutine[Any, Any, None]) -> None:
         task = self._aside[endpoint.name] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._aside.pop(endpoint.name, None))

@@ -30,6 +30,7 @@ class PoolLimits(Struct, frozen=True):
     attempts: int = 6  # per question, over all endpoints: about 8 s with one that is down
     throttled_max: int = 50  # being asked to wait is no failure, but not for ever either
     grace_s: float = 0.25  # once enough have answered: two healthy endpoints are rarely further apart
+    linger_s: float = 2.0  # for those that are not as quick, where each has to be asked
     look_s: float = 1.0  # between looks whether an endpoint came back before its time, while all are left alone
     check_max_s: float = 10.0  # for the chain id and the head of one that was put aside: slower, it would be no help
     silent_s: float = 5.0  # of all endpoints, from when on it is said

@@ -168,6 +168,7 @@ class Quorum:
         ours = await self._writer.stored_ref(number)
         if ours is None:
             return False
+        await self._pool.linger()  # one that is slower than the others at each look would never be asked
         answers = await self._pool.quorum_read(
             lambda endpoint: _final_at(number, endpoint, view.final_of(endpoint)),
             enough=lambda found: self._more_than_half(found, [ours.hash]),
