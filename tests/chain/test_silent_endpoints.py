@@ -154,36 +154,57 @@ def test_a_slow_endpoint_is_heard_where_its_vote_decides() -> None:
         quick = await pool.quorum_read(work, enough=lambda found: len(found) > 0)
         assert (names(quick), quick.voters, quick.missing) == (["0", "1"], 3, 1)
         await asyncio.sleep(2)
-        decided = await pool.quorum_read(
-            work, enough=lambda found: list(found).count("b") * 2 > pool.voters, grace_s=0.0
-        )
+        decided = await pool.quorum_read(work, enough=lambda found: list(found).count("b") * 2 > pool.voters, vote=True)
         assert names(decided) == ["0", "1", "2"]
         await pool.close()
 
     virtually(main())
 
 
+def slowed(r: Rig, path: str) -> None:
+    """Let an endpoint always be slower than the others, by more than it is waited for at a look."""
+    post = r.http.post
+
+    @asynccontextmanager
+    async def slow(url: str, *given: Any, **more: Any) -> AsyncIterator[HttpResponse]:
+        await asyncio.sleep(0.5 if url.endswith(path) else 0.0)
+        async with post(url, *given, **more) as response:
+            yield response
+
+    r.http.post = slow  # type: ignore[method-assign]
+
+
 def test_finality_rises_where_one_endpoint_is_always_slower_than_the_other(tmp_path: Path) -> None:
-    """By more than it is waited for at a look: its answer to that has yet to come when its vote is asked for."""
+    """Its answer to a look has yet to come when its vote is asked for."""
     node = a_node(30, replicas=2)
 
     async def main(r: Rig) -> None:
-        post = r.http.post
-
-        @asynccontextmanager
-        async def slow(url: str, *given: Any, **more: Any) -> AsyncIterator[HttpResponse]:
-            if url.endswith("replica-1"):
-                await asyncio.sleep(0.5)
-            async with post(url, *given, **more) as response:
-                yield response
-
-        r.http.post = slow  # type: ignore[method-assign]
+        slowed(r, "replica-1")
         run = r.sync(follow=True)
         task = asyncio.ensure_future(run.run())
         await asyncio.sleep(60)
         run.stop()
         await task
         assert (await r.position()).finalized == r.tree.head.number - 8
+
+    virtually(with_rig(tmp_path, node, 2, main))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_reorg_is_followed_where_one_endpoint_is_always_slower_than_the_other(tmp_path: Path, length: int) -> None:
+    """To a branch that ends lower, as high, higher: it has its vote, too."""
+    node = a_node(30, replicas=2)
+
+    async def main(r: Rig) -> None:
+        slowed(r, "replica-1")
+        run = r.sync(follow=True)
+        task = asyncio.ensure_future(run.run())
+        await asyncio.sleep(60)
+        r.tree.reorg(2, length)
+        await asyncio.sleep(60)
+        run.stop()
+        await task
+        await r.assert_equals_node(path="/replica-0")
 
     virtually(with_rig(tmp_path, node, 2, main))
 

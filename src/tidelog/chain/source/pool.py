@@ -227,25 +227,28 @@ class Pool(Standing):
         work: Callable[[Endpoint], Awaitable[T]],
         *,
         enough: Callable[[Collection[T]], bool] | None = None,
-        grace_s: float | None = None,
+        vote: bool = False,
         blocks: int = 0,
     ) -> QuorumRead[T]:
         """Ask all that may be asked, at once; their answers, in their order, as soon as there are enough.
 
         Who has not answered within its usual time is put aside, who only is not as quick as others is left to answer
-        beside. An endpoint whose last answer has yet to come is not asked again.
+        beside. An endpoint whose last answer has yet to come is not asked again, but where all have a vote.
 
         Args:
             enough: whether these answers will do; not given: those of more than half of the voters.
-            grace_s: how long to wait for the others then.
+            vote: one whose last answer has yet to come is waited for, to be asked too: it may be slower than others at
+                each look. Once there are enough, nobody is waited for; where it is no vote, the others have a moment.
             blocks: how many whole blocks are asked for; 0 for headers.
         """
         self.tend()
+        if vote:
+            await self._linger()
         now = self._runtime.monotonic()
         usable = [endpoint for endpoint in self.endpoints if self._health[endpoint.name].usable(None, now)]
         asked = [e for e in usable if self._health[e.name].ready(now) and e.name not in self._aside]
         enough = enough or (lambda answers: len(answers) * 2 > self.voters)
-        answers = await self._collected(asked, work, enough, grace_s=grace_s, blocks=blocks)
+        answers = await self._collected(asked, work, enough, grace=not vote, blocks=blocks)
         absent = sum(self._votes(endpoint) for endpoint in self.endpoints if endpoint not in answers)
         return QuorumRead(answers, len(answers) + absent)
 
@@ -255,13 +258,13 @@ class Pool(Standing):
         work: Callable[[Endpoint], Awaitable[T]],
         enough: Callable[[Collection[T]], bool],
         *,
-        grace_s: float | None = None,
+        grace: bool = True,
         blocks: int = 0,
     ) -> dict[Endpoint, T]:
         """The answers that came in time. Nobody is late while there is no healthy endpoint that it keeps waiting."""
         running = {asyncio.create_task(self._answer(endpoint, work)): endpoint for endpoint in asked}
         answers: dict[Endpoint, T] = {}
-        grace_s = self._limits.grace_s if grace_s is None else grace_s
+        grace_s = self._limits.grace_s if grace else 0.0
         loop = asyncio.get_running_loop()
         started, ends_at = loop.time(), inf
         late_at = {endpoint.name: started + endpoint.pulse.bound_s(blocks) for endpoint in asked}
@@ -373,10 +376,13 @@ class Pool(Standing):
         if endpoint.name not in self._aside and not alone:
             self._beside(endpoint, self._attempted(endpoint, work))
 
-    async def linger(self) -> None:
-        """Wait for endpoints that are left to answer beside, so that they can be asked; not for one that is silent."""
+    async def _linger(self) -> None:
+        """Wait for those that are left to answer beside, so that they can be asked; not for one that is silent."""
+        now = self._runtime.monotonic()
         waited = [
-            self._aside[e.name] for e in self.endpoints if e.name in self._aside and not self._health[e.name].late
+            task
+            for name, task in self._aside.items()
+            if self._health[name].usable(None, now) and not self._health[name].late
         ]
         if waited:
             await asyncio.wait(waited, timeout=self._limits.linger_s)

@@ -99,7 +99,7 @@ class Quorum:
         answers = await self._pool.quorum_read(
             lambda endpoint: endpoint.header_by_hash(block_hash),
             enough=lambda found: any(header is not None for header in found),
-            grace_s=0.0,
+            vote=True,
         )
         if any(header is not None for header in answers.values()):
             return True
@@ -113,7 +113,7 @@ class Quorum:
         answers = await self._pool.quorum_read(
             lambda endpoint: endpoint.header_by_number(theirs.number),
             enough=lambda found: self._more_than_half(found, (theirs.hash, our_hash)),
-            grace_s=0.0,
+            vote=True,
         )
         hashes = [header.hash for header in answers.values() if header is not None]
         verdict = prevails(
@@ -168,11 +168,10 @@ class Quorum:
         ours = await self._writer.stored_ref(number)
         if ours is None:
             return False
-        await self._pool.linger()  # one that is slower than the others at each look would never be asked
         answers = await self._pool.quorum_read(
             lambda endpoint: _final_at(number, endpoint, view.final_of(endpoint)),
             enough=lambda found: self._more_than_half(found, [ours.hash]),
-            grace_s=0.0,
+            vote=True,
         )
         now = self._runtime.monotonic()
         self._finality_due = now + (now - started) * (FINALITY_SHARE - 1)
@@ -193,7 +192,7 @@ class Quorum:
         async def there(endpoint: Endpoint) -> Header:
             return await endpoint.header_by_number(final.number) or (await endpoint.heads()).latest
 
-        answers = await self._pool.quorum_read(there, enough=lambda found: False)
+        answers = await self._pool.quorum_read(there, enough=lambda found: False, vote=True)
         agreeing = [endpoint for endpoint, header in answers.items() if header.hash == final.hash]
         conflicting = [
             endpoint
