@@ -435,37 +435,36 @@ def _hook_draw(rng: random.Random) -> list[tuple[int, Callable[[], plan.Action]]
     ]
 
 
+def _with_faults(
+    rng: random.Random, schedule: plan.Schedule, names: Sequence[str], probabilities: Sequence[float], most: int
+) -> plan.Schedule:
+    """With so many of these faults of the exchange at most, and one at least."""
+    draw: list[tuple[int, Callable[[], plan.Action]]] = [
+        (1, lambda: plan.Fault(rng.choice(names), rng.choice(probabilities), _span(rng))),
+    ]
+    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, most))]
+    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+
+
 def _frames(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
     """Perhaps messages that come in pieces, or are more than can be read."""
     if not faults or rng.random() >= FRAMES_CHANCE:
         return schedule
-    draw: list[tuple[int, Callable[[], plan.Action]]] = [
-        (1, lambda: plan.Fault(rng.choice(FRAMES), rng.choice((0.02, 0.1)), _span(rng))),
-    ]
-    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 3))]
-    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+    return _with_faults(rng, schedule, FRAMES, (0.02, 0.1), 3)
 
 
 def _told(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
     """Perhaps frames that say what they say in an odd way, or say the past."""
     if not faults or rng.random() >= TOLD_CHANCE:
         return schedule
-    draw: list[tuple[int, Callable[[], plan.Action]]] = [
-        (1, lambda: plan.Fault(rng.choice(TOLD), rng.choice((0.1, 0.5, 1.0)), _span(rng))),
-    ]
-    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 4))]
-    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+    return _with_faults(rng, schedule, TOLD, (0.1, 0.5, 1.0), 4)
 
 
 def _said(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
     """Perhaps subscriptions that the exchange ends, answers to nothing that was asked, and its clock that is wrong."""
     if not faults or rng.random() >= SAID_CHANCE:
         return schedule
-    draw: list[tuple[int, Callable[[], plan.Action]]] = [
-        (1, lambda: plan.Fault(rng.choice(SAID), rng.choice((0.02, 0.1, 0.5)), _span(rng))),
-    ]
-    added = [_event(rng, schedule.busy_s, draw, MARKET_POINTS, "frame") for _ in range(rng.randint(1, 3))]
-    return msgspec.structs.replace(schedule, events=(*schedule.events, *added))
+    return _with_faults(rng, schedule, SAID, (0.02, 0.1, 0.5), 3)
 
 
 def _private(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
