@@ -7,7 +7,7 @@ comes. All decisions are in `projection`, the candles' arithmetic in `candles`; 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ SAMPLE_S = 10  # a book a day is 8,640 rows
 INTERVALS_S = (60, 300, 900, 3_600, 14_400, 86_400)
 
 _CLOSED_AT = GAPS.index("closed_at")
-_SYMBOL, _TIME_US = TRADES.index("symbol"), TRADES.index("time_us")
+_SYMBOL, _TIME_US, _TRADE_ID = TRADES.index("symbol"), TRADES.index("time_us"), TRADES.index("trade_id")
 
 _log = logger("loader")
 
@@ -282,8 +282,8 @@ class Loader:
             _log.warning("rows_refused", source=self._checkpoint.source, rows=self._projection.refused - refused)
         changes = self._projection.drain()
         for symbol, row in (await self._patiently(lambda: self._contradicted(changes))).items():
-            number = row[TRADES.index("trade_id")]
-            _log.warning("trade_contradicted", source=self._checkpoint.source, symbol=symbol, trade_id=number)
+            source = self._checkpoint.source
+            _log.warning("trade_contradicted", source=source, symbol=symbol, trade_id=row[_TRADE_ID])
         candles, added = await self._patiently(lambda: self._candles(changes))
         expired = await self._patiently(self._expired)
         expired.note_in(state)
@@ -324,9 +324,7 @@ class Loader:
 
         And, by symbol, how many of these are not stored yet.
         """
-        by_symbol: dict[str, list[Row]] = {}
-        for row in changes.trades:
-            by_symbol.setdefault(str(row[TRADES.index("symbol")]), []).append(row)
+        by_symbol = _by_symbol(changes.trades)
         made, added = CandleRows(), dict[str, int]()
         if by_symbol:
             finest_us = min(self._options.intervals_s, default=1) * 1_000_000
@@ -342,9 +340,7 @@ class Loader:
 
     async def _contradicted(self, changes: Changes) -> dict[str, Row]:
         """By symbol, the first trade that came with the number of another one: that one is stored, and this is not."""
-        by_symbol: dict[str, list[Row]] = {}
-        for row in changes.repeated:
-            by_symbol.setdefault(str(row[_SYMBOL]), []).append(row)
+        by_symbol = _by_symbol(changes.repeated)
         found: dict[str, Row] = {}
         if not by_symbol:
             return found
@@ -352,7 +348,7 @@ class Loader:
         async with self._store.snapshot() as snapshot:
             for symbol, rows in by_symbol.items():
                 left = [row for row in rows if said_by(row) not in known]
-                times = [time_us for row in left if isinstance(time_us := row[_TIME_US], int)]
+                times = _times_us(left)
                 if not times:
                     continue
                 stored = await snapshot.select(
@@ -372,8 +368,7 @@ class Loader:
 
     async def _stored(self, snapshot: Snapshot, symbol: str, trades: list[Row], interval_us: int) -> dict[Row, Row]:
         """The stored trades, by key, of the intervals in which these lie."""
-        times = [row[TRADES.index("time_us")] for row in trades]
-        touched = {bucket(time_us, interval_us) for time_us in times if isinstance(time_us, int)}
+        touched = {bucket(time_us, interval_us) for time_us in _times_us(trades)}
         by_key: dict[Row, Row] = {}
         for low, high in stretches(touched, interval_us):
             where = {"symbol": symbol}
@@ -391,13 +386,24 @@ class Loader:
         return await patiently(self._runtime, attempt, patience_s=patience_s, waits=waits, on_busy=tell)
 
 
+def _by_symbol(trades: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows of trades, by symbol."""
+    found: dict[str, list[Row]] = {}
+    for row in trades:
+        found.setdefault(str(row[_SYMBOL]), []).append(row)
+    return found
+
+
+def _times_us(trades: Iterable[Row]) -> list[int]:
+    return [time_us for row in trades if isinstance(time_us := row[_TIME_US], int)]
+
+
 async def _count_once(store: Store, source: str, state: ProjectionState) -> None:
     """Count the trades that an older tidelog has stored; the next commit keeps what was counted."""
-    symbol = TRADES.index("symbol")
     found: Counter[Value] = Counter()
     async with store.snapshot() as snapshot:
         async for rows in snapshot.scan(TRADES, scope=source):
-            found.update([row[symbol] for row in rows])
+            found.update([row[_SYMBOL] for row in rows])
     for name, symbol_state in state.symbols.items():
         symbol_state.trades = found[name]
 
