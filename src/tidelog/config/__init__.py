@@ -6,7 +6,7 @@ Knows no setting by name: the schema is a struct of the caller's.
 from tidelog.config.document import DATA_DIR, Loaded, Override, load, parse, read_text
 from tidelog.config.endpoint import EndpointUrl
 from tidelog.config.handed import handed, taken
-from tidelog.config.hosts import is_host
+from tidelog.config.hosts import are_hosts, is_host
 from tidelog.config.shown import Shown, shown
 from tidelog.config.values import (
     ConfigValue,
@@ -33,6 +33,7 @@ __all__ = [
     "Secret",
     "Shown",
     "Size",
+    "are_hosts",
     "handed",
     "is_host",
     "load",

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from msgspec import Struct
 
-from tidelog.config import is_host
+from tidelog.config import are_hosts
 from tidelog.errors import ConfigError
 
-__all__ = ["Address", "address_of", "refuse_bad_hosts"]
+__all__ = ["Address", "address_of"]
 
 # what asyncpg reads of a URL's query; every other name is a setting of the server
 _ASYNCPG = frozenset({
@@ -31,10 +31,8 @@ _IGNORED = frozenset({
 })  # fmt: skip
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 _SHOWN = ("host", "port", "dbname", "database", "user", "target_session_attrs")  # of a query: no secrets
-_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.]*)=((?:\\.|\S)*)")  # of PGOPTIONS: a space of a value is escaped
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
-PORT_MAX = 65_535
 _NO_URL = (
     "--db is not a PostgreSQL URL: write postgresql://user@host/name, "
     "with special characters of the password percent-encoded"
@@ -60,9 +58,8 @@ def address_of(url: str) -> Address:
     except ValueError:
         raise ConfigError(_NO_URL) from None
     login, _, hosts = parts.netloc.rpartition("@")
-    if "/" in login:
+    if not are_hosts(hosts) or "/" in login:
         raise ConfigError(_NO_URL)
-    _judge_hosts(hosts)
     settings: dict[str, str] = {}
     service = asked.pop("service", None) or os.environ.get("PGSERVICE")
     if service:
@@ -88,25 +85,6 @@ def address_of(url: str) -> Address:
     shown |= {"search_path": settings["search_path"]} if "search_path" in settings else {}
     location = f"postgresql://{user}{hosts}{unquote(parts.path)}" + _query(shown)
     return Address(base + _query(dsn), location, settings)
-
-
-def refuse_bad_hosts(url: str) -> None:
-    """ConfigError, if the hosts in a `postgresql://` URL cannot be hosts. Looks at nothing else."""
-    try:
-        netloc = urlsplit(url).netloc
-    except ValueError:
-        raise ConfigError(_NO_URL) from None
-    _judge_hosts(netloc.rpartition("@")[2])
-
-
-def _judge_hosts(hosts: str) -> None:
-    for host in hosts.split(","):
-        found = _HOST.fullmatch(host)
-        if found is None or int((found[2] or ":0")[1:]) > PORT_MAX:
-            raise ConfigError(_NO_URL)
-        name = unquote(found[1]).strip("[]")
-        if name and not name.startswith(("/", "@")) and not is_host(name):  # a folder of sockets, percent-encoded
-            raise ConfigError(_NO_URL)
 
 
 def _query(values: Mapping[str, str]) -> str:

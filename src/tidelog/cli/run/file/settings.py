@@ -4,6 +4,7 @@ A key that an option of `chain sync`, `market record` or `serve` has too has its
 """
 
 import os
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,7 +15,7 @@ from tidelog.chain.sync.defaults import BEHIND_BLOCKS, POLL_S, REORG_PATIENCE_S
 from tidelog.cli.run.file.shards import shards_here
 from tidelog.cli.run.file.streams import StreamSettings
 from tidelog.cli.sources.contracts import CONTRACTS_MAX, ContractSettings
-from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size
+from tidelog.config import Duration, FilePath, Name, PeerUrl, Reading, Secret, Size, are_hosts
 from tidelog.config.values import Pause, SocketUrl
 from tidelog.errors import ConfigError
 from tidelog.market.kraken.urls import REST_URL
@@ -51,17 +52,14 @@ class StoreUrl(Secret):
         scheme, separator, _ = text.partition("://")
         if not separator or scheme not in ("sqlite", "postgresql", "postgres"):
             raise ValueError(f"give {cls.wanted}")
-        try:
+        with suppress(ConfigError, ValueError):
             if scheme == "sqlite":
                 from tidelog.store.sqlite.connection import path_of
 
                 return _SQLITE + os.path.join(reading.folder, path_of(text))
-            from tidelog.store.postgres.address import refuse_bad_hosts
-
-            refuse_bad_hosts(text)
-        except ConfigError:
-            raise ValueError(f"give {cls.wanted}") from None
-        return text
+            if are_hosts(urlsplit(text).netloc.rpartition("@")[2]):
+                return text
+        raise ValueError(f"give {cls.wanted}")
 
     @classmethod
     def exposed(cls, given: str) -> bool:
