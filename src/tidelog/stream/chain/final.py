@@ -7,11 +7,9 @@ the writer is drawn from the first block of the stream: whoever fills it again f
 from msgspec import Struct
 
 from tidelog.batch import INT_MAX, Row
-from tidelog.chain.blocks import BlockRef
 from tidelog.chain.forks.bookmarks import Agreed, Ahead, Place, Verdict
 from tidelog.chain.projections import APPLY
 from tidelog.chain.reading.position import stored_position
-from tidelog.chain.rows.layout import required_bytes
 from tidelog.chain.rows.tables import BLOCKS
 from tidelog.chain.written import block_of
 from tidelog.errors import ConfigError, Corruption
@@ -38,7 +36,7 @@ class _Range(Struct, frozen=True):
 class FinalBlocks(StoredBacklog):
     """A `Backlog` of the final blocks of one chain of a store. ConfigError: they do not follow on the stream's."""
 
-    _newest: BlockRef | None = None  # that the stream has, or some of its parts, or that was read last
+    _newest: tuple[int, str] | None = None  # number and hash of the stream's last block, or of the last that was read
 
     @property
     def source(self) -> str:
@@ -49,9 +47,7 @@ class FinalBlocks(StoredBacklog):
         """See `Backlog`. Numbers alone do not say which chain they are of: one may have been begun anew by its id."""
         change = ChainLanguage(self._chain).joined([newest], 0)
         if isinstance(change, Change):
-            self._newest = BlockRef(
-                change.number, bytes.fromhex(change.hash[2:]), bytes.fromhex(change.parent_hash[2:])
-            )
+            self._newest = change.number, change.hash
 
     async def _page(self, snapshot: Snapshot, place: Place, count: int, payload_max: int) -> Page:
         position = await stored_position(snapshot, self._chain)
@@ -70,16 +66,16 @@ class FinalBlocks(StoredBacklog):
         if low <= has.final:
             high = min(has.final, low + count - 1)
             rows = await snapshot.select(BLOCKS, scope=self._chain, low=low, high=high)
+        if rows:
+            self._require_same_chain(low, rows[0])
+            self._newest = low + len(rows) - 1, hex_text(rows[-1][_HASH])
         contents = await self._contents(snapshot, range(low, low + len(rows)))
         messages: list[Message] = []
         for number, row in enumerate(rows, low):
             if row[_NUMBER] != number:
                 raise Corruption(f"the blocks of chain {self._chain} have a hole at {number}")
-            block = BlockRef(number, required_bytes(row[_HASH]), required_bytes(row[_PARENT]))
-            self._require_same_chain(block)
-            self._newest = block
-            after, writer = place, place.marks[0].writer if place.marks else _writer_of(block)
-            change = (self._chain, number + 1, APPLY, number, block.hash, block.parent_hash, writer)
+            after, writer = place, place.marks[0].writer if place.marks else _writer_of(row)
+            change = (self._chain, number + 1, APPLY, number, row[_HASH], row[_PARENT], writer)
             place = after.advanced([change])
             messages += messages_of(
                 self._chain,
@@ -93,17 +89,17 @@ class FinalBlocks(StoredBacklog):
             )
         return Page(said, place, messages, more=bool(rows))
 
-    def _require_same_chain(self, block: BlockRef) -> None:
-        """ConfigError where a block that is next for the stream is not of the chain of its newest one."""
-        newest = self._newest
-        if newest is None:
+    def _require_same_chain(self, number: int, row: Row) -> None:
+        """ConfigError where the block that is next for the stream is not of the chain of its last one."""
+        if self._newest is None:
             return
-        same = {newest.number: block.hash == newest.hash, newest.number + 1: block.parent_hash == newest.hash}
-        if not same.get(block.number, True):
+        newest, newest_hash = self._newest
+        own = {newest: row[_HASH], newest + 1: row[_PARENT]}.get(number)  # the store's own word on that block
+        if own is not None and hex_text(own) != newest_hash:
             raise ConfigError(
-                f"the stream of {self.source}, has block {newest.number} as {hex_text(newest.hash)}, on which block "
-                f"{block.number} of the store, {hex_text(block.hash)}, does not follow: the chain was begun anew, or "
-                "blocks that were final were replaced, so give it another --stream"
+                f"the stream of {self.source}, has block {newest} as {newest_hash}, on which block {number} of the "
+                f"store, {hex_text(row[_HASH])}, does not follow: the chain was begun anew, or blocks that were final "
+                "were replaced, so give it another --stream"
             )
 
     async def _last(self, snapshot: Snapshot) -> int:
@@ -114,5 +110,7 @@ class FinalBlocks(StoredBacklog):
         return Agreed() if place.seq <= last else Ahead(last)
 
 
-def _writer_of(block: BlockRef) -> int:
-    return int.from_bytes(block.hash[:8], "big") & INT_MAX
+def _writer_of(row: Row) -> int:
+    block_hash = row[_HASH]
+    assert isinstance(block_hash, bytes)
+    return int.from_bytes(block_hash[:8], "big") & INT_MAX
