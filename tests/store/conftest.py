@@ -7,11 +7,13 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from tests.chain.native import needs_core
+from tests.chain.native import either_path, needs_core
 from tidelog.batch import INT_MAX
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store, open_store
 from tidelog.store.sqlite import packing
+
+__all__ = ["Opener", "either_path", "opener", "store", "url"]
 
 
 class Opener(Protocol):

@@ -111,6 +111,22 @@ async def test_another_table_may_have_the_name_of_one_that_is_gone(store: Store)
     assert await rows_of(store, other) == rows
 
 
+@pytest.mark.usefixtures("either_path")
+async def test_a_table_that_is_made_anew_takes_rows_of_its_new_types(store: Store) -> None:
+    """A connection of PostgreSQL has statements prepared for the table that was, also if that was never committed."""
+    old, new = (Table("e_t_e", (int_column("a"), Column("b", kind)), key=("a",)) for kind in (Kind.INT, Kind.BYTES))
+    rows: list[Row] = [(1, b"x"), (2, b"y")]
+    await commit(store, create=(old,), add=(Rows(old, [(1, 7)]),), put=(Rows(old, [(1, 8)]),))
+    await commit(store, discard=(old,))
+    await commit(store, create=(new,), add=(Rows(new, rows[:1]),), put=(Rows(new, rows),))
+    assert await rows_of(store, new) == rows
+    await commit(store, discard=(new,))
+    with pytest.raises(ValueError, match="does not fit"):
+        await commit(store, create=(old,), add=(Rows(old, [(1, 7), (2, None)]),))
+    await commit(store, create=(new,), add=(Rows(new, rows[:1]),), put=(Rows(new, rows),))
+    assert await rows_of(store, new) == rows
+
+
 async def test_a_commit_that_fails_leaves_no_table(store: Store) -> None:
     bad = Rows(THINGS, [*ROWS, (1, 7, 0, 1, None, 0, uint256(0), int256(0), "x")])
     with pytest.raises(ValueError, match="does not fit"):

@@ -91,8 +91,13 @@ class Writer:
         self._migrated: set[int] = set()
 
     @asynccontextmanager
-    async def _linked(self) -> AsyncIterator[Link]:
-        """The connection, for one call. Whatever goes wrong, no transaction stays open on it."""
+    async def _linked(self, *, renewed: bool = False) -> AsyncIterator[Link]:
+        """The connection, for one call. Whatever goes wrong, no transaction stays open on it.
+
+        Args:
+            renewed: it ends with this call, which makes or discards tables: asyncpg has statements prepared for the
+                tables of its time, and encodes for a table that is made anew by the types of the one before.
+        """
         async with self._lock:
             if self._link is None or not self._link.is_open:
                 self._link = await connect(self._address)
@@ -104,6 +109,8 @@ class Writer:
                 raise
             finally:
                 await self._link.end_transaction()
+                if renewed:
+                    await self._link.close()
 
     async def migrate(self) -> list[int]:
         """Apply what is missing, each migration in its transaction; what was applied by this and earlier tries."""
@@ -166,7 +173,7 @@ class Writer:
     async def commit(self, batch: Batch) -> Outcome:
         """See `Store.commit`. The durable step: everything that changes rows goes through here."""
         heights = heights_of((*batch.add, *batch.put))
-        async with self._linked() as link:
+        async with self._linked(renewed=bool(batch.create or batch.discard)) as link:
             await self._make_room(link, chain(batch.add, batch.put))
             await link.begin()
             rows = await link.fetch(
