@@ -1,9 +1,12 @@
 """Which migrations a store needs yet, and when its record of them is refused."""
 
+from typing import Any
+
+import apsw
 import pytest
 
 from tidelog.errors import ConfigError, Corruption
-from tidelog.store.migrations import Migration, Record, pending, shipped
+from tidelog.store.migrations import Migration, Record, pending, schema, shipped
 
 ONE, TWO = Migration(1, "one", "aa", ""), Migration(2, "two", "bb", "")
 DONE = {1: Record("one", "aa"), 2: Record("two", "bb")}
@@ -68,3 +71,25 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
         (23, "merkle_proofs"),
         (24, "by_bytes"),
     ]
+
+
+def test_the_schema_of_a_new_file_is_what_the_migrations_make() -> None:
+    """If a migration is new: `python -m tests.store.schema`."""
+    steps = shipped("tidelog.store.sqlite")
+    whole = schema("tidelog.store.sqlite")
+    assert whole.number == len(steps)
+    at_once, by_steps = apsw.Connection(":memory:"), apsw.Connection(":memory:")
+    at_once.execute(whole.sql)
+    for each in steps:
+        by_steps.execute(each.sql)
+    assert content(at_once) == content(by_steps)
+
+
+def content(connection: apsw.Connection) -> dict[str, Any]:
+    """All that a database holds: its schema with what the planner is to believe, and rows of its tables."""
+    found = {
+        "sqlite_schema": connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").get
+    }
+    for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        found[str(name)] = connection.execute(f'SELECT * FROM "{name}"').fetchall()
+    return found

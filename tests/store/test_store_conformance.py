@@ -907,20 +907,20 @@ class TestOpening:
         assert (await second.info()).schema_version == STEPS[-1]
 
     async def test_migrations_of_a_try_that_was_not_the_last_are_told_too(
-        self, opener: Opener, monkeypatch: pytest.MonkeyPatch
+        self, url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tries = 0
 
         def busy_once(*args: Any, **words: Any) -> Any:
             nonlocal tries
             tries += 1
-            if tries == 4:
+            if tries == 2:  # the schema is there by then, or the first step towards it
                 raise Busy("somebody else has the lock")
             return pending(*args, **words)
 
         monkeypatch.setattr("tidelog.store.migrations.pending", busy_once)
         store = await opener()
-        assert tries == len(STEPS) + 2
+        assert tries == (3 if url.startswith("sqlite") else len(STEPS) + 2)
         assert await store.migrate() == STEPS
 
     async def test_an_older_store_is_brought_up_to_date_and_keeps_its_rows(

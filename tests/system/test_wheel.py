@@ -17,6 +17,7 @@ STEP_S = 300.0  # the slowest is pip, which may have to fetch everything
 SHIPPED = {
     "tidelog/py.typed",
     "tidelog/store/sqlite/migrations/0001_chain.sql",
+    "tidelog/store/sqlite/schema_0024.sql",
     "tidelog/store/postgres/migrations/0001_chain.sql",
 }
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tidelog.errors import ConfigError, Corruption
 
-__all__ = ["Migration", "Record", "pending", "shipped"]
+__all__ = ["Migration", "Record", "Schema", "pending", "schema", "shipped"]
 
 
 class Migration(Struct, frozen=True):
@@ -18,6 +18,13 @@ class Migration(Struct, frozen=True):
     number: int
     name: str
     sha256: str  # of the file, hex
+    sql: str
+
+
+class Schema(Struct, frozen=True):
+    """What the migrations up to this number make of an empty store, in one step: the file `schema_NNNN.sql`."""
+
+    number: int
     sql: str
 
 
@@ -39,6 +46,12 @@ def shipped(package: str) -> tuple[Migration, ...]:
     found.sort(key=lambda migration: migration.number)
     assert [migration.number for migration in found] == list(range(1, len(found) + 1)), package
     return tuple(found)
+
+
+def schema(package: str) -> Schema:
+    """The schema that a package has for an empty store."""
+    (entry,) = Path(import_module(package).__path__[0]).glob("schema_*.sql")
+    return Schema(int(entry.stem.removeprefix("schema_")), entry.read_text())
 
 
 def pending(applied: Mapping[int, Record], migrations: Sequence[Migration], *, location: str) -> tuple[Migration, ...]:
