@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from tests.forked import Forked
 from tests.patience import HANGS_S
 from tidelog.cli.db.content import content_digests
 from tidelog.runtime import SystemRuntime
@@ -22,6 +24,7 @@ __all__ = ["Finished", "Running", "digest", "environment", "tidelog", "until"]
 
 T = TypeVar("T")
 
+OF_PYTHON = ("PYTHON", "LANG", "LC_", "TZ")  # variables that it reads before anything else
 POLL_S = 0.005  # between looks at what another process has done, where nothing tells us
 
 
@@ -43,15 +46,36 @@ def tidelog(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = HANGS_S
 ) -> Finished:
     """Run a command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tidelog", *arguments],
-        env=environment(env),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    with TemporaryFile() as out, TemporaryFile() as err:
+        process = _started(arguments, env, cwd, out.fileno(), err.fileno())
+        try:
+            process.wait(timeout_s)
+        finally:
+            process.kill()
+            process.wait()
+        said = []
+        for each in (out, err):
+            each.seek(0)
+            said.append(each.read().decode())
+    return Finished(process.wait(), *said)
+
+
+def _started(
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdout: int,
+    stderr: int,
+    *,
+    prefix: Sequence[str] = (),
+) -> "Forked | subprocess.Popen[bytes]":
+    """A command by the short way, where what Python itself reads of the environment is as in ours."""
+    if prefix or any(name.startswith(OF_PYTHON) for name in env or ()):
+        command = [*prefix, sys.executable, "-m", "tidelog", *arguments]
+        return subprocess.Popen(
+            command, env=environment(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        )
+    return Forked(arguments, environment=environment(env), folder=cwd, stdout=stdout, stderr=stderr)
 
 
 def until(condition: Callable[[], T], what: str, *, timeout_s: float = HANGS_S) -> T:
@@ -93,13 +117,7 @@ class Running:
         """`prefix`: a command that runs ours, on another host for instance, and becomes it."""
         self._log = log
         with log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "tidelog", *arguments],
-                env=environment(env),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-            )
+            self.process = _started(arguments, env, None, stdout, stderr.fileno(), prefix=prefix)
 
     def __enter__(self) -> "Running":
         return self

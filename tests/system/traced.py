@@ -1,23 +1,18 @@
 """Commands under strace, which kills them at the n-th call of a kind, or lets that call fail."""
 
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-import msgspec
-
 from tests.command import environment
+from tests.forked import Forked
 from tests.patience import HANGS_S
-from tests.system.forking import Command
 
 __all__ = ["Driver", "Fault", "Started", "Traced", "unable"]
 
@@ -61,44 +56,36 @@ def unable() -> str | None:
 class Started:
     """A command that runs, traced or not."""
 
-    def __init__(self, driver: "Driver", pid: int, tracer: "subprocess.Popen[bytes] | None") -> None:
+    def __init__(self, driver: "Driver", process: Forked, tracer: "subprocess.Popen[bytes] | None") -> None:
         self._driver = driver
+        self._process = process
         self._tracer = tracer
-        self.pid = pid
 
     def interrupt(self) -> None:
-        os.kill(self.pid, signal.SIGINT)
+        self._process.send_signal(signal.SIGINT)
 
     def wait(self) -> Traced:
-        code = self._driver.answer()
-        self._driver.running = None
+        code = self._process.wait()
         calls: Counter[tuple[str, str]] = Counter()
         if self._tracer is not None:
-            self.close()
+            self._tracer.communicate(timeout=HANGS_S)  # it ends with what it traces
             for line in self._driver.trace.read_text().splitlines():
                 if found := WRITTEN.match(line):
                     calls[found[1], Path(found[2]).name] += 1
         return Traced(code, self._driver.err.read_text(), calls)
 
     def close(self) -> None:
-        """End the tracer, which ends with what it traces."""
-        if self._tracer is not None:
-            self._tracer.communicate(timeout=HANGS_S)
+        """End it, if it runs still: a test has failed meanwhile."""
+        self._process.kill()
+        self.wait()
 
 
 class Driver:
-    """`tests.system.forking` as a process, and a strace for each command that is to be traced."""
+    """Runs commands, one at a time, with a strace for each that is to be traced."""
 
     def __init__(self, folder: Path) -> None:
-        self.err, self.trace, self._tracer_err = folder / "err", folder / "trace", folder / "tracer"
-        self.running: Started | None = None
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.forking"],
-            env=environment(),
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self.err, self.trace = folder / "err", folder / "trace"
+        self._last: Started | None = None
 
     def __enter__(self) -> "Driver":
         return self
@@ -106,12 +93,8 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.running is not None:  # a test has failed meanwhile
-            with suppress(ProcessLookupError):
-                os.kill(self.running.pid, signal.SIGKILL)
-            self.running.close()
-        self._process.kill()
-        self._process.communicate()
+        if self._last is not None:
+            self._last.close()
 
     def start(
         self,
@@ -127,12 +110,20 @@ class Driver:
             fault: what happens at one of these calls.
             file_bytes_max: no file grows beyond it.
         """
-        self._tell(msgspec.json.encode(Command(list(arguments), str(self.err), file_bytes_max)))
-        pid = self.answer()
-        tracer = self._attach(pid, files, fault) if files else None
-        self._tell(b"")
-        self.running = Started(self, pid, tracer)
-        return self.running
+        with self.err.open("wb") as err:
+            process = Forked(
+                arguments,
+                environment=environment(),
+                folder=None,
+                stdout=subprocess.DEVNULL,
+                stderr=err.fileno(),
+                file_bytes_max=file_bytes_max,
+                held=True,
+            )
+        tracer = self._attach(process.pid, files, fault) if files else None
+        process.go_on()
+        self._last = Started(self, process, tracer)
+        return self._last
 
     def run(self, *arguments: str, files: Sequence[Path] = (), fault: Fault | None = None) -> Traced:
         return self.start(*arguments, files=files, fault=fault).wait()
@@ -148,12 +139,3 @@ class Driver:
         told = tracer.stderr.readline()
         assert b"attached" in told, told
         return tracer
-
-    def _tell(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + b"\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> int:
-        assert self._process.stdout is not None
-        return int(self._process.stdout.readline())
