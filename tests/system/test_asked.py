@@ -72,6 +72,8 @@ def test_a_proof_that_is_killed_goes_on_and_names_every_hidden_log(tmp_path: Pat
     assert digest(url) == digest(so)
 
 
+# with PostgreSQL each kind of evidence is tried in test_one_chain.py too
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.torture)], indirect=True)
 @pytest.mark.parametrize("evidence", ["whole", "proven", "asked"])
 async def test_every_kind_of_evidence_gives_the_rows_that_a_real_node_has(
     evidence: str, anvil: Anvil, url: str, tmp_path: Path

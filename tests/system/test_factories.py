@@ -86,6 +86,8 @@ class Chain:
         return children, moved
 
 
+# with PostgreSQL each kind of evidence is tried in test_one_chain.py too
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.torture)], indirect=True)
 @pytest.mark.parametrize("evidence", ["whole", "proven", "asked"])
 async def test_rows_of_children_are_those_that_web3_reads_of_the_node(
     evidence: str, anvil: Anvil, url: str, tmp_path: Path

@@ -84,9 +84,9 @@ async def test_requests_grow_with_what_blocks_turn_out_to_measure() -> None:
         await one.numbers(0, 1_500)
         assert one.sizes[0] <= LIMITS.calls_first // 2, "careful at first"
         assert max(one.sizes) > 30
-    async with fetching(a_node(200, shape=Shape(transactions=(60, 60), logs=(3, 3)))) as one:
+    async with fetching(a_node(60, shape=Shape(transactions=(60, 60), logs=(3, 3)))) as one:
         for _ in range(3):
-            await one.numbers(0, 200)
+            await one.numbers(0, 60)
         assert one.prefetcher.request_blocks() < 30
 
 
