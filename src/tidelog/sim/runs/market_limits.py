@@ -14,7 +14,7 @@ __all__ = ["EXCHANGE", "WEB_SOCKET", "feed_limits", "session_limits"]
 
 SECOND = 1_000_000
 
-JOURNAL = JournalLimits(waiting_bytes_max=28 * 1024)
+WAITING_BYTES = 14 * 1024  # for each symbol, in the journal: first snapshots fit, and a disk that stands still does not
 WEB_SOCKET = WebSocketLimits(message_bytes_max=128 * 1024)
 EXCHANGE = Limits(
     attempts=1_000,  # ours is the budget that is judged
@@ -33,5 +33,6 @@ def session_limits(schedule: plan.Schedule) -> SessionLimits:
 
 def feed_limits(schedule: plan.Schedule, session: SessionLimits) -> FeedLimits:
     """Limits of the feed that the run can reach. Many markets fill the small journal's bound by themselves."""
-    journal = JournalLimits() if schedule.markets else JOURNAL
+    symbols = 2 + len(schedule.odd_markets)
+    journal = JournalLimits() if schedule.markets else JournalLimits(waiting_bytes_max=WAITING_BYTES * symbols)
     return FeedLimits(snapshot_every_us=10 * SECOND, journal=journal, session=session)
