@@ -10,8 +10,9 @@ from nats.js.api import StreamConfig
 
 from tests.nats_server import NatsServer
 from tidelog.errors import ConfigError
+from tidelog.stream import changes, events
 from tidelog.stream.jetstream import JetStream
-from tidelog.stream.port import StreamSettings
+from tidelog.stream.port import Limits, StreamSettings
 
 SETTINGS = StreamSettings("tidelog-chain-1", "tidelog.chain.1")
 
@@ -71,6 +72,36 @@ def test_a_stream_that_would_lose_messages_or_take_no_more_is_refused(
                     await session.ensure()
 
     asyncio.run(case())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (SETTINGS, "refuses to make the stream tidelog-chain-1: subjects overlap with an existing stream"),
+        (
+            StreamSettings("mine", "tidelog.chain.2", Limits(replicas=3)),
+            "refuses to make the stream mine: replicas > 1 not supported in non-clustered mode",
+        ),
+    ],
+)
+def test_a_stream_that_the_server_can_never_make_is_refused(
+    settings: StreamSettings, said: str, nats: NatsServer
+) -> None:
+    async def case() -> None:
+        async with JetStream([nats.url], settings).connect() as session:
+            await session._js.add_stream(StreamConfig(name="theirs", subjects=["tidelog.chain.1.>"]))
+            with pytest.raises(ConfigError, match=said):
+                await session.ensure()
+
+    asyncio.run(case())
+
+
+@pytest.mark.parametrize("name", ["a.b", ""])
+def test_a_name_that_no_stream_can_have_is_refused_before_anything_is_asked(name: str) -> None:
+    with pytest.raises(ConfigError, match="a stream of NATS cannot be called"):
+        changes("nats://h", chain=1, stream=name)
+    with pytest.raises(ConfigError, match="a topic of Kafka cannot be called"):
+        events("kafka://h:1", stream=f"{name} ")
 
 
 def test_messages_are_no_larger_than_the_stream_takes(nats: NatsServer) -> None:

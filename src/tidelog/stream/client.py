@@ -6,14 +6,7 @@ from typing import TypeVar
 
 from tidelog.errors import ConfigError
 from tidelog.runtime import SystemRuntime
-from tidelog.stream.chain.messages import (
-    ChainLanguage,
-    StreamItem,
-    changes_subject,
-    final_stream,
-    final_subject,
-    stream_name,
-)
+from tidelog.stream.chain.messages import ChainLanguage, StreamItem, stream_of_chain
 from tidelog.stream.consumer import consume
 from tidelog.stream.durable import Item, consume_durably
 from tidelog.stream.envelope import Language
@@ -21,15 +14,7 @@ from tidelog.stream.jetstream import JetStream
 from tidelog.stream.kafka.login import SCHEME, KafkaLogin
 from tidelog.stream.kafka.transport import Kafka
 from tidelog.stream.login import Login
-from tidelog.stream.market.messages import (
-    MarketItem,
-    MarketLanguage,
-    events_subject,
-    frames_stream,
-    frames_subject,
-    market_stream,
-    stream_of_shard,
-)
+from tidelog.stream.market.messages import MarketItem, MarketLanguage, stream_of_recording
 from tidelog.stream.port import StreamSettings
 
 __all__ = ["changes", "events"]
@@ -68,10 +53,7 @@ def changes(
             client of NATS or Kafka is not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
-    if final:
-        settings = StreamSettings(stream or final_stream(chain), final_subject(chain))
-    else:
-        settings = StreamSettings(stream or stream_name(chain), changes_subject(chain))
+    settings = stream_of_chain(chain, stream, final=final)
     return _items(_transport(servers, settings, login), ChainLanguage(chain), after, durable)
 
 
@@ -109,11 +91,7 @@ def events(
             client of NATS or Kafka is not installed.
         Rejected: a message is not tidelog's, or of a later version.
     """
-    name = None if stream is None else stream_of_shard(stream, shard)
-    if frames:
-        settings = StreamSettings(name or frames_stream(recording, shard), frames_subject(recording, shard))
-    else:
-        settings = StreamSettings(name or market_stream(recording, shard), events_subject(recording, shard))
+    settings = stream_of_recording(recording, shard, stream, frames=frames)
     return _items(_transport(servers, settings, login), MarketLanguage(recording, shard), after, durable)
 
 

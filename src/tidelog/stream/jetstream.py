@@ -18,6 +18,7 @@ from tidelog.errors import ConfigError, Rejected, Unreachable
 from tidelog.stream.durable import Kept
 from tidelog.stream.envelope import ID
 from tidelog.stream.login import Login, options_of, refuse_seed
+from tidelog.stream.naming import judge_stream
 from tidelog.stream.port import Ends, Message, Moved, Stored, StreamSettings
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ PLACES, PLACES_SUBJECT = "tidelog-places", "tidelog.places"  # of readers by nam
 WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, by sequence
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
+NOT_AS_WANTED = (
+    10052,
+    10065,
+    10074,
+)  # an invalid configuration, subjects of another stream, replicas without a cluster
 FOREVER = 0
 NO_LIMIT = -1
 
@@ -69,6 +75,7 @@ class JetStream:
         self._servers = [EndpointUrl(server, schemes=tuple(PORTS)) for server in servers]
         if not self._servers:
             raise ConfigError("no NATS server is given")
+        judge_stream(settings)
         self._connected: EndpointUrl | None = None  # the one that it talks to, or talked to last
         self._settings = settings
         self._login = login or Login()
@@ -183,26 +190,32 @@ class JetStreamSession:
 
     async def ensure(self) -> None:
         from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-        from nats.js.errors import NotFoundError
+        from nats.js.errors import APIError, NotFoundError
 
         wanted = self._settings
         with self._translated():
             try:
                 info = await self._js.stream_info(wanted.name)
             except NotFoundError:
-                await self._js.add_stream(
-                    StreamConfig(
-                        name=wanted.name,
-                        subjects=[f"{wanted.subjects}.>"],
-                        retention=RetentionPolicy.LIMITS,
-                        storage=StorageType.FILE,
-                        discard=DiscardPolicy.OLD,
-                        num_replicas=wanted.limits.replicas,
-                        max_bytes=NO_LIMIT if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
-                        max_age=FOREVER if wanted.limits.age_max_s is None else wanted.limits.age_max_s,
-                        allow_direct=False,  # what is read back has to be the leader's word
+                try:
+                    await self._js.add_stream(
+                        StreamConfig(
+                            name=wanted.name,
+                            subjects=[f"{wanted.subjects}.>"],
+                            retention=RetentionPolicy.LIMITS,
+                            storage=StorageType.FILE,
+                            discard=DiscardPolicy.OLD,
+                            num_replicas=wanted.limits.replicas,
+                            max_bytes=NO_LIMIT if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
+                            max_age=FOREVER if wanted.limits.age_max_s is None else wanted.limits.age_max_s,
+                            allow_direct=False,  # what is read back has to be the leader's word
+                        )
                     )
-                )
+                except APIError as error:
+                    if error.err_code in NOT_AS_WANTED:
+                        said = self._redact(error.description or "")
+                        raise ConfigError(f"{self._name} refuses to make the stream {wanted.name}: {said}") from None
+                    raise
                 return
         _require(info.config, wanted)
         self._message_max = info.config.max_msg_size or NO_LIMIT

@@ -146,6 +146,10 @@ def test_a_stream_may_be_a_topic_or_a_webhook(cli: Cli, tmp_path: Path, keys: st
         ('url = "https://h/hooks/canary-key-1"', "a webhook needs a secret, by which its receiver knows it: --secret"),
         ('url = "https://h"\nsecret = "canary"', "a webhook's secret is whsec_ and 24 to 64 bytes in Base64"),
         (f'url = "https://h"\nsecret = "{SECRET}"', "a webhook needs a file for how far it is: --state"),
+        ('nats = ["nats://h"]\nstream = "a.b"', "a stream of NATS cannot be called 'a.b'"),
+        ('nats = ["nats://h"]\nstream = ""', "a stream of NATS cannot be called ''"),
+        ('nats = ["nats://h"]\nreplicas = 6', "a stream of NATS is on 1 to 5 servers, not on 6"),
+        ('kafka = "h:1"\nstream = "a b"', "a topic of Kafka cannot be called 'a b'"),
     ],
 )
 def test_a_stream_that_goes_nowhere_is_one_sentence(cli: Cli, tmp_path: Path, keys: str, words: str) -> None:

@@ -33,7 +33,7 @@ from tidelog.stream.market.messages import (
     market_stream,
     messages_of,
     reset_message,
-    stream_of_shard,
+    stream_of_recording,
 )
 from tidelog.stream.market.places import behind, id_of, number_of
 from tidelog.stream.port import Message, Stored
@@ -155,7 +155,7 @@ def test_a_record_is_known_by_its_number_in_its_shards_journal(run: int, seq: in
 def test_shards_have_streams_of_their_own_and_events_say_their_run() -> None:
     assert (market_stream(NAME), market_stream(NAME, 2)) == ("tidelog-market-kraken", "tidelog-market2-kraken")
     assert (frames_stream(NAME), frames_stream(NAME, 2)) == ("tidelog-frames-kraken", "tidelog-frames2-kraken")
-    assert (stream_of_shard("mine", 1), stream_of_shard("mine", 3)) == ("mine", "mine-3")
+    assert [stream_of_recording("kraken", shard, "mine").name for shard in (1, 3)] == ["mine", "mine-3"]
     id_ = EventId(first_run(2) + 4, 9)
     place = behind(BEGIN, id_, BEGUN_US)
     proof = ProofState(symbol="X/Y", proven=True, levels=10)

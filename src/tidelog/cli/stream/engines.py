@@ -13,7 +13,8 @@ from tidelog.stream import KafkaLogin, Login
 from tidelog.stream.backlog import Backlog
 from tidelog.stream.bodies import Encoding
 from tidelog.stream.kafka.login import SCHEME, broker_addresses
-from tidelog.stream.port import StreamSettings, StreamTransport
+from tidelog.stream.naming import judge_stream, judge_topic
+from tidelog.stream.port import Limits, StreamSettings, StreamTransport
 from tidelog.stream.publisher import Publisher, PublisherLimits
 from tidelog.stream.webhook.signing import key_of
 from tidelog.telemetry import StreamFigures
@@ -25,6 +26,7 @@ __all__ = [
     "NatsServers",
     "Receiver",
     "Running",
+    "judge_kept",
     "publisher_to",
     "receiver",
     "the_engine",
@@ -144,6 +146,15 @@ def the_engine(nats: tuple[str, ...], login: Login, kafka: str | None, kafka_log
     if login.credentials is not None or login.nkey is not None:
         raise ConfigError("--creds and --nkey are for --nats: give --user and --password")
     return KafkaBrokers(tuple(broker_addresses(kafka.split(","))), kafka_login)
+
+
+def judge_kept(destination: Destination, name: str | None, limits: Limits) -> None:
+    """ConfigError: where messages go there can be no such stream; without a name it has its usual one."""
+    settings = StreamSettings("usual" if name is None else name, "usual", limits)
+    if isinstance(destination, NatsServers):
+        judge_stream(settings)
+    elif isinstance(destination, KafkaBrokers):
+        judge_topic(settings)
 
 
 def transport_to(engine: Engine, settings: StreamSettings) -> StreamTransport:

@@ -26,20 +26,12 @@ from tidelog.stream import changes, events
 from tidelog.stream.backlog import Backlog
 from tidelog.stream.bodies import Encoding
 from tidelog.stream.chain.final import FinalBlocks
-from tidelog.stream.chain.messages import Detail, changes_subject, final_stream, final_subject, stream_name
+from tidelog.stream.chain.messages import Detail, stream_of_chain
 from tidelog.stream.chain.outbox import Outbox
 from tidelog.stream.market.journal import JournalBacklog
-from tidelog.stream.market.messages import (
-    KINDS_OF_EVENTS,
-    EventKind,
-    events_subject,
-    frames_stream,
-    frames_subject,
-    market_stream,
-    stream_of_shard,
-)
+from tidelog.stream.market.messages import KINDS_OF_EVENTS, EventKind, stream_of_recording
 from tidelog.stream.market.sharded import ShardPublishers
-from tidelog.stream.port import Limits, StreamSettings
+from tidelog.stream.port import Limits
 from tidelog.telemetry import StreamMetrics, configure_logs, logger
 
 __all__ = [
@@ -205,11 +197,11 @@ async def _chain(
         chain = await the_chain(store, asked.chain_id)
         backlog: Backlog
         figures = metrics.publisher()
-        if asked.delivery == "final":
-            settings = StreamSettings(asked.stream or final_stream(chain), final_subject(chain), asked.limits)
+        final = asked.delivery == "final"
+        settings = stream_of_chain(chain, asked.stream, asked.limits, final=final)
+        if final:
             backlog = FinalBlocks(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=figures)
         else:
-            settings = StreamSettings(asked.stream or stream_name(chain), changes_subject(chain), asked.limits)
             backlog = Outbox(store, runtime, chain, detail=asked.detail, encoding=asked.encoding, metrics=figures)
         async with publisher_to(asked.destination, settings, backlog, runtime, figures) as publisher:
             yield publisher, store
@@ -223,11 +215,7 @@ async def _recording(
 
     async def publish_shard(shard: int, path: str) -> None:
         name, figures = asked.recording, metrics.publisher()
-        stream = None if asked.stream is None else stream_of_shard(asked.stream, shard)
-        if asked.kinds:
-            settings = StreamSettings(stream or market_stream(name, shard), events_subject(name, shard), asked.limits)
-        else:
-            settings = StreamSettings(stream or frames_stream(name, shard), frames_subject(name, shard), asked.limits)
+        settings = stream_of_recording(name, shard, asked.stream, asked.limits, frames=not asked.kinds)
         backlog = JournalBacklog(
             path, runtime, name, kinds=asked.kinds, encoding=asked.encoding, shard=shard, metrics=figures
         )

@@ -16,7 +16,7 @@ from tidelog.errors import ConfigError, Rejected
 from tidelog.json_values import HexText
 from tidelog.stream.bodies import BodyDecoder, Encoding, encoder_of
 from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
-from tidelog.stream.port import Message
+from tidelog.stream.port import Limits, Message, StreamSettings
 
 __all__ = [
     "ChainLanguage",
@@ -32,6 +32,7 @@ __all__ = [
     "messages_of",
     "reset_message",
     "stream_name",
+    "stream_of_chain",
 ]
 
 Detail: TypeAlias = Literal["header", "logs", "events"]
@@ -103,6 +104,14 @@ def final_subject(chain: int) -> str:
 def final_stream(chain: int) -> str:
     """The usual name of the stream of its final blocks."""
     return f"tidelog-final-{chain}"
+
+
+def stream_of_chain(
+    chain: int, name: str | None = None, limits: Limits | None = None, *, final: bool = False
+) -> StreamSettings:
+    """The stream of a chain's changes, or of its final blocks; under a name, if not under its usual one."""
+    usual, subjects = (final_stream, final_subject) if final else (stream_name, changes_subject)
+    return StreamSettings(usual(chain) if name is None else name, subjects(chain), limits or Limits())
 
 
 def reset_message(chain: int, after: Place, place: Place, encoding: Encoding = "json") -> Message:

@@ -17,6 +17,7 @@ from tidelog.stream.envelope import ID
 from tidelog.stream.kafka.clients import AioKafka, KafkaClients
 from tidelog.stream.kafka.login import KafkaLogin, broker_addresses, client_options
 from tidelog.stream.kafka.topic import ensure_topic
+from tidelog.stream.naming import judge_topic
 from tidelog.stream.port import Ends, Message, Moved, Stored, StreamSettings
 
 __all__ = ["Kafka", "KafkaLimits"]
@@ -62,6 +63,7 @@ class Kafka:
         clients: KafkaClients | None = None,
     ) -> None:
         self.servers = broker_addresses(servers)
+        judge_topic(settings)
         self.settings = settings
         self.limits = limits
         self.login = login or KafkaLogin()

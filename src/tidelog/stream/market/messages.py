@@ -17,7 +17,7 @@ from tidelog.market.shards.layout import shard_of_run
 from tidelog.stream.bodies import BodyDecoder, Encoding, encoder_of
 from tidelog.stream.envelope import HEADERS_BYTES, Part, envelopes, sole_envelope
 from tidelog.stream.market.places import id_of, number_of
-from tidelog.stream.port import Message
+from tidelog.stream.port import Limits, Message, StreamSettings
 
 __all__ = [
     "KINDS_OF_EVENTS",
@@ -44,7 +44,7 @@ __all__ = [
     "market_stream",
     "messages_of",
     "reset_message",
-    "stream_of_shard",
+    "stream_of_recording",
 ]
 
 WENT_BACK = "the journal went back"
@@ -237,9 +237,20 @@ def frames_subject(recording: str, shard: int = 1) -> str:
     return f"tidelog.frames{_nth(shard)}.{_word(recording)}"
 
 
-def stream_of_shard(stream: str, shard: int) -> str:
-    """The stream of a shard, where somebody gave a name to the first one's."""
-    return stream if shard == 1 else f"{stream}-{shard}"
+def stream_of_recording(
+    recording: str, shard: int = 1, name: str | None = None, limits: Limits | None = None, *, frames: bool = False
+) -> StreamSettings:
+    """The stream of a recording's events, or of its raw records, of one of its shards.
+
+    Args:
+        name: of the first shard's stream, if it is not the usual one.
+    """
+    usual, subjects = (frames_stream, frames_subject) if frames else (market_stream, events_subject)
+    if name is None:
+        name = usual(recording, shard)
+    elif shard > 1:
+        name = f"{name}-{shard}"
+    return StreamSettings(name, subjects(recording, shard), limits or Limits())
 
 
 def _nth(shard: int) -> str:

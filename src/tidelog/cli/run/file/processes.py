@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a process of one kind of source does not load what the othe
     from tidelog.cli.stream.belonging import Source
     from tidelog.cli.stream.engines import Destination
     from tidelog.cli.stream.running import Publishing
+    from tidelog.stream.port import Limits
 
 __all__ = [
     "api_options_of",
@@ -113,11 +114,9 @@ def market_source_of(settings: Settings, name: str) -> MarketSource:
 def publishing_of(settings: Settings, name: str, published: Published) -> Publishing:
     """The options of `stream run`."""
     from tidelog.cli.stream.running import ChainPublishing, MarketPublishing
-    from tidelog.stream.port import Limits
 
     (stream,) = (each for each in settings.stream if each.name == name)
-    destination = destination_of(stream)
-    limits = Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else max(1, int(stream.max_age)))
+    destination, limits = destination_of(stream), _limits_of(stream)
     if published.journal is not None:
         kinds = () if stream.frames else stream.events
         return MarketPublishing(
@@ -129,32 +128,43 @@ def publishing_of(settings: Settings, name: str, published: Published) -> Publis
     )
 
 
+def _limits_of(stream: StreamSettings) -> Limits:
+    from tidelog.stream.port import Limits
+
+    return Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else max(1, int(stream.max_age)))
+
+
 def destination_of(stream: StreamSettings) -> Destination:
-    """Where messages go. ConfigError: nothing is named, or several are."""
+    """Where messages go. ConfigError: nothing is named, or several are, or it can have no such stream."""
+    from tidelog.cli.stream.engines import judge_kept
+
+    try:
+        destination = _destination_of(stream)
+        judge_kept(destination, stream.stream, _limits_of(stream))
+    except ConfigError as error:
+        raise ConfigError(f"stream.{stream.name}: {error}") from None
+    return destination
+
+
+def _destination_of(stream: StreamSettings) -> Destination:
     from tidelog.cli.stream.engines import KafkaBrokers, NatsServers, receiver
     from tidelog.stream import KafkaLogin, Login
     from tidelog.stream.kafka.login import broker_addresses, client_options
 
     ca, cert, key = stream.tls_ca, stream.tls_cert, stream.tls_key
     if [bool(stream.nats), stream.kafka is not None, stream.url is not None].count(True) != 1:
-        raise ConfigError(f"stream.{stream.name}: say where it goes: nats, kafka, or url")
+        raise ConfigError("say where it goes: nats, kafka, or url")
     if stream.url is not None:
         secret = None if stream.secret is None else stream.secret.reveal()
-        try:
-            return receiver(stream.url.reveal(), secret, stream.state, stream.encoding, stream.frames)
-        except ConfigError as error:
-            raise ConfigError(f"stream.{stream.name}: {error}") from None
+        return receiver(stream.url.reveal(), secret, stream.state, stream.encoding, stream.frames)
     if stream.kafka is None:
         token = None if stream.token is None else stream.token.reveal()
         urls = tuple([url.reveal() for url in stream.nats or ()])
         return NatsServers(urls, Login(stream.creds, stream.nkey, token, ca, cert, key))
     password = None if stream.password is None else stream.password.reveal()
     login = KafkaLogin(stream.user, password, stream.sasl, stream.tls, ca, cert, key)
-    try:
-        client_options(login)
-        return KafkaBrokers(tuple(broker_addresses(stream.kafka.split(","))), login)
-    except ConfigError as error:
-        raise ConfigError(f"stream.{stream.name}: {error}") from None
+    client_options(login)
+    return KafkaBrokers(tuple(broker_addresses(stream.kafka.split(","))), login)
 
 
 def _refuse_foreign(stream: StreamSettings, published: Published) -> None:
