@@ -70,7 +70,7 @@ def _started(
     prefix: Sequence[str] = (),
 ) -> "Forked | subprocess.Popen[bytes]":
     """A command by the short way, where what Python itself reads of the environment is as in ours."""
-    if prefix or any(name.startswith(OF_PYTHON) for name in env or ()):
+    if prefix or sys.platform != "linux" or any(name.startswith(OF_PYTHON) for name in env or ()):
         command = [*prefix, sys.executable, "-m", "tidelog", *arguments]
         return subprocess.Popen(
             command, env=environment(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr

@@ -69,7 +69,7 @@ class Forked:
         self.returncode: int | None = None
         self.stdout: IO[bytes] | None = None
         where = str(folder or Path.cwd())
-        order = msgspec.json.encode(Order(list(arguments), dict(environment), where, file_bytes_max))
+        order = msgspec.msgpack.encode(Order([*map(os.fsencode, arguments)], dict(environment), where, file_bytes_max))
         told, control = os.pipe()
         given = [control]
         if stdout == subprocess.PIPE:

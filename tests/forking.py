@@ -40,7 +40,7 @@ class Order(Struct):
     It may be held until a byte comes through its gate: somebody is to trace it from its beginning.
     """
 
-    arguments: list[str]
+    arguments: list[bytes]  # in the file system's encoding, as the kernel would pass them
     environment: dict[str, str]
     folder: str
     file_bytes_max: int | None = None  # RLIMIT_FSIZE
@@ -67,7 +67,7 @@ def take(orders: socket.socket) -> Order | None:
                     ctypes.CDLL(None).prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
                     os.read(files[GATE], 1)
                 os.closerange(3, 256)
-                return msgspec.json.decode(order, type=Order)
+                return msgspec.msgpack.decode(order, type=Order)
             with suppress(OSError):  # who wanted to know may have ended
                 os.write(files[CONTROL], b"%d\n" % child)
             for each in files:
@@ -101,7 +101,7 @@ def carry_out(order: Order) -> NoReturn:
     os.environ.update(order.environment)
     if order.file_bytes_max is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes_max, resource.RLIM_INFINITY))
-    sys.argv = ["tidelog", *order.arguments]
+    sys.argv = ["tidelog", *map(os.fsdecode, order.arguments)]
     code = 1
     try:
         command_line()
