@@ -162,6 +162,14 @@ def test_a_stream_that_goes_nowhere_is_one_sentence(cli: Cli, tmp_path: Path, ke
     assert "canary" not in done.err
 
 
+@pytest.mark.parametrize("age", ["0", '"500ms"', "1.5"])
+def test_an_age_is_whole_seconds(cli: Cli, tmp_path: Path, age: str) -> None:
+    file = tmp_path / "t.toml"
+    whole = FILE.format(node="http://h", exchange="wss://h/v2", nats="nats://h")
+    file.write_text(whole.replace('nats = ["nats://h"]', f'nats = ["nats://h"]\nmax_age = {age}', 1))
+    assert_one_sentence(cli("config", "check", "-c", str(file)), "max_age: give whole seconds, 1 or more")
+
+
 @pytest.mark.parametrize(
     ("source", "keys", "words"),
     [

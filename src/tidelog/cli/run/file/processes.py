@@ -131,7 +131,7 @@ def publishing_of(settings: Settings, name: str, published: Published) -> Publis
 def _limits_of(stream: StreamSettings) -> Limits:
     from tidelog.stream.port import Limits
 
-    return Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else max(1, int(stream.max_age)))
+    return Limits(stream.replicas, stream.max_bytes, None if stream.max_age is None else int(stream.max_age))
 
 
 def destination_of(stream: StreamSettings) -> Destination:

@@ -18,6 +18,15 @@ class NatsUrl(PeerUrl):
     schemes = ("nats", "tls", "ws", "wss")
 
 
+class Age(Duration):
+    """How old messages may be: engines count it in seconds."""
+
+    @classmethod
+    def judge(cls, seconds: float) -> None:
+        if seconds < 1 or seconds != int(seconds):
+            raise ValueError("give whole seconds, 1 or more")
+
+
 class StreamSettings(Struct, frozen=True, kw_only=True):
     name: Annotated[Name, Meta(description="Of the publisher.", examples=["changes"])]
     source: Annotated[
@@ -77,9 +86,7 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
         Size | None,
         Meta(description="Size limit of the stream; beyond it the oldest messages are deleted.", examples=["10GiB"]),
     ] = None
-    max_age: Annotated[Duration | None, Meta(description="Messages that are older are deleted.", examples=["7d"])] = (
-        None
-    )
+    max_age: Annotated[Age | None, Meta(description="Messages that are older are deleted.", examples=["7d"])] = None
     creds: Annotated[FilePath | None, Meta(description="A .creds file.", examples=["/etc/tidelog/nats.creds"])] = None
     nkey: Annotated[
         FilePath | None, Meta(description="A file with the seed of an nkey.", examples=["/etc/tidelog/nats.nk"])
