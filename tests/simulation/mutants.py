@@ -832,10 +832,15 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.chain.sync.quorum",
-                "    if tagged is None or tagged.number < number:\n",
+                "    if tagged is None:\n",
                 "    if True:\n",
             ),
         ),
+    ),
+    "final_by_numbers_that_do_not_lead_to_the_tag": Mutant(
+        "chain",
+        544,
+        (Patch("tidelog.chain.sync.quorum", "if header is None or header.hash != wanted:", "if header is None:"),),
     ),
     "candle_closes_with_its_first_trade": Mutant(
         "market", 5, (Patch("tidelog.market.projection.candles", "close=prices[-1],", "close=prices[0],"),)

@@ -6,6 +6,25 @@ from tidelog.sim.runs.play import play
 from tidelog.sim.scenario import schedule as plan
 
 FOUND = {
+    # Three blocks that a reorg had dropped, given for their numbers by each endpoint, agreed with each other: one of
+    # them became final, and the chain was refused for ever. They have to lead to the block that the tag itself names.
+    "dropped blocks that link to each other": (
+        '{"kind":"chain","seed":544,"busy_s":56.9,"blocks":8,"replicas":3,"limits":"4 kB an answer, call by call",'
+        '"troubled":true,"events":['
+        '{"at":{"type":"time","s":34.794},"do":{"type":"lie","name":"key_echoed","replica":2,"probability":1.0,"for_s":9.9}},'
+        '{"at":{"type":"time","s":6.31},"do":{"type":"crash","power":0.5}},'
+        '{"at":{"type":"time","s":41.404},"do":{"type":"slow","replica":1,"by_s":21.0,"for_s":1.8}},'
+        '{"at":{"type":"time","s":0.0},'
+        '"do":{"type":"lie","name":"block_stale","replica":null,"probability":1.0,"for_s":200.0}},'
+        '{"at":{"type":"time","s":11.795},"do":{"type":"fork","depth":5,"length":5}}]}'
+    ),
+    # While no endpoint told block 0, the chain was stored without its genesis, and never got it.
+    "a genesis that nobody told at first": (
+        '{"kind":"chain","seed":524,"busy_s":42.2,"blocks":51,"replicas":3,"held":25,"events":['
+        '{"at":{"type":"time","s":35.885},"do":{"type":"crash","power":0.9}},'
+        '{"at":{"type":"time","s":0.272},'
+        '"do":{"type":"lie","name":"pruned","replica":null,"probability":1.0,"for_s":42.2}}]}'
+    ),
     # Trades without ids whose subscription the exchange had ended came with a snapshot once they were asked for again.
     # As the acknowledgement was lost, it was taken for news, and stored once more.
     "trades whose subscription was ended": (

@@ -229,6 +229,63 @@ async def test_a_store_of_an_earlier_release_opens_and_means_the_same(tmp_path: 
         assert (await lowered(r))["transactions"] == list(range(61))
 
 
+async def genesis(r: Rig) -> object:
+    """What the store says that block 0 is."""
+    async with r.store.snapshot() as snapshot:
+        ((_, found, _, _),) = await snapshot.select(CHAINS)
+    return found
+
+
+async def test_block_0_that_nobody_would_tell_is_asked_for_again(tmp_path: Path) -> None:
+    """Not before a block has come: a node of another chain with this id would tell its own."""
+    node = a_node(40)
+    async with rig(tmp_path, node) as r:
+        node.tell("pruned")
+        await r.once(first=38)
+        assert await genesis(r) is None
+        node.honest()
+        await r.once()
+        assert await genesis(r) is None
+        await r.follow_script(lambda: r.tree.extend(1))
+        assert await genesis(r) == r.tree.canonical(0).hash
+    async with rig(tmp_path, a_node(50, seed=1)) as other:
+        with pytest.raises(ConfigError, match="another --db for another chain"):
+            await other.once()
+
+
+async def test_a_follower_asks_for_block_0_once_an_hour(tmp_path: Path) -> None:
+    node = a_node(40)
+    async with rig(tmp_path, node) as r:
+        node.tell("pruned")
+
+        def honest() -> None:
+            node.honest()
+            r.tree.extend(1)
+
+        def hour() -> None:
+            r.runtime.clock += LOOK_AGAIN_S + 1
+            r.tree.extend(1)
+
+        await r.follow_script(lambda: r.tree.extend(1), honest, first=38)
+        assert await genesis(r) is None
+        await r.follow_script(hour, hour)
+        assert await genesis(r) == r.tree.canonical(0).hash
+
+
+async def test_block_0_is_what_the_store_has_of_it(tmp_path: Path) -> None:
+    node = a_node(5)
+    async with rig(tmp_path, node) as r:
+        await r.once()
+        writer = await ChainWriter.open(r.store, r.runtime, r.metrics, r.tree.chain_id)
+        async with r.store.snapshot() as snapshot:
+            ((chain_id, _, text, spec),) = await snapshot.select(CHAINS)
+        await writer.describe(
+            Rows(CHAINS, [(chain_id, None, text, spec)])
+        )  # as nobody told, and block 0 came all the same
+        await r.once()
+        assert await genesis(r) == r.tree.canonical(0).hash
+
+
 async def test_a_lower_start_is_proven_by_its_own_rules(tmp_path: Path) -> None:
     """Filling in downwards over the height at which the bloom's form changed."""
     node = strange((0, odd("storage_root")), (77, PRAGUE))

@@ -19,6 +19,7 @@ from tidelog.errors import BelowFinality, SourceError, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.telemetry import logger
 
+LINKED_MAX = 64  # blocks up to one that is called final: whole branches that long are not dropped so near to it
 FINALITY_SHARE = 5  # of the time at most one part in so many goes into asking about finality
 
 _log = logger("votes")
@@ -276,19 +277,28 @@ class Quorum:
 
 
 async def _final_at(number: int, endpoint: Endpoint, tagged: Header | None) -> Header | None:
-    """What an endpoint has at a height that it calls final; None where it has nothing, or says two things.
+    """What an endpoint has at a height that it calls final; None where it does not call it so, or says two things.
 
-    A stale cache, or a balancer with a node on another branch, may give for a number a block that is not of the branch
-    whose block the same endpoint calls final: the tag names another one there, or the next block has another parent.
+    A stale cache, or a balancer with a node on another branch, may give for numbers blocks that are not of the branch
+    whose block the same endpoint calls final. So they have to link up to that one, if it is near.
 
     Args:
         tagged: the block that it called final last, if any.
     """
-    if tagged is None or tagged.number < number:
+    if tagged is None:
         return await endpoint.header_by_number(number)
-    if tagged.number == number:
-        header = await endpoint.header_by_number(number)
-        return header if header is not None and header.hash == tagged.hash else None
-    header, child = await endpoint.headers_by_number(number, number + 1)
-    contradicted = header is not None and child is not None and child.parent_hash != header.hash
-    return None if contradicted else header
+    if tagged.number < number:
+        return None
+    if tagged.number - number > LINKED_MAX:
+        header, child = await endpoint.headers_by_number(number, number + 1)
+        contradicted = header is not None and child is not None and child.parent_hash != header.hash
+        return None if contradicted else header
+    headers: list[Header | None] = []
+    while (low := number + len(headers)) <= tagged.number:
+        headers += await endpoint.headers_by_number(low, min(tagged.number, low + endpoint.headers_at_once - 1))
+    wanted = tagged.hash
+    for header in reversed(headers):
+        if header is None or header.hash != wanted:
+            return None
+        wanted = header.parent_hash
+    return headers[0]

@@ -4,6 +4,7 @@ Nothing is lowered silently, and no rule of a stored block ever changes: what is
 block on. A check that fails is looked into with all endpoints and several blocks; one that was lowered is tried again.
 """
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -108,7 +109,7 @@ async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed:
 async def genesis_of(pool: Pool) -> bytes | None:
     """The hash of block 0; None if no endpoint has it."""
     try:
-        header = await pool.ask(lambda endpoint: endpoint.header_by_number(0))
+        header = await pool.ask(lambda endpoint: endpoint.header_by_number(0), number=0)
     except SourceError:
         return None
     return None if header is None else header.hash
@@ -194,6 +195,8 @@ class Rulebook:
         self._looked_at: float | None = runtime.monotonic() if stored is None else None
         self._look_again_s = LOOK_AGAIN_S
         self._reconsidered: dict[str, float] = {}  # by check, when
+        self._began_at = writer.head  # blocks above it have come in this run, and link to those that were stored
+        self._genesis_asked_at = -math.inf
 
     @property
     def row(self) -> Rows:
@@ -221,6 +224,7 @@ class Rulebook:
         """Take over what the user accepts, and what the table of known chains says about blocks yet to come."""
         prove_headers(self._pool, self.spec)
         if self._fresh:
+            self._genesis_asked_at = self._runtime.monotonic()
             self._genesis = await genesis_of(self._pool)
         known = KNOWN.get(self._writer.chain_id)
         if known is not None and known.spec.ranges and not self.spec.ranges:
@@ -357,6 +361,8 @@ class Rulebook:
     async def look_again(self) -> bool:
         """Try what was lowered, or is not yet confirmed, if it is time to; True if `spec` has changed."""
         now = self._runtime.monotonic()
+        if self._genesis is None:
+            await self._learn_genesis(now)
         if (
             self._looked_at is not None and now - self._looked_at < self._look_again_s
         ) or self._writer.position is None:
@@ -393,6 +399,25 @@ class Rulebook:
         if left != found.unconfirmed:
             await self._store_profile(self._replaced_latest(replace(found, unconfirmed=left)))
         return False
+
+    async def _learn_genesis(self, now: float) -> None:
+        """Store which block 0 is, where no endpoint would tell before: another chain of this id is told by it.
+
+        If it is not stored itself they are asked, not before a block has come in this run: by it they serve our chain.
+        """
+        position = self._writer.position
+        if position is None:
+            return
+        if position.first == 0:
+            async with self._store.snapshot() as snapshot:
+                rows = await snapshot.select(BLOCKS, scope=self._writer.chain_id, low=0, high=0)
+            stored = rows[0][BLOCKS.index("hash")] if rows else None
+            self._genesis = stored if isinstance(stored, bytes) else None
+        elif self._writer.head != self._began_at and now - self._genesis_asked_at >= LOOK_AGAIN_S:
+            self._genesis_asked_at = now
+            self._genesis = await genesis_of(self._pool)
+        if self._genesis is not None:
+            await self._writer.describe(self.row)
 
     # -- changes ------------------------------------------------------------------------------------------
 

@@ -110,12 +110,12 @@ class _Read:
     def __init__(self, losses: JournalLoss) -> None:
         self.place = "0"
         self._losses = losses
-        self._records: list[tuple[Id, list[Traded]]] = []
+        self._records: list[tuple[Id, list[tuple[int | None, Traded]]]] = []
 
     def take(self, id_: Id, events: list[dict[str, Any]]) -> None:
         require(not self._records or id_ > self._records[-1][0], "each record comes once, in order")
         traded = [
-            (event["symbol"], trade["time_us"], Decimal(trade["price"]), Decimal(trade["qty"]))
+            (trade["trade_id"], (event["symbol"], trade["time_us"], Decimal(trade["price"]), Decimal(trade["qty"])))
             for event in events
             if event["kind"] == "trade"
             for trade in event["trades"]
@@ -133,7 +133,16 @@ class _Read:
             self._records.pop()
 
     def trades(self) -> set[Traded]:
-        return {trade for _, traded in self._records for trade in traded}
+        """The store has the first trade of a number: one that comes under the same is told, and has no row."""
+        first: dict[tuple[str, int], Traded] = {}
+        numberless: set[Traded] = set()
+        for _, traded in self._records:
+            for number, trade in traded:
+                if number is None:
+                    numberless.add(trade)
+                else:
+                    first.setdefault((trade[0], number), trade)
+        return numberless | set(first.values())
 
 
 def stored_trades(connection: apsw.Connection, first_run: int = 0) -> set[Traded]:
