@@ -411,13 +411,20 @@ class Rulebook:
         if position.first == 0:
             async with self._store.snapshot() as snapshot:
                 rows = await snapshot.select(BLOCKS, scope=self._writer.chain_id, low=0, high=0)
-            stored = rows[0][BLOCKS.index("hash")] if rows else None
-            self._genesis = stored if isinstance(stored, bytes) else None
+            found: object = rows[0][BLOCKS.index("hash")] if rows else None
         elif self._writer.head != self._began_at and now - self._genesis_asked_at >= LOOK_AGAIN_S:
             self._genesis_asked_at = now
-            self._genesis = await genesis_of(self._pool)
-        if self._genesis is not None:
+            found = await genesis_of(self._pool)
+        else:
+            return
+        if not isinstance(found, bytes):
+            return
+        self._genesis = found
+        try:
             await self._writer.describe(self.row)
+        except BaseException:
+            self._genesis = None
+            raise
 
     # -- changes ------------------------------------------------------------------------------------------
 
