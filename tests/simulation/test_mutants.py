@@ -17,7 +17,7 @@ CHOICE = {  # by the seeds that are tried here
     "fingerprints_of_fewer_rows_than_there_are": [1],
     "rollback_outside_the_commit": [1],
     "fence_removed": [7],
-    "uncles_believed": [2],
+    "uncles_believed": [8],
     "a_follower_is_sent_back_by_numbers_alone": [4],
     "loader_position_outside_the_commit": [10],
     "new_heads_relied_on": [24],
