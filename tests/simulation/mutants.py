@@ -839,7 +839,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "final_by_numbers_that_do_not_lead_to_the_tag": Mutant(
         "chain",
-        544,
+        545,
         (Patch("tidelog.chain.sync.quorum", "if header is None or header.hash != wanted:", "if header is None:"),),
     ),
     "candle_closes_with_its_first_trade": Mutant(
