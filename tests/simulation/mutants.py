@@ -824,6 +824,11 @@ MUTANTS: dict[str, Mutant] = {
                 "return agreed_number([*numbers, *[None] * (self._voters - len(numbers))])",
                 "return max((number for number in numbers if number is not None), default=None)",
             ),
+            Patch(
+                "tidelog.chain.sync.quorum",
+                "    if tagged.number < number:\n        return None\n",
+                "    if tagged.number < number:\n        return await endpoint.header_by_number(number)\n",
+            ),
         ),
     ),
     "final_whatever_block_the_tag_names": Mutant(
