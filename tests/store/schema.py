@@ -16,13 +16,19 @@ ANALYZE; -- makes the tables of statistics
 """
 
 
+def migrated() -> apsw.Connection:
+    """An empty file, to which all migrations were applied one by one."""
+    connection = apsw.Connection(":memory:")
+    for each in shipped("tidelog.store.sqlite"):
+        connection.execute(each.sql)
+    return connection
+
+
 def schema() -> str:
     """What the migrations make of an empty file, as SQL: each table, index and view as it is in the end, and the rows
     that they enter: what the planner is to believe.
     """
-    connection = apsw.Connection(":memory:")
-    for each in shipped("tidelog.store.sqlite"):
-        connection.execute(each.sql)
+    connection = migrated()
     made = connection.execute(
         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
     )

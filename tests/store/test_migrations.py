@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.store.schema import migrated
 from tidelog.errors import ConfigError, Corruption
 from tidelog.store.migrations import Migration, Record, pending, schema, shipped
 
@@ -75,14 +76,11 @@ def test_both_backends_ship_the_same_steps(backend: str) -> None:
 
 def test_the_schema_of_a_new_file_is_what_the_migrations_make() -> None:
     """If a migration is new: `python -m tests.store.schema`."""
-    steps = shipped("tidelog.store.sqlite")
     whole = schema("tidelog.store.sqlite")
-    assert whole.number == len(steps)
-    at_once, by_steps = apsw.Connection(":memory:"), apsw.Connection(":memory:")
+    assert whole.number == len(shipped("tidelog.store.sqlite"))
+    at_once = apsw.Connection(":memory:")
     at_once.execute(whole.sql)
-    for each in steps:
-        by_steps.execute(each.sql)
-    assert content(at_once) == content(by_steps)
+    assert content(at_once) == content(migrated())
 
 
 def content(connection: apsw.Connection) -> dict[str, Any]:

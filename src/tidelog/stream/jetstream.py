@@ -36,11 +36,8 @@ PLACES, PLACES_SUBJECT = "tidelog-places", "tidelog.places"  # of readers by nam
 WRONG_LAST = (10070, 10071)  # the server's own numbers of these errors: by id, by sequence
 NEVER = -1  # the sequence of no message
 ACCOUNT_WITHOUT_JETSTREAM = (10039, 10076)
-NOT_AS_WANTED = (
-    10052,
-    10065,
-    10074,
-)  # an invalid configuration, subjects of another stream, replicas without a cluster
+# an invalid configuration, subjects of another stream, replicas without a cluster
+NEVER_MADE = (10052, 10065, 10074)
 FOREVER = 0
 NO_LIMIT = -1
 
@@ -189,36 +186,41 @@ class JetStreamSession:
         return server if self._message_max <= NO_LIMIT else min(server, self._message_max)
 
     async def ensure(self) -> None:
-        from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-        from nats.js.errors import APIError, NotFoundError
+        from nats.js.errors import NotFoundError
 
-        wanted = self._settings
         with self._translated():
             try:
-                info = await self._js.stream_info(wanted.name)
+                info = await self._js.stream_info(self._settings.name)
             except NotFoundError:
-                try:
-                    await self._js.add_stream(
-                        StreamConfig(
-                            name=wanted.name,
-                            subjects=[f"{wanted.subjects}.>"],
-                            retention=RetentionPolicy.LIMITS,
-                            storage=StorageType.FILE,
-                            discard=DiscardPolicy.OLD,
-                            num_replicas=wanted.limits.replicas,
-                            max_bytes=NO_LIMIT if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
-                            max_age=FOREVER if wanted.limits.age_max_s is None else wanted.limits.age_max_s,
-                            allow_direct=False,  # what is read back has to be the leader's word
-                        )
-                    )
-                except APIError as error:
-                    if error.err_code in NOT_AS_WANTED:
-                        said = self._redact(error.description or "")
-                        raise ConfigError(f"{self._name} refuses to make the stream {wanted.name}: {said}") from None
-                    raise
+                await self._make()
                 return
-        _require(info.config, wanted)
+        _require(info.config, self._settings)
         self._message_max = info.config.max_msg_size or NO_LIMIT
+
+    async def _make(self) -> None:
+        from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+        from nats.js.errors import APIError
+
+        wanted = self._settings
+        try:
+            await self._js.add_stream(
+                StreamConfig(
+                    name=wanted.name,
+                    subjects=[f"{wanted.subjects}.>"],
+                    retention=RetentionPolicy.LIMITS,
+                    storage=StorageType.FILE,
+                    discard=DiscardPolicy.OLD,
+                    num_replicas=wanted.limits.replicas,
+                    max_bytes=NO_LIMIT if wanted.limits.bytes_max is None else wanted.limits.bytes_max,
+                    max_age=FOREVER if wanted.limits.age_max_s is None else wanted.limits.age_max_s,
+                    allow_direct=False,  # what is read back has to be the leader's word
+                )
+            )
+        except APIError as error:
+            if error.err_code in NEVER_MADE:
+                said = self._redact(error.description or "")
+                raise ConfigError(f"{self._name} refuses to make the stream {wanted.name}: {said}") from None
+            raise
 
     async def ends(self) -> Ends | None:
         from nats.js.errors import NotFoundError

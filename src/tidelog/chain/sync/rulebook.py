@@ -195,7 +195,7 @@ class Rulebook:
         self._looked_at: float | None = runtime.monotonic() if stored is None else None
         self._look_again_s = LOOK_AGAIN_S
         self._reconsidered: dict[str, float] = {}  # by check, when
-        self._began_at = writer.head  # blocks above it have come in this run, and link to those that were stored
+        self._head_before = writer.head  # what has come in this run is above it, and links to it
         self._genesis_asked_at = -math.inf
 
     @property
@@ -412,7 +412,7 @@ class Rulebook:
             async with self._store.snapshot() as snapshot:
                 rows = await snapshot.select(BLOCKS, scope=self._writer.chain_id, low=0, high=0)
             found: object = rows[0][BLOCKS.index("hash")] if rows else None
-        elif self._writer.head != self._began_at and now - self._genesis_asked_at >= LOOK_AGAIN_S:
+        elif self._writer.head != self._head_before and now - self._genesis_asked_at >= LOOK_AGAIN_S:
             self._genesis_asked_at = now
             found = await genesis_of(self._pool)
         else:

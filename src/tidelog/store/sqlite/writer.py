@@ -187,13 +187,7 @@ class Writer:
                     )
                     if not missing:
                         break
-                    schema = migrations.schema("tidelog.store.sqlite")
-                    if len(missing) == len(self._shipped) >= schema.number:
-                        done = missing[: schema.number]
-                        self._connection.execute(schema.sql)
-                    else:
-                        done = missing[:1]
-                        self._migrate(missing[0])
+                    done = self._migrate(missing)
                     self._connection.executemany(
                         "INSERT INTO migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
                         [(each.number, each.name, each.sha256) for each in done],
@@ -206,11 +200,19 @@ class Writer:
             pragma(self._connection, "temp_store", 2)
         return list(self._migrated)
 
-    def _migrate(self, migration: migrations.Migration) -> None:
-        _log.info("store_migrating", step=migration.number, name=migration.name, store=self._path)
-        self._connection.execute(migration.sql)
-        if migration.name == EVENT_SEGMENTS:
+    def _migrate(self, missing: Sequence[migrations.Migration]) -> Sequence[migrations.Migration]:
+        """Apply the first of the migrations that are missing, or to an empty file all that the schema has; which."""
+        if len(missing) == len(self._shipped):
+            schema = migrations.schema("tidelog.store.sqlite")
+            if schema.number <= len(missing):
+                self._connection.execute(schema.sql)
+                return missing[: schema.number]
+        step = missing[0]
+        _log.info("store_migrating", step=step.number, name=step.name, store=self._path)
+        self._connection.execute(step.sql)
+        if step.name == EVENT_SEGMENTS:
             enter_segments(self._connection)
+        return missing[:1]
 
     def acquire(self, source: str, number: int) -> Checkpoint:
         with translated(self._path), self._transaction():
