@@ -895,6 +895,17 @@ async def test_a_symbol_that_is_never_acknowledged_costs_the_others_nothing(benc
         assert feed.progress.connects == 1
 
 
+async def test_what_was_received_when_a_feed_is_closed_is_journaled(bench: Bench) -> None:
+    frames = 600  # more than one turn has
+    async with bench.feed("A/USD") as feed:
+        await until(proven(feed, "A/USD"))
+        before = feed.progress.frames
+        bench.wire.push(*[bench.script.update("A/USD", 3 + qty % 7) for qty in range(frames)])
+    assert feed.progress.frames == before + frames
+    assert sum(record.kind is Kind.IN for record in bench.records()) == before + frames
+    assert await digest_of(bench.records()) == feed.digest
+
+
 async def test_feed_closes_while_it_connects(bench: Bench) -> None:
     async def never(url: str, *, timeout_s: float) -> None:
         await asyncio.Event().wait()

@@ -185,7 +185,7 @@ class FeedLoop:
         await asyncio.shield(self._task)
 
     async def close(self) -> None:
-        """End in order: close the socket, journal everything that came, let consumers read what is pending."""
+        """End in order: journal what was received, close the socket, let consumers read what is pending."""
         async with self._ending:  # who asks meanwhile waits for that
             if not self._ended:
                 try:
@@ -227,6 +227,9 @@ class FeedLoop:
             if self._was_held():
                 session.deadline_us = self._parts.now_us() + self._limits.catch_up_us
                 await self._wait()
+            if session.session_state.closing:
+                while not self._apply_received():
+                    await self._runtime.sleep(0)
             while (decision := session.decide(self._parts.now_us(), self._rng)) is not None:
                 if isinstance(decision, Connect) and self._parts.attempts is not None:
                     decision = await self._attempt(decision, self._parts.attempts)
@@ -396,16 +399,17 @@ class FeedLoop:
     # -- what goes into the journal, and through the core -----------------------------------------------------
 
     def _apply_received(self) -> bool:
-        """Journal, apply and publish what was received, up to where the session wants to decide.
+        """Journal, apply and publish what was received, up to where the session wants to decide: all, if on its end.
 
         Returns:
             False: others have to get their turn now.
         """
         received, session, turn = self._received, self._core.session, self._limits.frames_at_once
+        closing = session.session_state.closing
         events: list[Event] = []  # that are not published yet
         first = EventId(self.journal.run, self.journal.last.seq + 1)
         try:
-            while turn > 0 and self._applied < len(received) and session.deadline_us:
+            while turn > 0 and self._applied < len(received) and (session.deadline_us or closing):
                 gathered = self._gather()
                 if gathered is None:
                     events.append(self._apply_frame(received[self._applied]))
