@@ -1,9 +1,11 @@
 """What tests of every part share: recorded data, a PostgreSQL server, and how hypothesis searches."""
 
+import gc
 import os
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests import hosts, kafka_broker, nats_server
+from tests.each_choice import chosen
 from tests.hosts import Host, Hosts
 from tests.kafka_broker import KafkaBroker
 from tests.nats_server import NatsServer
@@ -36,6 +39,17 @@ settings.register_profile(
 settings.load_profile(os.environ.get("TIDELOG_HYPOTHESIS", "steady"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, and spare it what is collected, modules and tests: they stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Test under the limit that users have: importing the specification's packages raises it to 100,000."""
     sys.setrecursionlimit(1_000)
@@ -44,9 +58,21 @@ def pytest_collection_finish() -> None:
 LONGEST = ("tests/system/", "tests/cli/", "tests/simulation/", "tests/api/")  # they wait for processes and for searches
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are marked `torture` are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: begun last, they would keep one worker busy when all others are done."""
+    """The longest tests first: begun last, they would keep one worker busy when all others are done.
+
+    Of those marked `each_choice`, `make torture` has the combinations that `make test` does without.
+    """
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    by_test = defaultdict[str, list[pytest.Function]](list)
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("each_choice"):
+            by_test[item.nodeid.partition("[")[0]].append(item)
+    for cases in by_test.values():
+        combinations = [{(name, repr(value)) for name, value in case.callspec.params.items()} for case in cases]
+        for place in {*range(len(cases))}.difference(chosen(combinations)):
+            cases[place].add_marker("torture")
 
 
 NO_CARGO = "without cargo it cannot be built"  # said by tests of the compiled core: nobody need have a compiler

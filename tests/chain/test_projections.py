@@ -136,6 +136,7 @@ async def test_a_repair_makes_the_derived_rows_of_its_block_anew(made: str) -> N
         await assert_whole(r.store)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_run_that_dies_leaves_blocks_whole_with_their_derived_rows(made: str, point: str) -> None:
     class Killed(BaseException):

@@ -9,32 +9,19 @@ import pytest
 import tidelog
 from tests.simulation.mutants import MUTANTS, caught, in_the_documentation
 
-CHOICE = {  # by the seeds that are tried here
+CHOICE = {  # some of all parts, by the seeds that are tried here: those that take the least time
     "rows_of_reorged_events_left": [1],
-    "what_is_stored_counts_as_filled_in": [4],
     "endpoint_awaited_without_deadline": [6],
     "bounds_of_segments_left_by_a_reorg": [1],
     "fingerprints_of_fewer_rows_than_there_are": [1],
     "rollback_outside_the_commit": [1],
     "fence_removed": [7],
-    "uncles_believed": [8],
-    "a_follower_is_sent_back_by_numbers_alone": [4],
     "loader_position_outside_the_commit": [10],
     "new_heads_relied_on": [24],
-    "private_sequence_not_followed": [2],
-    "no_new_token_where_one_is_refused": [12],
     "reorg_told_one_block_too_short": [1],
-    "counters_keep_what_a_reorg_has_dropped": [1],
-    "bloom_with_further_bits_said_to_be_proven": [5],
     "final_because_one_endpoint_has_it": [31],
-    "finality_looked_for_in_memory_alone": [15],
-    "final_because_one_endpoint_says_so": [49],
     "longer_candle_of_the_new_parts_alone": [0],
-    "resync_not_told_in_the_coverage": [24],
-    "sample_always_said_to_be_proven": [1],
     "absence_believed_where_no_bloom_is_checked": [6],
-    "what_is_stored_counts_as_covered": [4],
-    "hidden_creation_changes_nothing": [13],
 }
 
 

@@ -348,6 +348,7 @@ async def test_a_commit_that_dies_leaves_the_fingerprints_as_they_were(url: str)
     await store.close()
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize(
     "change",
     [

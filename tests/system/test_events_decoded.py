@@ -71,6 +71,7 @@ def numbers_as_text(value: Any, wide: set[str], name: str = "") -> Any:
     return str(value) if isinstance(value, int) and name in wide else value
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("name", SIGNATURES)
 async def test_decoded_events_are_those_that_web3_reads_of_the_node(
     name: str, anvil: Anvil, url: str, tmp_path: Path

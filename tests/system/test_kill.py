@@ -240,6 +240,7 @@ COMMITS: dict[str, tuple[Prepare, Callable[[int], Options], int, Callable[[Stand
 }
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("kind", COMMITS)
 def test_killed_at_each_point_around_a_commit(
     kind: str, node: Simulated, url: str, driver: Driver, tmp_path: Path

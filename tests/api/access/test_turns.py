@@ -86,6 +86,7 @@ def asked(api: Served, path: str, body: Any) -> Reply:
     return api.get(path) if body is None else api.post(path, body)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("long", LONG)
 def test_a_short_read_waits_for_no_long_one(slow: tuple[Served, Slow], long: str) -> None:
     """Four searches had all four readers, and a block waited for them, five seconds and more."""

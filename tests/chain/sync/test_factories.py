@@ -127,6 +127,7 @@ async def assert_same(r: Rig, evidence: str, contracts: tuple[Contract, ...], tm
     assert await content_digests(r.store) == await undisturbed(r.node, tmp_path, held(contracts, evidence))
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", EVIDENCES)
 async def test_children_are_found_in_order_through_reorgs(url: str, evidence: str, tmp_path: Any) -> None:
     node = a_node(50, shape=SHAPE)
@@ -141,6 +142,7 @@ async def test_children_are_found_in_order_through_reorgs(url: str, evidence: st
         await assert_same(r, evidence, BOTH, tmp_path)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", EVIDENCES)
 async def test_a_child_of_a_block_that_is_replaced_goes_and_is_found_again(
     url: str, evidence: str, tmp_path: Any
@@ -158,6 +160,7 @@ async def test_a_child_of_a_block_that_is_replaced_goes_and_is_found_again(
         await assert_same(r, evidence, BOTH, tmp_path)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", EVIDENCES)
 async def test_added_later_they_are_filled_in_in_order(url: str, evidence: str, tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)
@@ -179,6 +182,7 @@ async def test_added_later_they_are_filled_in_in_order(url: str, evidence: str, 
         await assert_same(r, evidence, WITH_TIDE, tmp_path)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", EVIDENCES)
 async def test_what_children_create_before_they_are_known_is_found_too(url: str, evidence: str, tmp_path: Any) -> None:
     """Blocks come above those in which the creators of the creators are still looked for."""
@@ -211,6 +215,7 @@ async def test_blocks_below_bring_children_that_logged_above(evidence: str, tmp_
         await assert_same(r, evidence, BOTH, tmp_path)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", EVIDENCES)
 async def test_they_go_with_their_children_in_steps(url: str, evidence: str, tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)
@@ -253,6 +258,7 @@ async def assert_follows_to(r: Rig, head: int) -> None:
     assert (report.findings, report.unfilled, report.last) == ([], set(), head)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", LINKED)
 async def test_rewind_and_repair_keep_to_the_children(url: str, evidence: str, tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)
@@ -271,6 +277,7 @@ async def test_rewind_and_repair_keep_to_the_children(url: str, evidence: str, t
         await assert_same(r, evidence, BOTH, tmp_path)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", EVIDENCES)
 @pytest.mark.parametrize(("url", "point"), KILLS, indirect=["url"])
 async def test_a_kill_anywhere_leaves_what_an_undisturbed_run_leaves(
@@ -390,6 +397,7 @@ async def faults(r: Rig) -> list[Any]:
         return await snapshot.select(LOG_FAULTS)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("lie", ["asked_logs_missing", "asked_logs_at_random", "logs_at_random"])
 async def test_children_whose_creation_was_hidden_are_found_by_the_proof(url: str, lie: str, tmp_path: Any) -> None:
     node = a_node(60, shape=SHAPE)
@@ -509,6 +517,7 @@ async def test_each_block_is_fetched_twice_at_most_however_many_creations_the_pr
         await assert_same(r, "asked", BOTH, tmp_path)
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("evidence", LINKED)
 @pytest.mark.parametrize(
     ("altered", "cause"),

@@ -55,6 +55,7 @@ async def test_a_known_chain_has_no_ranges_and_its_row_reads_as_before(tmp_path:
     )
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize(
     ("forks", "expected"),
     [

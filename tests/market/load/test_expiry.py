@@ -75,6 +75,7 @@ def times(table: Table, rows: Sequence[Row]) -> list[int]:
     return [int(str(row[table.index(table.height or table.key[-1])])) for row in rows]
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize(
     ("keep", "table"),
     [

@@ -92,6 +92,7 @@ async def counted(store: Store, source: str = SOURCE) -> dict[str, int | None]:
 
 
 class TestCounts:
+    @pytest.mark.each_choice
     @pytest.mark.parametrize("told", [list, without_ids])
     @pytest.mark.parametrize("intervals_s", [INTERVALS_S, (60,), ()])
     async def test_counts_equal_the_stored_trades(
@@ -254,6 +255,7 @@ class TestCandles:
         counts = {row[2]: bar_of_row(row).trades for key, row in after.items() if key[2:] in changed}
         assert (counts[60], counts[86_400]) == (2, 3)
 
+    @pytest.mark.each_choice
     @pytest.mark.parametrize("first", [False, True])
     @pytest.mark.parametrize("size", [1, 100])
     async def test_a_candle_that_cannot_be_held_is_in_no_longer_one_either(

@@ -60,6 +60,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 # -- sound ones ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("seed", range(4))
 async def test_sound_recording_with_ids_has_no_findings(url: str, seed: int) -> None:
     await recorded(url, journal(seed, 600))
@@ -76,6 +77,7 @@ async def test_sound_recording_without_ids_has_no_findings(url: str, seed: int) 
     assert (await verified(url, 9)).findings == []
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize(
     "keep", [Keep(trades=2), Keep(candles=2), Keep(books=2), Keep(coverage=2), Keep(2, 2, 2, 2)], ids=str
 )
@@ -205,6 +207,7 @@ async def test_missing_and_surplus_rows_are_found(sound: Path, tmp_path: Path) -
         assert f"the journal does not make this row of {table.name}" in first
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("damage", ["trades", "held", "book", "trade", "missing", "outage", "symbol"])
 async def test_checkpoint_that_contradicts_the_rows_is_found(url: str, damage: str) -> None:
     """What it says of a symbol, and of the connection, is what the rows say; on both databases."""

@@ -53,6 +53,7 @@ def told(records: list[Record]) -> list[list[MarketEvent]]:
     return [teller.take(record) for record in records]
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 @pytest.mark.parametrize("seed", range(6))
 def test_whoever_begins_anywhere_tells_the_same(protocol: str, seed: int) -> None:
@@ -69,6 +70,7 @@ def test_whoever_begins_anywhere_tells_the_same(protocol: str, seed: int) -> Non
         assert [teller.take(record) for record in records[begin:]] == whole[begin:]
 
 
+@pytest.mark.each_choice
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_readers_books_are_the_cores(protocol: str, seed: int) -> None:

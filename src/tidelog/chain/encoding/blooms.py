@@ -53,13 +53,17 @@ class BloomIndex:
 
     def __init__(self) -> None:
         self._few: list[tuple[int, int]] = []
-        self._groups: list[list[tuple[int, int, int]]] = [[] for _ in range(BITS)]
+        self._groups: list[tuple[()] | list[tuple[int, int, int]]] = [()] * BITS
         self._count = 0
 
     def add(self, address: bytes, number: int) -> None:
         """Put an address there. It may be there already."""
         first, second, third = _places(address)
-        self._groups[BITS - 1 - first].append((BITS - 1 - second, BITS - 1 - third, number))
+        others = (BITS - 1 - second, BITS - 1 - third, number)
+        if isinstance(group := self._groups[BITS - 1 - first], list):
+            group.append(others)
+        else:
+            self._groups[BITS - 1 - first] = [others]
         if self._count < FEW:
             self._few.append((1 << first | 1 << second | 1 << third, number))
         self._count += 1  # last: who asks meanwhile finds at least so many
