@@ -6,6 +6,7 @@ dropped, nulled, and every list shortened, swapped and doubled. `WORD` lists wha
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -94,9 +95,12 @@ def changed(answers: Answers, part: str, keys: Keys, change: Put) -> Answers:
     return answers_of(block, receipts, answers.chain_id)
 
 
+sound = lru_cache(maxsize=1)(proven)  # of the answers that each mutant is compared with
+
+
 def difference(answers: Answers, others: Answers) -> tuple[frozenset[str], str]:
     """The content columns in which the rows of two answers differ, and the proof of the second."""
-    rows, _ = proven(answers)
+    rows, _ = sound(answers)
     other, proof = proven(others)
     differing: set[str] = set()
     pairs: tuple[tuple[Table, Sequence[Row], Sequence[Row]], ...] = (

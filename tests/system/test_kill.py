@@ -264,6 +264,7 @@ def test_killed_at_each_point_around_a_commit(
     assert digest(url) == digest(undisturbed)
 
 
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.torture)], indirect=True)
 def test_killed_while_contracts_are_added_filled_in_and_removed(
     node: Simulated, url: str, driver: Driver, tmp_path: Path
 ) -> None:
