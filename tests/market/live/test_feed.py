@@ -455,12 +455,13 @@ async def test_snapshots_larger_than_what_may_wait_interrupt_nothing_and_one_at_
         last_seq = feed.progress.last.seq
         stuck[0] = False
         await until(lambda: not feed.stalled)
-        await some_updates()
+        async with asyncio.timeout(HANGS_S):
+            while sum(record.restart and record.id.seq > last_seq for record in bench.records()) < 2:
+                await some_updates()
         assert (bench.wire.connects, proven(feed, *symbols)()) == (1, True)
     snapshots = [record for record in bench.records() if record.restart]
     assert max(len(record.payload) for record in snapshots) > 16_000
     assert sum(first_seq < record.id.seq <= last_seq for record in snapshots) <= 1
-    assert sum(record.id.seq > last_seq for record in snapshots) > 1
 
 
 async def test_a_feed_whose_disk_is_full_ends_when_it_is_asked_to(
@@ -764,11 +765,11 @@ async def test_consumer_that_holds_the_event_loop_is_logged(bench: Bench) -> Non
             book_before = asyncio.get_running_loop().time() + 0.2
             while asyncio.get_running_loop().time() < book_before:
                 pass
-            await until(lambda: any(entry["event"] == "loop_held" for entry in logs))
+            # a machine that stood still may have been told before, and of one minute the first is
+            await until(lambda: feed._metrics.totals.loop_held_s >= 0.1)
     (told,) = [entry for entry in logs if entry["event"] == "loop_held"]
     assert told["consumers"] == 1
     assert told["seconds"] >= 0.1
-    assert feed._metrics.totals.loop_held_s >= 0.1
 
 
 @pytest.mark.parametrize(("protocol", "channel"), [("v1", "ownTrades"), ("v2", "executions")])
@@ -961,10 +962,9 @@ async def test_feed_over_a_real_socket(tmp_path: Path) -> None:
         await until(proven(feed, "A/USD"))
         frames = [frame for qty in range(3, 503) for frame in (script.update("A/USD", qty), script.trade("A/USD"))]
         server.push(*frames)
-        await until(lambda: feed.progress.frames >= 1000)
-        view = feed.book("A/USD", 1)
-        assert view is not None
-        assert (view.proven, view.bids) == (True, ((999, 502 * 10**8),))
+        last = ((999, 502 * 10**8),)
+        await until(lambda: (view := feed.book("A/USD", 1)) is not None and (view.proven, view.bids) == (True, last))
+        assert feed.progress.frames >= 1000
         assert server.transport is not None
         server.transport.disconnect()
         await first(events, Disconnected)
