@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import psutil
 from tests import nats_server
-from tests.nats_server import free_port
+from tests.ports import reserved_port
 
 from bench.beside import measured
 from bench.chain import node
@@ -100,7 +100,7 @@ def publisher(state: str, *source: str) -> Iterator[Callable[[], float]]:
         if state == "without":
             yield lambda: float("nan")
             return
-        url = f"nats://127.0.0.1:{free_port()}"
+        url = f"nats://127.0.0.1:{reserved_port()}"
         if state != "away":
             room = f"max_file_store: {FULL_BYTES}" if state == "full" else ""
             server = stack.enter_context(nats_server.running(program, limits=room))
@@ -109,7 +109,7 @@ def publisher(state: str, *source: str) -> Iterator[Callable[[], float]]:
             slow = Slow(server.port)
             stack.callback(slow.close)
             url = f"nats://127.0.0.1:{slow.port}"
-        status = free_port()
+        status = reserved_port()
         command = [
             sys.executable, "-m", "tidelog", "stream", "run", "--nats", url, "--status", f"127.0.0.1:{status}", *source,
         ]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.nats_server import free_port
+from tests.ports import release_port, reserved_port
 from tests.server_process import ServerProcess
 
 __all__ = ["KafkaBroker", "files", "running"]
@@ -60,12 +60,12 @@ class KafkaBroker(ServerProcess):
     ) -> None:
         """`users` are of SCRAM, as the broker's own tool takes them."""
         super().__init__(folder / "topics", folder / "log")
-        self.port = free_port()
+        self.port, self._control = reserved_port(), reserved_port()
         self._java = ["java", MEMORY, "-XX:TieredStopAtLevel=1", "-cp", class_path]  # a start is what takes time here
         self._config = folder / "server.properties"
         self._users = [word for user in users for word in ("--add-scram", user)]
         folder.mkdir(parents=True, exist_ok=True)
-        settings = CONFIG.format(port=self.port, control=free_port(), logs=self.folder, security=security)
+        settings = CONFIG.format(port=self.port, control=self._control, logs=self.folder, security=security)
         self._config.write_text(settings + config)
 
     @property
@@ -75,6 +75,12 @@ class KafkaBroker(ServerProcess):
     @property
     def url(self) -> str:
         return f"kafka://{self.address}"
+
+    def remove(self) -> None:
+        """It is gone for good."""
+        self.kill()
+        for port in (self.port, self._control):
+            release_port(port)
 
     def _command(self) -> Sequence[str | Path]:
         if not self.folder.exists():
@@ -103,4 +109,4 @@ def running(
             broker.start()
             yield broker
         finally:
-            broker.kill()
+            broker.remove()

@@ -5,7 +5,6 @@ messages configures it.
 """
 
 import json
-import random
 import shutil
 import socket
 import sysconfig
@@ -15,28 +14,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.hosts import Host
+from tests.ports import release_port, reserved_port
 from tests.server_process import ServerProcess
 
 __all__ = ["NatsServer", "program", "running", "running_cluster"]
 
 START_TIMEOUT_S = 120.0  # a start takes a fraction of a second on a machine that is free
 POLL_S = 0.02
-PORTS = (15_000, 31_000)  # below those that the system gives to connections, so that a port stays ours while it is down
 
 
 def program() -> Path | None:
     """The server's program; None if it is not installed."""
     found = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
     return None if found is None else Path(found)
-
-
-def free_port() -> int:
-    """One on which nobody listens."""
-    while True:
-        port = random.SystemRandom().randint(*PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class NatsServer(ServerProcess):
@@ -57,7 +47,7 @@ class NatsServer(ServerProcess):
     ) -> None:
         """`limits` are of what it may store. `host`: where it runs; None: here."""
         super().__init__(folder / "streams", folder / "log")
-        self.port = free_port()
+        self.port = reserved_port()
         self._address = "127.0.0.1" if host is None else host.address
         self._prefix = () if host is None else host.prefix
         self._program = program
@@ -72,6 +62,11 @@ class NatsServer(ServerProcess):
     @property
     def url(self) -> str:
         return f"nats://{self._address}:{self.port}"
+
+    def remove(self) -> None:
+        """It is gone for good."""
+        self.kill()
+        release_port(self.port)
 
     def _command(self) -> Sequence[str | Path]:
         return [*self._prefix, self._program, "-c", self._config]
@@ -96,14 +91,17 @@ def running(program: Path, *, config: str = "", limits: str = "", synced: bool =
             server.start()
             yield server
         finally:
-            server.kill()
+            server.remove()
 
 
 @contextmanager
 def running_cluster(program: Path, hosts: Sequence[Host | None] = (None,) * 3) -> Iterator[Sequence[NatsServer]]:
     """Servers of one cluster, one a host, up and with a leader, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="tidelog-nats-") as folder:
-        places = [f"{'127.0.0.1' if host is None else host.address}:{free_port()}" for host in hosts]
+        ports = [reserved_port() for _ in hosts]
+        places = [
+            f"{'127.0.0.1' if host is None else host.address}:{port}" for host, port in zip(hosts, ports, strict=True)
+        ]
         routes = ", ".join(f'"nats://{place}"' for place in places)
         servers = []
         try:
@@ -117,4 +115,6 @@ def running_cluster(program: Path, hosts: Sequence[Host | None] = (None,) * 3) -
             yield servers
         finally:
             for server in servers:
-                server.kill()
+                server.remove()
+            for port in ports:
+                release_port(port)
