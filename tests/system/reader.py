@@ -45,6 +45,11 @@ class Reader:
             assert self.shrunk == self._shrinks
 
     @property
+    def head(self) -> int | None:
+        """The last that it saw."""
+        return self.standings[-1].head if self.standings else None
+
+    @property
     def shrunk(self) -> int:
         """How often the head was lower than before."""
         heads = [standing.head for standing in self.standings]

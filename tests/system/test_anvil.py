@@ -121,9 +121,10 @@ def test_a_chain_that_shrinks_is_followed_after_a_while(anvil: Anvil, sqlite_url
     caught_up = is_caught_up(sqlite_url, anvil)
     with (
         follow(sqlite_url, anvil, tmp_path / "log", "--reorg-patience", "0.3") as sync,
-        Reader(sqlite_url, CHAIN_ID, shrinks=1),
+        Reader(sqlite_url, CHAIN_ID, shrinks=1) as reader,
     ):
         sync.until(caught_up, "the history")
+        sync.until(lambda: reader.head == anvil.head, "the reader, which is to see that it shrinks")
         anvil.rpc("anvil_rollback", 7)
         sync.until(caught_up, "the lower head")
         assert anvil.head == 83

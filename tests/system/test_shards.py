@@ -395,6 +395,6 @@ def test_a_file_is_divided_anew_while_it_runs(sqlite_url: str, tmp_path: Path) -
                 write(divided)
                 run.process.send_signal(signal.SIGHUP)
                 run.until(ready(*(f"kraken.{number}" for number in names)), "the new layout")
-            assert set(market.owners().values()) == {1, 3}
+            run.until(lambda: set(market.owners().values()) == {1, 3}, "each symbol is its shard's")
             assert run.interrupt() == 0
     market.judge()  # once the exchange stands still

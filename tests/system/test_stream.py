@@ -371,6 +371,7 @@ def test_the_lag_grows_while_the_server_is_away(tmp_path: Path, nats: NatsServer
         nats.kill()
         story.node.do(partial(story.node.tree.extend, 2 * BEHIND_CHANGES))
         until(lambda: lag() > BEHIND_CHANGES, "the lag to grow with the store")
+        until(lambda: len(readiness(port)[1]) == 2, "both reasons")  # of a request that has its time to fail, too
         code, (away, behind) = readiness(port)
         assert (code, away) == (503, "the stream's server does not answer")
         assert re.fullmatch(r"the stream is \d+ changes behind the store: 1000 may be missing", behind)

@@ -268,7 +268,7 @@ def test_the_lag_grows_while_the_server_is_away(tmp_path: Path, nats: NatsServer
     with told(tmp_path, nats.url, "--status", f"127.0.0.1:{port}") as story:
         nats.kill()
         until(lambda: lag_s() > GROWN_S, "the lag to grow with the journal")
-        assert "the stream's server does not answer" in readiness(port)[1]
+        until(lambda: "the stream's server does not answer" in readiness(port)[1], "the reason")
         story.kill9("publisher")
         story.start("publisher")
         until(lambda: 0 < lag_s() < GROWN_S, "the lag to grow from its first look on")
@@ -300,12 +300,6 @@ def test_a_journal_that_went_back_is_told(tmp_path: Path, nats: NatsServer) -> N
         assert story.judge(went_back=True).resets == 1
 
 
-def stands_still(story: Story) -> bool:
-    read = story.read()
-    time.sleep(1.0)
-    return story.read() == read
-
-
 def test_a_cluster_loses_one_server_then_two_and_has_all_again(
     tmp_path: Path, nats_cluster: Sequence[NatsServer]
 ) -> None:
@@ -317,11 +311,10 @@ def test_a_cluster_loses_one_server_then_two_and_has_all_again(
         before = times_away(story.log, "recording kraken")  # of the first one, if it led
         servers[1].kill()
         until(lambda: times_away(story.log, "recording kraken") > before, "the publisher to say that it is away")
-        until(lambda: stands_still(story), "the reader to have what was published before")
-        read, end = story.read(), story.end()
+        end = story.end()  # what is journaled from now on is not taken by one server of three
         until(lambda: story.end().seq > end.seq + GOES_ON, "the recorder, which does not notice")
         assert story.end().run == end.run, "nor is it connected anew"
-        assert story.read() == read
+        assert story.read() <= end
         servers[1].start()
         servers[2].start()
         story.moves("all are there again")

@@ -131,7 +131,7 @@ def test_the_lag_grows_while_the_receiver_is_away(tmp_path: Path) -> None:
             before = lag() or 0.0
             story.node.do(partial(story.node.tree.extend, 10))
             until(lambda before=before: (lag() or 0.0) >= before + 10, "the lag to grow with the store")  # type: ignore[misc]
-        assert readiness(port) == (503, ["the stream's server does not answer"])
+        until(lambda: readiness(port) == (503, ["the stream's server does not answer"]), "the reason")
         story.receiver.answer = lambda request: Answer()
         until(lambda: readiness(port) == (200, []) and lag() == 0, "the receiver to have all again")
 
