@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from tests.api.served import CHAIN, Filled, Served, filled, sqlite_url
 from tests.command import until
 from tests.patience import HANGS_S
+from tidelog.api.access import clients, seats
 from tidelog.api.access.clients import POINTS_FREE, POINTS_OF_TOKEN
 from tidelog.api.access.seats import SPARE
 from tidelog.runtime import SystemRuntime
@@ -41,6 +42,13 @@ def ask(port: int, path: str, source: str, **headers: str) -> tuple[int, Any]:
 
 
 @pytest.fixture
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that stands still a connection would be idle meanwhile, and what was wrong be forgiven."""
+    monkeypatch.setattr(seats, "IDLE_S", HANGS_S)
+    monkeypatch.setattr(clients, "POINTS_PER_S", 0.0)
+
+
+@pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
@@ -58,6 +66,7 @@ def test_idle_connections_take_nobody_s_place(small: Filled, stack: ExitStack) -
         until(lambda path=path: ask(port, path, ONE)[0] == 200, f"{path} of the same client")  # type: ignore[misc]
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_one_client_has_its_share_of_the_connections(small: Filled, stack: ExitStack) -> None:
     api = stack.enter_context(Served(small.url, connections_max=16, client_connections_max=8))
     port = api.server.port
@@ -183,6 +192,7 @@ def held_back(api: Served) -> float:
     return sum(each.value for metric in api.metrics.held_back.collect() for each in metric.samples[:1])
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_wrong_tokens_wait_longer_and_longer_and_a_good_one_does_not(guarded: Served) -> None:
     """Nothing slowed them. Those of the same address who are who they say go on as before."""
     api = guarded
@@ -199,6 +209,7 @@ def test_wrong_tokens_wait_longer_and_longer_and_a_good_one_does_not(guarded: Se
         assert {each.result() for each in wrong} == {401}
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_a_try_that_is_not_waited_for_costs_nothing_more(guarded: Served) -> None:
     api = guarded
     for _ in range(FREE + 20):
@@ -210,6 +221,7 @@ def test_a_try_that_is_not_waited_for_costs_nothing_more(guarded: Served) -> Non
     until(lambda: len(asyncio.all_tasks(api.loop)) < 10, "nobody to wait for them any more")
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_wrong_tokens_for_a_websocket_wait_too(guarded: Served) -> None:
     api = guarded
 
@@ -229,6 +241,7 @@ def test_wrong_tokens_for_a_websocket_wait_too(guarded: Served) -> None:
     assert held_back(api) > 0
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_behind_a_proxy_it_is_who_asks_that_waits(tmp_path: Path, guarded: Served) -> None:
     """All of them have the proxy's address: one that guesses must not slow the others."""
     with Served(guarded.url, delay_max_s=9.0, trusted_proxies=("127.0.0.0/8",)) as api:
@@ -245,6 +258,7 @@ def test_behind_a_proxy_it_is_who_asks_that_waits(tmp_path: Path, guarded: Serve
         assert held_back(api) == 1
 
 
+@pytest.mark.usefixtures("no_time_passes")
 def test_questions_for_what_is_not_there_are_no_fault(small: Filled) -> None:
     with Served(small.url, delay_max_s=9.0) as api:
         for number in range(3 * int(POINTS_FREE)):

@@ -85,7 +85,7 @@ async def test_killed_and_begun_again_nothing_is_lost_and_each_book_is_the_journ
 
 def goes_on(tail: JournalTail, run: int, heard: list[Event], wanted: int, books: list[Event]) -> bool:
     """Whether a run is followed, and is told of."""
-    return tail.at.run == run and len(numbers(heard)) > wanted and bool(books[-1].data["proven"])
+    return tail.at.run == run and len(numbers(heard)) > wanted and bool(books and books[-1].data["proven"])
 
 
 def place(event: Event) -> EventId:

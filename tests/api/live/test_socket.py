@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -274,10 +274,11 @@ async def test_a_client_that_never_reads_again_is_dropped(tmp_path: Path) -> Non
         client(server) as other,
         deaf(server) as one,
     ):
-        for _ in range(USUAL.subscriptions_max):
-            await one.say(op="subscribe", channel="changes", chain=CHAIN, after=0, blocks="header")
         chain = server.server._server.server_state.connections
         await until(lambda: len(chain) == 2)
+        with suppress(ConnectionClosed):  # which it may be before the last is asked for
+            for _ in range(USUAL.subscriptions_max):
+                await one.say(op="subscribe", channel="changes", chain=CHAIN, after=0, blocks="header")
         await until(lambda: len(chain) == 1)
         assert await other.ask(op="ping", id=1) == {"op": "pong", "id": "1"}
 

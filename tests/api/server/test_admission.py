@@ -18,6 +18,7 @@ from litestar.routes import HTTPRoute
 from tests.api.served import CHAIN, Filled, Reply, Served
 from tests.command import until
 from tests.patience import HANGS_S
+from tidelog.api.access import seats
 from tidelog.api.app import create_app
 from tidelog.api.http.asgi import Message
 from tidelog.api.http.backend import Backend
@@ -411,7 +412,10 @@ class TestTheWire:
         )
         assert status == {"400"}  # a 5xx is counted as a fault of the server, and wakes somebody up
 
-    def test_beyond_the_most_connections_the_next_comes_back_later(self, small: Filled) -> None:
+    def test_beyond_the_most_connections_the_next_comes_back_later(
+        self, small: Filled, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(seats, "IDLE_S", HANGS_S)  # on a machine that stands still they would make room
         with Served(small.url, connections_max=2) as api:
             open_ones = [socket.create_connection((api.server.host, api.server.port)) for _ in range(2)]
             assert self.exchange(api, b"GET /v1/chains HTTP/1.1\r\nhost: localhost\r\n\r\n") == (503, "unavailable")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -55,7 +56,9 @@ stop_timeout = "200s"
 """
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(folder / "notify"))
-        self.manager.settimeout(HANGS_S)
+        self._heard: list[str] = []  # by systemd
+        self._hearing = threading.Thread(target=self._hear, daemon=True)
+        self._hearing.start()
         self.run: Running | None = None
 
     def write(self, text: str) -> None:
@@ -144,15 +147,22 @@ stop_timeout = "200s"
         assert self.run is not None
         return self.run.events(name)
 
-    def told(self) -> list[str]:
-        """What systemd has heard and this has not been asked for yet, without the watchdog's."""
-        found = []
-        self.manager.setblocking(False)
-        try:
-            while True:
-                found.append(self.manager.recv(4096).decode().splitlines()[0])
-        except BlockingIOError:
-            return found
+    def _hear(self) -> None:
+        """Take all that comes, as systemd does: what a socket has no room for is lost, and the watchdog's fill it."""
+        while text := self.manager.recv(4096).decode():
+            self._heard.append(text.splitlines()[0])
+
+    def heard(self, *messages: str) -> None:
+        """Wait until systemd has heard these since the last `forget`."""
+        until(lambda: set(messages) <= set(self._heard), f"systemd to hear {messages}")
+
+    def forget(self) -> None:
+        self._heard = []
+
+    def close(self) -> None:
+        self.manager.shutdown(socket.SHUT_RD)
+        self._hearing.join(HANGS_S)
+        self.manager.close()
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +175,7 @@ def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             if system.run is not None:
                 system.run.kill9()
             until(lambda: not any(map(alive, system.pids().values())), "the end of its processes")
-            system.manager.close()
+            system.close()
 
 
 @pytest.fixture
@@ -184,13 +194,7 @@ def alive(pid: int) -> bool:
 
 def test_everything_runs_and_is_told_to_systemd(system: System) -> None:
     until(system.caught_up, "the head in the API")
-    heard: list[str] = []
-
-    def told() -> bool:
-        heard.extend(system.told())
-        return {"READY=1", "WATCHDOG=1"} <= set(heard)
-
-    until(told, "systemd's messages")
+    system.heard("READY=1", "WATCHDOG=1")
     text = system.metrics("supervisor")
     for name in NAMES:
         assert f'tidelog_run_up{{source="{name}"}} 1.0' in text
@@ -269,14 +273,14 @@ def test_a_bad_file_changes_nothing(system: System) -> None:
 
 def test_a_new_file_touches_what_it_changes_and_nothing_else(system: System) -> None:
     run, before = system.up(), system.pids()
-    system.told()
+    system.forget()
     changed = system.text.replace("jobs = 0", f'jobs = 0\nanchor = "0x{"1" * 64}"') + '[logs]\nlevel = "debug"\n'
     system.reload(changed)
     answer = until(lambda: refusal(system), "the refusal of the anchor")
     assert "sim stays down: it cannot do what it is asked to: " in answer
     assert "is not the hash of the store's first" in answer
     until(lambda: any(e["process"] == "kraken" for e in run.events("log_level")), "another level of the logs")
-    assert "RELOADING=1" in system.told()
+    system.heard("RELOADING=1")
     assert {name: system.pid(name) for name in ("kraken", "api")} == {name: before[name] for name in ("kraken", "api")}
     system.reload(system.text)
     run.until(system.ready, "readiness")
@@ -324,11 +328,11 @@ def lines(system: System) -> list[str]:
 
 def test_sigterm_ends_everything_in_order(system: System) -> None:
     run, before = system.up(), system.pids()
-    system.told()
+    system.forget()
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 0
     assert not any(map(alive, before.values()))
-    assert "STOPPING=1" in system.told()
+    system.heard("STOPPING=1")
     assert [event["child"] for event in run.events("child_ended")][-3:][0] == "api"
     assert (len(run.events("run_stopped")), run.events("child_killed")) == (1, [])
     assert not list((system.folder / "run").glob("*.sock"))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import BLOCKS, Cli
 from tests.command import Running
+from tests.patience import HANGS_S
 from tests.simulated import Simulated
 from tidelog.cli.sources.status import SIZE_S, StoreSize, status_served
 from tidelog.errors import Busy, Corruption, Unreachable
@@ -18,7 +19,7 @@ from tidelog.telemetry import ChainMetrics, Readiness
 def get(socket: Path, path: str) -> Answer | None:
     """None while nobody answers."""
     try:
-        return asyncio.run(ask(f"unix:{socket}", path))
+        return asyncio.run(ask(f"unix:{socket}", path, timeout_s=HANGS_S))
     except Unreachable:
         return None
 
@@ -116,6 +117,6 @@ async def test_the_other_metrics_are_there_whatever_a_store_does(error: Exceptio
     metrics, address, store = ChainMetrics(), f"unix:{tmp_path}/s.sock", Failing(error)
     size = StoreSize(metrics.store_size, Clock(), lambda: store, look_s=0.05)  # type: ignore[arg-type, return-value]
     async with status_served(address, metrics.registry, lambda: Readiness.of([]), size):
-        answer = await ask(address, "/metrics")
+        answer = await ask(address, "/metrics", timeout_s=HANGS_S)
     assert answer.status == 200
     assert b"tidelog_chain_head_block" in answer.body

@@ -13,6 +13,7 @@ from tests.api.live.recorder import A, B, recording, source
 from tests.api.live.serving import USUAL
 from tests.market.exchange import Script, until
 from tests.market.recorded import trade
+from tests.patience import HANGS_S
 from tidelog.api.live.feeds.tail import JournalTail, by_symbol, follows
 from tidelog.errors import Displaced
 from tidelog.market.events import EventId, Started, Trades
@@ -208,6 +209,7 @@ def now_us() -> int:
 
 def damage(path: Path, sql: str) -> None:
     connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(int(HANGS_S * 1_000))  # its recorder may just commit
     connection.execute(sql)
     connection.close()
 
