@@ -467,13 +467,13 @@ class TestLostConnection:
     ) -> None:
         """It stands for a table so large that the server's limit for a statement is over before it is counted."""
         await store.commit(Chain(await store.acquire(SOURCE)).extend(2))
-        monkeypatch.setitem(_session(), "statement_timeout", "100ms")
+        monkeypatch.setitem(_session(), "statement_timeout", "500ms")
         asked = await open_store(postgres_url, SystemRuntime(), readonly=True)
         async with asked.snapshot() as snapshot:
             async with admin.transaction():
                 await admin.execute(f"LOCK TABLE {BLOCKS.name}")
                 counting = asyncio.create_task(snapshot.count(BLOCKS))
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.0)
                 assert not counting.done()
             assert await counting == 2
             async with admin.transaction():

@@ -630,10 +630,14 @@ class TestTimeLimit:
         await grown(await opener(), 2)
         await with_endless_table(url)
         store = await opener(readonly=True, statement_timeout_s=0.05, readers=1)
-        for _ in range(3):
+
+        async def ended() -> None:
             async with store.snapshot() as snapshot:
                 with pytest.raises(TimedOut, match="ask for less"):
                     await self.read(how, snapshot)
+
+        for _ in range(3):
+            await in_time(ended)
             assert await heights_in_time(store) == [0, 1]  # by the same reader: there is one
 
     async def test_a_read_within_its_time_is_not_ended(self, opener: Opener) -> None:
