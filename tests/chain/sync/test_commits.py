@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.batch import Batch, Checkpoint, Outcome
 from tidelog.chain.sync.commits import Commits, WriterLimits
 from tidelog.errors import Busy
 from tidelog.runtime import SystemRuntime
 from tidelog.store import Store
 
-LIMITS = WriterLimits(commit_end_s=0.2, commit_look_s=0.01)
+LIMITS = WriterLimits(commit_end_s=HANGS_S, commit_look_s=0.01)
+IMPATIENT = WriterLimits(commit_end_s=0.2, commit_look_s=0.01)
 BATCH = Batch(Checkpoint("chain:1", 1, 0, None), Checkpoint("chain:1", 1, 1, None))
 
 
@@ -35,9 +37,11 @@ class SlowStore:
         return Outcome.COMMITTED
 
 
-def committing(store: SlowStore, then: Callable[[float], None]) -> tuple[Commits, asyncio.Task[None]]:
+def committing(
+    store: SlowStore, then: Callable[[float], None], limits: WriterLimits = LIMITS
+) -> tuple[Commits, asyncio.Task[None]]:
     kept: Store = store  # type: ignore[assignment]
-    commits = Commits(kept, SystemRuntime(), 1, LIMITS)
+    commits = Commits(kept, SystemRuntime(), 1, limits)
     return commits, asyncio.create_task(commits.commit(BATCH, then))
 
 
@@ -69,11 +73,11 @@ async def test_a_cancelled_caller_goes_when_the_commit_has_ended() -> None:
 
 async def test_a_commit_that_does_not_end_is_given_up() -> None:
     store, told = SlowStore(), list[float]()
-    _, task = committing(store, told.append)
+    _, task = committing(store, told.append, IMPATIENT)
     await store.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, HANGS_S)
     assert told == []
 
 
@@ -86,7 +90,7 @@ async def test_a_store_that_is_away_is_not_waited_for_at_the_end() -> None:
     assert commits.lasting_trouble is None, "it has not lasted yet"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, HANGS_S / 2)
     assert told == []
 
 

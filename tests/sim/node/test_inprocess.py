@@ -43,7 +43,7 @@ async def test_failures_are_those_of_a_real_connection(lie: str, words: str) -> 
     node.tell(lie, times=1)
     http = InProcessHttp(node)
     with pytest.raises(Unreachable, match=words):
-        await post(http, "http://node/v2/KEY", timeout_s=0.05)
+        await post(http, "http://node/v2/KEY", timeout_s=0.05 if lie == "stall" else HANGS_S)
     assert (await post(http, "http://node/v2/KEY"))[0] == 200
 
 
