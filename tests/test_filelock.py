@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.patience import HANGS_S
 from tidelog.errors import ConfigError, Full
 from tidelog.filelock import FileLock
 
@@ -29,7 +30,7 @@ def test_a_lock_is_free_once_its_holder_was_killed(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     holding = multiprocessing.get_context("spawn").Process(target=hold_and_die, args=(path,))
     holding.start()
-    holding.join(30)
+    holding.join(HANGS_S)
     assert holding.exitcode == -signal.SIGKILL
     with FileLock(path) as lock:
         assert lock.holder() == str(holding.pid)

@@ -16,6 +16,8 @@ from tidelog.cli.top.inside import store_answers
 from tidelog.cli.top.journal import JournalAnswers, Span, moment_us, span_of
 from tidelog.errors import ConfigError, TidelogError
 from tidelog.market import Feed, Item, Trades
+from tidelog.market.events import EventId
+from tidelog.market.journal.reader import JournalReader
 from tidelog.market.load.loader import Loader
 from tidelog.market.replay.position import events_to_load
 from tidelog.runtime import SystemRuntime
@@ -69,20 +71,29 @@ async def playing(path: str, speed: float | None, begin_us: int) -> AsyncIterato
         await asyncio.gather(filling, return_exceptions=True)
 
 
-async def until_loaded(answers: JournalAnswers, seq: int) -> Any:
-    """The symbols, once the store has that record of the last run."""
+async def until_loaded(answers: JournalAnswers, last: EventId) -> None:
+    """Once the store has that record."""
     async with asyncio.timeout(HANGS_S):
         while True:
             try:
                 book = await answers.ask(f"{PATH}/book", None, 240.0)
-                if book.status == 200 and json.loads(book.body)["checkpoint"]["seq"] >= seq:
-                    return
+                if book.status == 200:
+                    checkpoint = json.loads(book.body)["checkpoint"]
+                    if EventId(checkpoint["run"], checkpoint["seq"]) >= last:
+                        return
             except TidelogError:
                 pass  # it begins to be read
             await asyncio.sleep(0.02)
 
 
-async def truth(path: str, folder: Path) -> tuple[dict[str, Any], int]:
+async def until_shown(answers: JournalAnswers, last: EventId) -> None:
+    """Once the books are there too: they and the store take the records each for itself."""
+    async with asyncio.timeout(HANGS_S):
+        while (books := answers._books) is None or books._core.at < last:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.02)
+
+
+async def truth(path: str, folder: Path) -> tuple[dict[str, Any], EventId]:
     """What the API answers over a store that `market record` has loaded, and how far that is."""
     runtime = SystemRuntime()
     url = f"sqlite:///{folder}/truth.db"
@@ -94,7 +105,7 @@ async def truth(path: str, folder: Path) -> tuple[dict[str, Any], int]:
     async with store_answers(url, (JournalSource("kraken", path),), runtime) as inside:
         found = {name: (await asked(inside, f"{PATH}/{name}"))["data"] for name in ALIKE}
         book = await asked(inside, f"{PATH}/book")
-        return found | {"book": without_age(book)}, loader.committed.seq
+        return found | {"book": without_age(book)}, loader.committed
 
 
 def without_age(book: dict[str, Any]) -> dict[str, Any]:
@@ -102,9 +113,10 @@ def without_age(book: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_replay_ends_as_the_recording_did(journal: str, tmp_path: Path) -> None:
-    expected, seq = await truth(journal, tmp_path)
+    expected, last = await truth(journal, tmp_path)
     async with playing(journal, 50.0, span_of(journal).begin_us) as answers:
-        await until_loaded(answers, seq)
+        await until_loaded(answers, last)
+        await until_shown(answers, last)
         assert answers.words == "replay ended"
         for name in ALIKE:
             assert (await asked(answers, f"{PATH}/{name}"))["data"] == expected[name], name
@@ -115,12 +127,23 @@ async def test_a_replay_ends_as_the_recording_did(journal: str, tmp_path: Path) 
         assert 'tidelog_market_event_latency_seconds_count{process="kraken"}' in metrics
 
 
+def second_traded_us(path: str) -> int:
+    """When the second run's first trade came that was made meanwhile."""
+    reader = JournalReader(path)
+    try:
+        return next(
+            record.at_us
+            for record in reader.records()
+            if record.id.run == 2 and record.payload.startswith(b'{"channel":"trade","type":"update"')
+        )
+    finally:
+        reader.close()
+
+
 async def test_it_begins_where_it_is_wanted_and_goes_back(journal: str, tmp_path: Path) -> None:
-    expected, seq = await truth(journal, tmp_path)
-    span = span_of(journal)
-    middle_us = (span.begin_us + span.end_us) // 2
-    async with playing(journal, 50.0, middle_us) as answers:
-        await until_loaded(answers, seq)
+    expected, last = await truth(journal, tmp_path)
+    async with playing(journal, 50.0, second_traded_us(journal)) as answers:
+        await until_loaded(answers, last)
         some = (await asked(answers, f"{PATH}/trades?limit=1000"))["data"]
         whole = expected["trades?limit=1000"]
         assert some == whole[: len(some)]
@@ -128,7 +151,7 @@ async def test_it_begins_where_it_is_wanted_and_goes_back(journal: str, tmp_path
         assert answers.seek(-3_600.0) is None
         with pytest.raises(TidelogError, match="is being read"):
             await answers.ask(f"{PATH}/trades", None, 240.0)
-        await until_loaded(answers, seq)
+        await until_loaded(answers, last)
         assert (await asked(answers, f"{PATH}/trades?limit=1000"))["data"] == whole
 
 
@@ -150,7 +173,7 @@ async def test_it_is_followed_as_it_grows(tmp_path: Path) -> None:
     with Exchange(7) as exchange:
         await recorded(path, exchange.url, 3)
         async with playing(path, None, 0) as answers:
-            await until_loaded(answers, 1)
+            await until_loaded(answers, EventId(1, 1))
             before = await asked(answers, f"{PATH}/trades?limit=1000")
             assert (await asked(answers, f"{PATH}/book"))["data"]["origin"] == "store"  # nobody is connected
             assert answers.words == "live"
