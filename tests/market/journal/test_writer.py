@@ -394,7 +394,8 @@ async def test_retention_begins_at_a_snapshot_and_spares_the_slowest_reader(
         if seq % 10 in (4, 9):
             await journal.wait_durable(journal.last)
     await journal.prune(PruneLimits(before_us, bytes_max, restart))
-    assert [record.id.seq for record in read(path)] == list(range(first, 96 if journal.durable.seq == 95 else 95))
+    found = [record.id.seq for record in read(path)]
+    assert found in (list(range(first, 95)), list(range(first, 96)))  # the last one may have become durable meanwhile
     reader = JournalReader(str(path))
     assert reader.last_snapshot(EventId(1, 94)) == EventId(1, 90)
     reader.close()
