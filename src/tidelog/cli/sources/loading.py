@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from functools import partial
 
+from tidelog.backoff import delays
 from tidelog.cli.sources.market import MarketSource, SourceShard
 from tidelog.cli.sources.shards import journals_here, place_of
 from tidelog.cli.stores import opened
-from tidelog.errors import ConfigError
+from tidelog.errors import Busy, ConfigError, Full
 from tidelog.market.events import EventId
 from tidelog.market.journal.reader import identity_at
 from tidelog.market.load.loader import Loader, Options, OwnedShard
@@ -18,11 +19,16 @@ from tidelog.market.load.settling import Claiming
 from tidelog.market.load.sharded import Abandoned, Live, OpenLoader, ShardLoading
 from tidelog.market.projection.inputs import ProjectionInput
 from tidelog.market.replay.position import events_to_load
+from tidelog.market.shards.claims import shard_source
 from tidelog.runtime import Runtime
 from tidelog.store import Store
-from tidelog.telemetry import MarketMetrics
+from tidelog.telemetry import MarketMetrics, logger
 
 __all__ = ["Loading", "given_up"]
+
+RETRY_MAX_S = 10.0  # between tries of a store that is away or full: as the loader's own
+
+_log = logger("loader")
 
 
 class Loading:
@@ -44,11 +50,20 @@ class Loading:
         self._wanted = wanted
         self._shard: ShardLoading | None = None
         self._abandoned: Abandoned | None = None
+        self._trouble: str | None = None  # why the store takes nothing
 
     @property
     def waits(self) -> str | None:
-        """For which other shard it waits, in a sentence."""
+        """For the store, or for which other shard it waits, in a sentence."""
+        if self._trouble is not None:
+            return self._trouble
         return None if self._shard is None else self._shard.waits
+
+    @property
+    def _written(self) -> str:
+        """The source in the store that it writes."""
+        shard = self._source.shard
+        return shard_source(str(self._source.name), 1 if shard is None else shard.number)
 
     @property
     def left(self) -> str | None:
@@ -63,15 +78,38 @@ class Loading:
     async def run(self, db: str, journal: bytes, run: int, since_us: int) -> None:
         """Load until the recording has ended, and all that it has left.
 
+        A store that is away or full does not end the recording, whose frames nobody gives a second time: the journal
+        takes them, and the store is tried again.
+
         Args:
             journal: the id of the journal.
             run: its run that is recorded.
             since_us: when that began.
+
+        Raises:
+            Busy, Full: so it was when the recording had ended. What else `Loader.run` raises propagates.
         """
-        async with opened(db, readonly=False, runtime=self._runtime) as store:
-            self.store = store
+        live = Live(run, since_us, self._wanted)
+        random = self._runtime.random("loading")
+        waits, before = delays(random, max_s=RETRY_MAX_S), self.committed
+        while True:
             try:
-                await self._load(store, journal, Live(run, since_us, self._wanted))
+                await self._load_now(db, journal, live)
+                return
+            except (Busy, Full) as error:
+                if self.ended:
+                    raise
+                self._trouble = str(error)
+                _log.warning("store_busy", source=self._written, error=str(error))
+            if self.committed != before:  # it was there meanwhile
+                waits, before = delays(random, max_s=RETRY_MAX_S), self.committed
+            await self._runtime.sleep(next(waits))
+
+    async def _load_now(self, db: str, journal: bytes, live: Live) -> None:
+        async with opened(db, readonly=False, runtime=self._runtime) as store:
+            self.store, self._shard = store, None
+            try:
+                await self._load(store, journal, live)
             finally:
                 self.store = None
 
@@ -135,7 +173,7 @@ class Loading:
             shard=owned,
         )
         if metrics is None:
-            self.committed = loader.committed
+            self.committed, self._trouble = loader.committed, None
         return loader
 
     async def _entries(self, path: str, loader: Loader, until: EventId | None) -> AsyncIterator[ProjectionInput]:
