@@ -55,6 +55,62 @@ async def test_a_new_store_is_its_owners_alone_and_keeps_what_the_owner_allows(p
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+async def blocks(snapshot: Snapshot) -> int:
+    return len(await snapshot.select(BLOCKS, scope=1))
+
+
+class TestReplaced:
+    """Another file takes the store's name while it is read: an older copy that is restored, most often."""
+
+    @pytest.mark.parametrize("by", ["snapshot", "read"])
+    async def test_a_reader_goes_over_to_it(self, path: Path, tmp_path: Path, by: str) -> None:
+        copy = tmp_path / "copy.db"
+        await filled(copy, 2)
+        await filled(path, 5)
+        store = await opened(path, readonly=True)
+
+        async def count() -> int:
+            if by == "snapshot":
+                async with store.snapshot() as snapshot:
+                    return await blocks(snapshot)
+            return await store.read(blocks)
+
+        assert await count() == 5
+        async with store.snapshot() as before:
+            assert await blocks(before) == 5
+            copy.rename(path)
+            assert await blocks(before) == 5  # it stays what it was
+            assert await count() == 2
+        await (await opened(path)).close()  # and the log beside it is that of the other one
+        assert await count() == 2
+        await store.close()
+
+    async def test_what_is_moved_away_is_read_until_there_is_another(self, path: Path, tmp_path: Path) -> None:
+        await filled(path, 5)
+        store = await opened(path, readonly=True)
+        assert await store.read(blocks) == 5
+        path.rename(tmp_path / "away.db")
+        assert await store.read(blocks) == 5
+        await filled(path, 2)
+        assert await store.read(blocks) == 2
+        await store.close()
+
+    @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"x" * 4096])
+    async def test_what_is_no_store_yet_is_waited_for(self, path: Path, tmp_path: Path, content: bytes) -> None:
+        copy = tmp_path / "copy.db"
+        await filled(copy, 2)
+        await filled(path, 5)
+        store = await open_store(f"sqlite:///{path}", SystemRuntime(), readonly=True, patience_s=0.05)
+        assert await store.read(blocks) == 5
+        path.unlink()
+        path.write_bytes(content)
+        with pytest.raises(Busy, match=r"store\.db was replaced, and cannot be read"):
+            await store.read(blocks)
+        copy.rename(path)
+        assert await store.read(blocks) == 2
+        await store.close()
+
+
 class TestUrl:
     @pytest.mark.parametrize(
         ("url", "path"),

@@ -125,7 +125,7 @@ async def open_sqlite(
     path = path_of(url)
     if vfs is None:
         refuse_stub(path)
-    pool = ReaderPool(path, runtime, vfs, reads, limits)
+    pool = ReaderPool(path, runtime, vfs, reads, limits, goes_over=readonly)
     if readonly:
         try:
             await pool.call(lambda reader: reader.check_schema())

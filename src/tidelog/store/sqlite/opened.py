@@ -1,9 +1,10 @@
-"""Whether a writer's files are still those that it has opened.
+"""Whether the files of a connection are still those that it has opened.
 
 A file that is deleted or moved away lives on for who has it open. Whoever deletes a store's log while it is written,
 or puts another file in the store's place, therefore makes two of it: the writer goes on with files that nobody will
 ever open again, and the next one with others, so that neither fences the other. SQLite does not look; here the names
-are compared with what they were, before anything is written.
+are compared with what they were, before anything is written. A reader of a file that another one has replaced goes over
+to that one, see `reader`.
 """
 
 import os
@@ -12,9 +13,9 @@ import apsw
 
 from tidelog.errors import Displaced
 
-__all__ = ["OpenedFiles"]
+__all__ = ["Identity", "OpenedFiles", "identity_of"]
 
-_Identity = tuple[int, int]
+Identity = tuple[int, int]
 
 
 class OpenedFiles:
@@ -24,7 +25,7 @@ class OpenedFiles:
         self._connection = connection
         # the log's index carries the locks: without it, two writers have the same log and none of each other's locks
         self._paths = (connection.filename, connection.filename_wal, f"{connection.filename}-shm")
-        self._held = [_identity(path) for path in self._paths]
+        self._held = [identity_of(path) for path in self._paths]
 
     def check(self) -> None:
         """Displaced if one of them is another file now, or gone.
@@ -33,7 +34,7 @@ class OpenedFiles:
         further, and delete a log that is another one's.
         """
         for path, known in zip(self._paths, self._held, strict=True):
-            found = _identity(path)
+            found = identity_of(path)
             if found != known or known is None:
                 self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 raise Displaced(
@@ -43,7 +44,8 @@ class OpenedFiles:
                 )
 
 
-def _identity(path: str) -> _Identity | None:
+def identity_of(path: str) -> Identity | None:
+    """What no other file has while this one is open; None: there is none of that name."""
     try:
         found = os.stat(path)
     except OSError:

@@ -2,6 +2,9 @@
 
 A snapshot is a read transaction. It keeps SQLite from reusing its log, so that it should be short.
 
+A file that another one has replaced, such as a copy that is restored, is left before the next read: whoever has it open
+would read it for ever, while writers go on with the other one. The readers of a writer stay: it stops by itself.
+
 A read that nobody waits for any more is interrupted, and again until it has ended: an interrupt that comes
 before its statement has begun does nothing (https://sqlite.org/c3ref/interrupt.html).
 """
@@ -16,7 +19,7 @@ import apsw
 
 from tidelog import compiled
 from tidelog.batch import Checkpoint, Piece, Pieces, Row, Table, Value
-from tidelog.errors import ConfigError, Corruption, TimedOut
+from tidelog.errors import Busy, ConfigError, Corruption, StoreError, TimedOut
 from tidelog.runtime import Runtime, Worker
 from tidelog.store import ReadLimits, Snapshot, migrations
 from tidelog.store.ddl import SQLITE
@@ -25,6 +28,7 @@ from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot, column_list
 from tidelog.store.sqlite import integrity, packing
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
+from tidelog.store.sqlite.opened import identity_of
 from tidelog.store.sqlite.segments import segment_faults
 from tidelog.store.sqlite.wide import restored, stored, texts
 from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
@@ -45,25 +49,36 @@ class _Reader:
     beginning of a transaction to its end.
     """
 
-    def __init__(self, path: str, vfs: str | None) -> None:
+    def __init__(self, path: str, vfs: str | None, *, goes_over: bool) -> None:
         self._path = path
+        self._vfs = vfs
+        self._goes_over = goes_over and vfs is None
         self._reading = False
         self._packs: bool | None = None  # whether its connection packs rows; None: nobody has asked yet
         self.begun = False
+        self._file = identity_of(path)  # before it is opened: one that comes meanwhile is another one then
         with translated(path):
-            self.connection = connect(path, READ_ONLY, vfs)
-            try:
-                identify(self.connection, path)
-                pragma(self.connection, "query_only", 1)
-                pragma(self.connection, "cache_size", -CACHE_KIB)
-            except BaseException:
-                self.connection.close()
-                raise
+            self.connection = self._opened()
+
+    def _opened(self) -> apsw.Connection:
+        connection = connect(self._path, READ_ONLY, self._vfs)
+        try:
+            identify(connection, self._path)
+            pragma(connection, "query_only", 1)
+            pragma(connection, "cache_size", -CACHE_KIB)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def begin(self) -> None:
-        """Open the read transaction; the read makes SQLite choose the state that it shows."""
+        """Open the read transaction; the read makes SQLite choose the state that it shows.
+
+        Busy: another file has replaced this one, and is no store that can be read, or none yet.
+        """
         with translated(self._path):
             self.end()
+            self._go_over()
             self.begun = True
             self.connection.execute("BEGIN DEFERRED")
             try:
@@ -71,6 +86,25 @@ class _Reader:
             except BaseException:
                 self.end()
                 raise
+
+    def _go_over(self) -> None:
+        """Read the file that has the store's name now, if it is another one. Of one that is moved away, all is here."""
+        found = identity_of(self._path) if self._goes_over else None
+        if found is None or found == self._file:
+            return
+        try:
+            with translated(self._path):
+                connection = self._opened()
+                try:
+                    _schema_of(connection, self._path)
+                except BaseException:
+                    connection.close()
+                    raise
+        except (ConfigError, StoreError, Corruption) as error:  # it is being copied
+            raise Busy(f"{self._path} was replaced, and cannot be read: {error}") from error
+        left, self.connection, self._file, self._packs = self.connection, connection, found, None
+        left.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # the log of that name is the other file's
+        left.close()
 
     def end(self) -> None:
         if self.connection.in_transaction:
@@ -121,12 +155,7 @@ class _Reader:
     def check_schema(self) -> int:
         """The schema's version; ConfigError if the file is no tidelog store, or not up to date."""
         with translated(self._path):
-            if not identify(self.connection, self._path):
-                raise ConfigError(f"{self._path} is empty: no store was created there yet")
-            applied = applied_migrations(self.connection)
-        if migrations.pending(applied, migrations.shipped("tidelog.store.sqlite"), location=self._path):
-            raise ConfigError(f"{self._path} has an older schema: run `tidelog db migrate` first")
-        return max(applied)
+            return _schema_of(self.connection, self._path)
 
     def facts(self) -> dict[str, int | str]:
         names = ("page_count", "page_size", "journal_mode")
@@ -164,6 +193,16 @@ class _Reader:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _schema_of(connection: apsw.Connection, path: str) -> int:
+    """See `_Reader.check_schema`."""
+    if not identify(connection, path):
+        raise ConfigError(f"{path} is empty: no store was created there yet")
+    applied = applied_migrations(connection)
+    if migrations.pending(applied, migrations.shipped("tidelog.store.sqlite"), location=path):
+        raise ConfigError(f"{path} has an older schema: run `tidelog db migrate` first")
+    return max(applied)
 
 
 class _Ask(Protocol):
@@ -211,8 +250,22 @@ class ReaderPool:
     the tasks that put a reader in order again, which nobody can cancel.
     """
 
-    def __init__(self, path: str, runtime: Runtime, vfs: str | None, reads: ReadLimits, limits: SqliteLimits) -> None:
+    def __init__(
+        self,
+        path: str,
+        runtime: Runtime,
+        vfs: str | None,
+        reads: ReadLimits,
+        limits: SqliteLimits,
+        *,
+        goes_over: bool = False,
+    ) -> None:
+        """
+        Args:
+            goes_over: whether its readers leave a file that another one has replaced.
+        """
         self._limits = limits
+        self._goes_over = goes_over
         self._statement_timeout_s = reads.statement_timeout_s
         self._patience_s = limits.read_patience_s if reads.patience_s is None else reads.patience_s
         self._path = path
@@ -225,10 +278,13 @@ class ReaderPool:
     async def _open(self) -> tuple[Worker, _Reader]:
         worker = self._runtime.worker("store-reader")
         try:
-            return worker, await self._patiently(lambda: worker.call(lambda: _Reader(self._path, self._vfs)))
+            return worker, await self._patiently(lambda: worker.call(self._made))
         except BaseException:
             await worker.close()
             raise
+
+    def _made(self) -> _Reader:
+        return _Reader(self._path, self._vfs, goes_over=self._goes_over)
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[tuple[Worker, _Reader]]:
