@@ -76,6 +76,21 @@ async def test_a_candle_stream_resumes_by_time_and_repeats_what_may_have_changed
             assert told(await take(stream, 20)) == told(every[10:])[:20] + told(every[30:])[1:]
 
 
+async def test_a_client_whose_connection_is_lost_amid_a_page_resumes_without_a_hole(opener: Opener) -> None:
+    """Each has the id of the latest one so far: with that of the page's last one, what was cut off was missed."""
+    async with loading(opener) as (loader, served):
+        await loader.trades(*[60 * minute for minute in range(1, 31)])
+        async with listening(served.url + PATH + "?after=0") as stream:
+            every = await take(stream, 31)
+        assert [event.id for event in every] == [str(event.data["candle"]["time_us"]) for event in every]
+        assert every[3].id is not None
+        async with listening(served.url + PATH, after=every[3].id) as stream:
+            again = await take(stream, 31)
+        assert told(again) == told(every)
+        # a client that hears little of each connection is not sent back by what is repeated
+        assert [event.id for event in again] == [every[3].id] * 4 + [event.id for event in every[4:]]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [

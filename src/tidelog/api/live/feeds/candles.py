@@ -94,6 +94,7 @@ async def _follow(
 ) -> Messages:
     page_rows = limits.candles_page_rows
     sent: dict[int, Row] = {}  # the latest LOOK_BACK and one, as they were sent
+    at = topic.after_us or 0  # what a client resumes from: it has all up to there, also where a page is cut off
     async with watched as watch:
         while True:
             version, after_us = watch.signal.version, first_us
@@ -115,8 +116,8 @@ async def _follow(
                 fresh = {_begin(row): row for row in rows if sent.get(_begin(row)) != row}
                 sent = _latest(sent | fresh)
                 if fresh:
-                    last = str(max(sent))
-                    yield [_message(topic, row, last) for row in fresh.values()]
+                    ids = [at := max(at, begin) for begin in fresh]
+                    yield [_message(topic, row, str(id_)) for row, id_ in zip(fresh.values(), ids, strict=True)]
                 if len(rows) < page_rows:
                     break
                 after_us = _begin(rows[-1]) + 1
@@ -124,8 +125,8 @@ async def _follow(
             await watch.signal.beyond(version)
 
 
-def _message(topic: Candles, row: Row, last: str) -> Message:
-    return message("candle", LiveCandle(topic.symbol, topic.interval_s, candle_of(row)), last)
+def _message(topic: Candles, row: Row, id_: str) -> Message:
+    return message("candle", LiveCandle(topic.symbol, topic.interval_s, candle_of(row)), id_)
 
 
 def _latest(sent: dict[int, Row]) -> dict[int, Row]:
