@@ -1,5 +1,6 @@
 """What the API says of a chain, against the node that it came from; how final; what is refused, and how."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -373,6 +374,13 @@ def test_methods_and_media_types(api: Served) -> None:
         assert api.ask("GET", "/v1/chains", headers={"accept": accept}).status == status
     for given, status in (("application/json; charset=utf-8", 200), ("text/plain", 415), ("", 415)):
         assert api.ask("POST", f"{CHAIN}/logs", headers={"content-type": given}, body=b"{}").status == status
+    plain = {"content-type": "application/json", "content-encoding": "identity"}
+    assert api.ask("POST", f"{CHAIN}/logs", headers=plain, body=b"{}").status == 200
+    for path in (f"{CHAIN}/logs", "/rpc/1"):
+        headers = {"content-type": "application/json", "content-encoding": "gzip"}
+        reply = api.ask("POST", path, headers=headers, body=gzip.compress(b"{}"))
+        assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity")
+        assert "not compressed" in reply.error
     for body in (b"[" * 5_000, b'{"topics": ' + b"[" * 5_000, b"{", b"null", b"\xff", b'{"limit": 1e400}'):
         reply = api.ask("POST", f"{CHAIN}/logs", headers={"content-type": "application/json"}, body=body)
         assert reply.status == 400

@@ -1,4 +1,4 @@
-"""Content negotiation: bodies are JSON, answers are JSON, a page or a stream; 406 and 415 for anything else."""
+"""Content negotiation: bodies are plain JSON, answers are JSON, a page or a stream; 406 and 415 for anything else."""
 
 from typing import Any
 
@@ -17,6 +17,7 @@ ANY_CONTENT_TYPE = "any_content_type"  # a route's `opt`: it accepts a body of a
 async def admit(request: Request[Any, Any, Any]) -> None:
     """Refuse content types that no route takes or gives, and unknown parameters; runs after the route's guard."""
     _check_accept(request)
+    _check_content_coding(request)
     _check_content_type(request)
     await known_only(request)
 
@@ -32,6 +33,14 @@ def _check_accept(request: Request[Any, Any, Any]) -> None:
 
 
 _NEVER = ("q=0", "q=0.0", "q=0.00", "q=0.000")
+
+
+def _check_content_coding(request: Request[Any, Any, Any]) -> None:
+    """A body that is compressed would be told to be no JSON, which is not what is wrong with it (RFC 9110, 15.5.16)."""
+    given = request.headers.get("content-encoding", "").strip().lower()
+    if request.scope["method"] == "POST" and given not in ("", "identity"):
+        said = "content-encoding: a body has to come as it is, not compressed"
+        raise Refused(415, said, headers={"accept-encoding": "identity"})
 
 
 def _check_content_type(request: Request[Any, Any, Any]) -> None:
