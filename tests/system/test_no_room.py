@@ -148,6 +148,19 @@ def test_a_file_system_that_is_read_only(node: Simulated, driver: Driver, tmp_pa
         small.close()
 
 
+def test_who_reads_on_a_file_system_that_is_read_only_is_told_why_that_needs_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = os.statvfs_result((4096, 4096, 1, 1, 1, 1, 1, 1, os.ST_RDONLY, 255))
+    monkeypatch.setattr("tidelog.store.sqlite.connection.os.statvfs", lambda path: state)
+    path = tmp_path / "store.db"
+    for absent in (True, False):
+        with pytest.raises(Full, match="have to be writable, also to read it") as told, translated(str(path)):
+            raise apsw.CantOpenError("unable to open database file")
+        assert ("there is no such file" in str(told.value)) == absent
+        path.touch()
+
+
 def test_a_write_that_fails_on_a_file_system_that_turned_read_only_is_no_mistake_of_the_users(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

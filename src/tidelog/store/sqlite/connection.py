@@ -36,6 +36,8 @@ READ_ONLY = apsw.SQLITE_OPEN_READONLY
 
 NEW_FILE_MODE = 0o600  # a store holds hashes of tokens, a journal an account's private messages
 
+WRITABLE = "the file and its folder have to be writable, also to read it (SQLite keeps its log beside it)"
+
 # A disk without room shows as SQLITE_FULL, or, with a quota or file size limit, as one of these.
 _NO_ROOM = {
     apsw.SQLITE_IOERR_WRITE,
@@ -197,7 +199,10 @@ def _check_writable(path: str, error: apsw.Error) -> None:
     except OSError:
         return
     if is_read_only:
-        raise Full(f"{path} cannot be written: its file system is read only ({error})") from error
+        absent = "" if os.path.exists(path) else "there is no such file, and "
+        raise Full(
+            f"{path} cannot be opened or written: {absent}its file system is read only ({error}); {WRITABLE}"
+        ) from error
 
 
 def _reason(path: str) -> str:
@@ -208,4 +213,4 @@ def _reason(path: str) -> str:
         return "it is a folder"
     if not os.path.exists(path) and os.access(folder, os.W_OK):
         return "there is no such file"
-    return "the file and its folder have to be writable, also to read it (SQLite keeps its log beside it)"
+    return WRITABLE
