@@ -233,6 +233,23 @@ async def test_closing_lets_pending_events_be_read_and_wakes_who_waits(subscribe
     assert [item async for item in subscribe(fanout)] == []
 
 
+async def test_durable_only_consumers_get_what_is_committed_after_the_end(subscribe: Subscribe) -> None:
+    fanout = FanOut()
+    eager, patient = subscribe(fanout), subscribe(fanout, durable_only=True)
+    publish(fanout, range(4))
+    fanout.durable(EventId(1, 0))
+    fanout.end()
+    assert [item.id.seq async for given in eager for item in flat(given) if isinstance(item, Item)] == [0, 1, 2, 3]
+    assert [item async for item in subscribe(fanout, durable_only=True)] == []
+    assert await read(patient) == "0!"
+    waiting = asyncio.create_task(read_once(patient))
+    await asyncio.sleep(0)
+    fanout.durable(EventId(1, 2))
+    fanout.close()
+    got = [*await waiting, *[item async for given in patient for item in flat(given)]]
+    assert [item.id.seq for item in got if isinstance(item, Item)] == [1, 2]  # 3 was never committed
+
+
 async def test_statistics_of_a_subscription() -> None:
     fanout = FanOut()
     consumer = fanout.subscribe(pending_max=2)

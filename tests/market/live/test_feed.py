@@ -907,6 +907,15 @@ async def test_what_was_received_when_a_feed_is_closed_is_journaled(bench: Bench
     assert await digest_of(bench.records()) == feed.digest
 
 
+async def test_consumers_of_durable_events_get_all_that_a_feed_commits_at_its_end(bench: Bench) -> None:
+    async with bench.feed("A/USD") as feed:
+        at_once, patient = feed.events(), feed.events(durable_only=True)
+        await until(proven(feed, "A/USD"))
+        bench.wire.push(*[bench.script.update("A/USD", 3 + qty % 7) for qty in range(600)])
+    told = [item.id async for item in at_once if isinstance(item, Item)]
+    assert [item.id async for item in patient if isinstance(item, Item)] == told
+
+
 async def test_feed_closes_while_it_connects(bench: Bench) -> None:
     async def never(url: str, *, timeout_s: float) -> None:
         await asyncio.Event().wait()

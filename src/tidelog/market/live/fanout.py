@@ -320,10 +320,19 @@ class FanOut:
             if now < len(published):
                 break
 
-    def close(self) -> None:
-        """The stream is over: consumers read what is pending, and end."""
+    def end(self) -> None:
+        """Nothing more is published: consumers read what is pending, and end; those of durable events alone wait still.
+
+        What the journal has yet to commit comes to them by `durable`, until `close`.
+        """
         self._closed = True
-        for subscription in (*self._subscriptions, *self._patient):
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
+
+    def close(self) -> None:
+        """Nothing becomes durable any more either: all consumers read what is pending, and end."""
+        self.end()
+        for subscription in tuple(self._patient):
             subscription.close()
 
     def _give_durable(self, published: Published) -> None:

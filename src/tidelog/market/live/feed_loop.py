@@ -202,9 +202,12 @@ class FeedLoop:
         try:
             await self._task
         finally:
-            if self._pruner is not None:
-                await self._pruner.close()
-            await self.journal.close()
+            try:
+                if self._pruner is not None:
+                    await self._pruner.close()
+                await self.journal.close()
+            finally:
+                self._fanout.close()
 
     # -- the task ---------------------------------------------------------------------------------------------
 
@@ -212,10 +215,12 @@ class FeedLoop:
         try:
             while self._core.session.state is not ConnectionState.CLOSED:
                 await self._turn()
+            self._fanout.end()  # `close` commits the journal's rest: consumers of durable events get that, too
         finally:
             if self._socket is not None:
                 await self._socket.close()
-            self._fanout.close()
+            if self._core.session.state is not ConnectionState.CLOSED:
+                self._fanout.close()
 
     async def _turn(self) -> None:
         """Do what is to be done by now, then wait for what comes next."""
