@@ -907,6 +907,31 @@ async def test_what_was_received_when_a_feed_is_closed_is_journaled(bench: Bench
     assert await digest_of(bench.records()) == feed.digest
 
 
+async def test_what_came_with_the_refusal_of_a_token_is_journaled_before_the_connection_is_given_up(
+    bench: Bench,
+) -> None:
+    async def token() -> str:
+        return "secret"
+
+    def fill(sequence: int) -> bytes:
+        return (
+            b'{"channel":"executions","type":"update","sequence":%d,"data":[{"order_id":"O","exec_type":"trade",'
+            b'"exec_id":"T%d","symbol":"A/USD","side":"buy","last_price":1.0,"last_qty":1.0,'
+            b'"timestamp":"2023-09-25T07:49:37.708706Z"}]}'
+        ) % (sequence, sequence)
+
+    bench.script.deaf = True
+    async with bench.feed(channels=("executions",), tokens=token) as feed:
+        events = feed.events(kinds=[Executions])
+        await until(lambda: bench.script.has_unanswered)
+        asked = bench.script.requests[-1]["req_id"]
+        refusal = b'{"method":"subscribe","success":false,"error":"EAPI:Invalid session","req_id":%d}' % asked
+        bench.wire.push(refusal, *map(fill, range(2, 302)))  # more than one turn has
+        await until(lambda: bench.wire.connects == 2)
+    told = [item.event.trades[0].exec_id async for item in events if isinstance(item, Item)]  # type: ignore[union-attr]
+    assert told == [f"T{sequence}" for sequence in range(2, 302)]
+
+
 async def test_consumers_of_durable_events_get_all_that_a_feed_commits_at_its_end(bench: Bench) -> None:
     async with bench.feed("A/USD") as feed:
         at_once, patient = feed.events(), feed.events(durable_only=True)

@@ -232,10 +232,11 @@ class FeedLoop:
             if self._was_held():
                 session.deadline_us = self._parts.now_us() + self._limits.catch_up_us
                 await self._wait()
-            if session.session_state.closing:
-                while not self._apply_received():
-                    await self._runtime.sleep(0)
             while (decision := session.decide(self._parts.now_us(), self._rng)) is not None:
+                if isinstance(decision, Drop) and self._applied < len(self._received):
+                    while not self._apply_received(to_the_end=True):
+                        await self._runtime.sleep(0)
+                    continue  # it may say otherwise
                 if isinstance(decision, Connect) and self._parts.attempts is not None:
                     decision = await self._attempt(decision, self._parts.attempts)
                 self._record(decision)
@@ -403,18 +404,20 @@ class FeedLoop:
 
     # -- what goes into the journal, and through the core -----------------------------------------------------
 
-    def _apply_received(self) -> bool:
-        """Journal, apply and publish what was received, up to where the session wants to decide: all, if on its end.
+    def _apply_received(self, *, to_the_end: bool = False) -> bool:
+        """Journal, apply and publish what was received, up to where the session wants to decide.
+
+        Args:
+            to_the_end: whatever it wants: the connection is to be given up, and all that came over it is journaled.
 
         Returns:
             False: others have to get their turn now.
         """
         received, session, turn = self._received, self._core.session, self._limits.frames_at_once
-        closing = session.session_state.closing
         events: list[Event] = []  # that are not published yet
         first = EventId(self.journal.run, self.journal.last.seq + 1)
         try:
-            while turn > 0 and self._applied < len(received) and (session.deadline_us or closing):
+            while turn > 0 and self._applied < len(received) and (session.deadline_us or to_the_end):
                 gathered = self._gather()
                 if gathered is None:
                     events.append(self._apply_frame(received[self._applied]))
