@@ -250,6 +250,28 @@ async def test_durable_only_consumers_get_what_is_committed_after_the_end(subscr
     assert [item.id.seq for item in got if isinstance(item, Item)] == [1, 2]  # 3 was never committed
 
 
+@pytest.mark.parametrize("readers", [2, 5])
+async def test_tasks_that_read_together_get_each_event_once(subscribe: Subscribe, readers: int) -> None:
+    fanout = FanOut()
+    consumer = subscribe(fanout)
+    got: list[int] = []
+
+    async def work() -> None:
+        async for came in consumer:
+            got.extend(item.id.seq for item in flat(came) if isinstance(item, Item))
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(work()) for _ in range(readers)]
+    for seq in range(600):
+        publish(fanout, [seq])
+        if seq % 7 == 0:
+            await asyncio.sleep(0)
+    fanout.close()
+    await asyncio.gather(*tasks)
+    assert got == [*range(600)]
+    assert consumer.statistics.delivered == 600
+
+
 async def test_statistics_of_a_subscription() -> None:
     fanout = FanOut()
     consumer = fanout.subscribe(pending_max=2)

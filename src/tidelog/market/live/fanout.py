@@ -4,7 +4,7 @@
 Where it lost events it gets `Lagged(missed=n)`, no later than the place of the loss, and then the next event.
 
 An event is handed out at once, with `durable=False` until the journal has committed its frame; a consumer of durable
-events gets it only then. One event loop owns a `FanOut`; each subscription has one reader.
+events gets it only then. One event loop owns a `FanOut`. Tasks that read one subscription share its events.
 """
 
 import asyncio
@@ -148,8 +148,8 @@ class _Consumer:
 class Subscription(_Consumer):
     """One consumer's end, event by event: `async for item in subscription` gives `Item` and `Lagged`.
 
-    It ends once either side has closed it and what is pending was read. One task reads it at a time; a wait that is
-    cancelled loses nothing.
+    It ends once either side has closed it and what is pending was read. Of tasks that read it together one
+    gets an event; a wait that is cancelled loses nothing.
     """
 
     # What an item costs beside itself is what busy consumers spend their time on. So some are put at hand at once, and
@@ -178,6 +178,11 @@ class Subscription(_Consumer):
         """The next one, where no items are at hand: look at everything again."""
         self._settle()
         await self._ready()
+        while self._opened:  # by another task, meanwhile
+            for item in self._items:
+                return item
+            self._settle()
+            await self._ready()
         if self._missed:
             return self._lagged()
         now_s = self._clock()
