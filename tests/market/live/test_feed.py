@@ -24,6 +24,7 @@ from tidelog.market.events import (
     Connected,
     Disconnected,
     Event,
+    EventId,
     Executions,
     Malformed,
     Missed,
@@ -45,7 +46,7 @@ from tidelog.market.live.monitoring.loop_watch import LoopWatchLimits
 from tidelog.market.records import Kind, Record
 from tidelog.market.replay.position import events_to_load
 from tidelog.market.replay.replay import Summary, replay_records
-from tidelog.market.session.controls import CoreSnapshot, Drop, decode_control
+from tidelog.market.session.controls import CoreSnapshot, Drop, decode_control, ended_in_order
 from tidelog.market.session.subscription.subscriptions import ConnectionState
 from tidelog.net.websocket import WebSocketLimits
 from tidelog.runtime import SystemRuntime
@@ -689,6 +690,24 @@ async def test_a_feed_is_entered_once_and_may_be_closed_again(bench: Bench) -> N
     with pytest.raises(RuntimeError, match="entered before"):
         await feed.__aenter__()
     await feed.close()
+
+
+def test_a_feed_is_left_in_the_event_loop_in_which_it_was_entered(bench: Bench) -> None:
+    feed, entered_in = bench.feed(), asyncio.new_event_loop()
+    entered_in.run_until_complete(feed.__aenter__())
+    for use in (feed.close, feed.finished, lambda: feed.wait_durable(EventId(1, 1))):
+        with pytest.raises(RuntimeError, match="was entered in another event loop"):
+            asyncio.run(use())
+    entered_in.run_until_complete(feed.close())
+    entered_in.close()
+    assert ended_in_order(bench.records()[-1].payload)
+
+
+def test_a_feed_whose_event_loop_has_ended_says_so(bench: Bench) -> None:
+    feed = bench.feed()
+    asyncio.run(feed.__aenter__())  # which cancels what still runs in the end
+    with pytest.raises(RuntimeError, match="was entered in another event loop"):
+        asyncio.run(feed.close())
 
 
 async def test_a_batch_can_be_pickled_copied_and_indexed(bench: Bench) -> None:

@@ -43,8 +43,9 @@ class Feed:
 
     Entering it begins a run of the journal and connects; it reconnects, resubscribes and asks for lost books by
     itself until it is left. Leaving it closes the connection, commits the journal, and lets consumers read what is
-    pending. It belongs to the event loop in which it is entered, and so do its metrics: in another thread a
-    question, or a scrape, may meet the compiled core at work, and ends with a RuntimeError then.
+    pending. It belongs to the event loop in which it is entered, and cannot be left in another one (RuntimeError). So
+    do its metrics: in another thread a question, or a scrape, may meet the compiled core at work, and ends with a
+    RuntimeError then.
 
     Args:
         symbols: as `BTC/USD`; other spellings (xbt-usd) are brought to that, in which events name it.
@@ -228,6 +229,7 @@ class Feed:
         Raises:
             Fenced, Displaced, Corruption, StoreError: it never will be.
         """
+        self._loop.require_event_loop()
         await self._loop.journal.wait_durable(id_)
 
     async def finished(self) -> None:

@@ -155,6 +155,7 @@ class FeedLoop:
         self._waiting: asyncio.Timeout | None = None  # of what the task waits for
         self._heard_s = 0.0  # until when it is known what has come, by the event loop's time
         self._snapshot_us = now_us  # when the last one was written
+        self._event_loop = asyncio.get_running_loop()
         self._ending = asyncio.Lock()
         self._ended = False
         self._pruner = (
@@ -180,12 +181,19 @@ class FeedLoop:
         self._metrics.notices.peer_of(self._core.session)  # a refusal of what is wanted again later is news
         self._wake()
 
+    def require_event_loop(self) -> None:
+        """RuntimeError in another event loop than the one to which it belongs."""
+        if asyncio.get_running_loop() is not self._event_loop:
+            raise RuntimeError("the feed was entered in another event loop: use and leave it in that one")
+
     async def finished(self) -> None:
         """Return when it has ended; an error that ended it is raised."""
+        self.require_event_loop()
         await asyncio.shield(self._task)
 
     async def close(self) -> None:
         """End in order: journal what was received, close the socket, let consumers read what is pending."""
+        self.require_event_loop()
         async with self._ending:  # who asks meanwhile waits for that
             if not self._ended:
                 try:
