@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,16 +20,16 @@ from tests.market.blocks import block_of
 from tests.market.journal_child import payload
 from tests.patience import HANGS_S
 from tests.virtual import VirtualRuntime, virtually
-from tidelog.errors import ConfigError, Corruption, Fenced, Full, JournalStalled
+from tidelog.errors import ConfigError, Corruption, Displaced, Fenced, Full, JournalStalled
 from tidelog.market.events import EventId
 from tidelog.market.journal.export import export_journal, import_journal
 from tidelog.market.journal.file import JournalWriter, remove_log
 from tidelog.market.journal.identity import Identity, log_of
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
-from tidelog.market.journal.writer import LIMITS, Journal, JournalLimits, follow, open_journal
+from tidelog.market.journal.writer import LIMITS, Journal, JournalLimits, follow, follow_packed, open_journal
 from tidelog.market.records import BEGINNING, Kind, Record
-from tidelog.runtime import SystemRuntime, ThreadWorker
+from tidelog.runtime import Runtime, SystemRuntime, ThreadWorker
 from tidelog.telemetry import configure_logs
 
 T = TypeVar("T")
@@ -537,6 +538,41 @@ async def test_another_process_follows_a_journal(tmp_path: Path) -> None:
         await task
     assert seen == list(range(3, 41))
     await journal.close()
+
+
+async def moved_away(path: Path) -> None:
+    path.rename(path.with_name("old"))
+
+
+async def deleted(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+async def moved_away_and_made_anew(path: Path) -> None:
+    await moved_away(path)
+    journal = await open_journal(str(path), SystemRuntime())
+    for seq in range(1, 9):
+        await journal.wait_durable(journal.append(Kind.IN, payload(seq), seq))
+    await journal.close()
+
+
+@pytest.mark.parametrize("follow_it", [follow, follow_packed])
+@pytest.mark.parametrize("displace", [moved_away, deleted, moved_away_and_made_anew])
+async def test_who_follows_a_journal_that_is_not_there_any_more_is_told(
+    tmp_path: Path,
+    follow_it: Callable[[str, Runtime], AsyncGenerator[object, None]],
+    displace: Callable[[Path], Awaitable[None]],
+) -> None:
+    path = tmp_path / "j"
+    journal = await open_journal(str(path), SystemRuntime())
+    await journal.wait_durable(journal.append(Kind.IN, payload(1), 1))
+    await journal.close()
+    async with asyncio.timeout(HANGS_S), aclosing(follow_it(str(path), SystemRuntime())) as blocks:
+        assert await anext(blocks)
+        await displace(path)
+        with pytest.raises(Displaced, match=r"j was (deleted or moved away|replaced) while it was read"):
+            await anext(blocks)
 
 
 async def test_an_export_comes_back_byte_for_byte(tmp_path: Path) -> None:

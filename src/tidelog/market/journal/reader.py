@@ -9,7 +9,7 @@ import apsw
 import msgspec
 import zstandard
 
-from tidelog.errors import Corruption, StoreError
+from tidelog.errors import Corruption, Displaced, StoreError
 from tidelog.market.events import EventId
 from tidelog.market.journal.identity import Identity, has_log, identity_of
 from tidelog.market.journal.pruning import Dropped, dropped_of
@@ -23,6 +23,7 @@ from tidelog.market.journal.schema import (
 )
 from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
 from tidelog.store.sqlite.connection import READ_ONLY, connect, reading, translated
+from tidelog.store.sqlite.opened import file_at
 
 __all__ = ["Ends", "JournalReader", "Run", "identity_at"]
 
@@ -75,6 +76,7 @@ class JournalReader:
         if vfs is None:
             refuse_logless(path)
         logged = vfs is not None or has_log(path)  # opening makes one
+        self._file = None if vfs is not None else file_at(path)  # None: its file system is simulated
         with _sound(path):
             self._connection = connect(path, READ_ONLY, vfs)
             try:
@@ -86,6 +88,19 @@ class JournalReader:
                 raise
         if self.identity is not None and not logged:
             warn_of_missing_log(path, self.identity)
+
+    def require_in_place(self) -> None:
+        """Displaced if another file is at the journal's path by now, or none: what is recorded there never comes here.
+
+        Nor can what was read since be relied on: SQLite finds a log by its name, and may have read another one's.
+        """
+        found = None if self._file is None else file_at(self._path)
+        if found != self._file:
+            how = "deleted or moved away" if found is None else "replaced"
+            raise Displaced(
+                f"{self._path} was {how} while it was read: what is recorded from now on is in another file; start "
+                "this again, and do not touch a journal while something writes or reads it"
+            )
 
     def records(self, after: EventId = BEGINNING) -> Iterator[Record]:
         """What comes after an id, up to the end of what is committed by then.

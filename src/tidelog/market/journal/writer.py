@@ -363,6 +363,11 @@ async def follow(
     Args:
         ending: asked before each look; once it says so, this ends at the journal's end instead of waiting.
         vfs: SQLite's name of another file system.
+
+    Raises:
+        ConfigError: it is no journal.
+        Corruption: it is damaged.
+        Displaced: another file is at the path by now, or none.
     """
 
     def read(reader: JournalReader, after: EventId) -> tuple[list[Record], EventId]:
@@ -408,11 +413,22 @@ async def _follow(
     """What `read` makes of each block; it gives the id of the last record with it."""
     worker = runtime.worker("journal-reader")
     reader: JournalReader | None = None
+
+    def look(reader: JournalReader, after: EventId) -> tuple[T, EventId]:
+        try:
+            found = read(reader, after)
+        except (Corruption, StoreError):
+            reader.require_in_place()  # which says what is wrong
+            raise
+        if not found[0]:
+            reader.require_in_place()
+        return found
+
     try:
         reader = await worker.call(lambda: JournalReader(path, vfs))
         while True:
             last_look = ending()
-            found, after = await worker.call(partial(read, reader, after))
+            found, after = await worker.call(partial(look, reader, after))
             if found:
                 yield found
             elif last_look:

@@ -152,6 +152,7 @@ async def follow_events(
     Raises:
         ConfigError: it is no journal.
         Corruption: it is damaged, or nothing in it says how things were at the position.
+        Displaced: the file was deleted, moved away or replaced: what is recorded from then on is in another one.
     """
     async with aclosing(_follow(path, runtime, after, ending, vfs)) as groups:
         async for items in groups:

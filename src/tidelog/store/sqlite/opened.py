@@ -13,9 +13,9 @@ import apsw
 
 from tidelog.errors import Displaced
 
-__all__ = ["Identity", "OpenedFiles", "identity_of"]
+__all__ = ["FileIdentity", "OpenedFiles", "file_at"]
 
-Identity = tuple[int, int]
+FileIdentity = tuple[int, int]
 
 
 class OpenedFiles:
@@ -25,7 +25,7 @@ class OpenedFiles:
         self._connection = connection
         # the log's index carries the locks: without it, two writers have the same log and none of each other's locks
         self._paths = (connection.filename, connection.filename_wal, f"{connection.filename}-shm")
-        self._held = [identity_of(path) for path in self._paths]
+        self._held = [file_at(path) for path in self._paths]
 
     def check(self) -> None:
         """Displaced if one of them is another file now, or gone.
@@ -34,7 +34,7 @@ class OpenedFiles:
         further, and delete a log that is another one's.
         """
         for path, known in zip(self._paths, self._held, strict=True):
-            found = identity_of(path)
+            found = file_at(path)
             if found != known or known is None:
                 self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 raise Displaced(
@@ -44,8 +44,8 @@ class OpenedFiles:
                 )
 
 
-def identity_of(path: str) -> Identity | None:
-    """What no other file has while this one is open; None: there is none of that name."""
+def file_at(path: str) -> FileIdentity | None:
+    """Which file a path leads to, whatever its name becomes; None: to none."""
     try:
         found = os.stat(path)
     except OSError:

@@ -28,7 +28,7 @@ from tidelog.store.patience import patiently
 from tidelog.store.query import QuerySnapshot, column_list
 from tidelog.store.sqlite import integrity, packing
 from tidelog.store.sqlite.connection import READ_ONLY, connect, identify, pragma, translated
-from tidelog.store.sqlite.opened import identity_of
+from tidelog.store.sqlite.opened import file_at
 from tidelog.store.sqlite.segments import segment_faults
 from tidelog.store.sqlite.wide import restored, stored, texts
 from tidelog.store.sqlite.writer import applied_migrations, read_checkpoints
@@ -56,7 +56,7 @@ class _Reader:
         self._reading = False
         self._packs: bool | None = None  # whether its connection packs rows; None: nobody has asked yet
         self.begun = False
-        self._file = identity_of(path)  # before it is opened: one that comes meanwhile is another one then
+        self._file = file_at(path)  # before it is opened: one that comes meanwhile is another one then
         with translated(path):
             self.connection = self._opened()
 
@@ -89,7 +89,7 @@ class _Reader:
 
     def _go_over(self) -> None:
         """Read the file that has the store's name now, if it is another one. Of one that is moved away, all is here."""
-        found = identity_of(self._path) if self._goes_over else None
+        found = file_at(self._path) if self._goes_over else None
         if found is None or found == self._file:
             return
         try:
