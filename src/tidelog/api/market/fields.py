@@ -36,7 +36,7 @@ class Market(Struct, frozen=True):
     symbol: str
     base: str | None
     quote: str | None
-    status: str | None
+    status: Annotated[str | None, Meta(description="As the exchange told it last; one that it lists no more keeps it.")]
     price_precision: int | None
     qty_precision: int | None
     price_increment: Decimal | None
