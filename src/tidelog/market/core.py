@@ -365,6 +365,12 @@ class Core:
         if isinstance(self.books, GatheringBooks):
             self.books.look_again(None if symbol is None else [symbol])
 
+    def end(self, at_us: int) -> None:
+        """Follow nothing any more, where no record can say so: no book is proven, and the session is closed."""
+        if self.session.is_connected:
+            self._apply_control(Disconnected(""), at_us)
+        self.session.end()
+
     def snapshot(self) -> CoreSnapshot:
         """What another core has to know to start after the record that this is written in."""
         assert self.protocol is not None

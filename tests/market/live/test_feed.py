@@ -496,6 +496,12 @@ async def test_a_journal_that_another_has_taken_over_ends_the_feed(bench: Bench)
     other = JournalWriter(str(bench.path))
     bench.wire.push(bench.script.update("A/USD", 3))
     await asyncio.sleep(0.2)
+    bench.wire.push(bench.script.update("A/USD", 4))  # which the journal does not take
+    with pytest.raises(Fenced):
+        await feed.finished()
+    view = feed.book("A/USD")  # nobody follows it any more
+    assert view is not None
+    assert (view.proven, view.bids, feed.progress.state) == (False, (), ConnectionState.CLOSED)
     with pytest.raises(Fenced):
         await feed.close()
     assert [item async for item in events][-1] is not None  # it ends

@@ -69,7 +69,7 @@ class Feed:
             process.
         Corruption: on entering, the journal is damaged.
         Fenced, Displaced, Corruption: on leaving, and by `finished`: another process has taken the journal over, its
-            file was replaced or deleted, or it was damaged meanwhile.
+            file was replaced or deleted, or it was damaged meanwhile. No book is proven then, and consumers end.
     """
 
     def __init__(

@@ -224,11 +224,13 @@ class FeedLoop:
             while self._core.session.state is not ConnectionState.CLOSED:
                 await self._turn()
             self._fanout.end()  # `close` commits the journal's rest: consumers of durable events get that, too
+        except BaseException:
+            self._fanout.close()
+            self._core.end(self._parts.now_us())
+            raise
         finally:
             if self._socket is not None:
                 await self._socket.close()
-            if self._core.session.state is not ConnectionState.CLOSED:
-                self._fanout.close()
 
     async def _turn(self) -> None:
         """Do what is to be done by now, then wait for what comes next."""

@@ -67,6 +67,15 @@ class Followed:
     def state(self) -> ConnectionState:
         return self._session_state.state
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection that can be lost."""
+        return (self.state, Input.LOST) in TRANSITIONS
+
+    def end(self) -> None:
+        """Be closed, whatever the state was: nothing can be journaled any more, and nothing is decided."""
+        self._session_state.state = ConnectionState.CLOSED
+
     def subscription(self, stream: Stream, symbol: str | None) -> Subscription | None:
         if stream.channel == "book" and symbol is not None:
             self._learn(symbol)
