@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import apsw
@@ -9,11 +10,12 @@ import pytest
 
 from tidelog.errors import Corruption
 from tidelog.market.events import EventId
+from tidelog.market.journal.export import export_journal, import_journal, read_export
 from tidelog.market.journal.file import JournalWriter
 from tidelog.market.journal.pruning import PruneLimits
 from tidelog.market.journal.reader import JournalReader
 from tidelog.market.journal.schema import Block
-from tidelog.market.records import BEGINNING, Kind, Record
+from tidelog.market.records import BEGINNING, Kind, PackedRecords, Record
 
 MARKED_EVERY = 7  # blocks
 BLOCK_US = 10  # from one block's last record to the next one's
@@ -162,6 +164,27 @@ def test_what_is_dropped_between_two_reads_is_left_out(
     assert writer.dropped is not None
     seen += [record.id.seq for record in found]
     assert seen == [1, 3, 5, *range(writer.dropped.id.seq + 1, 81, 2)]
+    reader.close()
+    writer.close()
+
+
+def test_an_export_of_which_some_is_dropped_meanwhile_has_what_is_left_without_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, path = write_restarts(tmp_path / "j"), str(tmp_path / "exported")
+    reader, read, reads = JournalReader(str(tmp_path / "j")), JournalReader.packed, count(1)
+
+    def packed(self: JournalReader, after: EventId = BEGINNING) -> PackedRecords | Record | None:
+        if self is reader and next(reads) == 4:
+            writer.prune(PruneLimits(bytes_max=writer.used_bytes // 2, at_all_costs=True))
+        return read(self, after)
+
+    monkeypatch.setattr(JournalReader, "packed", packed)
+    records = export_journal(reader, path)
+    left = list(reader.records())
+    assert left[0].id.seq > 10
+    assert list(read_export(path)) == left
+    assert import_journal(path, str(tmp_path / "imported")) == records == len(left)
     reader.close()
     writer.close()
 

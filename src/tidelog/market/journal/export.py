@@ -66,13 +66,21 @@ def export_journal(reader: JournalReader, path: str, *, after: EventId = BEGINNI
 
 
 def _exported(reader: JournalReader, to: BinaryIO, after: EventId) -> int:
+    with to as file:
+        while (count := _written(reader, file, after)) is None:
+            file.seek(0)
+            file.truncate()
+    return count
+
+
+def _written(reader: JournalReader, file: BinaryIO, after: EventId) -> int | None:
+    """Write all records that are there; None: some were dropped meanwhile, and what was written has a hole there."""
     count = 0
-    with (
-        to as file,
-        zstandard.ZstdCompressor(write_checksum=True).stream_writer(file) as out,
-    ):
+    with zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False) as out:
         for record in reader.records(after):
             if record.kind is Kind.LOST:
+                if count:
+                    return None
                 continue  # an export has what is there
             out.write(_encode(_line(record)) + b"\n")
             count += 1
