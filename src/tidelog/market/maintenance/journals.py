@@ -35,6 +35,14 @@ class Located(Struct):
         del self.begins[number]
         self.whole.discard(number)
 
+    def look_again(self) -> None:
+        """Retention may have dropped some of them since. Opens files. Corruption: one is damaged."""
+        for number, path in self.paths.items():
+            opened = _opened(path, None)
+            if opened.ends is not None and opened.ends.first > self.begins[number]:
+                self.begins[number] = opened.ends.first
+                self.whole.discard(number)
+
 
 class _Opened(Struct, frozen=True):
     id: str  # hex; "": an older tidelog has made it

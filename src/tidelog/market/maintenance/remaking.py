@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from tidelog.batch import Batch, Checkpoint, Rows
 from tidelog.errors import Corruption
-from tidelog.market.events import NOTHING, EventId
+from tidelog.market.core import JournalEvent
+from tidelog.market.events import NOTHING, EventId, Missed
 from tidelog.market.load.loader import Loader, Options, OwnedShard
 from tidelog.market.load.recorded import Recorded, connection_of, source_of, state_of
 from tidelog.market.load.settling import segments
@@ -24,7 +25,7 @@ from tidelog.market.shards.claims import shard_source
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 
-__all__ = ["Damaged", "Remade", "Remaking"]
+__all__ = ["Damaged", "Overtaken", "Remade", "Remaking", "unbroken"]
 
 
 class _Stint(Struct, frozen=True):
@@ -50,6 +51,19 @@ class Damaged(Exception):
     def __init__(self, number: int, why: str) -> None:
         super().__init__(why)
         self.number = number
+
+
+class Overtaken(Exception):
+    """Retention has dropped records of a journal between two that were read. It never leaves `market verify`."""
+
+
+async def unbroken(entries: AsyncGenerator[ProjectionInput, None]) -> AsyncGenerator[ProjectionInput, None]:
+    """The same, of a journal that is read from where it begins. Overtaken: some were dropped meanwhile."""
+    async with aclosing(entries) as found:
+        async for entry in found:
+            if isinstance(entry, JournalEvent) and isinstance(entry.event, Missed):
+                raise Overtaken
+            yield entry
 
 
 def _next_stint(left: Mapping[int, Sequence[_Stint]]) -> int | None:
@@ -89,7 +103,7 @@ class Remaking:
         self._left: dict[int, list[_Stint]] = {}
 
     async def run(self) -> Remade:
-        """Load all of it. Damaged: a journal cannot be read."""
+        """Load all of it. Damaged: a journal cannot be read. Overtaken: some of one was dropped before it was read."""
         self._left = {number: await self._stints(number) for number in self._journals}
         while (following := _next_stint(self._left)) is not None:
             await self._load(following, self._left[following].pop(0))
@@ -140,7 +154,7 @@ class Remaking:
     async def _entries(self, number: int, after: EventId, until: EventId) -> AsyncGenerator[ProjectionInput, None]:
         path = self._journals[number]
         reading = events_to_load(path, self._runtime, after=after, until=until, ending=lambda: True, vfs=self._vfs)
-        async with aclosing(reading) as found:
+        async with aclosing(unbroken(reading)) as found:
             try:
                 async for entry in found:
                     yield entry

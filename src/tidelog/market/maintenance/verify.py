@@ -20,7 +20,7 @@ from tidelog.market.load.loader import SAMPLE_S, Loader, Options, require_journa
 from tidelog.market.load.recorded import Recorded, connection_of, recorded, source_of, state_of
 from tidelog.market.maintenance.audit import audit, may_be_gone, rows_of
 from tidelog.market.maintenance.journals import Located, located
-from tidelog.market.maintenance.remaking import Damaged, Remaking
+from tidelog.market.maintenance.remaking import Damaged, Overtaken, Remaking, unbroken
 from tidelog.market.projection.candles import bucket
 from tidelog.market.projection.projection import CONNECTION
 from tidelog.market.projection.state import ProjectionState, encode_state
@@ -33,6 +33,7 @@ from tidelog.store import Snapshot, Store, open_store
 __all__ = ["Reach", "Report", "differences", "shards_again", "verify_market"]
 
 BEGINNING_OF_ALL = EventId(1, 1)  # a journal's first record, if nothing was dropped
+TRIES_MAX = 8  # to read a journal whose oldest records are dropped meanwhile: reading soon leaves those behind
 
 _FOUND = (TRADES, BOOK_SNAPSHOTS)  # whose rows say where in the journal they come from
 _COMPARED = (*MARKET_TABLES, GAPS)
@@ -193,19 +194,44 @@ async def _hold(
     findings_max: int,
 ) -> None:
     """Hold the rows against what their journal makes."""
-    source, state = source_of(name), found.state
-    begin, report.whole = _begin(journal, source, state)
+    _begin(journal, source_of(name), found.state)
+    for _ in range(TRIES_MAX):
+        with tempfile.TemporaryDirectory(prefix="tidelog-verify-") as folder:
+            again = await open_store(f"sqlite:///{folder}/again.db", runtime)
+            try:
+                folded = await _project_again(again, runtime, name, journal, found.state, sample_s)
+                await _hold_folded(report, stored, again, found, folded, journal, sample_s, findings_max)
+            except Overtaken:
+                continue
+            else:
+                return
+            finally:
+                await again.close()
+    raise _too_fast(journal)
+
+
+def _too_fast(journal: str) -> ConfigError:
+    return ConfigError(f"{journal}: its oldest records are dropped faster than they are read: verify by a copy of it")
+
+
+async def _hold_folded(
+    report: Report,
+    stored: Snapshot,
+    again: Store,
+    found: Recorded,
+    folded: ProjectionState,
+    journal: str,
+    sample_s: int,
+    findings_max: int,
+) -> None:
+    """Compare the rows of both stores, and what both have come to."""
+    source, state = report.source, found.state
+    begin, report.whole = _begin(journal, source, state)  # retention may have dropped some since it was read
     report.folded = begin
-    with tempfile.TemporaryDirectory(prefix="tidelog-verify-") as folder:
-        again = await open_store(f"sqlite:///{folder}/again.db", runtime)
-        try:
-            folded = await _project_again(again, runtime, name, journal, state, sample_s)
-            async with again.snapshot() as made:
-                reach = Reach({1: begin}, whole=report.whole)
-                compared = differences(stored, made, source, state, reach, expired=report.expired, sample_s=sample_s)
-                await _gather(report, compared, findings_max)
-        finally:
-            await again.close()
+    async with again.snapshot() as made:
+        reach = Reach({1: begin}, whole=report.whole)
+        compared = differences(stored, made, source, state, reach, expired=report.expired, sample_s=sample_s)
+        await _gather(report, compared, findings_max)
     if len(report.findings) < findings_max and report.whole and not report.expired and _all(state) != _all(folded):
         report.findings.append("the checkpoint is another one than the journal leads to")
 
@@ -228,9 +254,9 @@ def _begin(journal: str, source: str, state: ProjectionState) -> tuple[EventId, 
 async def _project_again(
     again: Store, runtime: Runtime, name: str, journal: str, state: ProjectionState, sample_s: int
 ) -> ProjectionState:
-    """Load what the store has loaded, and no more; the state that this leads to."""
+    """Load what the store has loaded, and no more; the state that this leads to. Overtaken: see there."""
     loader = await Loader.open(again, runtime, name, Options(state.intervals_s, sample_s))
-    await loader.run(events_to_load(journal, runtime, until=state.id, ending=lambda: True))
+    await loader.run(unbroken(events_to_load(journal, runtime, until=state.id, ending=lambda: True)))
     async with again.snapshot() as snapshot:
         checkpoint = await snapshot.checkpoint(source_of(name))
     assert checkpoint is not None
@@ -251,6 +277,7 @@ async def _hold_shards(
     """Hold the rows against what the journals of the shards make; again without one that turns out to be damaged."""
     journals = report.journals
     assert journals is not None
+    overtaken = 0
     while journals.paths and len(report.findings) < findings_max:
         with tempfile.TemporaryDirectory(prefix="tidelog-verify-") as folder:
             again = await open_store(f"sqlite:///{folder}/again.db", runtime)
@@ -260,6 +287,10 @@ async def _hold_shards(
             except Damaged as damaged:
                 report.findings.append(f"the journal of shard {damaged.number}: {damaged}")
                 journals.lose(damaged.number, "it is damaged")
+            except Overtaken:
+                overtaken += 1
+                if overtaken == TRIES_MAX:
+                    raise _too_fast(", ".join(journals.paths.values())) from None
             else:
                 return
             finally:
@@ -285,9 +316,12 @@ async def shards_again(
 
     Raises:
         Damaged: one of the journals cannot be read.
+        Overtaken: records of one were dropped before they were read.
     """
     source = source_of(name)
     made = await Remaking(again, runtime, name, found, journals.paths, sample_s, vfs=vfs).run()
+    if vfs is None:
+        await runtime.compute(journals.look_again)
     reach = _reach(found, journals)
     async with again.snapshot() as snapshot:
         compared = differences(stored, snapshot, source, found.state, reach, expired=expired, sample_s=sample_s)
