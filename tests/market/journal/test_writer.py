@@ -606,6 +606,28 @@ async def test_a_cut_export_is_refused_and_leaves_nothing(tmp_path: Path, keep: 
     assert not list(tmp_path.glob("copy*"))
 
 
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ("1.3 1.4 2.1 5.1 5.2", None),  # what came before was dropped, and runs 3 and 4 had no record
+        ("1.1 1.3", "record 1.2 is missing"),
+        ("1.1 1.2 2.45", "record 2.1 is missing"),
+        ("2.1 1.1", "record 1.1 comes after 2.1"),
+        ("1.1 1.1", "record 1.2 is missing"),
+    ],
+)
+def test_an_export_with_a_hole_is_refused(tmp_path: Path, records: str, told: str | None) -> None:
+    text, copy, ids = tmp_path / "j.jsonl", str(tmp_path / "copy"), [each.split(".") for each in records.split()]
+    lines = [f'{{"run":{run},"seq":{seq},"at_us":1,"kind":"in","text":"x"}}' for run, seq in ids]
+    text.write_text("\n".join([*lines, f'{{"records":{len(lines)}}}']))
+    if told is None:
+        assert import_journal(str(text), copy) == len(lines)
+        return
+    with pytest.raises(Corruption, match=told):
+        import_journal(str(text), copy)
+    assert not list(tmp_path.glob("copy*"))
+
+
 def test_a_killed_import_leaves_no_journal_and_is_done_again(tmp_path: Path) -> None:
     path, text, copy = tmp_path / "j", tmp_path / "j.jsonl.zst", tmp_path / "copy"
     asyncio.run(write(path, 500))

@@ -183,6 +183,11 @@ def _import(source: str, path: str) -> int:
         block: Block | None = None
         for record in read_export(source, on_end=writer.adopt_identity):
             run, seq = record.id
+            if block is not None and run != block.run:
+                if run < block.run:
+                    raise Corruption(f"{source}: record {run}.{seq} comes after {block.run}.{block.last_seq}")
+                if seq != 1:  # retention drops from the beginning alone: only the first run may lack some
+                    raise Corruption(f"{source}: record {run}.1 is missing")
             if block is not None and (run != block.run or block.size >= IMPORT_BLOCK_BYTES or record.restart):
                 if run == block.run and seq != block.last_seq + 1:
                     raise Corruption(f"{source}: record {run}.{block.last_seq + 1} is missing")
