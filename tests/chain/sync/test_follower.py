@@ -252,6 +252,23 @@ async def test_a_chain_that_falls_below_a_range_that_began_at_the_head(tmp_path:
         await r.assert_equals_node(first=30)
 
 
+# -- lagging ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"confirmations": 20}, {"to": 500}], ids=str)
+@pytest.mark.parametrize("lagging", [0, 1])
+async def test_an_endpoint_that_stands_still_keeps_nobody(
+    tmp_path: Path, lagging: int, options: dict[str, Any]
+) -> None:
+    """It answers, and it is further behind than one step reaches."""
+    async with rig(tmp_path, a_node(100, replicas=2), urls=replicas(2)) as r:
+        await r.once()
+        r.tree.extend(500)
+        r.node.replicas[lagging].lag = 500
+        await r.once(give_up_s=5.0, **options)
+        assert (await r.position()).head == options.get("to", 600 - options.get("confirmations", 0))
+
+
 # -- shrinking ---------------------------------------------------------------------------------------------------
 
 

@@ -75,7 +75,7 @@ class Follower:
         """
         head = self._required_head()
         if target.number > head.number + BRANCH_BLOCKS:
-            near = await self._header(head.number + BRANCH_BLOCKS)
+            near = await self._quorum.header(head.number + BRANCH_BLOCKS)
             if near is None:
                 return Step.WAITING
             target = near
@@ -115,9 +115,6 @@ class Follower:
             return False
         self._patience = self._patience.observed(head.hash, known=known, now=now)
         return self._patience.exhausted(head.hash, now=now, patience_s=self._patience_s)
-
-    async def _header(self, number: int) -> Header | None:
-        return await self._pool.ask(lambda endpoint: endpoint.header_by_number(number))
 
     async def _parents(self, number: int, block_hash: bytes) -> list[BlockRef]:
         """At least the block of that hash, and what its endpoint has below it, linked, oldest first."""

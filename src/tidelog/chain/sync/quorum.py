@@ -13,7 +13,7 @@ from tidelog.chain.blocks import BlockRef, Header
 from tidelog.chain.forks.choice import agreed_number, prevails
 from tidelog.chain.proof.spec import ChainSpec
 from tidelog.chain.source.client import Endpoint, Heads
-from tidelog.chain.source.pool import Pool
+from tidelog.chain.source.pool import Nobody, Pool
 from tidelog.chain.sync.writer import ChainWriter
 from tidelog.errors import BelowFinality, SourceError, Unreachable
 from tidelog.runtime import Runtime
@@ -94,6 +94,24 @@ class Quorum:
         return View(answers, lately=lately, voters=answers.voters)
 
     # -- branches -------------------------------------------------------------------------------------------
+
+    async def header(self, number: int) -> Header | None:
+        """The header that an endpoint has at a height; None if none of them has one. Who lags behind has none."""
+        lacking: list[Endpoint] = []
+
+        async def work(endpoint: Endpoint) -> Header | None:
+            found = await endpoint.header_by_number(number)
+            if found is None:
+                lacking.append(endpoint)
+            return found
+
+        while True:
+            try:
+                header = await self._pool.ask(work, without=lacking)
+            except Nobody:
+                return None
+            if header is not None:
+                return header
 
     async def known(self, block_hash: bytes) -> bool | None:
         """Whether any endpoint knows the block; None while one that counts has not said."""

@@ -309,7 +309,7 @@ class Rounds:
         heads = view.distinct()
         if heads and heads[0].number <= goal:
             return heads
-        header = await self._pool.ask(lambda endpoint: endpoint.header_by_number(goal))
+        header = await self._quorum.header(goal)
         return [header] if header is not None else []
 
     async def _history(self, first: int, last: int, *, begins: bool = False) -> None:
