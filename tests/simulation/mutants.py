@@ -810,8 +810,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.chain.sync.quorum",
-                "if hashes.count(ours.hash) * 2 <= answers.voters:",
-                "if not hashes.count(ours.hash):",
+                "if sum(answers.values()) * 2 <= answers.voters:",
+                "if not sum(answers.values()):",
             ),
         ),
     ),
@@ -826,8 +826,8 @@ MUTANTS: dict[str, Mutant] = {
             ),
             Patch(
                 "tidelog.chain.sync.quorum",
-                "    if tagged.number < number:\n        return None\n",
-                "    if tagged.number < number:\n        return await endpoint.header_by_number(number)\n",
+                "    if top.number < number:\n        return None\n",
+                "    if top.number < number:\n        return await endpoint.header_by_number(number)\n",
             ),
         ),
     ),
@@ -837,8 +837,8 @@ MUTANTS: dict[str, Mutant] = {
         (
             Patch(
                 "tidelog.chain.sync.quorum",
-                "    if tagged is None:\n",
-                "    if True:\n",
+                "    if top.number < number:\n        return None\n",
+                "    if True:\n        return await endpoint.header_by_number(number)\n",
             ),
         ),
     ),

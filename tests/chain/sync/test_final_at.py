@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tidelog.chain.sync.quorum import LINKED_MAX, _final_at
+from tidelog.chain.sync.quorum import LINKED_MAX, _linked
 
 
 class Block(NamedTuple):
@@ -59,7 +59,6 @@ def absent(missing: int) -> Callable[[int], Block | None]:
         (MAIN, 12, 12 + LINKED_MAX, "main 12"),
         (MAIN, 12, 5_000, "main 12"),  # in history
         (MAIN, 12, 11, None),  # it does not call it final
-        (MAIN, 12, None, "main 12"),  # where there is no tag
         (stale(10, 14), 12, 12, None),
         (stale(10, 14), 12, 13, None),
         (stale(10, 14), 12, 14, None),
@@ -74,9 +73,9 @@ def absent(missing: int) -> Callable[[int], Block | None]:
     ],
 )
 async def test_a_block_counts_where_it_leads_to_the_one_that_is_called_final(
-    gives: Callable[[int], Block | None], number: int, tag: int | None, said: str | None, at_once: int
+    gives: Callable[[int], Block | None], number: int, tag: int, said: str | None, at_once: int
 ) -> None:
     endpoint: Any = Endpoint(gives, at_once)
-    tagged: Any = None if tag is None else MAIN(tag)
-    found: Any = await _final_at(number, endpoint, tagged)
+    top: Any = MAIN(tag)
+    found: Any = await _linked(number, endpoint, top)
     assert (None if found is None else found.hash) == said

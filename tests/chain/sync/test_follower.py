@@ -458,6 +458,41 @@ async def test_finality_by_depth_where_there_is_no_tag(tmp_path: Path) -> None:
         assert (await r.position()).finalized == 100 - 64
 
 
+@pytest.mark.parametrize("options", [{}, {"confirmations": 3}, {"finality": "finalized"}], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+async def test_finality_by_depth_follows_the_head(tmp_path: Path, options: dict[str, Any], count: int) -> None:
+    node = a_node(100, finalized_depth=None, replicas=count)
+    async with rig(tmp_path, node, urls=replicas(count)) as r:
+        await r.once(**options)
+        for head in (101, 108):
+            r.tree.extend(head - r.tree.head.number)
+            await r.once(**options)
+            assert (await r.position()).finalized == head - 64
+
+
+async def test_a_block_is_not_final_by_depth_because_a_stale_cache_has_it(tmp_path: Path) -> None:
+    """As with the tag: what our blocks do not lead to is not their chain, though each number is answered with ours."""
+    async with rig(tmp_path, a_node(100, finalized_depth=None)) as r:
+        await r.once()
+        r.tree.reorg(5)
+        r.node.tell("block_stale")
+        grown = 0
+
+        def until(run: Sync) -> bool:
+            nonlocal grown
+            grown += 1
+            r.tree.extend(1)
+            return grown == 70
+
+        await r.follow(until=until)
+        assert r.tree.head.number - 64 > 100
+        assert (await r.position()).finalized == 100 - 64
+        r.node.honest()
+        await r.once()
+        assert (await r.position()).finalized == r.tree.head.number - 64
+        await r.assert_equals_node()
+
+
 async def test_finality_rises_where_it_lags_behind_the_references_that_are_held(tmp_path: Path) -> None:
     """As on Arbitrum by depth: 20,000 blocks behind the head, where 16,384 references are held."""
     limits = SyncLimits(writer=WriterLimits(held_max=10))

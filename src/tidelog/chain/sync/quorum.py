@@ -54,10 +54,9 @@ class View(dict[Endpoint, Heads]):
         numbers = self._final_numbers(spec, tag)
         return agreed_number([*numbers, *[None] * (self._voters - len(numbers))])
 
-    def final_of(self, endpoint: Endpoint) -> Header | None:
-        """The block that the endpoint calls final by its tag; None where it has not said."""
-        heads = self._lately.get(endpoint)
-        return None if heads is None else heads.finalized
+    def heads_of(self, endpoint: Endpoint) -> Heads | None:
+        """What the endpoint said last; None where it does not count, or has not said."""
+        return self._lately.get(endpoint)
 
     def likely_final(self, spec: ChainSpec) -> int | None:
         """The same over those that are heard of: up to where history is fetched, which does not make it final."""
@@ -175,7 +174,7 @@ class Quorum:
     async def settle_finality(self, view: View) -> bool:
         """Raise finality as far as more than half of the voters agree with what we hold; True if it moved.
 
-        What an endpoint gives for a number alone is no agreement where it contradicts itself: see `_final_at`.
+        What an endpoint gives for a number alone is no agreement: see `_linked`.
         """
         position, started = self._writer.position, self._runtime.monotonic()
         reported = view.final_number(self._spec)
@@ -188,17 +187,36 @@ class Quorum:
         if ours is None:
             return False
         answers = await self._pool.quorum_read(
-            lambda endpoint: _final_at(number, endpoint, view.final_of(endpoint)),
-            enough=lambda found: self._more_than_half(found, [ours.hash]),
+            lambda endpoint: self._agrees(ours, endpoint, view.heads_of(endpoint)),
+            enough=lambda found: sum(found) * 2 > self._pool.voters,
             vote=True,
         )
         now = self._runtime.monotonic()
         self._finality_due = now + (now - started) * (FINALITY_SHARE - 1)
-        hashes = [header.hash for header in answers.values() if header is not None]
-        if hashes.count(ours.hash) * 2 <= answers.voters:
+        if sum(answers.values()) * 2 <= answers.voters:
             return False  # fork choice will decide
         await self._writer.finalize(ours)
         return True
+
+    async def _agrees(self, ours: BlockRef, endpoint: Endpoint, heads: Heads | None) -> bool:
+        """Whether an endpoint calls our block final, by its tag, or by depth where it has none.
+
+        By depth our blocks have to lead up to its latest one: as far as we hold them, and from there on as it gives
+        them. At the head we hold all of them.
+        """
+        heads = heads or await endpoint.heads()
+        if heads.finalized is not None:
+            header = await _linked(ours.number, endpoint, heads.finalized)
+            return header is not None and header.hash == ours.hash
+        head, latest = self._writer.head, heads.latest
+        if latest.number - self._spec.finality_depth < ours.number or head is None:
+            return False
+        below = await self._writer.stored_ref(latest.number - 1)
+        if below is not None and below.hash == latest.parent_hash:
+            header = await endpoint.header_by_number(ours.number)
+            return header is not None and header.hash == ours.hash
+        header = await _linked(head.number, endpoint, latest)
+        return header is not None and header.hash == head.hash
 
     async def settle_conflict(self, final: BlockRef) -> None:
         """A branch leaves ours below what is final: quarantine its endpoints, or stop if no endpoint agrees with us.
@@ -294,27 +312,25 @@ class Quorum:
             self._pool.aside(endpoint, agrees)
 
 
-async def _final_at(number: int, endpoint: Endpoint, tagged: Header | None) -> Header | None:
-    """What an endpoint has at a height that it calls final; None where it does not call it so, or says two things.
+async def _linked(number: int, endpoint: Endpoint, top: Header) -> Header | None:
+    """What an endpoint has at a height; None where it is not below `top`, or what the endpoint gives is no branch.
 
     A stale cache, or a balancer with a node on another branch, may give for numbers blocks that are not of the branch
-    whose block the same endpoint calls final. So they have to link up to that one, if it is near.
+    whose block the same endpoint calls final, or its latest. So they have to link up to that one, if it is near.
 
     Args:
-        tagged: the block that it called final last, if any.
+        top: the block that it named by a tag.
     """
-    if tagged is None:
-        return await endpoint.header_by_number(number)
-    if tagged.number < number:
+    if top.number < number:
         return None
-    if tagged.number - number > LINKED_MAX:
+    if top.number - number > LINKED_MAX:
         header, child = await endpoint.headers_by_number(number, number + 1)
         contradicted = header is not None and child is not None and child.parent_hash != header.hash
         return None if contradicted else header
     headers: list[Header | None] = []
-    while (low := number + len(headers)) <= tagged.number:
-        headers += await endpoint.headers_by_number(low, min(tagged.number, low + endpoint.headers_at_once - 1))
-    wanted = tagged.hash
+    while (low := number + len(headers)) <= top.number:
+        headers += await endpoint.headers_by_number(low, min(top.number, low + endpoint.headers_at_once - 1))
+    wanted = top.hash
     for header in reversed(headers):
         if header is None or header.hash != wanted:
             return None
