@@ -56,11 +56,17 @@ class WatchedHttp:
     """The node's transport; `before` sees each request (the redacted host, the calls) ahead of the node."""
 
     def __init__(self, node: SimNode, runtime: FakeRuntime) -> None:
-        self._inner = InProcessHttp(node, now=runtime.now)
+        self._runtime = runtime
+        self._nodes: dict[str, InProcessHttp] = {}
+        self.serve(node)
         self.before: Callable[[str, Calls], None] = lambda host, calls: None
         self.down: set[str] = set()  # hosts that refuse connections
         self.requests = 0
         self.open = self.open_max = 0
+
+    def serve(self, node: SimNode, host: str = "") -> None:
+        """From now on this node answers, for all hosts or for one."""
+        self._nodes[host] = InProcessHttp(node, now=self._runtime.now)
 
     @asynccontextmanager
     async def post(
@@ -76,13 +82,15 @@ class WatchedHttp:
         self.open += 1
         self.open_max = max(self.open_max, self.open)
         try:
-            async with self._inner.post(url, body, headers=headers, timeout_s=timeout_s) as response:
+            inner = self._nodes.get(host, self._nodes[""])
+            async with inner.post(url, body, headers=headers, timeout_s=timeout_s) as response:
                 yield response
         finally:
             self.open -= 1
 
     async def close(self) -> None:
-        await self._inner.close()
+        for inner in self._nodes.values():
+            await inner.close()
 
 
 class Rig:

@@ -208,6 +208,42 @@ async def test_a_range_that_began_at_the_head_and_is_reorganised_below_it(tmp_pa
         await r.assert_equals_node(first=3)
 
 
+@pytest.mark.parametrize("pruned", [False, True])
+async def test_a_range_that_began_at_the_head_is_not_replaced_by_another_chain(tmp_path: Path, pruned: bool) -> None:
+    """A development node that was made anew has the same id, and nothing in common with what is stored."""
+    async with rig(tmp_path, a_node(30, finalized_depth=None, replicas=2), urls=replicas(2)) as r:
+        await r.once(first_latest=True)
+        before, anew = await r.digest(), a_node(40, seed=1, finalized_depth=None, replicas=2)
+        if pruned:
+            anew.tell("pruned", replica=1)  # it cannot tell, the other one can
+        said: set[str | None] = set()
+
+        def until(run: Sync) -> bool:
+            r.http.serve(anew)
+            said.add(run.facts.source)
+            return r.runtime.clock > 60
+
+        await r.follow(until=until)
+        assert any("use another --db for another chain" in text for text in said if text)
+        assert await r.digest() == before
+
+
+async def test_an_endpoint_that_serves_another_chain_now_is_no_branch(tmp_path: Path) -> None:
+    """Nothing is final yet, and its chain is higher."""
+    async with rig(tmp_path, a_node(30, finalized_depth=None, replicas=2), urls=replicas(2)) as r:
+        await r.once(first_latest=True)
+        anew = a_node(400, seed=1, finalized_depth=None, replicas=2)
+
+        def until(run: Sync) -> bool:
+            r.http.serve(anew, "replica-1")
+            grow_now(r, 1)()
+            return r.runtime.clock > 60
+
+        await r.follow(until=until)
+        await r.once(to=r.tree.head.number)
+        await r.assert_equals_node(first=30)
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_follows_a_chain_that_reorganises_all_the_time(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,7 @@
 The shell around the verdict. Truth is the walk along parent hashes; notifications only wake it up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 
 from tidelog.chain.blocks import BlockRef, Header
@@ -54,8 +54,13 @@ class Follower:
         *,
         reorg_patience_s: float,
         on_blocks: Callable[[Sequence[VerifiedBlock]], None],
+        is_same_chain: Callable[[], Awaitable[bool]],
     ) -> None:
-        """`on_blocks` gets proven blocks that are committed, or about to be in one reorg."""
+        """
+        Args:
+            on_blocks: gets proven blocks that are committed, or about to be in one reorg.
+            is_same_chain: awaited before a branch replaces all that is stored.
+        """
         self._writer = writer
         self._pool = pool
         self._quorum = quorum
@@ -65,6 +70,7 @@ class Follower:
         self._patience = Patience()
         self._patience_s = reorg_patience_s
         self._on_blocks = on_blocks
+        self._is_same_chain = is_same_chain
 
     async def step(self, target: Header) -> Step:
         """Move towards `target`, at most BRANCH_BLOCKS above our head.
@@ -149,6 +155,8 @@ class Follower:
             await self._extend(refs)
             return Step.MOVED
         if not abandoned and not await self._quorum.prevails(refs):
+            return Step.WAITING
+        if keep is None and not await self._is_same_chain():
             return Step.WAITING
         traced = []
         with StagingBuffer() as staged:

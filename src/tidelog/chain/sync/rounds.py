@@ -93,6 +93,7 @@ class Rounds:
             runtime,
             reorg_patience_s=options.reorg_patience_s,
             on_blocks=self._reporter.count,
+            is_same_chain=rulebook.is_same_chain,
         )
         self._committer = Committer(
             writer,

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tidelog.batch import Row, Rows
+from tidelog.chain.blocks import Header
 from tidelog.chain.forks.checkpoint import chain_row
 from tidelog.chain.proof.evidence import FULL, OFF, RAISE_MIN, form_of, lowered, raised
 from tidelog.chain.proof.known_chains import KNOWN
@@ -21,7 +22,7 @@ from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.pool import Pool
 from tidelog.chain.source.probe import CONTROLS, FAILING_WINDOW, Probe, Verdict, every, height, holes
 from tidelog.chain.sync.writer import ChainWriter
-from tidelog.errors import ConfigError, Corruption, ProofFailure, SourceError
+from tidelog.errors import ConfigError, Corruption, ProofFailure, Pruned, Rejected, SourceError
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
@@ -99,11 +100,15 @@ async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed:
     prove_headers(pool, found.spec)
     genesis = await genesis_of(pool)
     if genesis is not None and stored_genesis is not None and genesis != stored_genesis:
-        raise ConfigError(
-            f"the store holds a chain {chain_id} with genesis 0x{stored_genesis.hex()}, "
-            f"the endpoint's is 0x{genesis.hex()}: use another --db for another chain"
-        )
+        raise ConfigError(_another_chain(chain_id, stored_genesis, genesis))
     return found
+
+
+def _another_chain(chain_id: int, ours: bytes, theirs: bytes) -> str:
+    return (
+        f"the store holds a chain {chain_id} with genesis 0x{ours.hex()}, the endpoint's is 0x{theirs.hex()}: use "
+        "another --db for another chain"
+    )
 
 
 async def genesis_of(pool: Pool) -> bytes | None:
@@ -425,6 +430,35 @@ class Rulebook:
         except BaseException:
             self._genesis = None
             raise
+
+    async def is_same_chain(self) -> bool:
+        """Whether everybody who tells block 0 has ours: to be asked where a branch shares no block with what is stored.
+
+        A node that was made anew, or that serves another network now, has blocks of another chain. It is put into
+        quarantine if another endpoint has ours.
+
+        Raises:
+            Rejected: whoever tells block 0 has another one.
+        """
+        ours = self._genesis
+        if ours is None:
+            return True
+
+        async def block_0(endpoint: Endpoint) -> Header | None:
+            try:
+                return await endpoint.header_by_number(0)
+            except Pruned:
+                return None
+
+        answers = await self._pool.quorum_read(block_0, enough=lambda found: False, vote=True)
+        told = {endpoint: header.hash for endpoint, header in answers.items() if header is not None}
+        others = [endpoint for endpoint, theirs in told.items() if theirs != ours]
+        if others and len(others) == len(told):
+            words = _another_chain(self._writer.chain_id, ours, told[others[0]])
+            raise Rejected(f"{words}; nothing was changed", endpoint=others[0].name)
+        for endpoint in others:
+            self._pool.quarantine(endpoint, True)
+        return not others
 
     # -- changes ------------------------------------------------------------------------------------------
 
