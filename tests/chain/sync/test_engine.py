@@ -390,6 +390,21 @@ async def test_refuses_another_genesis_than_the_stores(tmp_path: Path) -> None:
         assert await other.digest() == before
 
 
+@pytest.mark.parametrize("other", [0, 1])
+async def test_one_endpoint_with_another_genesis_is_left_out(tmp_path: Path, other: int) -> None:
+    """Wherever it stands in the user's order; where the other one cannot be asked, nothing is decided."""
+    async with rig(tmp_path, a_node(10, replicas=2), urls=replicas(2)) as r:
+        await r.once()
+        r.tree.extend(5)
+        r.http.serve(a_node(30, seed=1, replicas=2), f"replica-{other}")
+        await r.once()
+        await r.assert_equals_node()
+        r.http.down.add(f"replica-{1 - other}")
+        with pytest.raises(Unreachable, match=f"http://replica-{1 - other} cannot be asked about it"):
+            await r.once()
+        await r.assert_equals_node()
+
+
 async def test_refuses_a_chain_id_that_cannot_be_stored(tmp_path: Path) -> None:
     async with rig(tmp_path, a_node(1, chain_id=2**53 + 1)) as r:
         with pytest.raises(Rejected, match="http://replica-0: eth_chainId answered a number beyond 2\\^53"):

@@ -22,7 +22,7 @@ from tidelog.chain.source.client import Endpoint
 from tidelog.chain.source.pool import Pool
 from tidelog.chain.source.probe import CONTROLS, FAILING_WINDOW, Probe, Verdict, every, height, holes
 from tidelog.chain.sync.writer import ChainWriter
-from tidelog.errors import ConfigError, Corruption, ProofFailure, Pruned, Rejected, SourceError
+from tidelog.errors import ConfigError, Corruption, ProofFailure, Pruned, Rejected, SourceError, Unreachable
 from tidelog.runtime import Runtime
 from tidelog.store import Store
 from tidelog.telemetry import ChainMetrics, logger
@@ -82,7 +82,8 @@ async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed:
     """The chain as the store has it; None if it is new there.
 
     Raises:
-        ConfigError: the store holds another chain, or one of this id with another genesis.
+        ConfigError: the store holds another chain, or one of this id with another genesis than all endpoints have.
+        Unreachable: ... than the endpoints that can be asked.
     """
     async with store.snapshot() as snapshot:
         rows = await snapshot.select(CHAINS)
@@ -96,12 +97,30 @@ async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed:
             )
         return None
     found = stored_chain(stored[chain_id])
-    stored_genesis = found.genesis
     prove_headers(pool, found.spec)
     genesis = await genesis_of(pool)
-    if genesis is not None and stored_genesis is not None and genesis != stored_genesis:
-        raise ConfigError(_another_chain(chain_id, stored_genesis, genesis))
+    if genesis is not None and found.genesis is not None and genesis != found.genesis:
+        await _set_apart(pool, chain_id, found.genesis, genesis)
     return found
+
+
+async def _set_apart(pool: Pool, chain_id: int, ours: bytes, theirs: bytes) -> None:
+    """One endpoint has another block 0 than the store: put all such into quarantine, if one has ours.
+
+    Raises:
+        ConfigError: none has.
+        Unreachable: none has that can be asked.
+    """
+    told = await blocks_0(pool)
+    if ours not in told.values():
+        words = _another_chain(chain_id, ours, theirs)
+        if pool.absent:
+            names = ", ".join(endpoint.name for endpoint in pool.absent)
+            raise Unreachable(f"{words}; {names} cannot be asked about it")
+        raise ConfigError(words)
+    for endpoint, block_hash in told.items():
+        if block_hash != ours:
+            pool.quarantine(endpoint, True)
 
 
 def _another_chain(chain_id: int, ours: bytes, theirs: bytes) -> str:
@@ -118,6 +137,19 @@ async def genesis_of(pool: Pool) -> bytes | None:
     except SourceError:
         return None
     return None if header is None else header.hash
+
+
+async def blocks_0(pool: Pool) -> dict[Endpoint, bytes]:
+    """The hash of block 0 at each endpoint that tells it."""
+
+    async def block_0(endpoint: Endpoint) -> Header | None:
+        try:
+            return await endpoint.header_by_number(0)
+        except Pruned:
+            return None
+
+    answers = await pool.quorum_read(block_0, enough=lambda found: False, vote=True)
+    return {endpoint: header.hash for endpoint, header in answers.items() if header is not None}
 
 
 def prove_headers(pool: Pool, spec: ChainSpec) -> None:
@@ -443,15 +475,7 @@ class Rulebook:
         ours = self._genesis
         if ours is None:
             return True
-
-        async def block_0(endpoint: Endpoint) -> Header | None:
-            try:
-                return await endpoint.header_by_number(0)
-            except Pruned:
-                return None
-
-        answers = await self._pool.quorum_read(block_0, enough=lambda found: False, vote=True)
-        told = {endpoint: header.hash for endpoint, header in answers.items() if header is not None}
+        told = await blocks_0(self._pool)
         others = [endpoint for endpoint, theirs in told.items() if theirs != ours]
         if others and len(others) == len(told):
             words = _another_chain(self._writer.chain_id, ours, told[others[0]])
