@@ -89,6 +89,7 @@ simulate: $(INSTALLED) ## thousands of simulated runs: SEEDS=2000
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) - 1)) --jobs $(WORKERS)
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --contracts
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --selection
+	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --untagged
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --chain --streams
 	$(BIN)/tidelog sim run --seeds 0-$$(($(SEEDS) / 10)) --jobs $(WORKERS) --market --streams
 

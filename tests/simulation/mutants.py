@@ -37,6 +37,7 @@ class Mutant(NamedTuple):
     contracts: bool = False  # whether the chains have contracts whose events have tables
     selection: bool = False  # ... and only what these log is held
     asked: bool = False  # ... while in history endpoints are asked what these log
+    untagged: bool = False  # whether no node has a tag for what is final
     engine: str = ""  # to which their changes are published
     shards: bool = False  # whether several programs record a market together
 
@@ -847,6 +848,18 @@ MUTANTS: dict[str, Mutant] = {
         545,
         (Patch("tidelog.chain.sync.quorum", "if header is None or header.hash != wanted:", "if header is None:"),),
     ),
+    "final_by_depth_below_a_head_that_is_not_ours": Mutant(
+        "chain",
+        30,
+        (
+            Patch(
+                "tidelog.chain.sync.quorum",
+                "if below is not None and below.hash == latest.parent_hash:",
+                "if True:",
+            ),
+        ),
+        untagged=True,
+    ),
     "candle_closes_with_its_first_trade": Mutant(
         "market", 5, (Patch("tidelog.market.projection.candles", "close=prices[-1],", "close=prices[0],"),)
     ),
@@ -972,6 +985,7 @@ def first_caught(mutant: Mutant, seeds: Sequence[int]) -> tuple[int, str] | None
                 contracts=mutant.contracts,
                 selection=mutant.selection,
                 asked=mutant.asked,
+                untagged=mutant.untagged,
                 engine=mutant.engine,
                 shards=mutant.shards,
             )

@@ -20,6 +20,7 @@ CHOICE = {  # some of all parts, by the seeds that are tried here: those that ta
     "new_heads_relied_on": [24],
     "reorg_told_one_block_too_short": [1],
     "final_because_one_endpoint_has_it": [31],
+    "final_by_depth_below_a_head_that_is_not_ours": [5],
     "longer_candle_of_the_new_parts_alone": [0],
     "absence_believed_where_no_bloom_is_checked": [6],
 }

@@ -20,6 +20,7 @@ CHAIN_SEEDS = range(5)
 CONTRACT_SEEDS = range(3)
 SELECTION_SEEDS = (2, 4, 6)  # the last on a chain whose blooms say nothing
 ASKED_SEEDS = (13, 14)  # in which endpoints hide that pools are created
+UNTAGGED_SEEDS = (0, 5)  # in the second a reorg's dropped blocks are given for their numbers until they would be final
 STREAM_SEEDS = range(2)  # of each engine
 RECORDING_STREAM_SEEDS = (0, 2)  # short ones
 SHARD_SEEDS = range(3)
@@ -52,6 +53,12 @@ def test_a_selection_of_a_chain(seed: int) -> None:
 @pytest.mark.parametrize("seed", ASKED_SEEDS)
 def test_a_chain_whose_history_is_asked_and_then_proven(seed: int) -> None:
     verdict = play(generate(plan.CHAIN, seed, asked=True))
+    assert verdict.ok, verdict.violations
+
+
+@pytest.mark.parametrize("seed", UNTAGGED_SEEDS)
+def test_a_chain_whose_nodes_have_no_tag_for_what_is_final(seed: int) -> None:
+    verdict = play(generate(plan.CHAIN, seed, untagged=True))
     assert verdict.ok, verdict.violations
 
 

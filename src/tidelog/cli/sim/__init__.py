@@ -156,6 +156,7 @@ def run(
     contracts: Annotated[bool, Parameter(negative="")] = False,
     selection: Annotated[bool, Parameter(negative="")] = False,
     asked: Annotated[bool, Parameter(negative="")] = False,
+    untagged: Annotated[bool, Parameter(negative="")] = False,
     streams: Annotated[bool, Parameter(negative="")] = False,
     kafka: Annotated[bool, Parameter(negative="")] = False,
     webhooks: Annotated[bool, Parameter(negative="")] = False,
@@ -181,6 +182,7 @@ def run(
         contracts: the chain has contracts, whose events have tables.
         selection: nothing is held of its blocks but headers and what contracts log.
         asked: alike, and in history endpoints are asked what contracts log, which is proven at the end.
+        untagged: the chain's nodes have no tag for what is final, so that blocks are final by depth.
         streams: the chain's changes and its final blocks, or the recording, are published to streams, which somebody
             follows: as NATS JetStream keeps them.
         kafka: the same to topics of Kafka, instead. It needs tidelog[kafka].
@@ -198,7 +200,7 @@ def run(
         schedule=schedule,
         chain=chain,
         market=market,
-        extras=Extras(contracts, selection, asked, streams, kafka, webhooks, shards),
+        extras=Extras(contracts, selection, asked, untagged, streams, kafka, webhooks, shards),
         shrink=shrink,
         jobs=jobs,
     )

@@ -27,6 +27,7 @@ class Extras(Struct, frozen=True):
     contracts: bool = False
     selection: bool = False
     asked: bool = False
+    untagged: bool = False
     streams: bool = False
     kafka: bool = False
     webhooks: bool = False
@@ -168,6 +169,7 @@ def _drawn(kind: str, seed: int, steps: int | None, extras: Extras) -> plan.Sche
         contracts=extras.contracts,
         selection=extras.selection,
         asked=extras.asked,
+        untagged=extras.untagged,
         engine=extras.engine,
         shards=extras.shards,
     )

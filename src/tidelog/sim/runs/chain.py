@@ -126,16 +126,18 @@ class ChainRun:
     def __init__(self, world: World, schedule: plan.Schedule) -> None:
         self.world = world
         self.schedule = schedule
-        finalized_depth = schedule.held + LAGGING if schedule.held else FINALIZED_DEPTH
+        tag_depth = schedule.held + LAGGING if schedule.held else FINALIZED_DEPTH
         self.tree = BlockTree(
             seed=schedule.seed,
             shape=_shape(schedule),
             chain_id=UNKNOWN_ID if schedule.oddity else CHAIN_ID,
             forks=_forks(schedule),
             blocks=schedule.blocks,
-            finalized_depth=finalized_depth,
-            safe_depth=finalized_depth // 2,
+            finalized_depth=None if schedule.untagged else tag_depth,
+            safe_depth=None if schedule.untagged else tag_depth // 2,
         )
+        self._highest = self.tree.head.number  # that there ever was
+        self.tree.watchers.append(self._note_highest)
         self.node = SimNode(self.tree, seed=schedule.seed, replicas=schedule.replicas)
         if schedule.limits:
             self.node.limits = PLANS[schedule.limits]
@@ -225,7 +227,7 @@ class ChainRun:
             state, tree = self._standing, self.tree
             at = "nothing" if state is None else f"block {state.head}, final to {state.finalized}"
             self.world.violated(f"recovers by itself: after {QUIET_S:g} s without faults the store is at {at}, "
-                                f"the node at {tree.head.number}, final to {tree.finalized}")  # fmt: skip
+                                f"the node at {tree.head.number}, final to {self._deepest}")  # fmt: skip
 
     async def _publish_all(self) -> None:
         """The stream, and who follows it, get all that the store has."""
@@ -236,10 +238,8 @@ class ChainRun:
             await all_published(self.world, self.streams, connection, wanted)
 
     def _final(self, number: int) -> str | None:
-        """The hash of a block that the chain says is final; where its nodes do not say, of the block that it has."""
-        tree = self.tree
-        is_final = number <= (tree.head.number if tree.finalized is None else tree.finalized)
-        return f"0x{tree.canonical(number).hash.hex()}" if is_final else None
+        """The hash of a block that is final; None of one that is not."""
+        return f"0x{self.tree.canonical(number).hash.hex()}" if number <= self._deepest else None
 
     async def _keep_up(self, hanging: plan.Lie) -> None:
         """Grow beside an endpoint that hangs: each block is stored soon, whoever does not answer."""
@@ -263,7 +263,22 @@ class ChainRun:
 
     def _is_final(self) -> bool:
         """Whether what nodes call final is so in the store. Those that know of nothing final say genesis."""
-        return self._standing is not None and (self._standing.finalized or 0) == (self.tree.finalized or 0)
+        if self._standing is None:
+            return False
+        finalized = self._standing.finalized or 0
+        if self.schedule.untagged:
+            return self.tree.head.number - KNOWN_DEPTH <= finalized <= self._deepest
+        return finalized == self._deepest
+
+    @property
+    def _deepest(self) -> int:
+        """The highest block that no reorg may drop: that of the tag, or so far below the highest head."""
+        if self.schedule.untagged:
+            return max(0, self._highest - KNOWN_DEPTH)
+        return self.tree.finalized or 0
+
+    def _note_highest(self) -> None:
+        self._highest = max(self._highest, self.tree.head.number)
 
     def _settled(self) -> bool:
         """Whether it has caught up, in finality too, and of a selection has what was added and nothing of what left."""
@@ -340,8 +355,7 @@ class ChainRun:
             case plan.Grow(count):
                 self.tree.extend(count)
             case plan.Fork(depth, length):
-                deepest = self.tree.head.number - (self.tree.finalized or 0)
-                depth = min(depth, deepest)
+                depth = min(depth, self.tree.head.number - self._deepest)
                 if depth:
                     self.tree.reorg(depth, length)
             case plan.Lie(name, replica, probability):

@@ -75,6 +75,9 @@ UNCLES_CHANCE = 0.2
 RESTORES_CHANCE = 0.2
 PRUNED_CHANCE = 0.2
 STALE_CHANCE = 0.2
+UNTAGGED_BLOCKS = (60, 70)  # about as many as a block is below the head when it is final by depth
+UNTAGGED_GROWS = 80
+UNTAGGED_STALE_CHANCE = 0.5
 DAYS_S = 200.0  # as a subscription is silent for days: for longer than things go wrong
 LAGGING_CHANCE = 0.1
 HELD = (20, 30)  # blocks: more than several forks reach back
@@ -109,6 +112,7 @@ def generate(
     contracts: bool = False,
     selection: bool = False,
     asked: bool = False,
+    untagged: bool = False,
     engine: str = "",
     shards: bool = False,
 ) -> plan.Schedule:
@@ -119,6 +123,7 @@ def generate(
         contracts: whether the chain has some; not drawn, so that what a seed has found once it finds again.
         selection: whether only what these log is held of the blocks; alike.
         asked: whether endpoints are asked what these logged in history, which is proven at the end; alike.
+        untagged: whether its nodes have no tag for what is final; alike.
         engine: what the changes are published to, of `schedule.ENGINES`; "": to nothing; alike.
         shards: whether several programs record a market together; alike.
     """
@@ -141,6 +146,8 @@ def generate(
         chain = _restores(random.Random(f"{seed} {kind} restores"), chain, faults=steps != 0)
         chain = _pruned(random.Random(f"{seed} {kind} pruned"), chain, faults=steps != 0)
         chain = _stale(random.Random(f"{seed} {kind} stale"), chain, faults=steps != 0)
+        if untagged:
+            chain = _untagged(random.Random(f"{seed} {kind} untagged"), chain, faults=steps != 0)
         if engine:
             chain = _published(chain, engine, CHAIN_POINTS, ("header", "logs"), faults=steps != 0)
         return chain
@@ -388,6 +395,34 @@ def _stale(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan
         time = plan.Time(round(rng.uniform(1.0, schedule.busy_s / 2), 3))
         events.append(plan.Event(time, plan.Fork(depth, depth + rng.randint(0, 1))))
     return msgspec.structs.replace(schedule, events=(*schedule.events, *events))
+
+
+def _untagged(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> plan.Schedule:
+    """A chain whose blocks are final by depth, and that grows by so many. No trouble: that would be with a final block.
+
+    Perhaps all endpoints give by number what a reorg has dropped, until it is deep enough.
+    """
+    events = [*schedule.events]
+    if faults and rng.random() < UNTAGGED_STALE_CHANCE:
+        fork = plan.Fork(depth := rng.randint(1, 6), depth + rng.randint(0, 1))
+        events.append(plan.Event(plan.Time(0.0), plan.Lie("block_stale", None, 1.0, DAYS_S)))
+        events.append(plan.Event(plan.Time(round(rng.uniform(1.0, 5.0), 3)), fork))
+    grown = 0
+    while grown < UNTAGGED_GROWS:
+        grow = plan.Grow(rng.randint(1, 8))
+        grown += grow.count
+        events.append(plan.Event(plan.Time(round(rng.uniform(5.0, schedule.busy_s), 3)), grow))
+    return msgspec.structs.replace(
+        schedule,
+        events=tuple(events),
+        blocks=max(schedule.blocks, rng.randint(*UNTAGGED_BLOCKS)),
+        untagged=True,
+        held=0,
+        oddity="",
+        odd_from=0,
+        quiet=False,
+        troubled=False,
+    )
 
 
 def _published(

@@ -281,6 +281,7 @@ class Schedule(Struct, frozen=True):
     contracts: bool = False  # the chain has contracts, of which some have tables, others in each life
     selection: bool = False  # ... and of whose blocks nothing else is held but headers
     asked: bool = False  # ... while in history endpoints are asked what these log, which is proven at the end
+    untagged: bool = False  # no node has a tag for what is final: it is so by depth
     stream: str = ""  # it is published to a stream: a chain's changes with "header" or "logs", a recording's "events"
     engine: str = NATS  # what keeps the stream; or to which webhooks go
     protocol: str = "v2"
