@@ -31,6 +31,7 @@ class Folded:
         self.tops: dict[str, BookTop] = {}
         self.proven: dict[str, bool] = {}
         self.trades: dict[tuple[str, int], tuple[int, str, str, str]] = {}  # by symbol and id
+        self._first: dict[tuple[str, int], tuple[int, int]] = {}  # the record that told of a trade first
         self.gaps: list[Missing] = []
         self.resets = 0
         self.records = 0
@@ -41,6 +42,7 @@ class Folded:
             self.at = (item.run, item.seq)
             self.resets += 1
             self.books, self.tops, self.proven = {}, {}, {}  # they come again
+            self._forget_trades()
         else:
             assert isinstance(item, Recorded)
             assert (item.run, item.seq) > self.at, "each record comes once, in order"
@@ -62,9 +64,16 @@ class Folded:
             case TradesMade():
                 for each in event.trades:
                     assert each.trade_id is not None
-                    self.trades[event.symbol, each.trade_id] = (each.time_us, each.side, each.price, each.qty)
+                    key = (event.symbol, each.trade_id)
+                    self.trades[key] = (each.time_us, each.side, each.price, each.qty)
+                    self._first.setdefault(key, self.at)
             case Missing():
                 self.gaps.append(event)
+
+    def _forget_trades(self) -> None:
+        """Of records behind where a journal went back to: they are lost, and the exchange may not repeat them."""
+        for key in [key for key, record in self._first.items() if record > self.at]:
+            del self._first[key], self.trades[key]
 
     def _change(self, event: BookChange) -> None:
         if event.snapshot:
