@@ -404,7 +404,8 @@ def _untagged(rng: random.Random, schedule: plan.Schedule, *, faults: bool) -> p
     """
     events = [*schedule.events]
     if faults and rng.random() < UNTAGGED_STALE_CHANCE:
-        fork = plan.Fork(depth := rng.randint(1, 6), depth + rng.randint(0, 1))
+        depth = rng.randint(1, 6)
+        fork = plan.Fork(depth, depth + rng.randint(0, 1))
         events.append(plan.Event(plan.Time(0.0), plan.Lie("block_stale", None, 1.0, DAYS_S)))
         events.append(plan.Event(plan.Time(round(rng.uniform(1.0, 5.0), 3)), fork))
     grown = 0
