@@ -127,7 +127,8 @@ async def test_what_cannot_be_dropped_is_said_and_tried_again_with_the_next_snap
     assert journal.dropped is None
     assert journal.used_bytes > CAP_BYTES
     told = [entry["error"] for entry in logs if entry["event"] == "journal_prune_failed"]
-    assert told == [str(error)] * calls
+    assert set(told) == {str(error)}
+    assert len(told) in (calls - 1, calls)  # of one that is under way at the end nothing is told
     assert 1 <= calls <= writing.states + 1
     fails = False
     assert (await writing.write(100)).used_bytes <= CAP_BYTES * 1.2
