@@ -6,6 +6,7 @@ block on. A check that fails is looked into with all endpoints and several block
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -99,28 +100,33 @@ async def recognised(store: Store, pool: Pool, chain_id: int, *, others_allowed:
     found = stored_chain(stored[chain_id])
     prove_headers(pool, found.spec)
     genesis = await genesis_of(pool)
-    if genesis is not None and found.genesis is not None and genesis != found.genesis:
-        await _set_apart(pool, chain_id, found.genesis, genesis)
-    return found
-
-
-async def _set_apart(pool: Pool, chain_id: int, ours: bytes, theirs: bytes) -> None:
-    """One endpoint has another block 0 than the store: put all such into quarantine, if one has ours.
-
-    Raises:
-        ConfigError: none has.
-        Unreachable: none has that can be asked.
-    """
-    told = await blocks_0(pool)
-    if ours not in told.values():
-        words = _another_chain(chain_id, ours, theirs)
+    if genesis is None or found.genesis is None or genesis == found.genesis:
+        return found
+    if (await _strangers(pool, found.genesis)).are_alone:
+        words = _another_chain(chain_id, found.genesis, genesis)
         if pool.absent:
             names = ", ".join(endpoint.name for endpoint in pool.absent)
             raise Unreachable(f"{words}; {names} cannot be asked about it")
         raise ConfigError(words)
-    for endpoint, block_hash in told.items():
-        if block_hash != ours:
+    return found
+
+
+class _Strangers(NamedTuple):
+    """Endpoints that have another block 0 than the store."""
+
+    blocks_0: dict[Endpoint, bytes]  # their hashes of it
+    are_alone: bool  # nobody tells the store's; else they are in quarantine
+
+
+async def _strangers(pool: Pool, ours: bytes) -> _Strangers:
+    """Ask all endpoints for block 0, and put those with another one into quarantine, if somebody has the store's."""
+    told = await _blocks_0(pool)
+    others = {endpoint: theirs for endpoint, theirs in told.items() if theirs != ours}
+    are_alone = len(others) == len(told)
+    if not are_alone:
+        for endpoint in others:
             pool.quarantine(endpoint, True)
+    return _Strangers(others, are_alone)
 
 
 def _another_chain(chain_id: int, ours: bytes, theirs: bytes) -> str:
@@ -139,7 +145,7 @@ async def genesis_of(pool: Pool) -> bytes | None:
     return None if header is None else header.hash
 
 
-async def blocks_0(pool: Pool) -> dict[Endpoint, bytes]:
+async def _blocks_0(pool: Pool) -> dict[Endpoint, bytes]:
     """The hash of block 0 at each endpoint that tells it."""
 
     async def block_0(endpoint: Endpoint) -> Header | None:
@@ -475,13 +481,11 @@ class Rulebook:
         ours = self._genesis
         if ours is None:
             return True
-        told = await blocks_0(self._pool)
-        others = [endpoint for endpoint, theirs in told.items() if theirs != ours]
-        if others and len(others) == len(told):
-            words = _another_chain(self._writer.chain_id, ours, told[others[0]])
-            raise Rejected(f"{words}; nothing was changed", endpoint=others[0].name)
-        for endpoint in others:
-            self._pool.quarantine(endpoint, True)
+        others, are_alone = await _strangers(self._pool, ours)
+        if others and are_alone:
+            endpoint, theirs = next(iter(others.items()))
+            words = _another_chain(self._writer.chain_id, ours, theirs)
+            raise Rejected(f"{words}; nothing was changed", endpoint=endpoint.name)
         return not others
 
     # -- changes ------------------------------------------------------------------------------------------

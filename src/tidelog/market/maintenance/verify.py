@@ -8,6 +8,7 @@ next against all of them.
 
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -196,18 +197,25 @@ async def _hold(
     """Hold the rows against what their journal makes."""
     _begin(journal, source_of(name), found.state)
     for _ in range(TRIES_MAX):
-        with tempfile.TemporaryDirectory(prefix="tidelog-verify-") as folder:
-            again = await open_store(f"sqlite:///{folder}/again.db", runtime)
+        async with _passing_store(runtime) as again:
             try:
                 folded = await _project_again(again, runtime, name, journal, found.state, sample_s)
                 await _hold_folded(report, stored, again, found, folded, journal, sample_s, findings_max)
-            except Overtaken:
-                continue
-            else:
                 return
-            finally:
-                await again.close()
+            except Overtaken:
+                pass
     raise _too_fast(journal)
+
+
+@asynccontextmanager
+async def _passing_store(runtime: Runtime) -> AsyncIterator[Store]:
+    """An empty store for rows that are made again. It is removed when left."""
+    with tempfile.TemporaryDirectory(prefix="tidelog-verify-") as folder:
+        store = await open_store(f"sqlite:///{folder}/again.db", runtime)
+        try:
+            yield store
+        finally:
+            await store.close()
 
 
 def _too_fast(journal: str) -> ConfigError:
@@ -279,11 +287,11 @@ async def _hold_shards(
     assert journals is not None
     overtaken = 0
     while journals.paths and len(report.findings) < findings_max:
-        with tempfile.TemporaryDirectory(prefix="tidelog-verify-") as folder:
-            again = await open_store(f"sqlite:///{folder}/again.db", runtime)
+        async with _passing_store(runtime) as again:
             try:
                 compared = shards_again(stored, again, runtime, name, found, journals, sample_s, expired=report.expired)
                 await _gather(report, compared, findings_max)
+                return
             except Damaged as damaged:
                 report.findings.append(f"the journal of shard {damaged.number}: {damaged}")
                 journals.lose(damaged.number, "it is damaged")
@@ -291,10 +299,6 @@ async def _hold_shards(
                 overtaken += 1
                 if overtaken == TRIES_MAX:
                     raise _too_fast(", ".join(journals.paths.values())) from None
-            else:
-                return
-            finally:
-                await again.close()
 
 
 async def shards_again(

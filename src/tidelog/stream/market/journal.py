@@ -4,7 +4,6 @@ Reads what is durable, beside the process that writes. Where the journal had to 
 have, a gap stands for them; a journal that went back, since an older copy was put in its place, is told by a reset.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TypeVar
@@ -22,6 +21,7 @@ from tidelog.market.session.controls import CoreSnapshot, decode_control
 from tidelog.market.shards.layout import first_run
 from tidelog.runtime import Runtime, Worker
 from tidelog.store.patience import patiently
+from tidelog.store.sqlite.opened import FileIdentity, file_at
 from tidelog.stream.backlog import Page
 from tidelog.stream.bodies import Encoding
 from tidelog.stream.envelope import HEADERS_BYTES, Part
@@ -161,7 +161,7 @@ class _Reading:
         self._limits = limits
         self._vfs = vfs
         self._reader: JournalReader | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: FileIdentity | None = None
         self._teller: Teller | None = None
         self._begun: dict[int, int] = {}  # when runs began
         self._place: Place | None = None  # of the stream; None: to be looked for in the journal
@@ -171,7 +171,7 @@ class _Reading:
 
     def look(self) -> None:
         """Begin again where another file is in the journal's place."""
-        if self._file is not None and _identity(self._path) not in (None, self._file):
+        if self._file is not None and file_at(self._path) not in (None, self._file):
             self.close()
 
     def look_at_end(self) -> None:
@@ -188,7 +188,7 @@ class _Reading:
     @property
     def _open(self) -> JournalReader:
         if self._reader is None:
-            self._file = None if self._vfs is not None else _identity(self._path)
+            self._file = None if self._vfs is not None else file_at(self._path)
             self._reader = JournalReader(self._path, self._vfs)
         return self._reader
 
@@ -366,12 +366,3 @@ class _Reading:
 def _is_lost(records: list[Record]) -> bool:
     """Whether what would come next was dropped meanwhile."""
     return bool(records) and records[0].kind is Kind.LOST
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Which file it is; None: there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -7,7 +7,6 @@ again where the journal allows. Listeners then find what they missed in the jour
 It is a commit's window behind the recorder, and writes nothing.
 """
 
-import os
 from functools import partial
 
 from msgspec import Struct
@@ -29,6 +28,7 @@ from tidelog.market.records import BEGINNING, Kind, Record
 from tidelog.market.replay.position import resume
 from tidelog.market.views import BookView, view_of
 from tidelog.runtime import Runtime
+from tidelog.store.sqlite.opened import file_at
 from tidelog.telemetry import logger
 
 __all__ = ["JournalTail", "LiveBook", "TailHealth", "by_symbol", "follows"]
@@ -205,9 +205,9 @@ class JournalTail:
         worker = self._runtime.worker("journal-tail")
         reader: JournalReader | None = None
         try:
-            file = await worker.call(lambda: _identity(self.path))
+            file = await worker.call(lambda: file_at(self.path))
             reader = await worker.call(lambda: JournalReader(self.path))
-            if await worker.call(lambda: _identity(self.path)) != file:  # it was made meanwhile: nobody listens yet
+            if await worker.call(lambda: file_at(self.path)) != file:  # it was made meanwhile: nobody listens yet
                 raise _Lost("there is another file in its place")
             self._core, after, self._end = await worker.call(partial(_begin, reader))
             self.batches.begin(b"" if reader.identity is None else reader.identity.id)
@@ -226,7 +226,7 @@ class JournalTail:
                 if self._runtime.monotonic() - looked > self.limits.look_s:
                     looked = self._runtime.monotonic()
                     self._look()
-                    if await worker.call(lambda: _identity(self.path)) != file:
+                    if await worker.call(lambda: file_at(self.path)) != file:
                         raise _Lost("there is another file in its place")
                 if not records:
                     await self._runtime.sleep(FOLLOW_POLL_S)
@@ -297,12 +297,3 @@ def _sentence(error: Exception) -> str:
         case StoreError():
             return "the journal cannot be read now"
     return FAULT
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Which file it is; None: there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
